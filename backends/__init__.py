@@ -1,0 +1,1 @@
+"""Backends: what turns the IR into something that runs."""

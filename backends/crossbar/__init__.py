@@ -1,0 +1,1 @@
+"""The crossbar backend: targets, mapping passes, programs, bundles and the simulator."""

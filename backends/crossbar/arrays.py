@@ -1,0 +1,254 @@
+"""What the crossbars of an `mvm` table compute, by two paths that agree when the ADC is lossless.
+
+Both begin at the cells that the table's arrays hold.  The fused path recombines them into one
+matrix; the bit-serial path sends every input slice through every array and its ADC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.program import Array, Chip, MvmTable, Round, spread
+from epimc.ir import integers
+
+
+def physical_columns(table: MvmTable) -> int:
+    """Bit lines of the whole epitome matrix: its slices and, for `offset`, the reference."""
+    slices = len(integers.slice_coefficients(table.mapping, table.weight_bits, table.cell_bits))
+    return int(table.weights.shape[1]) * slices + int(table.mapping == "offset")
+
+
+def array_cells(table: MvmTable, array: Array) -> integers.Cells:
+    """The cell levels [rows, columns] that an array holds; the reference column is all ones."""
+    coefficients = integers.slice_coefficients(table.mapping, table.weight_bits, table.cell_bits)
+    slices = len(coefficients)
+    sliced = table.weights.shape[1] * slices
+    end = min(array.column + array.columns, sliced)
+    first, last = array.column // slices, -(-end // slices)
+    block = table.weights[array.row : array.row + array.rows, first:last].astype(np.int64)
+    levels = integers.slice_weights(block, table.mapping, table.weight_bits, table.cell_bits)
+    levels = levels.reshape(len(block), -1)[:, array.column - first * slices : end - first * slices]
+    reference = array.column + array.columns - end
+    ones = np.ones((len(block), reference), np.uint8)
+    return np.concatenate([levels, ones], axis=1)
+
+
+def recombine(table: MvmTable, array: Array, columns: integers.Ints) -> integers.Ints:
+    """Physical columns of one array to epitome columns.
+
+    Args:
+        table: The table.
+        array: One of its arrays.
+        columns: Values [array.columns, n] of its physical columns.
+
+    Returns:
+        int64 [epitome columns, n]: what they contribute to every epitome column.
+    """
+    coefficients = integers.slice_coefficients(table.mapping, table.weight_bits, table.cell_bits)
+    slices = len(coefficients)
+    result = np.zeros((table.weights.shape[1], columns.shape[1]), np.int64)
+    end = min(array.column + array.columns, len(result) * slices)
+    count = max(end - array.column, 0)
+    numbers = np.arange(array.column, array.column + count)
+    scaled = columns[:count] * np.array(coefficients, np.int64)[numbers % slices, None]
+    np.add.at(result, numbers // slices, scaled)
+    if count < array.columns:
+        result += columns[-1] * integers.reference_coefficient(table.mapping, table.weight_bits)
+    return result
+
+
+def driven_lines(table: MvmTable) -> NDArray[np.bool_]:
+    """Which word lines each round drives, bool [rounds, epitome rows]."""
+    driven = np.zeros((len(table.rounds), table.weights.shape[0]), bool)
+    for row, round_ in zip(driven, table.rounds, strict=True):
+        row[spread(round_.ifrt)] = True
+    return driven
+
+
+def column_sums(table: MvmTable) -> integers.Ints:
+    """What `table.corrections` must be, from the cells and the driven word lines.
+
+    Returns:
+        int64 [rounds, sum of array columns], arrays side by side in order.
+    """
+    driven = driven_lines(table).astype(np.int64)
+    highest = (1 << table.cell_bits) - 1
+    parts = [np.zeros((len(driven), 0), np.int64)]
+    for array in table.arrays:
+        cells = array_cells(table, array).astype(np.int64)
+        lines = driven[:, array.row : array.row + array.rows]
+        parts.append(integers.matmul(lines, cells, array.rows * highest))
+    return np.concatenate(parts, axis=1)
+
+
+def apply_ofat(
+    result: NDArray[np.int64], round_: Round, values: integers.Ints, where: integers.Ints | None
+) -> None:
+    """Store or accumulate the columns of one round to the output channels, in place.
+
+    Args:
+        result: [Cout, n].
+        round_: The round, for its OFAT.
+        values: [epitome columns, m].
+        where: The m columns of `result` that `values` belong to (all of them when None).
+    """
+    for entry in round_.ofat:
+        target = slice(entry.destination, entry.destination + entry.count)
+        block = values[entry.column : entry.column + entry.count] * entry.multiplier
+        if not entry.accumulate:
+            result[target] = 0
+        if where is None:
+            result[target] += block
+        else:
+            result[target, where] += block
+
+
+def input_positions(table: MvmTable, round_: Round) -> integers.Ints:
+    """Positions in the flattened window [Cin, Kh, Kw] that the word lines of `ifrt` read."""
+    area = table.window.kernel[0] * table.window.kernel[1]
+    positions = spread(round_.ifat)[:, None] * area + np.arange(area)
+    return positions.reshape(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class FusedMvm:
+    """The fused path: one merged matrix [Cout, Cin*Kh*Kw] and constant [Cout, 1].
+
+    Attributes:
+        matrix: The cells of the table's arrays, recombined and scaled.
+        constant: What the corrections, the zero point and the bias add.
+        bound: Largest magnitude of any partial sum of the product.
+    """
+
+    matrix: integers.Ints
+    constant: integers.Ints
+    bound: int
+
+    def __call__(self, columns: NDArray[Any]) -> integers.Ints:
+        """Accumulators [Cout, n] of activations q [Cin*Kh*Kw, n]."""
+        return integers.matmul(self.matrix, columns, self.bound) + self.constant
+
+
+def fused(table: MvmTable, inputs: int, bits: int, zero_point: int) -> FusedMvm:
+    """The fused path of a table.
+
+    Args:
+        table: The table.
+        inputs: Cin of its source map.
+        bits: Of its activations.
+        zero_point: Of its activations.
+    """
+    matrix = programmed_weights(table, inputs)
+    constant = np.zeros((len(table.bias), 1), np.int64)
+    for round_, corrections in zip(table.rounds, table.corrections, strict=True):
+        apply_ofat(constant, round_, corrected(table, corrections), None)
+    constant = table.bias[:, None].astype(np.int64) - zero_point * constant
+    bound = integers.accumulator_bound(matrix, np.zeros(len(matrix), np.int64), bits)
+    return FusedMvm(matrix, constant, bound)
+
+
+def programmed_weights(table: MvmTable, inputs: int) -> integers.Ints:
+    """The weights [Cout, Cin*Kh*Kw] that a table's cells and rounds amount to."""
+    values = np.zeros(table.weights.shape, np.int64)
+    for array in table.arrays:
+        rows = slice(array.row, array.row + array.rows)
+        values[rows] += recombine(table, array, array_cells(table, array).T.astype(np.int64)).T
+    return merged(table, values, inputs)
+
+
+def merged(table: MvmTable, values: integers.Ints, inputs: int) -> integers.Ints:
+    """The matrix [Cout, Cin*Kh*Kw] that the rounds make of epitome values [rows, columns]."""
+    area = table.window.kernel[0] * table.window.kernel[1]
+    matrix = np.zeros((len(table.bias), inputs * area), np.int64)
+    for round_ in table.rounds:
+        positions = input_positions(table, round_)
+        apply_ofat(matrix, round_, values[spread(round_.ifrt)].T, positions)
+    return matrix
+
+
+def corrected(table: MvmTable, corrections: integers.Ints) -> integers.Ints:
+    """One round's corrections [sum of array columns], recombined to [epitome columns, 1]."""
+    total = np.zeros((table.weights.shape[1], 1), np.int64)
+    first = 0
+    for array in table.arrays:
+        total += recombine(table, array, corrections[first : first + array.columns, None])
+        first += array.columns
+    return total
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """One array in one round: which inputs drive it, the driven cells and their corrections."""
+
+    array: Array
+    positions: integers.Ints
+    cells: integers.Ints
+    offsets: integers.Ints
+
+
+@dataclass(frozen=True, eq=False)
+class BitSerialMvm:
+    """The bit-serial path: every input slice through every driven array and its ADC."""
+
+    table: MvmTable
+    reads: tuple[tuple[Read, ...], ...]
+    slices: int
+    dac_bits: int
+    adc_limit: int
+
+    def __call__(self, columns: NDArray[Any]) -> integers.Ints:
+        """Accumulators [Cout, n] of activations q [Cin*Kh*Kw, n]."""
+        table = self.table
+        result = np.zeros((len(table.bias), columns.shape[1]), np.int64)
+        for round_, reads in zip(table.rounds, self.reads, strict=True):
+            values = np.zeros((table.weights.shape[1], columns.shape[1]), np.int64)
+            for read in reads:
+                values += recombine(table, read.array, self.read(read, columns))
+            apply_ofat(result, round_, values, None)
+        return result + table.bias[:, None]
+
+    def read(self, read: Read, columns: NDArray[Any]) -> integers.Ints:
+        """The corrected values [array.columns, n] of one array's physical columns."""
+        driven = columns[read.positions]
+        mask = (1 << self.dac_bits) - 1
+        highest = (1 << self.table.cell_bits) - 1
+        total = np.zeros((len(read.cells), columns.shape[1]), np.int64)
+        for k in range(self.slices):
+            levels = (driven >> (k * self.dac_bits)) & mask
+            sums = integers.matmul(read.cells, levels, len(driven) * mask * highest)
+            total += np.clip(sums, 0, self.adc_limit) << (k * self.dac_bits)
+        return total - read.offsets
+
+
+def bit_serial(table: MvmTable, bits: int, zero_point: int, chip: Chip) -> BitSerialMvm:
+    """The bit-serial path of a table; `bits` and `zero_point` are those of its activations."""
+    cells = [array_cells(table, array).T.astype(np.int64) for array in table.arrays]
+    ends = np.cumsum([array.columns for array in table.arrays])
+    rounds = []
+    for round_, corrections in zip(table.rounds, table.corrections, strict=True):
+        lines, positions = spread(round_.ifrt), input_positions(table, round_)
+        reads = []
+        for array, held, end in zip(table.arrays, cells, ends, strict=True):
+            driven = (lines >= array.row) & (lines < array.row + array.rows)
+            if driven.any():
+                offsets = zero_point * corrections[end - array.columns : end, None]
+                chosen = held[:, lines[driven] - array.row]
+                reads.append(Read(array, positions[driven], chosen, offsets))
+        rounds.append(tuple(reads))
+    slices = -(-bits // chip.dac_bits)
+    return BitSerialMvm(table, tuple(rounds), slices, chip.dac_bits, (1 << chip.adc_bits) - 1)
+
+
+def lossless(table: MvmTable, chip: Chip) -> bool:
+    """Whether the chip's ADC reads every (round, array) of a table without loss."""
+    for round_ in table.rounds:
+        lines = spread(round_.ifrt)
+        for array in table.arrays:
+            driven = int(((lines >= array.row) & (lines < array.row + array.rows)).sum())
+            if integers.lossless_adc_bits(driven, chip.dac_bits, table.cell_bits) > chip.adc_bits:
+                return False
+    return True

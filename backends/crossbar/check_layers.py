@@ -1,0 +1,274 @@
+"""Static checks of layers: crossbars, cells, corrections, coverage, sums of parts, precision."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+
+from epimc.backends.crossbar.arrays import (
+    column_sums,
+    merged,
+    physical_columns,
+)
+from epimc.backends.crossbar.program import (
+    AddTable,
+    FlattenTable,
+    MvmTable,
+    PoolTable,
+    RequantizeTable,
+    Round,
+    spread,
+    table_sources,
+)
+from epimc.backends.crossbar.report import Report
+from epimc.ir import integers
+
+Parts = list[tuple[int, MvmTable]]
+"""The tables of one layer, with their numbers."""
+
+
+def check_layers(report: Report) -> None:
+    """All layers; maps and tables by themselves are good already."""
+    layers: dict[str, Parts] = {}
+    for index, table in enumerate(report.program.tables):
+        if isinstance(table, MvmTable):
+            layers.setdefault(table.weights_name, []).append((index, table))
+    _check_crossbars(report)
+    for parts in layers.values():
+        if _check_agreement(report, parts):
+            _check_cells(report, parts)
+            _check_coverage(report, parts)
+    sums = _check_sums(report, layers)
+    if not report.diagnostics:
+        _check_precision(report, layers, sums)
+
+
+def _check_crossbars(report: Report) -> None:
+    """No crossbar holds two arrays."""
+    users: dict[tuple[int, int], str] = {}
+    for index, table in enumerate(report.program.tables):
+        if not isinstance(table, MvmTable):
+            continue
+        where = report.table_place(index)
+        for array in table.arrays:
+            place = (table.tile, array.crossbar)
+            report.require(
+                place not in users,
+                where,
+                f"Crossbar {array.crossbar} of tile {table.tile} is also used by "
+                f"{users.get(place, '')}.",
+            )
+            users[place] = where
+
+
+def _check_agreement(report: Report, parts: Parts) -> bool:
+    """Whether the parts of a layer describe the same layer."""
+    first = parts[0][1]
+    biased = [index for index, table in parts if table.bias.any()]
+    if len(biased) > 1:
+        report.add(report.table_place(biased[1]), "Two parts of the layer have a bias.")
+    good = True
+    for index, table in parts[1:]:
+        same = (
+            table.source == first.source
+            and table.window == first.window
+            and (table.mapping, table.weight_bits) == (first.mapping, first.weight_bits)
+            and np.array_equal(table.weights, first.weights)
+            and table.bias.shape == first.bias.shape
+        )
+        good &= report.require(
+            same,
+            report.table_place(index),
+            f"It is no part of the layer '{first.weights_name}' of table {parts[0][0]}.",
+        )
+    return good
+
+
+def _check_cells(report: Report, parts: Parts) -> None:
+    """The arrays of all parts hold every cell once, and the corrections are theirs."""
+    first = parts[0][1]
+    held = np.zeros((len(first.weights), physical_columns(first)), np.uint16)
+    for index, table in parts:
+        where = report.table_place(index)
+        for array in table.arrays:
+            rows = slice(array.row, array.row + array.rows)
+            held[rows, array.column : array.column + array.columns] += 1
+        sums = column_sums(table)
+        if not report.require(
+            table.corrections.dtype == np.int64 and table.corrections.shape == sums.shape,
+            where,
+            f"Its corrections must be int64 {list(sums.shape)}.",
+        ):
+            continue
+        wrong = np.argwhere(table.corrections != sums)
+        if len(wrong):
+            number, column = wrong[0]
+            report.add(
+                where,
+                f"The correction of round {number}, column {column} is "
+                f"{table.corrections[number, column]}, but the driven cells sum to "
+                f"{sums[number, column]}.",
+            )
+    wrong = np.argwhere(held != 1)
+    if len(wrong):
+        row, column = wrong[0]
+        report.add(
+            report.table_place(parts[0][0]),
+            f"{held[row, column]} crossbars hold the cell at row {row}, physical column {column} "
+            f"of '{first.weights_name}', where 1 must.",
+        )
+
+
+def _plain(round_: Round) -> tuple[object, ...]:
+    """A round without what depends on its place among the rounds."""
+    entries = [(e.column, e.count, e.destination, e.multiplier) for e in round_.ofat]
+    return round_.ifat, round_.ifrt, tuple(entries)
+
+
+def _check_coverage(report: Report, parts: Parts) -> None:
+    """The rounds rebuild every weight of the layer once; what they never use is zero."""
+    index, first = parts[0]
+    rounds = {_plain(round_): round_ for _, table in parts for round_ in table.rounds}
+    for number, table in parts:
+        _check_rounds_of_part(report, report.table_place(number), table, rounds)
+    inputs = report.program.maps[first.source].channels
+    pairs = np.zeros((len(first.bias), inputs), np.int64)
+    used = np.zeros(first.weights.shape, bool)
+    for round_ in rounds.values():
+        channels, lines = spread(round_.ifat), spread(round_.ifrt)
+        for entry in round_.ofat:
+            pairs[entry.destination : entry.destination + entry.count, channels] += 1
+            used[lines, entry.column : entry.column + entry.count] = True
+    where = report.table_place(index)
+    report.require(
+        int(pairs.max()) == 1, where, "Two rounds bring the same input to the same output channel."
+    )
+    groups = np.unique(pairs > 0, axis=0)
+    report.require(
+        bool((groups.sum(axis=0) == 1).all() and groups.any(axis=1).all()),
+        where,
+        "The rounds do not bring every input channel to every output channel of its group.",
+    )
+    stray = np.argwhere(~used & (first.weights != 0))
+    if len(stray):
+        row, column = stray[0]
+        report.add(
+            where, f"The weight at row {row}, column {column} is not 0, but no round uses it."
+        )
+
+
+def _check_rounds_of_part(
+    report: Report, where: str, table: MvmTable, rounds: dict[tuple[object, ...], Round]
+) -> None:
+    """A part has every round of the layer that drives one of its word lines, once."""
+    own = Counter(_plain(round_) for round_ in table.rounds)
+    report.require(max(own.values()) == 1, where, "It has the same round twice.")
+    held = np.zeros(len(table.weights), bool)
+    for array in table.arrays:
+        held[array.row : array.row + array.rows] = True
+    lacking = [key for key, r in rounds.items() if key not in own and held[spread(r.ifrt)].any()]
+    report.require(
+        not lacking, where, "It lacks a round of another part that drives its word lines."
+    )
+
+
+def _check_sums(report: Report, layers: dict[str, Parts]) -> dict[int, str]:
+    """Every layer's parts are added up completely before they are requantized.
+
+    Returns:
+        For every map of accumulators that is a complete layer: the layer's name.
+    """
+    tables = report.program.tables
+    producer = {table.destination: index for index, table in enumerate(tables)}
+    parts: dict[int, frozenset[int]] = {}
+    pending = [i for i, t in enumerate(tables) if isinstance(t, (MvmTable, AddTable))]
+    while pending:
+        ready = [
+            i
+            for i in pending
+            if isinstance(tables[i], MvmTable) or all(s in parts for s in table_sources(tables[i]))
+        ]
+        if not ready:
+            report.add(report.table_place(pending[0]), "It adds what is no part of a layer.")
+            return {}
+        for i in ready:
+            parts[tables[i].destination] = _leaves(report, i, parts)
+        pending = [i for i in pending if i not in ready]
+    complete = {frozenset(i for i, _ in layer): name for name, layer in layers.items()}
+    sums = {index: complete[held] for index, held in parts.items() if held in complete}
+    for index, table in enumerate(tables):
+        if not isinstance(table, (RequantizeTable, FlattenTable)):
+            continue
+        for source in (source for source in table_sources(table) if source in parts):
+            report.require(
+                source in sums,
+                report.table_place(index),
+                f"It reads the result of {report.table_place(producer[source])}, "
+                "which is only a part of its layer.",
+            )
+    return sums
+
+
+def _leaves(report: Report, index: int, parts: dict[int, frozenset[int]]) -> frozenset[int]:
+    """The mvm tables whose results a table's destination holds the sum of."""
+    table = report.program.tables[index]
+    if not isinstance(table, AddTable):
+        return frozenset((index,))
+    first, second = (parts[source] for source in table.sources)
+    tables = report.program.tables
+    names = {t.weights_name for i in first | second if isinstance(t := tables[i], MvmTable)}
+    report.require(
+        len(names) == 1 and not first & second,
+        report.table_place(index),
+        "What it adds are not different parts of one layer.",
+    )
+    return first | second
+
+
+def _check_precision(report: Report, layers: dict[str, Parts], sums: dict[int, str]) -> None:
+    """No requantization overflows 63 bits, whatever the inputs."""
+    bounds: dict[int, integers.Ints] = {}
+    for index, name in sums.items():
+        bounds[index] = layer_bounds(report, layers[name])
+    maps, tables = report.program.maps, report.program.tables
+    for table in tables:
+        if isinstance(table, PoolTable) and table.kind == "sum":
+            area = table.window.kernel[0] * table.window.kernel[1]
+            highest = area * (2 ** maps[table.source].bits - 1)
+            bounds[table.destination] = np.full(maps[table.destination].channels, highest)
+    for table in tables:
+        if isinstance(table, FlattenTable) and table.source in bounds:
+            size = maps[table.source].height * maps[table.source].width
+            bounds[table.destination] = np.repeat(bounds[table.source], size)
+    for index, table in enumerate(tables):
+        if not isinstance(table, RequantizeTable):
+            continue
+        # Python's integers: the products have up to 2 * 63 bits.
+        total = 2 ** (table.shifts.astype(object) - 1)
+        for source, multipliers in zip(table.sources, table.multipliers, strict=True):
+            held = maps[source]
+            bound = bounds.get(source, np.full(held.channels, 2**held.bits - 1))
+            total = total + bound.astype(object) * multipliers.astype(object)
+        report.require(
+            max(total) < 2**63,
+            report.table_place(index),
+            "Its accumulators times its multipliers may exceed 63 bits.",
+        )
+
+
+def layer_bounds(report: Report, parts: Parts) -> integers.Ints:
+    """Largest magnitude of the accumulators of a complete layer, int64 [Cout]."""
+    first = parts[0][1]
+    rounds = {_plain(round_): round_ for _, table in parts for round_ in table.rounds}
+    # From zero, accumulating is all that the order of the rounds can come to.
+    adding = tuple(
+        replace(round_, ofat=tuple(replace(entry, accumulate=True) for entry in round_.ofat))
+        for round_ in rounds.values()
+    )
+    source = report.program.maps[first.source]
+    weights = first.weights.astype(np.int64)
+    matrix = merged(replace(first, rounds=adding), weights, source.channels)
+    bias = sum((table.bias for _, table in parts), np.zeros_like(first.bias))
+    return integers.accumulator_bounds(matrix, bias, source.bits)

@@ -1,0 +1,127 @@
+"""Static checks of maps and ports: sizes, element types, regions, and who makes and reads them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from itertools import pairwise
+
+from epimc.backends.crossbar.program import (
+    ALIGNMENT,
+    ELEMENT_BYTES,
+    NO_ADDRESS,
+    FeatureMap,
+    Port,
+    table_sources,
+)
+from epimc.backends.crossbar.report import Report
+
+
+def check_maps(report: Report) -> None:
+    """Names, sizes, element types, zero points and off-chip regions of all maps."""
+    names = Counter(held.name for held in report.program.maps)
+    for index, held in enumerate(report.program.maps):
+        where = report.map_place(index)
+        report.require(names[held.name] == 1, where, "Two maps have the same name.")
+        sizes = min(held.channels, held.height, held.width)
+        report.require(sizes >= 1, where, "Every size of a map must be at least 1.")
+        if report.require(
+            held.element in ELEMENT_BYTES, where, f"Unknown element type '{held.element}'."
+        ):
+            _check_integers(report, where, held)
+            _check_region(report, where, held)
+    _check_overlaps(report)
+
+
+def _check_integers(report: Report, where: str, held: FeatureMap) -> None:
+    if held.element == "i64":
+        plain = held.bits == 0 and held.zero_point == 0
+        report.require(plain, where, "Accumulators must have 0 bits and zero point 0.")
+        return
+    if report.require(1 <= held.bits <= 8, where, f"Activations of {held.bits} bits."):
+        report.require(
+            0 <= held.zero_point < 2**held.bits,
+            where,
+            f"Zero point {held.zero_point} is no activation of {held.bits} bits.",
+        )
+
+
+def _check_region(report: Report, where: str, held: FeatureMap) -> None:
+    if held.address == NO_ADDRESS:
+        return
+    limit = report.program.chip.off_chip_bytes
+    end = held.address + held.height * held.row_stride
+    report.require(
+        held.address >= 0 and held.address % ALIGNMENT == 0,
+        where,
+        f"Off-chip address {held.address:#x} is not a multiple of {ALIGNMENT}.",
+    )
+    report.require(
+        end <= limit, where, f"The map ends at off-chip address {end:#x}, beyond {limit:#x}."
+    )
+
+
+def _check_overlaps(report: Report) -> None:
+    """Off-chip regions must lie side by side, in any order."""
+    maps = report.program.maps
+    placed = sorted((held.address, i) for i, held in enumerate(maps) if held.address != NO_ADDRESS)
+    for (address, first), (following, second) in pairwise(placed):
+        if maps[first].element not in ELEMENT_BYTES:
+            continue
+        end = address + maps[first].height * maps[first].row_stride
+        report.require(
+            end <= following,
+            report.map_place(second),
+            f"Its off-chip region overlaps that of '{maps[first].name}'.",
+        )
+
+
+def check_ports(report: Report) -> None:
+    """Inputs and outputs name activations that lie off chip, of the right size."""
+    program = report.program
+    report.require(bool(program.outputs), "outputs", "The program has no output.")
+    for kind, ports in (("input", program.inputs), ("output", program.outputs)):
+        names = Counter(port.name for port in ports)
+        maps = Counter(port.map for port in ports)
+        for port in ports:
+            where = f"{kind} '{port.name}'"
+            report.require(names[port.name] == 1, where, f"Two {kind}s have the same name.")
+            report.require(maps[port.map] == 1, where, f"Two {kind}s have the same map.")
+            _check_port(report, where, port)
+
+
+def _check_port(report: Report, where: str, port: Port) -> None:
+    maps = report.program.maps
+    if not report.require(0 <= port.map < len(maps), where, f"There is no map {port.map}."):
+        return
+    held = maps[port.map]
+    size = held.channels * held.height * held.width
+    report.require(held.element == "u8", where, "Its map holds no activations.")
+    report.require(held.address != NO_ADDRESS, where, "Its map has no place off chip.")
+    report.require(
+        math.prod(port.shape) == size,
+        where,
+        f"Its shape {port.shape} has not the {size} elements of its map.",
+    )
+    finite = math.isfinite(port.scale) and port.scale > 0
+    report.require(finite, where, f"Its scale {port.scale} is not a positive number.")
+
+
+def check_dataflow(report: Report) -> None:
+    """Every map has one producer (inputs have none) and somebody who reads it."""
+    program = report.program
+    producers = Counter(table.destination for table in program.tables)
+    read = {source for table in program.tables for source in table_sources(table)}
+    read |= {port.map for port in program.outputs}
+    # A model may ignore one of its inputs.
+    inputs = {port.map for port in program.inputs}
+    read |= inputs
+    for index in range(len(program.maps)):
+        where = report.map_place(index)
+        expected = int(index not in inputs)
+        report.require(
+            producers[index] == expected,
+            where,
+            f"{producers[index]} tables compute it, where {expected} must.",
+        )
+        report.require(index in read, where, "No table reads it and it is no output.")

@@ -1,0 +1,111 @@
+"""JSON documents of a bundle: laid out to be read by people, read back with nothing trusted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from epimc.diagnostics import EpimcError, error
+
+WIDTH = 200
+MAXIMUM_NOTES = 20
+SHOWN_CHARACTERS = 40
+
+
+class Record(BaseModel):
+    """An object of a document: no key but those declared, no conversion of types, immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+R = TypeVar("R", bound=Record)
+
+
+def lay_out(value: object) -> str:
+    """JSON text of dicts, lists, strings, numbers: what fits on a line of WIDTH stays on one.
+
+    Equal values in equal order give equal texts, and floats come back exactly.
+    """
+    return lines_of(value, 0) + "\n"
+
+
+def lines_of(value: object, depth: int) -> str:
+    """The text of a value whose first line is already indented by `depth` levels."""
+    flat = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if depth and 2 * depth + len(flat) <= WIDTH:
+        return flat
+    if isinstance(value, dict):
+        inner = [
+            f"{json.dumps(k, ensure_ascii=False)}: {lines_of(v, depth + 1)}"
+            for k, v in value.items()
+        ]
+        opening, closing = "{", "}"
+    elif isinstance(value, (list, tuple)):
+        inner = [lines_of(item, depth + 1) for item in value]
+        opening, closing = "[", "]"
+    else:
+        return flat
+    margin = "\n" + "  " * depth
+    body = f",{margin}  ".join(inner)
+    return f"{opening}{margin}  {body}{margin}{closing}" if inner else flat
+
+
+def read_document(data: bytes, model: type[R], subject: str, tags: Collection[str] = ()) -> R:
+    """The record that a JSON text holds.
+
+    Args:
+        data: The text, in UTF-8.
+        model: What it must hold.
+        subject: What messages begin with, such as `File 'tables.json' of bundle 'out'`.
+        tags: Values of the key `type` by which records are told apart.
+
+    Raises:
+        EpimcError: It is not JSON, or wrong: the first mistakes are named with their keys.
+    """
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as caught:
+        raise wrong_document(caught, subject, tags) from None
+
+
+def wrong_document(caught: ValidationError, subject: str, tags: Collection[str]) -> EpimcError:
+    """The error for a text that is not JSON, or holds something else."""
+    found = caught.errors(include_url=False)
+    if found[0]["type"] == "json_invalid":
+        return error(f"{subject} is not JSON: {found[0]['ctx']['error']}.")
+    notes = [
+        mistake(key_path(item["loc"], tags), item["type"], item["msg"], item["input"])
+        for item in found
+    ]
+    if len(notes) > MAXIMUM_NOTES:
+        notes[MAXIMUM_NOTES:] = [f"{len(notes) - MAXIMUM_NOTES} more."]
+    count = f"{len(found)} mistake{'s' if len(found) > 1 else ''}"
+    return error(f"{subject} has {count}.", notes=notes)
+
+
+def mistake(path: str, kind: str, reason: str, value: object) -> str:
+    """One sentence about one mistake."""
+    if kind == "missing":
+        return f"{path} is missing."
+    if kind == "extra_forbidden":
+        return f"{path} is unknown."
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    return f"{path} = {short}: {reason[:1].lower()}{reason[1:]}."
+
+
+def key_path(keys: tuple[int | str, ...], tags: Collection[str] = ()) -> str:
+    """Keys and indices as `tables[3].window`; the whole document is `the document`.
+
+    Where records are told apart, pydantic puts the tag behind the index; it is left out here.
+    """
+    path = ""
+    for key in keys:
+        if isinstance(key, int):
+            path += f"[{key}]"
+        elif key not in tags or not path.endswith("]"):
+            path += f".{key}"
+    return path.removeprefix(".") or "the document"

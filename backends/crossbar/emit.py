@@ -1,0 +1,268 @@
+"""Emit: a placed, scheduled and allocated `xbar` module to a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from epimc.backends.crossbar.passes.map import target_of
+from epimc.backends.crossbar.passes.rows import reads
+from epimc.backends.crossbar.program import (
+    NO_ADDRESS,
+    AddTable,
+    Array,
+    FeatureMap,
+    FlattenTable,
+    Instruction,
+    MvmTable,
+    OfatEntry,
+    PoolTable,
+    Port,
+    Program,
+    RequantizeTable,
+    Ring,
+    Round,
+    Table,
+    spread,
+)
+from epimc.diagnostics import error
+from epimc.ir import integers
+from epimc.ir.core import Module, Op, Value
+from epimc.ir.dialects import xbar
+from epimc.ir.types import as_map
+
+OPCODES: Mapping[type[Op], str] = {
+    xbar.Mvm: "mvm",
+    xbar.Requantize: "requantize",
+    xbar.Pool: "pool",
+    xbar.Flatten: "flatten",
+    xbar.Add: "add",
+}
+
+
+def emit(module: Module) -> Program:
+    """The program of a module that has gone through `allocate`.
+
+    Raises:
+        EpimcError: A pass is missing.
+    """
+    ops = [op for op in module.ops if isinstance(op, xbar.XbarOp)]
+    addresses = module.attributes.get("input_addresses")
+    if any(op.ring is None for op in ops) or addresses is None:
+        raise error(
+            f"Module '{module.name}' is not allocated.",
+            hint="Run the passes 'place', 'schedule' and 'allocate' first.",
+        )
+    numbers = {value: k for k, value in enumerate(module.values())}
+    inputs = [v for _, v in module.inputs]
+    maps = [feature_map(v, a, "input") for v, a in zip(inputs, addresses, strict=True)]
+    maps += [feature_map(op.output, op.off_chip, str(op.location)) for op in ops]
+    return Program(
+        chip=target_of(module).sized(int(module.attributes["tiles"])),
+        maps=tuple(maps),
+        tables=tuple(table_of(op, module, numbers) for op in ops),
+        inputs=tuple(port(name, value, numbers) for name, value in module.inputs),
+        outputs=tuple(port(name, value, numbers) for name, value in module.outputs),
+        streams=_Streams(module, ops, maps, numbers).build(),
+    )
+
+
+def feature_map(value: Value, address: int, location: str) -> FeatureMap:
+    """A value as the program knows it."""
+    channels, height, width = as_map(value.type.shape)
+    kept = value.type.element != "i64"
+    return FeatureMap(
+        name=value.name,
+        channels=channels,
+        height=height,
+        width=width,
+        element="u8" if kept else "i64",
+        bits=value.type.bits if kept else 0,
+        zero_point=value.type.zero_point,
+        address=address if address >= 0 else NO_ADDRESS,
+        location=location,
+    )
+
+
+def port(name: str, value: Value, numbers: Mapping[Value, int]) -> Port:
+    """A graph input or output."""
+    return Port(name, value.type.shape, numbers[value], value.type.scale or 1.0)
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def table_of(op: xbar.XbarOp, module: Module, numbers: Mapping[Value, int]) -> Table:
+    """The table that an op's instructions name."""
+    sources = tuple(numbers[operand] for operand in op.operands)
+    destination = numbers[op.output]
+    if isinstance(op, xbar.Mvm):
+        return mvm_table(op, module, sources[0], destination)
+    if isinstance(op, xbar.Requantize):
+        multipliers, shifts = module.tensor(op.multipliers), module.tensor(op.shifts)
+        return RequantizeTable(sources, destination, multipliers, shifts, op.low, op.high)
+    if isinstance(op, xbar.Pool):
+        return PoolTable(op.kind, sources[0], destination, op.window)
+    if isinstance(op, xbar.Flatten):
+        return FlattenTable(sources[0], destination)
+    return AddTable((sources[0], sources[1]), destination)
+
+
+def mvm_table(op: xbar.Mvm, module: Module, source: int, destination: int) -> MvmTable:
+    """The table of one mvm, with its zero-point corrections."""
+    epitome = module.tensor(op.epitome)
+    matrix = epitome.reshape(len(epitome), -1).T.astype(np.int64)
+    rounds = tuple(
+        Round(r.ifat, r.ifrt, tuple(OfatEntry(*e[:4], bool(e[4])) for e in r.ofat))
+        for r in op.rounds
+    )
+    arrays = tuple(Array(*a) for a in op.arrays)
+    return MvmTable(
+        tile=op.tile,
+        source=source,
+        destination=destination,
+        window=op.window,
+        weights_name=op.epitome.name,
+        weights=matrix,
+        weight_bits=op.weight_bits,
+        mapping=op.mapping,
+        cell_bits=op.cell_bits,
+        rounds=rounds,
+        arrays=arrays,
+        corrections=corrections(op, matrix, rounds, arrays),
+        bias=np.zeros(op.channels, np.int64) if op.bias is None else module.tensor(op.bias),
+    )
+
+
+def corrections(
+    op: xbar.Mvm, matrix: integers.Ints, rounds: tuple[Round, ...], arrays: tuple[Array, ...]
+) -> integers.Ints:
+    """Per round and physical column of each array: the sum of the driven cells' levels."""
+    levels = integers.slice_weights(matrix, op.mapping, op.weight_bits, op.cell_bits)
+    physical = levels.reshape(len(matrix), -1)
+    if integers.reference_coefficient(op.mapping, op.weight_bits):
+        physical = np.concatenate([physical, np.ones((len(matrix), 1), np.uint8)], axis=1)
+    rows = []
+    for round_ in rounds:
+        driven = np.zeros((len(matrix), 1), np.int64)
+        np.add.at(driven, spread(round_.ifrt), 1)
+        parts = []
+        for a in arrays:
+            cells = physical[a.row : a.row + a.rows, a.column : a.column + a.columns]
+            parts.append((cells * driven[a.row : a.row + a.rows]).sum(axis=0, dtype=np.int64))
+        rows.append(np.concatenate(parts))
+    return np.stack(rows)
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+
+class _Streams:
+    """Projects the one global order of rows onto the tiles' streams.
+
+    Since every transfer stands at the same place of that order on both sides, rendezvous cannot
+    deadlock.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        ops: list[xbar.XbarOp],
+        maps: list[FeatureMap],
+        numbers: Mapping[Value, int],
+    ) -> None:
+        self.maps = [maps[numbers[op.output]] for op in ops]
+        self.ops = ops
+        self.map_of = {value: maps[number] for value, number in numbers.items()}
+        self.streams: list[list[Instruction]] = [[] for _ in range(module.attributes["tiles"])]
+        self.homes = {op.output: op for op in ops}
+        self.tables = {op: k for k, op in enumerate(ops)}
+        self.readers: dict[Value, list[tuple[xbar.XbarOp, int]]] = {v: [] for v in numbers}
+        for op in ops:
+            for index, operand in enumerate(op.operands):
+                self.readers[operand].append((op, index))
+        watched = [op.output for op in ops if op.spilled and self.is_read_elsewhere(op)]
+        self.semaphores = {value: k for k, value in enumerate(watched)}
+        # clocks[t, u]: how many instructions of tile u are known, on tile t, to be done.
+        self.clocks = np.zeros((len(self.streams), len(self.streams)), np.int64)
+        self.signals: dict[tuple[Value, int], integers.Ints] = {}
+
+    def is_read_elsewhere(self, op: xbar.XbarOp) -> bool:
+        """Whether another tile reads an op's result."""
+        return any(reader.tile != op.tile for reader, _ in self.readers[op.output])
+
+    def build(self) -> tuple[tuple[Instruction, ...], ...]:
+        """All streams."""
+        rows = [(step, op, y) for op in self.ops for y, step in enumerate(op.order)]
+        loads = {
+            (op, k): reads(op, v, op.order) for op in self.ops for k, v in enumerate(op.operands)
+        }
+        for step, op, y in sorted(rows, key=lambda row: row[0]):
+            for index, operand in enumerate(op.operands):
+                if self.is_off_chip(operand):
+                    spans = loads[op, index].items()
+                    due = [row for row, (first, _) in spans if first == step]
+                    self.load(op, index, due)
+            self.compute(op, y)
+            self.deliver(op, y)
+        return tuple((*stream, Instruction("halt", ())) for stream in self.streams)
+
+    def is_off_chip(self, value: Value) -> bool:
+        """Whether readers load a value from off-chip memory."""
+        return value not in self.homes or self.homes[value].spilled
+
+    def put(
+        self, tile: int, opcode: str, *operands: int | tuple[int, int] | Ring | tuple[Ring, ...]
+    ) -> None:
+        self.streams[tile].append(Instruction(opcode, operands))
+        self.clocks[tile, tile] += 1
+
+    def load(self, op: xbar.XbarOp, index: int, rows: list[int]) -> None:
+        """Fill an op's line buffer with the rows that it reads for the first time."""
+        value = op.operands[index]
+        found, (address, ring) = self.map_of[value], op.sources[index]
+        for row in sorted(rows):
+            self.wait(op.tile, value, row)
+            target = address + row % ring * found.row_stride
+            self.put(op.tile, "load", target, self.off_chip(found, row), found.row_bytes)
+
+    def wait(self, tile: int, value: Value, row: int) -> None:
+        """Wait until a row is stored, unless the tile can know it already."""
+        signal = self.signals.get((value, row))
+        if signal is None:
+            return
+        home = self.homes[value].tile
+        if self.clocks[tile, home] < signal[home]:
+            self.put(tile, "wait", self.semaphores[value], row + 1)
+            np.maximum(self.clocks[tile], signal, out=self.clocks[tile])
+
+    @staticmethod
+    def off_chip(found: FeatureMap, row: int) -> int:
+        return found.address + row * found.row_stride
+
+    def compute(self, op: xbar.XbarOp, y: int) -> None:
+        """The instruction that computes one row."""
+        assert op.ring is not None
+        sources = tuple(Ring(*source) for source in op.sources)
+        self.put(op.tile, OPCODES[type(op)], self.tables[op], (y, y + 1), Ring(*op.ring), sources)
+
+    def deliver(self, op: xbar.XbarOp, y: int) -> None:
+        """Store a computed row off chip, or send it to the other tiles that read it."""
+        assert op.ring is not None
+        value, found = op.output, self.map_of[op.output]
+        address, ring = op.ring
+        source = address + y % ring * found.row_stride
+        if op.off_chip >= 0:
+            self.put(op.tile, "store", self.off_chip(found, y), source, found.row_bytes)
+        if op.spilled:
+            if value in self.semaphores:
+                self.signals[value, y] = self.clocks[op.tile].copy()
+                self.put(op.tile, "signal", self.semaphores[value])
+            return
+        rings = {r.tile: r.sources[k] for r, k in self.readers[value] if r.tile != op.tile}
+        for tile, (remote, rows) in sorted(rings.items()):
+            self.put(op.tile, "send", tile, source, found.row_bytes)
+            place = remote + y % rows * found.row_stride
+            self.put(tile, "recv", op.tile, place, found.row_bytes)
+            self.clocks[[op.tile, tile]] = np.maximum(self.clocks[op.tile], self.clocks[tile])

@@ -1,0 +1,130 @@
+"""The binary form of a program's streams; the exact counterpart of the text assembly.
+
+    8 bytes   EPIMPROG
+    u16       version
+    u32       tiles
+    each tile: u32 instructions, then the instructions
+
+An instruction is its opcode (u8) and its operands in order, little-endian, of fixed width; a list
+begins with its length (u8).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from epimc.backends.crossbar.isa import BY_CODE, BY_NAME, Streams
+from epimc.backends.crossbar.operands import Kind, Operands
+from epimc.backends.crossbar.program import Instruction
+from epimc.diagnostics import EpimcError, error
+
+MAGIC = b"EPIMPROG"
+VERSION = 1
+
+_HEADER = struct.Struct("<8sHI")
+_LENGTH = struct.Struct("<I")
+_ITEMS = 255
+
+
+def encode(streams: Streams) -> bytes:
+    """The bytes of all streams.
+
+    Raises:
+        EpimcError: An operand does not fit its width.
+    """
+    parts = [_HEADER.pack(MAGIC, VERSION, len(streams))]
+    for tile, stream in enumerate(streams):
+        parts.append(_LENGTH.pack(len(stream)))
+        for number, instruction in enumerate(stream):
+            try:
+                parts.append(encode_instruction(instruction))
+            except (struct.error, ValueError) as problem:
+                raise error(
+                    f"An operand of '{instruction.opcode}' cannot be encoded: {problem}.",
+                    where=f"tile {tile}, instruction {number}",
+                ) from None
+    return b"".join(parts)
+
+
+def encode_instruction(instruction: Instruction) -> bytes:
+    """The bytes of one instruction; struct.error or ValueError when an operand does not fit."""
+    spec = BY_NAME[instruction.opcode]
+    data = bytes((spec.code,))
+    for operand, value in zip(spec.operands, instruction.operands, strict=True):
+        data += _encode_operand(operand.kind, value)
+    return data
+
+
+def _encode_operand(kind: Kind, value: Any) -> bytes:
+    items = kind.items(value)
+    if kind.repeated and not 0 < len(items) <= _ITEMS:
+        raise ValueError(f"a list of {len(items)} items")
+    data = b"".join(kind.layout.pack(*item) for item in items)
+    return bytes((len(items),)) + data if kind.repeated else data
+
+
+def decode(data: bytes, file: str = "program") -> Streams:
+    """The streams that bytes hold.
+
+    Args:
+        data: What `encode` made, or anything else.
+        file: Its name, for messages.
+
+    Raises:
+        EpimcError: With the offset of the first byte that is wrong; no count is trusted.
+    """
+    reader = _Reader(data, file)
+    magic, version, tiles = reader.unpack(_HEADER, "header")
+    if magic != MAGIC:
+        raise reader.error("Not a binary program: it does not begin with 'EPIMPROG'", 0)
+    if version != VERSION:
+        raise reader.error(f"Binary program version {version} is not supported", len(MAGIC))
+    streams = []
+    for tile in range(tiles):
+        (count,) = reader.unpack(_LENGTH, f"number of instructions of tile {tile}")
+        # Every instruction takes at least a byte: a false count ends at the end of the data.
+        streams.append(tuple(reader.instruction() for _ in range(count)))
+    if reader.offset != len(data):
+        raise reader.error(f"{len(data) - reader.offset} bytes follow the program")
+    return tuple(streams)
+
+
+class _Reader:
+    """Bytes with a position."""
+
+    def __init__(self, data: bytes, file: str) -> None:
+        self.data, self.file, self.offset = data, file, 0
+
+    def error(self, message: str, offset: int | None = None) -> EpimcError:
+        """An error at a byte offset, by default the current one."""
+        place = self.offset if offset is None else offset
+        return error(f"{message}.", where=f"{self.file}, byte {place}")
+
+    def unpack(self, layout: struct.Struct, what: str) -> tuple[Any, ...]:
+        """The next numbers."""
+        if self.offset + layout.size > len(self.data):
+            raise self.error(f"The program ends inside its {what}")
+        values = layout.unpack_from(self.data, self.offset)
+        self.offset += layout.size
+        return values
+
+    def instruction(self) -> Instruction:
+        """The next instruction."""
+        (code,) = self.unpack(_CODE, "instructions")
+        spec = BY_CODE.get(code)
+        if spec is None:
+            raise self.error(f"Unknown opcode {code}", self.offset - 1)
+        values = [self.operand(operand.kind, spec.name) for operand in spec.operands]
+        return Instruction(spec.name, tuple(values))
+
+    def operand(self, kind: Kind, name: str) -> Operands:
+        """The next operand."""
+        count = self.unpack(_CODE, f"operands of '{name}'")[0] if kind.repeated else 1
+        if not count:
+            raise self.error(f"An empty list in '{name}'", self.offset - 1)
+        what = f"operands of '{name}'"
+        return kind.join([list(self.unpack(kind.layout, what)) for _ in range(count)])
+
+
+_CODE = struct.Struct("<B")

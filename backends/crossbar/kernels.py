@@ -1,0 +1,170 @@
+"""What each computing instruction does with data: rows of source maps to rows of its destination.
+
+A kernel is made once a table and called once an instruction.  Arrays are [batch, C, rows, W].
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar import arrays
+from epimc.backends.crossbar.program import (
+    AddTable,
+    FeatureMap,
+    FlattenTable,
+    MvmTable,
+    PoolTable,
+    Program,
+    RequantizeTable,
+    Table,
+)
+from epimc.ir import integers
+
+Data = NDArray[Any]
+
+
+class Kernel(Protocol):
+    """A computing instruction's work, prepared for one table."""
+
+    def span(self, first: int, end: int) -> tuple[int, int]:
+        """The source rows [first, end) that output rows [first, end) may read."""
+
+    def __call__(self, sources: list[Data], first: int, end: int) -> Data:
+        """Output rows [first, end) as integers [batch, C, end - first, W].
+
+        `sources` hold the rows of `span`, in order.
+        """
+
+
+class Rowwise:
+    """Output row y reads row y of every source."""
+
+    def span(self, first: int, end: int) -> tuple[int, int]:
+        """The same rows."""
+        return first, end
+
+
+class Windowed:
+    """Output rows read the source through a sliding window."""
+
+    def __init__(self, window: integers.Window, source: FeatureMap) -> None:
+        self.window, self.source = window, source
+        self._shifted: dict[int, integers.Window] = {}
+
+    def span(self, first: int, end: int) -> tuple[int, int]:
+        """The rows inside the image between the windows' first and last."""
+        top = first * self.window.strides[0] - self.window.pads[0]
+        bottom = top + (end - 1 - first) * self.window.strides[0] + self.window.extent(0)
+        return max(top, 0), max(min(bottom, self.source.height), max(top, 0))
+
+    def gather(self, x: Data, fill: int, first: int, end: int) -> Data:
+        """The windows [batch, C, Kh, Kw, rows, W] of output rows; `x` holds the rows of `span`."""
+        above = max(self.window.pads[0] - first * self.window.strides[0], 0)
+        window = self._shifted.get(above)
+        if window is None:
+            window = replace(self.window, pads=(above, *self.window.pads[1:]))
+            self._shifted[above] = window
+        return integers.gather(x, window, fill, 0, end - first)
+
+
+class Mvm(Windowed):
+    """`mvm`: through the crossbars, by one of the paths of `arrays`."""
+
+    def __init__(self, table: MvmTable, program: Program, path: str) -> None:
+        source = program.maps[table.source]
+        super().__init__(table.window, source)
+        self.product: arrays.FusedMvm | arrays.BitSerialMvm
+        if path == "fused" or (path == "auto" and arrays.lossless(table, program.chip)):
+            self.product = arrays.fused(table, source.channels, source.bits, source.zero_point)
+        else:
+            self.product = arrays.bit_serial(table, source.bits, source.zero_point, program.chip)
+
+    def __call__(self, sources: list[Data], first: int, end: int) -> Data:
+        """Accumulators."""
+        windows = self.gather(sources[0], self.source.zero_point, first, end)
+        batch, channels, height, width, rows, columns = windows.shape
+        flat = windows.transpose(1, 2, 3, 0, 4, 5).reshape(channels * height * width, -1)
+        return self.product(flat).reshape(-1, batch, rows, columns).transpose(1, 0, 2, 3)
+
+
+class Requantize(Rowwise):
+    """`requantize`: accumulators or activations to activations."""
+
+    def __init__(self, table: RequantizeTable, program: Program, path: str) -> None:
+        self.table = table
+        self.zero_points = [program.maps[source].zero_point for source in table.sources]
+        self.zero_point = program.maps[table.destination].zero_point
+
+    def __call__(self, sources: list[Data], first: int, end: int) -> Data:
+        """Activations."""
+        table = self.table
+        terms = [
+            x.astype(np.int64) - zero_point if zero_point else x.astype(np.int64, copy=False)
+            for x, zero_point in zip(sources, self.zero_points, strict=True)
+        ]
+        return integers.requantize(
+            terms, table.multipliers, table.shifts, self.zero_point, table.low, table.high
+        )
+
+
+class Pool(Windowed):
+    """`pool`: the maximum of activations, or the sum of q - zero point."""
+
+    def __init__(self, table: PoolTable, program: Program, path: str) -> None:
+        super().__init__(table.window, program.maps[table.source])
+        self.kind = table.kind
+
+    def __call__(self, sources: list[Data], first: int, end: int) -> Data:
+        """Activations for `max`, accumulators for `sum`."""
+        if self.kind == "max":
+            result: Data = self.gather(sources[0].astype(np.int16), -1, first, end).max(axis=(2, 3))
+            return result
+        centred = sources[0].astype(np.int64) - self.source.zero_point
+        total: Data = self.gather(centred, 0, first, end).sum(axis=(2, 3))
+        return total
+
+
+class Flatten:
+    """`flatten`: every row of the source to one."""
+
+    def __init__(self, table: FlattenTable, program: Program, path: str) -> None:
+        self.height = program.maps[table.source].height
+
+    def span(self, first: int, end: int) -> tuple[int, int]:
+        """All rows."""
+        return 0, self.height
+
+    def __call__(self, sources: list[Data], first: int, end: int) -> Data:
+        """The same integers."""
+        return sources[0].reshape(len(sources[0]), -1, 1, 1)
+
+
+class Add(Rowwise):
+    """`add`: two accumulators."""
+
+    def __init__(self, table: AddTable, program: Program, path: str) -> None:
+        pass
+
+    def __call__(self, sources: list[Data], first: int, end: int) -> Data:
+        """Accumulators."""
+        total: Data = sources[0] + sources[1]
+        return total
+
+
+def kernel(table: Table, program: Program, path: str) -> Kernel:
+    """The kernel of a table; `path` is `auto`, `fused` or `bit-serial`."""
+    match table:
+        case MvmTable():
+            return Mvm(table, program, path)
+        case RequantizeTable():
+            return Requantize(table, program, path)
+        case PoolTable():
+            return Pool(table, program, path)
+        case FlattenTable():
+            return Flatten(table, program, path)
+        case AddTable():
+            return Add(table, program, path)

@@ -1,0 +1,248 @@
+"""`allocate`: ring buffers for rows, by liveness, first fit; what does not fit is spilled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar
+
+from epimc.backends.crossbar.passes.map import target_of
+from epimc.backends.crossbar.passes.rows import Span, height, reads, ring_rows, row_stride
+from epimc.diagnostics import EpimcError, error
+from epimc.ir.core import Builder, Module, Op, Value
+from epimc.ir.dialects.xbar import XbarOp
+from epimc.ir.pipeline import Pass
+
+
+@dataclass(frozen=True)
+class Allocate(Pass):
+    """Give every row its place in a tile buffer, and off chip where it is stored there.
+
+    A value has a ring on its own tile and on every tile that reads it.  Where a buffer is too
+    small, values are spilled, the one that frees most first: each row is then stored off chip as
+    soon as it is computed, and every reader has a line buffer of its own that it loads.
+    """
+
+    name: ClassVar[str] = "allocate"
+    requires: ClassVar[str] = "xbar"
+    ensures: ClassVar[str] = "xbar"
+
+    def run(self, module: Module) -> Module:
+        """Set `ring`, `sources`, `off_chip` and `spilled` on every op."""
+        target = target_of(module)
+        layout = fit_buffers(Liveness(module), target.tile.buffer_bytes)
+        addresses, extent = off_chip_addresses(module, layout.spilled)
+        if extent > target.memory.off_chip_bytes:
+            raise error(
+                f"One sample needs {extent} bytes off chip, "
+                f"target '{target.name}' has {target.memory.off_chip_bytes}.",
+                hint="Use a target with a larger memory.off_chip_bytes.",
+            )
+        builder = Builder(module)
+        builder.inputs_of(module)
+        for op in module.ops:
+            assert isinstance(op, XbarOp)
+            sources = [layout.rings[layout.source(op, k)] for k in range(len(op.operands))]
+            builder.copy(
+                op,
+                ring=layout.rings[Region.of_result(op)],
+                sources=sources,
+                off_chip=addresses.get(op.output, -1),
+                spilled=op.output in layout.spilled,
+            )
+        inputs = tuple(addresses[value] for _, value in module.inputs)
+        builder.module.attributes["input_addresses"] = inputs
+        builder.outputs_of(module)
+        return builder.finish()
+
+
+@dataclass(frozen=True)
+class Region:
+    """A ring buffer: of a value on a tile, or the line buffer of one operand of one op."""
+
+    tile: int
+    value: Value
+    reader: tuple[Op, int] | None = None
+
+    @staticmethod
+    def of_result(op: XbarOp) -> Region:
+        """Where an op writes its rows."""
+        return Region(op.tile, op.output)
+
+
+class Liveness:
+    """When each row is computed and read, from the schedule."""
+
+    def __init__(self, module: Module) -> None:
+        """Read the schedule of a placed and scheduled module."""
+        self.ops = [op for op in module.ops if isinstance(op, XbarOp)]
+        for op in self.ops:
+            if op.tile < 0 or not op.order:
+                raise error(
+                    f"Value %{op.output.name} has no tile or no order of rows.",
+                    hint="Run the passes 'place' and 'schedule' before 'allocate'.",
+                )
+        self.inputs = [value for _, value in module.inputs]
+        self.homes = {op.output: op for op in self.ops}
+        self.readers: dict[Value, list[tuple[XbarOp, int]]] = {v: [] for v in module.values()}
+        for op in self.ops:
+            for index, operand in enumerate(op.operands):
+                self.readers[operand].append((op, index))
+
+    @cached_property
+    def read_spans(self) -> dict[tuple[Op, int], dict[int, Span]]:
+        """For each operand of each op the rows that it reads, and when."""
+        return {
+            (op, k): reads(op, operand, op.order)
+            for op in self.ops
+            for k, operand in enumerate(op.operands)
+        }
+
+    def ring_spans(self, value: Value, tile: int) -> dict[int, Span]:
+        """For each row of a kept value: from its computation to its last reader on a tile."""
+        spans = {row: (step, step) for row, step in enumerate(self.homes[value].order)}
+        for op, index in self.readers[value]:
+            if op.tile == tile:
+                for row, (_, last) in self.read_spans[op, index].items():
+                    spans[row] = spans[row][0], max(spans[row][1], last)
+        return spans
+
+    def regions(self, spilled: frozenset[Value]) -> Iterator[tuple[Region, dict[int, Span]]]:
+        """All ring buffers with the life of their rows."""
+        for value in self.inputs:
+            yield from self.line_buffers(value)
+        for op in self.ops:
+            value = op.output
+            if value in spilled:
+                steps = {row: (step, step) for row, step in enumerate(op.order)}
+                yield Region.of_result(op), steps
+                yield from self.line_buffers(value)
+                continue
+            for tile in sorted({op.tile, *(reader.tile for reader, _ in self.readers[value])}):
+                yield Region(tile, value), self.ring_spans(value, tile)
+
+    def line_buffers(self, value: Value) -> Iterator[tuple[Region, dict[int, Span]]]:
+        """One buffer a reader of a value that lies off chip."""
+        for op, index in self.readers[value]:
+            yield Region(op.tile, value, (op, index)), self.read_spans[op, index]
+
+
+@dataclass
+class Layout:
+    """Where everything lies: (address, rows) of each region, and the values that are spilled."""
+
+    spilled: frozenset[Value]
+    inputs: frozenset[Value]
+    rings: dict[Region, tuple[int, int]] = field(default_factory=dict)
+
+    def source(self, op: XbarOp, index: int) -> Region:
+        """The region that an op reads an operand from."""
+        value = op.operands[index]
+        if value in self.spilled or value in self.inputs:
+            return Region(op.tile, value, (op, index))
+        return Region(op.tile, value)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A region to place: its bytes, and the steps at which it holds a row that is still needed.
+
+    `busy` has bit k set for step k: a region that is empty between two rows, as those of
+    accumulators are, can share its place with another.
+    """
+
+    region: Region
+    rows: int
+    size: int
+    busy: int
+
+
+def fit_buffers(liveness: Liveness, capacity: int) -> Layout:
+    """Place all regions, spilling as few values as it takes.
+
+    Raises:
+        EpimcError: A tile's buffer is too small even with everything spilled.
+    """
+    inputs = frozenset(liveness.inputs)
+    spilled: frozenset[Value] = frozenset()
+    while True:
+        blocks = [block_of(*found) for found in liveness.regions(spilled)]
+        layout = Layout(spilled, inputs)
+        ends = first_fit(blocks, layout)
+        full = [tile for tile, end in sorted(ends.items()) if end > capacity]
+        if not full:
+            return layout
+        victim = choose_victim(liveness, blocks, full[0], spilled)
+        if victim is None:
+            raise too_small(full[0], ends[full[0]], capacity, blocks)
+        spilled |= {victim}
+
+
+def block_of(region: Region, spans: dict[int, Span]) -> Block:
+    """The block of a region; one that is never read still takes a row."""
+    rows = ring_rows(spans)
+    busy = 0
+    for first, last in spans.values():
+        busy |= ((1 << (last - first + 1)) - 1) << first
+    return Block(region, rows, rows * row_stride(region.value), busy)
+
+
+def first_fit(blocks: list[Block], layout: Layout) -> dict[int, int]:
+    """Give each block the lowest address that is free whenever it is busy; the end of each tile.
+
+    Blocks come in the order of their first step, the larger first.
+    """
+    placed: dict[int, list[tuple[int, Block]]] = {}
+    for block in sorted(blocks, key=lambda b: (b.busy & -b.busy, -b.size)):
+        others = placed.setdefault(block.region.tile, [])
+        address = 0
+        for start, other in sorted(others, key=lambda item: item[0]):
+            if other.busy & block.busy and start < address + block.size:
+                address = max(address, start + other.size)
+        others.append((address, block))
+        layout.rings[block.region] = address, block.rows
+    return {tile: max(a + b.size for a, b in items) for tile, items in placed.items()}
+
+
+def choose_victim(
+    liveness: Liveness, blocks: list[Block], tile: int, spilled: frozenset[Value]
+) -> Value | None:
+    """The value whose spilling frees most bytes on a tile; None when none frees any."""
+    best: tuple[int, Value] | None = None
+    for block in blocks:
+        region = block.region
+        if region.tile != tile or region.reader or region.value in spilled:
+            continue
+        lines = [block_of(*found) for found in liveness.line_buffers(region.value)]
+        kept = sum(line.size for line in lines if line.region.tile == tile)
+        if liveness.homes[region.value].tile == tile:
+            kept += row_stride(region.value)
+        gain = block.size - kept
+        if gain > 0 and (best is None or gain > best[0]):
+            best = gain, region.value
+    return best[1] if best else None
+
+
+def too_small(tile: int, needed: int, capacity: int, blocks: list[Block]) -> EpimcError:
+    """The error for a buffer that cannot hold even the rows in work."""
+    mine = sorted((b for b in blocks if b.region.tile == tile), key=lambda b: -b.size)[:3]
+    notes = [f"%{b.region.value.name}: {b.rows} rows, {b.size} bytes" for b in mine]
+    return error(
+        f"Tile {tile} needs a buffer of {needed} bytes, the target has {capacity}.",
+        notes=["the largest of its rows in work:", *notes],
+        hint="Use a target with a larger tile.buffer_bytes.",
+    )
+
+
+def off_chip_addresses(module: Module, spilled: frozenset[Value]) -> tuple[dict[Value, int], int]:
+    """Addresses of inputs, outputs and spilled values, in this order, and the end of them all."""
+    stored = [value for _, value in (*module.inputs, *module.outputs)]
+    stored += [op.output for op in module.ops if op.output in spilled]
+    addresses: dict[Value, int] = {}
+    end = 0
+    for value in stored:
+        if value not in addresses:
+            addresses[value] = end
+            end += height(value) * row_stride(value)
+    return addresses, end

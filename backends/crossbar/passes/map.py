@@ -1,0 +1,137 @@
+"""`map`: integer epitomes onto crossbar arrays: row blocks, bit slices, activation rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from epimc.backends.crossbar.target import Crossbar, Target
+from epimc.diagnostics import error
+from epimc.ir import integers, plan
+from epimc.ir.core import Builder, Module, Op, Value
+from epimc.ir.dialects import epi, nn, xbar
+from epimc.ir.levels import XBAR
+from epimc.ir.pipeline import Pass
+
+KINDS: Mapping[type[Op], type[Op]] = {
+    epi.Requantize: xbar.Requantize,
+    epi.SumPool: xbar.Pool,
+    nn.MaxPool: xbar.Pool,
+    nn.Flatten: xbar.Flatten,
+}
+POOLS: Mapping[type[Op], str] = {epi.SumPool: "sum", nn.MaxPool: "max"}
+
+
+@dataclass(frozen=True)
+class Map(Pass):
+    """Cut every epitome into arrays of the target and hand the border to the host.
+
+    Rows are cut at whole channels where a channel's Eh*Ew rows fit into an array.  The bit slices
+    of a column lie side by side, so a column may straddle two arrays; the reference column of the
+    `offset` mapping comes last.
+    """
+
+    name: ClassVar[str] = "map"
+    requires: ClassVar[str] = "epi"
+    ensures: ClassVar[str] = "xbar"
+
+    def run(self, module: Module) -> Module:
+        """Rewrite every op to its `xbar` counterpart."""
+        target = target_of(module)
+        builder = Builder(module, XBAR)
+        names = {value: name for name, value in module.inputs}
+        for op in module.ops:
+            if isinstance(op, epi.Quantize):
+                builder.input(names[op.x], op.output)
+            elif isinstance(op, epi.Dequantize):
+                builder.mapped[op.output] = builder.mapped[op.x]
+            elif isinstance(op, epi.Conv):
+                map_conv(builder, module, op, target.crossbar)
+            elif type(op) in KINDS:
+                change_level(builder, op)
+            else:
+                hint = "Run the pass 'quantize' before 'map'."
+                raise error(
+                    f"{op.name} has no form on crossbars.", where=str(op.location), hint=hint
+                )
+        builder.outputs_of(module)
+        return builder.finish()
+
+
+def target_of(module: Module) -> Target:
+    """The target that the module carries.
+
+    Raises:
+        EpimcError: It carries none, or a wrong one.
+    """
+    described = module.attributes.get("target")
+    if not isinstance(described, dict):
+        raise error(
+            f"Module '{module.name}' names no target.",
+            hint="Declare it: attribute target = {…}, the keys of a target file.",
+        )
+    return Target.from_dict(described, f"The target of module '{module.name}'")
+
+
+def change_level(builder: Builder, op: Op) -> None:
+    """The op over the same operands under its name at level `xbar`."""
+    attributes: dict[str, Any] = dict(op.attributes)
+    if type(op) in POOLS:
+        attributes["kind"] = POOLS[type(op)]
+    old = op.output
+    builder.mapped[old] = builder.add(
+        KINDS[type(op)],
+        [builder.mapped[operand] for operand in op.operands],
+        Value(old.name, old.type, old.range),
+        op.location,
+        **attributes,
+    )
+
+
+def map_conv(builder: Builder, module: Module, op: epi.Conv, crossbar: Crossbar) -> None:
+    """Append the mvm over all arrays of one layer."""
+    stored = module.tensors[op.epitome.name].type
+    if stored.element[0] != "s":
+        hint = "Run the pass 'quantize' before 'map'."
+        raise error("A float epitome cannot be mapped.", where=str(op.location), hint=hint)
+    eo, ei, eh, ew = stored.shape
+    _, _, kh, kw = op.shape
+    old = op.output
+    builder.mapped[old] = builder.add(
+        xbar.Mvm,
+        [builder.mapped[op.x]],
+        Value(old.name, old.type),
+        op.location,
+        epitome=op.epitome,
+        bias=op.bias,
+        channels=op.shape[0],
+        weight_bits=stored.bits,
+        cell_bits=crossbar.cell_bits,
+        mapping=crossbar.mapping,
+        kernel=(kh, kw),
+        rounds=tuple(plan.ROUNDS.dump(plan.rounds(op.plan, (eo, ei, eh, ew), (kh, kw)))),
+        arrays=cut((eo, ei, eh, ew), stored.bits, crossbar),
+        **{key: op.attributes[key] for key in ("strides", "pads", "dilations")},
+    )
+
+
+def cut(epitome: plan.Shape, weight_bits: int, crossbar: Crossbar) -> list[tuple[int, ...]]:
+    """The arrays of an epitome: (crossbar, row, rows, column, columns), not placed yet."""
+    eo, ei, eh, ew = epitome
+    rows, channel = ei * eh * ew, eh * ew
+    block = crossbar.rows // channel * channel if channel <= crossbar.rows else crossbar.rows
+    mapping = crossbar.mapping
+    slices = len(integers.slice_coefficients(mapping, weight_bits, crossbar.cell_bits))
+    columns = eo * slices + (integers.reference_coefficient(mapping, weight_bits) != 0)
+    return [
+        (
+            xbar.UNPLACED,
+            row,
+            min(block, rows - row),
+            column,
+            min(crossbar.columns, columns - column),
+        )
+        for row in range(0, rows, block)
+        for column in range(0, columns, crossbar.columns)
+    ]

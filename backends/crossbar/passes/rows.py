@@ -1,0 +1,58 @@
+"""Which rows an `xbar` op reads, and for how long each row is needed: shared by two passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from epimc.backends.crossbar.program import ELEMENT_BYTES, aligned
+from epimc.ir.core import Op, Value
+from epimc.ir.dialects import xbar
+from epimc.ir.dialects.nn import Windowed
+from epimc.ir.types import as_map
+
+Span = tuple[int, int]
+"""First and last step."""
+
+
+def height(value: Value) -> int:
+    """Rows of a value."""
+    return as_map(value.type.shape)[1]
+
+
+def row_stride(value: Value) -> int:
+    """Bytes from a row to the next, in a ring and off chip."""
+    channels, _, width = as_map(value.type.shape)
+    element = "i64" if value.type.element == "i64" else "u8"
+    return aligned(channels * width * ELEMENT_BYTES[element])
+
+
+def rows_read(op: Op, operand: Value, y: int) -> list[int]:
+    """The rows of `operand` that output row `y` of an op reads, ascending."""
+    if isinstance(op, Windowed):
+        return op.window.rows(y, height(operand))
+    if isinstance(op, xbar.Flatten):
+        return list(range(height(operand)))
+    return [y]
+
+
+def reads(op: Op, operand: Value, order: Iterable[int]) -> dict[int, Span]:
+    """For each row of `operand` that an op reads: the first and the last step at which it does."""
+    spans: dict[int, Span] = {}
+    for y, step in enumerate(order):
+        for row in rows_read(op, operand, y):
+            spans[row] = (spans[row][0] if row in spans else step, step)
+    return spans
+
+
+def ring_rows(spans: Mapping[int, Span]) -> int:
+    """Rows of the smallest ring that keeps each row from its first to its last step.
+
+    A ring of R rows serves when any two rows that are live together differ by less than R.
+    """
+    rows = sorted(spans)
+    size, oldest = 1, 0
+    for row in rows:
+        while spans[rows[oldest]][1] < spans[row][0]:
+            oldest += 1
+        size = max(size, row - rows[oldest] + 1)
+    return size

@@ -1,0 +1,311 @@
+"""A program for a crossbar chip, as data: feature maps, tables, and one instruction stream a tile.
+
+Everything here describes ONE sample; the batch is an execution-time dimension.  The bundle stores
+it (`bundle.py`), the compiler makes it (`emit.py`), the checker and the simulator read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.ir import integers
+
+# Every row starts at a multiple of this many bytes, in tile buffers and off chip.
+ALIGNMENT = 8
+
+ELEMENT_BYTES = {"u8": 1, "i64": 8}
+
+NO_ADDRESS = -1
+
+Ranges = tuple[tuple[int, int], ...]
+"""(first, count) pairs, in order."""
+
+
+def aligned(size: int) -> int:
+    """The next multiple of ALIGNMENT."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def spread(ranges: Ranges) -> NDArray[np.int64]:
+    """The numbers that ranges name, in order."""
+    parts = [np.arange(first, first + count, dtype=np.int64) for first, count in ranges]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """A value that instructions write and read row by row; a row is [channels, width].
+
+    Attributes:
+        name: Name of the IR value; unique in the program.
+        channels: C.
+        height: Rows.
+        width: W.
+        element: `u8` (activations) or `i64` (accumulators).
+        bits: Bits of an activation (0 for accumulators).
+        zero_point: Of activations; 0 for accumulators.
+        address: Off-chip address of row 0, or NO_ADDRESS for a map that never leaves the chip.
+        location: The ONNX node it comes from.
+    """
+
+    name: str
+    channels: int
+    height: int
+    width: int
+    element: str
+    bits: int = 0
+    zero_point: int = 0
+    address: int = NO_ADDRESS
+    location: str = ""
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row, without padding."""
+        return self.channels * self.width * ELEMENT_BYTES[self.element]
+
+    @property
+    def row_stride(self) -> int:
+        """Bytes from a row to the next, off chip and in a ring."""
+        return aligned(self.row_bytes)
+
+
+@dataclass(frozen=True)
+class OfatEntry:
+    """One entry of the output feature address table.
+
+    The column block [column, column + count) of the epitome is multiplied by `multiplier` and
+    stored into (or, with `accumulate`, added to) output channels [destination, destination+count).
+    """
+
+    column: int
+    count: int
+    destination: int
+    multiplier: int
+    accumulate: bool
+
+
+@dataclass(frozen=True)
+class Round:
+    """One activation round: which channels are fetched, which word lines they drive, what follows.
+
+    Attributes:
+        ifat: Input channels to fetch, as ranges.
+        ifrt: Epitome rows (word lines before tiling) that they drive, in the order
+            (channel of ifat, kernel row, kernel column).
+        ofat: What happens to the columns that were read.
+    """
+
+    ifat: Ranges
+    ifrt: Ranges
+    ofat: tuple[OfatEntry, ...]
+
+
+@dataclass(frozen=True)
+class Array:
+    """One crossbar's share of an epitome matrix.
+
+    Attributes:
+        crossbar: Its number on the tile.
+        row: First epitome row.
+        rows: Epitome rows held (word lines used).
+        column: First physical column.  Physical column p < columns*slices holds bit slice
+            p % slices of epitome column p // slices; p == columns*slices is the reference
+            column of the `offset` mapping.
+        columns: Physical columns held (bit lines used).
+    """
+
+    crossbar: int
+    row: int
+    rows: int
+    column: int
+    columns: int
+
+
+@dataclass(frozen=True, eq=False)
+class MvmTable:
+    """What one `mvm` streams over: the part of one layer's epitome that lies on one tile.
+
+    The result is sum over the rounds' arrays of (cells * (q - zero point)) recombined over bit
+    slices, times the OFAT's multipliers, plus `bias`.  Where a layer is split, the parts' results
+    are added by `add`, and `bias` is zero in all parts but one.
+
+    Attributes:
+        tile: Whose arrays it drives.
+        source: Feature map read (activations).
+        destination: Feature map written (accumulators).
+        window: Kernel, strides, pads, dilations of the convolution (1x1 for a matmul).
+        weights_name: Key of `weights` in the bundle; parts of a split layer share it.
+        weights: The epitome matrix [rows, columns] of signed integers, whole, not only the part.
+        weight_bits: Bits of a weight.
+        mapping: How signs become cells (`integers.MAPPINGS`).
+        cell_bits: Bits of a cell.
+        rounds: Activation rounds in order.
+        arrays: The crossbars of this part.
+        corrections: For each round and each physical column of each array (arrays side by side in
+            order): the sum of the driven cells' levels, int64 [rounds, sum of array columns].
+        bias: int64 [Cout].
+    """
+
+    tile: int
+    source: int
+    destination: int
+    window: integers.Window
+    weights_name: str
+    weights: integers.Ints
+    weight_bits: int
+    mapping: str
+    cell_bits: int
+    rounds: tuple[Round, ...]
+    arrays: tuple[Array, ...]
+    corrections: integers.Ints
+    bias: integers.Ints
+
+
+@dataclass(frozen=True, eq=False)
+class RequantizeTable:
+    """Sources to activations: integers.requantize over (source - its zero point).
+
+    Attributes:
+        sources: Feature maps, accumulators or activations, of the destination's shape.
+        destination: Feature map written (activations).
+        multipliers: int64 [len(sources), C].
+        shifts: int64 [C].
+        low: Smallest result.
+        high: Largest result.
+    """
+
+    sources: tuple[int, ...]
+    destination: int
+    multipliers: integers.Ints
+    shifts: integers.Ints
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class PoolTable:
+    """`max`: activations to activations; `sum`: activations to accumulators of q - zero point."""
+
+    kind: str
+    source: int
+    destination: int
+    window: integers.Window
+
+
+@dataclass(frozen=True)
+class FlattenTable:
+    """[C, H, W] to [C*H*W, 1, 1], in that order."""
+
+    source: int
+    destination: int
+
+
+@dataclass(frozen=True)
+class AddTable:
+    """Accumulators of two parts of one layer, added."""
+
+    sources: tuple[int, int]
+    destination: int
+
+
+Table = MvmTable | RequantizeTable | PoolTable | FlattenTable | AddTable
+
+
+def table_sources(table: Table) -> tuple[int, ...]:
+    """The feature maps a table reads."""
+    if isinstance(table, (RequantizeTable, AddTable)):
+        return table.sources
+    return (table.source,)
+
+
+def rows_needed(table: Table, source: FeatureMap, y: int) -> list[int]:
+    """The rows of `source` that output row `y` of the table reads, ascending."""
+    if isinstance(table, (MvmTable, PoolTable)):
+        return table.window.rows(y, source.height)
+    if isinstance(table, FlattenTable):
+        return list(range(source.height))
+    return [y]
+
+
+@dataclass(frozen=True)
+class Port:
+    """A graph input or output at the border: quantized from, or dequantized to, float32.
+
+    Attributes:
+        name: The ONNX name.
+        shape: Of one sample, as the model has it.
+        map: The feature map that holds it off chip.
+        scale: Real value of one step.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    map: int
+    scale: float
+
+
+@dataclass(frozen=True)
+class Ring:
+    """A ring of `rows` rows in a tile buffer: row y lies at address + (y % rows) * row_stride."""
+
+    address: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction: the opcode of its declaration (`isa.py`) and its operands, in order."""
+
+    opcode: str
+    operands: tuple[int | tuple[int, int] | Ring | tuple[Ring, ...], ...]
+
+
+@dataclass(frozen=True)
+class Chip:
+    """What a program needs to know of its target, and what the checker holds it to."""
+
+    tiles: int
+    crossbars_per_tile: int
+    crossbar_rows: int
+    crossbar_columns: int
+    cell_bits: int
+    dac_bits: int
+    adc_bits: int
+    buffer_bytes: int
+    off_chip_bytes: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """A whole program: `streams[t]` is what tile t executes, ending in `halt`."""
+
+    chip: Chip
+    maps: tuple[FeatureMap, ...]
+    tables: tuple[Table, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    streams: tuple[tuple[Instruction, ...], ...] = field(default=())
+
+    @cached_property
+    def off_chip_extent(self) -> int:
+        """Bytes of off-chip memory one sample needs."""
+        ends = [m.address + m.height * m.row_stride for m in self.maps if m.address >= 0]
+        return max(ends, default=0)
+
+
+def mvm_layers(program: Program) -> dict[int, list[MvmTable]]:
+    """The mvm tables of each layer, by the map that holds the sum of their results."""
+    sums = {s: t.destination for t in program.tables if isinstance(t, AddTable) for s in t.sources}
+    layers: dict[int, list[MvmTable]] = {}
+    for table in program.tables:
+        if isinstance(table, MvmTable):
+            total = table.destination
+            # Bounded, since the tables of a wrong program may add in a circle.
+            for _ in range(len(sums)):
+                total = sums.get(total, total)
+            layers.setdefault(total, []).append(table)
+    return layers

@@ -1,0 +1,63 @@
+"""What the static checker found: a bounded list of diagnostics, and the words for places."""
+
+from __future__ import annotations
+
+from epimc.backends.crossbar.program import (
+    AddTable,
+    FlattenTable,
+    MvmTable,
+    PoolTable,
+    Program,
+    RequantizeTable,
+)
+from epimc.diagnostics import Diagnostic
+
+LIMIT = 20
+
+OPERATIONS: dict[type, str] = {
+    MvmTable: "mvm",
+    RequantizeTable: "requantize",
+    PoolTable: "pool",
+    FlattenTable: "flatten",
+    AddTable: "add",
+}
+
+
+class EnoughError(Exception):
+    """The report is full."""
+
+
+class Report:
+    """Diagnostics about one program, at most `LIMIT` of them."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.diagnostics: list[Diagnostic] = []
+
+    def add(self, where: str, message: str, *notes: str) -> None:
+        """Note a mistake; raises EnoughError when the report is full."""
+        self.diagnostics.append(Diagnostic(message, where, notes))
+        if len(self.diagnostics) >= LIMIT:
+            raise EnoughError
+
+    def require(self, condition: bool, where: str, message: str) -> bool:
+        """Note a mistake unless a condition holds, which is returned."""
+        if not condition:
+            self.add(where, message)
+        return condition
+
+    def map_place(self, index: int) -> str:
+        """A feature map in words."""
+        held = self.program.maps[index]
+        place = f", {held.location}" if held.location else ""
+        return f"map {index} ('{held.name}'{place})"
+
+    def table_place(self, index: int) -> str:
+        """A table in words, with the map it computes where that exists."""
+        table = self.program.tables[index]
+        operation = OPERATIONS[type(table)]
+        if not 0 <= table.destination < len(self.program.maps):
+            return f"table {index} ({operation})"
+        held = self.program.maps[table.destination]
+        place = f", {held.location}" if held.location else ""
+        return f"table {index} ({operation} of '{held.name}'{place})"

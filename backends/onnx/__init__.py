@@ -1,0 +1,1 @@
+"""The ONNX exporter: integer semantics restated in onnxruntime's operators."""

@@ -1,0 +1,300 @@
+"""The integer ONNX export: a quantized module as a plain graph that onnxruntime runs exactly.
+
+Every operator is one that onnxruntime's CPU kernels compute without saturation or rounding of
+their own: ConvInteger (u8 x s8, padding with the zero point), int64 arithmetic, MaxPool on u8.
+A matmul is a 1x1 ConvInteger, since MatMulInteger saturates for u8 x s8.  Tensors have the names
+of the IR values behind a prefix, so every layer's integers can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from onnx import ModelProto, helper, numpy_helper
+
+from epimc.diagnostics import error
+from epimc.ir import integers
+from epimc.ir.core import Module, Op, Value
+from epimc.ir.dialects import epi, nn
+
+OPSET = 13
+IR_VERSION = 8
+BATCH = "N"
+PREFIX_KEY = "epimc.integer_prefix"
+
+# ConvInteger accumulates in int32.
+MAXIMUM_PARTIAL_SUM = 2**31 - 1
+
+
+def export_integers(module: Module) -> ModelProto:
+    """The graph of a quantized module (level `epi`, after `quantize`).
+
+    Raises:
+        EpimcError: The module is not quantized.
+    """
+    graph = _Graph(module)
+    for op in module.ops:
+        writer = WRITERS.get(type(op))
+        if writer is None or (op.output.type.element == "f32" and type(op) is not epi.Dequantize):
+            hint = "Run the pass 'quantize' first."
+            raise error(f"{op.name} has no integer form.", where=str(op.location), hint=hint)
+        writer(graph, op)
+    return graph.model()
+
+
+def with_outputs(model: ModelProto, names: Iterable[str]) -> ModelProto:
+    """A copy that also gives the named tensors as outputs."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    known = {output.name for output in copy.graph.output}
+    copy.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in known)
+    return copy
+
+
+def read_model(data: bytes) -> ModelProto:
+    """Parse an exported model.
+
+    Raises:
+        EpimcError: It is no ONNX model.
+    """
+    try:
+        return onnx.load_model_from_string(data)
+    except DecodeError:
+        raise error("The integer reference of the bundle is no ONNX model.") from None
+
+
+def parameters(model: ModelProto) -> dict[str, NDArray[Any]]:
+    """The initializers by name, such as `%VALUE.weight` or `%VALUE.multipliers.0`."""
+    return {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
+
+
+def integer_prefix(borders: Iterable[str]) -> str:
+    """What the names of integer tensors begin with, so that they meet no name of the user's."""
+    names, prefix = list(borders), "%"
+    while any(name.startswith(prefix) for name in names):
+        prefix += "%"
+    return prefix
+
+
+def prefix_of(model: ModelProto) -> str:
+    """The prefix that an exported model was written with."""
+    found = {prop.key: prop.value for prop in model.metadata_props}
+    return str(found.get(PREFIX_KEY, "%"))
+
+
+def tensor_names(model: ModelProto) -> set[str]:
+    """All tensors that nodes compute."""
+    return {name for node in model.graph.node for name in node.output}
+
+
+class _Graph:
+    """Collects nodes and initializers."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+        self.prefix = integer_prefix(name for name, _ in (*module.inputs, *module.outputs))
+        self.names = {value: self.prefix + value.name for value in module.values()}
+        # Graph inputs and outputs keep the names of the user's model.
+        self.names |= {value: name for name, value in module.inputs}
+        self.names |= {value: name for name, value in module.outputs}
+
+    def constant(self, name: str, array: NDArray[Any] | np.generic) -> str:
+        # np.asarray keeps scalars scalars, which onnxruntime demands of zero points.
+        self.constants[name] = numpy_helper.from_array(np.asarray(array), name)
+        return name
+
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(
+            helper.make_node(kind, inputs, [output], f"{output}/{kind}", **attributes)
+        )
+        return output
+
+    def input_of(self, op: Op, index: int = 0) -> str:
+        return self.names[op.operands[index]]
+
+    def model(self) -> ModelProto:
+        graph = helper.make_graph(
+            self.nodes,
+            self.module.name,
+            [self.border(name, value) for name, value in self.module.inputs],
+            [self.border(name, value) for name, value in self.module.outputs],
+            list(self.constants.values()),
+        )
+        opsets = [helper.make_opsetid("", OPSET)]
+        model = helper.make_model(graph, opset_imports=opsets, producer_name="epimc")
+        model.ir_version = IR_VERSION
+        helper.set_model_props(model, {PREFIX_KEY: self.prefix})
+        return model
+
+    @staticmethod
+    def border(name: str, value: Value) -> onnx.ValueInfoProto:
+        shape: list[str | int | None] = [BATCH, *value.type.shape]
+        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+
+
+def channelwise(values: NDArray[Any], rank: int) -> NDArray[Any]:
+    """[…, C] as […, 1, C, 1, …] to broadcast over [N, C, …] of `rank` per-sample dimensions."""
+    shape = (*values.shape[:-1], 1, values.shape[-1], *(1,) * (rank - 1))
+    return values.reshape(shape)
+
+
+def write_quantize(graph: _Graph, op: Op) -> None:
+    """QuantizeLinear, clipped where there are fewer than 8 bits."""
+    kind, name = op.output.type, graph.names[op.output]
+    scale = graph.constant(f"{name}.scale", np.float32(kind.scale or 1.0))
+    zero = graph.constant(f"{name}.zero_point", np.uint8(kind.zero_point))
+    whole = kind.bits == 8
+    result = name if whole else f"{name}.wide"
+    graph.node("QuantizeLinear", [graph.input_of(op), scale, zero], result)
+    if not whole:
+        low = graph.constant(f"{name}.low", np.uint8(0))
+        high = graph.constant(f"{name}.high", np.uint8(2**kind.bits - 1))
+        graph.node("Clip", [result, low, high], name)
+
+
+def write_dequantize(graph: _Graph, op: Op) -> None:
+    """DequantizeLinear."""
+    kind, name = op.operands[0].type, graph.names[op.output]
+    scale = graph.constant(f"{name}.scale", np.float32(kind.scale or 1.0))
+    zero = graph.constant(f"{name}.zero_point", np.uint8(kind.zero_point))
+    graph.node("DequantizeLinear", [graph.input_of(op), scale, zero], name)
+
+
+def window_attributes(window: integers.Window) -> dict[str, Any]:
+    """The attributes of Conv and pool nodes."""
+    return {
+        "kernel_shape": list(window.kernel),
+        "strides": list(window.strides),
+        "pads": list(window.pads),
+        "dilations": list(window.dilations),
+    }
+
+
+def write_conv(graph: _Graph, op: Op) -> None:
+    """ConvInteger over the rebuilt weights, to int64, plus the bias."""
+    assert isinstance(op, epi.Conv)
+    name, x, rank = graph.names[op.output], op.operands[0], len(op.output.type.shape)
+    source = graph.input_of(op)
+    if rank == 1:
+        shape = graph.constant(f"{name}.map", np.array([-1, x.type.shape[0], 1, 1]))
+        source = graph.node("Reshape", [source, shape], f"{name}.x")
+    weights = op.weights(graph.module.tensor).astype(np.int8)
+    zero = graph.constant(f"{name}.x_zero_point", np.uint8(x.type.zero_point))
+    wide = convolve_in_parts(graph, name, source, weights, zero, op.window, x.type.bits)
+    if rank == 1:
+        shape = graph.constant(f"{name}.vector", np.array([-1, op.shape[0]]))
+        wide = graph.node("Reshape", [wide, shape], f"{name}.y")
+    bias = np.zeros(op.shape[0], np.int64) if op.bias is None else graph.module.tensor(op.bias)
+    added = graph.constant(f"{name}.bias", channelwise(bias, rank))
+    graph.node("Add", [wide, added], name)
+
+
+def convolve_in_parts(
+    graph: _Graph,
+    name: str,
+    source: str,
+    weights: NDArray[np.int8],
+    zero: str,
+    window: integers.Window,
+    bits: int,
+) -> str:
+    """ConvInteger in as many blocks of input channels as int32 sums need, added in int64."""
+    channels = weights.shape[1]
+    magnitude = np.abs(weights.astype(np.int64)).sum(axis=(2, 3)).max(axis=0) * (2**bits - 1)
+    blocks = np.cumsum(magnitude) // (MAXIMUM_PARTIAL_SUM // 2)
+    edges = [0, *(np.flatnonzero(np.diff(blocks)) + 1).tolist(), channels]
+    attributes = window_attributes(window)
+    total = ""
+    for index, (first, end) in enumerate(pairwise(edges)):
+        tag = "" if len(edges) == 2 else f".{index}"
+        part = source
+        if tag:
+            bounds = [graph.constant(f"{name}.{key}{tag}", np.array([value]))
+                      for key, value in (("first", first), ("end", end), ("axis", 1))]  # fmt: skip
+            part = graph.node("Slice", [source, *bounds], f"{name}.x{tag}")
+        weight = graph.constant(f"{name}.weight{tag}", weights[:, first:end])
+        graph.node("ConvInteger", [part, weight, zero], f"{name}.i32{tag}", **attributes)
+        wide = graph.node(
+            "Cast", [f"{name}.i32{tag}"], f"{name}.i64{tag}", to=onnx.TensorProto.INT64
+        )
+        total = graph.node("Add", [total, wide], f"{name}.sum{tag}") if total else wide
+    return total
+
+
+def write_sum_pool(graph: _Graph, op: Op) -> None:
+    """A depthwise ConvInteger with ones."""
+    assert isinstance(op, epi.SumPool)
+    name, kind = graph.names[op.output], op.operands[0].type
+    ones = graph.constant(f"{name}.ones", np.ones((kind.shape[0], 1, *op.kernel), np.int8))
+    zero = graph.constant(f"{name}.x_zero_point", np.uint8(kind.zero_point))
+    attributes = {**window_attributes(op.window), "group": kind.shape[0]}
+    graph.node("ConvInteger", [graph.input_of(op), ones, zero], f"{name}.i32", **attributes)
+    graph.node("Cast", [f"{name}.i32"], name, to=onnx.TensorProto.INT64)
+
+
+def write_requantize(graph: _Graph, op: Op) -> None:
+    """Int64 multiply-add, floor division (a - Mod(a, d)) / d, clip."""
+    assert isinstance(op, epi.Requantize)
+    name, rank = graph.names[op.output], len(op.output.type.shape)
+    multipliers = graph.module.tensor(op.multipliers)
+    shifts = graph.module.tensor(op.shifts)
+    total = ""
+    for k in range(len(op.operands)):
+        factor = graph.constant(f"{name}.multipliers.{k}", channelwise(multipliers[k], rank))
+        term = graph.node("Mul", [centred(graph, op, k), factor], f"{name}.term{k}")
+        total = graph.node("Add", [total, term], f"{name}.sum{k}") if total else term
+    half = graph.constant(f"{name}.half", channelwise(np.left_shift(1, shifts - 1), rank))
+    divisor = graph.constant(f"{name}.divisor", channelwise(np.left_shift(1, shifts), rank))
+    total = graph.node("Add", [total, half], f"{name}.rounded")
+    rest = graph.node("Mod", [total, divisor], f"{name}.rest")
+    whole = graph.node("Sub", [total, rest], f"{name}.whole")
+    steps = graph.node("Div", [whole, divisor], f"{name}.steps")
+    kind = op.output.type
+    zero = graph.constant(f"{name}.zero_point", np.int64(kind.zero_point))
+    shifted = graph.node("Add", [steps, zero], f"{name}.shifted")
+    low = graph.constant(f"{name}.low", np.int64(op.low))
+    high = graph.constant(f"{name}.high", np.int64(op.high))
+    clipped = graph.node("Clip", [shifted, low, high], f"{name}.clipped")
+    graph.node("Cast", [clipped], name, to=onnx.TensorProto.UINT8)
+
+
+def centred(graph: _Graph, op: Op, index: int) -> str:
+    """A term as int64 less its zero point."""
+    source, kind = graph.input_of(op, index), op.operands[index].type
+    if kind.element == "i64":
+        return source
+    base = f"{graph.names[op.output]}.x{index}"
+    wide = graph.node("Cast", [source], f"{base}.i64", to=onnx.TensorProto.INT64)
+    zero = graph.constant(f"{base}.zero_point", np.int64(kind.zero_point))
+    return graph.node("Sub", [wide, zero], f"{base}.centred")
+
+
+def write_max_pool(graph: _Graph, op: Op) -> None:
+    """MaxPool on u8."""
+    assert isinstance(op, nn.MaxPool)
+    attributes = window_attributes(op.window)
+    graph.node("MaxPool", [graph.input_of(op)], graph.names[op.output], **attributes)
+
+
+def write_flatten(graph: _Graph, op: Op) -> None:
+    """Flatten behind the batch."""
+    graph.node("Flatten", [graph.input_of(op)], graph.names[op.output], axis=1)
+
+
+WRITERS: dict[type[Op], Callable[[_Graph, Op], None]] = {
+    epi.Quantize: write_quantize,
+    epi.Dequantize: write_dequantize,
+    epi.Conv: write_conv,
+    epi.SumPool: write_sum_pool,
+    epi.Requantize: write_requantize,
+    nn.MaxPool: write_max_pool,
+    nn.Flatten: write_flatten,
+}

@@ -1,0 +1,427 @@
+"""The command line.  Only typer is imported here; a command imports what it needs."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from epimc import __version__
+from epimc.diagnostics import EpimcError, check_failed, error, render
+
+if TYPE_CHECKING:
+    from epimc.backends.crossbar.bundle import Bundle
+    from epimc.ir.core import Module
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="epimc",
+    help="Compile ONNX models to programs for processing-in-memory crossbar chips.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+BundleFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A bundle.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DumpIr = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Write the IR after every stage there.", show_default=False),
+]
+PrintAfter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PASS|all",
+        help="Print the IR after a pass, to standard error.",
+        show_default=False,
+    ),
+]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0 good, 1 a check failed, 2 bad usage or input, 130 interrupted.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    try:
+        app(given, prog_name="epimc", standalone_mode=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except EpimcError as problem:
+        if debug:
+            raise
+        print(render(problem.diagnostic), file=sys.stderr)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe has gone: nothing is wrong, and nothing more can be said.
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        typer.echo(f"epimc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")] = False,
+) -> None:
+    """Compile ONNX models to programs for processing-in-memory crossbar chips."""
+
+
+@app.command()
+def compile(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The bundle.")],
+    target: Annotated[str, typer.Option(metavar="NAME|FILE", help="The chip.")] = "epim-256",
+    weight_bits: Annotated[int, typer.Option(min=2, max=8, help="Bits of a weight.")] = 8,
+    activation_bits: Annotated[int, typer.Option(min=4, max=8, help="Of an activation.")] = 8,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="X.npz", help="Samples to calibrate with.", show_default=False),
+    ] = None,
+    dump_ir: DumpIr = None,
+    print_ir_after: PrintAfter = None,
+    json: Json = False,
+) -> None:
+    """Compile an ONNX model to a bundle."""
+    from epimc.api import build
+    from epimc.compiler import Request, Watcher, stages
+    from epimc.report import program_summary, program_table
+
+    request = Request(model, target, weight_bits, activation_bits, calibration)
+    show = printer_of(print_ir_after, stages(request))
+    if calibration is None:
+        warn("no --calibration: standard normal samples are used, and figures mean little")
+    names = stages(request)
+    with progress("compiling", len(names)) as advance:
+        watcher = Watcher(lambda name: advance(name, names.index(name)), show)
+        bundle = build(request, output, dump_ir, watcher)
+    summary = program_summary(bundle.program)
+    if not summary["lossless_adc"]:
+        warn(f"the ADC of target '{bundle.target.name}' is not lossless: results will not be exact")
+    say(summary, json, program_table)
+
+
+@app.command()
+def run(
+    folder: BundleFolder,
+    input: Annotated[Path, typer.Option("--input", metavar="X.npz", help="Samples.")],
+    output: Annotated[Path, typer.Option("--output", metavar="Y.npz", help="Results.")],
+) -> None:
+    """Execute a bundle on the simulator."""
+    from epimc.api import Session
+    from epimc.backends.crossbar.bundle import read_bundle
+    from epimc.samples import Shaped, encode_samples, read_samples
+
+    bundle = read_bundle(folder)
+    refuse_bad(bundle)
+    session = Session(bundle)
+    shapes = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
+    samples = read_samples(input, shapes)
+    names = [port.name for port in bundle.program.outputs]
+    results = session.run(names, samples.inputs)
+    write_file(output, encode_samples(dict(zip(names, results, strict=True))))
+    print(f"{samples.count} samples: {', '.join(names)} -> {output}")
+
+
+@app.command()
+def verify(
+    folder: BundleFolder,
+    input: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="X.npz", help="Samples; else those of the bundle."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Hold a bundle to onnxruntime: exact against the integers, measured against the floats."""
+    from epimc.backends.crossbar.bundle import read_bundle
+    from epimc.report import verify_table
+    from epimc.verify import verify as verify_bundle
+
+    bundle = read_bundle(folder)
+    with progress("verifying", 100) as advance:
+
+        def done(count: int, samples: int) -> None:
+            advance(f"{count} of {samples} samples", 100 * count // samples)
+
+        report = verify_bundle(bundle, input, done)
+    say(report.as_json(), json, lambda _: verify_table(report))
+    if not report.exact:
+        raise typer.Exit(1)
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="DIR|MODEL", help="A bundle or an ONNX file.")],
+    json: Json = False,
+) -> None:
+    """Show what a bundle or a model consists of."""
+    from epimc.report import module_summary, module_table, program_summary, program_table
+
+    if path.is_dir():
+        from epimc.backends.crossbar.bundle import read_bundle
+
+        bundle = read_bundle(path)
+        refuse_bad(bundle)
+        known = bundle.manifest.model_dump(exclude={"files"})
+        summary = {**program_summary(bundle.program), "manifest": known}
+        say(summary, json, lambda data: f"{described(bundle)}\n{program_table(data)}")
+        return
+    from epimc.frontend import import_model
+
+    say(module_summary(import_model(path).module), json, module_table)
+
+
+def described(bundle: Bundle) -> str:
+    """One line that says what a bundle was made from, and how."""
+    manifest = bundle.manifest
+    options = manifest.options
+    return (
+        f"{manifest.model.name} for {manifest.target}, by {manifest.tool}: "
+        f"{options.weight_bits}-bit weights, {options.activation_bits}-bit activations"
+    )
+
+
+@app.command()
+def opt(
+    file: Annotated[Path, typer.Argument(metavar="FILE.epi", help="IR in text form.")],
+    passes: Annotated[
+        str, typer.Option("-p", "--passes", metavar="'a,b{n=4}'", help="The pipeline.")
+    ] = "",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE.epi", help="Else printed.")
+    ] = None,
+    dump_ir: DumpIr = None,
+    print_ir_after: PrintAfter = None,
+) -> None:
+    """Run passes on textual IR."""
+    from epimc.dumps import Dumps
+    from epimc.ir.parser import read_module
+    from epimc.ir.pipeline import Runner, Step, parse_pipeline
+    from epimc.ir.printer import print_module, write_module
+    from epimc.passes import PASSES
+
+    steps = parse_pipeline(passes, PASSES)
+    show = printer_of(print_ir_after, [step.name for step in steps])
+    dumps = Dumps()
+
+    def after(step: Step) -> None:
+        show(step.number, step.name, step.module)
+        dumps.add(step.number, step.name, step.module)
+
+    module = Runner(after=after).run(read_module(file), steps)
+    if dump_ir is not None:
+        dumps.write(dump_ir)
+    if output is not None:
+        write_module(module, output)
+    else:
+        sys.stdout.write(print_module(module))
+
+
+@app.command()
+def asm(
+    file: Annotated[Path, typer.Argument(metavar="FILE.asm", help="Assembly text.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.bin", help="Binary.")],
+) -> None:
+    """Assemble a program from text to binary."""
+    from epimc.backends.crossbar.assembler import parse_program
+    from epimc.backends.crossbar.encoding import encode
+
+    write_file(output, encode(parse_program(read_text(file), str(file))))
+
+
+@app.command()
+def disasm(
+    file: Annotated[Path, typer.Argument(metavar="FILE.bin", help="A program in binary.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE.asm", help="Else printed.")
+    ] = None,
+) -> None:
+    """Disassemble a program from binary to text."""
+    from epimc.backends.crossbar.assembler import format_program
+    from epimc.backends.crossbar.encoding import decode
+
+    text = format_program(decode(read_bytes(file), str(file)))
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        write_file(output, text.encode())
+
+
+@app.command()
+def check(folder: BundleFolder, json: Json = False) -> None:
+    """Check a bundle's program without running it."""
+    from epimc.backends.crossbar.bundle import read_bundle
+    from epimc.backends.crossbar.checker import check as check_program
+
+    bundle = read_bundle(folder)
+    found = [render(diagnostic) for diagnostic in check_program(bundle.program)]
+    if json:
+        say({"good": not found, "problems": found}, True, str)
+    elif not found:
+        count = sum(len(stream) for stream in bundle.program.streams)
+        print(f"good: {count} instructions on {len(bundle.program.streams)} tiles")
+    if found:
+        if not json:
+            print("\n".join(found), file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def targets(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE]", help="Show one.")] = None,
+    json: Json = False,
+) -> None:
+    """List the built-in targets, or show one."""
+    from epimc.backends.crossbar.target import builtin_targets, load_target
+    from epimc.report import text_table
+
+    if name is not None:
+        target = load_target(name)
+        say(target.to_dict(), json, lambda _: target.to_toml().rstrip())
+        return
+    found = [load_target(known) for known in builtin_targets()]
+    rows = [(target.name, target.description) for target in found]
+    titles = ("target", "description")
+    data = {"targets": [target.to_dict() for target in found]}
+    say(data, json, lambda _: text_table(titles, rows, left=2))
+
+
+# --- helpers ------------------------------------------------------------------------------------
+
+
+def say(data: dict[str, Any], as_json: bool, table: Callable[[dict[str, Any]], str]) -> None:
+    """Print data as JSON, or its table."""
+    if as_json:
+        import json
+
+        print(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        print(table(data))
+
+
+def warn(message: str) -> None:
+    """A warning on standard error."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def printer_of(wanted: str | None, names: list[str]) -> Callable[[int, str, Module], None]:
+    """What prints the IR after the wanted pass.
+
+    Raises:
+        EpimcError: There is no such pass in this run.
+    """
+    if wanted is not None and wanted not in ("all", *names):
+        from epimc.diagnostics import did_you_mean
+
+        hint = did_you_mean(wanted, ["all", *names])
+        raise error(f"There is no pass '{wanted}' to print the IR after.", hint=hint)
+
+    def show(number: int, name: str, module: Module) -> None:
+        if wanted in ("all", name):
+            from epimc.ir.printer import print_module
+
+            print(f"// IR after {number:02d}-{name}\n{print_module(module)}", file=sys.stderr)
+
+    return show
+
+
+def refuse_bad(bundle: Bundle) -> None:
+    """Raise EpimcError (exit code 1) for a program that the checker refuses."""
+    from epimc.backends.crossbar.checker import check as check_program
+
+    found = check_program(bundle.program)
+    if found:
+        notes = [render(diagnostic) for diagnostic in found]
+        raise check_failed("The program does not pass its check.", notes=notes)
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[str, int], None]]:
+    """A progress bar on a terminal; nothing when standard error is piped."""
+    if not sys.stderr.isatty():
+        yield lambda name, done: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+
+        def advance(name: str, done: int) -> None:
+            bar.update(task, completed=done, description=f"{what}: {name}")
+
+        yield advance
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's contents, or a clear error."""
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise error(f"'{path}' cannot be read: {problem.strerror}.") from None
+
+
+def read_text(path: Path) -> str:
+    """A text file's contents, or a clear error."""
+    try:
+        return read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise error(f"'{path}' is not a text file (UTF-8).") from None
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing."""
+    import os
+    import tempfile
+
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as problem:
+        raise error(f"'{path}' cannot be written: {problem.strerror}.") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o666 & ~current_umask())
+        os.replace(temporary, path)
+    except BaseException as problem:
+        os.unlink(temporary)
+        if isinstance(problem, OSError):
+            raise error(f"'{path}' cannot be written: {problem.strerror}.") from None
+        raise
+
+
+def current_umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    import os
+
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""The compiler on one page: from an ONNX file to a bundle, stage after stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from epimc import __version__
+from epimc.diagnostics import check_failed, render
+from epimc.ir.core import Module
+from epimc.ir.pipeline import Runner, Step, parse_pipeline, print_pipeline
+from epimc.passes import PASSES
+
+if TYPE_CHECKING:
+    from epimc.backends.crossbar.bundle import Bundle
+    from epimc.backends.crossbar.program import Program
+    from epimc.backends.crossbar.target import Target
+    from epimc.frontend import ImportedModel
+    from epimc.samples import Samples
+
+# Calibration without data: standard normal samples, which say little about a real model.
+DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
+REFERENCE_SAMPLES = 16
+
+PIPELINE = (
+    # Batch normalizations and biases go into the weights before these become epitomes.
+    "fold,"
+    "epitomize,"
+    # Ranges are those of the epitomized model: that is what will be quantized.
+    "calibrate,"
+    "quantize{{weight_bits={weight_bits},activation_bits={activation_bits}}},"
+    # From here on the target decides: arrays, tiles, order of rows, addresses.
+    "map,place,schedule,allocate"
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for.
+
+    Attributes:
+        model: The ONNX file.
+        target: A built-in target's name or a TOML file.
+        weight_bits: Bits of a weight, 2 to 8.
+        activation_bits: Bits of an activation, 4 to 8.
+        calibration: An npz file of samples; None: seeded standard normal ones.
+    """
+
+    model: Path
+    target: str = "epim-256"
+    weight_bits: int = 8
+    activation_bits: int = 8
+    calibration: Path | None = None
+
+    @property
+    def pipeline(self) -> str:
+        """The passes, as text."""
+        return PIPELINE.format(weight_bits=self.weight_bits, activation_bits=self.activation_bits)
+
+
+@dataclass
+class Watcher:
+    """Who is told of each stage: by default nobody.
+
+    Attributes:
+        stage: Called with the name of a stage before it runs.
+        dump: Called with the number and name of a stage and the IR after it.
+    """
+
+    stage: Callable[[str], None] = field(default=lambda name: None)
+    dump: Callable[[int, str, Module], None] = field(default=lambda number, name, module: None)
+
+
+def stages(request: Request) -> list[str]:
+    """The names of all stages, in order."""
+    passes = [step.name for step in parse_pipeline(request.pipeline, PASSES)]
+    return ["import", *passes, "emit", "check", "reference"]
+
+
+def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
+    """Compile; nothing is written.
+
+    Raises:
+        EpimcError: Anything wrong with the request, the model or the samples.
+    """
+    from epimc.backends.crossbar.emit import emit
+    from epimc.backends.crossbar.target import load_target
+    from epimc.frontend import import_model
+
+    watcher = watcher or Watcher()
+    passes = parse_pipeline(request.pipeline, PASSES)
+    target = load_target(request.target)
+
+    watcher.stage("import")
+    imported = import_model(request.model)
+    samples = calibration_samples(request, imported)
+    module = prepared(imported.module, samples, target)
+    watcher.dump(0, "import", module)
+
+    integers: list[Module] = []
+
+    def after(step: Step) -> None:
+        watcher.dump(step.number, step.name, step.module)
+        if step.name == "quantize":
+            integers.append(step.module)
+
+    lowered = Runner(before=watcher.stage, after=after).run(module, passes)
+
+    watcher.stage("emit")
+    program = emit(lowered)
+
+    watcher.stage("check")
+    refuse_bad(program)
+
+    watcher.stage("reference")
+    files = reference_files(imported, integers[0], samples)
+    return new_bundle(request, imported, samples, target, program, files)
+
+
+def calibration_samples(request: Request, imported: ImportedModel) -> Samples:
+    """The user's calibration samples, or standard normal ones."""
+    from epimc.samples import Shaped, read_samples, standard_normal
+
+    inputs = [Shaped(*described) for described in imported.inputs]
+    if request.calibration is None:
+        return standard_normal(inputs, DEFAULT_SAMPLES, DEFAULT_SEED)
+    return read_samples(request.calibration, inputs)
+
+
+def prepared(module: Module, samples: Samples, target: Target) -> Module:
+    """The imported module with all that the passes need: target and calibration samples."""
+    from epimc.ir.core import Builder
+    from epimc.ir.verifier import verify
+
+    builder = Builder(module)
+    builder.module.inputs, builder.module.ops = module.inputs, module.ops
+    builder.module.outputs = module.outputs
+    refs = [builder.store("calibration", samples.inputs[name], "f32") for name, _ in module.inputs]
+    attributes = builder.module.attributes
+    attributes["calibration"] = tuple(refs)
+    attributes["target"] = target.to_dict()
+    attributes["passes"] = ()
+    verify(builder.module)
+    return builder.module
+
+
+def refuse_bad(program: Program) -> None:
+    """Hold the program to the static checker: what it finds here is a defect of epimc."""
+    from epimc.backends.crossbar.checker import check
+
+    found = check(program)
+    if found:
+        notes = [render(diagnostic) for diagnostic in found]
+        raise check_failed("The compiled program does not pass its check.", notes=notes)
+
+
+def reference_files(
+    imported: ImportedModel, integers: Module, samples: Samples
+) -> dict[str, bytes]:
+    """What `verify` needs, below `reference/`: both models and some samples."""
+    from epimc.backends.onnx.export import export_integers
+    from epimc.samples import LABELS, encode_samples
+
+    kept = samples.first(REFERENCE_SAMPLES)
+    arrays: dict[str, object] = dict(kept.inputs)
+    if kept.labels is not None and LABELS not in arrays:
+        arrays[LABELS] = kept.labels
+    return {
+        "reference/float.onnx": imported.model.SerializeToString(deterministic=True),
+        "reference/integer.onnx": export_integers(integers).SerializeToString(deterministic=True),
+        "reference/samples.npz": encode_samples(arrays),  # type: ignore[arg-type]
+    }
+
+
+def new_bundle(
+    request: Request,
+    imported: ImportedModel,
+    samples: Samples,
+    target: Target,
+    program: Program,
+    files: Mapping[str, bytes],
+) -> Bundle:
+    """The bundle, in memory."""
+    from epimc.backends.crossbar.bundle import Bundle, Model, Options, new_manifest
+
+    options = Options(
+        weight_bits=request.weight_bits,
+        activation_bits=request.activation_bits,
+        calibration=samples.origin,
+        passes=print_pipeline(parse_pipeline(request.pipeline, PASSES)),
+    )
+    model = Model(name=request.model.name, sha256=imported.sha256)
+    manifest = new_manifest(f"epimc {__version__}", model, options, target, program)
+    return Bundle(manifest, target, program, files)

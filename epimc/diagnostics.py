@@ -1,0 +1,103 @@
+"""Diagnostics are data: one record, one renderer, one exception.
+
+This module is the bottom of the project: it imports nothing of it.  A user's mistake is always
+reported by raising `EpimcError` with one `Diagnostic`; a defect of epimc itself raises whatever
+Python raises.  The wording follows one grammar: the message is one sentence that states the fact,
+notes add facts, the hint says what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Span:
+    """A place in a text: file name, 1-based line and column, and the line itself."""
+
+    file: str
+    line: int
+    column: int
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """What is wrong, where, and what to do about it.
+
+    Attributes:
+        message: One sentence that states the fact.
+        where: A place in a text, or words such as `node 'conv1' (Conv)`; empty when there is none.
+        notes: Further facts, one line each (a note may hold several lines).
+        hint: What the user can do.
+    """
+
+    message: str
+    where: Span | str = ""
+    notes: tuple[str, ...] = ()
+    hint: str = ""
+
+
+@dataclass
+class EpimcError(Exception):
+    """A user's mistake, or a check that failed; `exit_code` is what the command line exits with."""
+
+    diagnostic: Diagnostic
+    exit_code: int = field(default=2)
+
+    def __str__(self) -> str:
+        return render(self.diagnostic)
+
+    def with_notes(self, *notes: str) -> EpimcError:
+        """The same error with further notes."""
+        known = self.diagnostic
+        return EpimcError(replace(known, notes=(*known.notes, *notes)), self.exit_code)
+
+
+def error(
+    message: str, *, where: Span | str = "", notes: Iterable[str] = (), hint: str = ""
+) -> EpimcError:
+    """An `EpimcError` ready to raise (exit code 2: bad usage or input)."""
+    return EpimcError(Diagnostic(message, where, tuple(notes), hint))
+
+
+def check_failed(message: str, *, notes: Iterable[str] = (), hint: str = "") -> EpimcError:
+    """An `EpimcError` for a check that failed on good input (exit code 1)."""
+    return EpimcError(Diagnostic(message, "", tuple(notes), hint), exit_code=1)
+
+
+def render(diagnostic: Diagnostic) -> str:
+    """The one text form of a diagnostic, several lines, no trailing newline."""
+    lines = [f"error: {diagnostic.message}"]
+    where = diagnostic.where
+    if isinstance(where, Span):
+        lines.append(f"  --> {where}")
+        if where.text:
+            gutter = " " * len(str(where.line))
+            lines.append(f"{where.line} | {where.text}")
+            lines.append(f"{gutter} | {' ' * (where.column - 1)}^")
+    elif where:
+        lines.append(f"  --> {where}")
+    lines += [indent(f"note: {note}") for note in diagnostic.notes]
+    if diagnostic.hint:
+        lines.append(indent(f"hint: {diagnostic.hint}"))
+    return "\n".join(lines)
+
+
+def indent(text: str) -> str:
+    """Shift every line of a note by two columns."""
+    return "\n".join("  " + line for line in text.splitlines())
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint naming the nearest known word, or all of them when none is near."""
+    choices = sorted(known)
+    near = difflib.get_close_matches(word, choices, n=1)
+    if near:
+        return f"Did you mean '{near[0]}'?"
+    return f"Known: {', '.join(choices)}." if choices else ""

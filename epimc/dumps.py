@@ -1,0 +1,53 @@
+"""IR dumps: `00-import.epi`, `01-fold.epi`, … with their tensors in `tensors/` beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from epimc.diagnostics import error
+from epimc.ir.core import Module
+from epimc.ir.printer import print_module
+from epimc.ir.tensors import Tensor, tensor_bytes
+
+
+@dataclass
+class Dumps:
+    """Collects dumps in memory; writing comes last, so that a failure leaves nothing behind.
+
+    Attributes:
+        texts: The text of each stage by file name.
+        tensors: The stored tensors of all stages by digest, each once.
+    """
+
+    texts: dict[str, str] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, number: int, name: str, module: Module) -> None:
+        """Take the IR after stage `number`."""
+        self.texts[f"{number:02d}-{name}.epi"] = print_module(module)
+        for tensor in module.tensors.values():
+            if tensor.random is None and not tensor.literal:
+                self.tensors[tensor.digest] = tensor
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """(relative path, contents) of all files."""
+        for name, text in self.texts.items():
+            yield name, text.encode()
+        for digest, tensor in sorted(self.tensors.items()):
+            yield f"tensors/{digest}.safetensors", tensor_bytes(tensor)
+
+    def write(self, folder: Path) -> None:
+        """Write all files into a folder, which may hold earlier dumps.
+
+        Raises:
+            EpimcError: The folder cannot be written.
+        """
+        try:
+            (folder / "tensors").mkdir(parents=True, exist_ok=True)
+            for name, data in self.files():
+                (folder / name).write_bytes(data)
+        except OSError as problem:
+            reason = problem.strerror or str(problem)
+            raise error(f"The dumps cannot be written to '{folder}': {reason}.") from None

@@ -1,0 +1,21 @@
+"""The frontend: ONNX files to the IR's level `nn`.
+
+The package is lazy: `onnx` is loaded when a model is imported, not before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from epimc.frontend.importer import ImportedModel, import_model, import_proto
+
+__all__ = ["ImportedModel", "import_model", "import_proto"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'epimc.frontend' has no attribute '{name}'")
+    from epimc.frontend import importer
+
+    return getattr(importer, name)

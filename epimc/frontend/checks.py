@@ -1,0 +1,56 @@
+"""What is checked of a model as a whole, before anything of it is used."""
+
+from __future__ import annotations
+
+import onnx
+
+from epimc.diagnostics import error
+from epimc.frontend.external import external_tensors
+from epimc.frontend.shapes import graph_inputs
+from epimc.frontend.standard import check_versions, short
+
+
+def check_model(model: onnx.ModelProto, newest_opset: int) -> None:
+    """Check versions and inputs, and let the ONNX checker judge the rest.
+
+    External data is not looked at.
+
+    Raises:
+        EpimcError: Of the first that is wrong.
+    """
+    check_versions(model, newest_opset)
+    # The checker refuses some of the same inputs, in words that name neither input nor remedy.
+    graph_inputs(model.graph)
+    try:
+        onnx.checker.check_model(_for_checker(model))
+    except onnx.checker.ValidationError as problem:
+        raise error(
+            "The model is not valid ONNX.",
+            notes=[short(str(problem))],
+            hint="Export the model again; onnx.checker.check_model says the same.",
+        ) from None
+
+
+def _for_checker(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model, or a copy without what the checker minds and we do not.
+
+    That is external data, for which it would open files, and outputs without a shape.
+    """
+    shapeless = any(not _has_shape(output) for output in model.graph.output)
+    if not shapeless and not any(external_tensors(model)):
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for tensor in list(external_tensors(copy)):
+        tensor.ClearField("data_location")
+        tensor.ClearField("external_data")
+        tensor.dims[:] = [0]
+    for output in copy.graph.output:
+        if not _has_shape(output):
+            output.type.tensor_type.shape.SetInParent()
+    return copy
+
+
+def _has_shape(output: onnx.ValueInfoProto) -> bool:
+    tensor = output.type.HasField("tensor_type")
+    return not tensor or output.type.tensor_type.HasField("shape")

@@ -1,0 +1,131 @@
+"""Constants: initializers, Constant nodes, and nodes whose inputs are all constant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from epimc.diagnostics import error
+from epimc.frontend.nodes import UnsupportedError
+from epimc.frontend.shapes import Array, Binding, shape_of, type_of
+
+# Of all folded constants of a model together: a small file can declare enormous ones.
+MAXIMUM_ELEMENTS = 2**28
+
+MOVES = (
+    *("Cast", "Concat", "ConstantOfShape", "Expand", "Flatten", "Gather", "Identity", "Pad"),
+    *("Range", "Reshape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze", "Where"),
+)
+ARITHMETIC = (
+    *("Add", "And", "DequantizeLinear", "Div", "Equal", "Greater", "Less", "MatMul", "Max", "Min"),
+    *("Mod", "Mul", "Or", "Pow", "Sub"),
+)
+FUNCTIONS = (
+    *("Abs", "Ceil", "Clip", "Exp", "Floor", "Log", "Neg", "Not", "Reciprocal", "Relu", "Round"),
+    *("Sign", "Sqrt"),
+)
+REDUCTIONS = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")
+# Deterministic all, and their result's size follows from shapes and small constants.
+FOLDABLE = frozenset((*MOVES, *ARITHMETIC, *FUNCTIONS, *REDUCTIONS))
+
+
+def constant_of(tensor: onnx.TensorProto) -> Array:
+    """The contents of a tensor.
+
+    Raises:
+        EpimcError: They do not fit its declared shape and type.
+    """
+    try:
+        return np.asarray(numpy_helper.to_array(tensor))
+    except (ValueError, TypeError, KeyError, OverflowError):
+        raise error(
+            f"Tensor '{tensor.name}' is damaged: its data does not fit its shape "
+            f"{list(tensor.dims)} and type.",
+            hint="Download or export the model again.",
+        ) from None
+
+
+@dataclass
+class Folder:
+    """Evaluates constant nodes of a model, within a budget of elements."""
+
+    model: onnx.ModelProto
+    batch: int
+    left: int = field(default=MAXIMUM_ELEMENTS)
+
+    def fold(
+        self,
+        node: onnx.NodeProto,
+        inputs: Mapping[str, Binding],
+        kinds: Mapping[str, onnx.TypeProto],
+    ) -> list[Array] | None:
+        """The results of a node, or None when it is not constant.
+
+        Raises:
+            UnsupportedError: It is constant, but too large or impossible to evaluate.
+        """
+        if node.op_type == "Constant":
+            return [_constant(node)]
+        if node.op_type in ("Shape", "Size"):
+            return self._shape(node, inputs)
+        arrays = {name: item for name, item in inputs.items() if isinstance(item, np.ndarray)}
+        if node.op_type not in FOLDABLE or len(arrays) < len(inputs):
+            return None
+        self._pay(node, kinds)
+        return self._evaluate(node, arrays)
+
+    def _shape(self, node: onnx.NodeProto, inputs: Mapping[str, Binding]) -> list[Array] | None:
+        shape = shape_of(type_of(inputs[node.input[0]], self.batch))
+        if shape is None:
+            return None
+        if node.op_type == "Size":
+            return [np.array(math.prod(shape), np.int64)]
+        ends = {item.name: item.i for item in node.attribute}
+        return [np.array(shape[ends.get("start", 0) : ends.get("end")], np.int64)]
+
+    def _pay(self, node: onnx.NodeProto, kinds: Mapping[str, onnx.TypeProto]) -> None:
+        for name in filter(None, node.output):
+            shape = shape_of(kinds.get(name))
+            if shape is None:
+                raise UnsupportedError("the size of its constant result is not known")
+            if math.prod(shape) > self.left:
+                raise UnsupportedError(
+                    f"its constant result of {math.prod(shape)} elements is too large"
+                )
+            self.left -= math.prod(shape)
+
+    def _evaluate(self, node: onnx.NodeProto, arrays: Mapping[str, Array]) -> list[Array]:
+        from onnx.reference import ReferenceEvaluator
+
+        graph = helper.make_graph(
+            [node],
+            "constant",
+            [onnx.ValueInfoProto(name=name) for name in arrays],
+            [onnx.ValueInfoProto(name=name) for name in node.output if name],
+        )
+        opsets = list(self.model.opset_import)
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=self.model.ir_version)
+        # The evaluator runs whatever a model asks of numpy, so that any exception may come back.
+        try:
+            with np.errstate(all="ignore"):
+                found = ReferenceEvaluator(model).run(None, dict(arrays))
+        except Exception as problem:
+            said = str(problem).splitlines() or [type(problem).__name__]
+            raise UnsupportedError(f"its constant inputs cannot be evaluated ({said[0]})") from None
+        results = iter(found)
+        return [np.asarray(next(results)) if name else np.zeros(0) for name in node.output]
+
+
+def _constant(node: onnx.NodeProto) -> Array:
+    key = node.attribute[0].name if len(node.attribute) == 1 else "a constant without a value"
+    if key == "value":
+        return constant_of(node.attribute[0].t)
+    if key not in ("value_float", "value_floats", "value_int", "value_ints"):
+        raise UnsupportedError(f"{key} is not supported")
+    dtype = np.float32 if key.startswith("value_float") else np.int64
+    return np.array(helper.get_attribute_value(node.attribute[0]), dtype)

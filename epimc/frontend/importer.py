@@ -1,0 +1,230 @@
+"""ONNX models to the IR's level `nn`.
+
+Node by node, in the order of the model: a constant node is folded, any other goes to the importer
+that is registered for its op type.  What is not supported is collected over the whole model, so
+that one message names all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from epimc.diagnostics import error
+from epimc.frontend import ops_linear, ops_move, ops_pool
+from epimc.frontend.checks import check_model
+from epimc.frontend.external import external_tensors
+from epimc.frontend.folding import FOLDABLE, Folder, constant_of
+from epimc.frontend.loader import load_model
+from epimc.frontend.nodes import (
+    IMPORTERS,
+    Context,
+    Node,
+    UnsupportedError,
+)
+from epimc.frontend.shapes import Binding, Inference, Unknown, graph_inputs, shape_of
+from epimc.frontend.standard import (
+    DEFAULT_DOMAINS,
+    NEWEST_OPSET,
+    opset_of,
+    where_of,
+)
+from epimc.ir.core import Module, Value
+
+# Importing these modules registers their importers.
+REGISTERED = (ops_linear, ops_move, ops_pool)
+
+# Where these do not fit together, the model is wrong; elsewhere ONNX may know too little.
+UNDERSTOOD = FOLDABLE | IMPORTERS.keys()
+MOST_NOTES = 30
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """A model in the IR, and the model that it was.
+
+    Attributes:
+        module: At level `nn`.
+        sha256: Of the model file and its external data (`loader.LoadedModel`); empty when the
+            model came from memory.
+        model: The user's own, with its external data.
+        inputs: (ONNX name, shape of one sample).
+        outputs: (ONNX name, shape of one sample).
+    """
+
+    module: Module
+    sha256: str
+    model: onnx.ModelProto
+    inputs: list[tuple[str, tuple[int, ...]]]
+    outputs: list[tuple[str, tuple[int, ...]]]
+
+
+def import_model(
+    path: Path, *, limit_bytes: int = 2**32, newest_opset: int = NEWEST_OPSET
+) -> ImportedModel:
+    """Import a model file.
+
+    Args:
+        path: Of the ONNX file; its stem names the module.
+        limit_bytes: The most that the file and its external data may take together.
+        newest_opset: The newest opset of the default domain to accept.
+
+    Raises:
+        EpimcError: The file is no good ONNX model, or epimc does not support what is in it.
+    """
+    loaded = load_model(path, limit_bytes, newest_opset)
+    return _imported(loaded.model, path.stem, loaded.sha256)
+
+
+def import_proto(model: onnx.ModelProto, name: str) -> ImportedModel:
+    """Import a model from memory; its tensors hold their data themselves.
+
+    Raises:
+        EpimcError: It is no good ONNX model, or epimc does not support what is in it.
+    """
+    for tensor in external_tensors(model):
+        raise error(
+            f"Tensor '{tensor.name}' has external data, which is not loaded.",
+            hint="Import the model from its file.",
+        )
+    check_model(model, NEWEST_OPSET)
+    return _imported(model, name, "")
+
+
+def _imported(model: onnx.ModelProto, name: str, sha256: str) -> ImportedModel:
+    module = _Import(model, name).run()
+    inputs, outputs = (
+        [(onnx_name, value.type.shape) for onnx_name, value in pairs]
+        for pairs in (module.inputs, module.outputs)
+    )
+    return ImportedModel(module, sha256, model, inputs, outputs)
+
+
+def live_nodes(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], set[str]]:
+    """The nodes on which an output depends, in order, and the tensors that somebody reads."""
+    needed = {output.name for output in graph.output}
+    nodes = []
+    for node in reversed(graph.node):
+        if needed.intersection(filter(None, node.output)):
+            nodes.append(node)
+            needed.update(filter(None, node.input))
+    return nodes[::-1], needed
+
+
+class _Import:
+    """The import of one model."""
+
+    def __init__(self, model: onnx.ModelProto, name: str) -> None:
+        self.model, self.opset = model, opset_of(model) or 0
+        batch, self.inputs = graph_inputs(model.graph)
+        self.context = Context(name, batch)
+        self.inference = Inference(model, self.opset, batch)
+        self.folder = Folder(model, batch)
+        self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.functions = {(item.domain, item.name) for item in model.functions}
+        self.bound: dict[str, Binding] = {}
+        self.complaints: list[str] = []
+
+    def run(self) -> Module:
+        """The module.
+
+        Raises:
+            EpimcError: Something in the model is not supported.
+        """
+        graph = self.model.graph
+        for item in self.inputs:
+            self.bound[item.name] = self.context.input(item.name, item.shape)
+        nodes, self.needed = live_nodes(graph)
+        for sparse in graph.sparse_initializer:
+            name = sparse.values.name
+            self.bound[name] = Unknown()
+            self.complaints.append(f"tensor '{name}': sparse tensors are not supported.")
+        for node in nodes:
+            self._visit(node)
+        if self.complaints:
+            raise error(
+                f"The model has {_counted(len(self.complaints))} that epimc does not support.",
+                notes=_shortened(self.complaints),
+                hint=f"Supported operators: {', '.join(sorted(IMPORTERS))}.",
+            )
+        self._finish(graph.output)
+        return self.context.module
+
+    def _visit(self, proto: onnx.NodeProto) -> None:
+        inputs = {name: self._binding(name) for name in proto.input if name}
+        kinds: dict[str, onnx.TypeProto] = {}
+        results: list[Binding] = []
+        try:
+            self._require_known(proto)
+            kinds = self.inference.outputs(proto, inputs, strict=proto.op_type in UNDERSTOOD)
+            results = self._results(proto, inputs, kinds)
+        except UnsupportedError as problem:
+            self.complaints.append(f"{where_of(proto)}: {problem}.")
+        for index, name in enumerate(proto.output):
+            kind = kinds.get(name)
+            unknown = self.context.placeholder(kind, shape_of(kind))
+            self.bound[name] = results[index] if index < len(results) else unknown
+
+    def _require_known(self, proto: onnx.NodeProto) -> None:
+        if (proto.domain, proto.op_type) in self.functions:
+            raise UnsupportedError("functions of the model are not supported")
+        if proto.domain not in DEFAULT_DOMAINS:
+            raise UnsupportedError("not supported")
+
+    def _results(
+        self,
+        proto: onnx.NodeProto,
+        inputs: dict[str, Binding],
+        kinds: dict[str, onnx.TypeProto],
+    ) -> list[Binding]:
+        """What a node's outputs are; none of them when an input is unknown."""
+        folded = self.folder.fold(proto, inputs, kinds)
+        if folded is not None:
+            return [*folded]
+        function = IMPORTERS.get(proto.op_type)
+        if function is None:
+            raise UnsupportedError("not supported")
+        if any(isinstance(item, Unknown) for item in inputs.values()):
+            return []
+        for name in filter(None, proto.output[1:]):
+            if name in self.needed:
+                raise UnsupportedError(f"using its output '{name}' is not supported")
+        given = tuple(inputs[name] if name else None for name in proto.input)
+        shape = shape_of(kinds.get(proto.output[0]))
+        return [function(Node(proto, given, shape), self.context)]
+
+    def _binding(self, name: str) -> Binding:
+        if name not in self.bound and name in self.initializers:
+            self.bound[name] = constant_of(self.initializers[name])
+        return self.bound.get(name, Unknown())
+
+    def _finish(self, outputs: Iterable[onnx.ValueInfoProto]) -> None:
+        inputs = {value: name for name, value in self.context.module.inputs}
+        for output in outputs:
+            value = self._binding(output.name)
+            if isinstance(value, np.ndarray):
+                raise error(f"Output '{output.name}' does not depend on any input.")
+            if not isinstance(value, Value):
+                raise error(f"Output '{output.name}' is not computed by any node.")
+            if value in inputs:
+                raise error(
+                    f"Output '{output.name}' is input '{inputs[value]}' itself: "
+                    "there is nothing to compute."
+                )
+            self.context.module.outputs.append((output.name, value))
+        if not self.context.module.outputs:
+            raise error("The model has no outputs.")
+
+
+def _counted(number: int) -> str:
+    return "1 operator" if number == 1 else f"{number} operators"
+
+
+def _shortened(notes: list[str]) -> list[str]:
+    if len(notes) <= MOST_NOTES:
+        return notes
+    return [*notes[:MOST_NOTES], f"... and {len(notes) - MOST_NOTES} more."]

@@ -1,0 +1,136 @@
+"""Reading a model file, which may come from anyone: every check comes before the data is used."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from epimc.diagnostics import EpimcError, error
+from epimc.frontend import external
+from epimc.frontend.checks import check_model
+from epimc.frontend.standard import NEWEST_OPSET
+
+# How files begin that are taken for ONNX models now and then.
+SIGNATURES = (
+    (b"PK\x03\x04", "a zip archive, as PyTorch checkpoints and NumPy's .npz files are"),
+    (b"\x89HDF", "an HDF5 file, as Keras writes"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"version https://git-lfs", "a Git LFS pointer: the model itself was not downloaded"),
+    (b"{", "JSON text"),
+    (b"<", "HTML or XML text"),
+)
+EXPORT_HINT = "Export the model to ONNX, for example with torch.onnx.export."
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model as its file says it, complete and checked.
+
+    Attributes:
+        model: With its external data loaded.
+        sha256: Of the model file followed by its external data files in the order of their
+            locations, in hexadecimal.
+    """
+
+    model: onnx.ModelProto
+    sha256: str
+
+
+def load_model(path: Path, limit_bytes: int, newest_opset: int = NEWEST_OPSET) -> LoadedModel:
+    """Read and check a model file and its external data.
+
+    Args:
+        path: Of the model file; external data must lie in its folder.
+        limit_bytes: The most that the model file and its external data may take together.
+        newest_opset: The newest opset of the default domain to accept.
+
+    Raises:
+        EpimcError: No file, too large, no ONNX, damaged, of an unsupported version, against the
+            standard, or with external data that is missing or outside the model's folder.
+    """
+    data = _read(path, limit_bytes)
+    model = parse_model(data, str(path))
+    check_model(model, newest_opset)
+    pieces = external.locate(model, path.parent, limit_bytes - len(data))
+    external.load(pieces)
+    return LoadedModel(model, _digest(data, {piece.path for piece in pieces}))
+
+
+def parse_model(data: bytes, file: str) -> onnx.ModelProto:
+    """The model in the bytes of a file; it has an IR version, a graph and opsets.
+
+    Raises:
+        EpimcError: The bytes are no ONNX model, or only a part of one; `file` names them.
+    """
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError:
+        # A model begins with its IR version, a small number in field 1.
+        begins_well = len(data) > 1 and data[0] == 0x08 and data[1] < 0x80
+        raise _damaged(file) if begins_well else _not_onnx(data, file) from None
+    if not model.HasField("ir_version"):
+        raise _not_onnx(data, file)
+    complete = model.HasField("graph") and (model.opset_import or model.ir_version < 3)
+    if not complete or _has_broken_text(model):
+        raise _damaged(file)
+    return model
+
+
+def _has_broken_text(message: Any) -> bool:
+    """Whether a name or another text in a message is no UTF-8; protobuf returns bytes for it."""
+    if isinstance(message, onnx.TensorProto):
+        return not isinstance(message.name, str)
+    for field, value in message.ListFields():
+        items = (
+            [value] if hasattr(value, "ListFields") or isinstance(value, (str, bytes)) else value
+        )
+        if field.type == field.TYPE_STRING and not all(isinstance(item, str) for item in items):
+            return True
+        if field.type == field.TYPE_MESSAGE and any(map(_has_broken_text, items)):
+            return True
+    return False
+
+
+def _read(path: Path, limit_bytes: int) -> bytes:
+    try:
+        if not path.exists():
+            raise error(f"Model file '{path}' does not exist.")
+        if not path.is_file():
+            raise error(f"'{path}' is not a file.")
+        size = path.stat().st_size
+        if size > limit_bytes:
+            raise error(f"Model file '{path}' has {size} bytes; the limit is {limit_bytes}.")
+        return path.read_bytes()
+    except OSError as problem:
+        raise error(f"Model file '{path}' cannot be read: {problem.strerror}.") from None
+
+
+def _not_onnx(data: bytes, file: str) -> EpimcError:
+    if not data:
+        return error(f"'{file}' is not an ONNX model: the file is empty.")
+    start = data.lstrip()[:32]
+    looks = [f"It looks like {kind}." for begin, kind in SIGNATURES if start.startswith(begin)]
+    return error(f"'{file}' is not an ONNX model.", notes=looks, hint=EXPORT_HINT)
+
+
+def _damaged(file: str) -> EpimcError:
+    return error(
+        f"Model file '{file}' is damaged or incomplete.", hint="Download or export it again."
+    )
+
+
+def _digest(data: bytes, files: Iterable[Path]) -> str:
+    hashed = hashlib.sha256(data)
+    for path in sorted(files):
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                hashed.update(block)
+    return hashed.hexdigest()

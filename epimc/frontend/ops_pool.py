@@ -1,0 +1,58 @@
+"""Importers of the pools."""
+
+from __future__ import annotations
+
+from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
+from epimc.frontend.windows import remainders, rounded_up, window_of
+from epimc.ir.core import Op, Value
+from epimc.ir.dialects import nn
+from epimc.ir.integers import Window
+
+
+@importer("MaxPool")
+def max_pool(node: Node, context: Context) -> Value:
+    """Maxima without their indices; a rounded-up output is one with more padding."""
+    x = node.map()
+    node.only("storage_order", 0, 0)
+    window = _window(node, x)
+    if node.integer("ceil_mode", 0):
+        window = rounded_up(x, window)
+    return _emit(nn.MaxPool, node, context, x, window)
+
+
+@importer("AveragePool")
+def average_pool(node: Node, context: Context) -> Value:
+    """Means over windows, padding counted or absent."""
+    x = node.map()
+    window = _window(node, x)
+    if node.integer("ceil_mode", 0) and any(remainders(x, window)):
+        raise UnsupportedError("ceil_mode = 1 is not supported where it makes the result larger")
+    if any(window.pads) and not node.integer("count_include_pad", 0):
+        raise UnsupportedError("padding with count_include_pad = 0 is not supported")
+    return _emit(nn.AveragePool, node, context, x, window)
+
+
+@importer("GlobalMaxPool", "GlobalAveragePool")
+def global_pool(node: Node, context: Context) -> Value:
+    """One window over the whole map."""
+    x = node.map()
+    _, height, width = x.type.shape
+    kind = nn.MaxPool if node.op_type == "GlobalMaxPool" else nn.AveragePool
+    return _emit(kind, node, context, x, Window((height, width)))
+
+
+def _window(node: Node, x: Value) -> Window:
+    height, width = node.integers("kernel_shape", (0, 0))
+    return window_of(node, x, (height, width))
+
+
+def _emit(kind: type[Op], node: Node, context: Context, x: Value, window: Window) -> Value:
+    return context.emit(
+        kind,
+        node,
+        [x],
+        kernel=window.kernel,
+        strides=window.strides,
+        pads=window.pads,
+        dilations=window.dilations,
+    )

@@ -1,0 +1,14 @@
+"""One table names every pass; a pass's module is imported when the pass is used."""
+
+from __future__ import annotations
+
+PASSES: dict[str, str] = {
+    "fold": "epimc.ir.passes.fold:Fold",
+    "epitomize": "epimc.ir.passes.epitomize:Epitomize",
+    "calibrate": "epimc.quantization.calibrate:Calibrate",
+    "quantize": "epimc.quantization.quantize:Quantize",
+    "map": "epimc.backends.crossbar.passes.map:Map",
+    "place": "epimc.backends.crossbar.passes.place:Place",
+    "schedule": "epimc.backends.crossbar.passes.schedule:Schedule",
+    "allocate": "epimc.backends.crossbar.passes.allocate:Allocate",
+}

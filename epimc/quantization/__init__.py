@@ -1,0 +1,1 @@
+"""From float epitomes to integers: calibration and the `quantize` pass."""

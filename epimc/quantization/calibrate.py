@@ -1,0 +1,86 @@
+"""`calibrate`: run the float module on calibration samples and note the range of every value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from epimc.diagnostics import error
+from epimc.ir.attributes import Ref
+from epimc.ir.core import Array, Builder, Module, Value
+from epimc.ir.interpreter import batches, interpret
+from epimc.ir.pipeline import Pass
+
+# Ranges are kept to this many significant bits: the float64 sums of another machine may differ in
+# their last bits, and the same inputs must give the same program everywhere.
+RANGE_BITS = 16
+
+
+@dataclass(frozen=True)
+class Calibrate(Pass):
+    """Minimum and maximum of every value over the module's calibration samples.
+
+    The samples are the tensors that the attribute `calibration` lists, one an input; afterwards
+    the ranges are in the text and the samples are dropped.
+    """
+
+    name: ClassVar[str] = "calibrate"
+    requires: ClassVar[str] = "epi"
+    ensures: ClassVar[str] = "epi"
+
+    def run(self, module: Module) -> Module:
+        """Annotate every value with its range."""
+        ranges = observed_ranges(module, calibration_samples(module))
+        builder = Builder(module)
+        del builder.module.attributes["calibration"]
+        builder.inputs_of(module)
+        for op in module.ops:
+            builder.copy(op)
+        for old, new in builder.mapped.items():
+            new.range = ranges[old]
+        builder.outputs_of(module)
+        return builder.finish()
+
+
+def calibration_samples(module: Module) -> dict[str, Array]:
+    """The module's samples by input name.
+
+    Raises:
+        EpimcError: There are none, or they do not fit the inputs.
+    """
+    refs = module.attributes.get("calibration")
+    if not isinstance(refs, tuple) or len(refs) != len(module.inputs):
+        raise error(
+            f"Module '{module.name}' has no calibration samples for its inputs.",
+            hint="Declare them: attribute calibration = [@samples], one tensor an input.",
+        )
+    samples: dict[str, Array] = {}
+    for ref, (name, value) in zip(refs, module.inputs, strict=True):
+        if not isinstance(ref, Ref) or module.tensors[ref.name].type.shape[1:] != value.type.shape:
+            raise error(f"The calibration samples of input '{name}' do not fit {value.type}.")
+        samples[name] = module.tensor(ref)
+    if len({len(array) for array in samples.values()}) != 1:
+        raise error("The inputs have different numbers of calibration samples.")
+    return samples
+
+
+def observed_ranges(module: Module, samples: dict[str, Array]) -> dict[Value, tuple[float, float]]:
+    """Smallest and largest element of every value over all samples, rounded to RANGE_BITS."""
+    lows: dict[Value, float] = {}
+    highs: dict[Value, float] = {}
+
+    def observe(value: Value, array: Array) -> None:
+        lows[value] = min(lows.get(value, math.inf), float(array.min()))
+        highs[value] = max(highs.get(value, -math.inf), float(array.max()))
+
+    count = len(next(iter(samples.values())))
+    for part in batches(count, module):
+        interpret(module, {name: array[part] for name, array in samples.items()}, observe)
+    return {value: (rounded(lows[value]), rounded(highs[value])) for value in lows}
+
+
+def rounded(number: float) -> float:
+    """The number to RANGE_BITS significant bits."""
+    mantissa, exponent = math.frexp(number)
+    return math.ldexp(round(math.ldexp(mantissa, RANGE_BITS)), exponent - RANGE_BITS)

@@ -1,0 +1,73 @@
+"""onnxruntime, as the reference: run an ONNX model on a batch of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from epimc.diagnostics import error
+
+Array = NDArray[Any]
+
+
+class Reference:
+    """One model in onnxruntime on the CPU."""
+
+    def __init__(self, model: bytes, what: str, *, optimize: bool = True) -> None:
+        """Load a model.
+
+        Args:
+            model: The serialized ONNX model.
+            what: Names it in errors.
+            optimize: Let onnxruntime rewrite the graph; the integer reference runs as written.
+
+        Raises:
+            EpimcError: onnxruntime refuses it.
+        """
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        if not optimize:
+            level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+            options.graph_optimization_level = level
+        try:
+            self.session = onnxruntime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as problem:  # onnxruntime's exceptions have no common base of their own.
+            reason = str(problem).splitlines()[0]
+            raise error(f"onnxruntime refuses {what}.", notes=[reason]) from None
+        first = self.session.get_inputs()[0].shape
+        self.fixed_batch = first[0] if first and isinstance(first[0], int) else None
+
+    @property
+    def output_names(self) -> list[str]:
+        """The model's outputs."""
+        return [output.name for output in self.session.get_outputs()]
+
+    def run(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        """The named outputs for all samples, samples first.
+
+        A model with a fixed batch is run in pieces of it, the last one filled up and cut.
+        """
+        if self.fixed_batch is None:
+            results: list[Array] = self.session.run(list(names), dict(inputs))
+            return results
+        size = self.fixed_batch
+        count = len(next(iter(inputs.values())))
+        parts: list[list[Array]] = []
+        for first in range(0, count, size):
+            piece = {
+                name: filled(array[first : first + size], size) for name, array in inputs.items()
+            }
+            parts.append(self.session.run(list(names), piece))
+        return [np.concatenate(columns)[:count] for columns in zip(*parts, strict=True)]
+
+
+def filled(array: Array, size: int) -> Array:
+    """The samples, the last one repeated up to `size`."""
+    missing = size - len(array)
+    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array

@@ -1,0 +1,181 @@
+"""What the command line prints: summaries as plain data, and their tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from epimc.backends.crossbar.arrays import lossless
+from epimc.backends.crossbar.program import NO_ADDRESS, MvmTable, Program, mvm_layers
+
+if TYPE_CHECKING:
+    from epimc.ir.core import Module
+    from epimc.verify import Report
+
+WIDTH = 100
+
+
+def program_summary(program: Program) -> dict[str, Any]:
+    """Layers, crossbars, tiles and instructions of a program, as JSON-ready data."""
+    borders = {port.map for port in (*program.inputs, *program.outputs)}
+    spilled = [
+        m.name
+        for number, m in enumerate(program.maps)
+        if m.address != NO_ADDRESS and number not in borders
+    ]
+    tables = [table for table in program.tables if isinstance(table, MvmTable)]
+    counts = Counter(i.opcode for stream in program.streams for i in stream)
+    return {
+        "tiles": len(program.streams),
+        "crossbars": sum(len(table.arrays) for table in tables),
+        "instructions": dict(sorted(counts.items())),
+        "spilled": spilled,
+        "off_chip_bytes": program.off_chip_extent,
+        "lossless_adc": all(lossless(table, program.chip) for table in tables),
+        "layers": [
+            layer_summary(program, number, parts) for number, parts in mvm_layers(program).items()
+        ],
+    }
+
+
+def layer_summary(program: Program, number: int, parts: list[MvmTable]) -> dict[str, Any]:
+    """One layer on crossbars."""
+    held, first = program.maps[number], parts[0]
+    return {
+        "name": held.name,
+        "location": held.location,
+        "epitome": list(first.weights.shape),
+        "weight_bits": first.weight_bits,
+        "rounds": len(first.rounds),
+        "crossbars": sum(len(part.arrays) for part in parts),
+        "tiles": sorted(part.tile for part in parts),
+    }
+
+
+def program_table(summary: dict[str, Any]) -> str:
+    """The table of a program's layers, with totals."""
+    rows = [
+        (
+            node_name(layer["location"]) or layer["name"],
+            "x".join(map(str, layer["epitome"])),
+            str(layer["weight_bits"]),
+            str(layer["rounds"]),
+            str(layer["crossbars"]),
+            spans(layer["tiles"]),
+        )
+        for layer in summary["layers"]
+    ]
+    titles = ("layer", "epitome", "bits", "rounds", "crossbars", "tiles")
+    total = sum(summary["instructions"].values())
+    lines = [
+        text_table(titles, rows, left=1),
+        f"{summary['crossbars']} crossbars on {summary['tiles']} tiles, {total} instructions, "
+        f"{len(summary['spilled'])} maps spilled, {summary['off_chip_bytes']} bytes off chip",
+    ]
+    if not summary["lossless_adc"]:
+        lines.append("The ADC is not lossless: results differ from the integer reference.")
+    return "\n".join(lines)
+
+
+def verify_table(report: Report) -> str:
+    """The table of a verification."""
+    titles = ("output", "mismatches", "SQNR dB", "cosine", "max error")
+    rows = [
+        (
+            o.name,
+            str(o.mismatches),
+            number(o.sqnr_db, 2),
+            number(o.cosine, 6),
+            f"{o.max_abs_error:.4g}",
+        )
+        for o in report.outputs
+    ]
+    elements = sum(layer.elements for layer in report.layers)
+    wrong = [layer for layer in report.layers if layer.mismatches]
+    lines = [text_table(titles, rows, left=1)]
+    verdict = "exact" if report.exact else f"NOT exact: {report.mismatches} mismatches"
+    lines.append(
+        f"{verdict}: {len(report.layers)} layers, {elements} integers "
+        f"on {report.samples} samples against onnxruntime"
+    )
+    lines += [f"  {layer.name}: {layer.mismatches} of {layer.elements} differ" for layer in wrong]
+    lines += [f"  parameter {name}: {count} differ" for name, count in report.parameters.items()]
+    rates = (
+        ("top-1 agreement with the float model", report.top1_agreement),
+        ("accuracy", report.accuracy),
+        ("accuracy of the float model", report.float_accuracy),
+    )
+    lines += [f"{what}: {100 * rate:.2f} %" for what, rate in rates if rate is not None]
+    return "\n".join(lines)
+
+
+def module_summary(module: Module) -> dict[str, Any]:
+    """Inputs, outputs and ops of a module, as JSON-ready data."""
+    counts = Counter(op.name for op in module.ops)
+    return {
+        "name": module.name,
+        "level": module.level,
+        "inputs": [{"name": n, "shape": list(v.type.shape)} for n, v in module.inputs],
+        "outputs": [{"name": n, "shape": list(v.type.shape)} for n, v in module.outputs],
+        "ops": dict(sorted(counts.items())),
+        "weights": sum(
+            module.tensors[ref.name].type.size for op in module.ops for _, ref in op.tensor_refs()
+        ),
+        "layers": [
+            {
+                "name": op.output.name,
+                "op": op.name,
+                "location": str(op.location),
+                "shape": list(op.output.type.shape),
+            }
+            for op in module.ops
+        ],
+    }
+
+
+def module_table(summary: dict[str, Any]) -> str:
+    """The table of a model's ops."""
+    rows = [
+        (node_name(op["location"]) or op["name"], op["op"], "x".join(map(str, op["shape"])))
+        for op in summary["layers"]
+    ]
+    ends = [
+        f"{side[:-1]} '{port['name']}': {'x'.join(map(str, port['shape']))}"
+        for side in ("inputs", "outputs")
+        for port in summary[side]
+    ]
+    total = f"{len(rows)} ops, {summary['weights']} weights"
+    return "\n".join([text_table(("node", "op", "shape"), rows, left=2), *ends, total])
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number with so many digits, or a dash."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def node_name(location: str) -> str:
+    """The first node that a location names."""
+    return location.split("'")[1] if location.count("'") >= 2 else ""
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """First and last of consecutive numbers."""
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"
+
+
+def text_table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, left: int) -> str:
+    """Aligned columns, the first `left` to the left, within WIDTH: the first column is cut."""
+    lines = [list(titles), *(list(row) for row in rows)]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(titles))]
+    widths[0] = min(widths[0], WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1))
+    printed = []
+    for line in lines:
+        line[0] = line[0] if len(line[0]) <= widths[0] else line[0][: widths[0] - 1] + "…"
+        cells = [
+            cell.ljust(width) if k < left else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        printed.append("  ".join(cells).rstrip())
+    printed.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(printed)

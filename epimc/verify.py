@@ -1,0 +1,294 @@
+"""Verify a bundle: exact against the integer reference, measured against the float model.
+
+Three things are compared.  Every parameter that the program's tables hold with the constants of
+the integer ONNX graph; every integer that every layer computes, on real samples, with what
+onnxruntime computes for it; and the outputs with the user's own float model.  The first two must
+be equal; the third is reported.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.bundle import Bundle
+from epimc.backends.crossbar.simulator import Simulator
+from epimc.diagnostics import check_failed, error, render
+from epimc.proof import parameter_mismatches
+from epimc.reference import Reference
+from epimc.samples import Samples, Shaped, read_samples
+
+Array = NDArray[Any]
+
+BATCH = 64
+
+
+@dataclass
+class LayerReport:
+    """One computed feature map, over all samples."""
+
+    name: str
+    location: str
+    elements: int = 0
+    mismatches: int = 0
+
+
+@dataclass
+class OutputReport:
+    """One output: the program against the integer reference and the float model.
+
+    Attributes:
+        name: The ONNX name.
+        mismatches: Elements that differ from the integer reference's.
+        signal: Sum of squares of the float model's output, in float64.
+        noise: Sum of squares of the difference.
+        power: Sum of squares of the program's output.
+        product: Sum of products of both.
+        max_abs_error: Largest difference.
+    """
+
+    name: str
+    mismatches: int = 0
+    signal: float = 0.0
+    noise: float = 0.0
+    power: float = 0.0
+    product: float = 0.0
+    max_abs_error: float = 0.0
+
+    def add(self, got: Array, exact: Array, real: Array) -> None:
+        """Take one batch: the program's, the integer reference's and the float model's output."""
+        self.mismatches += int((got != exact).sum())
+        ours, theirs = got.astype(np.float64).ravel(), real.astype(np.float64).ravel()
+        self.signal += math.fsum(theirs * theirs)
+        self.noise += math.fsum((ours - theirs) ** 2)
+        self.power += math.fsum(ours * ours)
+        self.product += math.fsum(ours * theirs)
+        self.max_abs_error = max(self.max_abs_error, float(np.abs(ours - theirs).max(initial=0)))
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """Signal to quantization noise ratio in dB; None when either is 0."""
+        if not self.noise or not self.signal:
+            return None
+        return 10 * math.log10(self.signal / self.noise)
+
+    @property
+    def cosine(self) -> float | None:
+        """Cosine of the angle between both outputs; None when either is 0."""
+        norm = math.sqrt(self.signal * self.power)
+        return self.product / norm if norm else None
+
+
+@dataclass
+class Report:
+    """What `verify` found.
+
+    Attributes:
+        samples: How many were run.
+        layers: Every computed feature map.
+        outputs: Every output.
+        parameters: Names of table entries that differ from the reference's constants, with counts.
+        top1_agreement: Share of samples whose largest output is the float model's; None when the
+            first output is no vector of classes.
+        accuracy: Share of samples whose largest output is the label; None without labels.
+        float_accuracy: The same of the float model.
+    """
+
+    samples: int
+    layers: list[LayerReport]
+    outputs: list[OutputReport]
+    parameters: dict[str, int] = field(default_factory=dict)
+    top1_agreement: float | None = None
+    accuracy: float | None = None
+    float_accuracy: float | None = None
+
+    @property
+    def mismatches(self) -> int:
+        """Elements that differ: of layers, outputs and parameters."""
+        found = sum(layer.mismatches for layer in self.layers)
+        return found + sum(o.mismatches for o in self.outputs) + sum(self.parameters.values())
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing differs."""
+        return self.mismatches == 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented JSON form."""
+        return {
+            "exact": self.exact,
+            "mismatches": self.mismatches,
+            "samples": self.samples,
+            "top1_agreement": self.top1_agreement,
+            "accuracy": self.accuracy,
+            "float_accuracy": self.float_accuracy,
+            "outputs": [
+                {
+                    "name": output.name,
+                    "mismatches": output.mismatches,
+                    "sqnr_db": output.sqnr_db,
+                    "cosine": output.cosine,
+                    "max_abs_error": output.max_abs_error,
+                }
+                for output in self.outputs
+            ],
+            "layers": [
+                {
+                    "name": layer.name,
+                    "location": layer.location,
+                    "elements": layer.elements,
+                    "mismatches": layer.mismatches,
+                }
+                for layer in self.layers
+            ],
+            "parameters": self.parameters,
+        }
+
+
+def verify(
+    bundle: Bundle,
+    samples_file: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Check the program, then run it and both references on the samples.
+
+    Args:
+        bundle: Read from a folder that still has `reference/`.
+        samples_file: An npz file; None for the samples kept in the bundle.
+        progress: Called with the number of samples done, and of all.
+
+    Raises:
+        EpimcError: The program does not pass the checker (exit code 1), the bundle has no
+            reference, or the samples do not fit.
+    """
+    refuse_bad(bundle)
+    runner = _Runner(bundle)
+    samples = bundle_samples(bundle, samples_file)
+    report = runner.empty_report(samples.count)
+    report.parameters = runner.parameter_mismatches()
+    winners: list[tuple[Array, Array]] = []
+    for part in parts(samples.count):
+        inputs = {name: array[part] for name, array in samples.inputs.items()}
+        got, real = runner.compare(inputs, report)
+        if report.outputs and got.ndim == 2 and got.shape[1] > 1:
+            winners.append((got.argmax(axis=1), real.argmax(axis=1)))
+        if progress:
+            progress(part.stop, samples.count)
+    classify(report, winners, samples.labels)
+    return report
+
+
+def refuse_bad(bundle: Bundle) -> None:
+    """The static checker, before anything runs."""
+    from epimc.backends.crossbar.checker import check
+
+    found = check(bundle.program)
+    if found:
+        notes = [render(diagnostic) for diagnostic in found]
+        raise check_failed("The program does not pass its check.", notes=notes)
+
+
+def bundle_samples(bundle: Bundle, samples_file: Path | None) -> Samples:
+    """The user's samples, or those kept in the bundle."""
+    inputs = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
+    return read_samples(samples_file or reference_file(bundle, "samples.npz"), inputs)
+
+
+def reference_file(bundle: Bundle, name: str) -> Path:
+    """A file of the bundle's reference.
+
+    Raises:
+        EpimcError: It was deleted.
+    """
+    assert bundle.folder is not None
+    path = bundle.folder / "reference" / name
+    if not path.is_file():
+        raise error(
+            f"Bundle '{bundle.folder}' has no 'reference/{name}': it cannot be verified.",
+            hint="Compile the model again.",
+        )
+    return path
+
+
+def parts(count: int) -> Iterator[slice]:
+    """Slices of BATCH samples."""
+    for first in range(0, count, BATCH):
+        yield slice(first, min(first + BATCH, count))
+
+
+class _Runner:
+    """The program and its two references, loaded once."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        from epimc.backends.onnx.export import (
+            parameters,
+            prefix_of,
+            read_model,
+            tensor_names,
+            with_outputs,
+        )
+
+        self.program = bundle.program
+        self.simulator = Simulator(bundle.program, batch=BATCH)
+        data = reference_file(bundle, "integer.onnx").read_bytes()
+        model = read_model(data)
+        self.constants, self.prefix = parameters(model), prefix_of(model)
+        computed, prefix = tensor_names(model), self.prefix
+        # Input maps are the host's; parts of a split layer have no counterpart, their sum has.
+        outside = {port.map for port in self.program.inputs}
+        names = [m.name for k, m in enumerate(self.program.maps) if k not in outside]
+        self.tensors = {name: prefix + name for name in names if prefix + name in computed}
+        watched = with_outputs(model, self.tensors.values())
+        serialized = watched.SerializeToString()
+        self.integers = Reference(serialized, "the integer reference", optimize=False)
+        floats = reference_file(bundle, "float.onnx").read_bytes()
+        self.floats = Reference(floats, "the float model")
+
+    def parameter_mismatches(self) -> dict[str, int]:
+        """Table entries that differ from the integer reference's constants."""
+        return parameter_mismatches(self.program, self.constants, self.prefix)
+
+    def empty_report(self, count: int) -> Report:
+        """All layers and outputs, nothing compared yet."""
+        layers = [LayerReport(m.name, m.location) for m in self.program.maps]
+        layers = [layer for layer in layers if layer.name in self.tensors]
+        return Report(count, layers, [OutputReport(port.name) for port in self.program.outputs])
+
+    def compare(self, inputs: dict[str, Array], report: Report) -> tuple[Array, Array]:
+        """Run one batch through all three; the first output of the program and the float model."""
+        outputs, maps = self.simulator.run_collect(inputs)
+        ports = [output.name for output in report.outputs]
+        tensors = [self.tensors[layer.name] for layer in report.layers]
+        exact = self.integers.run([*ports, *tensors], inputs)
+        real = self.floats.run(ports, inputs)
+        for output, integer, float_ in zip(report.outputs, exact, real, strict=False):
+            output.add(outputs[output.name], integer, float_)
+        for layer, integer in zip(report.layers, exact[len(ports) :], strict=True):
+            compare_layer(layer, maps.get(layer.name), integer)
+        return outputs[ports[0]], real[0]
+
+
+def compare_layer(layer: LayerReport, got: Array | None, exact: Array) -> None:
+    """Count the elements of one layer that differ; a layer never computed differs everywhere."""
+    layer.elements += exact.size
+    if got is None or got.size != exact.size:
+        layer.mismatches += exact.size
+        return
+    layer.mismatches += int((got.reshape(exact.shape) != exact).sum())
+
+
+def classify(report: Report, winners: list[tuple[Array, Array]], labels: Array | None) -> None:
+    """Top-1 agreement, and accuracies where there are labels."""
+    if not winners:
+        return
+    ours, theirs = (np.concatenate(column) for column in zip(*winners, strict=True))
+    report.top1_agreement = float((ours == theirs).mean())
+    if labels is not None:
+        report.accuracy = float((ours == labels).mean())
+        report.float_accuracy = float((theirs == labels).mean())

@@ -1,0 +1,209 @@
+"""Dialect `epi`: epitome convolutions, and the integer operators that quantization introduces.
+
+`epi.conv` lives in both halves of the level: on floats before `quantize`, on activations after it,
+where it yields exact int64 accumulators.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from epimc.ir import integers
+from epimc.ir.attributes import INTEGER, TENSOR, maybe, pair, sides
+from epimc.ir.attributes import integers as ints
+from epimc.ir.core import (
+    ACCUMULATOR,
+    ACTIVATION,
+    FLOAT,
+    Array,
+    Attribute,
+    Lookup,
+    Op,
+    Operand,
+    Result,
+    Stored,
+    activations,
+)
+from epimc.ir.dialects.nn import (
+    Pool,
+    check_bias,
+    expect,
+    float_convolve,
+    per_channel,
+    window_shape,
+)
+from epimc.ir.plan import PLAN, Shape, rebuild
+from epimc.ir.plan import check as check_plan
+from epimc.ir.types import as_map
+
+SIGNED = frozenset({"s"})
+
+
+class Conv(Op):
+    """Convolution by an epitome: weights W of `shape` [Cout, Cin, Kh, Kw] rebuilt over `plan`.
+
+    A matmul is the case of a vector operand and Kh = Kw = 1.  On activations the result is
+    sum of W * (q - zero point) + bias, the bias being in units of the accumulator, and
+    `weight_scales` are the real steps of the epitome's columns.
+    """
+
+    name = "epi.conv"
+    x = Operand(FLOAT | ACTIVATION)
+    epitome = Attribute(TENSOR, stored=(FLOAT | SIGNED, 4))
+    bias = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT | ACCUMULATOR, 1))
+    weight_scales = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT, 1))
+    shape = Attribute(ints(4, minimum=1))
+    plan = Attribute(PLAN)
+    strides = Attribute(pair(1), (1, 1))
+    pads = Attribute(sides(0), (0, 0, 0, 0))
+    dilations = Attribute(pair(1), (1, 1))
+    result = Result(FLOAT | ACCUMULATOR)
+
+    @property
+    def weights_shape(self) -> Shape:
+        """[Cout, Cin, Kh, Kw] of the rebuilt weights."""
+        cout, cin, kh, kw = self.shape
+        return cout, cin, kh, kw
+
+    @property
+    def window(self) -> integers.Window:
+        """Its sliding window."""
+        _, _, kh, kw = self.shape
+        return integers.Window((kh, kw), self.strides, self.pads, self.dilations)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """[Cout, Hout, Wout], or [Cout] of a vector."""
+        cout, cin = self.shape[:2]
+        x = self.x.type.shape
+        expect(x[0] == cin, f"the weights take {cin} input channels")
+        shape = window_shape(x, cout, self.window)
+        expect(len(x) == 3 or shape[1:] == (1, 1), "a vector takes a 1x1 kernel")
+        return shape if len(x) == 3 else shape[:1]
+
+    def check(self, stored: Stored) -> None:
+        """The plan holds; floats and integers are not mixed."""
+        epitome = stored(self.epitome)
+        eo, ei, eh, ew = epitome.shape
+        check_plan(self.plan, self.weights_shape, (eo, ei, eh, ew))
+        check_bias(self.bias, stored, self.shape[0])
+        whole = self.x.type.element != "f32"
+        elements = [epitome.element == "f32", self.output.type.element == "f32"]
+        elements += [stored(self.bias).element == "f32"] if self.bias else []
+        rule = "operand, epitome, bias and result must agree: all floats or all integers"
+        expect(whole not in elements, rule)
+
+    def weights(self, tensors: Lookup) -> Array:
+        """The rebuilt weights [Cout, Cin, Kh, Kw]."""
+        return rebuild(tensors(self.epitome), self.plan, self.weights_shape)
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """In float64, or integers.convolve."""
+        x = inputs[0].reshape(len(inputs[0]), *as_map(self.x.type.shape))
+        weights = self.weights(tensors)
+        if self.x.type.element == "f32":
+            y = float_convolve(x, weights, self.window)
+            y = y if self.bias is None else y + per_channel(tensors(self.bias), 4)
+        else:
+            bias = np.zeros(len(weights), np.int64) if self.bias is None else tensors(self.bias)
+            kind = self.x.type
+            y = integers.convolve(
+                activations(x), activations(weights), bias, self.window, kind.zero_point, kind.bits
+            )
+        return y.reshape(len(x), *self.output.type.shape)
+
+
+class Quantize(Op):
+    """The border: real inputs to activations (integers.quantize_input); the host does it."""
+
+    name = "epi.quantize"
+    x = Operand(FLOAT)
+    result = Result(ACTIVATION)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of x."""
+        return self.x.type.shape
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """ONNX QuantizeLinear."""
+        kind = self.output.type
+        scale = kind.scale or 1.0
+        return integers.quantize_input(inputs[0], scale, kind.zero_point, kind.bits)
+
+
+class Dequantize(Op):
+    """The border: activations to real outputs (integers.dequantize_output); the host does it."""
+
+    name = "epi.dequantize"
+    x = Operand(ACTIVATION)
+    result = Result(FLOAT)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of x."""
+        return self.x.type.shape
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """ONNX DequantizeLinear."""
+        kind = self.x.type
+        return integers.dequantize_output(inputs[0], kind.scale or 1.0, kind.zero_point)
+
+
+class SumPool(Pool):
+    """Accumulators: the sum over each window of q - zero point; padding adds nothing."""
+
+    name = "epi.sum_pool"
+    x = Operand(ACTIVATION, (3,))
+    result = Result(ACCUMULATOR)
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """integers.sum_pool."""
+        return integers.sum_pool(activations(inputs[0]), self.window, self.x.type.zero_point)
+
+
+class Rescale(Op):
+    """What the requantizations of levels `epi` and `xbar` share: everything but the name."""
+
+    terms = Operand(ACCUMULATOR | ACTIVATION, variadic=True)
+    multipliers = Attribute(TENSOR, stored=(ACCUMULATOR, 2))
+    shifts = Attribute(TENSOR, stored=(ACCUMULATOR, 1))
+    low = Attribute(INTEGER)
+    high = Attribute(INTEGER)
+    result = Result(ACTIVATION)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of the terms."""
+        shape = self.operands[0].type.shape
+        expect(all(v.type.shape == shape for v in self.operands), "the terms' shapes differ")
+        multipliers, shifts = stored(self.multipliers).shape, stored(self.shifts).shape
+        expected = (len(self.operands), shape[0])
+        expect(multipliers == expected, f"the multipliers must be of shape {list(expected)}")
+        expect(shifts == expected[1:], f"there must be {shape[0]} shifts")
+        return shape
+
+    def check(self, stored: Stored) -> None:
+        """The bounds are values of the result."""
+        super().check(stored)
+        inside = 0 <= self.low <= self.high < 2**self.output.type.bits
+        expect(inside, f"[{self.low}, {self.high}] is no range of {self.output.type.element}")
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """integers.requantize."""
+        terms = [
+            activations(x) - operand.type.zero_point
+            for x, operand in zip(inputs, self.operands, strict=True)
+        ]
+        multipliers, shifts = tensors(self.multipliers), tensors(self.shifts)
+        zero_point = self.output.type.zero_point
+        return integers.requantize(terms, multipliers, shifts, zero_point, self.low, self.high)
+
+
+class Requantize(Rescale):
+    """Accumulators and activations, each with its multipliers, to one activation: rounds once.
+
+    integers.requantize over (operand - its zero point).  A fused relu is `low` = the result's
+    zero point.
+    """
+
+    name = "epi.requantize"
+
+
+OPS: tuple[type[Op], ...] = (Conv, Quantize, Dequantize, SumPool, Requantize)

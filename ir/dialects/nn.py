@@ -1,0 +1,326 @@
+"""Dialect `nn`: the float operators of a network, one sample at a time.
+
+Feature maps are [C, H, W], vectors are [K].  `max_pool` and `flatten` move activations without
+computing with them, so they keep their meaning after quantization.  Evaluated in float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from epimc.ir import integers
+from epimc.ir.attributes import NUMBER, TENSOR, Ref, maybe, pair, sides
+from epimc.ir.core import (
+    ACTIVATION,
+    FLOAT,
+    Array,
+    Attribute,
+    Lookup,
+    Op,
+    Operand,
+    Result,
+    Stored,
+)
+from epimc.ir.types import IrError, as_map
+
+MAP = (3,)
+VECTOR = (1,)
+MOVABLE = FLOAT | ACTIVATION
+
+
+def window_shape(
+    shape: tuple[int, ...], channels: int, window: integers.Window
+) -> tuple[int, int, int]:
+    """Result shape of a sliding window with `channels` outputs over a map [C, H, W].
+
+    Raises:
+        IrError: The window does not fit into the padded map.
+    """
+    _, height, width = as_map(shape)
+    size = window.output_size(height, 0), window.output_size(width, 1)
+    if min(size) < 1:
+        raise IrError(f"a window of {list(window.kernel)} does not fit into {list(shape)}")
+    return (channels, *size)
+
+
+def expect(condition: bool, rule: str) -> None:
+    """Raise IrError with the rule unless it holds."""
+    if not condition:
+        raise IrError(rule)
+
+
+def per_channel(values: Array, rank: int) -> Array:
+    """Broadcast [C] over [batch, C, …]."""
+    return values.reshape((1, -1) + (1,) * (rank - 2))
+
+
+def float_convolve(x: Array, weights: Array, window: integers.Window) -> Array:
+    """Convolution in float64 of [batch, C, H, W] with [Cout, Cin, Kh, Kw]."""
+    height = window.output_size(x.shape[2], 0)
+    patches = integers.gather(x, window, 0, 0, height)
+    matrix = weights.reshape(len(weights), -1).T.astype(np.float64)
+    columns = patches.transpose(0, 4, 5, 1, 2, 3).reshape(-1, matrix.shape[0])
+    result: Array = columns @ matrix
+    return result.reshape(len(x), height, -1, len(weights)).transpose(0, 3, 1, 2)
+
+
+class Conv(Op):
+    """2-D convolution (cross-correlation) with constant weights [Cout, Cin, Kh, Kw]."""
+
+    name = "nn.conv"
+    x = Operand(FLOAT, MAP)
+    weight = Attribute(TENSOR, stored=(FLOAT, 4))
+    bias = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT, 1))
+    strides = Attribute(pair(1), (1, 1))
+    pads = Attribute(sides(0), (0, 0, 0, 0))
+    dilations = Attribute(pair(1), (1, 1))
+    result = Result(FLOAT)
+
+    def window(self, kernel: tuple[int, ...]) -> integers.Window:
+        """Its sliding window, the kernel being (Kh, Kw)."""
+        return integers.Window((kernel[0], kernel[1]), self.strides, self.pads, self.dilations)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """[Cout, Hout, Wout]."""
+        cout, cin, *kernel = stored(self.weight).shape
+        expect(self.x.type.shape[0] == cin, f"the weights take {cin} input channels")
+        check_bias(self.bias, stored, cout)
+        return window_shape(self.x.type.shape, cout, self.window(tuple(kernel)))
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """In float64."""
+        weights = tensors(self.weight)
+        y = float_convolve(inputs[0], weights, self.window(weights.shape[2:]))
+        return y if self.bias is None else y + per_channel(tensors(self.bias), 4)
+
+
+def check_bias(bias: Ref | None, stored: Stored, channels: int) -> None:
+    """A bias, where there is one, has one value an output channel."""
+    expect(
+        bias is None or stored(bias).shape == (channels,), f"the bias must hold {channels} values"
+    )
+
+
+class Gemm(Op):
+    """Vector times constant matrix: y[n] = sum_k weight[n, k] * x[k] + bias[n]."""
+
+    name = "nn.gemm"
+    x = Operand(FLOAT, VECTOR)
+    weight = Attribute(TENSOR, stored=(FLOAT, 2))
+    bias = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT, 1))
+    result = Result(FLOAT)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """[N]."""
+        rows, columns = stored(self.weight).shape
+        expect(self.x.type.shape == (columns,), f"the weights take {columns} inputs")
+        check_bias(self.bias, stored, rows)
+        return (rows,)
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """In float64."""
+        y: Array = inputs[0] @ tensors(self.weight).T.astype(np.float64)
+        return y if self.bias is None else y + tensors(self.bias)
+
+
+class Affine(Op):
+    """y[c] = x[c] * scale[c] + offset[c]: a constant added or multiplied."""
+
+    name = "nn.affine"
+    x = Operand(FLOAT)
+    scale = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT, 1))
+    offset = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT, 1))
+    result = Result(FLOAT)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of x."""
+        shape = self.x.type.shape
+        for ref in (self.scale, self.offset):
+            expect(ref is None or stored(ref).shape == shape[:1], f"expected {shape[0]} values")
+        return shape
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """In float64."""
+        y = inputs[0]
+        if self.scale is not None:
+            y = y * per_channel(tensors(self.scale).astype(np.float64), y.ndim)
+        if self.offset is not None:
+            y = y + per_channel(tensors(self.offset).astype(np.float64), y.ndim)
+        return y
+
+
+class Relu(Op):
+    """max(x, 0)."""
+
+    name = "nn.relu"
+    x = Operand(FLOAT)
+    result = Result(FLOAT)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of x."""
+        return self.x.type.shape
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """In float64."""
+        result: Array = np.maximum(inputs[0], 0)
+        return result
+
+
+class Add(Op):
+    """a + b, of equal shapes."""
+
+    name = "nn.add"
+    a = Operand(FLOAT)
+    b = Operand(FLOAT)
+    result = Result(FLOAT)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of both."""
+        a, b = self.a.type.shape, self.b.type.shape
+        expect(a == b, f"shapes {list(a)} and {list(b)} differ")
+        return a
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """In float64."""
+        result: Array = inputs[0] + inputs[1]
+        return result
+
+
+class Windowed(Op):
+    """What ops with a sliding window share."""
+
+    kernel = Attribute(pair(1))
+    strides = Attribute(pair(1), (1, 1))
+    pads = Attribute(sides(0), (0, 0, 0, 0))
+    dilations = Attribute(pair(1), (1, 1))
+
+    @property
+    def window(self) -> integers.Window:
+        """Its sliding window."""
+        return integers.Window(self.kernel, self.strides, self.pads, self.dilations)
+
+
+class Pool(Windowed):
+    """What the pools share: a window over each channel by itself."""
+
+    x = Operand(MOVABLE, MAP)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """[C, Hout, Wout]."""
+        shape = self.operands[0].type.shape
+        return window_shape(shape, shape[0], self.window)
+
+    def check(self, stored: Stored) -> None:
+        """Every window reads at least one element of the image."""
+        super().check(stored)
+        extents = self.window.extent(0), self.window.extent(1)
+        inside = all(p < e for p, e in zip(self.pads, extents * 2, strict=True))
+        expect(inside, "a pad as large as the window would make a window of nothing but padding")
+
+
+def expect_moved(op: Op) -> None:
+    """The result has the element type and quantization of the operand."""
+    same = op.output.type == op.operands[0].type.with_shape(op.output.type.shape)
+    expect(same, "the result must have the element type and quantization of the operand")
+
+
+class MaxPool(Pool):
+    """Maximum over each window; padding never wins.  Also on activations, which keep their type."""
+
+    name = "nn.max_pool"
+    result = Result(MOVABLE)
+
+    def check(self, stored: Stored) -> None:
+        """The result has the element type and quantization of x."""
+        super().check(stored)
+        expect_moved(self)
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """On floats, or integers.max_pool on activations."""
+        x = inputs[0]
+        if np.issubdtype(x.dtype, np.integer):
+            return integers.max_pool(x.astype(np.int64), self.window)
+        height = self.window.output_size(x.shape[2], 0)
+        result: Array = integers.gather(x, self.window, -np.inf, 0, height).max(axis=(2, 3))
+        return result
+
+
+class AveragePool(Pool):
+    """Mean over each window, padding counted as 0 (ONNX count_include_pad = 1)."""
+
+    name = "nn.average_pool"
+    x = Operand(FLOAT, MAP)
+    result = Result(FLOAT)
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """In float64."""
+        height = self.window.output_size(inputs[0].shape[2], 0)
+        patches = integers.gather(inputs[0], self.window, 0, 0, height)
+        result: Array = patches.mean(axis=(2, 3))
+        return result
+
+
+class Flatten(Op):
+    """[C, H, W] to [C*H*W], row-major.  Also on activations, which keep their type."""
+
+    name = "nn.flatten"
+    x = Operand(MOVABLE)
+    result = Result(MOVABLE)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """[C*H*W]."""
+        return (self.x.type.size,)
+
+    def check(self, stored: Stored) -> None:
+        """The result has the element type and quantization of x."""
+        super().check(stored)
+        expect_moved(self)
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """A reshape."""
+        return inputs[0].reshape(len(inputs[0]), -1)
+
+
+class BatchNorm(Op):
+    """Inference batch normalization: (x - mean) / sqrt(variance + epsilon) * scale + offset."""
+
+    name = "nn.batch_norm"
+    x = Operand(FLOAT)
+    scale = Attribute(TENSOR, stored=(FLOAT, 1))
+    offset = Attribute(TENSOR, stored=(FLOAT, 1))
+    mean = Attribute(TENSOR, stored=(FLOAT, 1))
+    variance = Attribute(TENSOR, stored=(FLOAT, 1))
+    epsilon = Attribute(NUMBER, 1e-5)
+    result = Result(FLOAT)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of x."""
+        shape = self.x.type.shape
+        for ref in (self.scale, self.offset, self.mean, self.variance):
+            expect(stored(ref).shape == shape[:1], f"expected {shape[0]} values")
+        return shape
+
+    def as_affine(self, tensors: Lookup) -> tuple[Array, Array]:
+        """(scale, offset) in float64, one value a channel."""
+        mean, variance = (tensors(r).astype(np.float64) for r in (self.mean, self.variance))
+        scale = tensors(self.scale).astype(np.float64) / np.sqrt(variance + self.epsilon)
+        return scale, tensors(self.offset).astype(np.float64) - mean * scale
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """In float64."""
+        scale, offset = self.as_affine(tensors)
+        rank = inputs[0].ndim
+        return inputs[0] * per_channel(scale, rank) + per_channel(offset, rank)
+
+
+OPS: tuple[type[Op], ...] = (
+    Conv,
+    Gemm,
+    Affine,
+    BatchNorm,
+    Relu,
+    Add,
+    MaxPool,
+    AveragePool,
+    Flatten,
+)

@@ -1,0 +1,197 @@
+"""Dialect `xbar`: a network mapped onto crossbars; every op runs on one tile, row by row.
+
+`map` introduces the ops, `place` gives tiles and crossbars, `schedule` the order of rows and
+`allocate` the addresses.  An attribute that its pass has not set yet is absent from the text.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from epimc.ir import integers, plan
+from epimc.ir.attributes import INTEGER, TENSOR, TRUTH, maybe, one_of, rows_of
+from epimc.ir.attributes import integers as ints
+from epimc.ir.core import (
+    ACCUMULATOR,
+    ACTIVATION,
+    Array,
+    Attribute,
+    Lookup,
+    Op,
+    Operand,
+    Result,
+    Stored,
+    activations,
+)
+from epimc.ir.dialects import epi, nn
+from epimc.ir.dialects.nn import Windowed, check_bias, expect, window_shape
+from epimc.ir.types import as_map
+
+RING = ints(2, minimum=0)
+UNPLACED = -1
+
+
+class XbarOp(Op):
+    """What all ops of the level carry.
+
+    Attributes:
+        tile: Where it runs.
+        order: For each output row the step of the program at which it is computed.
+        ring: (address, rows) of the ring buffer that takes the result's rows.
+        sources: (address, rows) of the ring buffer that each operand is read from.
+        off_chip: Off-chip address of the result, when it is stored there.
+        spilled: Whether consumers load the result from off-chip memory.
+    """
+
+    tile = Attribute(INTEGER, UNPLACED)
+    order = Attribute(ints(minimum=0), ())
+    ring = Attribute(maybe(RING), optional=True)
+    sources = Attribute(rows_of(RING), ())
+    off_chip = Attribute(INTEGER, -1)
+    spilled = Attribute(TRUTH, False)
+
+    def check(self, stored: Stored) -> None:
+        """The order names every row, ascending."""
+        super().check(stored)
+        height = as_map(self.output.type.shape)[1]
+        rows = self.order
+        expect(not rows or len(rows) == height, f"the order must name {height} steps")
+        expect(all(a < b for a, b in pairwise(rows)), "the order must ascend")
+        sources = len(self.sources)
+        expect(sources in (0, len(self.operands)), "each operand must have a source ring")
+
+
+class Mvm(Windowed, XbarOp):
+    """The part of a layer's epitome that lies on one tile, streamed over the operand.
+
+    Attributes:
+        epitome: Signed integers [Eo, Ei, Eh, Ew], the whole epitome.
+        channels: Output channels.
+        rounds: Activation rounds with their IFAT, IFRT and OFAT.
+        arrays: (crossbar, first epitome row, rows, first physical column, columns) of each array.
+        mapping: How signed weights become cells; with `weight_bits` and `cell_bits`.
+        bias: In units of the accumulator; absent in all parts of a layer but one.
+    """
+
+    name = "xbar.mvm"
+    x = Operand(ACTIVATION)
+    epitome = Attribute(TENSOR, stored=(frozenset({"s"}), 4))
+    bias = Attribute(maybe(TENSOR), optional=True, stored=(ACCUMULATOR, 1))
+    channels = Attribute(INTEGER)
+    weight_bits = Attribute(INTEGER)
+    cell_bits = Attribute(INTEGER)
+    mapping = Attribute(one_of(*integers.MAPPINGS))
+    rounds = Attribute(plan.ROUNDS)
+    arrays = Attribute(rows_of(ints(5, minimum=UNPLACED)))
+    result = Result(ACCUMULATOR)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """[Cout, Hout, Wout], or [Cout] of a vector."""
+        shape = window_shape(self.x.type.shape, self.channels, self.window)
+        check_bias(self.bias, stored, self.channels)
+        return shape if len(self.x.type.shape) == 3 else shape[:1]
+
+    def partial_epitome(self, epitome: Array) -> Array:
+        """What this part's cells make of the epitome matrix: int64 [rows, columns]."""
+        columns = len(epitome)
+        matrix = activations(epitome.reshape(columns, -1).T)
+        levels = integers.slice_weights(matrix, self.mapping, self.weight_bits, self.cell_bits)
+        weighted = levels * np.array(
+            integers.slice_coefficients(self.mapping, self.weight_bits, self.cell_bits), np.int64
+        )
+        physical = weighted.reshape(len(matrix), -1)
+        held = np.zeros((len(matrix), physical.shape[1] + 1), np.int64)
+        for _, row, rows, column, count in self.arrays:
+            held[row : row + rows, column : column + count] = 1
+        part = (physical * held[:, :-1]).reshape(len(matrix), columns, -1).sum(axis=2)
+        reference = integers.reference_coefficient(self.mapping, self.weight_bits)
+        whole: Array = part + reference * held[:, -1:]
+        return whole
+
+    def weights(self, tensors: Lookup) -> Array:
+        """The part's weights [Cout, Cin, Kh, Kw], as its tables rebuild them."""
+        matrix = self.partial_epitome(tensors(self.epitome))
+        kh, kw = self.kernel
+        cin = self.x.type.shape[0]
+        weights = np.zeros((self.channels, cin, kh * kw), np.int64)
+        for round_ in self.rounds:
+            inputs = plan.from_ranges(round_.ifat)
+            window = matrix[plan.from_ranges(round_.ifrt)].reshape(len(inputs), kh * kw, -1)
+            for column, count, first, multiplier, accumulate in round_.ofat:
+                outputs = slice(first, first + count)
+                if not accumulate:
+                    weights[outputs] = 0
+                block = window[:, :, column : column + count].transpose(2, 0, 1)
+                weights[outputs, inputs] += multiplier * block
+        return weights.reshape(self.channels, cin, kh, kw)
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """integers.convolve with the part's weights."""
+        x = activations(inputs[0]).reshape(len(inputs[0]), *as_map(self.x.type.shape))
+        weights = self.weights(tensors)
+        bias = np.zeros(self.channels, np.int64) if self.bias is None else tensors(self.bias)
+        kind = self.x.type
+        y = integers.convolve(x, weights, bias, self.window, kind.zero_point, kind.bits)
+        return y.reshape(len(x), *self.output.type.shape)
+
+
+class Add(XbarOp):
+    """Accumulators of two parts of a layer, added."""
+
+    name = "xbar.add"
+    a = Operand(ACCUMULATOR)
+    b = Operand(ACCUMULATOR)
+    result = Result(ACCUMULATOR)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of both."""
+        expect(self.a.type.shape == self.b.type.shape, "the shapes differ")
+        return self.a.type.shape
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """In int64."""
+        result: Array = inputs[0] + inputs[1]
+        return result
+
+
+class Pool(nn.Pool, XbarOp):
+    """`max`: of activations; `sum`: accumulators of q - zero point.  Padding never counts."""
+
+    name = "xbar.pool"
+    x = Operand(ACTIVATION, (3,))
+    kind = Attribute(one_of("max", "sum"))
+    result = Result(ACTIVATION | ACCUMULATOR)
+
+    def check(self, stored: Stored) -> None:
+        """`max` keeps the type, `sum` accumulates."""
+        super().check(stored)
+        if self.kind == "max":
+            nn.expect_moved(self)
+        else:
+            expect(self.output.type.element == "i64", "a sum yields accumulators (i64)")
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """integers.max_pool or integers.sum_pool."""
+        x = activations(inputs[0])
+        if self.kind == "max":
+            return integers.max_pool(x, self.window)
+        return integers.sum_pool(x, self.window, self.x.type.zero_point)
+
+
+class Flatten(nn.Flatten, XbarOp):
+    """[C, H, W] to [C*H*W], row-major."""
+
+    name = "xbar.flatten"
+    x = Operand(ACTIVATION)
+    result = Result(ACTIVATION)
+
+
+class Requantize(epi.Rescale, XbarOp):
+    """As epi.requantize, on the vector unit of one tile."""
+
+    name = "xbar.requantize"
+
+
+OPS: tuple[type[Op], ...] = (Mvm, Add, Pool, Flatten, Requantize)

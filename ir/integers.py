@@ -1,0 +1,291 @@
+"""The integer semantics: one definition of every number after `quantize`.
+
+The IR interpreter, the simulator and the checks of the program all call these functions, and the
+ONNX export restates them in onnxruntime's operators; a test holds the two against each other bit
+for bit.  numpy only; no other module of epimc is imported here.
+
+Conventions: activations are unsigned integers q of `bits` bits with a zero point z, the real
+value being (q - z) * scale.  Weights are signed and symmetric.  Accumulators are int64 and exact.
+Arrays carry the samples of a batch on axis 0.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Cells = NDArray[np.uint8]
+Array = NDArray[Any]
+
+# The mappings of signed weights to unsigned cells.
+MAPPINGS = ("twos_complement", "offset", "differential")
+
+MULTIPLIER_BITS = 31
+MINIMUM_MULTIPLIER_BITS = 16
+MAXIMUM_SHIFT = 62
+
+
+def quantize_input(x: Floats, scale: float, zero_point: int, bits: int) -> Ints:
+    """Real values to integers: exactly ONNX QuantizeLinear, then the upper bound of `bits` bits.
+
+    The division is done in float32 and rounds half to even, as onnxruntime does.
+    """
+    scaled = np.rint(np.asarray(x, np.float32) / np.float32(scale))
+    q: Ints = np.clip(scaled.astype(np.float64) + zero_point, 0, 2**bits - 1).astype(np.int64)
+    return q
+
+
+def dequantize_output(q: Ints, scale: float, zero_point: int) -> Floats:
+    """Integers to real values, (q - zero_point) * scale in float32: ONNX DequantizeLinear."""
+    difference = (np.asarray(q, np.int64) - zero_point).astype(np.float32)
+    return difference * np.float32(scale)
+
+
+def weight_limit(bits: int) -> int:
+    """The largest weight: 2^(bits-1) - 1, weights being symmetric (bits >= 2)."""
+    return int(2 ** (bits - 1)) - 1
+
+
+# --- requantization: the only rounding on the chip -------------------------------------------
+
+
+def requantize(
+    terms: list[Ints],
+    multipliers: Ints,
+    shifts: Ints,
+    zero_point: int,
+    low: int,
+    high: int,
+) -> Ints:
+    """y = clamp(zero_point + floor((sum_i terms[i]*multipliers[i] + 2^(s-1)) / 2^s), low, high).
+
+    Args:
+        terms: int64 accumulators, or activations less their zero point, each [batch, C, H, W].
+        multipliers: [len(terms), C], at most 31 bits each.
+        shifts: [C], each in [1, 62].
+        zero_point: Of the result.
+        low: Smallest result (the zero point after a fused relu).
+        high: Largest result.
+    """
+    shape = (1, -1) + (1,) * (terms[0].ndim - 2)
+    total = sum(term * multipliers[i].reshape(shape) for i, term in enumerate(terms))
+    half = np.left_shift(np.int64(1), shifts - 1).reshape(shape)
+    scaled = np.right_shift(total + half, shifts.reshape(shape))
+    y: Ints = np.clip(scaled + zero_point, low, high)
+    return y
+
+
+class PrecisionError(ValueError):
+    """The multipliers of a requantization would have fewer than 16 bits."""
+
+
+def requantization(scales: list[float], bounds: list[int]) -> tuple[list[int], int]:
+    """Multipliers and shift for one output channel of a requantization with several terms.
+
+    Args:
+        scales: Real factor of each term (its scale over the result's), positive.
+        bounds: Largest magnitude of each term.
+
+    Returns:
+        One multiplier for each term and their common shift s: the widest for which every
+        multiplier has at most 31 bits and sum_i bounds[i]*|M_i| + 2^(s-1) < 2^63.
+
+    Raises:
+        PrecisionError: Fewer than 16 bits are left for the largest multiplier.
+    """
+    largest = max(scales)
+    if not 0 < largest < math.inf:
+        raise PrecisionError("the factor of a requantization is not a positive number")
+    first = min(MAXIMUM_SHIFT, MULTIPLIER_BITS + 1 - math.frexp(largest)[1])
+    for shift in range(first, 0, -1):
+        multipliers = [round(math.ldexp(scale, shift)) for scale in scales]
+        if max(multipliers) < 2 ** (MINIMUM_MULTIPLIER_BITS - 1):
+            break
+        total = sum(b * m for b, m in zip(bounds, multipliers, strict=True))
+        if max(multipliers) < 2**MULTIPLIER_BITS and total + 2 ** (shift - 1) < 2**63:
+            return multipliers, shift
+    raise PrecisionError("fewer than 16 bits are left for the requantization's multiplier")
+
+
+# --- windows: convolution and pooling ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Window:
+    """The geometry of a sliding window over [C, H, W].
+
+    Attributes:
+        kernel: (height, width).
+        strides: (vertical, horizontal).
+        pads: (top, left, bottom, right).
+        dilations: (vertical, horizontal).
+    """
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
+
+    def extent(self, axis: int) -> int:
+        """Rows (axis 0) or columns (axis 1) that one window spans, dilation included."""
+        return (self.kernel[axis] - 1) * self.dilations[axis] + 1
+
+    def output_size(self, size: int, axis: int) -> int:
+        """Output rows or columns for `size` input rows or columns; may be below 1."""
+        padded = size + self.pads[axis] + self.pads[axis + 2]
+        return (padded - self.extent(axis)) // self.strides[axis] + 1
+
+    def rows(self, y: int, height: int) -> list[int]:
+        """The input rows inside the image that output row `y` reads, ascending."""
+        first = y * self.strides[0] - self.pads[0]
+        rows = (first + u * self.dilations[0] for u in range(self.kernel[0]))
+        return [row for row in rows if 0 <= row < height]
+
+
+def gather(x: Array, window: Window, fill: float, row: int, count: int) -> Array:
+    """The windows of output rows row..row+count-1, as [batch, C, Kh, Kw, count, Wout].
+
+    A read outside the image delivers `fill`.  `x` is [batch, C, H, W].
+    """
+    (kh, kw), (sy, sx), (dy, dx) = window.kernel, window.strides, window.dilations
+    top, left, _, right = window.pads
+    batch, channels, height, width = x.shape
+    out_width = window.output_size(width, 1)
+    first = row * sy - top
+    span = (count - 1) * sy + window.extent(0)
+    padded = np.full((batch, channels, span, width + left + right), fill, x.dtype)
+    begin, end = max(first, 0), min(first + span, height)
+    if begin < end:
+        padded[:, :, begin - first : end - first, left : left + width] = x[:, :, begin:end]
+    b, c, r, w = padded.strides
+    return np.lib.stride_tricks.as_strided(
+        padded,
+        (batch, channels, kh, kw, count, out_width),
+        (b, c, r * dy, w * dx, r * sy, w * sx),
+        writeable=False,
+    )
+
+
+def matmul(x: Ints, matrix: Ints, bound: int) -> Ints:
+    """x [n, K] @ matrix [K, N], exact, in the fastest type that holds every partial sum.
+
+    Args:
+        x: Integers.
+        matrix: Integers.
+        bound: At least the largest magnitude of any partial sum of the product.
+    """
+    if bound < 2**24:
+        return (x.astype(np.float32) @ matrix.astype(np.float32)).astype(np.int64)
+    if bound < 2**53:
+        return (x.astype(np.float64) @ matrix.astype(np.float64)).astype(np.int64)
+    return x.astype(np.int64) @ matrix.astype(np.int64)
+
+
+def convolve(
+    x: Ints, weights: Ints, bias: Ints, window: Window, zero_point: int, bits: int
+) -> Ints:
+    """Accumulators of a convolution: sum of weights * (q - zero_point) + bias.
+
+    Args:
+        x: Activations q of `bits` bits, [batch, Cin, H, W].
+        weights: [Cout, Cin, Kh, Kw].
+        bias: [Cout], in units of the accumulator.
+        window: Strides, pads and dilations.
+        zero_point: Of the activations; what a read outside the image delivers.
+        bits: Of the activations.
+
+    Returns:
+        int64 [batch, Cout, Hout, Wout].
+    """
+    batch, height = x.shape[0], window.output_size(x.shape[2], 0)
+    patches = gather(x, window, zero_point, 0, height)
+    columns = patches.transpose(0, 4, 5, 1, 2, 3).reshape(-1, weights[0].size)
+    matrix = weights.reshape(len(weights), -1).T
+    bound = accumulator_bound(weights, np.zeros_like(bias), bits)
+    total = matmul(columns - zero_point, matrix, bound) + bias
+    width = patches.shape[5]
+    return total.reshape(batch, height, width, -1).transpose(0, 3, 1, 2)
+
+
+def accumulator_bound(weights: Ints, bias: Ints, bits: int) -> int:
+    """Largest magnitude any accumulator of a convolution can reach, over all channels."""
+    return int(accumulator_bounds(weights, bias, bits).max(initial=0))
+
+
+def accumulator_bounds(weights: Ints, bias: Ints, bits: int) -> Ints:
+    """Per output channel: sum |w| * (2^bits - 1) + |bias|, whatever the zero point."""
+    magnitudes = np.abs(weights.reshape(len(weights), -1)).sum(axis=1)
+    bounds: Ints = magnitudes * (2**bits - 1) + np.abs(bias)
+    return bounds
+
+
+def max_pool(x: Ints, window: Window) -> Ints:
+    """Maximum of each window; reads outside the image never win.  Activations are >= 0."""
+    height = window.output_size(x.shape[2], 0)
+    result: Ints = gather(x, window, -1, 0, height).max(axis=(2, 3))
+    return result
+
+
+def sum_pool(x: Ints, window: Window, zero_point: int) -> Ints:
+    """Accumulators: the sum over each window of q - zero_point, zero outside the image."""
+    height = window.output_size(x.shape[2], 0)
+    total: Ints = gather(x - zero_point, window, 0, 0, height).sum(axis=(2, 3))
+    return total
+
+
+# --- cells: how a signed weight becomes unsigned cell levels ------------------------------------
+
+
+def slice_coefficients(mapping: str, bits: int, cell_bits: int) -> tuple[int, ...]:
+    """What a column of each bit slice counts for, lowest slice first.
+
+    A weight is sum_k coefficient[k] * level[k], for `offset` less 2^(bits-1), which the
+    reference column (every driven cell at level 1) delivers.
+
+    - offset: ceil(b/c) slices of w + 2^(b-1);
+    - twos_complement: ceil((b-1)/c) slices of the low b-1 bits, then the sign with -2^(b-1);
+    - differential: ceil((b-1)/c) slices of max(w, 0), then as many of max(-w, 0).
+    """
+    if mapping == "offset":
+        return tuple(1 << (cell_bits * k) for k in range(-(-bits // cell_bits)))
+    low = tuple(1 << (cell_bits * k) for k in range(-(-(bits - 1) // cell_bits)))
+    if mapping == "twos_complement":
+        return (*low, -(1 << (bits - 1)))
+    return (*low, *(-value for value in low))
+
+
+def reference_coefficient(mapping: str, bits: int) -> int:
+    """What the reference column counts for in every weight column; 0 when there is none."""
+    return -(1 << (bits - 1)) if mapping == "offset" else 0
+
+
+def slice_weights(weights: Ints, mapping: str, bits: int, cell_bits: int) -> Cells:
+    """Cell levels [..., slices] of signed weights, in the order of `slice_coefficients`."""
+    count = len(slice_coefficients(mapping, bits, cell_bits))
+    if mapping == "differential":
+        parts = [np.maximum(weights, 0), np.maximum(-weights, 0)]
+        return np.concatenate([low_slices(p, count // 2, cell_bits) for p in parts], axis=-1)
+    if mapping == "offset":
+        return low_slices(weights + (1 << (bits - 1)), count, cell_bits)
+    low = low_slices(weights & ((1 << (bits - 1)) - 1), count - 1, cell_bits)
+    sign = (weights < 0).astype(np.uint8)[..., None]
+    return np.concatenate([low, sign], axis=-1)
+
+
+def low_slices(values: Ints, count: int, cell_bits: int) -> Cells:
+    """The lowest `count` groups of `cell_bits` bits of non-negative integers, [..., count]."""
+    shifts = np.arange(count, dtype=np.int64) * cell_bits
+    levels = (values[..., None] >> shifts) & ((1 << cell_bits) - 1)
+    return levels.astype(np.uint8)
+
+
+def lossless_adc_bits(driven_rows: int, dac_bits: int, cell_bits: int) -> int:
+    """Bits of an ADC with step 1 that reads `driven_rows` word lines without loss."""
+    highest = driven_rows * (2**dac_bits - 1) * (2**cell_bits - 1)
+    return int(highest).bit_length()

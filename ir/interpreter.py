@@ -1,0 +1,61 @@
+"""Run a module of any level on a batch, op by op: the meaning of the IR, made executable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from epimc.ir.core import Array, Module, Value
+from epimc.ir.tensors import Tensor
+
+Observer = Callable[[Value, Array], None]
+
+
+def interpret(
+    module: Module, inputs: Mapping[str, Array], observe: Observer | None = None
+) -> dict[str, Array]:
+    """Evaluate all ops.
+
+    Args:
+        module: Verified IR.
+        inputs: One array per module input under its ONNX name, samples first.
+        observe: Called with every value, inputs included, as it becomes known.
+
+    Returns:
+        One array per module output under its ONNX name.
+    """
+    known: dict[Value, Array] = {}
+    last = {operand: op for op in module.ops for operand in op.operands}
+    kept = {value for _, value in module.outputs}
+    for name, value in module.inputs:
+        array = np.asarray(inputs[name])
+        known[value] = array.astype(np.float64) if value.type.element == "f32" else array
+        if observe:
+            observe(value, known[value])
+    for op in module.ops:
+        operands = [known[operand] for operand in op.operands]
+        known[op.output] = op.evaluate(operands, module.tensor)
+        if observe:
+            observe(op.output, known[op.output])
+        for operand in {*op.operands} - kept:
+            if last[operand] is op:
+                del known[operand]
+    return {name: known[value] for name, value in module.outputs}
+
+
+def batches(count: int, module: Module, budget: int = 2**24) -> list[slice]:
+    """Slices of samples small enough that a layer's windows stay near `budget` elements."""
+    largest = max((_work(module, op.output) for op in module.ops), default=1)
+    size = max(1, min(64, budget // largest))
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def _work(module: Module, value: Value) -> int:
+    producer = module.producers().get(value)
+    if producer is None:
+        return value.type.size
+    tensors: list[Tensor] = [module.tensors[ref.name] for _, ref in producer.tensor_refs()]
+    fan_in = max((t.type.size // t.type.shape[0] for t in tensors), default=1)
+    positions = value.type.size // value.type.shape[0]
+    return positions * fan_in + value.type.size

@@ -1,0 +1,60 @@
+"""What is legal at each level of the IR: one table, checked at the boundaries of passes."""
+
+from __future__ import annotations
+
+from epimc.ir.core import Module, Op
+from epimc.ir.types import IrError
+
+NN, EPI, XBAR = "nn", "epi", "xbar"
+LEVELS = (NN, EPI, XBAR)
+
+# Which ops each level holds.  At `epi` the constant-weight ops have become epitomes.
+LEGAL: dict[str, frozenset[str]] = {
+    NN: frozenset(
+        {
+            "nn.conv",
+            "nn.gemm",
+            "nn.affine",
+            "nn.batch_norm",
+            "nn.relu",
+            "nn.add",
+            "nn.max_pool",
+            "nn.average_pool",
+            "nn.flatten",
+        }
+    ),
+    EPI: frozenset(
+        {
+            "epi.conv",
+            "epi.quantize",
+            "epi.dequantize",
+            "epi.sum_pool",
+            "epi.requantize",
+            "nn.relu",
+            "nn.add",
+            "nn.max_pool",
+            "nn.average_pool",
+            "nn.flatten",
+        }
+    ),
+    XBAR: frozenset(
+        {"xbar.mvm", "xbar.add", "xbar.pool", "xbar.flatten", "xbar.requantize"},
+    ),
+}
+
+# What inputs and outputs of the module are: real values until the border becomes the host's.
+BORDER: dict[str, str] = {NN: "f", EPI: "f", XBAR: "u"}
+
+
+def check_op(op: Op, level: str) -> None:
+    """Raise IrError unless the op is legal at the level."""
+    if op.name not in LEGAL[level]:
+        raise IrError(f"op {op.name} is not legal at level {level}")
+
+
+def check_border(module: Module) -> None:
+    """Raise IrError unless inputs and outputs are what the level says."""
+    for name, value in (*module.inputs, *module.outputs):
+        if value.type.element[0] != BORDER[module.level]:
+            wanted = "real (f32)" if BORDER[module.level] == "f" else "activations (uN)"
+            raise IrError(f"'{name}' must be {wanted} at level {module.level}")

@@ -1,0 +1,31 @@
+"""Bundles of the small programs of `programs.py`."""
+
+from __future__ import annotations
+
+from epimc.backends.crossbar.bundle import Bundle, Model, Options, new_manifest
+from epimc.backends.crossbar.program import Program
+from epimc.backends.crossbar.target import Target, load_target
+
+MODEL = Model(name="x.onnx", sha256="0" * 64)
+OPTIONS = Options(
+    weight_bits=4, activation_bits=8, calibration="standard normal, seed 0", passes="map,emit"
+)
+
+
+def target_of(program: Program) -> Target:
+    """The target `tiny` with the sizes of the program's chip."""
+    data = load_target("tiny").to_dict()
+    chip = program.chip
+    data["crossbar"] |= {"rows": chip.crossbar_rows, "columns": chip.crossbar_columns}
+    data["crossbar"]["cell_bits"] = chip.cell_bits
+    data["converters"] = {"dac_bits": chip.dac_bits, "adc_bits": chip.adc_bits}
+    data["tile"] = {"crossbars": chip.crossbars_per_tile, "buffer_bytes": chip.buffer_bytes}
+    data["memory"] = {"off_chip_bytes": chip.off_chip_bytes}
+    return Target.from_dict(data)
+
+
+def bundle_of(program: Program, **extra_files: bytes) -> Bundle:
+    """A bundle of a program, with extra files by their paths."""
+    target = target_of(program)
+    manifest = new_manifest("epimc 0.1.0", MODEL, OPTIONS, target, program)
+    return Bundle(manifest, target, program, extra_files)

@@ -1,0 +1,368 @@
+"""Small valid programs, made by hand, for the tests of the checker and the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from epimc.backends.crossbar.arrays import column_sums, physical_columns
+from epimc.backends.crossbar.program import (
+    AddTable,
+    Array,
+    Chip,
+    FeatureMap,
+    FlattenTable,
+    Instruction,
+    MvmTable,
+    OfatEntry,
+    PoolTable,
+    Port,
+    Program,
+    Ranges,
+    RequantizeTable,
+    Ring,
+    Round,
+    Table,
+    rows_needed,
+    table_sources,
+)
+from epimc.ir import integers
+
+CHIP = Chip(
+    tiles=1,
+    crossbars_per_tile=8,
+    crossbar_rows=32,
+    crossbar_columns=32,
+    cell_bits=2,
+    dac_bits=2,
+    adc_bits=9,
+    buffer_bytes=8192,
+    off_chip_bytes=65536,
+)
+
+Operands = tuple[int | tuple[int, int] | Ring | tuple[Ring, ...], ...]
+
+
+def ranges_of(numbers: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Ranges:
+    """Numbers in order as the fewest (first, count) pairs."""
+    cuts = np.flatnonzero(np.diff(numbers) != 1) + 1
+    return tuple((int(part[0]), len(part)) for part in np.split(numbers, cuts))
+
+
+def window_rows(
+    first: int, count: int, corner: tuple[int, int], size: tuple[int, int], kernel: tuple[int, int]
+) -> Ranges:
+    """The word lines of one window in an epitome whose channels are `size` pixels."""
+    (dy, dx), (eh, ew), (kh, kw) = corner, size, kernel
+    channel = np.arange(first, first + count)[:, None, None] * (eh * ew)
+    rows = channel + (dy + np.arange(kh))[:, None] * ew + dx + np.arange(kw)
+    return ranges_of(rows.reshape(-1).astype(np.int64))
+
+
+def mvm(
+    tile: int,
+    source: int,
+    destination: int,
+    window: integers.Window,
+    weights: integers.Ints,
+    rounds: tuple[Round, ...],
+    bias: integers.Ints,
+    *,
+    name: str = "w",
+    arrays: tuple[Array, ...] | None = None,
+    mapping: str = "offset",
+    bits: int = 4,
+    cell_bits: int = 2,
+) -> MvmTable:
+    """A table with its corrections; without `arrays`, the whole epitome lies in crossbar 0."""
+    table = MvmTable(
+        tile, source, destination, window, name, weights, bits, mapping, cell_bits,
+        rounds, (), np.zeros((len(rounds), 0), np.int64), bias,
+    )  # fmt: skip
+    if arrays is None:
+        arrays = (Array(0, 0, len(weights), 0, physical_columns(table)),)
+    table = replace(table, arrays=arrays)
+    return replace(table, corrections=column_sums(table))
+
+
+def identity(channels: int, area: int, outputs: int) -> tuple[Round, ...]:
+    """The one round of the identity epitome."""
+    entry = OfatEntry(0, outputs, 0, 1, False)
+    return (Round(((0, channels),), ((0, channels * area),), (entry,)),)
+
+
+def requantize(sources: tuple[int, ...], to: int, scales: list[float],
+               bounds: list[int], channels: int, low: int = 0) -> RequantizeTable:  # fmt: skip
+    """A requantization with the same scales in every channel."""
+    multipliers, shift = integers.requantization(scales, bounds)
+    return RequantizeTable(
+        sources,
+        to,
+        np.repeat(np.array(multipliers, np.int64)[:, None], channels, axis=1),
+        np.full(channels, shift, np.int64),
+        low,
+        255,
+    )
+
+
+class Writer:
+    """Writes one tile's stream: each row on demand, its own producers first."""
+
+    def __init__(self, maps: list[FeatureMap], tables: list[Table]) -> None:
+        self.maps, self.tables = maps, tables
+        self.code: list[Instruction] = []
+        self.rings: dict[int, Ring] = {}
+        self.next: dict[int, int] = {}
+        self.produce: dict[int, Callable[[int], None]] = {}
+        self.free = 0
+
+    def emit(self, opcode: str, *operands: int | tuple[int, int] | Ring | tuple[Ring, ...]) -> None:
+        """Append an instruction."""
+        self.code.append(Instruction(opcode, operands))
+
+    def ring(self, index: int, rows: int = 0) -> None:
+        """Give a map its ring, by default with all rows."""
+        held = self.maps[index]
+        self.rings[index] = Ring(self.free, rows or held.height)
+        self.free += self.rings[index].rows * held.row_stride
+
+    def slot(self, index: int, row: int) -> int:
+        """The buffer address of a row."""
+        ring = self.rings[index]
+        return ring.address + row % ring.rows * self.maps[index].row_stride
+
+    def place(self, index: int, row: int) -> int:
+        """The off-chip address of a row."""
+        return self.maps[index].address + row * self.maps[index].row_stride
+
+    def load(self, index: int, rows: int = 0, before: Callable[[int], None] | None = None) -> None:
+        """A map that this tile loads; `before` is called with each row."""
+        self.ring(index, rows)
+
+        def produce(row: int) -> None:
+            if before is not None:
+                before(row)
+            size = self.maps[index].row_bytes
+            self.emit("load", self.slot(index, row), self.place(index, row), size)
+
+        self.produce[index] = produce
+
+    def receive(self, index: int, sender: int, rows: int = 0) -> None:
+        """A map that this tile receives."""
+        self.ring(index, rows)
+        size = self.maps[index].row_bytes
+        self.produce[index] = lambda row: self.emit("recv", sender, self.slot(index, row), size)
+
+    def compute(
+        self, opcode: str, number: int, rows: int = 0, after: Callable[[int], None] | None = None
+    ) -> None:
+        """A map that this tile computes; `after` is called with each row."""
+        table = self.tables[number]
+        self.ring(table.destination, rows)
+
+        def produce(row: int) -> None:
+            for source in table_sources(table):
+                for line in rows_needed(table, self.maps[source], row):
+                    self.need(source, line)
+            rings = tuple(self.rings[source] for source in table_sources(table))
+            self.emit(opcode, number, (row, row + 1), self.rings[table.destination], rings)
+            if after is not None:
+                after(row)
+
+        self.produce[table.destination] = produce
+
+    def store(self, index: int, row: int) -> None:
+        """Store a row off chip."""
+        size = self.maps[index].row_bytes
+        self.emit("store", self.place(index, row), self.slot(index, row), size)
+
+    def send(self, index: int, receiver: int, row: int) -> None:
+        """Send a row to another tile."""
+        self.emit("send", receiver, self.slot(index, row), self.maps[index].row_bytes)
+
+    def need(self, index: int, row: int) -> None:
+        """Have a row (and all before it) in its ring."""
+        while self.next.setdefault(index, 0) <= row:
+            self.next[index] += 1
+            self.produce[index](self.next[index] - 1)
+
+    def finish(self, index: int) -> tuple[Instruction, ...]:
+        """Compute every row of a map, then halt."""
+        self.need(index, self.maps[index].height - 1)
+        self.emit("halt")
+        return tuple(self.code)
+
+
+def random_weights(shape: tuple[int, ...], bits: int = 4, seed: int = 1) -> integers.Ints:
+    """Weights of `bits` bits."""
+    limit = integers.weight_limit(bits)
+    return np.random.default_rng(seed).integers(-limit, limit + 1, shape)
+
+
+def conv_program() -> Program:
+    """One tile: an epitome convolution with wrapped and overlapping windows, and a relu."""
+    window = integers.Window((3, 3), (1, 1), (1, 1, 1, 1))
+    maps = [
+        FeatureMap("x", 4, 5, 6, "u8", 8, 7, 0),
+        FeatureMap("acc", 4, 5, 6, "i64", location="node 'conv' (Conv)"),
+        FeatureMap("y", 4, 5, 6, "u8", 8, 3, 600),
+    ]
+    weights = random_weights((2 * 16, 2))
+    size, kernel = (4, 4), (3, 3)
+    rounds = (
+        Round(((0, 2),), window_rows(0, 2, (0, 0), size, kernel),
+              (OfatEntry(0, 2, 0, 1, False), OfatEntry(0, 2, 2, 2, False))),
+        Round(((2, 2),), window_rows(0, 2, (1, 1), size, kernel), (OfatEntry(0, 2, 0, -1, True),)),
+        Round(((2, 2),), window_rows(0, 2, (0, 1), size, kernel), (OfatEntry(0, 2, 2, 3, True),)),
+    )  # fmt: skip
+    used = np.zeros(32, bool)
+    used[[r for round_ in rounds for f, n in round_.ifrt for r in range(f, f + n)]] = True
+    weights[~used] = 0
+    bias = np.array([5, -6, 7, 8], np.int64)
+    tables: list[Table] = [
+        mvm(0, 0, 1, window, weights, rounds, bias),
+        requantize((1,), 2, [0.002], [10**6], 4, low=3),
+    ]
+    tile = Writer(maps, tables)
+    tile.load(0, 3)
+    tile.compute("mvm", 0, 1)
+    tile.compute("requantize", 1, 1, lambda row: tile.store(2, row))
+    ports = (Port("x", (4, 5, 6), 0, 0.5),), (Port("y", (4, 5, 6), 2, 0.25),)
+    return Program(CHIP, tuple(maps), tuple(tables), *ports, (tile.finish(2),))
+
+
+def split_program() -> Program:
+    """Two tiles share a layer (partial sums sent and added); the input rows are forwarded too."""
+    window = integers.Window((3, 3), (2, 2), (1, 1, 1, 1))
+    maps = [
+        FeatureMap("x", 4, 6, 6, "u8", 8, 9, 0),
+        FeatureMap("part0", 3, 3, 3, "i64"),
+        FeatureMap("part1", 3, 3, 3, "i64"),
+        FeatureMap("acc", 3, 3, 3, "i64"),
+        FeatureMap("y", 3, 3, 3, "u8", 8, 100, 192),
+    ]
+    weights = random_weights((36, 3))
+    rounds, bias = identity(4, 9, 3), np.array([1, -2, 3], np.int64)
+    # Two slices of 2 bits for each of 3 columns, and the reference column: 7 physical columns.
+    first = (Array(1, 0, 20, 0, 3), Array(2, 0, 20, 3, 4))
+    second = (Array(0, 20, 16, 0, 7),)
+    tables: list[Table] = [
+        mvm(0, 0, 1, window, weights, rounds, bias, arrays=first),
+        mvm(1, 0, 2, window, weights, rounds, bias * 0, arrays=second),
+        AddTable((1, 2), 3),
+        requantize((3,), 4, [0.01], [10**5], 3),
+    ]
+    zero = Writer(maps, tables)
+    zero.load(0, 3)
+    load = zero.produce[0]
+
+    def load_and_forward(row: int) -> None:
+        load(row)
+        zero.send(0, 1, row)
+
+    zero.produce[0] = load_and_forward
+    zero.compute("mvm", 0, 1)
+    zero.receive(2, 1, 1)
+    zero.compute("add", 2, 1)
+    zero.compute("requantize", 3, 1, lambda row: zero.store(4, row))
+    one = Writer(maps, tables)
+    one.receive(0, 0, 3)
+    one.compute("mvm", 1, 1, lambda row: one.send(2, 0, row))
+    ports = (Port("x", (4, 6, 6), 0, 0.5),), (Port("y", (3, 3, 3), 4, 0.25),)
+    streams = (zero.finish(4), one.finish(2))
+    return Program(replace(CHIP, tiles=2), tuple(maps), tuple(tables), *ports, streams)
+
+
+def spill_program() -> Program:
+    """Tile 0 stores a map row by row and signals; tile 1 waits, loads and goes on with it."""
+    window = integers.Window((1, 1))
+    second = integers.Window((2, 2), (2, 2))
+    maps = [
+        FeatureMap("x", 2, 4, 4, "u8", 8, 0, 0),
+        FeatureMap("acc0", 3, 4, 4, "i64"),
+        FeatureMap("h", 3, 4, 4, "u8", 8, 128, 128),
+        FeatureMap("acc1", 2, 2, 2, "i64"),
+        FeatureMap("y", 2, 2, 2, "u8", 8, 50, 256),
+    ]
+    tables: list[Table] = [
+        mvm(0, 0, 1, window, random_weights((2, 3)), identity(2, 1, 3), np.zeros(3, np.int64),
+            name="a", mapping="differential"),
+        requantize((1,), 2, [0.02], [10**5], 3),
+        mvm(1, 2, 3, second, random_weights((12, 2), seed=2), identity(3, 4, 2),
+            np.array([3, 4], np.int64), name="b", mapping="twos_complement"),
+        requantize((3,), 4, [0.03], [10**5], 2),
+    ]  # fmt: skip
+    zero = Writer(maps, tables)
+    zero.load(0, 1)
+    zero.compute("mvm", 0, 1)
+
+    def store_and_signal(row: int) -> None:
+        zero.store(2, row)
+        zero.emit("signal", 0)
+
+    zero.compute("requantize", 1, 1, store_and_signal)
+    one = Writer(maps, tables)
+    one.load(2, 2, lambda row: one.emit("wait", 0, row + 1))
+    one.compute("mvm", 2, 1)
+    one.compute("requantize", 3, 1, lambda row: one.store(4, row))
+    ports = (Port("x", (2, 4, 4), 0, 0.5),), (Port("y", (2, 2, 2), 4, 0.25),)
+    streams = (zero.finish(2), one.finish(4))
+    return Program(replace(CHIP, tiles=2), tuple(maps), tuple(tables), *ports, streams)
+
+
+def classifier_program() -> Program:
+    """Residual addition (two terms), both pools, flatten and a matmul, on one tile."""
+    window = integers.Window((1, 1))
+    pool = integers.Window((2, 2), (2, 2))
+    maps = [
+        FeatureMap("x", 3, 4, 4, "u8", 8, 20, 0),
+        FeatureMap("acc", 3, 4, 4, "i64"),
+        FeatureMap("sum", 3, 4, 4, "u8", 8, 30),
+        FeatureMap("max", 3, 2, 2, "u8", 8, 30),
+        FeatureMap("flat", 12, 1, 1, "u8", 8, 30),
+        FeatureMap("scores", 2, 1, 1, "i64"),
+        FeatureMap("y", 2, 1, 1, "u8", 8, 99, 64),
+        FeatureMap("pooled", 3, 3, 3, "i64"),
+        FeatureMap("z", 3, 3, 3, "u8", 8, 60, 80),
+    ]
+    tables: list[Table] = [
+        mvm(0, 0, 1, window, random_weights((3, 3)), identity(3, 1, 3), np.zeros(3, np.int64),
+            name="a"),
+        requantize((1, 0), 2, [0.02, 0.7], [10**5, 255], 3),
+        PoolTable("max", 2, 3, pool),
+        FlattenTable(3, 4),
+        mvm(0, 4, 5, window, random_weights((12, 2), seed=3), identity(12, 1, 2),
+            np.array([9, -9], np.int64), name="b",
+            arrays=(Array(1, 0, 12, 0, 3), Array(2, 0, 12, 3, 2))),
+        requantize((5,), 6, [0.01], [10**5], 2),
+        PoolTable("sum", 2, 7, integers.Window((2, 2))),
+        requantize((7,), 8, [0.25], [10**4], 3),
+    ]  # fmt: skip
+    tile = Writer(maps, tables)
+    tile.load(0, 2)
+    tile.compute("mvm", 0, 1)
+    tile.compute("requantize", 1, 3)
+    tile.compute("pool", 2)
+    tile.compute("flatten", 3)
+    tile.compute("mvm", 4)
+    tile.compute("requantize", 5, 0, lambda row: tile.store(6, row))
+    tile.compute("pool", 6, 2)
+    tile.compute("requantize", 7, 1, lambda row: tile.store(8, row))
+    for row in range(3):
+        tile.need(8, row)
+        tile.need(3, min(row // 2, 1))
+    ports = (
+        (Port("x", (3, 4, 4), 0, 0.5),),
+        (Port("y", (2,), 6, 0.25), Port("z", (3, 3, 3), 8, 0.125)),
+    )
+    return Program(CHIP, tuple(maps), tuple(tables), *ports, (tile.finish(6),))
+
+
+PROGRAMS: dict[str, Callable[[], Program]] = {
+    "conv": conv_program,
+    "split": split_program,
+    "spill": spill_program,
+    "classifier": classifier_program,
+}

@@ -1,0 +1,474 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from epimc.backends.crossbar.assembler import format_program, parse_program
+from epimc.backends.crossbar.checker import check
+from epimc.backends.crossbar.program import Array, MvmTable, OfatEntry, Program
+from epimc.backends.crossbar.report import LIMIT
+from epimc.diagnostics import render
+from tests.backends.crossbar.mutations import (
+    data_mutations,
+    nested,
+    operand_mutations,
+    stream_mutations,
+)
+from tests.backends.crossbar.programs import PROGRAMS
+
+# Numbers that nothing else in a program repeats: another value is another good program.
+FREE = re.compile(
+    r"maps\[\d+\]\.(zero_point|bits)"
+    r"|tables\[\d+\]\.(bias|multipliers|shifts|low|high|arrays\[\d+\]\.crossbar"
+    r"|rounds\[\d+\]\.ofat\[\d+\]\.multiplier)"
+    # Only where the map's size stays the same.
+    r"|tables\[\d+\]\.window\.(pads|strides|dilations|kernel)"
+)
+# 5 bits in 2-bit cells, one polarity a column, are 2 slices as 4 bits are.
+SAME_CELLS = "tables[0].weight_bits +1"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_good_programs(name: str) -> None:
+    assert check(PROGRAMS[name]()) == []
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_changed_operand_is_refused(name: str) -> None:
+    survivors = [
+        what for what, program in operand_mutations(PROGRAMS[name]()) if not check(program)
+    ]
+    assert survivors == []
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_lost_or_doubled_instruction_is_refused(name: str) -> None:
+    survivors = [what for what, program in stream_mutations(PROGRAMS[name]()) if not check(program)]
+    assert survivors == []
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_changed_number_is_refused_or_free(name: str) -> None:
+    survivors = [
+        what
+        for what, program in data_mutations(PROGRAMS[name]())
+        if not FREE.match(what) and not check(program)
+    ]
+    assert set(survivors) <= {SAME_CELLS}
+
+
+def flipped(weight: int, bit: int, bits: int) -> int:
+    """A weight of `bits` bits, two's complement, with one bit flipped."""
+    raw: int = (weight % (1 << bits)) ^ (1 << bit)
+    return raw - (1 << bits) if raw >> (bits - 1) else raw
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_flipped_weight_bit_is_refused(name: str) -> None:
+    program = PROGRAMS[name]()
+    for i, table in enumerate(program.tables):
+        if not isinstance(table, MvmTable):
+            continue
+        for index in np.ndindex(table.weights.shape):
+            for bit in range(table.weight_bits):
+                weights = table.weights.copy()
+                weights[index] = flipped(int(weights[index]), bit, table.weight_bits)
+                tables = tuple(
+                    replace(other, weights=weights)
+                    if isinstance(other, MvmTable) and other.weights_name == table.weights_name
+                    else other
+                    for other in program.tables
+                )
+                assert check(replace(program, tables=tables)), (i, index, bit)
+
+
+# --- what is said -------------------------------------------------------------------------------
+
+
+def edited(name: str, *changes: tuple[str, str]) -> Program:
+    """A program with parts of its text replaced, each once."""
+    program = PROGRAMS[name]()
+    text = format_program(program.streams)
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return replace(program, streams=parse_program(text, "p.asm"))
+
+
+def with_table(name: str, index: int, **changes: Any) -> Program:
+    """A program with fields of one table replaced."""
+    program = PROGRAMS[name]()
+    table = replace(program.tables[index], **changes)
+    return replace(program, tables=(*program.tables[:index], table, *program.tables[index + 1 :]))
+
+
+def with_map(program_name: str, index: int, /, **changes: Any) -> Program:
+    """A program with fields of one map replaced."""
+    program = PROGRAMS[program_name]()
+    held = replace(program.maps[index], **changes)
+    return replace(program, maps=(*program.maps[:index], held, *program.maps[index + 1 :]))
+
+
+def first(program: Program) -> str:
+    """The first diagnostic, as the user sees it."""
+    return render(check(program)[0])
+
+
+STREAMS = {
+    "use before definition": (
+        edited("conv", ("    load dst=0x0, src=0x0, bytes=24\n", "")),
+        "error: It reads row 0 of 'x' at 0x0, where nothing lies (undefined).\n"
+        "  --> tile 0, instruction 1: mvm table=0, rows=0:1, dst=0x48:1, src=[0x0:3]",
+    ),
+    "another slot": (
+        edited("conv", ("dst=0x0, src=0x48", "dst=0x18, src=0x48")),
+        "error: It brings row 3 of 'x' to no slot of that row.\n"
+        "  --> tile 0, instruction 9: load dst=0x18, src=0x48, bytes=24",
+    ),
+    "of no use": (
+        edited("split", ("    halt\n", "    load dst=0x800, src=0xc0, bytes=9\n    halt\n")),
+        "error: No instruction of tile 0 reads 'y'.\n"
+        "  --> tile 0, instruction 27: load dst=0x800, src=0xc0, bytes=9",
+    ),
+    "another row": (
+        edited("conv", ("    load dst=0x0, src=0x48, bytes=24\n", "")),
+        "error: It reads row 3 of 'x' at 0x0, where row 0 of 'x' lies (undefined).\n"
+        "  --> tile 0, instruction 9: mvm table=0, rows=2:3, dst=0x48:1, src=[0x0:3]",
+    ),
+    "partly overwritten": (
+        edited("conv", *[("0x48:1", "0x8:1")] * 10),
+        "error: It reads row 0 of 'x' at 0x0, where only a part of it lies (undefined).\n"
+        "  --> tile 0, instruction 6: mvm table=0, rows=1:2, dst=0x8:1, src=[0x0:3]",
+    ),
+    "address": (
+        edited("conv", ("src=0x18", "src=0x20")),
+        "error: No row of a map begins at off-chip address 0x20.\n"
+        "  --> tile 0, instruction 1: load dst=0x18, src=0x20, bytes=24",
+    ),
+    "row size": (
+        edited("conv", ("src=0x18, bytes=24", "src=0x18, bytes=23")),
+        "error: A row of 'x' has 24 bytes.\n"
+        "  --> tile 0, instruction 1: load dst=0x18, src=0x18, bytes=23",
+    ),
+    "buffer overflow": (
+        edited("conv", ("dst=0x18, src=0x18", "dst=0x1ff0, src=0x18")),
+        "error: The row ends at 0x2008, beyond the buffer's 0x2000 bytes.\n"
+        "  --> tile 0, instruction 1: load dst=0x1ff0, src=0x18, bytes=24",
+    ),
+    "ring beyond the buffer": (
+        edited("conv", ("dst=0x48:1", "dst=0x1ff8:1")),
+        "error: The ring of 'acc' ends at 0x20b8, beyond 0x2000.\n"
+        "  --> tile 0, instruction 2: mvm table=0, rows=0:1, dst=0x1ff8:1, src=[0x0:3]",
+    ),
+    "misaligned": (
+        edited("conv", ("dst=0x48:1", "dst=0x4c:1")),
+        "error: An address is not a multiple of 8.\n"
+        "  --> tile 0, instruction 2: mvm table=0, rows=0:1, dst=0x4c:1, src=[0x0:3]",
+    ),
+    "ring too long": (
+        edited("conv", ("src=[0x0:3]", "src=[0x0:6]")),
+        "error: A ring of 6 rows for 'x', which has 5.\n"
+        "  --> tile 0, instruction 2: mvm table=0, rows=0:1, dst=0x48:1, src=[0x0:6]",
+    ),
+    "rings differ": (
+        edited("conv", ("rows=1:2, dst=0x48:1, src=[0x0:3]", "rows=1:2, dst=0x48:1, src=[0x0:4]")),
+        "error: The ring of 'x' differs from that used before.\n"
+        "  --> tile 0, instruction 6: mvm table=0, rows=1:2, dst=0x48:1, src=[0x0:4]",
+    ),
+    "rows": (
+        edited("conv", ("rows=4:5", "rows=4:6")),
+        "error: Rows 4:6 are no rows of 'acc', which has 5.\n"
+        "  --> tile 0, instruction 17: mvm table=0, rows=4:6, dst=0x48:1, src=[0x0:3]",
+    ),
+    "computed twice": (
+        edited("conv", ("mvm table=0, rows=1:2", "mvm table=0, rows=0:2")),
+        "error: It computes row 0 of 'acc' a second time.\n"
+        "  --> tile 0, instruction 6: mvm table=0, rows=0:2, dst=0x48:1, src=[0x0:3]",
+    ),
+    "no table": (
+        edited("conv", ("mvm table=0", "mvm table=2")),
+        "error: There is no table 2.\n"
+        "  --> tile 0, instruction 2: mvm table=2, rows=0:1, dst=0x48:1, src=[0x0:3]",
+    ),
+    "another table": (
+        edited("conv", ("mvm table=0", "mvm table=1")),
+        "error: Table 1 is one of 'requantize'.\n"
+        "  --> tile 0, instruction 2: mvm table=1, rows=0:1, dst=0x48:1, src=[0x0:3]",
+    ),
+    "sources": (
+        edited("conv", ("src=[0x0:3]", "src=[0x0:3, 0x0:3]")),
+        "error: Table 0 has 1 sources, not 2.\n"
+        "  --> tile 0, instruction 2: mvm table=0, rows=0:1, dst=0x48:1, src=[0x0:3, 0x0:3]",
+    ),
+    "another tile's crossbars": (
+        edited("split", ("mvm table=0", "mvm table=1")),
+        "error: The crossbars of table 1 lie on tile 1.\n"
+        "  --> tile 0, instruction 4: mvm table=1, rows=0:1, dst=0x48:1, src=[0x0:3]",
+    ),
+    "no halt": (
+        edited("conv", ("    halt\n", "")),
+        "error: The stream must end in its only 'halt'.\n  --> tile 0",
+    ),
+    "tiles": (
+        edited("conv", ("    halt\n", "    halt\n.tile 1\n    halt\n")),
+        "error: The chip has 1 tiles, the program 2 streams.\n  --> streams",
+    ),
+    "send to itself": (
+        edited("split", ("send tile=1", "send tile=0")),
+        "error: Tile 0 is no other tile of the chip.\n"
+        "  --> tile 0, instruction 1: send tile=0, src=0x0, bytes=24",
+    ),
+    "sizes": (
+        edited("split", ("recv tile=0, dst=0x0, bytes=24", "recv tile=0, dst=0x0, bytes=16")),
+        "error: It meets a recv of another size.\n"
+        "  --> tile 0, instruction 1: send tile=1, src=0x0, bytes=24\n"
+        "  note: tile 1, instruction 0: recv tile=0, dst=0x0, bytes=16",
+    ),
+    "no whole row": (
+        edited("split", ("send tile=1, src=0x0", "send tile=1, src=0x8")),
+        "error: It sends the inside of row 0 of 'x', which is no whole row.\n"
+        "  --> tile 0, instruction 1: send tile=1, src=0x8, bytes=24",
+    ),
+    "deadlock": (
+        edited("split", ("send tile=1, src=0x0", "recv tile=1, dst=0x0")),
+        "error: The program is deadlocked.\n"
+        "  note: tile 0, instruction 1: recv tile=1, dst=0x0, bytes=24 waits.\n"
+        "  note: tile 1, instruction 0: recv tile=0, dst=0x0, bytes=24 waits.",
+    ),
+    "stored twice": (
+        edited("conv", ("store dst=0x270", "store dst=0x258")),
+        "error: It reads row 0 of 'y' at 0x108, where row 1 of 'y' lies (undefined).\n"
+        "  --> tile 0, instruction 8: store dst=0x258, src=0x108, bytes=24",
+    ),
+    "input overwritten": (
+        edited("conv", ("store dst=0x258", "store dst=0x0")),
+        "error: It reads row 0 of 'x' at 0x108, where row 0 of 'y' lies (undefined).\n"
+        "  --> tile 0, instruction 4: store dst=0x0, src=0x108, bytes=24",
+    ),
+    "not stored at the end": (
+        edited("conv", ("    store dst=0x258, src=0x108, bytes=24\n", "")),
+        "error: Row 0 of this output is never stored.\n  --> map 2 ('y')",
+    ),
+    "race": (
+        edited("spill", ("    wait sem=0, count=2\n", "")),
+        "error: It loads row 1 of 'h', but nothing orders this after tile 0's store.\n"
+        "  --> tile 1, instruction 2: load dst=0x10, src=0x90, bytes=12\n"
+        "  note: The program has a race.",
+    ),
+    "signal before the store": (
+        edited(
+            "spill",
+            (
+                "    store dst=0x80, src=0x68, bytes=12\n    signal sem=0\n",
+                "    signal sem=0\n    store dst=0x80, src=0x68, bytes=12\n",
+            ),
+        ),
+        "error: It loads row 0 of 'h', but nothing orders this after tile 0's store.\n"
+        "  --> tile 1, instruction 1: load dst=0x0, src=0x80, bytes=12\n"
+        "  note: The program has a race.",
+    ),
+    "waits too long": (
+        edited("spill", ("wait sem=0, count=1", "wait sem=0, count=2")),
+        "error: It waits for more than the next load needs.\n"
+        "  --> tile 1, instruction 0: wait sem=0, count=2\n"
+        "  note: tile 1, instruction 1: load dst=0x0, src=0x80, bytes=12",
+    ),
+    "wait without need": (
+        edited("spill", ("    mvm table=2", "    wait sem=0, count=2\n    mvm table=2")),
+        "error: No load after this wait needs it.\n"
+        "  --> tile 1, instruction 4: wait sem=0, count=2",
+    ),
+    "never met": (
+        edited("spill", ("wait sem=0, count=4", "wait sem=0, count=5")),
+        "error: A wait that no signal ever meets.\n"
+        "  --> tile 1, instruction 9: wait sem=0, count=5\n"
+        "  note: The semaphore is signalled 4 times.",
+    ),
+    "no waiter": (
+        edited("spill", ("    halt", "    signal sem=1\n    halt")),
+        "error: Nobody waits for semaphore 1.\n  --> tile 0",
+    ),
+    "two signallers": (
+        edited("spill", (".tile 1\n", ".tile 1\n    signal sem=0\n")),
+        "error: Tile 0 signals this semaphore too.\n"
+        "  --> tile 1, instruction 0: signal sem=0",
+    ),
+    "wait for itself": (
+        edited("spill", ("    signal sem=0\n", "    signal sem=0\n    wait sem=0, count=1\n")),
+        "error: A tile waits for its own signal.\n"
+        "  --> tile 0, instruction 5: wait sem=0, count=1",
+    ),
+    "signal of nothing": (
+        edited("spill", ("    signal sem=0\n", "    signal sem=0\n    signal sem=0\n")),
+        "error: Nothing has been stored since the last signal.\n"
+        "  --> tile 0, instruction 5: signal sem=0",
+    ),
+    "loaded again": (
+        edited("conv", ("    mvm", "    load dst=0x0, src=0x0, bytes=24\n    mvm")),
+        "error: It brings row 0 of 'x' to where it lies already.\n"
+        "  --> tile 0, instruction 2: load dst=0x0, src=0x0, bytes=24",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_bad_streams(name: str) -> None:
+    program, expected = STREAMS[name]
+    assert first(program) == expected
+
+
+CONV = "table 0 (mvm of 'acc', node 'conv' (Conv))"
+ENTRY = OfatEntry(0, 2, 0, 1, False)
+
+
+def with_rounds(*entries: OfatEntry) -> Program:
+    """The conv program with another OFAT in its first round."""
+    table = PROGRAMS["conv"]().tables[0]
+    assert isinstance(table, MvmTable)
+    changed = replace(table.rounds[0], ofat=entries)
+    return with_table("conv", 0, rounds=(changed, *table.rounds[1:]))
+
+
+DATA = {
+    "names": (
+        with_map("conv", 1, name="x"),
+        "error: Two maps have the same name.\n  --> map 0 ('x')",
+    ),
+    "zero point": (
+        with_map("conv", 0, zero_point=256),
+        "error: Zero point 256 is no activation of 8 bits.\n  --> map 0 ('x')",
+    ),
+    "off chip": (
+        with_map("conv", 2, address=65536 - 112),
+        "error: The map ends at off-chip address 0x10008, beyond 0x10000.\n  --> map 2 ('y')",
+    ),
+    "overlap": (
+        with_map("conv", 2, address=112),
+        "error: Its off-chip region overlaps that of 'x'.\n  --> map 2 ('y')",
+    ),
+    "misplaced": (
+        with_map("conv", 2, address=604),
+        "error: Off-chip address 0x25c is not a multiple of 8.\n  --> map 2 ('y')",
+    ),
+    "window": (
+        with_map("conv", 1, height=4),
+        "error: Its window makes rows and columns [5, 6], not [4, 6].\n"
+        f"  --> {CONV}",
+    ),
+    "element": (
+        with_map("conv", 1, element="u8", bits=8),
+        "error: 'acc' must be of type i64, not u8.\n"
+        f"  --> {CONV}",
+    ),
+    "multiplier": (
+        with_rounds(replace(ENTRY, multiplier=2048), OfatEntry(0, 2, 2, 2, False)),
+        "error: OFAT's multiplier 2048 is 0 or has more than 12 bits.\n"
+        f"  --> {CONV}, round 0",
+    ),
+    "columns": (
+        with_rounds(replace(ENTRY, column=1), OfatEntry(0, 2, 2, 2, False)),
+        "error: OFAT reads columns 1 to 2 of 2.\n"
+        f"  --> {CONV}, round 0",
+    ),
+    "store first": (
+        with_rounds(ENTRY, OfatEntry(0, 2, 2, 2, True)),
+        "error: The first write to an output channel must store, every later one accumulate.\n"
+        f"  --> {CONV}, round 0",
+    ),
+    "twice": (
+        with_rounds(ENTRY, OfatEntry(0, 2, 2, 2, False), OfatEntry(0, 2, 0, 1, True)),
+        "error: Two rounds bring the same input to the same output channel.\n"
+        f"  --> {CONV}",
+    ),
+    "array": (
+        with_table("conv", 0, arrays=(Array(0, 0, 33, 0, 5),)),
+        "error: 33 rows and 5 columns do not fit in a crossbar of 32 and 32.\n"
+        f"  --> {CONV}, crossbar 0",
+    ),
+    "crossbar number": (
+        with_table("conv", 0, arrays=(Array(8, 0, 32, 0, 5),)),
+        "error: A tile has 8 crossbars.\n"
+        f"  --> {CONV}, crossbar 8",
+    ),
+    "crossbar used twice": (
+        with_table("classifier", 4, arrays=(Array(0, 0, 12, 0, 3), Array(2, 0, 12, 3, 2))),
+        "error: Crossbar 0 of tile 0 is also used by table 0 (mvm of 'acc').\n"
+        "  --> table 4 (mvm of 'scores')",
+    ),
+    "parts": (
+        with_table("split", 3, sources=(1, 3), multipliers=np.ones((2, 3), np.int64)),
+        "error: It reads the result of table 0 (mvm of 'part0'), which is only a part of its "
+        "layer.\n  --> table 3 (requantize of 'y')",
+    ),
+    "two biases": (
+        with_table("split", 1, bias=np.array([1, 0, 0])),
+        "error: Two parts of the layer have a bias.\n  --> table 1 (mvm of 'part1')",
+    ),
+    "precision": (
+        with_table("conv", 0, bias=np.array([0, 0, 0, 2**50])),
+        "error: Its accumulators times its multipliers may exceed 63 bits.\n"
+        "  --> table 1 (requantize of 'y')",
+    ),
+    "shift": (
+        with_table("conv", 1, shifts=np.array([1, 63, 1, 1])),
+        "error: A shift lies outside [1, 62].\n  --> table 1 (requantize of 'y')",
+    ),
+    "scale": (
+        replace(PROGRAMS["conv"](), inputs=(replace(PROGRAMS["conv"]().inputs[0], scale=0.0),)),
+        "error: Its scale 0.0 is not a positive number.\n  --> input 'x'",
+    ),
+    "producer": (
+        with_table("classifier", 6, destination=3),
+        "error: 'max' must be of type i64, not u8.\n  --> table 6 (pool of 'max')",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_bad_data(name: str) -> None:
+    program, expected = DATA[name]
+    assert first(program) == expected
+
+
+def test_a_flipped_weight_is_named() -> None:
+    program = PROGRAMS["conv"]()
+    table = program.tables[0]
+    assert isinstance(table, MvmTable)
+    weights = table.weights.copy()
+    weights[0, 0] ^= 1
+    wrong = first(with_table("conv", 0, weights=weights))
+    assert re.fullmatch(
+        r"error: The correction of round 0, column 0 is \d+, but the driven cells sum to \d+\.\n"
+        + re.escape(f"  --> {CONV}"),
+        wrong,
+    )
+
+
+def test_a_cell_that_no_crossbar_holds() -> None:
+    program = PROGRAMS["conv"]()
+    table = program.tables[0]
+    assert isinstance(table, MvmTable)
+    short = replace(table.arrays[0], columns=4)
+    corrections = table.corrections[:, :4]
+    assert first(with_table("conv", 0, arrays=(short,), corrections=corrections)) == (
+        "error: 0 crossbars hold the cell at row 0, physical column 4 of 'w', where 1 must.\n"
+        f"  --> {CONV}"
+    )
+
+
+def test_at_most_twenty_are_reported() -> None:
+    program = PROGRAMS["conv"]()
+    (stream,) = program.streams
+    streams = (tuple(i for i in stream for _ in range(6 if i.opcode == "mvm" else 1)),)
+    assert len(check(replace(program, streams=streams))) == LIMIT
+
+
+def test_mutations_reach_every_kind_of_number() -> None:
+    places = {re.sub(r"\d+|[ +-]+", "", place) for place, _ in nested(PROGRAMS["split"]().tables)}
+    assert "[].rounds[].ofat[].accumulate=True" in places
+    assert "[].arrays[].crossbar" in places
+    assert "[].corrections[,]" in places

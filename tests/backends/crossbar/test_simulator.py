@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from epimc.backends.crossbar.arrays import merged
+from epimc.backends.crossbar.assembler import format_program, parse_program
+from epimc.backends.crossbar.checker import check
+from epimc.backends.crossbar.program import (
+    FeatureMap,
+    MvmTable,
+    PoolTable,
+    Program,
+    RequantizeTable,
+)
+from epimc.backends.crossbar.simulator import Simulator
+from epimc.diagnostics import EpimcError
+from epimc.ir import integers
+from tests.backends.crossbar.programs import PROGRAMS
+
+
+def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str, integers.Ints]:
+    """Every map, layer by layer over whole maps, from the weights themselves."""
+    values: dict[int, integers.Ints] = {}
+    for port in program.inputs:
+        target = program.maps[port.map]
+        q = integers.quantize_input(inputs[port.name], port.scale, target.zero_point, target.bits)
+        values[port.map] = q.reshape(len(q), target.channels, target.height, target.width)
+    layers: dict[str, integers.Ints] = {}
+    for table in program.tables:
+        maps = program.maps
+        match table:
+            case MvmTable():
+                source = maps[table.source]
+                x = values[table.source]
+                matrix = merged(table, mask(table), source.channels)
+                kernel = (len(matrix), source.channels, *table.window.kernel)
+                # Cells outside this part's arrays are masked out, which splits the layer.
+                result = integers.convolve(
+                    x, matrix.reshape(kernel), table.bias, table.window, source.zero_point, 8
+                )
+                layers[table.weights_name] = layers.get(table.weights_name, 0) + result
+            case RequantizeTable():
+                terms = [values[s] - maps[s].zero_point for s in table.sources]
+                zero_point = maps[table.destination].zero_point
+                result = integers.requantize(
+                    terms, table.multipliers, table.shifts, zero_point, table.low, table.high
+                )
+            case PoolTable(kind="max"):
+                result = integers.max_pool(values[table.source], table.window)
+            case PoolTable():
+                zero_point = maps[table.source].zero_point
+                result = integers.sum_pool(values[table.source], table.window, zero_point)
+            case _ if hasattr(table, "sources"):
+                result = values[table.sources[0]] + values[table.sources[1]]
+            case _:
+                result = values[table.source].reshape(len(values[table.source]), -1, 1, 1)
+        values[table.destination] = result
+    return {program.maps[i].name: value for i, value in values.items()}
+
+
+def mask(table: MvmTable) -> integers.Ints:
+    """The weights of a part that holds whole rows, zero elsewhere."""
+    weights = np.zeros_like(table.weights)
+    for array in table.arrays:
+        rows = slice(array.row, array.row + array.rows)
+        weights[rows] = table.weights[rows]
+    return weights
+
+
+def random_inputs(program: Program, samples: int) -> dict[str, integers.Floats]:
+    random = np.random.default_rng(0)
+    return {
+        port.name: (random.standard_normal((samples, *port.shape)) * 40).astype(np.float32)
+        for port in program.inputs
+    }
+
+
+@pytest.mark.parametrize("path", ["auto", "fused", "bit-serial"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_map_is_the_layer_by_layer_one(name: str, path: str) -> None:
+    program = PROGRAMS[name]()
+    inputs = random_inputs(program, 5)
+    outputs, maps = Simulator(program, path=path, batch=2).run_collect(inputs)
+    expected = reference(program, inputs)
+    assert set(maps) == set(expected) - {"x"}
+    for key, value in maps.items():
+        assert np.array_equal(value, expected[key]), key
+    for port in program.outputs:
+        held = program.maps[port.map]
+        real = integers.dequantize_output(expected[held.name], port.scale, held.zero_point)
+        assert outputs[port.name].dtype == np.float32
+        assert np.array_equal(outputs[port.name], real.reshape(5, *port.shape))
+        assert len(np.unique(outputs[port.name])) > 2
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_results_do_not_depend_on_the_batch(name: str) -> None:
+    program = PROGRAMS[name]()
+    inputs = random_inputs(program, 7)
+    results = [Simulator(program, batch=batch).run(inputs) for batch in (1, 3, 64)]
+    for result in results[1:]:
+        for key, value in result.items():
+            assert np.array_equal(value, results[0][key])
+
+
+def test_observers_see_rows_as_they_are_computed() -> None:
+    program = PROGRAMS["conv"]()
+    seen: list[tuple[str, int, tuple[int, ...]]] = []
+
+    def observe(target: FeatureMap, first: int, rows: integers.Ints) -> None:
+        assert rows.dtype == np.int64
+        seen.append((target.name, first, rows.shape))
+
+    Simulator(program).run(random_inputs(program, 2), observe)
+    assert seen == [(n, y, (2, 4, 1, 6)) for y in range(5) for n in ("acc", "y")]
+
+
+def test_several_rows_in_one_instruction() -> None:
+    program = PROGRAMS["conv"]()
+    text = format_program(program.streams)
+    head, *lines = text.splitlines()
+    loads = [f"load dst={24 * i}, src={24 * i}, bytes=24" for i in range(5)]
+    stores = [f"store dst={600 + 24 * i}, src={1200 + 24 * i}, bytes=24" for i in range(5)]
+    work = [
+        "mvm table=0, rows=0:2, dst=128:5, src=[0:5]",
+        "mvm table=0, rows=2:5, dst=128:5, src=[0:5]",
+        "requantize table=1, rows=0:5, dst=1200:5, src=[128:5]",
+    ]
+    merged_text = "\n".join([head, lines[0], *loads, *work, *stores, "halt"])
+    whole = replace(program, streams=parse_program(merged_text, "p.asm"))
+    # Rows of 8-byte accumulators: the ring takes 5 * 192 bytes from 128 on.
+    assert check(whole) == []
+    inputs = random_inputs(program, 3)
+    assert np.array_equal(Simulator(whole).run(inputs)["y"], Simulator(program).run(inputs)["y"])
+
+
+def test_a_wrong_address_gives_wrong_data() -> None:
+    program = PROGRAMS["conv"]()
+    text = format_program(program.streams).replace("src=0x18, bytes=24", "src=0x19, bytes=24")
+    wrong = replace(program, streams=parse_program(text, "p.asm"))
+    inputs = random_inputs(program, 2)
+    assert not np.array_equal(
+        Simulator(wrong).run(inputs)["y"], Simulator(program).run(inputs)["y"]
+    )
+
+
+def test_a_deadlock_is_reported() -> None:
+    program = PROGRAMS["spill"]()
+    text = format_program(program.streams).replace("wait sem=0, count=1", "wait sem=0, count=9")
+    stuck = replace(program, streams=parse_program(text, "p.asm"))
+    with pytest.raises(EpimcError) as caught:
+        Simulator(stuck).run(random_inputs(program, 1))
+    assert str(caught.value) == (
+        "error: The program is deadlocked.\n"
+        "  note: tile 1, instruction 0: wait sem=0, count=9 waits."
+    )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "Input 'x' is missing."),
+        ({"x": np.zeros((1, 4, 5, 6), np.float32), "xx": np.zeros(1, np.float32)},
+         "The program has no input 'xx'.\n  hint: Did you mean 'x'?"),
+        ({"x": np.zeros((2, 4, 5, 7), np.float32)},
+         "Input 'x' has shape (2, 4, 5, 7), not (samples, 4, 5, 6)."),
+        ({"x": np.zeros((), np.float32)}, "Input 'x' has shape (), not (samples, 4, 5, 6)."),
+    ],
+)  # fmt: skip
+def test_wrong_inputs(inputs: dict[str, integers.Floats], message: str) -> None:
+    with pytest.raises(EpimcError) as caught:
+        Simulator(PROGRAMS["conv"]()).run(inputs)
+    assert str(caught.value) == f"error: {message}"
+
+
+def test_wrong_options() -> None:
+    program = PROGRAMS["conv"]()
+    with pytest.raises(EpimcError) as caught:
+        Simulator(program, path="fussed")
+    assert str(caught.value) == (
+        "error: Unknown simulation path 'fussed'.\n  hint: Did you mean 'fused'?"
+    )
+    with pytest.raises(EpimcError, match="The batch size must be at least 1, not 0"):
+        Simulator(program, batch=0)
+
+
+def test_no_samples() -> None:
+    program = PROGRAMS["conv"]()
+    inputs = random_inputs(program, 0)
+    outputs, maps = Simulator(program).run_collect(inputs)
+    assert outputs["y"].shape == (0, 4, 5, 6)
+    assert maps == {}

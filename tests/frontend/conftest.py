@@ -1,0 +1,112 @@
+"""Small ONNX models, and their comparison with onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from epimc.frontend import ImportedModel, import_proto
+from epimc.ir.core import Module
+from epimc.ir.verifier import verify
+
+Array = NDArray[Any]
+Shapes = Mapping[str, Sequence[int | str | None] | None]
+
+# The IR version that came with an opset.
+IR_VERSIONS = {7: 3, 8: 3, 9: 4, 10: 5, 11: 6, 12: 7, 13: 7, 18: 8, 26: 13}
+
+
+def build_model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Shapes | None = None,
+    constants: Mapping[str, Array] | None = None,
+    outputs: Sequence[str] = ("y",),
+    opset: int = 13,
+) -> onnx.ModelProto:
+    """A model over input 'x' of shape [N, 3, 9, 8] (unless told) with output 'y'."""
+    inputs = {"x": ("N", 3, 9, 8)} if inputs is None else inputs
+    entries = [helper.make_tensor_value_info(k, 1, s) for k, s in inputs.items()]
+    initializers = [numpy_helper.from_array(v, k) for k, v in (constants or {}).items()]
+    ir_version = IR_VERSIONS[opset]
+    if ir_version < 4:
+        entries += [
+            helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in initializers
+        ]
+    results = [helper.make_tensor_value_info(name, 1, None) for name in outputs]
+    graph = helper.make_graph(list(nodes), "graph", entries, results, initializers)
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=ir_version)
+
+
+def evaluate(module: Module, inputs: Mapping[str, Array]) -> list[Array]:
+    """The outputs of a module, op by op in float64; arrays carry a batch."""
+    values = {value: inputs[name].astype(np.float64) for name, value in module.inputs}
+    for op in module.ops:
+        result = op.evaluate([values[v] for v in op.operands], module.tensor)
+        assert result.shape[1:] == op.output.type.shape
+        values[op.output] = result
+    return [values[value] for _, value in module.outputs]
+
+
+def run_reference(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> list[Array]:
+    """The outputs of onnxruntime, one sample at a time."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    names = [entry.name for entry in session.get_outputs()]
+    count = len(next(iter(inputs.values())))
+    samples = [{k: v[i : i + 1] for k, v in inputs.items()} for i in range(count)]
+    results = [session.run(names, sample) for sample in samples]
+    return [np.concatenate(parts) for parts in zip(*results, strict=True)]
+
+
+def compare_model(model: onnx.ModelProto) -> ImportedModel:
+    """Import a model and check that it computes what onnxruntime computes on random inputs."""
+    imported = import_proto(model, "model")
+    verify(imported.module)
+    draw = np.random.default_rng(1)
+    inputs = {
+        name: draw.standard_normal((2, *shape)).astype(np.float32)
+        for name, shape in imported.inputs
+    }
+    found = evaluate(imported.module, inputs)
+    expected = run_reference(model, inputs)
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    return imported
+
+
+@pytest.fixture
+def build() -> Callable[..., onnx.ModelProto]:
+    """`build_model`."""
+    return build_model
+
+
+@pytest.fixture
+def compare() -> Callable[[onnx.ModelProto], ImportedModel]:
+    """`compare_model`."""
+    return compare_model
+
+
+@pytest.fixture
+def run() -> Callable[[Module, Mapping[str, Array]], list[Array]]:
+    """`evaluate`."""
+    return evaluate
+
+
+@pytest.fixture
+def reference() -> Callable[[onnx.ModelProto, Mapping[str, Array]], list[Array]]:
+    """`run_reference`."""
+    return run_reference
