@@ -113,7 +113,7 @@ def build(request: Request, output: Path, dump_ir: Path | None, watcher: Watcher
         watcher.dump(number, name, module)
         dumps.add(number, name, module)
 
-    bundle = compile_model(request, Watcher(watcher.stage, dump))
+    bundle = compile_model(request, Watcher(watcher.stage, dump, watcher.timed))
     extra = {f"ir/{name}": data for name, data in dumps.files()}
     bundle = replace(bundle, extra_files={**bundle.extra_files, **extra})
     write_bundle(output, bundle)

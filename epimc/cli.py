@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from epimc.ir.core import Module
 
 INTERRUPTED = 130
+DEFAULT_LIMIT = 2**32
 
 app = typer.Typer(
     name="epimc",
@@ -34,6 +35,11 @@ DumpIr = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Write the IR after every stage there.", show_default=False),
 ]
+Limit = Annotated[
+    int,
+    typer.Option(metavar="N", min=1, help="The most bytes that a model, or samples, may take."),
+]
+Timing = Annotated[bool, typer.Option("--timing", help="Tell how long each pass took.")]
 PrintAfter = Annotated[
     str | None,
     typer.Option(
@@ -104,6 +110,8 @@ def compile(
     ] = None,
     dump_ir: DumpIr = None,
     print_ir_after: PrintAfter = None,
+    timing: Timing = False,
+    limit_bytes: Limit = DEFAULT_LIMIT,
     json: Json = False,
 ) -> None:
     """Compile an ONNX model to a bundle."""
@@ -111,13 +119,13 @@ def compile(
     from epimc.compiler import Request, Watcher, stages
     from epimc.report import program_summary, program_table
 
-    request = Request(model, target, weight_bits, activation_bits, calibration)
+    request = Request(model, target, weight_bits, activation_bits, calibration, limit_bytes)
     show = printer_of(print_ir_after, stages(request))
     if calibration is None:
         warn("no --calibration: standard normal samples are used, and figures mean little")
     names = stages(request)
     with progress("compiling", len(names)) as advance:
-        watcher = Watcher(lambda name: advance(name, names.index(name)), show)
+        watcher = Watcher(lambda name: advance(name, names.index(name)), show, timer(timing))
         bundle = build(request, output, dump_ir, watcher)
     summary = program_summary(bundle.program)
     if not summary["lossless_adc"]:
@@ -130,6 +138,7 @@ def run(
     folder: BundleFolder,
     input: Annotated[Path, typer.Option("--input", metavar="X.npz", help="Samples.")],
     output: Annotated[Path, typer.Option("--output", metavar="Y.npz", help="Results.")],
+    limit_bytes: Limit = DEFAULT_LIMIT,
 ) -> None:
     """Execute a bundle on the simulator."""
     from epimc.api import Session
@@ -140,7 +149,7 @@ def run(
     refuse_bad(bundle)
     session = Session(bundle)
     shapes = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
-    samples = read_samples(input, shapes)
+    samples = read_samples(input, shapes, limit_bytes=limit_bytes)
     names = [port.name for port in bundle.program.outputs]
     results = session.run(names, samples.inputs)
     write_file(output, encode_samples(dict(zip(names, results, strict=True))))
@@ -154,6 +163,7 @@ def verify(
         Path | None,
         typer.Option("--input", metavar="X.npz", help="Samples; else those of the bundle."),
     ] = None,
+    limit_bytes: Limit = DEFAULT_LIMIT,
     json: Json = False,
 ) -> None:
     """Hold a bundle to onnxruntime: exact against the integers, measured against the floats."""
@@ -167,7 +177,7 @@ def verify(
         def done(count: int, samples: int) -> None:
             advance(f"{count} of {samples} samples", 100 * count // samples)
 
-        report = verify_bundle(bundle, input, done)
+        report = verify_bundle(bundle, input, done, limit_bytes)
     say(report.as_json(), json, lambda _: verify_table(report))
     if not report.exact:
         raise typer.Exit(1)
@@ -216,6 +226,7 @@ def opt(
     ] = None,
     dump_ir: DumpIr = None,
     print_ir_after: PrintAfter = None,
+    timing: Timing = False,
 ) -> None:
     """Run passes on textual IR."""
     from epimc.dumps import Dumps
@@ -226,10 +237,11 @@ def opt(
 
     steps = parse_pipeline(passes, PASSES)
     show = printer_of(print_ir_after, [step.name for step in steps])
-    dumps = Dumps()
+    dumps, told = Dumps(), timer(timing)
 
     def after(step: Step) -> None:
         show(step.number, step.name, step.module)
+        told(step.name, step.seconds)
         dumps.add(step.number, step.name, step.module)
 
     module = Runner(after=after).run(read_module(file), steps)
@@ -357,6 +369,13 @@ def refuse_bad(bundle: Bundle) -> None:
     if found:
         notes = [render(diagnostic) for diagnostic in found]
         raise check_failed("The program does not pass its check.", notes=notes)
+
+
+def timer(wanted: bool) -> Callable[[str, float], None]:
+    """What tells the seconds of each pass, on standard error."""
+    if not wanted:
+        return lambda name, seconds: None
+    return lambda name, seconds: print(f"{seconds:8.3f} s  {name}", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -46,6 +46,7 @@ class Request:
         weight_bits: Bits of a weight, 2 to 8.
         activation_bits: Bits of an activation, 4 to 8.
         calibration: An npz file of samples; None: seeded standard normal ones.
+        limit_bytes: The most that the model, and the samples, may take.
     """
 
     model: Path
@@ -53,6 +54,7 @@ class Request:
     weight_bits: int = 8
     activation_bits: int = 8
     calibration: Path | None = None
+    limit_bytes: int = 2**32
 
     @property
     def pipeline(self) -> str:
@@ -67,10 +69,12 @@ class Watcher:
     Attributes:
         stage: Called with the name of a stage before it runs.
         dump: Called with the number and name of a stage and the IR after it.
+        timed: Called with the name of a pass and the seconds that it took.
     """
 
     stage: Callable[[str], None] = field(default=lambda name: None)
     dump: Callable[[int, str, Module], None] = field(default=lambda number, name, module: None)
+    timed: Callable[[str, float], None] = field(default=lambda name, seconds: None)
 
 
 def stages(request: Request) -> list[str]:
@@ -94,7 +98,7 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     target = load_target(request.target)
 
     watcher.stage("import")
-    imported = import_model(request.model)
+    imported = import_model(request.model, limit_bytes=request.limit_bytes)
     samples = calibration_samples(request, imported)
     module = prepared(imported.module, samples, target)
     watcher.dump(0, "import", module)
@@ -103,6 +107,7 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
 
     def after(step: Step) -> None:
         watcher.dump(step.number, step.name, step.module)
+        watcher.timed(step.name, step.seconds)
         if step.name == "quantize":
             integers.append(step.module)
 
@@ -126,7 +131,7 @@ def calibration_samples(request: Request, imported: ImportedModel) -> Samples:
     inputs = [Shaped(*described) for described in imported.inputs]
     if request.calibration is None:
         return standard_normal(inputs, DEFAULT_SAMPLES, DEFAULT_SEED)
-    return read_samples(request.calibration, inputs)
+    return read_samples(request.calibration, inputs, limit_bytes=request.limit_bytes)
 
 
 def prepared(module: Module, samples: Samples, target: Target) -> Module:

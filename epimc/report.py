@@ -70,8 +70,9 @@ def program_table(summary: dict[str, Any]) -> str:
     total = sum(summary["instructions"].values())
     lines = [
         text_table(titles, rows, left=1),
-        f"{summary['crossbars']} crossbars on {summary['tiles']} tiles, {total} instructions, "
-        f"{len(summary['spilled'])} maps spilled, {summary['off_chip_bytes']} bytes off chip",
+        f"{counted(summary['crossbars'], 'crossbar')} on {counted(summary['tiles'], 'tile')}, "
+        f"{counted(total, 'instruction')}, {counted(len(summary['spilled']), 'map')} spilled, "
+        f"{summary['off_chip_bytes']} bytes off chip",
     ]
     if not summary["lossless_adc"]:
         lines.append("The ADC is not lossless: results differ from the integer reference.")
@@ -147,6 +148,11 @@ def module_table(summary: dict[str, Any]) -> str:
     ]
     total = f"{len(rows)} ops, {summary['weights']} weights"
     return "\n".join([text_table(("node", "op", "shape"), rows, left=2), *ends, total])
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 tile`, `2 tiles`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def number(value: float | None, digits: int) -> str:

@@ -155,12 +155,14 @@ def verify(
     bundle: Bundle,
     samples_file: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    limit_bytes: int = 2**32,
 ) -> Report:
     """Check the program, then run it and both references on the samples.
 
     Args:
         bundle: Read from a folder that still has `reference/`.
         samples_file: An npz file; None for the samples kept in the bundle.
+        limit_bytes: The most that the samples may take.
         progress: Called with the number of samples done, and of all.
 
     Raises:
@@ -169,7 +171,7 @@ def verify(
     """
     refuse_bad(bundle)
     runner = _Runner(bundle)
-    samples = bundle_samples(bundle, samples_file)
+    samples = bundle_samples(bundle, samples_file, limit_bytes)
     report = runner.empty_report(samples.count)
     report.parameters = runner.parameter_mismatches()
     winners: list[tuple[Array, Array]] = []
@@ -194,10 +196,11 @@ def refuse_bad(bundle: Bundle) -> None:
         raise check_failed("The program does not pass its check.", notes=notes)
 
 
-def bundle_samples(bundle: Bundle, samples_file: Path | None) -> Samples:
+def bundle_samples(bundle: Bundle, samples_file: Path | None, limit_bytes: int) -> Samples:
     """The user's samples, or those kept in the bundle."""
     inputs = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
-    return read_samples(samples_file or reference_file(bundle, "samples.npz"), inputs)
+    path = samples_file or reference_file(bundle, "samples.npz")
+    return read_samples(path, inputs, limit_bytes=limit_bytes)
 
 
 def reference_file(bundle: Bundle, name: str) -> Path:

@@ -18,7 +18,7 @@ from epimc.ir.attributes import Ref
 from epimc.ir.core import Module, Op, UnknownAttributeError, Value
 from epimc.ir.dialects import OPS
 from epimc.ir.printer import VERSION
-from epimc.ir.tensors import MAXIMUM_BYTES, MAXIMUM_LITERALS, Normal, Store, Tensor
+from epimc.ir.tensors import MAXIMUM_BYTES, MAXIMUM_LITERALS, MAXIMUM_RANDOM, Normal, Store, Tensor
 from epimc.ir.types import IrError, Location, TensorType
 from epimc.ir.verifier import verify
 
@@ -164,6 +164,8 @@ class _Reader:
             seed, scale = int(str(node.children[0])), float(self.plain(node.children[1]))
             if not 0 <= seed < 2**64:
                 raise self.fail("A seed lies in [0, 2^64).", node)
+            if kind.size > MAXIMUM_RANDOM:
+                raise self.fail(f"A random tensor has at most {MAXIMUM_RANDOM} elements.", node)
             random = Normal(seed, scale)
             return Tensor(kind, random.draw(kind), random=random)
         return self.literal(node, kind)

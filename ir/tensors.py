@@ -19,7 +19,8 @@ from epimc.diagnostics import error
 from epimc.ir.types import TensorType
 
 MAXIMUM_LITERALS = 64
-MAXIMUM_BYTES = 2**34
+MAXIMUM_BYTES = 2**32
+MAXIMUM_RANDOM = 2**27
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ from epimc.ir.attributes import Ref
 from epimc.ir.core import Module, Op, Operand, Value, refs_in
 from epimc.ir.types import IrError, TensorType
 
+# A value of a text is not allocated by its declaration alone, but by whatever runs it.
+MAXIMUM_VALUE = 2**28
+
 
 def verify(module: Module) -> None:
     """Check a module.
@@ -69,6 +72,8 @@ def check_op(op: Op, module: Module) -> None:
         check_stored(op, key, stored_type(module, ref))
     result = op.output.type
     check_type(result, op.result.elements, "the result")
+    if result.size > MAXIMUM_VALUE:
+        raise IrError(f"the result has more than {MAXIMUM_VALUE} elements a sample")
     shape = op.result_shape(lambda ref: module.tensors[ref.name].type)
     if shape != result.shape:
         raise IrError(f"the result is of shape {list(shape)}, not {list(result.shape)}")

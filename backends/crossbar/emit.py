@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from epimc.backends.crossbar.arrays import column_sums
 from epimc.backends.crossbar.passes.map import target_of
 from epimc.backends.crossbar.passes.rows import reads
 from epimc.backends.crossbar.program import (
@@ -24,7 +26,6 @@ from epimc.backends.crossbar.program import (
     Ring,
     Round,
     Table,
-    spread,
 )
 from epimc.diagnostics import error
 from epimc.ir import integers
@@ -113,12 +114,12 @@ def mvm_table(op: xbar.Mvm, module: Module, source: int, destination: int) -> Mv
     """The table of one mvm, with its zero-point corrections."""
     epitome = module.tensor(op.epitome)
     matrix = epitome.reshape(len(epitome), -1).T.astype(np.int64)
+    none = np.zeros((0, 0), np.int64)
     rounds = tuple(
         Round(r.ifat, r.ifrt, tuple(OfatEntry(*e[:4], bool(e[4])) for e in r.ofat))
         for r in op.rounds
     )
-    arrays = tuple(Array(*a) for a in op.arrays)
-    return MvmTable(
+    table = MvmTable(
         tile=op.tile,
         source=source,
         destination=destination,
@@ -129,30 +130,11 @@ def mvm_table(op: xbar.Mvm, module: Module, source: int, destination: int) -> Mv
         mapping=op.mapping,
         cell_bits=op.cell_bits,
         rounds=rounds,
-        arrays=arrays,
-        corrections=corrections(op, matrix, rounds, arrays),
+        arrays=tuple(Array(*array) for array in op.arrays),
+        corrections=none,
         bias=np.zeros(op.channels, np.int64) if op.bias is None else module.tensor(op.bias),
     )
-
-
-def corrections(
-    op: xbar.Mvm, matrix: integers.Ints, rounds: tuple[Round, ...], arrays: tuple[Array, ...]
-) -> integers.Ints:
-    """Per round and physical column of each array: the sum of the driven cells' levels."""
-    levels = integers.slice_weights(matrix, op.mapping, op.weight_bits, op.cell_bits)
-    physical = levels.reshape(len(matrix), -1)
-    if integers.reference_coefficient(op.mapping, op.weight_bits):
-        physical = np.concatenate([physical, np.ones((len(matrix), 1), np.uint8)], axis=1)
-    rows = []
-    for round_ in rounds:
-        driven = np.zeros((len(matrix), 1), np.int64)
-        np.add.at(driven, spread(round_.ifrt), 1)
-        parts = []
-        for a in arrays:
-            cells = physical[a.row : a.row + a.rows, a.column : a.column + a.columns]
-            parts.append((cells * driven[a.row : a.row + a.rows]).sum(axis=0, dtype=np.int64))
-        rows.append(np.concatenate(parts))
-    return np.stack(rows)
+    return replace(table, corrections=column_sums(table))
 
 
 # --- streams --------------------------------------------------------------------------------------
@@ -177,6 +159,11 @@ class _Streams:
         self.map_of = {value: maps[number] for value, number in numbers.items()}
         self.streams: list[list[Instruction]] = [[] for _ in range(module.attributes["tiles"])]
         self.homes = {op.output: op for op in ops}
+        self.loads = {
+            (op, index): reads(op, operand, op.order)
+            for op in ops
+            for index, operand in enumerate(op.operands)
+        }
         self.tables = {op: k for k, op in enumerate(ops)}
         self.readers: dict[Value, list[tuple[xbar.XbarOp, int]]] = {v: [] for v in numbers}
         for op in ops:
@@ -195,13 +182,10 @@ class _Streams:
     def build(self) -> tuple[tuple[Instruction, ...], ...]:
         """All streams."""
         rows = [(step, op, y) for op in self.ops for y, step in enumerate(op.order)]
-        loads = {
-            (op, k): reads(op, v, op.order) for op in self.ops for k, v in enumerate(op.operands)
-        }
         for step, op, y in sorted(rows, key=lambda row: row[0]):
             for index, operand in enumerate(op.operands):
                 if self.is_off_chip(operand):
-                    spans = loads[op, index].items()
+                    spans = self.loads[op, index].items()
                     due = [row for row, (first, _) in spans if first == step]
                     self.load(op, index, due)
             self.compute(op, y)
@@ -260,7 +244,8 @@ class _Streams:
                 self.signals[value, y] = self.clocks[op.tile].copy()
                 self.put(op.tile, "signal", self.semaphores[value])
             return
-        rings = {r.tile: r.sources[k] for r, k in self.readers[value] if r.tile != op.tile}
+        readers = [(r, k) for r, k in self.readers[value] if y in self.loads[r, k]]
+        rings = {r.tile: r.sources[k] for r, k in readers if r.tile != op.tile}
         for tile, (remote, rows) in sorted(rings.items()):
             self.put(op.tile, "send", tile, source, found.row_bytes)
             place = remote + y % rows * found.row_stride

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from epimc.diagnostics import error
 from epimc.frontend.nodes import UnsupportedError
-from epimc.frontend.shapes import Array, Binding, shape_of, type_of
+from epimc.frontend.shapes import SHAPE_OF, Array, Binding, shape_of, type_of
 
 # Of all folded constants of a model together: a small file can declare enormous ones.
 MAXIMUM_ELEMENTS = 2**28
@@ -54,7 +54,7 @@ def constant_of(tensor: onnx.TensorProto) -> Array:
 class Folder:
     """Evaluates constant nodes of a model, within a budget of elements."""
 
-    model: onnx.ModelProto
+    opset: int
     batch: int
     left: int = field(default=MAXIMUM_ELEMENTS)
 
@@ -71,7 +71,7 @@ class Folder:
         """
         if node.op_type == "Constant":
             return [_constant(node)]
-        if node.op_type in ("Shape", "Size"):
+        if node.op_type in SHAPE_OF:
             return self._shape(node, inputs)
         arrays = {name: item for name, item in inputs.items() if isinstance(item, np.ndarray)}
         if node.op_type not in FOLDABLE or len(arrays) < len(inputs):
@@ -108,8 +108,10 @@ class Folder:
             [onnx.ValueInfoProto(name=name) for name in arrays],
             [onnx.ValueInfoProto(name=name) for name in node.output if name],
         )
-        opsets = list(self.model.opset_import)
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=self.model.ir_version)
+        # The evaluator knows this operator since opset 19 only, which reads older nodes too.
+        oldest = 19 if node.op_type == "DequantizeLinear" else 0
+        opsets = [helper.make_opsetid("", max(self.opset, oldest))]
+        model = helper.make_model(graph, opset_imports=opsets)
         # The evaluator runs whatever a model asks of numpy, so that any exception may come back.
         try:
             with np.errstate(all="ignore"):

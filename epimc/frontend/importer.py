@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from epimc.diagnostics import error
+from epimc.diagnostics import EpimcError, error
 from epimc.frontend import ops_linear, ops_move, ops_pool
 from epimc.frontend.checks import check_model
 from epimc.frontend.external import external_tensors
@@ -26,7 +26,7 @@ from epimc.frontend.nodes import (
     Node,
     UnsupportedError,
 )
-from epimc.frontend.shapes import Binding, Inference, Unknown, graph_inputs, shape_of
+from epimc.frontend.shapes import SHAPE_OF, Binding, Inference, Unknown, graph_inputs, shape_of
 from epimc.frontend.standard import (
     DEFAULT_DOMAINS,
     NEWEST_OPSET,
@@ -38,7 +38,6 @@ from epimc.ir.core import Module, Value
 # Importing these modules registers their importers.
 REGISTERED = (ops_linear, ops_move, ops_pool)
 
-# Where these do not fit together, the model is wrong; elsewhere ONNX may know too little.
 UNDERSTOOD = FOLDABLE | IMPORTERS.keys()
 MOST_NOTES = 30
 
@@ -119,11 +118,11 @@ class _Import:
     """The import of one model."""
 
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
-        self.model, self.opset = model, opset_of(model) or 0
+        self.model, opset = model, opset_of(model) or 0
         batch, self.inputs = graph_inputs(model.graph)
         self.context = Context(name, batch)
-        self.inference = Inference(model, self.opset, batch)
-        self.folder = Folder(model, batch)
+        self.inference = Inference(model, opset, batch)
+        self.folder = Folder(opset, batch)
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         self.functions = {(item.domain, item.name) for item in model.functions}
         self.bound: dict[str, Binding] = {}
@@ -160,7 +159,13 @@ class _Import:
         results: list[Binding] = []
         try:
             self._require_known(proto)
-            kinds = self.inference.outputs(proto, inputs, strict=proto.op_type in UNDERSTOOD)
+            try:
+                kinds = self.inference.outputs(proto, inputs)
+            except EpimcError:
+                # After a complaint this may follow from it; of other operators ONNX may know less.
+                if not self.complaints and proto.op_type in UNDERSTOOD:
+                    raise
+                inputs = dict.fromkeys(inputs, Unknown())
             results = self._results(proto, inputs, kinds)
         except UnsupportedError as problem:
             self.complaints.append(f"{where_of(proto)}: {problem}.")
@@ -185,10 +190,13 @@ class _Import:
         folded = self.folder.fold(proto, inputs, kinds)
         if folded is not None:
             return [*folded]
+        unknown = [item for item in inputs.values() if isinstance(item, Unknown)]
+        if any(item.is_integer for item in unknown):
+            return []
         function = IMPORTERS.get(proto.op_type)
-        if function is None:
+        if function is None and not (unknown and proto.op_type in SHAPE_OF):
             raise UnsupportedError("not supported")
-        if any(isinstance(item, Unknown) for item in inputs.values()):
+        if function is None or unknown:
             return []
         for name in filter(None, proto.output[1:]):
             if name in self.needed:

@@ -24,6 +24,8 @@ Array = NDArray[Any]
 
 # Constants larger than this hold weights: their contents never decide a shape.
 LARGEST_SHAPE_DATA = 1024
+# Constant whatever the input, whose shape is all that they read.
+SHAPE_OF = ("Shape", "Size")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,12 @@ class Unknown:
     """A tensor that cannot be imported: what inference knows of it."""
 
     kind: onnx.TypeProto | None = None
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it holds int64 numbers, as what is computed from shapes does."""
+        kind = self.kind
+        return kind is not None and kind.tensor_type.elem_type == onnx.TensorProto.INT64
 
 
 Binding: TypeAlias = "Value | Array | Unknown"
@@ -131,17 +139,19 @@ class Inference:
         self.ir_version, self.opset, self.batch = model.ir_version, opset, batch
 
     def outputs(
-        self, node: onnx.NodeProto, inputs: Mapping[str, Binding], *, strict: bool
+        self, node: onnx.NodeProto, inputs: Mapping[str, Binding]
     ) -> dict[str, onnx.TypeProto]:
         """The types of a node's outputs, as far as ONNX can tell; empty where it cannot.
 
         Raises:
-            EpimcError: `strict`, and the inputs do not fit together.
+            EpimcError: The inputs do not fit together.
         """
         if node.op_type == "Constant":
             return {}
         kinds = {name: type_of(binding, self.batch) for name, binding in inputs.items()}
         known = {name: kind for name, kind in kinds.items() if kind is not None}
+        if len(known) < len(kinds) and node.op_type in SHAPE_OF:
+            return {node.output[0]: helper.make_tensor_type_proto(onnx.TensorProto.INT64, None)}
         if len(known) < len(kinds) or not onnx.defs.has(node.op_type, self.opset, ""):
             return {}
         schema = onnx.defs.get_schema(node.op_type, self.opset, "")
@@ -155,8 +165,6 @@ class Inference:
                 schema, _trimmed(node), known, data, None, self.opsets, self.ir_version
             )
         except (shape_inference.InferenceError, onnx.checker.ValidationError) as problem:
-            if not strict:
-                return {}
             raise error(
                 "The shapes or types in the model do not fit together.",
                 where=where_of(node),

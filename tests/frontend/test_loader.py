@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 from onnx.helper import make_node
 
 from epimc.diagnostics import EpimcError
@@ -264,7 +264,7 @@ def test_a_model_against_the_standard(build: Build, tmp_path: Path) -> None:
     model = build([make_node("Relu", ["z"], ["y"], name="r")])
     assert error_of(save(model, tmp_path / "m.onnx")) == (
         "error: The model is not valid ONNX.\n"
-        "  note: node 'r' (Relu): Nodes in a graph must be topologically sorted, however input 'z' "
+        "  note: Nodes in a graph must be topologically sorted, however input 'z' "
         "of node: name: r OpType: Relu is not output of any previous nodes.\n"
         "  hint: Export the model again; onnx.checker.check_model says the same."
     )
@@ -309,4 +309,3 @@ def test_helper_models_are_external(build: Build, tmp_path: Path) -> None:
     (tmp_path / "w.bin").write_bytes(WEIGHTS.tobytes())
     model = onnx.load(save_external(build, tmp_path, location="w.bin"))
     np.testing.assert_array_equal(numpy_helper.to_array(model.graph.initializer[0]), WEIGHTS)
-    assert helper.printable_graph(model.graph)

@@ -100,12 +100,18 @@ class Liveness:
         }
 
     def ring_spans(self, value: Value, tile: int) -> dict[int, Span]:
-        """For each row of a kept value: from its computation to its last reader on a tile."""
-        spans = {row: (step, step) for row, step in enumerate(self.homes[value].order)}
+        """For each row that a tile holds: from its computation to its last reader there.
+
+        The tile that computes the value holds every row; another one those that it reads.
+        """
+        order = self.homes[value].order
+        at_home = tile == self.homes[value].tile
+        spans = {row: (step, step) for row, step in enumerate(order)} if at_home else {}
         for op, index in self.readers[value]:
             if op.tile == tile:
                 for row, (_, last) in self.read_spans[op, index].items():
-                    spans[row] = spans[row][0], max(spans[row][1], last)
+                    kept = max(spans[row][1], last) if row in spans else last
+                    spans[row] = order[row], kept
         return spans
 
     def regions(self, spilled: frozenset[Value]) -> Iterator[tuple[Region, dict[int, Span]]]:
