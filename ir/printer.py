@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from epimc.diagnostics import EpimcError, Span, error
 from epimc.ir.attributes import Ref
 from epimc.ir.core import Module, Op, Value, dump_attributes
 from epimc.ir.tensors import Store, Tensor
@@ -43,6 +44,12 @@ def print_op(op: Op) -> str:
     listed = f" {plain(attributes)}" if attributes else ""
     result = f": {op.output.type}{ranged(op.output)}{located(op.location)}"
     return f"%{op.output.name} = {op.name}({operands}){listed} {result}"
+
+
+def refused(op: Op, message: str, hint: str = "") -> EpimcError:
+    """The error for an op that a pass cannot rewrite: where it comes from, and the op itself."""
+    where: Span | str = op.span or str(op.location)
+    return error(message, where=where, notes=[print_op(op)], hint=hint)
 
 
 def declared(value: Value) -> str:

@@ -39,7 +39,6 @@ from epimc.ir.core import Module, Value
 REGISTERED = (ops_linear, ops_move, ops_pool)
 
 UNDERSTOOD = FOLDABLE | IMPORTERS.keys()
-MOST_NOTES = 30
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ class _Import:
         if self.complaints:
             raise error(
                 f"The model has {_counted(len(self.complaints))} that epimc does not support.",
-                notes=_shortened(self.complaints),
+                notes=self.complaints,
                 hint=f"Supported operators: {', '.join(sorted(IMPORTERS))}.",
             )
         self._finish(graph.output)
@@ -230,9 +229,3 @@ class _Import:
 
 def _counted(number: int) -> str:
     return "1 operator" if number == 1 else f"{number} operators"
-
-
-def _shortened(notes: list[str]) -> list[str]:
-    if len(notes) <= MOST_NOTES:
-        return notes
-    return [*notes[:MOST_NOTES], f"... and {len(notes) - MOST_NOTES} more."]

@@ -18,6 +18,7 @@ from epimc.ir.core import Array, Builder, Module, Op, Value
 from epimc.ir.dialects import epi, nn
 from epimc.ir.pipeline import Pass
 from epimc.ir.plan import rebuild
+from epimc.ir.printer import refused
 from epimc.ir.types import Location, TensorType
 
 # A channel whose weights are this much smaller than the layer's largest shares the scale of that
@@ -198,9 +199,9 @@ class _Rewriter:
     def integer_bias(self, counts: Array, op: epi.Conv) -> Array:
         """A bias in units of the accumulator, which must leave room in 64 bits."""
         if np.abs(counts).max(initial=0) >= 2.0**46:
-            raise error(
+            raise refused(
+                op,
                 "The bias is too large beside the weights to be an integer of the accumulator.",
-                where=str(op.location),
                 hint="The layer's weights are nearly all 0: check the model.",
             )
         return counts.astype(np.int64)
@@ -226,7 +227,7 @@ class _Rewriter:
         kind = activation_type(op.output, self.bits)
         factors = np.stack([term.steps / (kind.scale or 1.0) for term in terms])
         bounds = np.stack([term.bounds for term in terms])
-        multipliers, shifts = self.multipliers(factors, bounds, location)
+        multipliers, shifts = self.multipliers(factors, bounds, op)
         name = op.output.name
         low = kind.zero_point if isinstance(op, nn.Relu) else 0
         self.builder.mapped[op.output] = self.builder.add(
@@ -240,7 +241,7 @@ class _Rewriter:
             high=2**self.bits - 1,
         )
 
-    def multipliers(self, factors: Array, bounds: Array, where: Location) -> tuple[Array, Array]:
+    def multipliers(self, factors: Array, bounds: Array, op: Op) -> tuple[Array, Array]:
         """Multipliers [terms, C] and shifts [C]."""
         found: dict[tuple[bytes, bytes], tuple[list[int], int]] = {}
         rows: list[list[int]] = []
@@ -249,24 +250,24 @@ class _Rewriter:
             scales, limits = factors[:, channel], bounds[:, channel]
             key = scales.tobytes(), limits.tobytes()
             if key not in found:
-                found[key] = self.one_channel(scales.tolist(), limits.tolist(), channel, where)
+                found[key] = self.one_channel(scales.tolist(), limits.tolist(), channel, op)
             rows.append(found[key][0])
             shifts.append(found[key][1])
         return np.array(rows, np.int64).T, np.array(shifts, np.int64)
 
     @staticmethod
     def one_channel(
-        scales: list[float], bounds: list[int], channel: int, where: Location
+        scales: list[float], bounds: list[int], channel: int, op: Op
     ) -> tuple[list[int], int]:
         try:
             return integers.requantization(scales, bounds)
         except integers.PrecisionError as problem:
-            raise _imprecise(channel, where, str(problem)) from None
+            raise _imprecise(channel, op, str(problem)) from None
 
 
-def _imprecise(channel: int, where: Location, problem: str) -> EpimcError:
-    return error(
+def _imprecise(channel: int, op: Op, problem: str) -> EpimcError:
+    return refused(
+        op,
         f"Output channel {channel} cannot be requantized: {problem}.",
-        where=str(where),
         hint="The channel's range and its weights are too far apart: check the calibration data.",
     )

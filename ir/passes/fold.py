@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from epimc.diagnostics import error
 from epimc.ir.core import Array, Builder, Module, Op, Value, dump_attributes
 from epimc.ir.dialects import nn
 from epimc.ir.pipeline import Pass
+from epimc.ir.printer import refused
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Fold(Pass):
 def refuse_affine(op: Op) -> None:
     """Raise EpimcError for an affine op that stands alone."""
     if isinstance(op, (nn.Affine, nn.BatchNorm)):
-        raise error(
+        raise refused(
+            op,
             "A scale or offset that follows no convolution or matmul is not supported.",
-            where=str(op.location),
             hint="Fold it in the model, or put it behind the layer that it scales.",
         )
 

@@ -304,8 +304,8 @@ def test_damaged_contents_never_crash(build: Build, tmp_path: Path) -> None:
     assert refused > 100
 
 
-def test_helper_models_are_external(build: Build, tmp_path: Path) -> None:
-    """The helper of these tests makes what onnx itself calls external data."""
+def test_onnx_finds_the_external_data_too(build: Build, tmp_path: Path) -> None:
+    """What these tests write is external data as onnx itself understands it."""
     (tmp_path / "w.bin").write_bytes(WEIGHTS.tobytes())
     model = onnx.load(save_external(build, tmp_path, location="w.bin"))
     np.testing.assert_array_equal(numpy_helper.to_array(model.graph.initializer[0]), WEIGHTS)

@@ -13,6 +13,7 @@ from epimc.ir.core import Builder, Module, Op, Value
 from epimc.ir.dialects import epi, nn, xbar
 from epimc.ir.levels import XBAR
 from epimc.ir.pipeline import Pass
+from epimc.ir.printer import refused
 
 KINDS: Mapping[type[Op], type[Op]] = {
     epi.Requantize: xbar.Requantize,
@@ -52,9 +53,7 @@ class Map(Pass):
                 change_level(builder, op)
             else:
                 hint = "Run the pass 'quantize' before 'map'."
-                raise error(
-                    f"{op.name} has no form on crossbars.", where=str(op.location), hint=hint
-                )
+                raise refused(op, f"{op.name} has no form on crossbars.", hint)
         builder.outputs_of(module)
         return builder.finish()
 
@@ -94,7 +93,7 @@ def map_conv(builder: Builder, module: Module, op: epi.Conv, crossbar: Crossbar)
     stored = module.tensors[op.epitome.name].type
     if stored.element[0] != "s":
         hint = "Run the pass 'quantize' before 'map'."
-        raise error("A float epitome cannot be mapped.", where=str(op.location), hint=hint)
+        raise refused(op, "A float epitome cannot be mapped.", hint)
     eo, ei, eh, ew = stored.shape
     _, _, kh, kw = op.shape
     old = op.output
