@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from epimc import __version__
-from epimc.diagnostics import EpimcError, check_failed, error, render
+from epimc.console import (
+    printer_of,
+    progress,
+    read_bytes,
+    read_text,
+    refuse_bad,
+    say,
+    timer,
+    warn,
+    write_file,
+)
+from epimc.diagnostics import EpimcError, render
 
 if TYPE_CHECKING:
     from epimc.backends.crossbar.bundle import Bundle
-    from epimc.ir.core import Module
 
 INTERRUPTED = 130
 DEFAULT_LIMIT = 2**32
@@ -38,6 +46,9 @@ DumpIr = Annotated[
 Limit = Annotated[
     int,
     typer.Option(metavar="N", min=1, help="The most bytes that a model, or samples, may take."),
+]
+Epitome = Annotated[
+    str, typer.Option(metavar="POLICY", help="Each layer's epitome: none or uniform:RxC.")
 ]
 Timing = Annotated[bool, typer.Option("--timing", help="Tell how long each pass took.")]
 PrintAfter = Annotated[
@@ -108,6 +119,7 @@ def compile(
         Path | None,
         typer.Option(metavar="X.npz", help="Samples to calibrate with.", show_default=False),
     ] = None,
+    epitome: Epitome = "none",
     dump_ir: DumpIr = None,
     print_ir_after: PrintAfter = None,
     timing: Timing = False,
@@ -119,7 +131,9 @@ def compile(
     from epimc.compiler import Request, Watcher, stages
     from epimc.report import program_summary, program_table
 
-    request = Request(model, target, weight_bits, activation_bits, calibration, limit_bytes)
+    request = Request(
+        model, target, weight_bits, activation_bits, calibration, epitome, limit_bytes
+    )
     show = printer_of(print_ir_after, stages(request))
     if calibration is None:
         warn("no --calibration: standard normal samples are used, and figures mean little")
@@ -131,6 +145,24 @@ def compile(
     if not summary["lossless_adc"]:
         warn(f"the ADC of target '{bundle.target.name}' is not lossless: results will not be exact")
     say(summary, json, program_table)
+
+
+@app.command()
+def plan(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.")],
+    epitome: Epitome = "none",
+    weight_bits: Annotated[int, typer.Option(min=2, max=32, help="Bits of a weight.")] = 8,
+    activation_bits: Annotated[int, typer.Option(min=1, max=32, help="Of an activation.")] = 8,
+    target: Annotated[str, typer.Option(metavar="NAME|FILE", help="The chip.")] = "epim-256",
+    limit_bytes: Limit = DEFAULT_LIMIT,
+    json: Json = False,
+) -> None:
+    """Count the crossbars that a model takes, without compiling it."""
+    from epimc.planning import PlanRequest, plan_model
+    from epimc.report import plan_table
+
+    request = PlanRequest(model, epitome, weight_bits, activation_bits, target, limit_bytes)
+    say(plan_model(request), json, plan_table)
 
 
 @app.command()
@@ -320,126 +352,6 @@ def targets(
     titles = ("target", "description")
     data = {"targets": [target.to_dict() for target in found]}
     say(data, json, lambda _: text_table(titles, rows, left=2))
-
-
-# --- helpers ------------------------------------------------------------------------------------
-
-
-def say(data: dict[str, Any], as_json: bool, table: Callable[[dict[str, Any]], str]) -> None:
-    """Print data as JSON, or its table."""
-    if as_json:
-        import json
-
-        print(json.dumps(data, indent=2, ensure_ascii=False))
-    else:
-        print(table(data))
-
-
-def warn(message: str) -> None:
-    """A warning on standard error."""
-    print(f"warning: {message}", file=sys.stderr)
-
-
-def printer_of(wanted: str | None, names: list[str]) -> Callable[[int, str, Module], None]:
-    """What prints the IR after the wanted pass.
-
-    Raises:
-        EpimcError: There is no such pass in this run.
-    """
-    if wanted is not None and wanted not in ("all", *names):
-        from epimc.diagnostics import did_you_mean
-
-        hint = did_you_mean(wanted, ["all", *names])
-        raise error(f"There is no pass '{wanted}' to print the IR after.", hint=hint)
-
-    def show(number: int, name: str, module: Module) -> None:
-        if wanted in ("all", name):
-            from epimc.ir.printer import print_module
-
-            print(f"// IR after {number:02d}-{name}\n{print_module(module)}", file=sys.stderr)
-
-    return show
-
-
-def refuse_bad(bundle: Bundle) -> None:
-    """Raise EpimcError (exit code 1) for a program that the checker refuses."""
-    from epimc.backends.crossbar.checker import check as check_program
-
-    found = check_program(bundle.program)
-    if found:
-        notes = [render(diagnostic) for diagnostic in found]
-        raise check_failed("The program does not pass its check.", notes=notes)
-
-
-def timer(wanted: bool) -> Callable[[str, float], None]:
-    """What tells the seconds of each pass, on standard error."""
-    if not wanted:
-        return lambda name, seconds: None
-    return lambda name, seconds: print(f"{seconds:8.3f} s  {name}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[str, int], None]]:
-    """A progress bar on a terminal; nothing when standard error is piped."""
-    if not sys.stderr.isatty():
-        yield lambda name, done: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-
-        def advance(name: str, done: int) -> None:
-            bar.update(task, completed=done, description=f"{what}: {name}")
-
-        yield advance
-
-
-def read_bytes(path: Path) -> bytes:
-    """A file's contents, or a clear error."""
-    try:
-        return path.read_bytes()
-    except OSError as problem:
-        raise error(f"'{path}' cannot be read: {problem.strerror}.") from None
-
-
-def read_text(path: Path) -> str:
-    """A text file's contents, or a clear error."""
-    try:
-        return read_bytes(path).decode("utf-8")
-    except UnicodeDecodeError:
-        raise error(f"'{path}' is not a text file (UTF-8).") from None
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing."""
-    import os
-    import tempfile
-
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as problem:
-        raise error(f"'{path}' cannot be written: {problem.strerror}.") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~current_umask())
-        os.replace(temporary, path)
-    except BaseException as problem:
-        os.unlink(temporary)
-        if isinstance(problem, OSError):
-            raise error(f"'{path}' cannot be written: {problem.strerror}.") from None
-        raise
-
-
-def current_umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    import os
-
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 if __name__ == "__main__":

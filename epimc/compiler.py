@@ -27,7 +27,7 @@ REFERENCE_SAMPLES = 16
 PIPELINE = (
     # Batch normalizations and biases go into the weights before these become epitomes.
     "fold,"
-    "epitomize,"
+    "epitomize{{policy={epitome}}},"
     # Ranges are those of the epitomized model: that is what will be quantized.
     "calibrate,"
     "quantize{{weight_bits={weight_bits},activation_bits={activation_bits}}},"
@@ -46,6 +46,7 @@ class Request:
         weight_bits: Bits of a weight, 2 to 8.
         activation_bits: Bits of an activation, 4 to 8.
         calibration: An npz file of samples; None: seeded standard normal ones.
+        epitome: The policy that gives each layer its epitome: `none` or `uniform:RxC`.
         limit_bytes: The most that the model, and the samples, may take.
     """
 
@@ -54,12 +55,17 @@ class Request:
     weight_bits: int = 8
     activation_bits: int = 8
     calibration: Path | None = None
+    epitome: str = "none"
     limit_bytes: int = 2**32
 
     @property
     def pipeline(self) -> str:
         """The passes, as text."""
-        return PIPELINE.format(weight_bits=self.weight_bits, activation_bits=self.activation_bits)
+        return PIPELINE.format(
+            epitome=self.epitome,
+            weight_bits=self.weight_bits,
+            activation_bits=self.activation_bits,
+        )
 
 
 @dataclass

@@ -1,11 +1,13 @@
 """The program's tables against the constants of the integer reference, without running anything.
 
 Real samples need not reach every weight: a channel that is always 0 hides a wrong one.  So every
-number that the tables hold is compared with the reference's.
+number that the tables hold is compared with the reference's, and every one of the reference's
+must be in a table.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,33 +15,77 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.arrays import programmed_weights
-from epimc.backends.crossbar.program import PoolTable, Program, RequantizeTable, mvm_layers
+from epimc.backends.crossbar.program import (
+    MvmTable,
+    PoolTable,
+    Program,
+    RequantizeTable,
+    mvm_layers,
+)
+from epimc.ir.integers import Window
 
 Array = NDArray[Any]
 Pair = tuple[str, Array]
 """(name of a constant of the reference, what the program holds)."""
 
+MUST_BE_HELD = re.compile(r"\.(weight|bias|window|divisor|multipliers\.\d+)$")
+"""The constants of the reference that make a layer; the rest is bookkeeping of the graph."""
+
 
 def parameter_mismatches(
-    program: Program, constants: dict[str, Array], prefix: str
+    program: Program, constants: dict[str, Array], windows: dict[str, Array], prefix: str
 ) -> dict[str, int]:
     """Elements that differ, by the name of the reference's constant; only those with any.
 
     Args:
         program: The program.
         constants: The integer reference's constants by name.
+        windows: Its windows by the name of the tensor that they make, as `window_numbers`.
         prefix: What its names of integer tensors begin with.
     """
-    constants = joined(constants)
-    found: dict[str, int] = {}
-    for name, array in (*layer_numbers(program, prefix), *border_numbers(program, prefix)):
-        expected = constants.get(name)
-        count = array.size
-        if expected is not None and expected.size == array.size:
-            count = int((expected.ravel() != array.ravel()).sum())
-        if count:
-            found[name] = count
+    expected = joined(constants)
+    expected |= {f"{name}.window": numbers for name, numbers in windows.items()}
+    held = dict(
+        (
+            *layer_numbers(program, prefix),
+            *pool_numbers(program, prefix),
+            *border_numbers(program, prefix),
+        )
+    )
+    found = {name: differing(array, expected.get(name)) for name, array in held.items()}
+    found |= {
+        name: array.size
+        for name, array in expected.items()
+        if name not in held and MUST_BE_HELD.search(name)
+    }
+    return {name: count for name, count in found.items() if count}
+
+
+def setting_mismatches(
+    program: Program, weight_bits: int, activation_bits: int, mapping: str
+) -> dict[str, int]:
+    """Maps and tables whose bits or mapping are not those of the manifest and the target.
+
+    The reference's integers say nothing of them where no value comes near a bound.
+    """
+    found = {
+        f"{held.name}.bits": 1
+        for held in program.maps
+        if held.element == "u8" and held.bits != activation_bits
+    }
+    for table in program.tables:
+        if isinstance(table, MvmTable):
+            name = program.maps[table.destination].name
+            found |= {f"{name}.weight_bits": 1} if table.weight_bits != weight_bits else {}
+            found |= {f"{name}.mapping": 1} if table.mapping != mapping else {}
     return found
+
+
+def differing(array: Array, expected: Array | None) -> int:
+    """How many elements differ: all of them where there is nothing of that size."""
+    if expected is None or expected.size != array.size:
+        return array.size
+    return int((expected.ravel() != array.ravel()).sum())
 
 
 def joined(constants: dict[str, Array]) -> dict[str, Array]:
@@ -49,10 +95,15 @@ def joined(constants: dict[str, Array]) -> dict[str, Array]:
     for first in firsts:
         base = first.removesuffix(".0")
         blocks: list[Array] = []
-        while f"{base}.{len(blocks)}" in constants:
-            blocks.append(constants[f"{base}.{len(blocks)}"])
+        while f"{base}.{len(blocks)}" in whole:
+            blocks.append(whole.pop(f"{base}.{len(blocks)}"))
         whole[base] = np.concatenate(blocks, axis=1)
     return whole
+
+
+def window_numbers(window: Window) -> Array:
+    """Kernel, strides, pads and dilations, int64 [10]."""
+    return np.array([*window.kernel, *window.strides, *window.pads, *window.dilations])
 
 
 def layer_numbers(program: Program, prefix: str) -> Iterator[Pair]:
@@ -64,12 +115,22 @@ def layer_numbers(program: Program, prefix: str) -> Iterator[Pair]:
         yield f"{name}.weight", sum_of([programmed_weights(p, source.channels) for p in parts])
         yield f"{name}.bias", sum_of([part.bias for part in parts])
         yield f"{name}.x_zero_point", np.array([source.zero_point])
+        # The checker has seen that all parts have the same.
+        yield f"{name}.window", window_numbers(parts[0].window)
     for table in program.tables:
-        if isinstance(table, PoolTable) and table.kind == "sum":
-            name = prefix + maps[table.destination].name
-            yield f"{name}.x_zero_point", np.array([maps[table.source].zero_point])
         if isinstance(table, RequantizeTable):
             yield from requantize_numbers(table, program, prefix)
+
+
+def pool_numbers(program: Program, prefix: str) -> Iterator[Pair]:
+    """Zero points of sums, and the windows of all pools."""
+    for table in program.tables:
+        if isinstance(table, PoolTable):
+            name = prefix + program.maps[table.destination].name
+            yield f"{name}.window", window_numbers(table.window)
+            if table.kind == "sum":
+                zero_point = program.maps[table.source].zero_point
+                yield f"{name}.x_zero_point", np.array([zero_point])
 
 
 def requantize_numbers(table: RequantizeTable, program: Program, prefix: str) -> Iterator[Pair]:

@@ -44,9 +44,14 @@ class Reference:
         self.fixed_batch = first[0] if first and isinstance(first[0], int) else None
 
     @property
-    def output_names(self) -> list[str]:
-        """The model's outputs."""
-        return [output.name for output in self.session.get_outputs()]
+    def inputs(self) -> dict[str, tuple[int | str, ...]]:
+        """Shapes without the samples, by name."""
+        return {entry.name: tuple(entry.shape[1:]) for entry in self.session.get_inputs()}
+
+    @property
+    def outputs(self) -> dict[str, tuple[int | str, ...]]:
+        """Shapes without the samples, by name."""
+        return {entry.name: tuple(entry.shape[1:]) for entry in self.session.get_outputs()}
 
     def run(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         """The named outputs for all samples, samples first.

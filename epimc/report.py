@@ -79,6 +79,36 @@ def program_table(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def plan_table(summary: dict[str, Any]) -> str:
+    """The table of a plan, with totals by both counting rules."""
+    titles = ("layer", "weights", "epitome", "rounds", "FP32", "crossbars", "arrays", "reads")
+    rows = [
+        (
+            node_name(layer["location"]) or layer["name"],
+            "x".join(map(str, layer["weights_shape"])),
+            "x".join(map(str, layer["epitome_shape"])),
+            str(layer["rounds"]),
+            str(layer["baseline_crossbars"]),
+            str(layer["crossbars"]),
+            str(layer["mapped_crossbars"]),
+            str(layer["reads_per_position"]),
+        )
+        for layer in summary["layers"]
+    ]
+    bits = f"W{summary['weight_bits']}A{summary['activation_bits']}"
+    lines = [
+        text_table(titles, rows, left=1),
+        "FP32, crossbars: rule packed; arrays: those that the mapping takes; "
+        "reads: arrays read a position",
+        f"{summary['model']} on {summary['target']}, epitome {summary['epitome']}, {bits}:",
+    ]
+    for rule, prefix in (("packed", ""), ("mnsim", "mnsim_")):
+        before, after = summary[f"{prefix}baseline_crossbars"], summary[f"{prefix}crossbars"]
+        times = number(summary[f"{prefix}compression"], 2)
+        lines.append(f"  rule {rule}: {before} crossbars in FP32, {after} now: {times}x fewer")
+    return "\n".join(lines)
+
+
 def verify_table(report: Report) -> str:
     """The table of a verification."""
     titles = ("output", "mismatches", "SQNR dB", "cosine", "max error")

@@ -1,7 +1,7 @@
 """Verify a bundle: exact against the integer reference, measured against the float model.
 
-Three things are compared.  Every parameter that the program's tables hold with the constants of
-the integer ONNX graph; every integer that every layer computes, on real samples, with what
+Three things are compared.  Every parameter and window that the program's tables hold with those
+of the integer ONNX graph; every integer that every layer computes, on real samples, with what
 onnxruntime computes for it; and the outputs with the user's own float model.  The first two must
 be equal; the third is reported.
 """
@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.bundle import Bundle
+from epimc.backends.crossbar.program import AddTable, FeatureMap, Program
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.diagnostics import check_failed, error, render
-from epimc.proof import parameter_mismatches
+from epimc.proof import parameter_mismatches, setting_mismatches, window_numbers
 from epimc.reference import Reference
 from epimc.samples import Samples, Shaped, read_samples
 
@@ -234,47 +235,85 @@ class _Runner:
             prefix_of,
             read_model,
             tensor_names,
+            windows,
             with_outputs,
         )
 
-        self.program = bundle.program
+        self.bundle, self.program = bundle, bundle.program
         self.simulator = Simulator(bundle.program, batch=BATCH)
         data = reference_file(bundle, "integer.onnx").read_bytes()
         model = read_model(data)
         self.constants, self.prefix = parameters(model), prefix_of(model)
+        self.windows = {name: window_numbers(window) for name, window in windows(model).items()}
         computed, prefix = tensor_names(model), self.prefix
-        # Input maps are the host's; parts of a split layer have no counterpart, their sum has.
-        outside = {port.map for port in self.program.inputs}
-        names = [m.name for k, m in enumerate(self.program.maps) if k not in outside]
+        names = [held.name for held in computed_maps(self.program)]
         self.tensors = {name: prefix + name for name in names if prefix + name in computed}
         watched = with_outputs(model, self.tensors.values())
         serialized = watched.SerializeToString()
         self.integers = Reference(serialized, "the integer reference", optimize=False)
         floats = reference_file(bundle, "float.onnx").read_bytes()
         self.floats = Reference(floats, "the float model")
+        refuse_other_ports(self.program, self.integers, self.prefix)
 
     def parameter_mismatches(self) -> dict[str, int]:
-        """Table entries that differ from the integer reference's constants."""
-        return parameter_mismatches(self.program, self.constants, self.prefix)
+        """Table entries that are not the integer reference's, the manifest's or the target's."""
+        options, mapping = self.bundle.manifest.options, self.bundle.target.crossbar.mapping
+        return {
+            **parameter_mismatches(self.program, self.constants, self.windows, self.prefix),
+            **setting_mismatches(
+                self.program, options.weight_bits, options.activation_bits, mapping
+            ),
+        }
 
     def empty_report(self, count: int) -> Report:
-        """All layers and outputs, nothing compared yet."""
-        layers = [LayerReport(m.name, m.location) for m in self.program.maps]
-        layers = [layer for layer in layers if layer.name in self.tensors]
+        """All layers and outputs; nothing is compared yet but that the reference has the layer."""
+        layers = []
+        for held in computed_maps(self.program):
+            layer = LayerReport(held.name, held.location)
+            if held.name not in self.tensors:
+                size = held.channels * held.height * held.width
+                layer.elements = layer.mismatches = size * count
+            layers.append(layer)
         return Report(count, layers, [OutputReport(port.name) for port in self.program.outputs])
 
     def compare(self, inputs: dict[str, Array], report: Report) -> tuple[Array, Array]:
         """Run one batch through all three; the first output of the program and the float model."""
         outputs, maps = self.simulator.run_collect(inputs)
         ports = [output.name for output in report.outputs]
-        tensors = [self.tensors[layer.name] for layer in report.layers]
+        layers = [layer for layer in report.layers if layer.name in self.tensors]
+        tensors = [self.tensors[layer.name] for layer in layers]
         exact = self.integers.run([*ports, *tensors], inputs)
         real = self.floats.run(ports, inputs)
         for output, integer, float_ in zip(report.outputs, exact, real, strict=False):
             output.add(outputs[output.name], integer, float_)
-        for layer, integer in zip(report.layers, exact[len(ports) :], strict=True):
+        for layer, integer in zip(layers, exact[len(ports) :], strict=True):
             compare_layer(layer, maps.get(layer.name), integer)
         return outputs[ports[0]], real[0]
+
+
+def computed_maps(program: Program) -> list[FeatureMap]:
+    """The maps to compare: inputs are the host's, and of a split layer only the sum is a value."""
+    parts = {s for table in program.tables if isinstance(table, AddTable) for s in table.sources}
+    outside = {port.map for port in program.inputs} | parts
+    return [held for number, held in enumerate(program.maps) if number not in outside]
+
+
+def refuse_other_ports(program: Program, reference: Reference, prefix: str) -> None:
+    """The inputs and outputs of the program are those of the reference, by name, shape and order.
+
+    Raises:
+        EpimcError: They are not (exit code 1).
+    """
+    for kind, ports, known in (
+        ("inputs", program.inputs, reference.inputs),
+        ("outputs", program.outputs, reference.outputs),
+    ):
+        found = [f"'{port.name}' {port.shape}" for port in ports]
+        # Besides its own, the reference gives the integers of all layers.
+        own = [f"'{name}' {known[name]}" for name in known if not name.startswith(prefix)]
+        if found != own:
+            notes = [f"The program: {', '.join(found)}.", f"The reference: {', '.join(own)}."]
+            raise check_failed(f"The {kind} are not those of the integer reference.", notes=notes)
 
 
 def compare_layer(layer: LayerReport, got: Array | None, exact: Array) -> None:

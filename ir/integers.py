@@ -36,7 +36,9 @@ def quantize_input(x: Floats, scale: float, zero_point: int, bits: int) -> Ints:
 
     The division is done in float32 and rounds half to even, as onnxruntime does.
     """
-    scaled = np.rint(np.asarray(x, np.float32) / np.float32(scale))
+    # What is too large for float32 is infinite, and clipped like all that is too large.
+    with np.errstate(over="ignore"):
+        scaled = np.rint(np.asarray(x, np.float32) / np.float32(scale))
     q: Ints = np.clip(scaled.astype(np.float64) + zero_point, 0, 2**bits - 1).astype(np.int64)
     return q
 
@@ -44,7 +46,8 @@ def quantize_input(x: Floats, scale: float, zero_point: int, bits: int) -> Ints:
 def dequantize_output(q: Ints, scale: float, zero_point: int) -> Floats:
     """Integers to real values, (q - zero_point) * scale in float32: ONNX DequantizeLinear."""
     difference = (np.asarray(q, np.int64) - zero_point).astype(np.float32)
-    return difference * np.float32(scale)
+    with np.errstate(over="ignore"):
+        return difference * np.float32(scale)
 
 
 def weight_limit(bits: int) -> int:

@@ -11,6 +11,7 @@ from epimc.backends.crossbar.arrays import column_sums
 from epimc.backends.crossbar.passes.map import target_of
 from epimc.backends.crossbar.passes.rows import reads
 from epimc.backends.crossbar.program import (
+    ALIGNMENT,
     NO_ADDRESS,
     AddTable,
     Array,
@@ -174,6 +175,12 @@ class _Streams:
         # clocks[t, u]: how many instructions of tile u are known, on tile t, to be done.
         self.clocks = np.zeros((len(self.streams), len(self.streams)), np.int64)
         self.signals: dict[tuple[Value, int], integers.Ints] = {}
+        # What lies in the tiles' buffers, word by word: the number of a row, 0 for nothing.
+        heights = [0, *(found.height for found in maps)]
+        self.first_rows = np.cumsum(heights)[:-1] + 1
+        self.numbers = numbers
+        words = target_of(module).tile.buffer_bytes // ALIGNMENT + 1
+        self.contents = np.zeros((len(self.streams), words), np.int64)
 
     def is_read_elsewhere(self, op: xbar.XbarOp) -> bool:
         """Whether another tile reads an op's result."""
@@ -190,7 +197,15 @@ class _Streams:
                     self.load(op, index, due)
             self.compute(op, y)
             self.deliver(op, y)
-        return tuple((*stream, Instruction("halt", ())) for stream in self.streams)
+        waited = {i.operands[0] for stream in self.streams for i in stream if i.opcode == "wait"}
+        # Where every reader knows by other ways that a row is stored, nobody waits for its signal.
+        return tuple(
+            (
+                *(i for i in stream if i.opcode != "signal" or i.operands[0] in waited),
+                Instruction("halt", ()),
+            )
+            for stream in self.streams
+        )
 
     def is_off_chip(self, value: Value) -> bool:
         """Whether readers load a value from off-chip memory."""
@@ -207,9 +222,20 @@ class _Streams:
         value = op.operands[index]
         found, (address, ring) = self.map_of[value], op.sources[index]
         for row in sorted(rows):
-            self.wait(op.tile, value, row)
             target = address + row % ring * found.row_stride
-            self.put(op.tile, "load", target, self.off_chip(found, row), found.row_bytes)
+            if self.occupy(op.tile, value, row, target):
+                self.wait(op.tile, value, row)
+                self.put(op.tile, "load", target, self.off_chip(found, row), found.row_bytes)
+
+    def occupy(self, tile: int, value: Value, row: int, address: int) -> bool:
+        """Note that a row is put at an address of a buffer; False when it lies there already."""
+        words = self.map_of[value].row_stride // ALIGNMENT
+        held = self.contents[tile, address // ALIGNMENT :][:words]
+        number = self.first_rows[self.numbers[value]] + row
+        if (held == number).all():
+            return False
+        held[:] = number
+        return True
 
     def wait(self, tile: int, value: Value, row: int) -> None:
         """Wait until a row is stored, unless the tile can know it already."""
@@ -229,6 +255,8 @@ class _Streams:
         """The instruction that computes one row."""
         assert op.ring is not None
         sources = tuple(Ring(*source) for source in op.sources)
+        address, ring = op.ring
+        self.occupy(op.tile, op.output, y, address + y % ring * self.map_of[op.output].row_stride)
         self.put(op.tile, OPCODES[type(op)], self.tables[op], (y, y + 1), Ring(*op.ring), sources)
 
     def deliver(self, op: xbar.XbarOp, y: int) -> None:
@@ -249,5 +277,6 @@ class _Streams:
         for tile, (remote, rows) in sorted(rings.items()):
             self.put(op.tile, "send", tile, source, found.row_bytes)
             place = remote + y % rows * found.row_stride
+            self.occupy(tile, value, y, place)
             self.put(tile, "recv", op.tile, place, found.row_bytes)
             self.clocks[[op.tile, tile]] = np.maximum(self.clocks[op.tile], self.clocks[tile])

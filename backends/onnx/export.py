@@ -8,6 +8,7 @@ of the IR values behind a prefix, so every layer's integers can be compared.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
@@ -22,11 +23,15 @@ from epimc.diagnostics import error
 from epimc.ir import integers
 from epimc.ir.core import Module, Op, Value
 from epimc.ir.dialects import epi, nn
+from epimc.ir.printer import refused
 
 OPSET = 13
 IR_VERSION = 8
 BATCH = "N"
 PREFIX_KEY = "epimc.integer_prefix"
+
+# What ConvInteger computes is named behind the layer, and by the part where it is cut.
+I32_SUFFIX = re.compile(r"\.i32(\.\d+)?$")
 
 # ConvInteger accumulates in int32.
 MAXIMUM_PARTIAL_SUM = 2**31 - 1
@@ -43,7 +48,7 @@ def export_integers(module: Module) -> ModelProto:
         writer = WRITERS.get(type(op))
         if writer is None or (op.output.type.element == "f32" and type(op) is not epi.Dequantize):
             hint = "Run the pass 'quantize' first."
-            raise error(f"{op.name} has no integer form.", where=str(op.location), hint=hint)
+            raise refused(op, f"{op.name} has no integer form.", hint)
         writer(graph, op)
     return graph.model()
 
@@ -72,6 +77,22 @@ def read_model(data: bytes) -> ModelProto:
 def parameters(model: ModelProto) -> dict[str, NDArray[Any]]:
     """The initializers by name, such as `%VALUE.weight` or `%VALUE.multipliers.0`."""
     return {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
+
+
+def windows(model: ModelProto) -> dict[str, integers.Window]:
+    """The windows of convolutions and pools by the tensor they make, such as `%VALUE`."""
+    found: dict[str, integers.Window] = {}
+    for node in model.graph.node:
+        if node.op_type not in ("ConvInteger", "MaxPool"):
+            continue
+        sizes = {a.name: tuple(a.ints) for a in node.attribute if a.ints}
+        names = ("kernel_shape", "strides", "pads", "dilations")
+        name = node.output[0]
+        if node.op_type == "ConvInteger":
+            # The parts of a convolution, `.i32.0` and on, have the same.
+            name = I32_SUFFIX.sub("", name)
+        found[name] = integers.Window(*(sizes[key] for key in names))  # type: ignore[arg-type]
+    return found
 
 
 def integer_prefix(borders: Iterable[str]) -> str:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from epimc.diagnostics import error
 from epimc.ir.attributes import Ref
 from epimc.ir.core import Array, Builder, Module, Value
@@ -71,6 +73,11 @@ def observed_ranges(module: Module, samples: dict[str, Array]) -> dict[Value, tu
     highs: dict[Value, float] = {}
 
     def observe(value: Value, array: Array) -> None:
+        if not np.isfinite(array).all():
+            raise error(
+                f"Value %{value.name} is not finite on the calibration samples.",
+                hint="Check the weights of the model and the samples.",
+            )
         lows[value] = min(lows.get(value, math.inf), float(array.min()))
         highs[value] = max(highs.get(value, -math.inf), float(array.max()))
 

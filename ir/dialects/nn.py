@@ -224,6 +224,17 @@ def expect_moved(op: Op) -> None:
     expect(same, "the result must have the element type and quantization of the operand")
 
 
+def expect_maxima(shape: tuple[int, ...], window: integers.Window) -> None:
+    """Every window has a maximum, and onnxruntime, which refuses more padding, agrees to it."""
+    inside = all(p < k for p, k in zip(window.pads, window.kernel * 2, strict=True))
+    expect(inside, "the pads of a maximum must be smaller than its kernel")
+    for axis, size in enumerate(shape[1:]):
+        first = np.arange(window.output_size(size, axis)) * window.strides[axis] - window.pads[axis]
+        read = first[:, None] + np.arange(window.kernel[axis]) * window.dilations[axis]
+        full = ((read >= 0) & (read < size)).any(axis=1).all()
+        expect(bool(full), "the dilations would make a window of nothing but padding")
+
+
 class MaxPool(Pool):
     """Maximum over each window; padding never wins.  Also on activations, which keep their type."""
 
@@ -231,9 +242,10 @@ class MaxPool(Pool):
     result = Result(MOVABLE)
 
     def check(self, stored: Stored) -> None:
-        """The result has the element type and quantization of x."""
+        """The result is of x's type; every window reads the image."""
         super().check(stored)
         expect_moved(self)
+        expect_maxima(self.x.type.shape, self.window)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """On floats, or integers.max_pool on activations."""

@@ -169,6 +169,7 @@ class Pool(nn.Pool, XbarOp):
         super().check(stored)
         if self.kind == "max":
             nn.expect_moved(self)
+            nn.expect_maxima(self.x.type.shape, self.window)
         else:
             expect(self.output.type.element == "i64", "a sum yields accumulators (i64)")
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from epimc.backends.crossbar.counting import Geometry, Matrix, block_rows, physical_columns
 from epimc.backends.crossbar.target import Crossbar, Target
 from epimc.diagnostics import error
-from epimc.ir import integers, plan
+from epimc.ir import plan
 from epimc.ir.core import Builder, Module, Op, Value
 from epimc.ir.dialects import epi, nn, xbar
 from epimc.ir.levels import XBAR
@@ -118,11 +119,10 @@ def map_conv(builder: Builder, module: Module, op: epi.Conv, crossbar: Crossbar)
 def cut(epitome: plan.Shape, weight_bits: int, crossbar: Crossbar) -> list[tuple[int, ...]]:
     """The arrays of an epitome: (crossbar, row, rows, column, columns), not placed yet."""
     eo, ei, eh, ew = epitome
-    rows, channel = ei * eh * ew, eh * ew
-    block = crossbar.rows // channel * channel if channel <= crossbar.rows else crossbar.rows
-    mapping = crossbar.mapping
-    slices = len(integers.slice_coefficients(mapping, weight_bits, crossbar.cell_bits))
-    columns = eo * slices + (integers.reference_coefficient(mapping, weight_bits) != 0)
+    rows, matrix = ei * eh * ew, Matrix(eo, ei, eh * ew)
+    geometry = Geometry(crossbar.rows, crossbar.columns, crossbar.cell_bits, crossbar.mapping)
+    block = block_rows(matrix, geometry)
+    columns = physical_columns(eo, weight_bits, geometry)
     return [
         (
             xbar.UNPLACED,

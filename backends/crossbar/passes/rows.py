@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 
 from epimc.backends.crossbar.program import ELEMENT_BYTES, aligned
 from epimc.ir.core import Op, Value
@@ -45,14 +46,17 @@ def reads(op: Op, operand: Value, order: Iterable[int]) -> dict[int, Span]:
 
 
 def ring_rows(spans: Mapping[int, Span]) -> int:
-    """Rows of the smallest ring that keeps each row from its first to its last step.
+    """Rows of a ring that keeps each row from its first to its last step.
 
     A ring of R rows serves when any two rows that are live together differ by less than R.
     """
     rows = sorted(spans)
+    # A dilated window reads a row below before one above: a row counts from the first step at
+    # which it or any row below it is there, which lets the oldest row only move on.
+    starts = list(accumulate((spans[row][0] for row in reversed(rows)), min))[::-1]
     size, oldest = 1, 0
-    for row in rows:
-        while spans[rows[oldest]][1] < spans[row][0]:
+    for row, start in zip(rows, starts, strict=True):
+        while spans[rows[oldest]][1] < start:
             oldest += 1
         size = max(size, row - rows[oldest] + 1)
     return size

@@ -1,0 +1,138 @@
+"""`epimc plan`: what a model takes on a chip, counted from shapes, before anything is compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epimc.backends.crossbar import counting
+from epimc.backends.crossbar.counting import Geometry, Matrix
+from epimc.backends.crossbar.target import load_target
+from epimc.diagnostics import error
+from epimc.frontend import import_model
+from epimc.ir import plan, policies
+from epimc.ir.dialects import nn
+from epimc.ir.passes.epitomize import classifiers, weights_shape
+from epimc.ir.policies import Layer
+from epimc.ir.types import IrError, as_map
+
+# What the field compares with: 32-bit weights and no epitome.
+BASELINE_BITS = 32
+
+SUMMED = (
+    "baseline_crossbars",
+    "crossbars",
+    "mnsim_baseline_crossbars",
+    "mnsim_crossbars",
+    "mapped_crossbars",
+    "weights",
+    "epitome_weights",
+    "rounds",
+    "array_reads",
+)
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What the user asks for.
+
+    Attributes:
+        model: The ONNX file.
+        epitome: The policy.
+        weight_bits: 2 to 32.
+        activation_bits: 1 to 32.
+        target: A built-in target's name or a TOML file.
+        limit_bytes: The most that the model may take.
+    """
+
+    model: Path
+    epitome: str = "none"
+    weight_bits: int = 8
+    activation_bits: int = 8
+    target: str = "epim-256"
+    limit_bytes: int = 2**32
+
+
+def plan_model(request: PlanRequest) -> dict[str, Any]:
+    """Counts of a model, as JSON-ready data.
+
+    Raises:
+        EpimcError: Anything wrong with the request or the model.
+    """
+    target = load_target(request.target)
+    try:
+        policies.choose(request.epitome, Layer((1, 1, 1, 1), 1))
+    except IrError as problem:
+        raise error(f"Wrong policy: {problem}.") from None
+    crossbar = target.crossbar
+    geometry = Geometry(crossbar.rows, crossbar.columns, crossbar.cell_bits, crossbar.mapping)
+    slices = -(-request.activation_bits // target.converters.dac_bits)
+    module = import_model(request.model, limit_bytes=request.limit_bytes).module
+    classifying = classifiers(module)
+    layers = []
+    for op in module.ops:
+        if isinstance(op, (nn.Conv, nn.Gemm)):
+            layer = Layer(weights_shape(module, op), geometry.rows, op.output in classifying)
+            counts = layer_counts(layer, request, geometry)
+            _, height, width = as_map(op.output.type.shape)
+            reads = counts["reads_per_position"] * height * width * slices
+            named = {"name": op.output.name, "location": str(op.location)}
+            layers.append({**named, **counts, "positions": height * width, "array_reads": reads})
+    totals = {key: sum(layer[key] for layer in layers) for key in SUMMED}
+    return {
+        "model": request.model.name,
+        "target": target.name,
+        "epitome": request.epitome,
+        "weight_bits": request.weight_bits,
+        "activation_bits": request.activation_bits,
+        "input_slices": slices,
+        **totals,
+        "compression": ratio(totals["baseline_crossbars"], totals["crossbars"]),
+        "mnsim_compression": ratio(totals["mnsim_baseline_crossbars"], totals["mnsim_crossbars"]),
+        "layers": layers,
+    }
+
+
+def layer_counts(layer: Layer, request: PlanRequest, geometry: Geometry) -> dict[str, Any]:
+    """Counts of one layer that do not depend on its position in the network."""
+    epitome, chosen = policies.choose(request.epitome, layer)
+    whole, small = matrix_of(layer.weights), matrix_of(epitome)
+    _, _, kh, kw = layer.weights
+    rounds = plan.rounds(chosen, epitome, (kh, kw))
+    bits = request.weight_bits
+    return {
+        "weights_shape": list(layer.weights),
+        "epitome_shape": list(epitome),
+        "weights": whole.cells,
+        "epitome_weights": small.cells,
+        "rounds": len(rounds),
+        "reads_per_position": reads_per_position(rounds, small, bits, geometry),
+        "baseline_crossbars": counting.packed(whole, BASELINE_BITS, geometry),
+        "crossbars": counting.packed(small, bits, geometry),
+        "mnsim_baseline_crossbars": counting.mnsim(whole, BASELINE_BITS, geometry),
+        "mnsim_crossbars": counting.mnsim(small, bits, geometry),
+        "mapped_crossbars": counting.mapped(small, bits, geometry),
+    }
+
+
+def matrix_of(shape: plan.Shape) -> Matrix:
+    """Weights or an epitome as a crossbar sees them."""
+    columns, channels, kh, kw = shape
+    return Matrix(columns, channels, kh * kw)
+
+
+def ratio(whole: int, part: int) -> float | None:
+    """How many times fewer; None for a model without layers."""
+    return whole / part if part else None
+
+
+def reads_per_position(
+    rounds: tuple[plan.Round, ...], matrix: Matrix, bits: int, geometry: Geometry
+) -> int:
+    """Array reads for one output position and one input slice: all rounds, driven arrays only."""
+    block = counting.block_rows(matrix, geometry)
+    across = counting.mapped(matrix, bits, geometry) // counting.row_blocks(matrix, geometry)
+    return sum(len(np.unique(plan.from_ranges(r.ifrt) // block)) * across for r in rounds)

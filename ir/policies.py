@@ -1,0 +1,102 @@
+"""Design policies: which epitome and which sampling plan a layer gets.
+
+A policy is a text: `none`, or `uniform:RxC` (the paper's, EPIM arXiv 2311.07620 section 5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from epimc.ir.plan import Patch, Plan, Shape, identity
+from epimc.ir.types import IrError
+
+UNIFORM = re.compile(r"uniform:([1-9][0-9]*)x([1-9][0-9]*)")
+POLICIES = ("none", "uniform:RxC")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a policy knows of a layer.
+
+    Attributes:
+        weights: [Cout, Cin, Kh, Kw].
+        array_rows: Word lines of the target's crossbar.
+        is_classifier: Whether it feeds a graph output: no two outputs may get equal weights.
+    """
+
+    weights: Shape
+    array_rows: int
+    is_classifier: bool = False
+
+    @property
+    def array_channels(self) -> int:
+        """Whole input channels that fit into an array; 0 when not even one does."""
+        _, _, kh, kw = self.weights
+        return self.array_rows // (kh * kw)
+
+
+def choose(policy: str, layer: Layer) -> tuple[Shape, Plan]:
+    """The epitome's shape and the plan of a layer.
+
+    Raises:
+        IrError: There is no such policy.
+    """
+    if policy == "none":
+        return layer.weights, identity(layer.weights)
+    match = UNIFORM.fullmatch(policy)
+    if not match:
+        raise IrError(f"there is no policy '{policy}' (known: {', '.join(POLICIES)})")
+    return uniform(layer, int(match[1]), int(match[2]))
+
+
+def uniform(layer: Layer, rows: int, columns: int) -> tuple[Shape, Plan]:
+    """Epitomes of at most `rows` x `columns` crossbar cells, before bit slicing.
+
+    Eo = min(Cout, columns); Ei = as many input channels as `rows` hold, in whole crossbars where
+    one holds a channel; blocks in order, a remainder uses the first channels.  A layer that this
+    would not make smaller keeps the identity, and so does a classifier whose outputs it could not
+    keep apart.
+    """
+    cout, cin, kh, kw = layer.weights
+    eo, ei = min(cout, columns), rows // (kh * kw)
+    if ei > layer.array_channels > 0:
+        ei -= ei % layer.array_channels
+    ei = min(cin, ei)
+    if ei < 1 or (eo, ei) == (cout, cin):
+        return layer.weights, identity(layer.weights)
+    width = ei
+    if layer.is_classifier and cout > eo:
+        width = rotating_width(layer, ei, -(-cout // eo))
+        if not width:
+            return layer.weights, identity(layer.weights)
+    patches = list(blocks(layer.weights, (eo, ei), width))
+    return (eo, ei, kh, kw), tuple(patches)
+
+
+def rotating_width(layer: Layer, ei: int, turns: int) -> int:
+    """Channels of an input block such that `turns` output blocks see different windows; or 0.
+
+    Whole crossbars where that is enough.
+    """
+    whole = layer.array_channels
+    for width in (whole * k for k in range(ei // whole if whole else 0, 0, -1)):
+        if ei // width >= turns:
+            return width
+    return ei // turns
+
+
+def blocks(weights: Shape, epitome: tuple[int, int], width: int) -> Iterator[Patch]:
+    """The patches of a uniform plan: output blocks of Eo, input blocks of `width` channels.
+
+    Where blocks are narrower than the epitome, output block k takes its windows k places further.
+    """
+    cout, cin, _, _ = weights
+    eo, ei = epitome
+    windows = ei // width
+    for turn, o0 in enumerate(range(0, cout, eo)):
+        for index, i0 in enumerate(range(0, cin, width)):
+            window = (index + turn) % windows
+            on, in_ = min(eo, cout - o0), min(width, cin - i0)
+            yield Patch(o0, on, i0, in_, 0, window * width, 0, 0)

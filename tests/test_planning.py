@@ -1,0 +1,96 @@
+"""`epimc plan`: the counting rules, and their totals on known networks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from epimc.backends.crossbar import counting
+from epimc.backends.crossbar.bundle import read_bundle
+from epimc.backends.crossbar.counting import Geometry, Matrix
+from epimc.backends.crossbar.program import MvmTable
+from epimc.cli import main
+from epimc.planning import PlanRequest, plan_model
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+PAPER = Geometry(256, 256, 1, "twos_complement")
+
+
+def resnet(blocks: tuple[int, ...]) -> list[Matrix]:
+    """The layers of a bottleneck ResNet, from the published table (arXiv 1512.03385, table 1)."""
+    layers, channels = [Matrix(64, 3, 49)], 64
+    for count, width in zip(blocks, (64, 128, 256, 512), strict=True):
+        for block in range(count):
+            layers += [Matrix(width, channels, 1), Matrix(width, width, 9)]
+            layers.append(Matrix(4 * width, width, 1))
+            if block == 0:
+                layers.append(Matrix(4 * width, channels, 1))
+            channels = 4 * width
+    return [*layers, Matrix(1000, 2048, 1)]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "packed", "mnsim"), [((3, 4, 6, 3), 13120, 13888), ((3, 4, 23, 3), 22912, None)]
+)
+def test_the_papers_baselines(blocks: tuple[int, ...], packed: int, mnsim: int | None) -> None:
+    layers = resnet(blocks)
+    assert sum(counting.packed(layer, 32, PAPER) for layer in layers) == packed
+    if mnsim is not None:
+        assert sum(counting.mnsim(layer, 32, PAPER) for layer in layers) == mnsim
+
+
+def test_a_kernel_larger_than_the_array_is_cut_at_plain_rows() -> None:
+    assert counting.row_blocks(Matrix(1, 4, 49), Geometry(32, 32, 1, "offset")) == 7
+
+
+def test_signs_cost_cells() -> None:
+    matrix = Matrix(32, 28, 9)
+    assert counting.packed(matrix, 8, PAPER) == 1
+    assert counting.mapped(matrix, 8, PAPER) == 1
+    assert counting.mapped(matrix, 8, Geometry(256, 256, 1, "offset")) == 2
+    assert counting.mapped(matrix, 8, Geometry(256, 256, 1, "differential")) == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "epitome"),
+    [("epim-256", "none"), ("epim-256", "uniform:72x8"), ("tiny", "uniform:256x32")],
+)
+def test_the_plan_is_what_compiling_gives(tmp_path: Path, target: str, epitome: str) -> None:
+    model = EXAMPLES / "fashion-resnet8.onnx"
+    summary = plan_model(PlanRequest(model, epitome, target=target))
+    bundle = tmp_path / "bundle"
+    samples = str(EXAMPLES / "fashion-calibration.npz")
+    arguments = ["compile", str(model), "-o", str(bundle), "--calibration", samples]
+    assert main([*arguments, "--target", target, "--epitome", epitome]) == 0
+    program = read_bundle(bundle).program
+    tables = [table for table in program.tables if isinstance(table, MvmTable)]
+    assert summary["mapped_crossbars"] == sum(len(table.arrays) for table in tables)
+    layers = {table.weights_name: table for table in tables}
+    assert summary["rounds"] == sum(len(table.rounds) for table in layers.values())
+    assert summary["epitome_weights"] == sum(table.weights.size for table in layers.values())
+
+
+def test_plan_command(capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(EXAMPLES / "mnist-conv.onnx")
+    assert main(["plan", model, "--epitome", "uniform:64x8", "--weight-bits", "3", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["baseline_crossbars"] == sum(x["baseline_crossbars"] for x in summary["layers"])
+    assert summary["compression"] == summary["baseline_crossbars"] / summary["crossbars"]
+    assert [layer["weights_shape"] for layer in summary["layers"]] == [
+        [8, 1, 5, 5],
+        [16, 8, 5, 5],
+        [10, 256, 1, 1],
+    ]
+    assert main(["plan", model]) == 0
+    printed = capsys.readouterr().out
+    assert all(len(line) <= 100 for line in printed.splitlines())
+    assert "rule packed: 5 crossbars in FP32, 3 now: 1.67x fewer" in printed
+
+
+def test_unknown_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(EXAMPLES / "mnist-conv.onnx"), "--epitome", "best"]) == 2
+    assert capsys.readouterr().err == (
+        "error: Wrong policy: there is no policy 'best' (known: none, uniform:RxC).\n"
+    )
