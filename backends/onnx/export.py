@@ -91,7 +91,7 @@ def windows(model: ModelProto) -> dict[str, integers.Window]:
         if node.op_type == "ConvInteger":
             # The parts of a convolution, `.i32.0` and on, have the same.
             name = I32_SUFFIX.sub("", name)
-        found[name] = integers.Window(*(sizes[key] for key in names))  # type: ignore[arg-type]
+        found[name] = integers.Window(*(sizes[key] for key in names))
     return found
 
 
