@@ -96,6 +96,15 @@ def fit(weights: NDArray[Any], plan: Plan, epitome: Shape) -> NDArray[Any]:
     return (total / np.maximum(count, 1)).astype(weights.dtype)
 
 
+def used(plan: Plan, epitome: Shape, kernel: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which elements of an epitome some patch uses; the others count for nothing and must be 0."""
+    kh, kw = kernel
+    mask = np.zeros(epitome, np.bool_)
+    for _, on, _, in_, eo, ei, dy, dx in plan:
+        mask[eo : eo + on, ei : ei + in_, dy : dy + kh, dx : dx + kw] = True
+    return mask
+
+
 # --- activation rounds -------------------------------------------------------------------------
 
 Ranges = tuple[tuple[int, int], ...]

@@ -10,7 +10,13 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 
 from epimc.backends.crossbar.isa import BY_NAME, HALT, Streams, format_instruction
-from epimc.backends.crossbar.program import ALIGNMENT, Instruction, Program, Ring
+from epimc.backends.crossbar.program import (
+    ALIGNMENT,
+    Instruction,
+    Program,
+    Ring,
+    table_sources,
+)
 
 
 class Execution(ABC):
@@ -104,7 +110,10 @@ class Execution(ABC):
 
 
 def buffer_extent(program: Program, tile: int) -> int:
-    """Bytes of a tile's buffer up to the last that its stream writes, a multiple of 8."""
+    """Bytes of a tile's buffer up to the last that its stream names, a multiple of 8.
+
+    A ring counts whole, since some of its rows may never be written.
+    """
     end = 0
     for instruction in program.streams[tile]:
         match instruction.opcode, instruction.operands:
@@ -112,9 +121,12 @@ def buffer_extent(program: Program, tile: int) -> int:
                 end = max(end, address + size)
             case "recv", (_, int() as address, int() as size):
                 end = max(end, address + size)
-            case _, (int() as table, tuple(), Ring() as ring, tuple()):
-                target = program.maps[program.tables[table].destination]
-                end = max(end, ring.address + ring.rows * target.row_stride)
+            case _, (int() as index, tuple(), Ring() as ring, tuple() as sources):
+                table = program.tables[index]
+                maps = (table.destination, *table_sources(table))
+                for held, place in zip(maps, (ring, *sources), strict=True):
+                    assert isinstance(place, Ring)
+                    end = max(end, place.address + place.rows * program.maps[held].row_stride)
             case _:
                 pass
     return -(-end // ALIGNMENT) * ALIGNMENT

@@ -17,7 +17,7 @@ from epimc.ir import integers
 from epimc.ir.core import Array, Builder, Module, Op, Value
 from epimc.ir.dialects import epi, nn
 from epimc.ir.pipeline import Pass
-from epimc.ir.plan import rebuild
+from epimc.ir.plan import rebuild, used
 from epimc.ir.printer import refused
 from epimc.ir.types import Location, TensorType
 
@@ -69,6 +69,12 @@ def activation_type(value: Value, bits: int) -> TensorType:
     scale = step if step >= 2.0**-100 else 1.0
     zero_point = min(2**bits - 1, round(-low / scale))
     return TensorType(value.type.shape, f"u{bits}", scale, zero_point)
+
+
+def used_elements(epitome: Array, op: epi.Conv) -> Array:
+    """The epitome with 0 wherever no patch uses it: that must not widen a scale."""
+    eo, ei, eh, ew = epitome.shape
+    return np.where(used(op.plan, (eo, ei, eh, ew), op.window.kernel), epitome, np.float32(0))
 
 
 def column_scales(epitome: Array, op: epi.Conv, bits: int) -> tuple[Array, Array]:
@@ -173,7 +179,7 @@ class _Rewriter:
 
     def conv(self, op: epi.Conv) -> Term:
         """Integer weights and bias of one epitome op; its accumulator."""
-        epitome = self.old.tensor(op.epitome)
+        epitome = used_elements(self.old.tensor(op.epitome), op)
         scales, output_scales = column_scales(epitome, op, self.weight_bits)
         limit = integers.weight_limit(self.weight_bits)
         steps = np.rint(epitome.astype(np.float64) / scales.reshape(-1, 1, 1, 1))
