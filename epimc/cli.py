@@ -135,12 +135,12 @@ def compile(
         model, target, weight_bits, activation_bits, calibration, epitome, limit_bytes
     )
     show = printer_of(print_ir_after, stages(request))
-    if calibration is None:
-        warn("no --calibration: standard normal samples are used, and figures mean little")
     names = stages(request)
     with progress("compiling", len(names)) as advance:
         watcher = Watcher(lambda name: advance(name, names.index(name)), show, timer(timing))
         bundle = build(request, output, dump_ir, watcher)
+    if calibration is None:
+        warn("no --calibration: standard normal samples were used, and figures mean little")
     summary = program_summary(bundle.program)
     if not summary["lossless_adc"]:
         warn(f"the ADC of target '{bundle.target.name}' is not lossless: results will not be exact")
@@ -320,6 +320,7 @@ def check(folder: BundleFolder, json: Json = False) -> None:
     """Check a bundle's program without running it."""
     from epimc.backends.crossbar.bundle import read_bundle
     from epimc.backends.crossbar.checker import check as check_program
+    from epimc.report import counted
 
     bundle = read_bundle(folder)
     found = [render(diagnostic) for diagnostic in check_program(bundle.program)]
@@ -327,7 +328,8 @@ def check(folder: BundleFolder, json: Json = False) -> None:
         say({"good": not found, "problems": found}, True, str)
     elif not found:
         count = sum(len(stream) for stream in bundle.program.streams)
-        print(f"good: {count} instructions on {len(bundle.program.streams)} tiles")
+        tiles = counted(len(bundle.program.streams), "tile")
+        print(f"good: {counted(count, 'instruction')} on {tiles}")
     if found:
         if not json:
             print("\n".join(found), file=sys.stderr)

@@ -50,7 +50,7 @@ def test_the_built_in_targets_are_the_paper_s_and_one_for_tests() -> None:
         "description": "256 x 256 arrays of one-bit cells, as in the EPIM paper",
         "crossbar": {"rows": 256, "columns": 256, "cell_bits": 1, "mapping": "twos_complement"},
         "converters": {"dac_bits": 1, "adc_bits": 9},
-        "tile": {"crossbars": 96, "buffer_bytes": 262144},
+        "tile": {"crossbars": 96, "buffer_bytes": 524288},
         "memory": {"off_chip_bytes": 2**32},
         "chip": {"tiles": "auto"},
     }
