@@ -76,6 +76,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     weight_bits: int = 8,
     activation_bits: int = 8,
     calibration: str | Path | None = None,
+    epitome: str = "none",
     dump_ir: str | Path | None = None,
 ) -> Session:
     """Compile an ONNX model to a bundle and load it.
@@ -88,6 +89,7 @@ def compile(  # The name is the interface, as in `re.compile`.
         activation_bits: Bits of an activation, 4 to 8.
         calibration: An npz file with one array per model input, samples first; without it,
             seeded standard normal samples are used and figures mean little.
+        epitome: The policy that gives each layer its epitome: `none` or `uniform:RxC`.
         dump_ir: A folder for the IR after every stage, beside the copy in the bundle.
 
     Raises:
@@ -96,7 +98,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     from epimc.compiler import Request, Watcher
 
     samples = None if calibration is None else Path(calibration)
-    request = Request(Path(model), str(target), weight_bits, activation_bits, samples)
+    request = Request(Path(model), str(target), weight_bits, activation_bits, samples, epitome)
     dumped = None if dump_ir is None else Path(dump_ir)
     return Session(build(request, Path(output), dumped, Watcher()))
 

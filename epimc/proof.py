@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.arrays import programmed_weights
 from epimc.backends.crossbar.program import (
+    AddTable,
     MvmTable,
     PoolTable,
     Program,
@@ -78,6 +79,29 @@ def setting_mismatches(
             name = program.maps[table.destination].name
             found |= {f"{name}.weight_bits": 1} if table.weight_bits != weight_bits else {}
             found |= {f"{name}.mapping": 1} if table.mapping != mapping else {}
+    return found | part_mismatches(program)
+
+
+def part_mismatches(program: Program) -> dict[str, int]:
+    """Partial sums that are not named after their layer: the reference has none to compare with."""
+    maps, layers = program.maps, mvm_layers(program)
+    found: dict[str, int] = {}
+    for layer, parts in layers.items():
+        own = [part.destination for part in parts]
+        own += [table.destination for table in sums_of(program, own)]
+        pattern = re.compile(re.escape(maps[layer].name) + r"\.(part|sum)\d+(\.\d+)?")
+        names = [maps[number].name for number in own if number != layer]
+        found |= {f"{name}.name": 1 for name in names if not pattern.fullmatch(name)}
+    return found
+
+
+def sums_of(program: Program, parts: list[int]) -> list[AddTable]:
+    """The additions that a layer's parts go into, in the order of the tables."""
+    held, found = set(parts), []
+    for table in program.tables:
+        if isinstance(table, AddTable) and held.intersection(table.sources):
+            held.add(table.destination)
+            found.append(table)
     return found
 
 

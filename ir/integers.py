@@ -107,7 +107,8 @@ def requantization(scales: list[float], bounds: list[int]) -> tuple[list[int], i
         raise PrecisionError("the factor of a requantization is not a positive number")
     first = min(MAXIMUM_SHIFT, MULTIPLIER_BITS + 1 - math.frexp(largest)[1])
     for shift in range(first, 0, -1):
-        multipliers = [round(math.ldexp(scale, shift)) for scale in scales]
+        # A term that the shift leaves nothing of keeps the least multiplier: 0 is a mistake.
+        multipliers = [max(1, round(math.ldexp(scale, shift))) for scale in scales]
         if max(multipliers) < 2 ** (MINIMUM_MULTIPLIER_BITS - 1):
             break
         total = sum(b * m for b, m in zip(bounds, multipliers, strict=True))

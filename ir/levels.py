@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from epimc.ir.core import Module, Op
-from epimc.ir.types import IrError
+from epimc.ir.types import IrError, as_map
 
 NN, EPI, XBAR = "nn", "epi", "xbar"
 LEVELS = (NN, EPI, XBAR)
@@ -53,8 +53,9 @@ def check_op(op: Op, level: str) -> None:
 
 
 def check_border(module: Module) -> None:
-    """Raise IrError unless inputs and outputs are what the level says."""
+    """Raise IrError unless inputs and outputs are vectors or maps of what the level says."""
     for name, value in (*module.inputs, *module.outputs):
+        as_map(value.type.shape)
         if value.type.element[0] != BORDER[module.level]:
             wanted = "real (f32)" if BORDER[module.level] == "f" else "activations (uN)"
             raise IrError(f"'{name}' must be {wanted} at level {module.level}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -18,7 +19,15 @@ from epimc.ir.attributes import Ref
 from epimc.ir.core import Module, Op, UnknownAttributeError, Value
 from epimc.ir.dialects import OPS
 from epimc.ir.printer import VERSION
-from epimc.ir.tensors import MAXIMUM_BYTES, MAXIMUM_LITERALS, MAXIMUM_RANDOM, Normal, Store, Tensor
+from epimc.ir.tensors import (
+    MAXIMUM_BYTES,
+    MAXIMUM_LITERALS,
+    MAXIMUM_RANDOM,
+    Normal,
+    Store,
+    Tensor,
+    fits,
+)
 from epimc.ir.types import IrError, Location, TensorType
 from epimc.ir.verifier import verify
 
@@ -45,6 +54,7 @@ WORDS = {
     "EQUAL": "'='",
     "MORETHAN": "'>'",
     "$END": "the end of the file",
+    "__ANON_0": "'epimc.module'",
 }
 
 
@@ -76,9 +86,11 @@ def parse_module(text: str, file: str = "<text>", store: Store | None = None) ->
     """
     try:
         tree = _grammar().parse(text)
+        module = _Reader(text, file, store).module(tree)
     except UnexpectedInput as problem:
         raise _syntax_error(problem, text, file) from None
-    module = _Reader(text, file, store).module(tree)
+    except RecursionError:
+        raise error(f"'{file}' is nested too deeply.") from None
     verify(module)
     return module
 
@@ -90,7 +102,7 @@ def _grammar() -> Lark:
 
 
 def _syntax_error(problem: UnexpectedInput, text: str, file: str) -> EpimcError:
-    lines = text.splitlines() or [""]
+    lines = _lines(text)
     line, column = int(problem.line), int(problem.column)
     if line < 1 or line > len(lines):
         line, column = len(lines), len(lines[-1]) + 1
@@ -106,11 +118,17 @@ def _syntax_error(problem: UnexpectedInput, text: str, file: str) -> EpimcError:
     return error(f"{what}: expected {' or '.join(names)}.", where=span)
 
 
+def _lines(text: str) -> list[str]:
+    """The lines as lark counts them: what else str.splitlines ends a line at does not."""
+    lines = text.removesuffix("\n").split("\n")
+    return [line.removesuffix("\r") for line in lines]
+
+
 class _Reader:
     """Turns the tree of one text into a module."""
 
     def __init__(self, text: str, file: str, store: Store | None) -> None:
-        self.lines = text.splitlines()
+        self.lines = _lines(text)
         self.file = file
         self.store = store
         self.values: dict[str, Value] = {}
@@ -132,7 +150,7 @@ class _Reader:
         if str(level) not in levels.LEVELS:
             hint = did_you_mean(str(level), levels.LEVELS)
             raise self.fail(f"There is no level '{level}'.", _token(level), hint)
-        module = Module(_string(_token(name)), str(level))
+        module = Module(self.string(_token(name)), str(level))
         for statement in statements:
             node = _tree(statement)
             getattr(self, node.data)(node, module)
@@ -140,6 +158,8 @@ class _Reader:
 
     def attribute(self, node: Node, module: Module) -> None:
         key, value = node.children
+        if str(key) in module.attributes:
+            raise self.fail(f"Attribute '{key}' is given twice.", _token(key))
         module.attributes[str(key)] = self.plain(value)
 
     def tensor(self, node: Node, module: Module) -> None:
@@ -156,7 +176,7 @@ class _Reader:
         if node.data == "digest":
             if self.store is None:
                 raise self.fail("A text without a folder cannot reference tensor files.", node)
-            digest = _string(_token(node.children[0]))
+            digest = self.string(_token(node.children[0]))
             if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
                 raise self.fail("A digest is 64 hexadecimal digits.", node)
             return self.store.load(digest, kind)
@@ -167,7 +187,10 @@ class _Reader:
             if kind.size > MAXIMUM_RANDOM:
                 raise self.fail(f"A random tensor has at most {MAXIMUM_RANDOM} elements.", node)
             random = Normal(seed, scale)
-            return Tensor(kind, random.draw(kind), random=random)
+            drawn = Tensor(kind, random.draw(kind), random=random)
+            if not np.isfinite(drawn.array).all():
+                raise self.fail(f"A random value does not fit into {kind.element}.", node)
+            return drawn
         return self.literal(node, kind)
 
     def literal(self, node: Node, kind: TensorType) -> Tensor:
@@ -180,20 +203,30 @@ class _Reader:
                for v in values):  # fmt: skip
             raise self.fail(f"Literal values of {kind} must be numbers of that type.", node)
         try:
-            array = np.array(values, dtype=kind.dtype).reshape(kind.shape)
+            with np.errstate(over="ignore"):
+                array = np.array(values, dtype=kind.dtype).reshape(kind.shape)
         except OverflowError:
             raise self.fail(f"A literal value does not fit into {kind.element}.", node) from None
+        if not np.isfinite(array).all() or not fits(array, kind):
+            raise self.fail(f"A literal value does not fit into {kind.element}.", node)
         return Tensor(kind, array, literal=True)
 
     def input(self, node: Node, module: Module) -> None:
         name, value, kind, span = node.children[0], node.children[1], node.children[2], None
         span = node.children[3] if len(node.children) > 3 else None
         found = self.define(_token(value), self.type(_tree(kind)), span)
-        module.inputs.append((_string(_token(name)), found))
+        module.inputs.append((self.new_name(_token(name), module.inputs), found))
 
     def output(self, node: Node, module: Module) -> None:
         name, value = node.children
-        module.outputs.append((_string(_token(name)), self.lookup(_token(value))))
+        found = self.lookup(_token(value))
+        module.outputs.append((self.new_name(_token(name), module.outputs), found))
+
+    def new_name(self, token: Token, known: list[tuple[str, Value]]) -> str:
+        name = self.string(token)
+        if name in dict(known):
+            raise self.fail(f"The name '{name}' is given twice.", token)
+        return name
 
     def operation(self, node: Node, module: Module) -> None:
         parts = {c.data: c for c in node.children if isinstance(c, Tree)}
@@ -247,7 +280,7 @@ class _Reader:
 
     def location(self, node: Node) -> Location:
         places = [_tree(place).children for place in node.children]
-        return Location(tuple((str(kind), _string(_token(name))) for kind, name in places))
+        return Location(tuple((str(kind), self.string(_token(name))) for kind, name in places))
 
     def type(self, node: Node) -> TensorType:
         head, scale, zero_point = (*node.children, None, None)[:3]
@@ -267,10 +300,9 @@ class _Reader:
         children = [child for child in node.children if child is not None]
         match node.data:
             case "number":
-                text = str(children[0])
-                return int(text) if children[0].type == "INT" else float(text)
+                return self.number(children[0])
             case "string":
-                return _string(children[0])
+                return self.string(children[0])
             case "true" | "false":
                 return node.data == "true"
             case "ref":
@@ -278,11 +310,32 @@ class _Reader:
             case "list":
                 return tuple(self.plain(child) for child in children)
             case _:
-                return {str(entry.children[0]): self.plain(entry.children[1]) for entry in children}
+                return self.dictionary(children)
 
+    def number(self, token: Token) -> int | float:
+        if token.type == "INT":
+            return int(str(token))
+        value = float(str(token))
+        if not math.isfinite(value):
+            raise self.fail("The number is too large.", token)
+        return value
 
-def _string(token: Token) -> str:
-    return str(json.loads(str(token)))
+    def dictionary(self, entries: list[Node]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for entry in entries:
+            key = _token(entry.children[0])
+            if str(key) in found:
+                raise self.fail(f"Key '{key}' is given twice.", key)
+            found[str(key)] = self.plain(entry.children[1])
+        return found
+
+    def string(self, token: Token) -> str:
+        try:
+            text = str(json.loads(str(token)))
+            text.encode("utf-8")
+        except ValueError:
+            raise self.fail("The string is malformed.", token, "Write it as in JSON.") from None
+        return text
 
 
 def _token(child: Node | Token) -> Token:

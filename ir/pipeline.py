@@ -184,6 +184,15 @@ class Runner:
 
 
 def done(module: Module) -> tuple[str, ...]:
-    """The passes that made the module, in order."""
-    history: tuple[str, ...] = module.attributes.get("passes", ())
+    """The passes that made the module, in order.
+
+    Raises:
+        EpimcError: The attribute `passes` holds something else.
+    """
+    history = module.attributes.get("passes", ())
+    if not isinstance(history, tuple) or not all(isinstance(step, str) for step in history):
+        raise error(
+            f"Attribute 'passes' of module '{module.name}' is no list of passes.",
+            hint="Leave it out: the passes write it.",
+        )
     return history

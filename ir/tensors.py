@@ -33,13 +33,30 @@ class Normal:
     def draw(self, kind: TensorType) -> NDArray[Any]:
         """Draw the values; integer types are rounded and clipped to what they can hold."""
         generator = np.random.Generator(np.random.Philox(self.seed))
-        values = generator.standard_normal(kind.shape) * self.scale
-        if kind.element == "f32":
-            return values.astype(np.float32)
-        bits = 63 if kind.element == "i64" else kind.bits
-        low = 0 if kind.element[0] == "u" else -(2 ** (bits - 1)) + 1
-        high = 2**bits - 1 if kind.element[0] == "u" else 2 ** (bits - 1) - 1
+        with np.errstate(over="ignore"):
+            values = generator.standard_normal(kind.shape) * self.scale
+            if kind.element == "f32":
+                return values.astype(np.float32)
+        # Floats near 2^63 may lie beyond it.
+        low, high = (-(2**62), 2**62) if kind.element == "i64" else limits(kind)
         return np.clip(np.rint(values), low, high).astype(kind.dtype)
+
+
+def limits(kind: TensorType) -> tuple[int, int]:
+    """The least and the largest value of an integer type; weights (sN) are symmetric."""
+    if kind.element == "i64":
+        return -(2**63), 2**63 - 1
+    if kind.element[0] == "u":
+        return 0, 2**kind.bits - 1
+    return -(2 ** (kind.bits - 1)) + 1, 2 ** (kind.bits - 1) - 1
+
+
+def fits(array: NDArray[Any], kind: TensorType) -> bool:
+    """Whether all values lie within the limits of an integer type."""
+    if kind.element == "f32":
+        return True
+    low, high = limits(kind)
+    return bool(low <= int(array.min()) and int(array.max()) <= high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +125,8 @@ class Store:
         if expected > MAXIMUM_BYTES or path.stat().st_size > expected + 4096:
             raise error(f"Tensor file '{path}' is larger than its declared type {kind}.")
         tensor = Tensor(kind, _read(path, kind))
+        if not fits(tensor.array, kind):
+            raise error(f"Tensor file '{path}' holds values that do not fit into {kind.element}.")
         if tensor.digest != digest:
             raise error(f"Tensor file '{path}' does not match its digest.")
         return tensor

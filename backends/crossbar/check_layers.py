@@ -46,7 +46,7 @@ def check_layers(report: Report) -> None:
 
 
 def _check_crossbars(report: Report) -> None:
-    """No crossbar holds two arrays."""
+    """No crossbar holds two arrays, and those that a tile uses are its first ones."""
     users: dict[tuple[int, int], str] = {}
     for index, table in enumerate(report.program.tables):
         if not isinstance(table, MvmTable):
@@ -61,6 +61,12 @@ def _check_crossbars(report: Report) -> None:
                 f"{users.get(place, '')}.",
             )
             users[place] = where
+    for tile in sorted({tile for tile, _ in users}):
+        used = sorted(crossbar for other, crossbar in users if other == tile)
+        free = next((k for k, crossbar in enumerate(used) if crossbar > k), None)
+        report.require(
+            free is None, f"tile {tile}", f"It uses {len(used)} crossbars, but not crossbar {free}."
+        )
 
 
 def _check_agreement(report: Report, parts: Parts) -> bool:

@@ -25,6 +25,13 @@ from epimc.ir.types import Location, TensorType
 # floor: its weights count for nothing, and its multiplier would leave the 31 bits.
 SMALLEST_RELATIVE_SCALE = 2.0**-20
 
+# Below this, far above the end of float32, a value or a layer's weights are nearly always 0: they
+# may have any scale.
+SMALLEST_STEP = 2.0**-100
+
+# A longer sum is kept on the way: one instruction names all terms of a requantization.
+MAXIMUM_TERMS = 64
+
 
 @dataclass(frozen=True)
 class Quantize(Pass):
@@ -65,8 +72,7 @@ def activation_type(value: Value, bits: int) -> TensorType:
         )
     low, high = min(value.range[0], 0.0), max(value.range[1], 0.0)
     step = float(np.float32((high - low) / (2**bits - 1)))
-    # A value that is always 0 (or nearly) has any scale.
-    scale = step if step >= 2.0**-100 else 1.0
+    scale = step if step >= SMALLEST_STEP else 1.0
     zero_point = min(2**bits - 1, round(-low / scale))
     return TensorType(value.type.shape, f"u{bits}", scale, zero_point)
 
@@ -93,7 +99,8 @@ def column_scales(epitome: Array, op: epi.Conv, bits: int) -> tuple[Array, Array
         top = largest[columns].max()
         largest[columns] = top
         outputs[[index for side, index in component if side == "output"]] = top
-    floor = largest.max(initial=0) * SMALLEST_RELATIVE_SCALE or 1.0
+    top = largest.max(initial=0)
+    floor = top * SMALLEST_RELATIVE_SCALE if top >= SMALLEST_STEP else 1.0
     limit = integers.weight_limit(bits)
     scales = [np.maximum(tops, floor).astype(np.float32) / np.float32(limit)
               for tops in (largest, outputs)]  # fmt: skip
@@ -118,6 +125,8 @@ class _Rewriter:
         self.weight_bits, self.bits = weight_bits, activation_bits
         self.uses = module.uses()
         self.producers = module.producers()
+        # Terms of the sums that are not kept themselves.
+        self.term_counts: dict[Value, int] = {}
 
     def run(self) -> Module:
         for name, value in self.old.inputs:
@@ -145,7 +154,14 @@ class _Rewriter:
         producer, uses = self.producers.get(value), self.uses[value]
         if not isinstance(producer, (epi.Conv, nn.Add, nn.AveragePool)) or len(uses) != 1:
             return False
-        return isinstance(uses[0], (nn.Add, nn.Relu))
+        if not isinstance(uses[0], (nn.Add, nn.Relu)):
+            return False
+        if isinstance(producer, nn.Add):
+            count = sum(self.term_counts.get(operand, 1) for operand in producer.operands)
+            if count >= MAXIMUM_TERMS:
+                return False
+            self.term_counts[value] = count
+        return True
 
     def keep(self, op: Op) -> None:
         """Compute a value that is kept as activations."""

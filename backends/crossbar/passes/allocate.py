@@ -121,12 +121,16 @@ class Liveness:
         for op in self.ops:
             value = op.output
             if value in spilled:
-                steps = {row: (step, step) for row, step in enumerate(op.order)}
-                yield Region.of_result(op), steps
-                yield from self.line_buffers(value)
+                yield from self.spilled_regions(value)
                 continue
             for tile in sorted({op.tile, *(reader.tile for reader, _ in self.readers[value])}):
                 yield Region(tile, value), self.ring_spans(value, tile)
+
+    def spilled_regions(self, value: Value) -> Iterator[tuple[Region, dict[int, Span]]]:
+        """What a spilled value takes: a row where it is computed, and its readers' buffers."""
+        home = self.homes[value]
+        yield Region.of_result(home), {row: (step, step) for row, step in enumerate(home.order)}
+        yield from self.line_buffers(value)
 
     def line_buffers(self, value: Value) -> Iterator[tuple[Region, dict[int, Span]]]:
         """One buffer a reader of a value that lies off chip."""
@@ -162,6 +166,11 @@ class Block:
     rows: int
     size: int
     busy: int
+
+    @property
+    def byte_steps(self) -> int:
+        """Its bytes, counted once for every step at which it is busy."""
+        return self.size * self.busy.bit_count()
 
 
 def fit_buffers(liveness: Liveness, capacity: int) -> Layout:
@@ -214,20 +223,23 @@ def first_fit(blocks: list[Block], layout: Layout) -> dict[int, int]:
 def choose_victim(
     liveness: Liveness, blocks: list[Block], tile: int, spilled: frozenset[Value]
 ) -> Value | None:
-    """The value whose spilling frees most bytes on a tile; None when none frees any."""
-    best: tuple[int, Value] | None = None
+    """The value to spill next on a tile; None when no other would make room.
+
+    The one that frees most bytes; where none frees any, the one that frees most byte-steps: rows
+    that wait long to be read all at once take the same room, but only when they are read.
+    """
+    found: list[tuple[bool, int, Value]] = []
     for block in blocks:
-        region = block.region
-        if region.tile != tile or region.reader or region.value in spilled:
+        value = block.region.value
+        if block.region.tile != tile or block.region.reader or value in spilled:
             continue
-        lines = [block_of(*found) for found in liveness.line_buffers(region.value)]
-        kept = sum(line.size for line in lines if line.region.tile == tile)
-        if liveness.homes[region.value].tile == tile:
-            kept += row_stride(region.value)
-        gain = block.size - kept
-        if gain > 0 and (best is None or gain > best[0]):
-            best = gain, region.value
-    return best[1] if best else None
+        kept = [block_of(*region) for region in liveness.spilled_regions(value)]
+        kept = [other for other in kept if other.region.tile == tile]
+        gain = block.size - sum(other.size for other in kept)
+        relief = block.byte_steps - sum(other.byte_steps for other in kept)
+        if max(gain, relief) > 0:
+            found.append((gain > 0, gain if gain > 0 else relief, value))
+    return max(found, key=lambda item: item[:2])[2] if found else None
 
 
 def too_small(tile: int, needed: int, capacity: int, blocks: list[Block]) -> EpimcError:

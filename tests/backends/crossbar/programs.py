@@ -246,7 +246,7 @@ def split_program() -> Program:
     weights = random_weights((36, 3))
     rounds, bias = identity(4, 9, 3), np.array([1, -2, 3], np.int64)
     # Two slices of 2 bits for each of 3 columns, and the reference column: 7 physical columns.
-    first = (Array(1, 0, 20, 0, 3), Array(2, 0, 20, 3, 4))
+    first = (Array(0, 0, 20, 0, 3), Array(1, 0, 20, 3, 4))
     second = (Array(0, 20, 16, 0, 7),)
     tables: list[Table] = [
         mvm(0, 0, 1, window, weights, rounds, bias, arrays=first),

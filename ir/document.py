@@ -1,0 +1,148 @@
+"""docs/ir.md, written from the declarations of the ops.
+
+`python -m epimc.ir.document > docs/ir.md` renews the file.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from inspect import getdoc
+
+from epimc.ir import levels, printer
+from epimc.ir.attributes import Plain
+from epimc.ir.core import Attribute, Op, Operand
+from epimc.ir.dialects import epi, nn, xbar
+
+TITLES = {
+    "nn": (nn, "the float operators of a network"),
+    "epi": (epi, "epitomes, and the integer operators that quantization introduces"),
+    "xbar": (xbar, "a network on crossbars, row by row"),
+}
+
+ELEMENTS = {"f32": "f32", "i64": "i64", "u": "uN", "s": "sN"}
+
+_INTRODUCTION = f"""\
+# The intermediate representation
+
+<!-- Made by ir_document() of epimc.ir.document: change that, not this page. -->
+
+A module is a network in static single assignment form: values, and ops that compute one value
+each from others.  Every value is of one sample; the batch is an execution-time dimension.  A
+module is at one of three levels, each with its own ops:
+
+| Level | Inputs and outputs | What it is |
+| --- | --- | --- |
+| `nn` | real | The network as imported. |
+| `epi` | real | Convolutions and matmuls are epitomes; integers after `quantize`. |
+| `xbar` | activations | Everything is mapped onto arrays, tiles, rows and addresses. |
+
+`epimc opt file.epi -p 'pass1,pass2{{option=4}}'` runs passes on a text; `epimc compile --dump-ir`
+writes one after every stage.
+
+## Text
+
+    epimc.module {printer.VERSION} "name" level epi {{
+      attribute note = "text"
+      tensor @e : tensor<4x3x1x1xs8> = normal(seed = 1, scale = 40.0)
+      input "x" %x : tensor<3x8x8xf32> range [-1.0, 2.0]
+      %x.q = epi.quantize(%x) : tensor<3x8x8xu8, scale = 0.0118, zero_point = 85>
+      %y = epi.conv(%x.q) {{epitome = @e, shape = [4, 3, 1, 1], plan = \
+[[0, 4, 0, 3, 0, 0, 0, 0]]}} : tensor<4x8x8xi64> loc(Conv "conv1")
+      …
+      output "y" = %y.real
+    }}
+
+- `// …` is a comment.  Statements may stand in any order, but a value is defined before its use.
+- A value `%name` has a type and, once calibrated, a `range` of real values.
+- A type is `tensor<SHAPExELEMENT>`: a vector [K] or a feature map [C, H, W].  Elements are `f32`,
+  `i64` (accumulators), `uN` (activations of N bits, with a `scale` and perhaps a `zero_point`) and
+  `sN` (signed, symmetric weights of N bits).
+- `loc(Conv "conv1", Relu "relu1")` names the ONNX nodes that an op stands for.
+- Attribute values are integers, numbers, strings (JSON's), `true`, `false`, tensors `@name`, lists
+  `[a, b]` and tables `{{key = value}}`.  An attribute at its default is left out.
+- A tensor's contents are `sha256("…")`, a safetensors file of that name in the folder `tensors`
+  beside the text; or `normal(seed = n, scale = f)`, drawn from numpy's Philox generator and for
+  integers rounded and clipped; or a list of at most 64 values, in row-major order.
+
+Printing is canonical: what is printed parses to an equal module, and prints the same again.
+"""
+
+
+def ir_document() -> str:
+    """The text of docs/ir.md."""
+    lines = [_INTRODUCTION]
+    for name, (module, title) in TITLES.items():
+        lines += [f"## Dialect `{name}`: {title}", "", *_module_text(getdoc(module)), ""]
+        lines += [_doc(xbar.XbarOp), ""] if module is xbar else []
+        for op in module.OPS:
+            lines += _section(op)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _module_text(text: str | None) -> list[str]:
+    """A docstring behind its first line, which the title says."""
+    return (text or "").partition("\n\n")[2].splitlines()
+
+
+def _section(op: type[Op]) -> Iterator[str]:
+    yield f"### {op.name}"
+    yield ""
+    yield from _doc(op).splitlines()
+    yield ""
+    legal = [f"`{level}`" for level in levels.LEVELS if op.name in levels.LEGAL[level]]
+    yield f"- Levels: {', '.join(legal)}."
+    operands = [_operand(key, operand) for key, operand in op.operand_fields.items()]
+    yield f"- Operands: {'; '.join(operands)}."
+    yield f"- Result: {_elements(op.result.elements)}."
+    yield ""
+    if op.attribute_fields:
+        yield "| Attribute | Value | Default |"
+        yield "| --- | --- | --- |"
+        for key, attribute in op.attribute_fields.items():
+            yield f"| `{key}` | {_kind(attribute)} | {_default(attribute)} |"
+        yield ""
+
+
+def _doc(op: type[Op]) -> str:
+    """The docstring, its list of attributes as Markdown."""
+    text = getdoc(op) or ""
+    head, _, listed = text.partition("\n\nAttributes:\n")
+    items: list[str] = []
+    for line in listed.splitlines():
+        key, _, rest = line.strip().partition(": ")
+        if line.startswith("        "):
+            items[-1] += f" {line.strip()}"
+        else:
+            items.append(f"- `{key}`: {rest}")
+    return "\n".join([head, "", *items]) if items else head
+
+
+def _elements(elements: frozenset[str]) -> str:
+    return " or ".join(f"`{ELEMENTS[element]}`" for element in sorted(elements))
+
+
+def _operand(key: str, operand: Operand) -> str:
+    ranks = {1: "vector", 3: "map"}
+    shapes = " or ".join(ranks[rank] for rank in operand.ranks)
+    several = "one or more, each " if operand.variadic else ""
+    return f"`{key}`, {several}a {shapes} of {_elements(operand.elements)}"
+
+
+def _kind(attribute: Attribute[object]) -> str:
+    text = attribute.kind.expected
+    if attribute.stored is not None:
+        elements, rank = attribute.stored
+        text += f" of rank {rank}, {_elements(elements)}"
+    return text
+
+
+def _default(attribute: Attribute[object]) -> str:
+    if attribute.default is not None:
+        value: Plain = attribute.kind.dump(attribute.default)
+        return f"`{printer.plain(value)}`"
+    return "absent" if attribute.optional else ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(ir_document())

@@ -1,0 +1,105 @@
+"""The integer ONNX export: its graph, its names, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from epimc.backends.onnx.export import (
+    MAXIMUM_PARTIAL_SUM,
+    export_integers,
+    integer_prefix,
+    parameters,
+    prefix_of,
+    read_model,
+    tensor_names,
+    with_outputs,
+)
+from epimc.diagnostics import EpimcError
+from epimc.ir.core import Module
+from epimc.ir.dialects import nn
+from epimc.ir.integers import accumulator_bound
+from tests.backends.onnx.agreement import disagreements
+from tests.ir.networks import Net, lower, quantized
+
+
+def network() -> tuple[Net, Module]:
+    """A small network, quantized."""
+    net = Net(3)
+    x = net.input(3, 6, 6)
+    y = net.op(nn.MaxPool, net.relu(net.conv(x, 4)), kernel=(2, 2))
+    return net, quantized(net.module(net.gemm(net.op(nn.Flatten, y), 5)))
+
+
+def test_the_graph_is_a_valid_model_with_the_users_borders() -> None:
+    model = export_integers(network()[1])
+    onnx.checker.check_model(model, full_check=True)
+    (given,), (made,) = model.graph.input, model.graph.output
+    assert (given.name, made.name) == ("in0", "out0")
+    assert [d.dim_param or d.dim_value for d in given.type.tensor_type.shape.dim] == ["N", 3, 6, 6]
+    assert given.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+
+
+def test_the_same_module_gives_the_same_bytes() -> None:
+    first, second = (
+        export_integers(network()[1]).SerializeToString(deterministic=True) for _ in range(2)
+    )
+    assert first == second
+    assert read_model(first).SerializeToString(deterministic=True) == first
+
+
+def test_tensors_are_named_after_the_values() -> None:
+    _, module = network()
+    model = export_integers(module)
+    assert prefix_of(model) == "%"
+    names = tensor_names(model)
+    kept = {"%" + op.output.name for op in module.ops[:-1]}
+    assert kept <= names
+    assert [o.name for o in with_outputs(model, ["%conv0.acc"]).graph.output] == [
+        "out0",
+        "%conv0.acc",
+    ]
+    (conv,) = [op for op in module.ops if op.output.name == "conv0.acc"]
+    weights = parameters(model)["%conv0.acc.weight"]
+    assert np.array_equal(weights, conv.weights(module.tensor))  # type: ignore[attr-defined]
+
+
+def test_the_prefix_meets_no_name_of_the_users() -> None:
+    assert integer_prefix(["x", "y"]) == "%"
+    assert integer_prefix(["%x", "y"]) == "%%"
+    assert integer_prefix(["%%x", "%y"]) == "%%%"
+
+
+def test_sums_beyond_int32_are_cut_into_blocks_of_channels() -> None:
+    # 70,000 weights of 127 times 255 exceed 2^31.
+    net = Net(0)
+    flat = net.input(70_000)
+    weight = net.store("w", np.ones((2, 70_000)))
+    module = quantized(net.module(net.op(nn.Gemm, flat, weight=weight)))
+    model = export_integers(module)
+    weights = [a for name, a in parameters(model).items() if ".weight" in name]
+    assert len(weights) > 2
+    for part in weights:
+        zero = np.zeros(len(part), np.int64)
+        assert accumulator_bound(part.astype(np.int64), zero, 8) <= MAXIMUM_PARTIAL_SUM
+    assert sum(part.shape[1] for part in weights) == 70_000
+    inputs = net.samples(2)
+    inputs["in0"][:] = 1000.0
+    inputs["in0"][1] = -1000.0
+    assert disagreements(module, inputs) == []
+
+
+def test_floats_have_no_integer_form() -> None:
+    net = Net()
+    module = lower(net.module(net.relu(net.conv(net.input(1, 3, 3), 1))), "fold,epitomize")
+    with pytest.raises(EpimcError) as caught:
+        export_integers(module)
+    assert "epi.conv has no integer form." in str(caught.value)
+    assert "  hint: Run the pass 'quantize' first." in str(caught.value)
+
+
+def test_what_is_no_model() -> None:
+    with pytest.raises(EpimcError) as caught:
+        read_model(b"\x0b\xad")
+    assert str(caught.value) == "error: The integer reference of the bundle is no ONNX model."

@@ -1,0 +1,102 @@
+"""`compile` of a model that cannot be: the whole message, and nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from tests.cli.conftest import Refuse, small_model
+
+
+def test_no_such_file(refuse: Refuse) -> None:
+    expected = "error: Model file 'missing.onnx' does not exist.\n"
+    assert refuse("compile", "missing.onnx", "-o", "out") == expected
+
+
+def test_a_folder(refuse: Refuse) -> None:
+    assert refuse("compile", "bundle", "-o", "out") == "error: 'bundle' is not a file.\n"
+
+
+@pytest.mark.parametrize("data", [b"hello", b"\x89PNG\r\n", bytes(range(1, 99))])
+def test_not_onnx(data: bytes, here: Path, refuse: Refuse) -> None:
+    (here / "text.onnx").write_bytes(data)
+    assert refuse("compile", "text.onnx", "-o", "out") == (
+        "error: 'text.onnx' is not an ONNX model.\n"
+        "  hint: Export the model to ONNX, for example with torch.onnx.export.\n"
+    )
+
+
+def test_truncated(here: Path, refuse: Refuse) -> None:
+    data = (here / "model.onnx").read_bytes()
+    (here / "cut.onnx").write_bytes(data[: len(data) // 2])
+    assert refuse("compile", "cut.onnx", "-o", "out") == (
+        "error: Model file 'cut.onnx' is damaged or incomplete.\n"
+        "  hint: Download or export it again.\n"
+    )
+
+
+@pytest.mark.parametrize("place", ["../secret.bin", "a/../../secret.bin"])
+def test_external_data_that_leaves_the_folder(place: str, here: Path, refuse: Refuse) -> None:
+    model = small_model()
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", place
+    (here.parent / "secret.bin").write_bytes(bytes(1000))
+    (here / "escape.onnx").write_bytes(model.SerializeToString())
+    assert refuse("compile", "escape.onnx", "-o", "out") == (
+        "error: The external data of tensor 'w' is not in the model's folder.\n"
+        f"  note: Its location is '{place}'.\n"
+        "  hint: Use models from sources that you trust; external data must lie beside the model.\n"
+    )
+
+
+def test_no_input_shape(here: Path, refuse: Refuse) -> None:
+    onnx.save(small_model(shape=None), here / "shapeless.onnx")
+    assert refuse("compile", "shapeless.onnx", "-o", "out") == (
+        "error: Input 'x' has no shape.\n"
+        "  hint: Fix it, for example with python -m onnxruntime.tools.make_dynamic_shape_fixed "
+        "--input_name 'x' --input_shape 1,3,224,224 model.onnx fixed.onnx\n"
+    )
+
+
+def test_every_unsupported_operator_is_listed(here: Path, refuse: Refuse) -> None:
+    nodes = [
+        helper.make_node("Sigmoid", ["x"], ["a"], "first"),
+        helper.make_node("Tanh", ["a"], ["b"], "second"),
+        helper.make_node("Conv", ["b", "w"], ["y"], "third", group=3),
+    ]
+    onnx.save(small_model(nodes, {"w": np.ones((3, 1, 3, 3))}), here / "unsupported.onnx")
+    lines = refuse("compile", "unsupported.onnx", "-o", "out").splitlines()
+    assert lines[:4] == [
+        "error: The model has 3 operators that epimc does not support.",
+        "  note: node 'first' (Sigmoid): not supported.",
+        "  note: node 'second' (Tanh): not supported.",
+        "  note: node 'third' (Conv): group = 3 is not supported.",
+    ]
+    (hint,) = lines[4:]
+    assert hint.startswith("  hint: Supported operators: Add, ")
+    assert {"Conv", "Gemm", "MaxPool", "Relu"} <= set(hint[:-1].split(": ")[2].split(", "))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite(value: float, here: Path, refuse: Refuse) -> None:
+    weights = np.ones((2, 3, 3, 3))
+    weights[1, 2, 0, 1] = value
+    onnx.save(small_model(constants={"w": weights}), here / "nan.onnx")
+    assert refuse("compile", "nan.onnx", "-o", "out") == (
+        "error: Tensor 'w' holds NaN or infinity.\n"
+        "  --> node 'conv' (Conv)\n"
+        "  hint: Train or export the model again.\n"
+    )
+
+
+def test_inspect_refuses_them_alike(here: Path, refuse: Refuse) -> None:
+    (here / "text.onnx").write_text("hello")
+    assert refuse("inspect", "text.onnx") == refuse("compile", "text.onnx", "-o", "out")
+    assert refuse("inspect", "nothing") == "error: Model file 'nothing' does not exist.\n"

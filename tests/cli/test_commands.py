@@ -1,0 +1,239 @@
+"""Every command with good input: what it prints, what it writes, what `--json` holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+import epimc
+from epimc.backends.crossbar.bundle import read_bundle
+from epimc.report import WIDTH
+from tests.cli.conftest import NO_SAMPLES, Run, contents, small_model
+
+EXAMPLES = Path(epimc.__file__).parents[1] / "examples"
+
+PROGRAM_KEYS = {
+    "crossbars", "instructions", "layers", "lossless_adc", "off_chip_bytes", "spilled", "tiles",
+}  # fmt: skip
+LAYER_KEYS = {"crossbars", "epitome", "location", "name", "rounds", "tiles", "weight_bits"}
+VERIFY_KEYS = {
+    "accuracy", "exact", "float_accuracy", "mismatches", "outputs", "samples", "top1_agreement",
+}  # fmt: skip
+OUTPUT_KEYS = {"cosine", "max_abs_error", "mismatches", "name", "sqnr_db"}
+
+
+def parsed(run: Run, *arguments: str) -> dict[str, Any]:
+    """What a command prints as JSON."""
+    result = run(*arguments, "--json")
+    assert (result.code, result.err) == (0, "")
+    found = json.loads(result.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert isinstance(found, dict)
+    return found
+
+
+def test_compile(run: Run, here: Path) -> None:
+    arguments = ["compile", "model.onnx", "-o", "out", "--target", "tiny"]
+    result = run(*arguments, "--calibration", "samples.npz")
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert lines[0].split() == ["layer", "epitome", "bits", "rounds", "crossbars", "tiles"]
+    assert lines[2].split() == ["conv", "27x2", "8", "1", "1", "0"]
+    assert lines[-1].startswith("1 crossbar on 1 tile, ")
+    assert contents(here / "out") == contents(here / "bundle")
+
+
+def test_compile_without_samples_warns(run: Run, here: Path) -> None:
+    result = run("compile", "model.onnx", "-o", "out")
+    assert (result.code, result.err) == (0, NO_SAMPLES)
+    manifest = read_bundle(here / "out").manifest
+    assert manifest.options.calibration == "standard normal, seed 0"
+
+
+def test_compile_json(run: Run) -> None:
+    arguments = ["compile", "model.onnx", "-o", "out", "--calibration", "samples.npz"]
+    found = parsed(run, *arguments)
+    assert set(found) >= PROGRAM_KEYS
+    (layer,) = found["layers"]
+    assert set(layer) >= LAYER_KEYS
+    assert found["lossless_adc"] is True
+    assert found["instructions"]["mvm"] == 6
+
+
+def test_compile_dumps_and_prints_ir(run: Run, here: Path) -> None:
+    arguments = ["compile", "model.onnx", "-o", "out", "--calibration", "samples.npz"]
+    result = run(*arguments, "--dump-ir", "dumps", "--print-ir-after", "fold")
+    assert result.code == 0
+    dumped = (here / "dumps" / "01-fold.epi").read_text()
+    assert result.err == f"// IR after 01-fold\n{dumped}\n"
+    assert contents(here / "dumps") == contents(here / "out" / "ir")
+
+
+def test_compile_replaces_a_bundle(run: Run, here: Path) -> None:
+    """All of it: no file of the old one stays."""
+    (here / "bundle" / "ir" / "old.epi").write_text("")
+    result = run("compile", "model.onnx", "-o", "bundle", "--calibration", "samples.npz")
+    assert result.code == 0
+    assert read_bundle(here / "bundle").target.name == "epim-256"
+    assert not (here / "bundle" / "ir" / "old.epi").exists()
+    assert sorted(path.name for path in here.iterdir()) == ["bundle", "model.onnx", "samples.npz"]
+
+
+def test_run(run: Run, here: Path) -> None:
+    result = run("run", "bundle", "--input", "samples.npz", "--output", "y.npz")
+    assert (result.code, result.out, result.err) == (0, "4 samples: y -> y.npz\n", "")
+    with np.load(here / "y.npz") as file, np.load(here / "samples.npz") as samples:
+        assert list(file) == ["y"]
+        (expected,) = epimc.load(here / "bundle").run(None, {"x": samples["x"]})
+        np.testing.assert_array_equal(file["y"], expected)
+        assert file["y"].dtype == np.float32
+        assert file["y"].shape == (4, 2, 6, 6)
+
+
+def test_verify(run: Run) -> None:
+    result = run("verify", "bundle")
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert lines[0].split("  ")[0] == "output"
+    assert lines[2].split()[:2] == ["y", "0"]
+    # The accumulators and the activations, of 2 x 6 x 6 elements each.
+    assert lines[3] == "exact: 2 layers, 576 integers on 4 samples against onnxruntime"
+    assert len(lines) == 4
+    assert run("verify", "bundle", "--input", "samples.npz") == result
+
+
+def test_verify_json_without_classes_or_labels(run: Run) -> None:
+    found = parsed(run, "verify", "bundle")
+    assert set(found) >= VERIFY_KEYS
+    assert (found["exact"], found["mismatches"], found["samples"]) == (True, 0, 4)
+    assert found["top1_agreement"] is found["accuracy"] is found["float_accuracy"] is None
+    (output,) = found["outputs"]
+    assert set(output) == OUTPUT_KEYS
+    assert (output["name"], output["mismatches"]) == ("y", 0)
+    assert output["sqnr_db"] > 20
+    assert 0.99 < output["cosine"] <= 1
+    assert output["max_abs_error"] > 0
+
+
+def test_verify_json_of_a_classifier(run: Run) -> None:
+    model, data = EXAMPLES / "mnist-conv.onnx", EXAMPLES / "mnist-calibration.npz"
+    assert run("compile", str(model), "-o", "out", "--calibration", str(data)).code == 0
+    found = parsed(run, "verify", "out", "--input", str(EXAMPLES / "mnist-test.npz"))
+    assert (found["samples"], found["exact"]) == (500, True)
+    assert found["top1_agreement"] >= 0.99
+    assert found["accuracy"] >= 0.98
+    assert found["float_accuracy"] >= 0.98
+    text = run("verify", "out", "--input", str(EXAMPLES / "mnist-test.npz")).out
+    assert f"top-1 agreement with the float model: {100 * found['top1_agreement']:.2f} %\n" in text
+    assert f"accuracy: {100 * found['accuracy']:.2f} %\n" in text
+    # The bundle's own samples have no labels.
+    kept = parsed(run, "verify", "out")
+    assert kept["top1_agreement"] is not None
+    assert kept["accuracy"] is kept["float_accuracy"] is None
+
+
+def test_inspect(run: Run) -> None:
+    result = run("inspect", "bundle")
+    assert result.code == 0
+    first, *table = result.out.splitlines()
+    assert first == "model.onnx for tiny, by epimc 0.1.0: 8-bit weights, 8-bit activations"
+    arguments = ["compile", "model.onnx", "-o", "out", "--target", "tiny"]
+    compiled = run(*arguments, "--calibration", "samples.npz")
+    assert table == compiled.out.splitlines()
+    found = parsed(run, "inspect", "bundle")
+    assert set(found) >= {*PROGRAM_KEYS, "manifest"}
+    assert found["manifest"]["model"]["name"] == "model.onnx"
+    assert found["manifest"]["options"]["passes"].startswith("fold,epitomize")
+
+
+def test_inspect_a_model(run: Run) -> None:
+    found = parsed(run, "inspect", "model.onnx")
+    assert set(found) >= {"inputs", "layers", "level", "name", "ops", "outputs", "weights"}
+    assert found["inputs"] == [{"name": "x", "shape": [3, 8, 8]}]
+    assert found["outputs"] == [{"name": "y", "shape": [2, 6, 6]}]
+    assert found["ops"] == {"nn.conv": 1, "nn.relu": 1}
+    assert found["weights"] == 54
+    lines = run("inspect", "model.onnx").out.splitlines()
+    assert [line.split() for line in lines[2:4]] == [
+        ["conv", "nn.conv", "2x6x6"],
+        ["relu", "nn.relu", "2x6x6"],
+    ]
+
+
+def test_plan(run: Run) -> None:
+    result = run("plan", "model.onnx")
+    assert (result.code, result.err) == (0, "")
+    found = parsed(run, "plan", "model.onnx")
+    (layer,) = found["layers"]
+    assert layer["weights_shape"] == [2, 3, 3, 3]
+
+
+def test_check(run: Run, here: Path) -> None:
+    program = read_bundle(here / "bundle").program
+    count = sum(len(stream) for stream in program.streams)
+    assert run("check", "bundle").out == f"good: {count} instructions on 1 tile\n"
+    assert parsed(run, "check", "bundle") == {"good": True, "problems": []}
+
+
+def test_asm_and_disasm_are_inverse(run: Run, here: Path) -> None:
+    text = (here / "bundle" / "program.asm").read_text()
+    binary = (here / "bundle" / "program.bin").read_bytes()
+    result = run("asm", "bundle/program.asm", "-o", "x.bin")
+    assert (result.code, result.out, result.err) == (0, "", "")
+    assert (here / "x.bin").read_bytes() == binary
+    assert run("disasm", "x.bin", "-o", "x.asm").code == 0
+    assert (here / "x.asm").read_text() == text
+    assert run("disasm", "bundle/program.bin").out == text
+
+
+def test_targets(run: Run) -> None:
+    lines = run("targets").out.splitlines()
+    assert lines[0].split() == ["target", "description"]
+    found = parsed(run, "targets")
+    names = [target["name"] for target in found["targets"]]
+    assert {"epim-256", "tiny"} <= set(names)
+    assert [line.split()[0] for line in lines[2:]] == names
+    for name in names:
+        assert run("targets", name).out.startswith(f'schema = 1\nname = "{name}"\n')
+        assert parsed(run, "targets", name)["name"] == name
+
+
+def test_a_target_that_was_printed_can_be_used(run: Run, here: Path) -> None:
+    (here / "mine.toml").write_text(run("targets", "tiny").out)
+    arguments = ["compile", "model.onnx", "-o", "out", "--calibration", "samples.npz"]
+    assert run(*arguments, "--target", "mine.toml").code == 0
+    assert contents(here / "out") == contents(here / "bundle")
+
+
+def long_model() -> onnx.ModelProto:
+    """A model whose nodes and tensors have names of 300 characters."""
+    name = "a/very/deep/module" * 17
+    nodes = [
+        helper.make_node("Conv", ["x", f"{name}.weight"], [f"{name}.conv"], f"{name}/conv"),
+        helper.make_node("Relu", [f"{name}.conv"], ["y"], f"{name}/relu"),
+    ]
+    return small_model(nodes, {f"{name}.weight": np.ones((2, 3, 3, 3))})
+
+
+def test_tables_are_no_wider_than_100_columns(run: Run, here: Path) -> None:
+    assert WIDTH == 100
+    onnx.save(long_model(), here / "long.onnx")
+    fashion = ["--calibration", str(EXAMPLES / "fashion-calibration.npz"), "--target", "tiny"]
+    model = str(EXAMPLES / "fashion-resnet8.onnx")
+    shown = [
+        run("compile", "long.onnx", "-o", "long", "--calibration", "samples.npz"),
+        run("compile", model, "-o", "fashion", *fashion),
+        *(run("inspect", name) for name in ("long.onnx", "long", "fashion", model)),
+        *(run("plan", name) for name in ("long.onnx", model)),
+        *(run("verify", name) for name in ("long", "fashion")),
+        run("targets"),
+        run("--help"),
+    ]
+    for result in shown:
+        assert (result.code, result.err) == (0, "")
+        assert max(map(len, result.out.splitlines())) <= WIDTH

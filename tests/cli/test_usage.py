@@ -1,0 +1,193 @@
+"""Usage, exit codes, what is loaded, interrupts and tracebacks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import epimc
+from epimc.cli import main
+from epimc.diagnostics import EpimcError
+from tests.cli.conftest import Run, contents
+
+ROOT = Path(epimc.__file__).parents[1]
+
+COMMANDS = [
+    "asm",
+    "check",
+    "compile",
+    "disasm",
+    "inspect",
+    "opt",
+    "plan",
+    "run",
+    "targets",
+    "verify",
+]
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    """Run some code in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["compile", "--help"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    result = python(
+        "import sys\n"
+        "from epimc.cli import main\n"
+        f"code = main({arguments})\n"
+        "heavy = {'numpy', 'onnx', 'onnxruntime', 'rich', 'lark', 'networkx'}\n"
+        "print(sorted(heavy & set(sys.modules)), code)\n"
+    )
+    assert result.stderr == ""
+    assert result.stdout.splitlines()[-1] == "[] 0"
+
+
+def test_importing_epimc_loads_nothing() -> None:
+    result = python(
+        "import sys, epimc\n"
+        "print(sorted(name for name in sys.modules if name.startswith(('epimc', 'numpy'))))\n"
+    )
+    assert result.stdout == "['epimc']\n"
+
+
+def test_the_module_runs() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "epimc.cli", "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert (result.returncode, result.stdout) == (0, f"epimc {epimc.__version__}\n")
+    result = subprocess.run(
+        [sys.executable, "-m", "epimc.cli", "check", "nothing"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "error: Bundle 'nothing' does not exist.\n"
+
+
+def test_version(run: Run) -> None:
+    result = run("--version")
+    assert (result.code, result.out, result.err) == (0, f"epimc {epimc.__version__}\n", "")
+
+
+def test_help_names_every_command(run: Run) -> None:
+    text = run("--help").out
+    for command in COMMANDS:
+        assert f"\n  {command} " in text
+        result = run(command, "--help")
+        assert result.code == 0
+        assert f"Usage: epimc {command} " in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["compil"], ["'compil'", "compile"]),
+        (["compile"], ["MODEL"]),
+        (["compile", "model.onnx"], ["--output"]),
+        (["compile", "model.onnx", "-o", "out", "--weigth-bits", "8"], ["--weigth-bits"]),
+        (["compile", "model.onnx", "-o", "out", "--weight-bits", "9"], ["--weight-bits", "8"]),
+        (["compile", "model.onnx", "-o", "out", "--weight-bits", "1"], ["--weight-bits", "2"]),
+        (["compile", "model.onnx", "-o", "out", "--activation-bits", "3"], ["--activation-bits"]),
+        (["compile", "model.onnx", "-o", "out", "--activation-bits", "x"], ["--activation-bits"]),
+        (["run", "bundle"], ["--input"]),
+        (["check", "bundle", "more"], ["more"]),
+        (["verify", "bundle", "--nonsense"], ["--nonsense"]),
+    ],
+)
+def test_wrong_usage(arguments: list[str], words: list[str], run: Run, here: Path) -> None:
+    """The texts are those of the command line's library; they name what is wrong."""
+    before = contents(here)
+    result = run(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert all(word in result.err for word in words), result.err
+    assert contents(here) == before
+
+
+def test_no_command_prints_help(run: Run) -> None:
+    result = run()
+    assert result.code == 2
+    assert "Usage: epimc [OPTIONS] COMMAND" in result.out + result.err
+
+
+def test_an_unknown_pass_to_print_after(run: Run, here: Path) -> None:
+    before = contents(here)
+    result = run("compile", "model.onnx", "-o", "out", "--print-ir-after", "fuld")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        "error: There is no pass 'fuld' to print the IR after.\n  hint: Did you mean 'fold'?\n"
+    )
+    assert contents(here) == before
+
+
+def test_a_bad_program_is_exit_code_1(run: Run, here: Path) -> None:
+    """The files are whole, what they say is wrong."""
+    from epimc.backends.crossbar.bundle import rechecksum
+
+    path = here / "bundle" / "program.asm"
+    lines = path.read_text().splitlines(keepends=True)
+    number = next(k for k, line in enumerate(lines) if "mvm" in line)
+    path.write_text("".join(lines[:number] + lines[number + 1 :]))
+    assert run("asm", "bundle/program.asm", "-o", "bundle/program.bin").code == 0
+    rechecksum(here / "bundle")
+    result = run("check", "bundle")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("error: ")
+    listed = run("check", "bundle", "--json")
+    assert (listed.code, listed.err) == (1, "")
+    assert '"good": false' in listed.out
+    for command in (
+        ["verify", "bundle"],
+        ["inspect", "bundle"],
+        ["run", "bundle", "--input", "samples.npz", "--output", "y.npz"],
+    ):
+        refused = run(*command)
+        assert (refused.code, refused.out) == (1, "")
+        assert refused.err.startswith(
+            "error: The program does not pass its check.\n  note: error: "
+        )
+    assert not (here / "y.npz").exists()
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "epimc.frontend.import_model",
+        "epimc.backends.crossbar.emit.emit",
+        "epimc.compiler.reference_files",
+        "epimc.backends.crossbar.files.write_files",
+    ],
+)
+@pytest.mark.parametrize("output", ["bundle", "new"])
+def test_an_interrupt_leaves_everything_as_it_was(
+    stage: str, output: str, run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    before = contents(here)
+    monkeypatch.setattr(stage, interrupt)
+    arguments = ["compile", "model.onnx", "-o", output, "--calibration", "samples.npz"]
+    result = run(*arguments, "--dump-ir", "dumps")
+    assert (result.code, result.out) == (130, "")
+    assert contents(here) == before
+    monkeypatch.undo()
+
+
+def test_debug_shows_where_an_error_comes_from(here: Path) -> None:
+    with pytest.raises(EpimcError, match=r"error: Bundle 'nothing' does not exist\."):
+        main(["check", "nothing", "--debug"])
+    with pytest.raises(EpimcError):
+        main(["--debug", "check", "nothing"])

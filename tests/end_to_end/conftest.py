@@ -1,0 +1,62 @@
+"""The example models, compiled once a session for each target and bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import epimc
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MODELS = {"mnist": "mnist-conv.onnx", "fashion": "fashion-resnet8.onnx"}
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled example; nobody may change the folders.
+
+    Attributes:
+        bundle: The bundle's folder.
+        dumps: The folder of `--dump-ir`.
+        test: Test samples with labels.
+    """
+
+    bundle: Path
+    dumps: Path
+    test: Path
+
+
+Compile = Callable[..., Compiled]
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compile:
+    """Compile `mnist` or `fashion` for a target, with bits of weights and activations, epitomes."""
+
+    @cache
+    def make(
+        data: str,
+        target: str = "epim-256",
+        weights: int = 8,
+        activations: int = 8,
+        epitome: str = "none",
+    ) -> Compiled:
+        folder = tmp_path_factory.mktemp(f"{data}-{target}")
+        epimc.compile(
+            EXAMPLES / MODELS[data],
+            folder / "bundle",
+            target=target,
+            weight_bits=weights,
+            activation_bits=activations,
+            epitome=epitome,
+            calibration=EXAMPLES / f"{data}-calibration.npz",
+            dump_ir=folder / "dumps",
+        )
+        test = EXAMPLES / f"{data}-test.npz"
+        return Compiled(folder / "bundle", folder / "dumps", test)
+
+    return make

@@ -1,0 +1,102 @@
+"""A chip whose ADC is too narrow: everybody is told, and the results differ."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import epimc
+from epimc.backends.crossbar.target import Target, load_target
+from epimc.cli import main
+from tests.end_to_end.conftest import EXAMPLES, Compile
+
+
+@pytest.fixture(scope="module")
+def lossy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The target file of `tiny` with an ADC of 4 bits."""
+    data: dict[str, Any] = load_target("tiny").to_dict()
+    data["name"] = "lossy"
+    data["converters"] = {**data["converters"], "adc_bits": 4}
+    path = tmp_path_factory.mktemp("lossy") / "lossy.toml"
+    path.write_text(Target.from_dict(data).to_toml(), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def bundle(lossy: Path) -> Path:
+    """The digits, compiled for it."""
+    folder = lossy.parent / "bundle"
+    epimc.compile(
+        EXAMPLES / "mnist-conv.onnx",
+        folder,
+        target=lossy,
+        calibration=EXAMPLES / "mnist-calibration.npz",
+    )
+    return folder
+
+
+def test_compile_warns(lossy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["compile", str(EXAMPLES / "mnist-conv.onnx"), "-o", str(tmp_path / "out")]
+    arguments += ["--target", str(lossy)]
+    assert main([*arguments, "--calibration", str(EXAMPLES / "mnist-calibration.npz")]) == 0
+    out, err = capsys.readouterr()
+    assert err == (
+        "warning: the ADC of target 'lossy' is not lossless: results will not be exact\n"
+    )
+    last = out.splitlines()[-1]
+    assert last == "The ADC is not lossless: results differ from the integer reference."
+
+
+def test_verify_says_what_differs_and_fails(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(bundle), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["exact"] is False
+    assert report["mismatches"] > 0
+    assert report["parameters"] == {}
+    wrong = [layer for layer in report["layers"] if layer["mismatches"]]
+    assert wrong
+    assert sum(layer["mismatches"] for layer in wrong) <= report["mismatches"]
+    assert main(["verify", str(bundle)]) == 1
+    out = capsys.readouterr().out
+    assert f"NOT exact: {report['mismatches']} mismatches" in out
+    assert f"  {wrong[0]['name']}: {wrong[0]['mismatches']} of " in out
+
+
+def test_check_and_run_take_it(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is a right program for a bad chip."""
+    assert main(["check", str(bundle)]) == 0
+    samples = bundle / "reference" / "samples.npz"
+    result = tmp_path / "y.npz"
+    assert main(["run", str(bundle), "--input", str(samples), "--output", str(result)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("target", ["epim-256", "tiny"])
+def test_both_paths_agree_where_the_adc_is_lossless(target: str, compiled: Compile) -> None:
+    case = compiled("mnist", target)
+    with np.load(case.test) as file:
+        images = {"Input3": file["Input3"][:20]}
+    fused, serial = (
+        epimc.load(case.bundle, path=path).run(None, images) for path in ("fused", "bit-serial")
+    )
+    np.testing.assert_array_equal(fused[0], serial[0])
+
+
+def test_the_fused_path_is_what_a_better_adc_would_give(bundle: Path, compiled: Compile) -> None:
+    case = compiled("mnist", "tiny")
+    with np.load(case.test) as file:
+        images = {"Input3": file["Input3"][:20]}
+    exact = epimc.load(case.bundle).run(None, images)
+    fused, automatic = (
+        epimc.load(bundle, path=path).run(None, images) for path in ("fused", "auto")
+    )
+    np.testing.assert_array_equal(fused[0], exact[0])
+    assert (automatic[0] != exact[0]).any()

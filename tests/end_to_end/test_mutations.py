@@ -1,0 +1,94 @@
+"""Whatever is changed in a bundle, `check` or `verify` finds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from epimc.backends.crossbar.bundle import read_bundle
+from epimc.cli import main
+from tests.end_to_end.conftest import Compile
+from tests.end_to_end.mutations import kinds, mutated, write_mutated
+
+# Epitomes so small that a layer takes several activation rounds.
+ROUNDS = "uniform:72x16"
+
+COPIES = 15
+CASES = [("mnist", "epim-256", "none"), ("fashion", "tiny", "none"), ("fashion", "tiny", ROUNDS)]
+
+
+def refused(folder: Path) -> bool:
+    """Whether one of the two commands fails, as a command does."""
+    codes = [main([command, str(folder)]) for command in ("check", "verify")]
+    assert set(codes) <= {0, 1, 2}
+    return any(codes)
+
+
+@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize(("data", "target", "epitome"), CASES)
+def test_every_change_is_found(
+    data: str,
+    target: str,
+    epitome: str,
+    half: int,
+    compiled: Compile,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = compiled(data, target, 4, 6, epitome).bundle
+    program = read_bundle(source).program
+    by_kind = kinds(program)
+    random = np.random.default_rng(half)
+    # Halves of the kinds; each of a half comes at least once if there are enough copies.
+    chosen = random.permutation(list(by_kind))
+    survivors, done = [], 0
+    while done < COPIES:
+        kind = str(chosen[(2 * done + half) % len(chosen)])
+        place = by_kind[kind][random.integers(len(by_kind[kind]))]
+        folder = tmp_path / str(done)
+        if not write_mutated(source, folder, mutated(program, place, random)):
+            continue
+        done += 1
+        if not refused(folder):
+            survivors.append((kind, place))
+    capsys.readouterr()
+    assert not survivors
+
+
+def test_the_unchanged_copy_is_good(
+    compiled: Compile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = compiled("fashion", "tiny", 4, 6).bundle
+    assert write_mutated(source, tmp_path / "copy", read_bundle(source).program)
+    assert not refused(tmp_path / "copy")
+    names = [path.name for path in sorted(source.iterdir()) if path.is_file()]
+    assert names
+    for name in names:
+        assert (tmp_path / "copy" / name).read_bytes() == (source / name).read_bytes()
+
+
+def test_the_changes_reach_every_kind_of_number(compiled: Compile) -> None:
+    found = set(kinds(read_bundle(compiled("fashion", "tiny", 4, 6).bundle).program))
+    assert {
+        "inputs scale",
+        "maps address",
+        "maps zero_point",
+        "streams load operands 1",
+        "streams send operands 2",
+        "streams wait operands 1",
+        "streams mvm operands 3",
+        "tables MvmTable arrays row",
+        "tables MvmTable bias",
+        "tables MvmTable corrections",
+        "tables MvmTable rounds ifat",
+        "tables MvmTable rounds ifrt",
+        "tables MvmTable rounds ofat accumulate",
+        "tables MvmTable rounds ofat multiplier",
+        "tables MvmTable weights",
+        "tables MvmTable window pads",
+        "tables PoolTable window strides",
+        "tables RequantizeTable multipliers",
+        "tables RequantizeTable shifts",
+    } <= found

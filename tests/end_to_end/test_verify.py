@@ -1,0 +1,73 @@
+"""The example models: exact on every target, at every number of bits; near the float model at 8."""
+
+from __future__ import annotations
+
+import pytest
+
+from epimc.backends.crossbar.bundle import read_bundle
+from epimc.report import program_summary
+from epimc.verify import verify
+from tests.end_to_end.conftest import Compile
+
+LAYERS = {"mnist": 9, "fashion": 21}
+
+
+@pytest.mark.parametrize(
+    ("data", "target"), [("mnist", "epim-256"), ("fashion", "epim-256"), ("fashion", "tiny")]
+)
+def test_every_integer_is_exact_on_all_test_samples(
+    data: str, target: str, compiled: Compile
+) -> None:
+    case = compiled(data, target)
+    report = verify(read_bundle(case.bundle), case.test)
+    assert report.samples == 500
+    assert report.exact
+    assert (report.mismatches, report.parameters) == (0, {})
+    assert len(report.layers) == LAYERS[data]
+    assert all(layer.elements >= 500 * 10 for layer in report.layers)
+    assert report.top1_agreement is not None
+    assert report.top1_agreement >= 0.99
+    assert report.accuracy is not None
+    assert report.float_accuracy is not None
+    assert abs(report.accuracy - report.float_accuracy) <= 0.01
+    (output,) = report.outputs
+    assert output.cosine is not None
+    assert output.cosine > 0.999
+    assert output.sqnr_db is not None
+    assert output.sqnr_db > 30
+
+
+@pytest.mark.parametrize("data", ["mnist", "fashion"])
+@pytest.mark.parametrize("target", ["epim-256", "tiny"])
+@pytest.mark.parametrize(("weights", "activations"), [(4, 6), (2, 4), (8, 5)])
+def test_few_bits_are_as_exact(
+    data: str, target: str, weights: int, activations: int, compiled: Compile
+) -> None:
+    bundle = read_bundle(compiled(data, target, weights, activations).bundle)
+    options = bundle.manifest.options
+    assert (options.weight_bits, options.activation_bits) == (weights, activations)
+    report = verify(bundle)
+    assert report.samples == 16
+    assert report.exact
+    assert len(report.layers) == LAYERS[data]
+    summary = program_summary(bundle.program)
+    assert {layer["weight_bits"] for layer in summary["layers"]} == {weights}
+
+
+def test_the_small_chip_needs_several_tiles_and_spills(compiled: Compile) -> None:
+    program = read_bundle(compiled("fashion", "tiny").bundle).program
+    summary = program_summary(program)
+    assert summary["tiles"] >= 4
+    assert summary["spilled"]
+    assert max(len(layer["tiles"]) for layer in summary["layers"]) >= 2
+    used = {i.opcode for stream in program.streams for i in stream}
+    assert {"load", "store", "send", "recv", "mvm", "requantize", "pool", "flatten", "add"} <= used
+
+
+def test_targets_give_the_same_integers(compiled: Compile) -> None:
+    """Arrays, tiles and order are no part of the arithmetic."""
+    reports = [
+        verify(read_bundle(compiled("fashion", target).bundle)) for target in ("epim-256", "tiny")
+    ]
+    first, second = ([vars(output) for output in report.outputs] for report in reports)
+    assert first == second

@@ -1,0 +1,217 @@
+"""Pipelines as text, and what the runner holds passes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epimc.diagnostics import EpimcError, error
+from epimc.ir.core import Builder, Module, Value
+from epimc.ir.pipeline import Pass, Runner, Step, done, parse_pipeline, print_pipeline
+from epimc.ir.types import TensorType
+from epimc.passes import PASSES
+from tests.ir.networks import Net
+
+
+@dataclass(frozen=True)
+class Options(Pass):
+    """A pass with every kind of option, which copies the module."""
+
+    count: int = 1
+    share: float = 0.5
+    fast: bool = False
+    word: str = "none"
+
+    name: ClassVar[str] = "options"
+    requires: ClassVar[str] = "nn"
+    ensures: ClassVar[str] = "nn"
+
+    def run(self, module: Module) -> Module:
+        """A copy."""
+        builder = Builder(module)
+        builder.inputs_of(module)
+        for op in module.ops:
+            builder.copy(op)
+        builder.outputs_of(module)
+        return builder.finish()
+
+
+@dataclass(frozen=True)
+class Wrong(Options):
+    """A pass that returns an invalid module."""
+
+    name: ClassVar[str] = "wrong"
+
+    def run(self, module: Module) -> Module:
+        """A module whose output nothing computes."""
+        copy = super().run(module)
+        copy.outputs = [("y", Value("nowhere", TensorType((1,))))]
+        return copy
+
+
+@dataclass(frozen=True)
+class Refusing(Options):
+    """A pass that finds a mistake."""
+
+    name: ClassVar[str] = "refusing"
+
+    def run(self, module: Module) -> Module:
+        """Refuse the module."""
+        raise error("I do not like it.", notes=["it is small"])
+
+
+@dataclass(frozen=True)
+class Lying(Options):
+    """A pass that returns another level than it says."""
+
+    name: ClassVar[str] = "lying"
+    ensures: ClassVar[str] = "epi"
+
+
+WORDS = st.from_regex(r"[A-Za-z0-9_.:]+", fullmatch=True)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Options,
+            st.integers(),
+            st.floats(allow_nan=False, allow_infinity=False),
+            st.booleans(),
+            WORDS,
+        )
+    )
+)
+def test_pipelines_are_printed_and_parsed(passes: list[Options]) -> None:
+    text = print_pipeline(passes)
+    found = parse_with(text)
+    assert [str(step) for step in found] == [str(step) for step in passes]
+    assert print_pipeline(found) == text
+
+
+def parse_with(text: str) -> list[Pass]:
+    """Parse over the registry of these tests."""
+    return parse_pipeline(text, {"options": f"{__name__}:Options"})
+
+
+def test_defaults_are_left_out() -> None:
+    assert str(Options()) == "options"
+    assert str(Options(2, fast=True)) == "options{count=2,fast=true}"
+    (found,) = parse_with(" options { count = 2 , fast=true } ")
+    assert found == Options(2, fast=True)
+    assert parse_with("") == []
+
+
+def test_dashes_in_options_are_underscores() -> None:
+    (found,) = parse_pipeline("quantize{weight-bits=4}", PASSES)
+    assert str(found) == "quantize{weight_bits=4}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fold{", "Pipeline 'fold{' is malformed at column 1.\n"
+                  "  hint: Write it as 'pass1,pass2{option=4}'."),
+        ("fold,,fold", "Pipeline 'fold,,fold' is malformed at column 6.\n"
+                       "  hint: Write it as 'pass1,pass2{option=4}'."),
+        ("fold,", "Pipeline 'fold,' ends in a comma."),
+        ("folt", "There is no pass 'folt'.\n  hint: Did you mean 'fold'?"),
+        ("fold{a=1}", "Pass 'fold' has no option 'a'.\n  hint: It has no options."),
+        ("fold{a}", "Pass 'fold' has no option 'a' without a value.\n  hint: It has no options."),
+        ("quantize{weight_bit=4}",
+         "Pass 'quantize' has no option 'weight_bit'.\n  hint: Did you mean 'weight_bits'?"),
+        ("quantize{weight_bits=four}",
+         "Option 'weight_bits' of pass 'quantize' is 'four', expected an integer."),
+        ("quantize{weight_bits=4,weight-bits=4}",
+         "Option 'weight_bits' of pass 'quantize' is given twice."),
+    ],
+)  # fmt: skip
+def test_pipelines_that_are_refused(text: str, message: str) -> None:
+    with pytest.raises(EpimcError) as caught:
+        parse_pipeline(text, PASSES)
+    assert str(caught.value) == f"error: {message}"
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"), [("share=x", "a number"), ("fast=yes", "true or false")]
+)
+def test_values_of_the_wrong_type(option: str, expected: str) -> None:
+    key, _, value = option.partition("=")
+    with pytest.raises(EpimcError) as caught:
+        parse_with(f"options{{{option}}}")
+    assert str(caught.value) == (
+        f"error: Option '{key}' of pass 'options' is '{value}', expected {expected}."
+    )
+
+
+def test_every_pass_is_what_the_table_says() -> None:
+    for name in PASSES:
+        (found,) = parse_pipeline(name, PASSES)
+        assert found.name == name
+        assert str(found) == name
+
+
+def network() -> Module:
+    """A valid module."""
+    net = Net()
+    return net.module(net.relu(net.input(1, 2, 2)))
+
+
+def test_the_history_and_the_steps() -> None:
+    begun: list[str] = []
+    steps: list[Step] = []
+    module = network()
+    result = Runner(begun.append, steps.append).run(module, [Options(), Options(2)])
+    assert begun == ["options", "options"]
+    assert [(step.number, step.name) for step in steps] == [(1, "options"), (2, "options")]
+    assert all(step.seconds >= 0 for step in steps)
+    assert done(result) == ("options", "options{count=2}")
+    assert steps[-1].module is result
+    assert done(module) == ()
+
+
+def test_a_pass_at_the_wrong_level() -> None:
+    with pytest.raises(EpimcError) as caught:
+        Runner().run(network(), parse_pipeline("map", PASSES))
+    assert str(caught.value) == (
+        "error: Pass 'map' takes IR at level epi, the module is at level nn.\n"
+        "  hint: Check the order of the passes."
+    )
+
+
+def test_a_mistake_that_a_pass_finds_names_it() -> None:
+    with pytest.raises(EpimcError) as caught:
+        Runner().run(network(), [Refusing()])
+    assert str(caught.value) == (
+        "error: I do not like it.\n  note: it is small\n  note: in pass 'refusing'"
+    )
+
+
+def test_an_invalid_result_is_a_defect() -> None:
+    with pytest.raises(EpimcError) as caught:
+        Runner().run(network(), [Wrong()])
+    assert str(caught.value) == (
+        "error: Invalid module 'net': output 'y' has no op that computes it.\n"
+        "  note: pass 'wrong' made this module: a defect of epimc, please report it"
+    )
+
+
+def test_a_pass_must_give_the_level_that_it_promises() -> None:
+    with pytest.raises(AssertionError, match="pass 'lying' must return level epi"):
+        Runner().run(network(), [Lying()])
+
+
+@pytest.mark.parametrize("history", [5, "fold", (1,)])
+def test_a_history_that_is_none(history: object) -> None:
+    module = network()
+    module.attributes["passes"] = history
+    with pytest.raises(EpimcError) as caught:
+        Runner().run(module, [Options()])
+    assert str(caught.value) == (
+        "error: Attribute 'passes' of module 'net' is no list of passes.\n"
+        "  hint: Leave it out: the passes write it."
+    )
