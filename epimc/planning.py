@@ -15,7 +15,7 @@ from epimc.diagnostics import error
 from epimc.frontend import import_model
 from epimc.ir import plan, policies
 from epimc.ir.dialects import nn
-from epimc.ir.passes.epitomize import classifiers, weights_shape
+from epimc.ir.passes.epitomize import classifiers, layer_of
 from epimc.ir.policies import Layer
 from epimc.ir.types import IrError, as_map
 
@@ -75,7 +75,7 @@ def plan_model(request: PlanRequest) -> dict[str, Any]:
     layers = []
     for op in module.ops:
         if isinstance(op, (nn.Conv, nn.Gemm)):
-            layer = Layer(weights_shape(module, op), geometry.rows, op.output in classifying)
+            layer = layer_of(module, op, geometry.rows, op.output in classifying)
             counts = layer_counts(layer, request, geometry)
             _, height, width = as_map(op.output.type.shape)
             reads = counts["reads_per_position"] * height * width * slices
@@ -99,11 +99,11 @@ def plan_model(request: PlanRequest) -> dict[str, Any]:
 def layer_counts(layer: Layer, request: PlanRequest, geometry: Geometry) -> dict[str, Any]:
     """Counts of one layer that do not depend on its position in the network."""
     epitome, chosen = policies.choose(request.epitome, layer)
-    whole, small = matrix_of(layer.weights), matrix_of(epitome)
-    _, _, kh, kw = layer.weights
-    rounds = plan.rounds(chosen, epitome, (kh, kw))
+    whole, small = (matrix_of(shape, layer.groups) for shape in (layer.weights, epitome))
+    rounds = plan.rounds(chosen, layer.weights, epitome, layer.groups)
     bits = request.weight_bits
     return {
+        "groups": layer.groups,
         "weights_shape": list(layer.weights),
         "epitome_shape": list(epitome),
         "weights": whole.cells,
@@ -118,10 +118,10 @@ def layer_counts(layer: Layer, request: PlanRequest, geometry: Geometry) -> dict
     }
 
 
-def matrix_of(shape: plan.Shape) -> Matrix:
-    """Weights or an epitome as a crossbar sees them."""
+def matrix_of(shape: plan.Shape, groups: int) -> Matrix:
+    """Weights or an epitome, each of all groups, as a crossbar sees them."""
     columns, channels, kh, kw = shape
-    return Matrix(columns, channels, kh * kw)
+    return Matrix(columns // groups, channels, kh * kw, groups)
 
 
 def ratio(whole: int, part: int) -> float | None:
@@ -133,6 +133,11 @@ def reads_per_position(
     rounds: tuple[plan.Round, ...], matrix: Matrix, bits: int, geometry: Geometry
 ) -> int:
     """Array reads for one output position and one input slice: all rounds, driven arrays only."""
-    block = counting.block_rows(matrix, geometry)
-    across = counting.mapped(matrix, bits, geometry) // counting.row_blocks(matrix, geometry)
-    return sum(len(np.unique(plan.from_ranges(r.ifrt) // block)) * across for r in rounds)
+    block, blocks = counting.block_rows(matrix, geometry), counting.row_blocks(matrix, geometry)
+    pack_rows = counting.pack_groups(matrix, bits, geometry) * matrix.rows
+    across = counting.arrays_across(matrix, bits, geometry)
+    driven = 0
+    for round_ in rounds:
+        rows = plan.from_ranges(round_.ifrt)
+        driven += len(np.unique(rows // pack_rows * blocks + rows % pack_rows // block))
+    return driven * across

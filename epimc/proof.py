@@ -29,7 +29,7 @@ Array = NDArray[Any]
 Pair = tuple[str, Array]
 """(name of a constant of the reference, what the program holds)."""
 
-MUST_BE_HELD = re.compile(r"\.(weight|bias|window|divisor|multipliers\.\d+)$")
+MUST_BE_HELD = re.compile(r"\.(weight|bias|window|groups|divisor|multipliers\.\d+)$")
 """The constants of the reference that make a layer; the rest is bookkeeping of the graph."""
 
 
@@ -141,6 +141,7 @@ def layer_numbers(program: Program, prefix: str) -> Iterator[Pair]:
         yield f"{name}.x_zero_point", np.array([source.zero_point])
         # The checker has seen that all parts have the same.
         yield f"{name}.window", window_numbers(parts[0].window)
+        yield f"{name}.groups", np.array([parts[0].groups])
     for table in program.tables:
         if isinstance(table, RequantizeTable):
             yield from requantize_numbers(table, program, prefix)
@@ -153,8 +154,9 @@ def pool_numbers(program: Program, prefix: str) -> Iterator[Pair]:
             name = prefix + program.maps[table.destination].name
             yield f"{name}.window", window_numbers(table.window)
             if table.kind == "sum":
-                zero_point = program.maps[table.source].zero_point
-                yield f"{name}.x_zero_point", np.array([zero_point])
+                source = program.maps[table.source]
+                yield f"{name}.x_zero_point", np.array([source.zero_point])
+                yield f"{name}.groups", np.array([source.channels])
 
 
 def requantize_numbers(table: RequantizeTable, program: Program, prefix: str) -> Iterator[Pair]:

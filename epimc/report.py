@@ -46,6 +46,7 @@ def layer_summary(program: Program, number: int, parts: list[MvmTable]) -> dict[
         "name": held.name,
         "location": held.location,
         "epitome": list(first.weights.shape),
+        "groups": first.groups,
         "weight_bits": first.weight_bits,
         "rounds": len(first.rounds),
         "crossbars": sum(len(part.arrays) for part in parts),

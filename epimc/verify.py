@@ -231,6 +231,7 @@ class _Runner:
 
     def __init__(self, bundle: Bundle) -> None:
         from epimc.backends.onnx.export import (
+            groups,
             parameters,
             prefix_of,
             read_model,
@@ -243,7 +244,7 @@ class _Runner:
         self.simulator = Simulator(bundle.program, batch=BATCH)
         data = reference_file(bundle, "integer.onnx").read_bytes()
         model = read_model(data)
-        self.constants, self.prefix = parameters(model), prefix_of(model)
+        self.constants, self.prefix = parameters(model) | groups(model), prefix_of(model)
         self.windows = {name: window_numbers(window) for name, window in windows(model).items()}
         computed, prefix = tensor_names(model), self.prefix
         names = [held.name for held in computed_maps(self.program)]

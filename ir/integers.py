@@ -12,6 +12,7 @@ Arrays carry the samples of a batch on axis 0.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,7 +181,7 @@ def matmul(x: Ints, matrix: Ints, bound: int) -> Ints:
     """x [n, K] @ matrix [K, N], exact, in the fastest type that holds every partial sum.
 
     Args:
-        x: Integers.
+        x: Integers; stacks [..., n, K] and [..., K, N] are multiplied pair by pair.
         matrix: Integers.
         bound: At least the largest magnitude of any partial sum of the product.
     """
@@ -191,6 +192,33 @@ def matmul(x: Ints, matrix: Ints, bound: int) -> Ints:
     return x.astype(np.int64) @ matrix.astype(np.int64)
 
 
+def correlate(
+    x: Array, weights: Array, window: Window, fill: float, product: Callable[[Array, Array], Array]
+) -> Array:
+    """Every window of `x` times every filter of its group, [batch, Cout, Hout, Wout].
+
+    Args:
+        x: [batch, Cin, H, W].
+        weights: [Cout, Cin / groups, Kh, Kw]; so their shape says how many groups there are.
+        window: Strides, pads and dilations.
+        fill: What a read outside the image delivers.
+        product: Of windows [groups, n, K] and filters [groups, K, Cout / groups].
+    """
+    (batch, channels), outputs = x.shape[:2], len(weights)
+    groups = channels // weights.shape[1]
+    count = outputs // groups
+    height = window.output_size(x.shape[2], 0)
+    patches = gather(x, window, fill, 0, height)
+    width = patches.shape[5]
+    split = patches.reshape(batch, groups, channels // groups, *patches.shape[2:]).transpose(
+        1, 0, 5, 6, 2, 3, 4
+    )
+    filters = weights.reshape(groups, count, -1).transpose(0, 2, 1)
+    total = product(split.reshape(groups, batch * height * width, filters.shape[1]), filters)
+    maps = total.reshape(groups, batch, height, width, count).transpose(1, 0, 4, 2, 3)
+    return maps.reshape(batch, outputs, height, width)
+
+
 def convolve(
     x: Ints, weights: Ints, bias: Ints, window: Window, zero_point: int, bits: int
 ) -> Ints:
@@ -198,7 +226,7 @@ def convolve(
 
     Args:
         x: Activations q of `bits` bits, [batch, Cin, H, W].
-        weights: [Cout, Cin, Kh, Kw].
+        weights: [Cout, Cin / groups, Kh, Kw].
         bias: [Cout], in units of the accumulator.
         window: Strides, pads and dilations.
         zero_point: Of the activations; what a read outside the image delivers.
@@ -207,14 +235,13 @@ def convolve(
     Returns:
         int64 [batch, Cout, Hout, Wout].
     """
-    batch, height = x.shape[0], window.output_size(x.shape[2], 0)
-    patches = gather(x, window, zero_point, 0, height)
-    columns = patches.transpose(0, 4, 5, 1, 2, 3).reshape(-1, weights[0].size)
-    matrix = weights.reshape(len(weights), -1).T
     bound = accumulator_bound(weights, np.zeros_like(bias), bits)
-    total = matmul(columns - zero_point, matrix, bound) + bias
-    width = patches.shape[5]
-    return total.reshape(batch, height, width, -1).transpose(0, 3, 1, 2)
+
+    def product(columns: Array, filters: Array) -> Array:
+        return matmul(columns - zero_point, filters, bound)
+
+    total: Ints = correlate(x, weights, window, zero_point, product)
+    return total + bias.reshape(1, -1, 1, 1)
 
 
 def accumulator_bound(weights: Ints, bias: Ints, bits: int) -> int:

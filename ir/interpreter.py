@@ -58,4 +58,5 @@ def _work(module: Module, value: Value) -> int:
     tensors: list[Tensor] = [module.tensors[ref.name] for _, ref in producer.tensor_refs()]
     fan_in = max((t.type.size // t.type.shape[0] for t in tensors), default=1)
     positions = value.type.size // value.type.shape[0]
-    return positions * fan_in + value.type.size
+    groups = int(producer.attributes.get("groups", 1))
+    return positions * fan_in * groups + value.type.size

@@ -3,10 +3,15 @@
 An epitome E[Eo, Ei, Eh, Ew] and a list of patches rebuild W[Cout, Cin, Kh, Kw] (EPIM, arXiv
 2311.07620, section 3).  The patches' (output, input) blocks tile W exactly once; their windows in
 E may overlap and repeat.  The activation rounds and their three tables follow from the plan alone.
+
+Of a convolution in groups, W is [Cout, Cin / groups, Kh, Kw] and E is [groups * Eo, Ei, Eh, Ew]:
+the epitomes of the groups, one below the other along the columns.  Outputs and columns are counted
+over all groups, input channels and rows within one.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
@@ -48,16 +53,18 @@ def identity(weights: Shape) -> Plan:
     return (Patch(0, weights[0], 0, weights[1], 0, 0, 0, 0),)
 
 
-def check(plan: Plan, weights: Shape, epitome: Shape) -> None:
+def check(plan: Plan, weights: Shape, epitome: Shape, groups: int = 1) -> None:
     """Hold a plan to its definition.
 
     Raises:
-        IrError: An epitome larger than its kernel allows, a patch outside W or E, or blocks that
-            do not tile W exactly once.
+        IrError: An epitome larger than its kernel allows or not divisible into groups, a patch
+            outside W or E or from one group to another, or blocks that do not tile W exactly once.
     """
     (cout, cin, kh, kw), (eo, ei, eh, ew) = weights, epitome
     if eo > cout or ei > cin or eh < kh or ew < kw:
         raise IrError(f"an epitome {list(epitome)} cannot stand for weights {list(weights)}")
+    if eo % groups or cout % groups:
+        raise IrError(f"{eo} columns and {cout} outputs are not divisible into {groups} groups")
     covered = np.zeros((cout, cin), np.int64)
     for patch in plan:
         o0, on, i0, in_, e0, f0, dy, dx = patch
@@ -65,6 +72,9 @@ def check(plan: Plan, weights: Shape, epitome: Shape) -> None:
             raise IrError(f"patch {list(patch)} lies outside weights {list(weights)}")
         if e0 + on > eo or f0 + in_ > ei or dy + kh > eh or dx + kw > ew:
             raise IrError(f"patch {list(patch)} lies outside epitome {list(epitome)}")
+        places = np.arange(on)
+        if ((o0 + places) // (cout // groups) != (e0 + places) // (eo // groups)).any():
+            raise IrError(f"patch {list(patch)} gives a group the columns of another")
         covered[o0 : o0 + on, i0 : i0 + in_] += 1
     if (covered != 1).any():
         o, i = (int(n) for n in np.argwhere(covered != 1)[0])
@@ -149,19 +159,27 @@ ROUNDS: Kind[tuple[Round, ...]] = rows_of(
 )
 
 
-def rounds(plan: Plan, epitome: Shape, kernel: tuple[int, int]) -> tuple[Round, ...]:
+def rounds(plan: Plan, weights: Shape, epitome: Shape, groups: int = 1) -> tuple[Round, ...]:
     """The activation rounds of a plan.
 
-    Patches group into rounds by (i0, in, ei, dy, dx); within a round the columns are cut at every
-    patch border into column blocks, each read once and copied to all of its destinations.  Rounds
-    of one input block follow each other, so that the input registers are filled once.
+    Patches, also those of different groups, make rounds by (i0, in, ei, dy, dx); within a round
+    the columns are cut at every patch border into column blocks, each read once and copied to all
+    of its destinations.  Rounds of one input block follow each other, so that the input registers
+    are filled once.
+
+    IFAT counts the input channels over all groups, IFRT the rows too: group g has Ei * Eh * Ew
+    rows from g * Ei * Eh * Ew on.
     """
+    columns, height = epitome[0] // groups, epitome[1] * epitome[2] * epitome[3]
+    kernel = weights[2:]
     found: list[Round] = []
     written: set[int] = set()
     for key, group in groupby(sorted(plan, key=_round_key), key=_round_key):
         i0, in_, ei, dy, dx = key
         patches = list(group)
-        rows = window_rows(ei, in_, dy, dx, epitome, kernel)
+        driven = driven_groups(patches, columns)
+        channels = driven * weights[1] + np.arange(i0, i0 + in_)
+        rows = driven * height + window_rows(ei, in_, dy, dx, epitome, kernel)
         entries = []
         for column, count, patch in _column_blocks(patches):
             destination = patch.o0 + column - patch.eo
@@ -169,7 +187,7 @@ def rounds(plan: Plan, epitome: Shape, kernel: tuple[int, int]) -> tuple[Round, 
             entries.append(Entry(column, count, destination, 1, int(accumulate)))
         for entry in entries:
             written.update(range(entry.destination, entry.destination + entry.width))
-        found.append(Round(((i0, in_),), to_ranges(rows), tuple(entries)))
+        found.append(Round(to_ranges(channels.ravel()), to_ranges(rows.ravel()), tuple(entries)))
     return tuple(found)
 
 
@@ -177,13 +195,24 @@ def _round_key(patch: Patch) -> tuple[int, int, int, int, int]:
     return patch.i0, patch.in_, patch.ei, patch.dy, patch.dx
 
 
-def _column_blocks(patches: list[Patch]) -> Iterable[tuple[int, int, Patch]]:
+def driven_groups(patches: Iterable[Patch], columns: int) -> NDArray[np.int64]:
+    """The groups, of so many columns each, that patches take columns of; [n, 1], ascending."""
+    found = {
+        group
+        for patch in patches
+        for group in range(patch.eo // columns, (patch.eo + patch.on - 1) // columns + 1)
+    }
+    return np.array(sorted(found), np.int64)[:, None]
+
+
+def _column_blocks(patches: list[Patch]) -> list[tuple[int, int, Patch]]:
     """(first column, count, patch) for each piece of a patch between two neighbouring borders."""
     borders = sorted({edge for p in patches for edge in (p.eo, p.eo + p.on)})
-    for first, end in pairwise(borders):
-        for patch in patches:
-            if patch.eo <= first and end <= patch.eo + patch.on:
-                yield first, end - first, patch
+    pieces = []
+    for patch in patches:
+        own = slice(bisect_left(borders, patch.eo), bisect_left(borders, patch.eo + patch.on) + 1)
+        pieces += [(first, end - first, patch) for first, end in pairwise(borders[own])]
+    return sorted(pieces, key=lambda piece: piece[0])
 
 
 def window_rows(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from epimc.ir.plan import Patch, Plan, Shape, identity
 from epimc.ir.types import IrError
@@ -21,14 +21,16 @@ class Layer:
     """What a policy knows of a layer.
 
     Attributes:
-        weights: [Cout, Cin, Kh, Kw].
+        weights: [Cout, Cin / groups, Kh, Kw].
         array_rows: Word lines of the target's crossbar.
         is_classifier: Whether it feeds a graph output: no two outputs may get equal weights.
+        groups: Of a convolution in groups.
     """
 
     weights: Shape
     array_rows: int
     is_classifier: bool = False
+    groups: int = 1
 
     @property
     def array_channels(self) -> int:
@@ -38,7 +40,7 @@ class Layer:
 
 
 def choose(policy: str, layer: Layer) -> tuple[Shape, Plan]:
-    """The epitome's shape and the plan of a layer.
+    """The epitome's shape and the plan of a layer; in groups, all groups get the same plan.
 
     Raises:
         IrError: There is no such policy.
@@ -48,7 +50,21 @@ def choose(policy: str, layer: Layer) -> tuple[Shape, Plan]:
     match = UNIFORM.fullmatch(policy)
     if not match:
         raise IrError(f"there is no policy '{policy}' (known: {', '.join(POLICIES)})")
-    return uniform(layer, int(match[1]), int(match[2]))
+    cout, cin, kh, kw = layer.weights
+    single = replace(layer, weights=(cout // layer.groups, cin, kh, kw), groups=1)
+    (eo, ei, eh, ew), plan = uniform(single, int(match[1]), int(match[2]))
+    if (eo, ei, eh, ew) == single.weights:
+        return layer.weights, identity(layer.weights)
+    return (layer.groups * eo, ei, eh, ew), repeated(plan, layer.groups, cout // layer.groups, eo)
+
+
+def repeated(plan: Plan, groups: int, outputs: int, columns: int) -> Plan:
+    """The plan of one group, of so many outputs and epitome columns, for each of the groups."""
+    return tuple(
+        patch._replace(o0=patch.o0 + g * outputs, eo=patch.eo + g * columns)
+        for g in range(groups)
+        for patch in plan
+    )
 
 
 def uniform(layer: Layer, rows: int, columns: int) -> tuple[Shape, Plan]:

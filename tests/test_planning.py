@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from epimc.backends.crossbar import counting
+from epimc.backends.crossbar import arrays, counting
 from epimc.backends.crossbar.bundle import read_bundle
 from epimc.backends.crossbar.counting import Geometry, Matrix
 from epimc.backends.crossbar.program import MvmTable
 from epimc.cli import main
 from epimc.planning import PlanRequest, plan_model
+from tests.nets import NETS
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PAPER = Geometry(256, 256, 1, "twos_complement")
@@ -45,6 +46,37 @@ def test_a_kernel_larger_than_the_array_is_cut_at_plain_rows() -> None:
     assert counting.row_blocks(Matrix(1, 4, 49), Geometry(32, 32, 1, "offset")) == 7
 
 
+@pytest.mark.parametrize(
+    ("matrix", "bits", "packed", "mnsim", "mapped"),
+    [
+        # Depthwise 3x3: 28 kernels of 9 rows fit into 256, and 32 x 8 columns.
+        (Matrix(1, 1, 9, 960), 8, 35, 280, 35),
+        # 32 bits: 8 x 32 columns fill the array; 32 slices, each of 28 groups an array.
+        (Matrix(1, 1, 9, 32), 32, 4, 64, 4),
+        # ResNeXt's 32 x 4d: 36 rows and 4 x 8 columns a group, 7 in an array.
+        (Matrix(4, 4, 9, 32), 8, 5, 40, 5),
+        # A group of 288 rows is cut: 28 channels, then 4.
+        (Matrix(16, 32, 9, 4), 8, 8, 64, 8),
+        # With its slices, a group has more columns than an array, without them it has not.
+        (Matrix(40, 2, 9, 3), 8, 6, 8, 6),
+    ],
+)
+def test_groups_share_arrays(
+    matrix: Matrix, bits: int, packed: int, mnsim: int, mapped: int
+) -> None:
+    assert counting.packed(matrix, bits, PAPER) == packed
+    assert counting.mnsim(matrix, bits, PAPER) == mnsim
+    assert counting.mapped(matrix, bits, PAPER) == mapped
+
+
+def test_a_reference_column_is_one_a_pack() -> None:
+    matrix = Matrix(2, 1, 4, 10)
+    # 32 columns hold two groups of 2 x 8 slices, but not with a reference column.
+    assert counting.pack_groups(matrix, 8, Geometry(32, 32, 1, "twos_complement")) == 2
+    assert counting.pack_groups(matrix, 8, Geometry(32, 32, 1, "offset")) == 1
+    assert counting.pack_groups(matrix, 8, Geometry(32, 33, 1, "offset")) == 2
+
+
 def test_signs_cost_cells() -> None:
     matrix = Matrix(32, 28, 9)
     assert counting.packed(matrix, 8, PAPER) == 1
@@ -54,22 +86,38 @@ def test_signs_cost_cells() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "epitome"),
-    [("epim-256", "none"), ("epim-256", "uniform:72x8"), ("tiny", "uniform:256x32")],
+    ("net", "target", "epitome"),
+    [
+        ("resnet8", "epim-256", "none"),
+        ("resnet8", "epim-256", "uniform:72x8"),
+        ("resnet8", "tiny", "uniform:256x32"),
+        *((net, target, "uniform:18x4") for net in NETS for target in ("epim-256", "tiny")),
+    ],
 )
-def test_the_plan_is_what_compiling_gives(tmp_path: Path, target: str, epitome: str) -> None:
-    model = EXAMPLES / "fashion-resnet8.onnx"
+def test_the_plan_is_what_compiling_gives(
+    tmp_path: Path, net: str, target: str, epitome: str
+) -> None:
+    model = EXAMPLES / "fashion-resnet8.onnx" if net == "resnet8" else tmp_path / "net.onnx"
+    if net in NETS:
+        NETS[net](model)
     summary = plan_model(PlanRequest(model, epitome, target=target))
     bundle = tmp_path / "bundle"
-    samples = str(EXAMPLES / "fashion-calibration.npz")
-    arguments = ["compile", str(model), "-o", str(bundle), "--calibration", samples]
-    assert main([*arguments, "--target", target, "--epitome", epitome]) == 0
+    arguments = ["compile", str(model), "-o", str(bundle), "--target", target]
+    if net == "resnet8":
+        arguments += ["--calibration", str(EXAMPLES / "fashion-calibration.npz")]
+    assert main([*arguments, "--epitome", epitome]) == 0
     program = read_bundle(bundle).program
     tables = [table for table in program.tables if isinstance(table, MvmTable)]
     assert summary["mapped_crossbars"] == sum(len(table.arrays) for table in tables)
     layers = {table.weights_name: table for table in tables}
     assert summary["rounds"] == sum(len(table.rounds) for table in layers.values())
     assert summary["epitome_weights"] == sum(table.weights.size for table in layers.values())
+    reads = sum(
+        len(arrays.bit_serial(table, 8, 0, program.chip).reads[number])
+        for table in tables
+        for number in range(len(table.rounds))
+    )
+    assert reads == sum(layer["reads_per_position"] for layer in summary["layers"])
 
 
 def test_plan_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,29 +16,99 @@ from epimc.backends.crossbar.program import Array, Chip, MvmTable, Round, spread
 from epimc.ir import integers
 
 
-def physical_columns(table: MvmTable) -> int:
-    """Bit lines of the whole epitome matrix: its slices and, for `offset`, the reference."""
+@dataclass(frozen=True)
+class Pack:
+    """The pack that an array lies in.
+
+    Attributes:
+        group: Its first group.
+        groups: How many it has.
+        row: Its first epitome row.
+        rows: Its epitome rows.
+        column: Its first physical column.
+        columns: Its physical columns.
+        sliced: Those of them that hold weights; the others are a reference column or none.
+        slices: Bit slices of an epitome column.
+        epitome: Its epitome columns, as the OFAT counts them.
+    """
+
+    group: int
+    groups: int
+    row: int
+    rows: int
+    column: int
+    columns: int
+    sliced: int
+    slices: int
+    epitome: slice
+
+
+def pack_at(table: MvmTable, row: int) -> Pack:
+    """The pack that holds an epitome row."""
     slices = len(integers.slice_coefficients(table.mapping, table.weight_bits, table.cell_bits))
-    return int(table.weights.shape[1]) * slices + int(table.mapping == "offset")
+    reference = int(table.mapping == "offset")
+    height, width = len(table.weights) // table.groups, int(table.weights.shape[1])
+    number = row // (height * table.pack)
+    group = number * table.pack
+    groups = min(table.pack, table.groups - group)
+    return Pack(
+        group=group,
+        groups=groups,
+        row=group * height,
+        rows=groups * height,
+        column=group * width * slices + number * reference,
+        columns=groups * width * slices + reference,
+        sliced=groups * width * slices,
+        slices=slices,
+        epitome=slice(group * width, (group + groups) * width),
+    )
+
+
+def physical_columns(table: MvmTable) -> int:
+    """Bit lines of all packs: the slices of their columns and, for `offset`, the references."""
+    last = pack_at(table, len(table.weights) - 1)
+    return last.column + last.columns
 
 
 def array_cells(table: MvmTable, array: Array) -> integers.Cells:
-    """The cell levels [rows, columns] that an array holds; the reference column is all ones."""
-    coefficients = integers.slice_coefficients(table.mapping, table.weight_bits, table.cell_bits)
-    slices = len(coefficients)
-    sliced = table.weights.shape[1] * slices
-    end = min(array.column + array.columns, sliced)
-    first, last = array.column // slices, -(-end // slices)
-    block = table.weights[array.row : array.row + array.rows, first:last].astype(np.int64)
+    """The cell levels [rows, columns] that an array holds; a reference column is all ones."""
+    pack = pack_at(table, array.row)
+    slices, column = pack.slices, array.column - pack.column
+    end = min(column + array.columns, pack.sliced)
+    first, last = column // slices, -(-end // slices)
+    block = table.weights[array.row : array.row + array.rows]
+    if pack.groups > 1:
+        block = block_diagonal(block, pack.groups)
+    block = block[:, first:last].astype(np.int64)
     levels = integers.slice_weights(block, table.mapping, table.weight_bits, table.cell_bits)
-    levels = levels.reshape(len(block), -1)[:, array.column - first * slices : end - first * slices]
-    reference = array.column + array.columns - end
-    ones = np.ones((len(block), reference), np.uint8)
+    levels = levels.reshape(len(block), -1)[:, column - first * slices : end - first * slices]
+    ones = np.ones((len(block), column + array.columns - end), np.uint8)
     return np.concatenate([levels, ones], axis=1)
 
 
+def block_diagonal(blocks: integers.Ints, groups: int) -> integers.Ints:
+    """Matrices one below the other, [groups * rows, n], as [groups * rows, groups * n]."""
+    rows, columns = len(blocks) // groups, blocks.shape[1]
+    whole = np.zeros((groups, rows, groups, columns), np.int64)
+    np.einsum("grgc->grc", whole)[...] = blocks.reshape(groups, rows, columns)
+    return whole.reshape(groups * rows, groups * columns)
+
+
+def diagonal_blocks(whole: integers.Ints, groups: int) -> integers.Ints:
+    """The inverse of `block_diagonal`: what does not lie on the diagonal is dropped."""
+    rows, columns = whole.shape[0] // groups, whole.shape[1] // groups
+    blocks = np.einsum("grgc->grc", whole.reshape(groups, rows, groups, columns))
+    result: integers.Ints = blocks.reshape(groups * rows, columns)
+    return result
+
+
+def epitome_columns(table: MvmTable) -> int:
+    """Epitome columns of all groups."""
+    return int(table.weights.shape[1]) * table.groups
+
+
 def recombine(table: MvmTable, array: Array, columns: integers.Ints) -> integers.Ints:
-    """Physical columns of one array to epitome columns.
+    """Physical columns of one array to the epitome columns of its pack.
 
     Args:
         table: The table.
@@ -46,16 +116,16 @@ def recombine(table: MvmTable, array: Array, columns: integers.Ints) -> integers
         columns: Values [array.columns, n] of its physical columns.
 
     Returns:
-        int64 [epitome columns, n]: what they contribute to every epitome column.
+        int64 [epitome columns, n]: what they contribute to every epitome column of the pack.
     """
     coefficients = integers.slice_coefficients(table.mapping, table.weight_bits, table.cell_bits)
-    slices = len(coefficients)
-    result = np.zeros((table.weights.shape[1], columns.shape[1]), np.int64)
-    end = min(array.column + array.columns, len(result) * slices)
-    count = max(end - array.column, 0)
-    numbers = np.arange(array.column, array.column + count)
-    scaled = columns[:count] * np.array(coefficients, np.int64)[numbers % slices, None]
-    np.add.at(result, numbers // slices, scaled)
+    pack = pack_at(table, array.row)
+    first = array.column - pack.column
+    result = np.zeros((pack.sliced // pack.slices, columns.shape[1]), np.int64)
+    count = max(min(first + array.columns, pack.sliced) - first, 0)
+    numbers = np.arange(first, first + count)
+    scaled = columns[:count] * np.array(coefficients, np.int64)[numbers % pack.slices, None]
+    np.add.at(result, numbers // pack.slices, scaled)
     if count < array.columns:
         result += columns[-1] * integers.reference_coefficient(table.mapping, table.weight_bits)
     return result
@@ -109,17 +179,31 @@ def apply_ofat(
 
 def input_positions(table: MvmTable, round_: Round) -> integers.Ints:
     """Positions in the flattened window [Cin, Kh, Kw] that the word lines of `ifrt` read."""
+    return window_positions(table, spread(round_.ifat))
+
+
+def window_positions(table: MvmTable, channels: integers.Ints) -> integers.Ints:
+    """Positions of channels in a flattened window [channels, Kh, Kw]."""
     area = table.window.kernel[0] * table.window.kernel[1]
-    positions = spread(round_.ifat)[:, None] * area + np.arange(area)
+    positions = channels[:, None] * area + np.arange(area)
     return positions.reshape(-1)
+
+
+def within_group(numbers: integers.Ints, size: int) -> integers.Ints:
+    """What a round names in the first of its groups, counted in groups of `size`.
+
+    All groups that a round drives take the same channels and rows of their own.
+    """
+    own: integers.Ints = numbers[numbers // size == numbers[0] // size] % size
+    return own
 
 
 @dataclass(frozen=True, eq=False)
 class FusedMvm:
-    """The fused path: one merged matrix [Cout, Cin*Kh*Kw] and constant [Cout, 1].
+    """The fused path: a merged matrix for every group, and one constant [Cout, 1].
 
     Attributes:
-        matrix: The cells of the table's arrays, recombined and scaled.
+        matrix: The cells of the table's arrays, recombined and scaled, [groups, Cout / groups, K].
         constant: What the corrections, the zero point and the bias add.
         bound: Largest magnitude of any partial sum of the product.
     """
@@ -130,7 +214,10 @@ class FusedMvm:
 
     def __call__(self, columns: NDArray[Any]) -> integers.Ints:
         """Accumulators [Cout, n] of activations q [Cin*Kh*Kw, n]."""
-        return integers.matmul(self.matrix, columns, self.bound) + self.constant
+        groups, outputs, length = self.matrix.shape
+        split = columns.reshape(groups, length, -1)
+        product = integers.matmul(self.matrix, split, self.bound)
+        return product.reshape(groups * outputs, -1) + self.constant
 
 
 def fused(table: MvmTable, inputs: int, bits: int, zero_point: int) -> FusedMvm:
@@ -148,34 +235,45 @@ def fused(table: MvmTable, inputs: int, bits: int, zero_point: int) -> FusedMvm:
         apply_ofat(constant, round_, corrected(table, corrections), None)
     constant = table.bias[:, None].astype(np.int64) - zero_point * constant
     bound = integers.accumulator_bound(matrix, np.zeros(len(matrix), np.int64), bits)
-    return FusedMvm(matrix, constant, bound)
+    return FusedMvm(matrix.reshape(table.groups, -1, matrix.shape[1]), constant, bound)
 
 
 def programmed_weights(table: MvmTable, inputs: int) -> integers.Ints:
-    """The weights [Cout, Cin*Kh*Kw] that a table's cells and rounds amount to."""
+    """The weights [Cout, (Cin / groups)*Kh*Kw] that a table's cells and rounds amount to."""
     values = np.zeros(table.weights.shape, np.int64)
     for array in table.arrays:
         rows = slice(array.row, array.row + array.rows)
-        values[rows] += recombine(table, array, array_cells(table, array).T.astype(np.int64)).T
+        held = recombine(table, array, array_cells(table, array).T.astype(np.int64)).T
+        values[rows] += diagonal_blocks(held, pack_at(table, array.row).groups)
     return merged(table, values, inputs)
 
 
 def merged(table: MvmTable, values: integers.Ints, inputs: int) -> integers.Ints:
-    """The matrix [Cout, Cin*Kh*Kw] that the rounds make of epitome values [rows, columns]."""
+    """The matrix [Cout, (Cin / groups)*Kh*Kw] that the rounds make of epitome values.
+
+    Args:
+        table: The table.
+        values: What is sampled, of the shape of its weights.
+        inputs: Cin of its source map.
+    """
+    held, height, width = inputs // table.groups, len(values) // table.groups, values.shape[1]
     area = table.window.kernel[0] * table.window.kernel[1]
-    matrix = np.zeros((len(table.bias), inputs * area), np.int64)
+    matrix = np.zeros((len(table.bias), held * area), np.int64)
+    blocks = values.reshape(table.groups, height, width)
     for round_ in table.rounds:
-        positions = input_positions(table, round_)
-        apply_ofat(matrix, round_, values[spread(round_.ifrt)].T, positions)
+        positions = window_positions(table, within_group(spread(round_.ifat), held))
+        window = blocks[:, within_group(spread(round_.ifrt), height)].transpose(0, 2, 1)
+        apply_ofat(matrix, round_, window.reshape(table.groups * width, -1), positions)
     return matrix
 
 
 def corrected(table: MvmTable, corrections: integers.Ints) -> integers.Ints:
     """One round's corrections [sum of array columns], recombined to [epitome columns, 1]."""
-    total = np.zeros((table.weights.shape[1], 1), np.int64)
+    total = np.zeros((epitome_columns(table), 1), np.int64)
     first = 0
     for array in table.arrays:
-        total += recombine(table, array, corrections[first : first + array.columns, None])
+        part = recombine(table, array, corrections[first : first + array.columns, None])
+        total[pack_at(table, array.row).epitome] += part
         first += array.columns
     return total
 
@@ -205,9 +303,10 @@ class BitSerialMvm:
         table = self.table
         result = np.zeros((len(table.bias), columns.shape[1]), np.int64)
         for round_, reads in zip(table.rounds, self.reads, strict=True):
-            values = np.zeros((table.weights.shape[1], columns.shape[1]), np.int64)
+            values = np.zeros((epitome_columns(table), columns.shape[1]), np.int64)
             for read in reads:
-                values += recombine(table, read.array, self.read(read, columns))
+                part = recombine(table, read.array, self.read(read, columns))
+                values[pack_at(table, read.array.row).epitome] += part
             apply_ofat(result, round_, values, None)
         return result + table.bias[:, None]
 

@@ -10,7 +10,8 @@ import numpy as np
 from epimc.backends.crossbar.arrays import (
     column_sums,
     merged,
-    physical_columns,
+    pack_at,
+    within_group,
 )
 from epimc.backends.crossbar.program import (
     AddTable,
@@ -81,6 +82,7 @@ def _check_agreement(report: Report, parts: Parts) -> bool:
             table.source == first.source
             and table.window == first.window
             and (table.mapping, table.weight_bits) == (first.mapping, first.weight_bits)
+            and (table.groups, table.pack) == (first.groups, first.pack)
             and np.array_equal(table.weights, first.weights)
             and table.bias.shape == first.bias.shape
         )
@@ -94,13 +96,8 @@ def _check_agreement(report: Report, parts: Parts) -> bool:
 
 def _check_cells(report: Report, parts: Parts) -> None:
     """The arrays of all parts hold every cell once, and the corrections are theirs."""
-    first = parts[0][1]
-    held = np.zeros((len(first.weights), physical_columns(first)), np.uint16)
     for index, table in parts:
         where = report.table_place(index)
-        for array in table.arrays:
-            rows = slice(array.row, array.row + array.rows)
-            held[rows, array.column : array.column + array.columns] += 1
         sums = column_sums(table)
         if not report.require(
             table.corrections.dtype == np.int64 and table.corrections.shape == sums.shape,
@@ -117,13 +114,27 @@ def _check_cells(report: Report, parts: Parts) -> None:
                 f"{table.corrections[number, column]}, but the driven cells sum to "
                 f"{sums[number, column]}.",
             )
+    _check_held_once(report, parts)
+
+
+def _check_held_once(report: Report, parts: Parts) -> None:
+    """Every cell of every pack lies in one array of one part."""
+    first = parts[0][1]
+    # Cells in the columns of their own pack: the whole matrix of many groups would be huge.
+    held = np.zeros((len(first.weights), pack_at(first, 0).columns), np.uint16)
+    last = pack_at(first, len(first.weights) - 1)
+    held[last.row :, last.columns :] = 1
+    for _, table in parts:
+        for array in table.arrays:
+            column = array.column - pack_at(table, array.row).column
+            held[array.row : array.row + array.rows, column : column + array.columns] += 1
     wrong = np.argwhere(held != 1)
     if len(wrong):
-        row, column = wrong[0]
+        row, column = (int(n) for n in wrong[0])
         report.add(
             report.table_place(parts[0][0]),
-            f"{held[row, column]} crossbars hold the cell at row {row}, physical column {column} "
-            f"of '{first.weights_name}', where 1 must.",
+            f"{held[row, column]} crossbars hold the cell at row {row}, physical column "
+            f"{pack_at(first, row).column + column} of '{first.weights_name}', where 1 must.",
         )
 
 
@@ -139,25 +150,27 @@ def _check_coverage(report: Report, parts: Parts) -> None:
     rounds = {_plain(round_): round_ for _, table in parts for round_ in table.rounds}
     for number, table in parts:
         _check_rounds_of_part(report, report.table_place(number), table, rounds)
-    inputs = report.program.maps[first.source].channels
+    inputs = report.program.maps[first.source].channels // first.groups
+    height, width = len(first.weights) // first.groups, first.weights.shape[1]
     pairs = np.zeros((len(first.bias), inputs), np.int64)
-    used = np.zeros(first.weights.shape, bool)
+    used = np.zeros((first.groups, height, width), bool)
     for round_ in rounds.values():
-        channels, lines = spread(round_.ifat), spread(round_.ifrt)
+        channels = within_group(spread(round_.ifat), inputs)
+        taken = np.zeros((first.groups, 1, width), bool)
         for entry in round_.ofat:
             pairs[entry.destination : entry.destination + entry.count, channels] += 1
-            used[lines, entry.column : entry.column + entry.count] = True
+            taken.reshape(-1)[entry.column : entry.column + entry.count] = True
+        used[:, within_group(spread(round_.ifrt), height)] |= taken
     where = report.table_place(index)
     report.require(
         int(pairs.max()) == 1, where, "Two rounds bring the same input to the same output channel."
     )
-    groups = np.unique(pairs > 0, axis=0)
     report.require(
-        bool((groups.sum(axis=0) == 1).all() and groups.any(axis=1).all()),
+        bool(pairs.all()),
         where,
         "The rounds do not bring every input channel to every output channel of its group.",
     )
-    stray = np.argwhere(~used & (first.weights != 0))
+    stray = np.argwhere(~used.reshape(first.weights.shape) & (first.weights != 0))
     if len(stray):
         row, column = stray[0]
         report.add(

@@ -7,7 +7,7 @@ Both count one polarity.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from epimc.ir import integers
 
@@ -31,22 +31,29 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A layer's weights, or its epitome, as a crossbar sees them.
+    """A layer's weights, or its epitome, as a crossbar sees them: a matrix for every group.
 
     Attributes:
-        columns: Cout, or Eo.
-        channels: Cin, or Ei.
+        columns: Cout / groups, or Eo.
+        channels: Cin / groups, or Ei.
         kernel: Kh * Kw, or Eh * Ew: rows a channel.
+        groups: Of a convolution in groups.
     """
 
     columns: int
     channels: int
     kernel: int
+    groups: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Of one group."""
+        return self.channels * self.kernel
 
     @property
     def cells(self) -> int:
-        """Weights."""
-        return self.columns * self.channels * self.kernel
+        """Weights of all groups."""
+        return self.columns * self.rows * self.groups
 
 
 def block_rows(matrix: Matrix, geometry: Geometry) -> int:
@@ -56,19 +63,51 @@ def block_rows(matrix: Matrix, geometry: Geometry) -> int:
 
 def row_blocks(matrix: Matrix, geometry: Geometry) -> int:
     """Arrays that the rows take."""
-    return -(-matrix.channels * matrix.kernel // block_rows(matrix, geometry))
+    return -(-matrix.rows // block_rows(matrix, geometry))
+
+
+def fitting(matrix: Matrix, columns: int, geometry: Geometry) -> int:
+    """Groups of so many bit lines each that fit into an array block-diagonally; 0 when none does.
+
+    Args:
+        matrix: The layer.
+        columns: Bit lines of one group.
+        geometry: The array; a reference column is not counted.
+    """
+    return min(geometry.rows // matrix.rows, geometry.columns // columns, matrix.groups)
+
+
+def arrays_of(matrix: Matrix, columns: int, geometry: Geometry) -> int:
+    """Arrays of all groups, of so many bit lines each: groups share an array, or have several."""
+    if shared := fitting(matrix, columns, geometry):
+        return -(-matrix.groups // shared)
+    return matrix.groups * row_blocks(matrix, geometry) * -(-columns // geometry.columns)
 
 
 def packed(matrix: Matrix, bits: int, geometry: Geometry) -> int:
     """Rule `packed`: bit slices side by side, a column may straddle two arrays."""
     slices = -(-bits // geometry.cell_bits)
-    return row_blocks(matrix, geometry) * -(-matrix.columns * slices // geometry.columns)
+    return arrays_of(matrix, matrix.columns * slices, geometry)
 
 
 def mnsim(matrix: Matrix, bits: int, geometry: Geometry) -> int:
-    """Rule `mnsim`: every bit slice has arrays of its own."""
+    """Rule `mnsim`: every bit slice has arrays of its own.
+
+    The rule says nothing of groups: as in `packed`, they share arrays.
+    """
     slices = -(-bits // geometry.cell_bits)
-    return row_blocks(matrix, geometry) * -(-matrix.columns // geometry.columns) * slices
+    return arrays_of(matrix, matrix.columns, geometry) * slices
+
+
+def pack_groups(matrix: Matrix, bits: int, geometry: Geometry) -> int:
+    """Groups that a mapping puts into one array, block-diagonally: a pack.
+
+    1 where not even one fits: then a pack takes several arrays.
+    """
+    reference = physical_columns(0, bits, geometry)
+    room = replace(geometry, columns=geometry.columns - reference)
+    width = physical_columns(matrix.columns, bits, geometry) - reference
+    return max(1, fitting(matrix, width, room))
 
 
 def physical_columns(columns: int, bits: int, geometry: Geometry) -> int:
@@ -80,5 +119,11 @@ def physical_columns(columns: int, bits: int, geometry: Geometry) -> int:
 
 def mapped(matrix: Matrix, bits: int, geometry: Geometry) -> int:
     """Arrays that the mapping really takes; signs cost cells."""
-    columns = physical_columns(matrix.columns, bits, geometry)
-    return row_blocks(matrix, geometry) * -(-columns // geometry.columns)
+    packs = -(-matrix.groups // pack_groups(matrix, bits, geometry))
+    return packs * row_blocks(matrix, geometry) * arrays_across(matrix, bits, geometry)
+
+
+def arrays_across(matrix: Matrix, bits: int, geometry: Geometry) -> int:
+    """Arrays side by side that a pack takes."""
+    columns = pack_groups(matrix, bits, geometry) * matrix.columns
+    return -(-physical_columns(columns, bits, geometry) // geometry.columns)

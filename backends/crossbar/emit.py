@@ -114,7 +114,8 @@ def table_of(op: xbar.XbarOp, module: Module, numbers: Mapping[Value, int]) -> T
 def mvm_table(op: xbar.Mvm, module: Module, source: int, destination: int) -> MvmTable:
     """The table of one mvm, with its zero-point corrections."""
     epitome = module.tensor(op.epitome)
-    matrix = epitome.reshape(len(epitome), -1).T.astype(np.int64)
+    columns, rows = len(epitome) // op.groups, epitome[0].size
+    matrix = epitome.reshape(op.groups, columns, rows).transpose(0, 2, 1).reshape(-1, columns)
     none = np.zeros((0, 0), np.int64)
     rounds = tuple(
         Round(r.ifat, r.ifrt, tuple(OfatEntry(*e[:4], bool(e[4])) for e in r.ofat))
@@ -126,7 +127,7 @@ def mvm_table(op: xbar.Mvm, module: Module, source: int, destination: int) -> Mv
         destination=destination,
         window=op.window,
         weights_name=op.epitome.name,
-        weights=matrix,
+        weights=matrix.astype(np.int64),
         weight_bits=op.weight_bits,
         mapping=op.mapping,
         cell_bits=op.cell_bits,
@@ -134,6 +135,8 @@ def mvm_table(op: xbar.Mvm, module: Module, source: int, destination: int) -> Mv
         arrays=tuple(Array(*array) for array in op.arrays),
         corrections=none,
         bias=np.zeros(op.channels, np.int64) if op.bias is None else module.tensor(op.bias),
+        groups=op.groups,
+        pack=op.pack,
     )
     return replace(table, corrections=column_sums(table))
 

@@ -106,15 +106,19 @@ class Round:
 
 @dataclass(frozen=True)
 class Array:
-    """One crossbar's share of an epitome matrix.
+    """One crossbar's share of one pack of a layer's groups; a layer without groups is one pack.
+
+    The rows of the epitome are counted group after group.  Physical columns are counted pack after
+    pack: the bit slices of the pack's epitome columns, side by side, and then, for mapping
+    `offset`, the pack's reference column.  So physical column p of a pack holds bit slice
+    p % slices of its epitome column p // slices.  A pack of several groups lies in one array;
+    where a row and a column are not of the same group, the weight is 0.
 
     Attributes:
         crossbar: Its number on the tile.
         row: First epitome row.
         rows: Epitome rows held (word lines used).
-        column: First physical column.  Physical column p < columns*slices holds bit slice
-            p % slices of epitome column p // slices; p == columns*slices is the reference
-            column of the `offset` mapping.
+        column: First physical column.
         columns: Physical columns held (bit lines used).
     """
 
@@ -139,7 +143,9 @@ class MvmTable:
         destination: Feature map written (accumulators).
         window: Kernel, strides, pads, dilations of the convolution (1x1 for a matmul).
         weights_name: Key of `weights` in the bundle; parts of a split layer share it.
-        weights: The epitome matrix [rows, columns] of signed integers, whole, not only the part.
+        weights: The epitome matrices of the groups, one below the other, [groups * rows, Eo], of
+            signed integers, whole, not only the part.  The columns of group g are epitome columns
+            g * Eo to (g + 1) * Eo - 1 of the OFAT.
         weight_bits: Bits of a weight.
         mapping: How signs become cells (`integers.MAPPINGS`).
         cell_bits: Bits of a cell.
@@ -148,6 +154,8 @@ class MvmTable:
         corrections: For each round and each physical column of each array (arrays side by side in
             order): the sum of the driven cells' levels, int64 [rounds, sum of array columns].
         bias: int64 [Cout].
+        groups: Of a convolution in groups: channels and outputs are cut into as many equal runs.
+        pack: Groups that share an array, block-diagonally; the last pack may have fewer.
     """
 
     tile: int
@@ -163,6 +171,8 @@ class MvmTable:
     arrays: tuple[Array, ...]
     corrections: integers.Ints
     bias: integers.Ints
+    groups: int = 1
+    pack: int = 1
 
 
 @dataclass(frozen=True, eq=False)

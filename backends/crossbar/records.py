@@ -116,6 +116,8 @@ class MvmRecord(Record):
     arrays: tuple[ArrayRecord, ...]
     corrections: Name
     bias: Name
+    groups: Count
+    pack: Count
 
 
 class RequantizeRecord(Record):

@@ -121,6 +121,8 @@ def as_mvm_record(key: str, table: MvmTable, numbers: Arrays, weights: Arrays) -
         "arrays": [asdict(item) for item in table.arrays],
         "corrections": f"{key}.corrections",
         "bias": f"{key}.bias",
+        "groups": table.groups,
+        "pack": table.pack,
     }
 
 
@@ -250,4 +252,6 @@ def build_mvm(record: MvmRecord, channels: int, numbers: Tensors, weights: Tenso
         arrays=tuple(Array(**dict(item)) for item in record.arrays),
         corrections=numbers.take(record.corrections, np.int32, (len(record.rounds), columns)),
         bias=numbers.take(record.bias, np.int64, (channels,)),
+        groups=record.groups,
+        pack=record.pack,
     )

@@ -95,6 +95,16 @@ def windows(model: ModelProto) -> dict[str, integers.Window]:
     return found
 
 
+def groups(model: ModelProto) -> dict[str, NDArray[Any]]:
+    """The groups of convolutions and sums, as [groups] by `%VALUE.groups`."""
+    found: dict[str, NDArray[Any]] = {}
+    for node in model.graph.node:
+        if node.op_type == "ConvInteger":
+            count = next((a.i for a in node.attribute if a.name == "group"), 1)
+            found[f"{I32_SUFFIX.sub('', node.output[0])}.groups"] = np.array([count])
+    return found
+
+
 def integer_prefix(borders: Iterable[str]) -> str:
     """What the names of integer tensors begin with, so that they meet no name of the user's."""
     names, prefix = list(borders), "%"
@@ -209,7 +219,11 @@ def write_conv(graph: _Graph, op: Op) -> None:
         source = graph.node("Reshape", [source, shape], f"{name}.x")
     weights = op.weights(graph.module.tensor).astype(np.int8)
     zero = graph.constant(f"{name}.x_zero_point", np.uint8(x.type.zero_point))
-    wide = convolve_in_parts(graph, name, source, weights, zero, op.window, x.type.bits)
+    edges = block_edges(weights, x.type.bits)
+    if op.groups > 1 and len(edges) > 2:
+        raise refused(op, "A group has more inputs than the integer reference can sum up.")
+    attributes = {**window_attributes(op.window), "group": op.groups}
+    wide = convolve_in_parts(graph, name, source, weights, zero, edges, attributes)
     if rank == 1:
         shape = graph.constant(f"{name}.vector", np.array([-1, op.shape[0]]))
         wide = graph.node("Reshape", [wide, shape], f"{name}.y")
@@ -218,21 +232,23 @@ def write_conv(graph: _Graph, op: Op) -> None:
     graph.node("Add", [wide, added], name)
 
 
+def block_edges(weights: NDArray[np.int8], bits: int) -> list[int]:
+    """Where to cut the input channels so that int32 holds the sum over each block."""
+    magnitude = np.abs(weights.astype(np.int64)).sum(axis=(2, 3)).max(axis=0) * (2**bits - 1)
+    blocks = np.cumsum(magnitude) // (MAXIMUM_PARTIAL_SUM // 2)
+    return [0, *(np.flatnonzero(np.diff(blocks)) + 1).tolist(), weights.shape[1]]
+
+
 def convolve_in_parts(
     graph: _Graph,
     name: str,
     source: str,
     weights: NDArray[np.int8],
     zero: str,
-    window: integers.Window,
-    bits: int,
+    edges: list[int],
+    attributes: dict[str, Any],
 ) -> str:
-    """ConvInteger in as many blocks of input channels as int32 sums need, added in int64."""
-    channels = weights.shape[1]
-    magnitude = np.abs(weights.astype(np.int64)).sum(axis=(2, 3)).max(axis=0) * (2**bits - 1)
-    blocks = np.cumsum(magnitude) // (MAXIMUM_PARTIAL_SUM // 2)
-    edges = [0, *(np.flatnonzero(np.diff(blocks)) + 1).tolist(), channels]
-    attributes = window_attributes(window)
+    """ConvInteger over the blocks of input channels between `edges`, added in int64."""
     total = ""
     for index, (first, end) in enumerate(pairwise(edges)):
         tag = "" if len(edges) == 2 else f".{index}"

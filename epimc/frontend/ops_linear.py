@@ -18,9 +18,8 @@ Wide = NDArray[np.float64]
 
 @importer("Conv")
 def conv(node: Node, context: Context) -> Value:
-    """2-D convolutions of one group with constant weights."""
+    """2-D convolutions with constant weights, in any number of groups."""
     x, weights = node.map(), node.weights(1)
-    node.only("group", 1, 1)
     if weights.ndim != 4:
         raise UnsupportedError(f"weights of shape {list(weights.shape)} are not supported")
     kernel = weights.shape[2], weights.shape[3]
@@ -36,6 +35,7 @@ def conv(node: Node, context: Context) -> Value:
         strides=window.strides,
         pads=window.pads,
         dilations=window.dilations,
+        groups=node.integer("group", 1),
     )
 
 

@@ -32,6 +32,9 @@ SMALLEST_STEP = 2.0**-100
 # A longer sum is kept on the way: one instruction names all terms of a requantization.
 MAXIMUM_TERMS = 64
 
+# What an epitome op keeps when its numbers become integers.
+CONV_ATTRIBUTES = ("shape", "plan", "strides", "pads", "dilations", "groups")
+
 
 @dataclass(frozen=True)
 class Quantize(Pass):
@@ -213,7 +216,7 @@ class _Rewriter:
             epitome=store(f"{name}.integers", whole, f"s{self.weight_bits}"),
             bias=store(f"{name}.bias.integers", counts, "i64"),
             weight_scales=store(f"{name}.scales", scales, "f32"),
-            **{k: op.attributes[k] for k in ("shape", "plan", "strides", "pads", "dilations")},
+            **{k: op.attributes[k] for k in CONV_ATTRIBUTES},
         )
         weights = rebuild(whole, op.plan, op.weights_shape)
         return Term(value, real, integers.accumulator_bounds(weights, counts, self.bits))

@@ -27,6 +27,7 @@ from epimc.ir.core import (
 from epimc.ir.dialects.nn import (
     Pool,
     check_bias,
+    check_groups,
     expect,
     float_convolve,
     per_channel,
@@ -40,9 +41,10 @@ SIGNED = frozenset({"s"})
 
 
 class Conv(Op):
-    """Convolution by an epitome: weights W of `shape` [Cout, Cin, Kh, Kw] rebuilt over `plan`.
+    """Convolution by an epitome: weights W of `shape` [Cout, Cin / groups, Kh, Kw], over `plan`.
 
-    A matmul is the case of a vector operand and Kh = Kw = 1.  On activations the result is
+    The epitome is [groups * Eo, Ei, Eh, Ew]: columns g * Eo and on are those of group g.  A
+    matmul is the case of a vector operand and Kh = Kw = 1.  On activations the result is
     sum of W * (q - zero point) + bias, the bias being in units of the accumulator, and
     `weight_scales` are the real steps of the epitome's columns.
     """
@@ -57,11 +59,12 @@ class Conv(Op):
     strides = Attribute(pair(1), (1, 1))
     pads = Attribute(sides(0), (0, 0, 0, 0))
     dilations = Attribute(pair(1), (1, 1))
+    groups = Attribute(INTEGER, 1)
     result = Result(FLOAT | ACCUMULATOR)
 
     @property
     def weights_shape(self) -> Shape:
-        """[Cout, Cin, Kh, Kw] of the rebuilt weights."""
+        """[Cout, Cin / groups, Kh, Kw] of the rebuilt weights."""
         cout, cin, kh, kw = self.shape
         return cout, cin, kh, kw
 
@@ -75,7 +78,7 @@ class Conv(Op):
         """[Cout, Hout, Wout], or [Cout] of a vector."""
         cout, cin = self.shape[:2]
         x = self.x.type.shape
-        expect(x[0] == cin, f"the weights take {cin} input channels")
+        check_groups(self.groups, x[0], cin, cout)
         shape = window_shape(x, cout, self.window)
         expect(len(x) == 3 or shape[1:] == (1, 1), "a vector takes a 1x1 kernel")
         return shape if len(x) == 3 else shape[:1]
@@ -84,7 +87,7 @@ class Conv(Op):
         """The plan holds; floats and integers are not mixed."""
         epitome = stored(self.epitome)
         eo, ei, eh, ew = epitome.shape
-        check_plan(self.plan, self.weights_shape, (eo, ei, eh, ew))
+        check_plan(self.plan, self.weights_shape, (eo, ei, eh, ew), self.groups)
         check_bias(self.bias, stored, self.shape[0])
         whole = self.x.type.element != "f32"
         elements = [epitome.element == "f32", self.output.type.element == "f32"]
@@ -93,7 +96,7 @@ class Conv(Op):
         expect(whole not in elements, rule)
 
     def weights(self, tensors: Lookup) -> Array:
-        """The rebuilt weights [Cout, Cin, Kh, Kw]."""
+        """The rebuilt weights [Cout, Cin / groups, Kh, Kw]."""
         return rebuild(tensors(self.epitome), self.plan, self.weights_shape)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from epimc.ir import integers
-from epimc.ir.attributes import NUMBER, TENSOR, Ref, maybe, pair, sides
+from epimc.ir.attributes import INTEGER, NUMBER, TENSOR, Ref, maybe, pair, sides
 from epimc.ir.core import (
     ACTIVATION,
     FLOAT,
@@ -55,17 +55,16 @@ def per_channel(values: Array, rank: int) -> Array:
 
 
 def float_convolve(x: Array, weights: Array, window: integers.Window) -> Array:
-    """Convolution in float64 of [batch, C, H, W] with [Cout, Cin, Kh, Kw]."""
-    height = window.output_size(x.shape[2], 0)
-    patches = integers.gather(x, window, 0, 0, height)
-    matrix = weights.reshape(len(weights), -1).T.astype(np.float64)
-    columns = patches.transpose(0, 4, 5, 1, 2, 3).reshape(-1, matrix.shape[0])
-    result: Array = columns @ matrix
-    return result.reshape(len(x), height, -1, len(weights)).transpose(0, 3, 1, 2)
+    """Convolution in float64 of [batch, C, H, W] with [Cout, Cin / groups, Kh, Kw]."""
+    return integers.correlate(x, weights.astype(np.float64), window, 0, np.matmul)
 
 
 class Conv(Op):
-    """2-D convolution (cross-correlation) with constant weights [Cout, Cin, Kh, Kw]."""
+    """2-D convolution (cross-correlation) with constant weights [Cout, Cin / groups, Kh, Kw].
+
+    The channels of x and of the result are cut into `groups` runs of equal length, and run g of
+    the result is computed from run g of x alone; `groups` = Cin is a depthwise convolution.
+    """
 
     name = "nn.conv"
     x = Operand(FLOAT, MAP)
@@ -74,6 +73,7 @@ class Conv(Op):
     strides = Attribute(pair(1), (1, 1))
     pads = Attribute(sides(0), (0, 0, 0, 0))
     dilations = Attribute(pair(1), (1, 1))
+    groups = Attribute(INTEGER, 1)
     result = Result(FLOAT)
 
     def window(self, kernel: tuple[int, ...]) -> integers.Window:
@@ -83,7 +83,7 @@ class Conv(Op):
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """[Cout, Hout, Wout]."""
         cout, cin, *kernel = stored(self.weight).shape
-        expect(self.x.type.shape[0] == cin, f"the weights take {cin} input channels")
+        check_groups(self.groups, self.x.type.shape[0], cin, cout)
         check_bias(self.bias, stored, cout)
         return window_shape(self.x.type.shape, cout, self.window(tuple(kernel)))
 
@@ -92,6 +92,13 @@ class Conv(Op):
         weights = tensors(self.weight)
         y = float_convolve(inputs[0], weights, self.window(weights.shape[2:]))
         return y if self.bias is None else y + per_channel(tensors(self.bias), 4)
+
+
+def check_groups(groups: int, inputs: int, held: int, outputs: int) -> None:
+    """Weights [outputs, held, …] fit `inputs` channels in so many groups."""
+    expect(groups >= 1, "there must be at least one group")
+    expect(inputs == held * groups, f"the weights take {held * groups} input channels")
+    expect(outputs % groups == 0, f"{outputs} outputs are not divisible into {groups} groups")
 
 
 def check_bias(bias: Ref | None, stored: Stored, channels: int) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -67,10 +68,15 @@ class Mvm(Windowed, XbarOp):
     """The part of a layer's epitome that lies on one tile, streamed over the operand.
 
     Attributes:
-        epitome: Signed integers [Eo, Ei, Eh, Ew], the whole epitome.
+        epitome: Signed integers [groups * Eo, Ei, Eh, Ew], the whole epitome.
         channels: Output channels.
+        groups: Of a convolution in groups.
+        pack: Groups that share arrays, block-diagonally; the last pack may have fewer.  A pack of
+            several groups lies in one array.
         rounds: Activation rounds with their IFAT, IFRT and OFAT.
         arrays: (crossbar, first epitome row, rows, first physical column, columns) of each array.
+            Rows count group after group; physical columns pack after pack, each with the bit
+            slices of its columns and then, for mapping `offset`, its reference column.
         mapping: How signed weights become cells; with `weight_bits` and `cell_bits`.
         bias: In units of the accumulator; absent in all parts of a layer but one.
     """
@@ -85,50 +91,87 @@ class Mvm(Windowed, XbarOp):
     mapping = Attribute(one_of(*integers.MAPPINGS))
     rounds = Attribute(plan.ROUNDS)
     arrays = Attribute(rows_of(ints(5, minimum=UNPLACED)))
+    groups = Attribute(INTEGER, 1)
+    pack = Attribute(INTEGER, 1)
     result = Result(ACCUMULATOR)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """[Cout, Hout, Wout], or [Cout] of a vector."""
+        inputs = self.x.type.shape[0]
+        columns = stored(self.epitome).shape[0]
+        nn.check_groups(self.groups, inputs, inputs // max(self.groups, 1), self.channels)
+        expect(columns % self.groups == 0, f"{columns} columns do not divide into groups")
+        expect(1 <= self.pack <= self.groups, f"there is no pack of {self.pack} groups")
         shape = window_shape(self.x.type.shape, self.channels, self.window)
         check_bias(self.bias, stored, self.channels)
         return shape if len(self.x.type.shape) == 3 else shape[:1]
 
+    def check(self, stored: Stored) -> None:
+        """A pack of several groups lies in one array, whole."""
+        super().check(stored)
+        columns, *channel = stored(self.epitome).shape
+        height, width = math.prod(channel), columns // self.groups * self.slices
+        for _, row, rows, column, count in self.arrays if self.pack > 1 else ():
+            number = row // (self.pack * height)
+            group, reference = number * self.pack, int(self.reference != 0)
+            groups = min(self.pack, self.groups - group)
+            whole = (group * height, groups * height, group * width + number * reference)
+            expect(
+                (row, rows, column, count) == (*whole, groups * width + reference),
+                f"the array at row {row}, column {column} does not hold a whole pack",
+            )
+
     def partial_epitome(self, epitome: Array) -> Array:
-        """What this part's cells make of the epitome matrix: int64 [rows, columns]."""
-        columns = len(epitome)
-        matrix = activations(epitome.reshape(columns, -1).T)
+        """What this part's cells make of the groups' matrices: int64 [groups, rows, Eo]."""
+        split = epitome.reshape(self.groups, len(epitome) // self.groups, -1)
+        matrix = activations(split.transpose(0, 2, 1))
+        groups, height, columns = matrix.shape
         levels = integers.slice_weights(matrix, self.mapping, self.weight_bits, self.cell_bits)
         weighted = levels * np.array(
             integers.slice_coefficients(self.mapping, self.weight_bits, self.cell_bits), np.int64
         )
-        physical = weighted.reshape(len(matrix), -1)
-        held = np.zeros((len(matrix), physical.shape[1] + 1), np.int64)
+        slices, reference = self.slices, self.reference
+        held = np.zeros((groups * height, columns * slices + 1), np.int64)
         for _, row, rows, column, count in self.arrays:
-            held[row : row + rows, column : column + count] = 1
-        part = (physical * held[:, :-1]).reshape(len(matrix), columns, -1).sum(axis=2)
-        reference = integers.reference_coefficient(self.mapping, self.weight_bits)
-        whole: Array = part + reference * held[:, -1:]
+            left = column - row // height * (columns * slices + bool(reference))
+            own = slice(left, left + count) if self.pack == 1 else slice(None)
+            held[row : row + rows, own] = 1
+        mask = held[:, :-1].reshape(groups, height, columns, slices)
+        part = (weighted * mask).sum(axis=3)
+        whole: Array = part + reference * held[:, -1].reshape(groups, height, 1)
         return whole
 
+    @property
+    def slices(self) -> int:
+        """Bit slices of a weight."""
+        return len(integers.slice_coefficients(self.mapping, self.weight_bits, self.cell_bits))
+
+    @property
+    def reference(self) -> int:
+        """What a reference column counts for; 0 where there is none."""
+        return integers.reference_coefficient(self.mapping, self.weight_bits)
+
     def weights(self, tensors: Lookup) -> Array:
-        """The part's weights [Cout, Cin, Kh, Kw], as its tables rebuild them."""
+        """The part's weights [Cout, Cin / groups, Kh, Kw], as its tables rebuild them."""
         matrix = self.partial_epitome(tensors(self.epitome))
         kh, kw = self.kernel
-        cin = self.x.type.shape[0]
+        cin = self.x.type.shape[0] // self.groups
         weights = np.zeros((self.channels, cin, kh * kw), np.int64)
         for round_ in self.rounds:
-            inputs = plan.from_ranges(round_.ifat)
-            window = matrix[plan.from_ranges(round_.ifrt)].reshape(len(inputs), kh * kw, -1)
+            # All groups that a round drives take the same channels and rows of their own.
+            channels, rows = plan.from_ranges(round_.ifat), plan.from_ranges(round_.ifrt)
+            inputs = channels[channels // cin == channels[0] // cin] % cin
+            lines = rows[rows // matrix.shape[1] == rows[0] // matrix.shape[1]] % matrix.shape[1]
+            window = matrix[:, lines].transpose(0, 2, 1).reshape(-1, len(inputs), kh * kw)
             for column, count, first, multiplier, accumulate in round_.ofat:
                 outputs = slice(first, first + count)
                 if not accumulate:
                     weights[outputs] = 0
-                block = window[:, :, column : column + count].transpose(2, 0, 1)
-                weights[outputs, inputs] += multiplier * block
+                weights[outputs, inputs] += multiplier * window[column : column + count]
         return weights.reshape(self.channels, cin, kh, kw)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """integers.convolve with the part's weights."""
+        """integers.convolve with the part's weights, whose shape tells the groups."""
         x = activations(inputs[0]).reshape(len(inputs[0]), *as_map(self.x.type.shape))
         weights = self.weights(tensors)
         bias = np.zeros(self.channels, np.int64) if self.bias is None else tensors(self.bias)

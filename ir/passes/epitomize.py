@@ -44,7 +44,7 @@ class Epitomize(Pass):
         classifying = classifiers(module)
         for op in module.ops:
             if isinstance(op, (nn.Conv, nn.Gemm)):
-                layer = Layer(weights_shape(module, op), rows, op.output in classifying)
+                layer = layer_of(module, op, rows, op.output in classifying)
                 rewrite(builder, module, op, *policies.choose(self.policy, layer))
             else:
                 builder.copy(op)
@@ -84,8 +84,14 @@ def classifiers(module: Module) -> set[Value]:
     return reached
 
 
+def layer_of(module: Module, op: nn.Conv | nn.Gemm, array_rows: int, is_classifier: bool) -> Layer:
+    """What a policy knows of an op; a matmul has one group."""
+    groups = op.groups if isinstance(op, nn.Conv) else 1
+    return Layer(weights_shape(module, op), array_rows, is_classifier, groups)
+
+
 def weights_shape(module: Module, op: nn.Conv | nn.Gemm) -> plan.Shape:
-    """[Cout, Cin, Kh, Kw]; a matmul is a 1x1 convolution."""
+    """[Cout, Cin / groups, Kh, Kw]; a matmul is a 1x1 convolution."""
     shape = module.tensors[op.weight.name].type.shape
     cout, cin, kh, kw = (*shape, *(1,) * (4 - len(shape)))
     return cout, cin, kh, kw
@@ -97,7 +103,7 @@ def rewrite(
     """Append the epitome op for one layer."""
     shape = weights_shape(module, op)
     fitted = plan.fit(module.tensor(op.weight).reshape(shape), chosen, epitome)
-    windows = ("strides", "pads", "dilations") if isinstance(op, nn.Conv) else ()
+    windows = ("strides", "pads", "dilations", "groups") if isinstance(op, nn.Conv) else ()
     old = op.output
     builder.mapped[old] = builder.add(
         epi.Conv,

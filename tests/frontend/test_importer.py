@@ -348,21 +348,21 @@ def test_shapes_that_do_not_fit(build: Build) -> None:
 def test_all_unsupported_operators_are_named(build: Build) -> None:
     nodes = [
         make_node("Softmax", ["x"], ["a"], name="soft"),
-        make_node("Conv", ["a", "w"], ["b"], name="conv", group=2),
+        make_node("Conv", ["a", "w"], ["b"], name="conv", auto_pad="SAME"),
         make_node("Foo", ["b"], ["c"], domain="com.example"),
-        make_node("Conv", ["c", "w"], ["d"], name="behind the unknown", group=2),
+        make_node("Conv", ["c", "w"], ["d"], name="behind the unknown", auto_pad="SAME"),
         make_node("Shape", ["c"], ["s"]),
         make_node("Concat", ["s", "s"], ["ss"], axis=0),
         make_node("Reshape", ["x", "ss"], ["y"]),
         make_node("Softsign", ["d"], ["e"]),
         make_node("MatMul", ["a", "v"], ["z"]),
     ]
-    constants = {"w": np.ones((4, 2, 1, 1), np.float32), "v": np.ones((7, 7), np.float32)}
+    constants = {"w": np.ones((4, 4, 1, 1), np.float32), "v": np.ones((7, 7), np.float32)}
     model = build(nodes, {"x": ("N", 4, 5, 5)}, constants, ["y", "e", "z"])
     model.opset_import.append(helper.make_opsetid("com.example", 1))
     assert error_of(model) == unsupported(
         "node 'soft' (Softmax): not supported.",
-        "node 'conv' (Conv): group = 2 is not supported.",
+        "node 'conv' (Conv): auto_pad = SAME is not supported.",
         "node 'c' (com.example.Foo): not supported.",
         "node 'e' (Softsign): not supported.",
     )
@@ -416,7 +416,11 @@ def case(reason: str, op_type: str, *constants: Array, **attributes: Any) -> Any
 @pytest.mark.parametrize(
     ("reason", "op_type", "constants", "attributes"),
     [
-        case("group = 3 is not supported", "Conv", floats(3, 1, 1, 1), group=3),
+        case("there must be at least one group", "Conv", floats(3, 3, 1, 1), group=0),
+        case("the weights take 2 input channels", "Conv", floats(4, 1, 1, 1), group=2),
+        case(
+            "4 outputs are not divisible into 3 groups", "Conv", floats(4, 1, 1, 1), group=3
+        ),
         case(
             "kernel_shape is not that of the weights, [1, 1]",
             "Conv", floats(4, 3, 1, 1), kernel_shape=[2, 2],

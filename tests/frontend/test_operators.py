@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from onnx.helper import make_node
 
 from epimc.frontend import ImportedModel
+from epimc.ir.passes.fold import Fold
+from epimc.ir.verifier import verify
 
 Array = NDArray[Any]
 Build = Callable[..., onnx.ModelProto]
@@ -62,6 +64,37 @@ def test_conv(build: Build, compare: Compare, opset: int, bias: bool) -> None:
     model = build([make_node("Conv", names, ["y"])], constants=constants, opset=opset)
     (op,) = compare(model).module.ops
     assert [key for key, _ in op.tensor_refs()] == ["weight", "bias"][: len(names) - 1]
+
+
+@pytest.mark.parametrize(
+    ("group", "weights"), [(3, (3, 1, 3, 3)), (3, (6, 1, 2, 1)), (1, (2, 3, 1, 1))]
+)
+def test_conv_in_groups(
+    build: Build, compare: Compare, group: int, weights: tuple[int, ...]
+) -> None:
+    node = make_node("Conv", ["x", "w"], ["y"], group=group, pads=[1, 0, 0, 1])
+    (op,) = compare(build([node], constants={"w": draw(*weights)})).module.ops
+    assert op.attributes["groups"] == group
+
+
+def test_a_batch_norm_folds_into_a_grouped_conv(build: Build, compare: Compare) -> None:
+    names = ("scale", "offset", "mean", "variance")
+    nodes = [
+        make_node("Conv", ["x", "w"], ["c"], group=3),
+        make_node("BatchNormalization", ["c", *names], ["y"]),
+    ]
+    constants = {name: np.abs(draw(6, seed=k)) + 0.5 for k, name in enumerate(names)}
+    model = build(nodes, constants={"w": draw(6, 1, 3, 3), **constants})
+    module = compare(model).module
+    folded = Fold().run(module)
+    verify(folded)
+    x = draw(2, 3, 9, 8).astype(np.float64)
+    (op,) = folded.ops
+    assert op.attributes["groups"] == 3
+    found = op.evaluate([x], folded.tensor)
+    for step in module.ops:
+        x = step.evaluate([x], module.tensor)
+    np.testing.assert_allclose(found, x, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("auto_pad", "dilations"), PADDED)

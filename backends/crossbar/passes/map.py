@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from epimc.backends.crossbar.counting import Geometry, Matrix, block_rows, physical_columns
+from epimc.backends.crossbar.counting import (
+    Geometry,
+    Matrix,
+    block_rows,
+    pack_groups,
+    physical_columns,
+)
 from epimc.backends.crossbar.target import Crossbar, Target
 from epimc.diagnostics import error
 from epimc.ir import plan
@@ -31,7 +37,8 @@ class Map(Pass):
 
     Rows are cut at whole channels where a channel's Eh*Ew rows fit into an array.  The bit slices
     of a column lie side by side, so a column may straddle two arrays; the reference column of the
-    `offset` mapping comes last.
+    `offset` mapping comes last.  Groups of a convolution share an array, block-diagonally, as far
+    as they fit (a pack); a group that does not fit is cut like a layer by itself.
     """
 
     name: ClassVar[str] = "map"
@@ -97,6 +104,8 @@ def map_conv(builder: Builder, module: Module, op: epi.Conv, crossbar: Crossbar)
         raise refused(op, "A float epitome cannot be mapped.", hint)
     eo, ei, eh, ew = stored.shape
     _, _, kh, kw = op.shape
+    matrix = Matrix(eo // op.groups, ei, eh * ew, op.groups)
+    geometry = Geometry(crossbar.rows, crossbar.columns, crossbar.cell_bits, crossbar.mapping)
     old = op.output
     builder.mapped[old] = builder.add(
         xbar.Mvm,
@@ -110,27 +119,37 @@ def map_conv(builder: Builder, module: Module, op: epi.Conv, crossbar: Crossbar)
         cell_bits=crossbar.cell_bits,
         mapping=crossbar.mapping,
         kernel=(kh, kw),
-        rounds=tuple(plan.ROUNDS.dump(plan.rounds(op.plan, (eo, ei, eh, ew), (kh, kw)))),
-        arrays=cut((eo, ei, eh, ew), stored.bits, crossbar),
-        **{key: op.attributes[key] for key in ("strides", "pads", "dilations")},
+        pack=pack_groups(matrix, stored.bits, geometry),
+        rounds=tuple(
+            plan.ROUNDS.dump(plan.rounds(op.plan, op.weights_shape, (eo, ei, eh, ew), op.groups))
+        ),
+        arrays=cut(matrix, stored.bits, geometry),
+        **{key: op.attributes[key] for key in ("groups", "strides", "pads", "dilations")},
     )
 
 
-def cut(epitome: plan.Shape, weight_bits: int, crossbar: Crossbar) -> list[tuple[int, ...]]:
-    """The arrays of an epitome: (crossbar, row, rows, column, columns), not placed yet."""
-    eo, ei, eh, ew = epitome
-    rows, matrix = ei * eh * ew, Matrix(eo, ei, eh * ew)
-    geometry = Geometry(crossbar.rows, crossbar.columns, crossbar.cell_bits, crossbar.mapping)
-    block = block_rows(matrix, geometry)
-    columns = physical_columns(eo, weight_bits, geometry)
-    return [
-        (
-            xbar.UNPLACED,
-            row,
-            min(block, rows - row),
-            column,
-            min(crossbar.columns, columns - column),
-        )
-        for row in range(0, rows, block)
-        for column in range(0, columns, crossbar.columns)
-    ]
+def cut(matrix: Matrix, weight_bits: int, geometry: Geometry) -> list[tuple[int, ...]]:
+    """The arrays of an epitome: (crossbar, row, rows, column, columns), not placed yet.
+
+    Every pack of groups is cut for itself; its rows and physical columns follow those of the last.
+    """
+    block, pack = block_rows(matrix, geometry), pack_groups(matrix, weight_bits, geometry)
+    arrays: list[tuple[int, ...]] = []
+    top = left = 0
+    for first in range(0, matrix.groups, pack):
+        groups = min(pack, matrix.groups - first)
+        rows = groups * matrix.rows
+        columns = physical_columns(groups * matrix.columns, weight_bits, geometry)
+        arrays += [
+            (
+                xbar.UNPLACED,
+                top + row,
+                min(block, rows - row),
+                left + column,
+                min(geometry.columns, columns - column),
+            )
+            for row in range(0, rows, block)
+            for column in range(0, columns, geometry.columns)
+        ]
+        top, left = top + rows, left + columns
+    return arrays

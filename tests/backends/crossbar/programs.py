@@ -75,11 +75,13 @@ def mvm(
     mapping: str = "offset",
     bits: int = 4,
     cell_bits: int = 2,
+    groups: int = 1,
+    pack: int = 1,
 ) -> MvmTable:
     """A table with its corrections; without `arrays`, the whole epitome lies in crossbar 0."""
     table = MvmTable(
         tile, source, destination, window, name, weights, bits, mapping, cell_bits,
-        rounds, (), np.zeros((len(rounds), 0), np.int64), bias,
+        rounds, (), np.zeros((len(rounds), 0), np.int64), bias, groups, pack,
     )  # fmt: skip
     if arrays is None:
         arrays = (Array(0, 0, len(weights), 0, physical_columns(table)),)
@@ -360,9 +362,47 @@ def classifier_program() -> Program:
     return Program(CHIP, tuple(maps), tuple(tables), *ports, (tile.finish(6),))
 
 
+def groups_program() -> Program:
+    """A depthwise convolution in two packs, then two groups by themselves with wrapped rounds."""
+    maps = [
+        FeatureMap("x", 4, 4, 4, "u8", 8, 20, 0),
+        FeatureMap("acc0", 4, 4, 4, "i64"),
+        FeatureMap("h", 4, 4, 4, "u8", 8, 30),
+        FeatureMap("acc1", 6, 2, 2, "i64"),
+        FeatureMap("y", 6, 2, 2, "u8", 8, 90, 64),
+    ]
+    # Group 0 drives rows 0 to 3 of its six and then 2 to 5, group 1 likewise behind them.
+    rounds = (
+        Round(((0, 1), (2, 1)), ((0, 4), (6, 4)), (OfatEntry(0, 6, 0, 1, False),)),
+        Round(((1, 1), (3, 1)), ((2, 4), (8, 4)),
+              (OfatEntry(0, 3, 0, 2, True), OfatEntry(3, 3, 3, -1, True))),
+    )  # fmt: skip
+    # Three groups of 27 rows and 6 + 1 columns, then one; each of the others 6 rows and 6 + 1.
+    packs = (Array(0, 0, 27, 0, 7), Array(1, 27, 9, 7, 3))
+    cut = (Array(2, 0, 6, 0, 3), Array(3, 0, 6, 3, 4), Array(4, 6, 2, 7, 7), Array(5, 8, 4, 7, 7))
+    tables: list[Table] = [
+        mvm(0, 0, 1, integers.Window((3, 3), (1, 1), (1, 1, 1, 1)), random_weights((36, 1)),
+            identity(4, 9, 4), np.array([5, -6, 7, 8], np.int64), name="a", arrays=packs,
+            groups=4, pack=3),
+        requantize((1,), 2, [0.02], [10**5], 4),
+        mvm(0, 2, 3, integers.Window((2, 2), (2, 2)), random_weights((12, 3), seed=2), rounds,
+            np.arange(6, dtype=np.int64), name="b", arrays=cut, groups=2),
+        requantize((3,), 4, [0.02], [10**5], 6),
+    ]  # fmt: skip
+    tile = Writer(maps, tables)
+    tile.load(0, 3)
+    tile.compute("mvm", 0, 1)
+    tile.compute("requantize", 1, 2)
+    tile.compute("mvm", 2, 1)
+    tile.compute("requantize", 3, 1, lambda row: tile.store(4, row))
+    ports = (Port("x", (4, 4, 4), 0, 0.5),), (Port("y", (6, 2, 2), 4, 0.25),)
+    return Program(CHIP, tuple(maps), tuple(tables), *ports, (tile.finish(4),))
+
+
 PROGRAMS: dict[str, Callable[[], Program]] = {
     "conv": conv_program,
     "split": split_program,
     "spill": spill_program,
     "classifier": classifier_program,
+    "groups": groups_program,
 }

@@ -9,7 +9,7 @@ import pytest
 
 from epimc.backends.crossbar.assembler import format_program, parse_program
 from epimc.backends.crossbar.checker import check
-from epimc.backends.crossbar.program import Array, MvmTable, OfatEntry, Program
+from epimc.backends.crossbar.program import Array, MvmTable, OfatEntry, Program, Round
 from epimc.backends.crossbar.report import LIMIT
 from epimc.diagnostics import render
 from tests.backends.crossbar.mutations import (
@@ -333,6 +333,14 @@ def with_rounds(*entries: OfatEntry) -> Program:
     return with_table("conv", 0, rounds=(changed, *table.rounds[1:]))
 
 
+GROUPS = [t for t in PROGRAMS["groups"]().tables if isinstance(t, MvmTable)]
+
+
+def with_round(round_: Round) -> Program:
+    """The program of groups with another first round in its second layer."""
+    return with_table("groups", 2, rounds=(round_, GROUPS[1].rounds[1]))
+
+
 DATA = {
     "names": (
         with_map("conv", 1, name="x"),
@@ -403,6 +411,71 @@ DATA = {
         with_table("split", 3, sources=(1, 3), multipliers=np.ones((2, 3), np.int64)),
         "error: It reads the result of table 0 (mvm of 'part0'), which is only a part of its "
         "layer.\n  --> table 3 (requantize of 'y')",
+    ),
+    "no group": (
+        with_table("groups", 0, groups=0),
+        "error: It has 0 groups.\n  --> table 0 (mvm of 'acc0')",
+    ),
+    "groups": (
+        with_table("groups", 0, groups=3),
+        "error: 4 input channels do not divide into 3 groups.\n  --> table 0 (mvm of 'acc0')",
+    ),
+    "pack": (
+        with_table("groups", 0, pack=5),
+        "error: A pack of 5 groups is none of a layer of 4.\n  --> table 0 (mvm of 'acc0')",
+    ),
+    "large pack": (
+        with_table("groups", 0, pack=4),
+        "error: A pack of 4 groups, 36 rows and 9 columns, does not fit in a crossbar.\n"
+        "  --> table 0 (mvm of 'acc0')",
+    ),
+    "outside the pack": (
+        with_table("groups", 2, arrays=(Array(2, 4, 6, 0, 7),)),
+        "error: It holds cells outside the pack of group 0's 6 rows and 7 physical columns.\n"
+        "  --> table 2 (mvm of 'acc1'), crossbar 2",
+    ),
+    "part of a pack": (
+        with_table("groups", 0, arrays=(Array(0, 0, 9, 0, 7), Array(2, 9, 18, 0, 7),
+                                        Array(1, 27, 9, 7, 3))),
+        "error: It holds only a part of a pack of several groups.\n"
+        "  --> table 0 (mvm of 'acc0'), crossbar 0",
+    ),
+    "missing pack": (
+        with_table("groups", 0, arrays=(Array(0, 0, 27, 0, 7),),
+                   corrections=GROUPS[0].corrections[:, :7]),
+        "error: 0 crossbars hold the cell at row 27, physical column 7 of 'a', where 1 must.\n"
+        "  --> table 0 (mvm of 'acc0')",
+    ),
+    "group twice": (
+        with_table("groups", 2, arrays=(*GROUPS[1].arrays, Array(6, 8, 4, 7, 7)),
+                   corrections=np.hstack([GROUPS[1].corrections, GROUPS[1].corrections[:, -7:]])),
+        "error: 2 crossbars hold the cell at row 8, physical column 7 of 'b', where 1 must.\n"
+        "  --> table 2 (mvm of 'acc1')",
+    ),
+    "other channels": (
+        with_round(Round(((0, 1), (3, 1)), ((0, 4), (6, 4)), GROUPS[1].rounds[0].ofat)),
+        "error: It does not drive the same channels and rows of each of its groups.\n"
+        "  --> table 2 (mvm of 'acc1'), round 0",
+    ),
+    "other rows": (
+        with_round(Round(((0, 1), (2, 1)), ((0, 4), (8, 4)), GROUPS[1].rounds[0].ofat)),
+        "error: It does not drive the same channels and rows of each of its groups.\n"
+        "  --> table 2 (mvm of 'acc1'), round 0",
+    ),
+    "rows of two groups": (
+        with_round(Round(((0, 1),), ((4, 4),), (OfatEntry(0, 3, 0, 1, False),))),
+        "error: The rows that IFRT drives are no window of an epitome.\n"
+        "  --> table 2 (mvm of 'acc1'), round 0",
+    ),
+    "columns of another group": (
+        with_round(replace(GROUPS[1].rounds[0], ofat=(OfatEntry(0, 3, 3, 1, False),))),
+        "error: OFAT gives channels 3 to 5 columns of another group, or of one that is not "
+        "driven.\n  --> table 2 (mvm of 'acc1'), round 0",
+    ),
+    "group not driven": (
+        with_round(Round(((0, 1),), ((0, 4),), GROUPS[1].rounds[0].ofat)),
+        "error: OFAT gives channels 0 to 5 columns of another group, or of one that is not "
+        "driven.\n  --> table 2 (mvm of 'acc1'), round 0",
     ),
     "two biases": (
         with_table("split", 1, bias=np.array([1, 0, 0])),

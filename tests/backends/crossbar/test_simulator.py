@@ -36,7 +36,7 @@ def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str,
                 source = maps[table.source]
                 x = values[table.source]
                 matrix = merged(table, mask(table), source.channels)
-                kernel = (len(matrix), source.channels, *table.window.kernel)
+                kernel = (len(matrix), source.channels // table.groups, *table.window.kernel)
                 # Cells outside this part's arrays are masked out, which splits the layer.
                 result = integers.convolve(
                     x, matrix.reshape(kernel), table.bias, table.window, source.zero_point, 8
