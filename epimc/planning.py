@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from epimc.backends.crossbar import counting
-from epimc.backends.crossbar.counting import Geometry, Matrix
+from epimc.backends.crossbar.counting import Geometry, Matrix, geometry_of, matrix_of
 from epimc.backends.crossbar.target import load_target
 from epimc.diagnostics import error
 from epimc.frontend import import_model
@@ -68,7 +68,7 @@ def plan_model(request: PlanRequest) -> dict[str, Any]:
     except IrError as problem:
         raise error(f"Wrong policy: {problem}.") from None
     crossbar = target.crossbar
-    geometry = Geometry(crossbar.rows, crossbar.columns, crossbar.cell_bits, crossbar.mapping)
+    geometry = geometry_of(crossbar)
     slices = -(-request.activation_bits // target.converters.dac_bits)
     module = import_model(request.model, limit_bytes=request.limit_bytes).module
     classifying = classifiers(module)
@@ -100,7 +100,7 @@ def layer_counts(layer: Layer, request: PlanRequest, geometry: Geometry) -> dict
     """Counts of one layer that do not depend on its position in the network."""
     epitome, chosen = policies.choose(request.epitome, layer)
     whole, small = (matrix_of(shape, layer.groups) for shape in (layer.weights, epitome))
-    rounds = plan.rounds(chosen, layer.weights, epitome, layer.groups)
+    rounds = plan.rounds(chosen, epitome, layer.weights[2:], layer.groups)
     bits = request.weight_bits
     return {
         "groups": layer.groups,
@@ -116,12 +116,6 @@ def layer_counts(layer: Layer, request: PlanRequest, geometry: Geometry) -> dict
         "mnsim_crossbars": counting.mnsim(small, bits, geometry),
         "mapped_crossbars": counting.mapped(small, bits, geometry),
     }
-
-
-def matrix_of(shape: plan.Shape, groups: int) -> Matrix:
-    """Weights or an epitome, each of all groups, as a crossbar sees them."""
-    columns, channels, kh, kw = shape
-    return Matrix(columns // groups, channels, kh * kw, groups)
 
 
 def ratio(whole: int, part: int) -> float | None:

@@ -159,7 +159,9 @@ ROUNDS: Kind[tuple[Round, ...]] = rows_of(
 )
 
 
-def rounds(plan: Plan, weights: Shape, epitome: Shape, groups: int = 1) -> tuple[Round, ...]:
+def rounds(
+    plan: Plan, epitome: Shape, kernel: tuple[int, int], groups: int = 1
+) -> tuple[Round, ...]:
     """The activation rounds of a plan.
 
     Patches, also those of different groups, make rounds by (i0, in, ei, dy, dx); within a round
@@ -171,14 +173,15 @@ def rounds(plan: Plan, weights: Shape, epitome: Shape, groups: int = 1) -> tuple
     rows from g * Ei * Eh * Ew on.
     """
     columns, height = epitome[0] // groups, epitome[1] * epitome[2] * epitome[3]
-    kernel = weights[2:]
+    # The patches of every group tile its input channels.
+    inputs = max((patch.i0 + patch.in_ for patch in plan), default=0)
     found: list[Round] = []
     written: set[int] = set()
     for key, group in groupby(sorted(plan, key=_round_key), key=_round_key):
         i0, in_, ei, dy, dx = key
         patches = list(group)
         driven = driven_groups(patches, columns)
-        channels = driven * weights[1] + np.arange(i0, i0 + in_)
+        channels = driven * inputs + np.arange(i0, i0 + in_)
         rows = driven * height + window_rows(ei, in_, dy, dx, epitome, kernel)
         entries = []
         for column, count, patch in _column_blocks(patches):

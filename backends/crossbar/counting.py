@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from epimc.backends.crossbar.target import Crossbar
 from epimc.ir import integers
 
 
@@ -54,6 +55,17 @@ class Matrix:
     def cells(self) -> int:
         """Weights of all groups."""
         return self.columns * self.rows * self.groups
+
+
+def geometry_of(crossbar: Crossbar) -> Geometry:
+    """What counting needs to know of a target's crossbar."""
+    return Geometry(crossbar.rows, crossbar.columns, crossbar.cell_bits, crossbar.mapping)
+
+
+def matrix_of(shape: tuple[int, int, int, int], groups: int) -> Matrix:
+    """Weights or an epitome, each of all groups, as a crossbar sees them."""
+    columns, channels, kh, kw = shape
+    return Matrix(columns // groups, channels, kh * kw, groups)
 
 
 def block_rows(matrix: Matrix, geometry: Geometry) -> int:

@@ -62,7 +62,7 @@ def test_rounds_rebuild_the_weights(layer: Layer) -> None:
     matrix = epitome.reshape(layer.groups, columns, -1)
     height = matrix.shape[2]
     rebuilt = np.zeros((cout, cin * layer.groups, kh * kw), np.int64)
-    for round_ in plan.rounds(layer.plan, layer.weights, layer.epitome, layer.groups):
+    for round_ in plan.rounds(layer.plan, layer.epitome, (kh, kw), layer.groups):
         channels, rows = plan.from_ranges(round_.ifat), plan.from_ranges(round_.ifrt)
         for column, width, destination, multiplier, accumulate in round_.ofat:
             assert multiplier == 1
@@ -83,7 +83,7 @@ def test_rounds_rebuild_the_weights(layer: Layer) -> None:
 def test_groups_of_one_window_make_one_round() -> None:
     single = (Patch(0, 2, 0, 1, 0, 0, 0, 0), Patch(0, 2, 1, 1, 0, 0, 0, 1))
     patches = policies.repeated(single, 2, 2, 2)
-    assert plan.rounds(patches, (4, 2, 1, 1), (4, 1, 1, 2), 2) == (
+    assert plan.rounds(patches, (4, 1, 1, 2), (1, 1), 2) == (
         Round(((0, 1), (2, 1)), ((0, 1), (2, 1)), (Entry(0, 2, 0, 1, 0), Entry(2, 2, 2, 1, 0))),
         Round(((1, 1), (3, 1)), ((1, 1), (3, 1)), (Entry(0, 2, 0, 1, 1), Entry(2, 2, 2, 1, 1))),
     )
@@ -91,7 +91,7 @@ def test_groups_of_one_window_make_one_round() -> None:
 
 def test_the_identity_of_many_groups_is_one_entry() -> None:
     shape = (960, 1, 3, 3)
-    assert plan.rounds(plan.identity(shape), shape, shape, 960) == (
+    assert plan.rounds(plan.identity(shape), shape, (3, 3), 960) == (
         Round(((0, 960),), ((0, 8640),), (Entry(0, 960, 0, 1, 0),)),
     )
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from epimc.backends.crossbar.counting import (
-    Geometry,
-    Matrix,
     block_rows,
+    geometry_of,
+    matrix_of,
     pack_groups,
     physical_columns,
 )
@@ -104,8 +104,7 @@ def map_conv(builder: Builder, module: Module, op: epi.Conv, crossbar: Crossbar)
         raise refused(op, "A float epitome cannot be mapped.", hint)
     eo, ei, eh, ew = stored.shape
     _, _, kh, kw = op.shape
-    matrix = Matrix(eo // op.groups, ei, eh * ew, op.groups)
-    geometry = Geometry(crossbar.rows, crossbar.columns, crossbar.cell_bits, crossbar.mapping)
+    matrix = matrix_of((eo, ei, eh, ew), op.groups)
     old = op.output
     builder.mapped[old] = builder.add(
         xbar.Mvm,
@@ -119,27 +118,28 @@ def map_conv(builder: Builder, module: Module, op: epi.Conv, crossbar: Crossbar)
         cell_bits=crossbar.cell_bits,
         mapping=crossbar.mapping,
         kernel=(kh, kw),
-        pack=pack_groups(matrix, stored.bits, geometry),
-        rounds=tuple(
-            plan.ROUNDS.dump(plan.rounds(op.plan, op.weights_shape, (eo, ei, eh, ew), op.groups))
-        ),
-        arrays=cut(matrix, stored.bits, geometry),
+        pack=pack_groups(matrix, stored.bits, geometry_of(crossbar)),
+        rounds=tuple(plan.ROUNDS.dump(plan.rounds(op.plan, (eo, ei, eh, ew), (kh, kw), op.groups))),
+        arrays=cut((eo, ei, eh, ew), stored.bits, crossbar, op.groups),
         **{key: op.attributes[key] for key in ("groups", "strides", "pads", "dilations")},
     )
 
 
-def cut(matrix: Matrix, weight_bits: int, geometry: Geometry) -> list[tuple[int, ...]]:
+def cut(
+    epitome: plan.Shape, weight_bits: int, crossbar: Crossbar, groups: int = 1
+) -> list[tuple[int, ...]]:
     """The arrays of an epitome: (crossbar, row, rows, column, columns), not placed yet.
 
     Every pack of groups is cut for itself; its rows and physical columns follow those of the last.
     """
+    matrix, geometry = matrix_of(epitome, groups), geometry_of(crossbar)
     block, pack = block_rows(matrix, geometry), pack_groups(matrix, weight_bits, geometry)
     arrays: list[tuple[int, ...]] = []
     top = left = 0
-    for first in range(0, matrix.groups, pack):
-        groups = min(pack, matrix.groups - first)
-        rows = groups * matrix.rows
-        columns = physical_columns(groups * matrix.columns, weight_bits, geometry)
+    for first in range(0, groups, pack):
+        count = min(pack, groups - first)
+        rows = count * matrix.rows
+        columns = physical_columns(count * matrix.columns, weight_bits, geometry)
         arrays += [
             (
                 xbar.UNPLACED,

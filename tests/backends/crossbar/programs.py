@@ -378,8 +378,8 @@ def groups_program() -> Program:
               (OfatEntry(0, 3, 0, 2, True), OfatEntry(3, 3, 3, -1, True))),
     )  # fmt: skip
     # Three groups of 27 rows and 6 + 1 columns, then one; each of the others 6 rows and 6 + 1.
-    packs = (Array(0, 0, 27, 0, 7), Array(1, 27, 9, 7, 3))
-    cut = (Array(2, 0, 6, 0, 3), Array(3, 0, 6, 3, 4), Array(4, 6, 2, 7, 7), Array(5, 8, 4, 7, 7))
+    packs = (Array(4, 0, 27, 0, 7), Array(5, 27, 9, 7, 3))
+    cut = (Array(0, 0, 6, 0, 3), Array(1, 0, 6, 3, 4), Array(2, 6, 2, 7, 7), Array(3, 8, 4, 7, 7))
     tables: list[Table] = [
         mvm(0, 0, 1, integers.Window((3, 3), (1, 1), (1, 1, 1, 1)), random_weights((36, 1)),
             identity(4, 9, 4), np.array([5, -6, 7, 8], np.int64), name="a", arrays=packs,

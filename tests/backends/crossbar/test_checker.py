@@ -441,7 +441,7 @@ DATA = {
         "  --> table 0 (mvm of 'acc0'), crossbar 0",
     ),
     "missing pack": (
-        with_table("groups", 0, arrays=(Array(0, 0, 27, 0, 7),),
+        with_table("groups", 0, arrays=(Array(4, 0, 27, 0, 7),),
                    corrections=GROUPS[0].corrections[:, :7]),
         "error: 0 crossbars hold the cell at row 27, physical column 7 of 'a', where 1 must.\n"
         "  --> table 0 (mvm of 'acc0')",
