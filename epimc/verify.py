@@ -231,6 +231,7 @@ class _Runner:
 
     def __init__(self, bundle: Bundle) -> None:
         from epimc.backends.onnx.export import (
+            concatenations,
             parameters,
             prefix_of,
             read_model,
@@ -245,6 +246,7 @@ class _Runner:
         model = read_model(data)
         self.constants, self.prefix = parameters(model), prefix_of(model)
         self.windows = {name: window_numbers(window) for name, window in windows(model).items()}
+        self.sources = concatenations(model)
         computed, prefix = tensor_names(model), self.prefix
         names = [held.name for held in computed_maps(self.program)]
         self.tensors = {name: prefix + name for name in names if prefix + name in computed}
@@ -259,7 +261,9 @@ class _Runner:
         """Table entries that are not the integer reference's, the manifest's or the target's."""
         options, mapping = self.bundle.manifest.options, self.bundle.target.crossbar.mapping
         return {
-            **parameter_mismatches(self.program, self.constants, self.windows, self.prefix),
+            **parameter_mismatches(
+                self.program, self.constants, self.windows, self.sources, self.prefix
+            ),
             **setting_mismatches(
                 self.program, options.weight_bits, options.activation_bits, mapping
             ),

@@ -245,8 +245,8 @@ class Context:
         kind: type[Op],
         node: Node,
         operands: list[Value],
-        /,
         suffix: str = "",
+        /,
         **attributes: Any,
     ) -> Value:
         """Append an op that stands for a node, or a part of it; its shapes are checked.

@@ -94,9 +94,10 @@ def identity(channels: int, area: int, outputs: int) -> tuple[Round, ...]:
 
 
 def requantize(sources: tuple[int, ...], to: int, scales: list[float],
-               bounds: list[int], channels: int, low: int = 0) -> RequantizeTable:  # fmt: skip
+               bounds: list[int], channels: int, low: int = 0,
+               offset: float = 0.0) -> RequantizeTable:  # fmt: skip
     """A requantization with the same scales in every channel."""
-    multipliers, shift = integers.requantization(scales, bounds)
+    multipliers, shift, whole = integers.requantization(scales, bounds, offset)
     return RequantizeTable(
         sources,
         to,
@@ -104,6 +105,7 @@ def requantize(sources: tuple[int, ...], to: int, scales: list[float],
         np.full(channels, shift, np.int64),
         low,
         255,
+        np.full(channels, whole, np.int64),
     )
 
 

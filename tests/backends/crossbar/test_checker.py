@@ -23,7 +23,7 @@ from tests.backends.crossbar.programs import PROGRAMS
 # Numbers that nothing else in a program repeats: another value is another good program.
 FREE = re.compile(
     r"maps\[\d+\]\.(zero_point|bits)"
-    r"|tables\[\d+\]\.(bias|multipliers|shifts|low|high"
+    r"|tables\[\d+\]\.(bias|multipliers|shifts|offsets|low|high"
     r"|rounds\[\d+\]\.ofat\[\d+\]\.multiplier)"
     # Only where the map's size stays the same.
     r"|tables\[\d+\]\.window\.(pads|strides|dilations|kernel)"

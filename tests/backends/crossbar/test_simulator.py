@@ -46,8 +46,9 @@ def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str,
                 terms = [values[s] - maps[s].zero_point for s in table.sources]
                 zero_point = maps[table.destination].zero_point
                 result = integers.requantize(
-                    terms, table.multipliers, table.shifts, zero_point, table.low, table.high
-                )
+                    terms, table.multipliers, table.shifts, zero_point, table.low, table.high,
+                    table.offsets,
+                )  # fmt: skip
             case PoolTable(kind="max"):
                 result = integers.max_pool(values[table.source], table.window)
             case PoolTable():
