@@ -267,7 +267,7 @@ def write_sum_pool(graph: _Graph, op: Op) -> None:
 
 
 def write_requantize(graph: _Graph, op: Op) -> None:
-    """Int64 multiply-add, floor division (a - Mod(a, d)) / d, clip."""
+    """Int64 multiply-add, floor division (a - Mod(a, d)) / d, bounds."""
     assert isinstance(op, epi.Requantize)
     name, rank = graph.names[op.output], len(op.output.type.shape)
     multipliers = graph.module.tensor(op.multipliers)
@@ -290,10 +290,21 @@ def write_requantize(graph: _Graph, op: Op) -> None:
     kind = op.output.type
     zero = graph.constant(f"{name}.zero_point", np.int64(kind.zero_point))
     shifted = graph.node("Add", [steps, zero], f"{name}.shifted")
-    low = graph.constant(f"{name}.low", np.int64(op.low))
-    high = graph.constant(f"{name}.high", np.int64(op.high))
-    clipped = graph.node("Clip", [shifted, low, high], f"{name}.clipped")
+    clipped = clip(graph, name, shifted, op.low, op.high)
     graph.node("Cast", [clipped], name, to=onnx.TensorProto.UINT8)
+
+
+def clip(graph: _Graph, name: str, value: str, low: int, high: int) -> str:
+    """An int64 tensor between bounds.
+
+    Comparisons are exact; Clip, Min and Max take a value from 2^31 to 2^32 - 1 for a negative one.
+    """
+    bounds = (("low", "Less", low), ("high", "Greater", high))
+    for key, comparison, number in bounds:
+        bound = graph.constant(f"{name}.{key}", np.int64(number))
+        beyond = graph.node(comparison, [value, bound], f"{name}.{key}.beyond")
+        value = graph.node("Where", [beyond, bound, value], f"{name}.{key}.clipped")
+    return value
 
 
 def centred(graph: _Graph, op: Op, index: int) -> str:

@@ -27,7 +27,6 @@ OPERATORS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "Sigmoid": ("sigmoid", ()),
     "Softplus": ("softplus", ()),
     "Softsign": ("softsign", ()),
-    "Swish": ("swish", ("alpha",)),
     "Tanh": ("tanh", ()),
     "ThresholdedRelu": ("thresholded_relu", ("alpha",)),
 }
