@@ -92,18 +92,14 @@ class PrecisionError(ValueError):
     """The multipliers of a requantization would have fewer than 16 bits."""
 
 
-# A term that cannot move the result by this part of a step counts for nothing.
-NEGLIGIBLE = 2.0**-16
-
-
 def requantization(
     scales: list[float], bounds: list[int], offset: float = 0.0
 ) -> tuple[list[int], int, int]:
     """Multipliers, shift and offset for one output channel of a requantization.
 
     Args:
-        scales: Real factor of each term (its scale over the result's), of either sign; 0, or one
-            that is NEGLIGIBLE, leaves the term out.
+        scales: Real factor of each term (its scale over the result's), of either sign; 0 leaves
+            the term out.
         bounds: Largest magnitude of each term.
         offset: Real number of steps of the result to add.
 
@@ -117,12 +113,11 @@ def requantization(
     """
     if not all(map(math.isfinite, (*scales, offset))):
         raise PrecisionError("the factor of a requantization is not a finite number")
-    used = [s if abs(s) * b >= NEGLIGIBLE else 0.0 for s, b in zip(scales, bounds, strict=True)]
-    largest = max(map(abs, used))
+    largest = max(map(abs, scales))
     smallest = 2 ** (MINIMUM_MULTIPLIER_BITS - 1) if largest else 0
     first = min(MAXIMUM_SHIFT, MULTIPLIER_BITS + 1 - math.frexp(largest)[1])
     for shift in range(first, 0, -1):
-        multipliers = [round(math.ldexp(scale, shift)) for scale in used]
+        multipliers = [multiplier(scale, shift) for scale in scales]
         whole = round(math.ldexp(offset, shift))
         widest = max(map(abs, multipliers))
         if widest < smallest:
@@ -131,6 +126,12 @@ def requantization(
         if widest < 2**MULTIPLIER_BITS and total + 2 ** (shift - 1) < 2**63:
             return multipliers, shift, whole
     raise PrecisionError("fewer than 16 bits are left for the requantization's multiplier")
+
+
+def multiplier(scale: float, shift: int) -> int:
+    """scale * 2^shift, rounded; the least of its sign where the shift leaves nothing of it."""
+    least = (scale > 0) - (scale < 0)
+    return round(math.ldexp(scale, shift)) or least
 
 
 # --- two activations, and functions of one ------------------------------------------------------

@@ -37,6 +37,9 @@ SMALLEST_RELATIVE_SCALE = 2.0**-20
 # may have any scale.
 SMALLEST_STEP = 2.0**-100
 
+# A term that cannot move the result by this part of a step counts for nothing.
+NEGLIGIBLE = 2.0**-16
+
 # A longer sum is kept on the way: one instruction names all terms of a requantization.
 MAXIMUM_TERMS = 64
 
@@ -353,6 +356,7 @@ class _Rewriter:
         scale, zero_point, name = result.type.scale or 1.0, result.type.zero_point, result.name
         factors = np.stack([term.steps / scale for term in total.terms])
         limits = np.stack([term.bounds for term in total.terms])
+        factors = np.where(np.abs(factors) * limits < NEGLIGIBLE, 0.0, factors)
         multipliers, shifts, offsets = self.multipliers(factors, limits, total.offset / scale, op)
         steps = np.clip(np.array(bounds) / scale, -(2.0**31), 2.0**31)
         low, high = np.clip(np.rint(steps) + zero_point, 0, 2**self.bits - 1).astype(int)

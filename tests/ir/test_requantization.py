@@ -40,11 +40,9 @@ def test_the_result_is_the_rounded_sum(
     assert abs(int(got[0, 0]) - real) <= error
 
 
-def test_what_cannot_matter_is_left_out() -> None:
-    assert integers.requantization([0.0], [255]) == ([0], 32, 0)
-    assert integers.requantization([1e-30], [255], 2.0) == ([0], 32, 2**33)
-    multipliers, shift, _ = integers.requantization([0.5, -1e-9], [255, 255])
-    assert (multipliers, shift) == ([2**30, 0], 31)
+def test_factors_of_nothing_and_next_to_nothing() -> None:
+    assert integers.requantization([0.0], [255], 2.0) == ([0], 32, 2**33)
+    assert integers.requantization([0.5, 0.0, -1e-30], [255] * 3) == ([2**30, 0, -1], 31, 0)
 
 
 @pytest.mark.parametrize(
