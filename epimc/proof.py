@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.arrays import programmed_weights
 from epimc.backends.crossbar.program import (
     AddTable,
+    ConcatTable,
+    LookupTable,
+    MultiplyTable,
     MvmTable,
+    PadTable,
     PoolTable,
     Program,
     RequantizeTable,
@@ -29,12 +33,18 @@ Array = NDArray[Any]
 Pair = tuple[str, Array]
 """(name of a constant of the reference, what the program holds)."""
 
-MUST_BE_HELD = re.compile(r"\.(weight|bias|window|groups|divisor|multipliers\.\d+)$")
+MUST_BE_HELD = re.compile(
+    r"\.(weight|bias|window|groups|divisor|multipliers\.\d+|offset|values|pads|sources)$"
+)
 """The constants of the reference that make a layer; the rest is bookkeeping of the graph."""
 
 
 def parameter_mismatches(
-    program: Program, constants: dict[str, Array], windows: dict[str, Array], prefix: str
+    program: Program,
+    constants: dict[str, Array],
+    windows: dict[str, Array],
+    sources: dict[str, list[str]],
+    prefix: str,
 ) -> dict[str, int]:
     """Elements that differ, by the name of the reference's constant; only those with any.
 
@@ -42,15 +52,18 @@ def parameter_mismatches(
         program: The program.
         constants: The integer reference's constants by name.
         windows: Its windows by the name of the tensor that they make, as `window_numbers`.
+        sources: What it concatenates, by the name of the tensor that it makes.
         prefix: What its names of integer tensors begin with.
     """
     expected = joined(constants)
     expected |= {f"{name}.window": numbers for name, numbers in windows.items()}
+    expected |= {f"{name}.sources": np.array(names) for name, names in sources.items()}
     held = dict(
         (
             *layer_numbers(program, prefix),
             *pool_numbers(program, prefix),
             *border_numbers(program, prefix),
+            *vector_numbers(program, prefix),
         )
     )
     found = {name: differing(array, expected.get(name)) for name, array in held.items()}
@@ -159,6 +172,25 @@ def pool_numbers(program: Program, prefix: str) -> Iterator[Pair]:
                 yield f"{name}.groups", np.array([source.channels])
 
 
+def vector_numbers(program: Program, prefix: str) -> Iterator[Pair]:
+    """Zero points of products, values of look-ups, sources of concatenations, pads."""
+    maps = program.maps
+    for table in program.tables:
+        name = prefix + maps[table.destination].name
+        match table:
+            case MultiplyTable():
+                for k, source in enumerate(table.sources):
+                    yield f"{name}.x{k}.zero_point", np.array([maps[source].zero_point])
+            case LookupTable():
+                yield f"{name}.values", table.values
+            case ConcatTable():
+                yield f"{name}.sources", np.array([prefix + maps[s].name for s in table.sources])
+            case PadTable():
+                yield f"{name}.zero_point", np.array([maps[table.source].zero_point])
+                (before, after), (top, left, bottom, right) = table.channels, table.pads
+                yield f"{name}.pads", np.array([0, before, top, left, 0, after, bottom, right])
+
+
 def requantize_numbers(table: RequantizeTable, program: Program, prefix: str) -> Iterator[Pair]:
     """What one requantization holds."""
     result = program.maps[table.destination]
@@ -168,6 +200,8 @@ def requantize_numbers(table: RequantizeTable, program: Program, prefix: str) ->
         if program.maps[source].element == "u8":
             zero_point = np.array([program.maps[source].zero_point])
             yield f"{name}.x{k}.zero_point", zero_point
+    if table.offsets.any():
+        yield f"{name}.offset", table.offsets
     yield f"{name}.divisor", np.left_shift(np.int64(1), table.shifts)
     yield f"{name}.zero_point", np.array([result.zero_point])
     yield f"{name}.low", np.array([table.low])

@@ -231,6 +231,7 @@ class _Runner:
 
     def __init__(self, bundle: Bundle) -> None:
         from epimc.backends.onnx.export import (
+            concatenations,
             groups,
             parameters,
             prefix_of,
@@ -246,6 +247,7 @@ class _Runner:
         model = read_model(data)
         self.constants, self.prefix = parameters(model) | groups(model), prefix_of(model)
         self.windows = {name: window_numbers(window) for name, window in windows(model).items()}
+        self.sources = concatenations(model)
         computed, prefix = tensor_names(model), self.prefix
         names = [held.name for held in computed_maps(self.program)]
         self.tensors = {name: prefix + name for name in names if prefix + name in computed}
@@ -260,7 +262,9 @@ class _Runner:
         """Table entries that are not the integer reference's, the manifest's or the target's."""
         options, mapping = self.bundle.manifest.options, self.bundle.target.crossbar.mapping
         return {
-            **parameter_mismatches(self.program, self.constants, self.windows, self.prefix),
+            **parameter_mismatches(
+                self.program, self.constants, self.windows, self.sources, self.prefix
+            ),
             **setting_mismatches(
                 self.program, options.weight_bits, options.activation_bits, mapping
             ),

@@ -66,19 +66,23 @@ def requantize(
     zero_point: int,
     low: int,
     high: int,
+    offsets: Ints | None = None,
 ) -> Ints:
-    """y = clamp(zero_point + floor((sum_i terms[i]*multipliers[i] + 2^(s-1)) / 2^s), low, high).
+    """clamp(zero_point + floor((sum_i term_i*multiplier_i + offset + 2^(s-1)) / 2^s), low, high).
 
     Args:
         terms: int64 accumulators, or activations less their zero point, each [batch, C, H, W].
-        multipliers: [len(terms), C], at most 31 bits each.
+        multipliers: [len(terms), C], signed, magnitudes of at most 31 bits.
         shifts: [C], each in [1, 62].
         zero_point: Of the result.
         low: Smallest result (the zero point after a fused relu).
         high: Largest result.
+        offsets: int64 [C], added before the shift; None for 0.
     """
     shape = (1, -1) + (1,) * (terms[0].ndim - 2)
     total = sum(term * multipliers[i].reshape(shape) for i, term in enumerate(terms))
+    if offsets is not None:
+        total = total + offsets.reshape(shape)
     half = np.left_shift(np.int64(1), shifts - 1).reshape(shape)
     scaled = np.right_shift(total + half, shifts.reshape(shape))
     y: Ints = np.clip(scaled + zero_point, low, high)
@@ -89,33 +93,81 @@ class PrecisionError(ValueError):
     """The multipliers of a requantization would have fewer than 16 bits."""
 
 
-def requantization(scales: list[float], bounds: list[int]) -> tuple[list[int], int]:
-    """Multipliers and shift for one output channel of a requantization with several terms.
+def requantization(
+    scales: list[float], bounds: list[int], offset: float = 0.0
+) -> tuple[list[int], int, int]:
+    """Multipliers, shift and offset for one output channel of a requantization.
 
     Args:
-        scales: Real factor of each term (its scale over the result's), positive.
+        scales: Real factor of each term (its scale over the result's), of either sign; 0 leaves
+            the term out.
         bounds: Largest magnitude of each term.
+        offset: Real number of steps of the result to add.
 
     Returns:
-        One multiplier for each term and their common shift s: the widest for which every
-        multiplier has at most 31 bits and sum_i bounds[i]*|M_i| + 2^(s-1) < 2^63.
+        One multiplier for each term, their common shift s and the offset in units of 2^-s: the
+        widest for which every multiplier has at most 31 bits and
+        sum_i bounds[i]*|M_i| + |offset| + 2^(s-1) < 2^63.
 
     Raises:
         PrecisionError: Fewer than 16 bits are left for the largest multiplier.
     """
-    largest = max(scales)
-    if not 0 < largest < math.inf:
-        raise PrecisionError("the factor of a requantization is not a positive number")
+    if not all(map(math.isfinite, (*scales, offset))):
+        raise PrecisionError("the factor of a requantization is not a finite number")
+    largest = max(map(abs, scales))
+    smallest = 2 ** (MINIMUM_MULTIPLIER_BITS - 1) if largest else 0
     first = min(MAXIMUM_SHIFT, MULTIPLIER_BITS + 1 - math.frexp(largest)[1])
     for shift in range(first, 0, -1):
-        # A term that the shift leaves nothing of keeps the least multiplier: 0 is a mistake.
-        multipliers = [max(1, round(math.ldexp(scale, shift))) for scale in scales]
-        if max(multipliers) < 2 ** (MINIMUM_MULTIPLIER_BITS - 1):
+        multipliers = [multiplier(scale, shift) for scale in scales]
+        whole = round(math.ldexp(offset, shift))
+        widest = max(map(abs, multipliers))
+        if widest < smallest:
             break
-        total = sum(b * m for b, m in zip(bounds, multipliers, strict=True))
-        if max(multipliers) < 2**MULTIPLIER_BITS and total + 2 ** (shift - 1) < 2**63:
-            return multipliers, shift
+        total = sum(b * abs(m) for b, m in zip(bounds, multipliers, strict=True)) + abs(whole)
+        if widest < 2**MULTIPLIER_BITS and total + 2 ** (shift - 1) < 2**63:
+            return multipliers, shift, whole
     raise PrecisionError("fewer than 16 bits are left for the requantization's multiplier")
+
+
+def multiplier(scale: float, shift: int) -> int:
+    """scale * 2^shift, rounded; the least of its sign where the shift leaves nothing of it."""
+    least = (scale > 0) - (scale < 0)
+    return round(math.ldexp(scale, shift)) or least
+
+
+# --- two activations, and functions of one ------------------------------------------------------
+
+
+def multiply(a: Ints, b: Ints, zero_points: tuple[int, int]) -> Ints:
+    """Accumulators (a - its zero point) * (b - its zero point); sizes of 1 in `b` are repeated."""
+    product: Ints = (a - zero_points[0]) * (b - zero_points[1])
+    return product
+
+
+def lookup(q: Ints, table: Ints) -> Ints:
+    """table[q], or table[c, q] in channel c.
+
+    Args:
+        q: Activations [batch, C, ...].
+        table: [1, 2^bits] for all channels, or [C, 2^bits].
+    """
+    channels = np.arange(len(table)).reshape((1, -1) + (1,) * (q.ndim - 2))
+    result: Ints = table[channels, q]
+    return result
+
+
+def concat(parts: list[Array]) -> Array:
+    """Maps or vectors [batch, C, ...], one behind the other."""
+    return np.concatenate(parts, axis=1)
+
+
+def pad(
+    q: Array, channels: tuple[int, int], pads: tuple[int, int, int, int], zero_point: float
+) -> Array:
+    """[batch, C, H, W] with channels (before, after) and pads (top, left, bottom, right) of 0."""
+    top, left, bottom, right = pads
+    width = ((0, 0), channels, (top, bottom), (left, right))
+    return np.pad(q, width, constant_values=zero_point)
 
 
 # --- windows: convolution and pooling ---------------------------------------------------------

@@ -21,6 +21,12 @@ LEGAL: dict[str, frozenset[str]] = {
             "nn.max_pool",
             "nn.average_pool",
             "nn.flatten",
+            "nn.sub",
+            "nn.multiply",
+            "nn.clip",
+            "nn.activation",
+            "nn.concat",
+            "nn.pad",
         }
     ),
     EPI: frozenset(
@@ -35,10 +41,29 @@ LEGAL: dict[str, frozenset[str]] = {
             "nn.max_pool",
             "nn.average_pool",
             "nn.flatten",
+            "epi.multiply",
+            "epi.lookup",
+            "nn.affine",
+            "nn.sub",
+            "nn.multiply",
+            "nn.clip",
+            "nn.activation",
+            "nn.concat",
+            "nn.pad",
         }
     ),
     XBAR: frozenset(
-        {"xbar.mvm", "xbar.add", "xbar.pool", "xbar.flatten", "xbar.requantize"},
+        {
+            "xbar.mvm",
+            "xbar.add",
+            "xbar.pool",
+            "xbar.flatten",
+            "xbar.requantize",
+            "xbar.multiply",
+            "xbar.lookup",
+            "xbar.concat",
+            "xbar.pad",
+        },
     ),
 }
 

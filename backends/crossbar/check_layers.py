@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from epimc.backends.crossbar.arrays import (
 from epimc.backends.crossbar.program import (
     AddTable,
     FlattenTable,
+    MultiplyTable,
     MvmTable,
     PoolTable,
     RequantizeTable,
@@ -257,6 +259,9 @@ def _check_precision(report: Report, layers: dict[str, Parts], sums: dict[int, s
             area = table.window.kernel[0] * table.window.kernel[1]
             highest = area * (2 ** maps[table.source].bits - 1)
             bounds[table.destination] = np.full(maps[table.destination].channels, highest)
+        if isinstance(table, MultiplyTable):
+            highest = math.prod(2 ** maps[source].bits - 1 for source in table.sources)
+            bounds[table.destination] = np.full(maps[table.destination].channels, highest)
     for table in tables:
         if isinstance(table, FlattenTable) and table.source in bounds:
             size = maps[table.source].height * maps[table.source].width
@@ -265,11 +270,11 @@ def _check_precision(report: Report, layers: dict[str, Parts], sums: dict[int, s
         if not isinstance(table, RequantizeTable):
             continue
         # Python's integers: the products have up to 2 * 63 bits.
-        total = 2 ** (table.shifts.astype(object) - 1)
+        total = 2 ** (table.shifts.astype(object) - 1) + abs(table.offsets.astype(object))
         for source, multipliers in zip(table.sources, table.multipliers, strict=True):
             held = maps[source]
             bound = bounds.get(source, np.full(held.channels, 2**held.bits - 1))
-            total = total + bound.astype(object) * multipliers.astype(object)
+            total = total + bound.astype(object) * abs(multipliers.astype(object))
         report.require(
             max(total) < 2**63,
             report.table_place(index),

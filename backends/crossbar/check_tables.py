@@ -7,9 +7,13 @@ import numpy as np
 from epimc.backends.crossbar.check_mvm import check_mvm, check_window
 from epimc.backends.crossbar.program import (
     AddTable,
+    ConcatTable,
     FeatureMap,
     FlattenTable,
+    LookupTable,
+    MultiplyTable,
     MvmTable,
+    PadTable,
     PoolTable,
     RequantizeTable,
     Table,
@@ -26,6 +30,10 @@ _ELEMENTS: dict[str, tuple[str | None, str | None]] = {
     "sum": ("u8", "i64"),
     "flatten": (None, None),
     "add": ("i64", "i64"),
+    "multiply": ("u8", "i64"),
+    "lookup": ("u8", "u8"),
+    "concat": ("u8", "u8"),
+    "pad": ("u8", "u8"),
 }
 
 
@@ -47,7 +55,15 @@ def check_tables(report: Report) -> None:
             case AddTable():
                 distinct = len(table.sources) == 2 == len(set(table.sources))
                 report.require(distinct, where, "It must add two different maps.")
-                _check_same_shape(report, where, table)
+                _check_same_shape(report, where, table.sources, table.destination)
+            case MultiplyTable():
+                _check_multiply(report, where, table)
+            case LookupTable():
+                _check_lookup(report, where, table)
+            case ConcatTable():
+                _check_concat(report, where, table)
+            case PadTable():
+                _check_pad(report, where, table)
 
 
 def _check_indices(report: Report, where: str, table: Table) -> bool:
@@ -77,17 +93,71 @@ def _check_indices(report: Report, where: str, table: Table) -> bool:
     return all(good)
 
 
-def _check_same_shape(report: Report, where: str, table: Table) -> None:
+def _shape(held: FeatureMap) -> tuple[int, int, int]:
+    return held.channels, held.height, held.width
+
+
+def _check_same_shape(
+    report: Report, where: str, sources: tuple[int, ...], destination: int
+) -> None:
     maps = report.program.maps
-    target = maps[table.destination]
-    shape = (target.channels, target.height, target.width)
-    for source in table_sources(table):
+    target = maps[destination]
+    for source in sources:
         held = maps[source]
         report.require(
-            (held.channels, held.height, held.width) == shape,
+            _shape(held) == _shape(target),
             where,
-            f"'{held.name}' has not the shape {list(shape)} of '{target.name}'.",
+            f"'{held.name}' has not the shape {list(_shape(target))} of '{target.name}'.",
         )
+
+
+def _check_multiply(report: Report, where: str, table: MultiplyTable) -> None:
+    if not report.require(len(table.sources) == 2, where, "It must multiply two maps."):
+        return
+    second = report.program.maps[table.sources[1]]
+    channelwise = _shape(second) == (report.program.maps[table.destination].channels, 1, 1)
+    sources = table.sources[:1] if channelwise else table.sources
+    _check_same_shape(report, where, sources, table.destination)
+
+
+def _check_lookup(report: Report, where: str, table: LookupTable) -> None:
+    source, target = (report.program.maps[i] for i in (table.source, table.destination))
+    _check_same_shape(report, where, (table.source,), table.destination)
+    shapes = [(rows, 2**source.bits) for rows in (1, source.channels)]
+    if report.require(
+        table.values.shape in shapes and table.values.dtype == np.int64,
+        where,
+        f"Its values must be int64 [1 or {source.channels}, {2**source.bits}].",
+    ):
+        inside = bool(((table.values >= 0) & (table.values < 2**target.bits)).all())
+        report.require(inside, where, f"A value is no activation of {target.bits} bits.")
+
+
+def _check_concat(report: Report, where: str, table: ConcatTable) -> None:
+    maps = report.program.maps
+    target = maps[table.destination]
+    for source in table.sources:
+        _check_kept(report, where, maps[source], target)
+    channels = sum(maps[source].channels for source in table.sources)
+    sizes = {_shape(maps[source])[1:] for source in table.sources}
+    report.require(
+        sizes == {_shape(target)[1:]} and channels == target.channels,
+        where,
+        f"Its sources do not make up the shape {list(_shape(target))}.",
+    )
+
+
+def _check_pad(report: Report, where: str, table: PadTable) -> None:
+    source, target = (report.program.maps[i] for i in (table.source, table.destination))
+    _check_kept(report, where, source, target)
+    (before, after), (top, left, bottom, right) = table.channels, table.pads
+    size = [
+        source.channels + before + after,
+        source.height + top + bottom,
+        source.width + left + right,
+    ]
+    report.require(min(*table.channels, *table.pads) >= 0, where, "It pads with less than nothing.")
+    report.require(size == list(_shape(target)), where, f"Its result must have the shape {size}.")
 
 
 def _check_pool(report: Report, where: str, table: PoolTable) -> None:
@@ -119,28 +189,28 @@ def _check_flatten(report: Report, where: str, table: FlattenTable) -> None:
     _check_kept(report, where, source, target)
     size = source.channels * source.height * source.width
     report.require(
-        (target.channels, target.height, target.width) == (size, 1, 1),
+        _shape(target) == (size, 1, 1),
         where,
         f"Its result must have the shape {[size, 1, 1]}.",
     )
 
 
 def _check_requantize(report: Report, where: str, table: RequantizeTable) -> None:
-    _check_same_shape(report, where, table)
+    _check_same_shape(report, where, table.sources, table.destination)
     target = report.program.maps[table.destination]
-    shapes = (table.multipliers.shape, table.shifts.shape)
-    expected = ((len(table.sources), target.channels), (target.channels,))
-    types = {table.multipliers.dtype, table.shifts.dtype}
+    arrays = (table.multipliers, table.shifts, table.offsets)
+    expected = [(len(table.sources), target.channels), (target.channels,), (target.channels,)]
     if report.require(
-        shapes == expected and types == {np.dtype(np.int64)},
+        [a.shape for a in arrays] == expected and {a.dtype for a in arrays} == {np.dtype(np.int64)},
         where,
-        "Its multipliers must be int64 [sources, channels], its shifts int64 [channels].",
+        "Its multipliers must be int64 [sources, channels], its shifts and offsets int64 "
+        "[channels].",
     ):
         shifts = bool(((table.shifts >= 1) & (table.shifts <= integers.MAXIMUM_SHIFT)).all())
         report.require(shifts, where, f"A shift lies outside [1, {integers.MAXIMUM_SHIFT}].")
         limit = 2**integers.MULTIPLIER_BITS
-        sizes = bool(((table.multipliers > 0) & (table.multipliers < limit)).all())
-        report.require(sizes, where, f"A multiplier lies outside [1, {limit - 1}].")
+        sizes = bool((np.abs(table.multipliers) < limit).all())
+        report.require(sizes, where, f"A multiplier lies outside [{1 - limit}, {limit - 1}].")
     report.require(
         0 <= table.low <= table.high < 2**target.bits,
         where,

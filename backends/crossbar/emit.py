@@ -15,11 +15,15 @@ from epimc.backends.crossbar.program import (
     NO_ADDRESS,
     AddTable,
     Array,
+    ConcatTable,
     FeatureMap,
     FlattenTable,
     Instruction,
+    LookupTable,
+    MultiplyTable,
     MvmTable,
     OfatEntry,
+    PadTable,
     PoolTable,
     Port,
     Program,
@@ -40,6 +44,10 @@ OPCODES: Mapping[type[Op], str] = {
     xbar.Pool: "pool",
     xbar.Flatten: "flatten",
     xbar.Add: "add",
+    xbar.Multiply: "multiply",
+    xbar.LookUp: "lookup",
+    xbar.Concat: "concat",
+    xbar.Pad: "pad",
 }
 
 
@@ -103,11 +111,20 @@ def table_of(op: xbar.XbarOp, module: Module, numbers: Mapping[Value, int]) -> T
         return mvm_table(op, module, sources[0], destination)
     if isinstance(op, xbar.Requantize):
         multipliers, shifts = module.tensor(op.multipliers), module.tensor(op.shifts)
-        return RequantizeTable(sources, destination, multipliers, shifts, op.low, op.high)
+        offsets = op.added(module.tensor)
+        return RequantizeTable(sources, destination, multipliers, shifts, op.low, op.high, offsets)
     if isinstance(op, xbar.Pool):
         return PoolTable(op.kind, sources[0], destination, op.window)
     if isinstance(op, xbar.Flatten):
         return FlattenTable(sources[0], destination)
+    if isinstance(op, xbar.Multiply):
+        return MultiplyTable((sources[0], sources[1]), destination)
+    if isinstance(op, xbar.LookUp):
+        return LookupTable(sources[0], destination, module.tensor(op.table).astype(np.int64))
+    if isinstance(op, xbar.Concat):
+        return ConcatTable(sources, destination)
+    if isinstance(op, xbar.Pad):
+        return PadTable(sources[0], destination, op.channels, op.pads)
     return AddTable((sources[0], sources[1]), destination)
 
 

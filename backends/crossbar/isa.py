@@ -28,9 +28,13 @@ from epimc.backends.crossbar.operands import (
 )
 from epimc.backends.crossbar.program import (
     AddTable,
+    ConcatTable,
     FlattenTable,
     Instruction,
+    LookupTable,
+    MultiplyTable,
     MvmTable,
+    PadTable,
     PoolTable,
     RequantizeTable,
     Ring,
@@ -283,8 +287,8 @@ SPECS: tuple[Spec, ...] = (
         "Rings, as many as the table has sources (possibly several), with the rows of the "
         "source maps.",
         "Accumulators or activations to activations, the only rounding: "
-        "clamp(zero point + floor((sum of (source - its zero point) * multiplier + 2^(s-1)) "
-        "/ 2^s), low, high).",
+        "clamp(zero point + floor((sum of (source - its zero point) * multiplier + offset "
+        "+ 2^(s-1)) / 2^s), low, high).",
     ),
     _computing(
         "pool",
@@ -307,6 +311,36 @@ SPECS: tuple[Spec, ...] = (
         AddTable,
         "The two rings of accumulators.",
         "Adds the accumulators of two parts of one layer.",
+    ),
+    _computing(
+        "multiply",
+        24,
+        MultiplyTable,
+        "The two rings of activations; a map [C, 1, 1] as the second gives its one row every time.",
+        "Multiplies activations less their zero points, element by element or, by a map [C, 1, 1], "
+        "whole channels: activations to accumulators.",
+    ),
+    _computing(
+        "lookup",
+        25,
+        LookupTable,
+        _ONE_SOURCE,
+        "Replaces each activation by what the table, or its row for the channel, has for it.",
+    ),
+    _computing(
+        "concat",
+        26,
+        ConcatTable,
+        "Rings, as many as the table has sources (possibly several), with the rows of the "
+        "source maps.",
+        "Puts the channels of the source maps one behind the other.",
+    ),
+    _computing(
+        "pad",
+        27,
+        PadTable,
+        _ONE_SOURCE,
+        "Puts zero points around a map: channels before and after, rows and columns.",
     ),
 )
 

@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar import arrays
 from epimc.backends.crossbar.program import (
     AddTable,
+    ConcatTable,
     FeatureMap,
     FlattenTable,
+    LookupTable,
+    MultiplyTable,
     MvmTable,
+    PadTable,
     PoolTable,
     Program,
     RequantizeTable,
@@ -98,6 +102,7 @@ class Requantize(Rowwise):
         self.table = table
         self.zero_points = [program.maps[source].zero_point for source in table.sources]
         self.zero_point = program.maps[table.destination].zero_point
+        self.offsets = table.offsets if table.offsets.any() else None
 
     def __call__(self, sources: list[Data], first: int, end: int) -> Data:
         """Activations."""
@@ -107,7 +112,13 @@ class Requantize(Rowwise):
             for x, zero_point in zip(sources, self.zero_points, strict=True)
         ]
         return integers.requantize(
-            terms, table.multipliers, table.shifts, self.zero_point, table.low, table.high
+            terms,
+            table.multipliers,
+            table.shifts,
+            self.zero_point,
+            table.low,
+            table.high,
+            self.offsets,
         )
 
 
@@ -155,6 +166,65 @@ class Add(Rowwise):
         return total
 
 
+class Multiply(Rowwise):
+    """`multiply`: two activations.
+
+    A map of one row lies in a ring of one row, which delivers it wherever a row is asked for.
+    """
+
+    def __init__(self, table: MultiplyTable, program: Program, path: str) -> None:
+        first, second = (program.maps[source].zero_point for source in table.sources)
+        self.zero_points = first, second
+
+    def __call__(self, sources: list[Data], first: int, end: int) -> Data:
+        """Accumulators."""
+        a, b = (x.astype(np.int64) for x in sources)
+        return integers.multiply(a, b, self.zero_points)
+
+
+class LookUp(Rowwise):
+    """`lookup`: activations by a table."""
+
+    def __init__(self, table: LookupTable, program: Program, path: str) -> None:
+        self.values = table.values
+
+    def __call__(self, sources: list[Data], first: int, end: int) -> Data:
+        """Activations."""
+        return integers.lookup(sources[0], self.values)
+
+
+class Concat(Rowwise):
+    """`concat`: the channels of several maps."""
+
+    def __init__(self, table: ConcatTable, program: Program, path: str) -> None:
+        pass
+
+    def __call__(self, sources: list[Data], first: int, end: int) -> Data:
+        """The same integers."""
+        return integers.concat(sources)
+
+
+class Pad:
+    """`pad`: a map with zero points around it."""
+
+    def __init__(self, table: PadTable, program: Program, path: str) -> None:
+        self.table, self.source = table, program.maps[table.source]
+
+    def span(self, first: int, end: int) -> tuple[int, int]:
+        """The rows less those above the map, as far as there are any."""
+        top, height = self.table.pads[0], self.source.height
+        return min(max(first - top, 0), height), min(max(end - top, 0), height)
+
+    def __call__(self, sources: list[Data], first: int, end: int) -> Data:
+        """The same integers and zero points."""
+        begin, stop = self.span(first, end)
+        _, left, _, right = self.table.pads
+        above = min(max(self.table.pads[0] - first, 0), end - first)
+        below = end - first - above - (stop - begin)
+        pads = above, left, below, right
+        return integers.pad(sources[0], self.table.channels, pads, self.source.zero_point)
+
+
 def kernel(table: Table, program: Program, path: str) -> Kernel:
     """The kernel of a table; `path` is `auto`, `fused` or `bit-serial`."""
     match table:
@@ -168,3 +238,11 @@ def kernel(table: Table, program: Program, path: str) -> Kernel:
             return Flatten(table, program, path)
         case AddTable():
             return Add(table, program, path)
+        case MultiplyTable():
+            return Multiply(table, program, path)
+        case LookupTable():
+            return LookUp(table, program, path)
+        case ConcatTable():
+            return Concat(table, program, path)
+        case PadTable():
+            return Pad(table, program, path)

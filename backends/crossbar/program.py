@@ -186,6 +186,7 @@ class RequantizeTable:
         shifts: int64 [C].
         low: Smallest result.
         high: Largest result.
+        offsets: int64 [C], added before the shift.
     """
 
     sources: tuple[int, ...]
@@ -194,6 +195,7 @@ class RequantizeTable:
     shifts: integers.Ints
     low: int
     high: int
+    offsets: integers.Ints
 
 
 @dataclass(frozen=True)
@@ -222,12 +224,73 @@ class AddTable:
     destination: int
 
 
-Table = MvmTable | RequantizeTable | PoolTable | FlattenTable | AddTable
+@dataclass(frozen=True)
+class MultiplyTable:
+    """Activations less their zero points, multiplied to accumulators.
+
+    The second map is of the first one's shape, or [C, 1, 1] and multiplies whole channels.
+    """
+
+    sources: tuple[int, int]
+    destination: int
+
+
+@dataclass(frozen=True, eq=False)
+class LookupTable:
+    """Activations to what a table has for them.
+
+    Attributes:
+        source: Feature map read.
+        destination: Feature map written, of the same shape.
+        values: int64 [1, 2^bits of source], or [C, 2^bits] with a row for each channel.
+    """
+
+    source: int
+    destination: int
+    values: integers.Ints
+
+
+@dataclass(frozen=True)
+class ConcatTable:
+    """Activations of several maps, the channels of one behind those of the other."""
+
+    sources: tuple[int, ...]
+    destination: int
+
+
+@dataclass(frozen=True)
+class PadTable:
+    """Activations with zero points around them.
+
+    Attributes:
+        source: Feature map read.
+        destination: Feature map written.
+        channels: How many channels before and after.
+        pads: How many rows and columns: (top, left, bottom, right).
+    """
+
+    source: int
+    destination: int
+    channels: tuple[int, int]
+    pads: tuple[int, int, int, int]
+
+
+Table = (
+    MvmTable
+    | RequantizeTable
+    | PoolTable
+    | FlattenTable
+    | AddTable
+    | MultiplyTable
+    | LookupTable
+    | ConcatTable
+    | PadTable
+)
 
 
 def table_sources(table: Table) -> tuple[int, ...]:
     """The feature maps a table reads."""
-    if isinstance(table, (RequantizeTable, AddTable)):
+    if isinstance(table, (RequantizeTable, AddTable, MultiplyTable, ConcatTable)):
         return table.sources
     return (table.source,)
 
@@ -238,6 +301,10 @@ def rows_needed(table: Table, source: FeatureMap, y: int) -> list[int]:
         return table.window.rows(y, source.height)
     if isinstance(table, FlattenTable):
         return list(range(source.height))
+    if isinstance(table, PadTable):
+        return [row] if 0 <= (row := y - table.pads[0]) < source.height else []
+    if isinstance(table, MultiplyTable):
+        return [min(y, source.height - 1)]
     return [y]
 
 

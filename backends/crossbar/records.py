@@ -121,7 +121,7 @@ class MvmRecord(Record):
 
 
 class RequantizeRecord(Record):
-    """A `RequantizeTable`; multipliers and shifts are keys in `tables.safetensors`."""
+    """A `RequantizeTable`; multipliers, shifts and offsets are keys in `tables.safetensors`."""
 
     type: Literal["requantize"]
     sources: Annotated[tuple[Index, ...], Field(min_length=1, max_length=255)]
@@ -130,6 +130,7 @@ class RequantizeRecord(Record):
     shifts: Name
     low: Annotated[int, Field(ge=0, le=255)]
     high: Annotated[int, Field(ge=0, le=255)]
+    offsets: Name
 
 
 class PoolRecord(Record):
@@ -158,6 +159,48 @@ class AddRecord(Record):
     destination: Index
 
 
+class MultiplyRecord(Record):
+    """A `MultiplyTable`."""
+
+    type: Literal["multiply"]
+    sources: tuple[Index, Index]
+    destination: Index
+
+
+class ValuesRecord(Record):
+    """The values of a look-up: their key in `tables.safetensors` and how many rows they have."""
+
+    key: Name
+    rows: Count
+
+
+class LookupRecord(Record):
+    """A `LookupTable`."""
+
+    type: Literal["lookup"]
+    source: Index
+    destination: Index
+    values: ValuesRecord
+
+
+class ConcatRecord(Record):
+    """A `ConcatTable`."""
+
+    type: Literal["concat"]
+    sources: Annotated[tuple[Index, ...], Field(min_length=1, max_length=255)]
+    destination: Index
+
+
+class PadRecord(Record):
+    """A `PadTable`."""
+
+    type: Literal["pad"]
+    source: Index
+    destination: Index
+    channels: tuple[Offset, Offset]
+    pads: tuple[Offset, Offset, Offset, Offset]
+
+
 class PortRecord(Record):
     """A `Port`."""
 
@@ -171,9 +214,22 @@ class PortRecord(Record):
         return program.Port(**self.model_dump())
 
 
-TableRecord = MvmRecord | RequantizeRecord | PoolRecord | FlattenRecord | AddRecord
+TableRecord = (
+    MvmRecord
+    | RequantizeRecord
+    | PoolRecord
+    | FlattenRecord
+    | AddRecord
+    | MultiplyRecord
+    | LookupRecord
+    | ConcatRecord
+    | PadRecord
+)
 
-TABLE_TYPES = ("mvm", "requantize", "pool", "flatten", "add")
+TABLE_TYPES = (
+    *("mvm", "requantize", "pool", "flatten", "add"),
+    *("multiply", "lookup", "concat", "pad"),
+)
 
 
 class ProgramRecord(Record):
@@ -208,7 +264,7 @@ def complaints(record: ProgramRecord) -> list[str]:
 
 def maps_of(table: TableRecord) -> list[int]:
     """The numbers of the maps that a table reads and writes."""
-    if isinstance(table, (RequantizeRecord, AddRecord)):
+    if isinstance(table, (RequantizeRecord, AddRecord, MultiplyRecord, ConcatRecord)):
         return [*table.sources, table.destination]
     return [table.source, table.destination]
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from epimc.backends.crossbar.program import (
     AddTable,
+    ConcatTable,
     FlattenTable,
+    LookupTable,
+    MultiplyTable,
     MvmTable,
+    PadTable,
     PoolTable,
     Program,
     RequantizeTable,
@@ -20,6 +24,10 @@ OPERATIONS: dict[type, str] = {
     PoolTable: "pool",
     FlattenTable: "flatten",
     AddTable: "add",
+    MultiplyTable: "multiply",
+    LookupTable: "lookup",
+    ConcatTable: "concat",
+    PadTable: "pad",
 }
 
 

@@ -1,8 +1,9 @@
 """The tables of a program as files: a JSON document and two sets of arrays.
 
 `tables.json` is for people as well: it holds maps, rounds and numbers.  What is long goes into
-safetensors: int64 biases and int32 corrections, multipliers and shifts, and the epitome matrices
-in the smallest signed type that holds their bits, each once, though several tables may use it.
+safetensors: int64 biases and offsets, int32 corrections, multipliers and shifts, uint8 values of
+look-ups, and the epitome matrices in the smallest signed type that holds their bits, each once,
+though several tables may use it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ from epimc.backends.crossbar.documents import lay_out, read_document
 from epimc.backends.crossbar.program import (
     AddTable,
     Array,
+    ConcatTable,
     FeatureMap,
     FlattenTable,
+    LookupTable,
+    MultiplyTable,
     MvmTable,
+    PadTable,
     PoolTable,
     Port,
     Program,
@@ -32,7 +37,11 @@ from epimc.backends.crossbar.program import (
 from epimc.backends.crossbar.records import (
     TABLE_TYPES,
     AddRecord,
+    ConcatRecord,
+    LookupRecord,
+    MultiplyRecord,
     MvmRecord,
+    PadRecord,
     PoolRecord,
     ProgramRecord,
     RequantizeRecord,
@@ -83,19 +92,37 @@ def write_tables(program: Program) -> dict[str, bytes]:
     return {DOCUMENT: text, NUMBERS: save(numbers), WEIGHTS: save(weights)}
 
 
+# The integers in `tables.safetensors` of a requantization, by field.
+REQUANTIZE_TYPES: dict[str, type[np.integer[Any]]] = {
+    "multipliers": np.int32,
+    "shifts": np.int32,
+    "offsets": np.int64,
+}
+
+PLAIN_TYPES: dict[type, str] = {
+    PoolTable: "pool",
+    FlattenTable: "flatten",
+    AddTable: "add",
+    MultiplyTable: "multiply",
+    ConcatTable: "concat",
+    PadTable: "pad",
+}
+
+
 def as_record(key: str, table: Table, numbers: Arrays, weights: Arrays) -> dict[str, Any]:
     """One table for the document; its arrays go into `numbers` and `weights`."""
     if isinstance(table, MvmTable):
         return as_mvm_record(key, table, numbers, weights)
     if isinstance(table, RequantizeTable):
-        multipliers, shifts = f"{key}.multipliers", f"{key}.shifts"
-        numbers[multipliers] = narrowed(table.multipliers, np.int32, multipliers)
-        numbers[shifts] = narrowed(table.shifts, np.int32, shifts)
-        replaced = {"multipliers": multipliers, "shifts": shifts}
+        replaced = {name: f"{key}.{name}" for name in REQUANTIZE_TYPES}
+        for name, kind in REQUANTIZE_TYPES.items():
+            numbers[replaced[name]] = narrowed(getattr(table, name), kind, replaced[name])
         return {"type": "requantize", **vars(table), **replaced}
-    if isinstance(table, PoolTable):
-        return {"type": "pool", **asdict(table)}
-    return {"type": "add" if isinstance(table, AddTable) else "flatten", **asdict(table)}
+    if isinstance(table, LookupTable):
+        name = f"{key}.values"
+        numbers[name] = narrowed(table.values, np.uint8, name)
+        return {"type": "lookup", **vars(table), "values": {"key": name, "rows": len(table.values)}}
+    return {"type": PLAIN_TYPES[type(table)], **asdict(table)}
 
 
 def as_mvm_record(key: str, table: MvmTable, numbers: Arrays, weights: Arrays) -> dict[str, Any]:
@@ -225,12 +252,23 @@ def build(
             numbers.take(record.shifts, np.int32, (channels,)),
             record.low,
             record.high,
+            numbers.take(record.offsets, np.int64, (channels,)),
         )
+    if isinstance(record, LookupRecord):
+        shape = (record.values.rows, 2 ** maps[record.source].bits)
+        values = numbers.take(record.values.key, np.uint8, shape)
+        return LookupTable(record.source, record.destination, values)
     if isinstance(record, PoolRecord):
         window = record.window.build()
         return PoolTable(record.kind, record.source, record.destination, window)
     if isinstance(record, AddRecord):
         return AddTable(record.sources, record.destination)
+    if isinstance(record, MultiplyRecord):
+        return MultiplyTable(record.sources, record.destination)
+    if isinstance(record, ConcatRecord):
+        return ConcatTable(record.sources, record.destination)
+    if isinstance(record, PadRecord):
+        return PadTable(record.source, record.destination, record.channels, record.pads)
     return FlattenTable(record.source, record.destination)
 
 

@@ -22,7 +22,7 @@ from onnx import ModelProto, helper, numpy_helper
 from epimc.diagnostics import error
 from epimc.ir import integers
 from epimc.ir.core import Module, Op, Value
-from epimc.ir.dialects import epi, nn
+from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.printer import refused
 
 OPSET = 13
@@ -103,6 +103,11 @@ def groups(model: ModelProto) -> dict[str, NDArray[Any]]:
             count = next((a.i for a in node.attribute if a.name == "group"), 1)
             found[f"{I32_SUFFIX.sub('', node.output[0])}.groups"] = np.array([count])
     return found
+
+
+def concatenations(model: ModelProto) -> dict[str, list[str]]:
+    """What is concatenated, by the tensor that it makes."""
+    return {n.output[0]: list(n.input) for n in model.graph.node if n.op_type == "Concat"}
 
 
 def integer_prefix(borders: Iterable[str]) -> str:
@@ -278,7 +283,7 @@ def write_sum_pool(graph: _Graph, op: Op) -> None:
 
 
 def write_requantize(graph: _Graph, op: Op) -> None:
-    """Int64 multiply-add, floor division (a - Mod(a, d)) / d, clip."""
+    """Int64 multiply-add, floor division (a - Mod(a, d)) / d, bounds."""
     assert isinstance(op, epi.Requantize)
     name, rank = graph.names[op.output], len(op.output.type.shape)
     multipliers = graph.module.tensor(op.multipliers)
@@ -288,6 +293,10 @@ def write_requantize(graph: _Graph, op: Op) -> None:
         factor = graph.constant(f"{name}.multipliers.{k}", channelwise(multipliers[k], rank))
         term = graph.node("Mul", [centred(graph, op, k), factor], f"{name}.term{k}")
         total = graph.node("Add", [total, term], f"{name}.sum{k}") if total else term
+    offsets = op.added(graph.module.tensor)
+    if offsets.any():
+        offset = graph.constant(f"{name}.offset", channelwise(offsets, rank))
+        total = graph.node("Add", [total, offset], f"{name}.moved")
     half = graph.constant(f"{name}.half", channelwise(np.left_shift(1, shifts - 1), rank))
     divisor = graph.constant(f"{name}.divisor", channelwise(np.left_shift(1, shifts), rank))
     total = graph.node("Add", [total, half], f"{name}.rounded")
@@ -297,10 +306,21 @@ def write_requantize(graph: _Graph, op: Op) -> None:
     kind = op.output.type
     zero = graph.constant(f"{name}.zero_point", np.int64(kind.zero_point))
     shifted = graph.node("Add", [steps, zero], f"{name}.shifted")
-    low = graph.constant(f"{name}.low", np.int64(op.low))
-    high = graph.constant(f"{name}.high", np.int64(op.high))
-    clipped = graph.node("Clip", [shifted, low, high], f"{name}.clipped")
+    clipped = clip(graph, name, shifted, op.low, op.high)
     graph.node("Cast", [clipped], name, to=onnx.TensorProto.UINT8)
+
+
+def clip(graph: _Graph, name: str, value: str, low: int, high: int) -> str:
+    """An int64 tensor between bounds.
+
+    Comparisons are exact; Clip, Min and Max take a value from 2^31 to 2^32 - 1 for a negative one.
+    """
+    bounds = (("low", "Less", low), ("high", "Greater", high))
+    for key, comparison, number in bounds:
+        bound = graph.constant(f"{name}.{key}", np.int64(number))
+        beyond = graph.node(comparison, [value, bound], f"{name}.{key}.beyond")
+        value = graph.node("Where", [beyond, bound, value], f"{name}.{key}.clipped")
+    return value
 
 
 def centred(graph: _Graph, op: Op, index: int) -> str:
@@ -322,8 +342,50 @@ def write_max_pool(graph: _Graph, op: Op) -> None:
 
 
 def write_flatten(graph: _Graph, op: Op) -> None:
-    """Flatten behind the batch."""
-    graph.node("Flatten", [graph.input_of(op)], graph.names[op.output], axis=1)
+    """Flatten behind the batch; to a map it is a Reshape."""
+    name, shape = graph.names[op.output], op.output.type.shape
+    if len(shape) == 1:
+        graph.node("Flatten", [graph.input_of(op)], name, axis=1)
+    else:
+        sizes = graph.constant(f"{name}.map", np.array([-1, *shape]))
+        graph.node("Reshape", [graph.input_of(op), sizes], name)
+
+
+def write_multiply(graph: _Graph, op: Op) -> None:
+    """Int64, each operand less its zero point."""
+    factors = [centred(graph, op, index) for index in (0, 1)]
+    graph.node("Mul", factors, graph.names[op.output])
+
+
+def write_lookup(graph: _Graph, op: Op) -> None:
+    """Gather over the whole table, the rows of which lie one behind the other."""
+    assert isinstance(op, epi.LookUp)
+    name = graph.names[op.output]
+    values = graph.module.tensor(op.table)
+    index = graph.node("Cast", [graph.input_of(op)], f"{name}.i64", to=onnx.TensorProto.INT64)
+    if len(values) > 1:
+        starts = channelwise(np.arange(len(values)) * values.shape[1], len(op.output.type.shape))
+        first = graph.constant(f"{name}.rows", starts)
+        index = graph.node("Add", [index, first], f"{name}.index")
+    table = graph.constant(f"{name}.values", values.ravel())
+    graph.node("Gather", [table, index], name, axis=0)
+
+
+def write_concat(graph: _Graph, op: Op) -> None:
+    """Concat behind the batch."""
+    sources = [graph.names[operand] for operand in op.operands]
+    graph.node("Concat", sources, graph.names[op.output], axis=1)
+
+
+def write_pad(graph: _Graph, op: Op) -> None:
+    """Pad with the zero point."""
+    assert isinstance(op, moves.Pad)
+    name = graph.names[op.output]
+    (before, after), (top, left, bottom, right) = op.channels, op.pads
+    widths = np.array([0, before, top, left, 0, after, bottom, right])
+    pads = graph.constant(f"{name}.pads", widths)
+    zero = graph.constant(f"{name}.zero_point", np.uint8(op.output.type.zero_point))
+    graph.node("Pad", [graph.input_of(op), pads, zero], name, mode="constant")
 
 
 WRITERS: dict[type[Op], Callable[[_Graph, Op], None]] = {
@@ -334,4 +396,8 @@ WRITERS: dict[type[Op], Callable[[_Graph, Op], None]] = {
     epi.Requantize: write_requantize,
     nn.MaxPool: write_max_pool,
     nn.Flatten: write_flatten,
+    epi.Multiply: write_multiply,
+    epi.LookUp: write_lookup,
+    moves.Concat: write_concat,
+    moves.Pad: write_pad,
 }

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from epimc.diagnostics import EpimcError, error
-from epimc.frontend import ops_linear, ops_move, ops_pool
+from epimc.frontend import ops_elementwise, ops_linear, ops_move, ops_pool
 from epimc.frontend.checks import check_model
 from epimc.frontend.external import external_tensors
 from epimc.frontend.folding import FOLDABLE, Folder, constant_of
@@ -36,7 +36,7 @@ from epimc.frontend.standard import (
 from epimc.ir.core import Module, Value
 
 # Importing these modules registers their importers.
-REGISTERED = (ops_linear, ops_move, ops_pool)
+REGISTERED = (ops_linear, ops_move, ops_pool, ops_elementwise)
 
 UNDERSTOOD = FOLDABLE | IMPORTERS.keys()
 

@@ -107,10 +107,7 @@ class Node:
             UnsupportedError: It is computed, or of another type.
             EpimcError: It holds NaN or infinity.
         """
-        array = self.inputs[index] if self.has_input(index) else None
-        name = self.input_name(index)
-        if not isinstance(array, np.ndarray):
-            raise UnsupportedError(f"input '{name}' must be a constant")
+        array, name = self.constant(index), self.input_name(index)
         if array.dtype != np.float32:
             raise UnsupportedError(
                 f"input '{name}' holds {array.dtype} values; only float32 is read"
@@ -124,6 +121,26 @@ class Node:
                 hint="Train or export the model again.",
             )
         return array
+
+    def constant(self, index: int) -> Array:
+        """An input that is a constant of any type.
+
+        Raises:
+            UnsupportedError: It is computed.
+        """
+        array = self.inputs[index] if self.has_input(index) else None
+        if not isinstance(array, np.ndarray):
+            raise UnsupportedError(f"input '{self.input_name(index)}' must be a constant")
+        return array
+
+    def list_of(self, key: str, index: int) -> tuple[int, ...] | None:
+        """Integers that old opsets have as an attribute and new ones as an input, if given.
+
+        Raises:
+            UnsupportedError: They are computed.
+        """
+        found = self.constant(index).ravel() if self.has_input(index) else self._attribute(key)
+        return None if found is None else tuple(int(item) for item in found)
 
     def input_name(self, index: int) -> str:
         """The ONNX name of an input; empty where it is left out."""
@@ -223,13 +240,23 @@ class Context:
         known.append((contents, ref))
         return ref
 
-    def emit(self, kind: type[Op], node: Node, operands: list[Value], **attributes: Any) -> Value:
-        """Append an op that stands for a node; its shapes are checked.
+    def emit(
+        self,
+        kind: type[Op],
+        node: Node,
+        operands: list[Value],
+        suffix: str = "",
+        /,
+        **attributes: Any,
+    ) -> Value:
+        """Append an op that stands for a node, or a part of it; its shapes are checked.
+
+        The value is named after the node's first output and the suffix.
 
         Raises:
             UnsupportedError: The op's declaration does not allow it.
         """
-        name = identifier(node.proto.output[0])
+        name = identifier(node.proto.output[0]) + suffix
         result = Value(self.builder.fresh(name), TensorType((1,)))
         given = {key: value for key, value in attributes.items() if value is not None}
         try:

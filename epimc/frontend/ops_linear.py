@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
 from epimc.frontend.windows import window_of
 from epimc.ir.attributes import Ref
-from epimc.ir.core import Value
-from epimc.ir.dialects import nn
+from epimc.ir.core import Op, Value
+from epimc.ir.dialects import elementwise, nn
 
 Wide = NDArray[np.float64]
 
@@ -80,22 +80,32 @@ def _matrix(node: Node) -> NDArray[np.float32]:
     return matrix
 
 
+def _has_constant(node: Node) -> bool:
+    return node.is_constant(0) or node.is_constant(1)
+
+
 @importer("Add")
 def add(node: Node, context: Context) -> Value:
     """Two activations of one shape, or an activation plus a constant per channel."""
-    if node.is_constant(0) or node.is_constant(1):
-        x, constant, name, _ = _operands(node, context)
-        return context.emit(nn.Affine, node, [x], offset=context.store(name, constant))
+    if not _has_constant(node):
+        return _of_two(nn.Add, "adding", node, context)
+    x, constant, name, _ = _operands(node, context)
+    return context.emit(nn.Affine, node, [x], offset=context.store(name, constant))
+
+
+def _of_two(kind: type[Op], verb: str, node: Node, context: Context) -> Value:
     a, b = node.activation(0), node.activation(1)
     if a.type.shape != b.type.shape:
         shapes = f"{list(a.type.shape)} and {list(b.type.shape)}"
-        raise UnsupportedError(f"adding activations of shapes {shapes} is not supported")
-    return context.emit(nn.Add, node, [a, b])
+        raise UnsupportedError(f"{verb} activations of shapes {shapes} is not supported")
+    return context.emit(kind, node, [a, b])
 
 
 @importer("Sub")
 def subtract(node: Node, context: Context) -> Value:
-    """An activation less a constant per channel, or the other way round."""
+    """Two activations of one shape, or an activation and a constant per channel."""
+    if not _has_constant(node):
+        return _of_two(elementwise.Sub, "subtracting", node, context)
     x, constant, name, constant_first = _operands(node, context)
     if not constant_first:
         return context.emit(nn.Affine, node, [x], offset=context.store(name, -constant))
@@ -106,7 +116,12 @@ def subtract(node: Node, context: Context) -> Value:
 
 @importer("Mul")
 def multiply(node: Node, context: Context) -> Value:
-    """An activation times a constant per channel."""
+    """Two activations, one perhaps [C, 1, 1], or an activation times a constant per channel."""
+    if not _has_constant(node):
+        a, b = node.activation(0), node.activation(1)
+        # The smaller comes second.
+        operands = [b, a] if a.type.size < b.type.size else [a, b]
+        return context.emit(elementwise.Multiply, node, operands)
     x, constant, name, _ = _operands(node, context)
     return context.emit(nn.Affine, node, [x], scale=context.store(name, constant))
 
@@ -120,6 +135,14 @@ def divide(node: Node, context: Context) -> Value:
     if not constant.all():
         raise UnsupportedError("dividing by 0 is not supported")
     return context.emit(nn.Affine, node, [x], scale=context.store(name, 1 / constant))
+
+
+@importer("Neg")
+def negate(node: Node, context: Context) -> Value:
+    """An activation times -1."""
+    x = node.activation()
+    minus = context.store(f"{node.proto.output[0]}.sign", np.full(x.type.shape[0], -1.0))
+    return context.emit(nn.Affine, node, [x], scale=minus)
 
 
 def _operands(node: Node, context: Context) -> tuple[Value, Wide, str, bool]:

@@ -41,6 +41,28 @@ def global_pool(node: Node, context: Context) -> Value:
     return _emit(kind, node, context, x, Window((height, width)))
 
 
+@importer("ReduceMean", "ReduceMax")
+def reduce(node: Node, context: Context) -> Value:
+    """Means and maxima over rows and columns."""
+    x = node.map()
+    axes = node.list_of("axes", 1)
+    if axes == () and node.integer("noop_with_empty_axes", 0):
+        return x
+    over = {axis % 4 for axis in axes or range(4)}
+    if not over <= {2, 3}:
+        raise UnsupportedError(f"reduction over axes {sorted(over)} is not supported")
+    keeps = node.integer("keepdims", 1)
+    if not keeps and over != {2, 3}:
+        raise UnsupportedError("keepdims = 0 is supported with axes [2, 3] only")
+    _, height, width = x.type.shape
+    window = Window((height if 2 in over else 1, width if 3 in over else 1))
+    kind = nn.MaxPool if node.op_type == "ReduceMax" else nn.AveragePool
+    if keeps:
+        return _emit(kind, node, context, x, window)
+    reduced = context.emit(kind, node, [x], ".kept", kernel=window.kernel)
+    return context.emit(nn.Flatten, node, [reduced])
+
+
 def _window(node: Node, x: Value) -> Window:
     height, width = node.integers("kernel_shape", (0, 0))
     return window_of(node, x, (height, width))

@@ -6,7 +6,8 @@ kept: conv + add + relu requantize once, after the last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import networkx as nx
@@ -15,11 +16,18 @@ import numpy as np
 from epimc.diagnostics import EpimcError, error
 from epimc.ir import integers
 from epimc.ir.core import Array, Builder, Module, Op, Value
-from epimc.ir.dialects import epi, nn
+from epimc.ir.dialects import elementwise, epi, moves, nn
 from epimc.ir.pipeline import Pass
 from epimc.ir.plan import rebuild, used
 from epimc.ir.printer import refused
 from epimc.ir.types import Location, TensorType
+from epimc.quantization.common import MOVING, common_types
+from epimc.quantization.lookup import lookup_table
+
+# What makes sums, which stay sums where their one reader is LINEAR or CLIPPING.
+LINEAR = (nn.Add, nn.Affine)
+CLIPPING = (nn.Relu, elementwise.Clip)
+SUMMED = (*LINEAR, epi.Conv, nn.AveragePool, elementwise.Multiply)
 
 # A channel whose weights are this much smaller than the layer's largest shares the scale of that
 # floor: its weights count for nothing, and its multiplier would leave the 31 bits.
@@ -28,6 +36,9 @@ SMALLEST_RELATIVE_SCALE = 2.0**-20
 # Below this, far above the end of float32, a value or a layer's weights are nearly always 0: they
 # may have any scale.
 SMALLEST_STEP = 2.0**-100
+
+# A term that cannot move the result by this part of a step counts for nothing.
+NEGLIGIBLE = 2.0**-16
 
 # A longer sum is kept on the way: one instruction names all terms of a requantization.
 MAXIMUM_TERMS = 64
@@ -118,6 +129,30 @@ class Term:
     steps: Array
     bounds: Array
 
+    def times(self, factor: Array | float) -> Term:
+        """The term multiplied by a number, or by one a channel."""
+        return replace(self, steps=self.steps * factor)
+
+
+@dataclass(frozen=True)
+class Total:
+    """What is requantized at once: terms, a real number a channel float64 [C], where it is from."""
+
+    terms: list[Term]
+    offset: Array
+    location: Location
+
+    def plus(self, other: Total, sign: int, location: Location) -> Total:
+        """The sum of both, or their difference where the sign is -1."""
+        terms = self.terms + [term.times(sign) for term in other.terms]
+        offset = self.offset + sign * other.offset
+        return Total(terms, offset, self.location + other.location + location)
+
+    def scaled(self, scale: Array, offset: Array, location: Location) -> Total:
+        """The total times a number a channel plus another."""
+        terms = [term.times(scale) for term in self.terms]
+        return Total(terms, self.offset * scale + offset, self.location + location)
+
 
 class _Rewriter:
     """Builds the integer module; one object a run, so that the maps need no passing around."""
@@ -130,11 +165,20 @@ class _Rewriter:
         self.producers = module.producers()
         # Terms of the sums that are not kept themselves.
         self.term_counts: dict[Value, int] = {}
+        self.common = common_types(module, self.own_type)
+
+    def own_type(self, value: Value) -> TensorType:
+        """The type that the value's own range asks for."""
+        return activation_type(value, self.bits)
+
+    def type_of(self, value: Value) -> TensorType:
+        """The type that a value is requantized to: its own, or that of a concatenation."""
+        return self.common.get(value) or self.own_type(value)
 
     def run(self) -> Module:
         for name, value in self.old.inputs:
             real = self.builder.input(name, value)
-            kind = activation_type(value, self.bits)
+            kind = self.type_of(value)
             quantized = Value(self.builder.fresh(f"{value.name}.q"), kind, value.range)
             location = Location((("Input", name),))
             self.builder.mapped[value] = self.builder.add(epi.Quantize, [real], quantized, location)
@@ -153,13 +197,13 @@ class _Rewriter:
         self.builder.module.outputs.append((name, real))
 
     def is_absorbed(self, value: Value) -> bool:
-        """Whether a value stays an accumulator: its one reader is an add, or the relu behind."""
+        """Whether a value stays a sum: its one reader adds to it, scales it or clips it."""
         producer, uses = self.producers.get(value), self.uses[value]
-        if not isinstance(producer, (epi.Conv, nn.Add, nn.AveragePool)) or len(uses) != 1:
+        if not isinstance(producer, SUMMED) or len(uses) != 1:
             return False
-        if not isinstance(uses[0], (nn.Add, nn.Relu)):
+        if not isinstance(uses[0], (*LINEAR, *CLIPPING)):
             return False
-        if isinstance(producer, nn.Add):
+        if isinstance(producer, LINEAR):
             count = sum(self.term_counts.get(operand, 1) for operand in producer.operands)
             if count >= MAXIMUM_TERMS:
                 return False
@@ -168,33 +212,82 @@ class _Rewriter:
 
     def keep(self, op: Op) -> None:
         """Compute a value that is kept as activations."""
-        if isinstance(op, (nn.MaxPool, nn.Flatten)):
-            moved = self.builder.mapped[op.operands[0]].type.with_shape(op.output.type.shape)
-            self.builder.copy(op)
-            self.builder.mapped[op.output].type = moved
-            return
-        source = op.operands[0] if isinstance(op, nn.Relu) else op.output
-        terms, location = self.terms(source)
-        if isinstance(op, nn.Relu):
-            location = location + op.location
-        self.requantize(op, terms, location)
+        if isinstance(op, moves.Concat):
+            self.concat(op)
+        elif isinstance(op, MOVING):
+            kind = self.builder.mapped[op.operands[0]].type
+            self.builder.copy(op).type = kind.with_shape(op.output.type.shape)
+        elif isinstance(op, elementwise.Activation):
+            self.look_up(op)
+        else:
+            clipping = isinstance(op, CLIPPING)
+            total = self.total(op.operands[0] if clipping else op.output)
+            bounds = op.bounds if isinstance(op, CLIPPING) else (-math.inf, math.inf)
+            location = total.location + op.location if clipping else total.location
+            self.requantize(op, replace(total, location=location), bounds)
 
-    def terms(self, value: Value) -> tuple[list[Term], Location]:
+    def concat(self, op: moves.Concat) -> None:
+        """Move the operands side by side, those of another type requantized to the result's."""
+        kind = self.type_of(op.output)
+        operands = []
+        for old in op.operands:
+            own = kind.with_shape(old.type.shape)
+            if self.builder.mapped[old].type == own:
+                operands.append(self.builder.mapped[old])
+            else:
+                name = self.builder.fresh(f"{old.name}.rescaled")
+                total = replace(self.total(old), location=op.location)
+                operands.append(self.rescaled(op, total, Value(name, own, old.range)))
+        result = Value(op.output.name, kind, op.output.range)
+        self.builder.mapped[op.output] = result
+        self.builder.add(moves.Concat, operands, result, op.location)
+
+    def look_up(self, op: elementwise.Activation) -> None:
+        """A function as a table over all values of its operand."""
+        x, kind = self.builder.mapped[op.x], self.type_of(op.output)
+        table = lookup_table(op, x.type, kind, self.old.tensor)
+        name = op.output.name
+        self.builder.mapped[op.output] = self.builder.add(
+            epi.LookUp,
+            [x],
+            Value(name, kind, op.output.range),
+            op.location,
+            table=self.builder.store(f"{name}.table", table, kind.element),
+        )
+
+    def total(self, value: Value) -> Total:
         """The summands of a value: accumulators, or the activation that it is kept as."""
+        channels = value.type.shape[0]
+        nothing = np.zeros(channels)
         if value in self.builder.mapped:
             kept = self.builder.mapped[value]
-            channels = value.type.shape[0]
             step = np.full(channels, kept.type.scale or 1.0)
             bound = np.full(channels, 2**self.bits - 1, np.int64)
-            return [Term(kept, step, bound)], Location()
+            return Total([Term(kept, step, bound)], nothing, Location())
         op = self.producers[value]
         if isinstance(op, nn.Add):
-            (left, first), (right, second) = self.terms(op.a), self.terms(op.b)
-            return left + right, first + second + op.location
+            return self.total(op.a).plus(self.total(op.b), op.sign, op.location)
+        if isinstance(op, nn.Affine):
+            scale, offset = op.as_affine(self.old.tensor)
+            return self.total(op.x).scaled(scale, offset, op.location)
+        return Total([self.term(op)], nothing, op.location)
+
+    def term(self, op: Op) -> Term:
+        """The accumulator of an op that makes one."""
         if isinstance(op, epi.Conv):
-            return [self.conv(op)], op.location
+            return self.conv(op)
+        if isinstance(op, elementwise.Multiply):
+            return self.multiply(op)
         assert isinstance(op, nn.AveragePool)
-        return [self.sum_pool(op)], op.location
+        return self.sum_pool(op)
+
+    def multiply(self, op: elementwise.Multiply) -> Term:
+        """A product of two activations."""
+        a, b = self.builder.mapped[op.a], self.builder.mapped[op.b]
+        value = self.accumulator(epi.Multiply, op, [a, b])
+        channels = op.output.type.shape[0]
+        steps = np.full(channels, (a.type.scale or 1.0) * (b.type.scale or 1.0))
+        return Term(value, steps, np.full(channels, (2**self.bits - 1) ** 2, np.int64))
 
     def conv(self, op: epi.Conv) -> Term:
         """Integer weights and bias of one epitome op; its accumulator."""
@@ -212,7 +305,7 @@ class _Rewriter:
         value = self.accumulator(
             epi.Conv,
             op,
-            x,
+            [x],
             epitome=store(f"{name}.integers", whole, f"s{self.weight_bits}"),
             bias=store(f"{name}.bias.integers", counts, "i64"),
             weight_scales=store(f"{name}.scales", scales, "f32"),
@@ -235,57 +328,76 @@ class _Rewriter:
         """An average is a sum whose divisor goes into the requantization."""
         x = self.builder.mapped[op.x]
         windows = {k: op.attributes[k] for k in ("kernel", "strides", "pads", "dilations")}
-        value = self.accumulator(epi.SumPool, op, x, **windows)
+        value = self.accumulator(epi.SumPool, op, [x], **windows)
         count = op.kernel[0] * op.kernel[1]
         channels = op.output.type.shape[0]
         steps = np.full(channels, (x.type.scale or 1.0) / count)
         return Term(value, steps, np.full(channels, count * (2**self.bits - 1), np.int64))
 
-    def accumulator(self, kind: type[Op], op: Op, x: Value, **attributes: object) -> Value:
+    def accumulator(
+        self, kind: type[Op], op: Op, operands: list[Value], **attributes: object
+    ) -> Value:
         """Append an op whose result is an accumulator."""
         name = self.builder.fresh(f"{op.output.name}.acc")
         value = Value(name, TensorType(op.output.type.shape, "i64"))
-        return self.builder.add(kind, [x], value, op.location, **attributes)
+        return self.builder.add(kind, operands, value, op.location, **attributes)
 
-    def requantize(self, op: Op, terms: list[Term], location: Location) -> None:
-        """The one rounding: sum the terms into an activation, with a fused relu."""
-        kind = activation_type(op.output, self.bits)
-        factors = np.stack([term.steps / (kind.scale or 1.0) for term in terms])
-        bounds = np.stack([term.bounds for term in terms])
-        multipliers, shifts = self.multipliers(factors, bounds, op)
-        name = op.output.name
-        low = kind.zero_point if isinstance(op, nn.Relu) else 0
-        self.builder.mapped[op.output] = self.builder.add(
+    def requantize(self, op: Op, total: Total, bounds: tuple[float, float]) -> None:
+        """The one rounding, between real bounds: those of a fused relu or clip."""
+        kind = self.type_of(op.output)
+        result = Value(op.output.name, kind, op.output.range)
+        self.builder.mapped[op.output] = self.rescaled(op, total, result, bounds)
+
+    def rescaled(
+        self,
+        op: Op,
+        total: Total,
+        result: Value,
+        bounds: tuple[float, float] = (-math.inf, math.inf),
+    ) -> Value:
+        """Append the requantization of a total to the type of `result`."""
+        scale, zero_point, name = result.type.scale or 1.0, result.type.zero_point, result.name
+        factors = np.stack([term.steps / scale for term in total.terms])
+        limits = np.stack([term.bounds for term in total.terms])
+        factors = np.where(np.abs(factors) * limits < NEGLIGIBLE, 0.0, factors)
+        multipliers, shifts, offsets = self.multipliers(factors, limits, total.offset / scale, op)
+        steps = np.clip(np.array(bounds) / scale, -(2.0**31), 2.0**31)
+        low, high = np.clip(np.rint(steps) + zero_point, 0, 2**self.bits - 1).astype(int)
+        store = self.builder.store
+        return self.builder.add(
             epi.Requantize,
-            [term.value for term in terms],
-            Value(name, kind, op.output.range),
-            location,
-            multipliers=self.builder.store(f"{name}.multipliers", multipliers, "i64"),
-            shifts=self.builder.store(f"{name}.shifts", shifts, "i64"),
-            low=low,
-            high=2**self.bits - 1,
+            [term.value for term in total.terms],
+            result,
+            total.location,
+            multipliers=store(f"{name}.multipliers", multipliers, "i64"),
+            shifts=store(f"{name}.shifts", shifts, "i64"),
+            offsets=store(f"{name}.offsets", offsets, "i64") if offsets.any() else None,
+            low=int(low),
+            high=int(high),
         )
 
-    def multipliers(self, factors: Array, bounds: Array, op: Op) -> tuple[Array, Array]:
-        """Multipliers [terms, C] and shifts [C]."""
-        found: dict[tuple[bytes, bytes], tuple[list[int], int]] = {}
-        rows: list[list[int]] = []
-        shifts: list[int] = []
+    def multipliers(
+        self, factors: Array, bounds: Array, offsets: Array, op: Op
+    ) -> tuple[Array, Array, Array]:
+        """Multipliers [terms, C], shifts [C] and offsets [C]."""
+        found: dict[tuple[bytes, ...], tuple[list[int], int, int]] = {}
+        rows: list[tuple[list[int], int, int]] = []
         for channel in range(factors.shape[1]):
-            scales, limits = factors[:, channel], bounds[:, channel]
-            key = scales.tobytes(), limits.tobytes()
+            scales, limits, offset = factors[:, channel], bounds[:, channel], offsets[channel]
+            key = scales.tobytes(), limits.tobytes(), offset.tobytes()
             if key not in found:
-                found[key] = self.one_channel(scales.tolist(), limits.tolist(), channel, op)
-            rows.append(found[key][0])
-            shifts.append(found[key][1])
-        return np.array(rows, np.int64).T, np.array(shifts, np.int64)
+                given = scales.tolist(), limits.tolist(), float(offset)
+                found[key] = self.one_channel(*given, channel, op)
+            rows.append(found[key])
+        multipliers, shifts, whole = (np.array(k, np.int64) for k in zip(*rows, strict=True))
+        return multipliers.T, shifts, whole
 
     @staticmethod
     def one_channel(
-        scales: list[float], bounds: list[int], channel: int, op: Op
-    ) -> tuple[list[int], int]:
+        scales: list[float], bounds: list[int], offset: float, channel: int, op: Op
+    ) -> tuple[list[int], int, int]:
         try:
-            return integers.requantization(scales, bounds)
+            return integers.requantization(scales, bounds, offset)
         except integers.PrecisionError as problem:
             raise _imprecise(channel, op, str(problem)) from None
 

@@ -1,8 +1,10 @@
-"""The ops, by name; `nn` and `epi` and `xbar` each declare theirs in one module."""
+"""The ops, by name; each module declares some of them, `nn` being spread over three."""
 
 from __future__ import annotations
 
 from epimc.ir.core import Op
-from epimc.ir.dialects import epi, nn, xbar
+from epimc.ir.dialects import elementwise, epi, moves, nn, xbar
 
-OPS: dict[str, type[Op]] = {op.name: op for module in (nn, epi, xbar) for op in module.OPS}
+MODULES = (nn, elementwise, moves, epi, xbar)
+
+OPS: dict[str, type[Op]] = {op.name: op for module in MODULES for op in module.OPS}

@@ -24,6 +24,7 @@ from epimc.ir.core import (
     Stored,
     activations,
 )
+from epimc.ir.dialects.elementwise import product_shape
 from epimc.ir.dialects.nn import (
     Pool,
     check_bias,
@@ -168,6 +169,7 @@ class Rescale(Op):
     terms = Operand(ACCUMULATOR | ACTIVATION, variadic=True)
     multipliers = Attribute(TENSOR, stored=(ACCUMULATOR, 2))
     shifts = Attribute(TENSOR, stored=(ACCUMULATOR, 1))
+    offsets = Attribute(maybe(TENSOR), optional=True, stored=(ACCUMULATOR, 1))
     low = Attribute(INTEGER)
     high = Attribute(INTEGER)
     result = Result(ACTIVATION)
@@ -180,7 +182,15 @@ class Rescale(Op):
         expected = (len(self.operands), shape[0])
         expect(multipliers == expected, f"the multipliers must be of shape {list(expected)}")
         expect(shifts == expected[1:], f"there must be {shape[0]} shifts")
+        plain = self.offsets is None or stored(self.offsets).shape == expected[1:]
+        expect(plain, f"there must be {shape[0]} offsets")
         return shape
+
+    def added(self, tensors: Lookup) -> Array:
+        """The offsets int64 [C]; 0 where there are none."""
+        if self.offsets is None:
+            return np.zeros(self.output.type.shape[0], np.int64)
+        return tensors(self.offsets)
 
     def check(self, stored: Stored) -> None:
         """The bounds are values of the result."""
@@ -195,18 +205,74 @@ class Rescale(Op):
             for x, operand in zip(inputs, self.operands, strict=True)
         ]
         multipliers, shifts = tensors(self.multipliers), tensors(self.shifts)
-        zero_point = self.output.type.zero_point
-        return integers.requantize(terms, multipliers, shifts, zero_point, self.low, self.high)
+        zero_point, offsets = self.output.type.zero_point, self.added(tensors)
+        return integers.requantize(
+            terms, multipliers, shifts, zero_point, self.low, self.high, offsets
+        )
 
 
 class Requantize(Rescale):
     """Accumulators and activations, each with its multipliers, to one activation: rounds once.
 
     integers.requantize over (operand - its zero point).  A fused relu is `low` = the result's
-    zero point.
+    zero point.  `offsets` are in units of the sum before the shift.
     """
 
     name = "epi.requantize"
 
 
-OPS: tuple[type[Op], ...] = (Conv, Quantize, Dequantize, SumPool, Requantize)
+class Product(Op):
+    """What the products of levels `epi` and `xbar` share: everything but the name."""
+
+    a = Operand(ACTIVATION)
+    b = Operand(ACTIVATION)
+    result = Result(ACCUMULATOR)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of a."""
+        return product_shape(self)
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """integers.multiply."""
+        zero_points = self.a.type.zero_point, self.b.type.zero_point
+        return integers.multiply(activations(inputs[0]), activations(inputs[1]), zero_points)
+
+
+class Multiply(Product):
+    """Accumulators (a - its zero point) * (b - its zero point); b may be [C, 1, 1]."""
+
+    name = "epi.multiply"
+
+
+class Table(Op):
+    """What the look-ups of levels `epi` and `xbar` share: everything but the name."""
+
+    x = Operand(ACTIVATION)
+    table = Attribute(TENSOR, stored=(ACTIVATION, 2))
+    result = Result(ACTIVATION)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of x."""
+        return self.x.type.shape
+
+    def check(self, stored: Stored) -> None:
+        """The table has an entry of the result's type for every value of x."""
+        super().check(stored)
+        table, kind = stored(self.table), self.x.type
+        fits = table.shape[0] in (1, kind.shape[0]) and table.shape[1] == 2**kind.bits
+        expect(fits, f"the table must be [1 or {kind.shape[0]}, {2**kind.bits}]")
+        element = self.output.type.element
+        expect(table.element == element, f"the table must hold {element}")
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """integers.lookup."""
+        return integers.lookup(activations(inputs[0]), activations(tensors(self.table)))
+
+
+class LookUp(Table):
+    """table[q], or table[c, q] in channel c, where the table has a row for each."""
+
+    name = "epi.lookup"
+
+
+OPS: tuple[type[Op], ...] = (Conv, Quantize, Dequantize, SumPool, Requantize, Multiply, LookUp)

@@ -6,6 +6,8 @@ computing with them, so they keep their meaning after quantization.  Evaluated i
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from epimc.ir import integers
@@ -130,11 +132,26 @@ class Gemm(Op):
         return y if self.bias is None else y + tensors(self.bias)
 
 
-class Affine(Op):
+class ChannelAffine(Op):
+    """What affine functions of each channel share: y[c] = x[c] * scale[c] + offset[c]."""
+
+    x = Operand(FLOAT)
+
+    def as_affine(self, tensors: Lookup) -> tuple[Array, Array]:
+        """(scale, offset) in float64, one value a channel."""
+        raise NotImplementedError(self.name)
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """In float64."""
+        scale, offset = self.as_affine(tensors)
+        rank = inputs[0].ndim
+        return inputs[0] * per_channel(scale, rank) + per_channel(offset, rank)
+
+
+class Affine(ChannelAffine):
     """y[c] = x[c] * scale[c] + offset[c]: a constant added or multiplied."""
 
     name = "nn.affine"
-    x = Operand(FLOAT)
     scale = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT, 1))
     offset = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT, 1))
     result = Result(FLOAT)
@@ -146,20 +163,19 @@ class Affine(Op):
             expect(ref is None or stored(ref).shape == shape[:1], f"expected {shape[0]} values")
         return shape
 
-    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In float64."""
-        y = inputs[0]
-        if self.scale is not None:
-            y = y * per_channel(tensors(self.scale).astype(np.float64), y.ndim)
-        if self.offset is not None:
-            y = y + per_channel(tensors(self.offset).astype(np.float64), y.ndim)
-        return y
+    def as_affine(self, tensors: Lookup) -> tuple[Array, Array]:
+        """(scale, offset) in float64, one value a channel."""
+        channels = self.x.type.shape[0]
+        scale = np.ones(channels) if self.scale is None else tensors(self.scale)
+        offset = np.zeros(channels) if self.offset is None else tensors(self.offset)
+        return scale.astype(np.float64), offset.astype(np.float64)
 
 
 class Relu(Op):
     """max(x, 0)."""
 
     name = "nn.relu"
+    bounds = (0.0, math.inf)
     x = Operand(FLOAT)
     result = Result(FLOAT)
 
@@ -177,6 +193,8 @@ class Add(Op):
     """a + b, of equal shapes."""
 
     name = "nn.add"
+    # What b is multiplied by; a subtraction has -1.
+    sign = 1
     a = Operand(FLOAT)
     b = Operand(FLOAT)
     result = Result(FLOAT)
@@ -189,7 +207,7 @@ class Add(Op):
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """In float64."""
-        result: Array = inputs[0] + inputs[1]
+        result: Array = inputs[0] + self.sign * inputs[1]
         return result
 
 
@@ -220,15 +238,21 @@ class Pool(Windowed):
     def check(self, stored: Stored) -> None:
         """Every window reads at least one element of the image."""
         super().check(stored)
-        extents = self.window.extent(0), self.window.extent(1)
-        inside = all(p < e for p, e in zip(self.pads, extents * 2, strict=True))
-        expect(inside, "a pad as large as the window would make a window of nothing but padding")
+        expect_inside(self.window)
 
 
 def expect_moved(op: Op) -> None:
-    """The result has the element type and quantization of the operand."""
-    same = op.output.type == op.operands[0].type.with_shape(op.output.type.shape)
+    """The result has the element type and quantization of every operand."""
+    shape = op.output.type.shape
+    same = all(op.output.type == operand.type.with_shape(shape) for operand in op.operands)
     expect(same, "the result must have the element type and quantization of the operand")
+
+
+def expect_inside(window: integers.Window) -> None:
+    """Every window reads at least one element of the image, as far as its pads tell."""
+    extents = window.extent(0), window.extent(1)
+    inside = all(p < e for p, e in zip(window.pads, extents * 2, strict=True))
+    expect(inside, "a pad as large as the window would make a window of nothing but padding")
 
 
 def expect_maxima(shape: tuple[int, ...], window: integers.Window) -> None:
@@ -280,15 +304,20 @@ class AveragePool(Pool):
 
 
 class Flatten(Op):
-    """[C, H, W] to [C*H*W], row-major.  Also on activations, which keep their type."""
+    """[C, H, W] to [C*H*W], row-major.  Also on activations, which keep their type.
+
+    With `rank` 3 the result is the map [C*H*W, 1, 1].
+    """
 
     name = "nn.flatten"
     x = Operand(MOVABLE)
+    rank = Attribute(INTEGER, 1)
     result = Result(MOVABLE)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """[C*H*W]."""
-        return (self.x.type.size,)
+        expect(self.rank in (1, 3), "the rank of the result must be 1 or 3")
+        return (self.x.type.size, *(1,) * (self.rank - 1))
 
     def check(self, stored: Stored) -> None:
         """The result has the element type and quantization of x."""
@@ -297,14 +326,13 @@ class Flatten(Op):
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """A reshape."""
-        return inputs[0].reshape(len(inputs[0]), -1)
+        return inputs[0].reshape(len(inputs[0]), *self.output.type.shape)
 
 
-class BatchNorm(Op):
+class BatchNorm(ChannelAffine):
     """Inference batch normalization: (x - mean) / sqrt(variance + epsilon) * scale + offset."""
 
     name = "nn.batch_norm"
-    x = Operand(FLOAT)
     scale = Attribute(TENSOR, stored=(FLOAT, 1))
     offset = Attribute(TENSOR, stored=(FLOAT, 1))
     mean = Attribute(TENSOR, stored=(FLOAT, 1))
@@ -324,12 +352,6 @@ class BatchNorm(Op):
         mean, variance = (tensors(r).astype(np.float64) for r in (self.mean, self.variance))
         scale = tensors(self.scale).astype(np.float64) / np.sqrt(variance + self.epsilon)
         return scale, tensors(self.offset).astype(np.float64) - mean * scale
-
-    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In float64."""
-        scale, offset = self.as_affine(tensors)
-        rank = inputs[0].ndim
-        return inputs[0] * per_channel(scale, rank) + per_channel(offset, rank)
 
 
 OPS: tuple[type[Op], ...] = (

@@ -26,7 +26,7 @@ from epimc.ir.core import (
     Stored,
     activations,
 )
-from epimc.ir.dialects import epi, nn
+from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.dialects.nn import Windowed, check_bias, expect, window_shape
 from epimc.ir.types import as_map
 
@@ -238,4 +238,42 @@ class Requantize(epi.Rescale, XbarOp):
     name = "xbar.requantize"
 
 
-OPS: tuple[type[Op], ...] = (Mvm, Add, Pool, Flatten, Requantize)
+class Multiply(epi.Product, XbarOp):
+    """As epi.multiply."""
+
+    name = "xbar.multiply"
+
+
+class LookUp(epi.Table, XbarOp):
+    """As epi.lookup."""
+
+    name = "xbar.lookup"
+
+
+class Concat(moves.Concat, XbarOp):
+    """As nn.concat."""
+
+    name = "xbar.concat"
+    parts = Operand(ACTIVATION, variadic=True)
+    result = Result(ACTIVATION)
+
+
+class Pad(moves.Pad, XbarOp):
+    """As nn.pad."""
+
+    name = "xbar.pad"
+    x = Operand(ACTIVATION, nn.MAP)
+    result = Result(ACTIVATION)
+
+
+OPS: tuple[type[Op], ...] = (
+    Mvm,
+    Add,
+    Pool,
+    Flatten,
+    Requantize,
+    Multiply,
+    LookUp,
+    Concat,
+    Pad,
+)

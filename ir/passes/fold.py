@@ -1,24 +1,26 @@
-"""`fold`: batch normalizations and added constants go into the weights before them."""
+"""`fold`: norms and constants into the weights before them, pads into the windows behind them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
-from epimc.ir.core import Array, Builder, Module, Op, Value, dump_attributes
-from epimc.ir.dialects import nn
+from epimc.ir.core import Builder, Module, Op, Value, dump_attributes
+from epimc.ir.dialects import elementwise, moves, nn
 from epimc.ir.pipeline import Pass
-from epimc.ir.printer import refused
+from epimc.ir.types import IrError
 
 
 @dataclass(frozen=True)
 class Fold(Pass):
     """Fold each affine op into the convolution or matmul that alone feeds it.
 
-    Computed in float64, stored as float32.  An affine op that follows nothing foldable is an
-    error: the levels below have no op for it.
+    Computed in float64, stored as float32.  A batch normalization that follows nothing foldable
+    becomes nn.affine.  A pad of rows and columns goes into the windows of the convolutions that
+    read it, and of pools where that is exact.
     """
 
     name: ClassVar[str] = "fold"
@@ -27,6 +29,7 @@ class Fold(Pass):
 
     def run(self, module: Module) -> Module:
         """Fold all of them."""
+        module = without_pads(module)
         builder = Builder(module)
         builder.inputs_of(module)
         chains = find_chains(module)
@@ -35,34 +38,100 @@ class Fold(Pass):
             if op in chains:
                 fold_chain(builder, module, op, chains[op])
             elif op not in absorbed:
-                refuse_affine(op)
-                builder.copy(op)
+                keep(builder, module, op)
         builder.outputs_of(module)
         return builder.finish()
 
 
-def refuse_affine(op: Op) -> None:
-    """Raise EpimcError for an affine op that stands alone."""
-    if isinstance(op, (nn.Affine, nn.BatchNorm)):
-        raise refused(
-            op,
-            "A scale or offset that follows no convolution or matmul is not supported.",
-            hint="Fold it in the model, or put it behind the layer that it scales.",
-        )
+def keep(builder: Builder, module: Module, op: Op) -> None:
+    """Append an op that is not folded; a batch normalization as nn.affine."""
+    if not isinstance(op, nn.BatchNorm):
+        builder.copy(op)
+        return
+    old = op.output
+    scale, offset = op.as_affine(module.tensor)
+    builder.mapped[old] = builder.add(
+        nn.Affine,
+        [builder.mapped[op.x]],
+        Value(old.name, old.type, old.range),
+        op.location,
+        scale=builder.store(f"{old.name}.scale", scale, "f32"),
+        offset=builder.store(f"{old.name}.offset", offset, "f32"),
+    )
 
 
-def find_chains(module: Module) -> dict[Op, list[Op]]:
+def without_pads(module: Module) -> Module:
+    """The module with pads in the windows that read them, as far as that is exact."""
+    builder = Builder(module)
+    builder.inputs_of(module)
+    producers = module.producers()
+    pads = {op: pad for op in module.ops if (pad := foldable_pad(op, producers))}
+    needed = {v for op in module.ops if op not in pads for v in op.operands}
+    needed |= {value for _, value in module.outputs}
+    for op in module.ops:
+        if op in pads:
+            fold_pad(builder, op, pads[op])
+        elif not isinstance(op, moves.Pad) or op.output in needed:
+            builder.copy(op)
+    builder.outputs_of(module)
+    return builder.finish()
+
+
+def foldable_pad(op: Op, producers: dict[Value, Op]) -> moves.Pad | None:
+    """The pad before an op when the op's own window can do the padding."""
+    pad = producers.get(op.operands[0])
+    if not isinstance(op, (nn.Conv, nn.MaxPool, nn.AveragePool)) or not isinstance(pad, moves.Pad):
+        return None
+    if pad.channels != (0, 0):
+        return None
+    if isinstance(op, nn.Conv):
+        return pad
+    window = replace(op.window, pads=joined_pads(op, pad))
+    # A maximum ignores its own padding, which is the same only where nothing is below 0.
+    if isinstance(op, nn.MaxPool):
+        before = producers.get(pad.x)
+        clipped = isinstance(before, (nn.Relu, elementwise.Clip)) and before.bounds[0] >= 0
+        return pad if clipped and holds(nn.expect_maxima, pad.x.type.shape, window) else None
+    return pad if holds(nn.expect_inside, window) else None
+
+
+def holds(rule: Callable[..., None], *arguments: object) -> bool:
+    """Whether a rule of the IR is kept."""
+    try:
+        rule(*arguments)
+    except IrError:
+        return False
+    return True
+
+
+def joined_pads(op: Op, pad: moves.Pad) -> tuple[int, int, int, int]:
+    """The pads of a window and those before it."""
+    top, left, bottom, right = (a + b for a, b in zip(op.attributes["pads"], pad.pads, strict=True))
+    return top, left, bottom, right
+
+
+def fold_pad(builder: Builder, op: Op, pad: moves.Pad) -> None:
+    """Append an op that does the padding of the pad before it."""
+    old = op.output
+    builder.mapped[old] = builder.add(
+        type(op),
+        [builder.mapped[pad.x]],
+        Value(old.name, old.type, old.range),
+        pad.location + op.location,
+        **{**dump_attributes(op), "pads": joined_pads(op, pad)},
+    )
+
+
+def find_chains(module: Module) -> dict[Op, list[nn.ChannelAffine]]:
     """For each conv or gemm, the affine ops that follow it, each the only reader of the last."""
     uses = module.uses()
-    chains: dict[Op, list[Op]] = {}
+    chains: dict[Op, list[nn.ChannelAffine]] = {}
     for op in module.ops:
         if not isinstance(op, (nn.Conv, nn.Gemm)):
             continue
-        chain: list[Op] = []
+        chain: list[nn.ChannelAffine] = []
         value = op.output
-        while len(uses[value]) == 1 and isinstance(uses[value][0], (nn.Affine, nn.BatchNorm)):
-            affine = uses[value][0]
-            assert affine is not None
+        while len(uses[value]) == 1 and isinstance(affine := uses[value][0], nn.ChannelAffine):
             chain.append(affine)
             value = affine.output
         if chain:
@@ -70,14 +139,14 @@ def find_chains(module: Module) -> dict[Op, list[Op]]:
     return chains
 
 
-def fold_chain(builder: Builder, module: Module, op: Op, chain: list[Op]) -> None:
+def fold_chain(builder: Builder, module: Module, op: Op, chain: list[nn.ChannelAffine]) -> None:
     """Append the conv or gemm with the chain folded in; it takes the last op's name."""
     weight = module.tensor(op.attributes["weight"]).astype(np.float64)
     bias_ref = op.attributes["bias"]
     bias = np.zeros(len(weight)) if bias_ref is None else module.tensor(bias_ref).astype(np.float64)
     location = op.location
     for affine in chain:
-        scale, offset = scale_and_offset(affine, module, len(weight))
+        scale, offset = affine.as_affine(module.tensor)
         weight = weight * scale.reshape((-1,) + (1,) * (weight.ndim - 1))
         bias = bias * scale + offset
         location = location + affine.location
@@ -96,13 +165,3 @@ def fold_chain(builder: Builder, module: Module, op: Op, chain: list[Op]) -> Non
     )
     for old in (op.output, *(affine.output for affine in chain)):
         builder.mapped[old] = value
-
-
-def scale_and_offset(op: Op, module: Module, channels: int) -> tuple[Array, Array]:
-    """The two vectors of an affine op, float64."""
-    if isinstance(op, nn.BatchNorm):
-        return op.as_affine(module.tensor)
-    assert isinstance(op, nn.Affine)
-    scale = np.ones(channels) if op.scale is None else module.tensor(op.scale).astype(np.float64)
-    offset = np.zeros(channels) if op.offset is None else module.tensor(op.offset)
-    return scale, offset.astype(np.float64)

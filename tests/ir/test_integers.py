@@ -152,7 +152,7 @@ def test_multipliers_are_the_widest_that_fit(found: tuple[list[float], list[int]
         with pytest.raises(integers.PrecisionError):
             integers.requantization(scales, bounds)
         return
-    assert integers.requantization(scales, bounds) == (expected, widest)
+    assert integers.requantization(scales, bounds) == (expected, widest, 0)
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_multipliers_are_the_widest_that_fit(found: tuple[list[float], list[int]
         ([2.0**-48], [1], "fewer than 16 bits are left for the requantization's multiplier"),
         ([1.0], [2**48], "fewer than 16 bits are left for the requantization's multiplier"),
         ([2.0**31], [1], "fewer than 16 bits are left for the requantization's multiplier"),
-        ([0.0], [1], "the factor of a requantization is not a positive number"),
-        ([math.inf, 1.0], [1, 1], "the factor of a requantization is not a positive number"),
+        ([math.nan], [1], "the factor of a requantization is not a finite number"),
+        ([math.inf, 1.0], [1, 1], "the factor of a requantization is not a finite number"),
     ],
 )
 def test_too_little_precision_is_an_error(
@@ -175,8 +175,8 @@ def test_too_little_precision_is_an_error(
 
 def test_sixteen_bits_are_just_enough() -> None:
     # 2^15 is a number of 16 bits.
-    assert integers.requantization([2.0**-47], [1]) == ([2**15], 62)
-    multipliers, shift = integers.requantization([1.0], [2**48 - 1])
+    assert integers.requantization([2.0**-47], [1]) == ([2**15], 62, 0)
+    multipliers, shift, _ = integers.requantization([1.0], [2**48 - 1])
     assert (multipliers, shift) == ([2**15], 15)
 
 
@@ -186,7 +186,7 @@ def test_requantize_is_what_big_integers_say(
 ) -> None:
     scales, bounds = found
     try:
-        multipliers, shift = integers.requantization(scales, bounds)
+        multipliers, shift, _ = integers.requantization(scales, bounds)
     except integers.PrecisionError:
         assume(False)
     high = data.draw(st.integers(low, 255))

@@ -17,7 +17,7 @@ from epimc.backends.crossbar.target import Crossbar, Target
 from epimc.diagnostics import error
 from epimc.ir import plan
 from epimc.ir.core import Builder, Module, Op, Value
-from epimc.ir.dialects import epi, nn, xbar
+from epimc.ir.dialects import epi, moves, nn, xbar
 from epimc.ir.levels import XBAR
 from epimc.ir.pipeline import Pass
 from epimc.ir.printer import refused
@@ -27,6 +27,10 @@ KINDS: Mapping[type[Op], type[Op]] = {
     epi.SumPool: xbar.Pool,
     nn.MaxPool: xbar.Pool,
     nn.Flatten: xbar.Flatten,
+    epi.Multiply: xbar.Multiply,
+    epi.LookUp: xbar.LookUp,
+    moves.Concat: xbar.Concat,
+    moves.Pad: xbar.Pad,
 }
 POOLS: Mapping[type[Op], str] = {epi.SumPool: "sum", nn.MaxPool: "max"}
 

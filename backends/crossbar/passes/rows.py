@@ -33,6 +33,10 @@ def rows_read(op: Op, operand: Value, y: int) -> list[int]:
         return op.window.rows(y, height(operand))
     if isinstance(op, xbar.Flatten):
         return list(range(height(operand)))
+    if isinstance(op, xbar.Pad):
+        return [row] if 0 <= (row := y - op.pads[0]) < height(operand) else []
+    if isinstance(op, xbar.Multiply):
+        return [min(y, height(operand) - 1)]
     return [y]
 
 

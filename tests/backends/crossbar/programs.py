@@ -12,11 +12,15 @@ from epimc.backends.crossbar.program import (
     AddTable,
     Array,
     Chip,
+    ConcatTable,
     FeatureMap,
     FlattenTable,
     Instruction,
+    LookupTable,
+    MultiplyTable,
     MvmTable,
     OfatEntry,
+    PadTable,
     PoolTable,
     Port,
     Program,
@@ -96,9 +100,10 @@ def identity(channels: int, area: int, outputs: int) -> tuple[Round, ...]:
 
 
 def requantize(sources: tuple[int, ...], to: int, scales: list[float],
-               bounds: list[int], channels: int, low: int = 0) -> RequantizeTable:  # fmt: skip
+               bounds: list[int], channels: int, low: int = 0,
+               offset: float = 0.0) -> RequantizeTable:  # fmt: skip
     """A requantization with the same scales in every channel."""
-    multipliers, shift = integers.requantization(scales, bounds)
+    multipliers, shift, whole = integers.requantization(scales, bounds, offset)
     return RequantizeTable(
         sources,
         to,
@@ -106,6 +111,7 @@ def requantize(sources: tuple[int, ...], to: int, scales: list[float],
         np.full(channels, shift, np.int64),
         low,
         255,
+        np.full(channels, whole, np.int64),
     )
 
 
@@ -399,10 +405,49 @@ def groups_program() -> Program:
     return Program(CHIP, tuple(maps), tuple(tables), *ports, (tile.finish(4),))
 
 
+def vector_program() -> Program:
+    """What the vector unit does between layers: on one tile, without any crossbar."""
+    maps = [
+        FeatureMap("x", 2, 3, 2, "u8", 4, 6, 0),
+        FeatureMap("gates", 2, 1, 1, "u8", 4, 3, 64),
+        FeatureMap("bent", 2, 3, 2, "u8", 4, 5),
+        FeatureMap("curved", 2, 3, 2, "u8", 4, 5),
+        FeatureMap("gated", 2, 3, 2, "i64"),
+        FeatureMap("products", 2, 3, 2, "i64"),
+        FeatureMap("sum", 2, 3, 2, "u8", 4, 5),
+        FeatureMap("joined", 6, 3, 2, "u8", 4, 5),
+        FeatureMap("y", 9, 6, 5, "u8", 4, 5, 80),
+    ]
+    random = np.random.default_rng(7)
+    tables: list[Table] = [
+        LookupTable(0, 2, random.integers(0, 16, (1, 16))),
+        LookupTable(2, 3, random.integers(0, 16, (2, 16))),
+        MultiplyTable((3, 1), 4),
+        MultiplyTable((3, 2), 5),
+        replace(requantize((4, 5, 0), 6, [0.1, -0.2, 0.7], [225, 225, 15], 2, offset=-1.5),
+                low=1, high=14),
+        ConcatTable((2, 6, 3), 7),
+        PadTable(7, 8, (1, 2), (2, 1, 1, 2)),
+    ]  # fmt: skip
+    tile = Writer(maps, tables)
+    tile.load(0, 1)
+    tile.load(1)
+    for number, opcode in enumerate(("lookup", "lookup", "multiply", "multiply", "requantize")):
+        tile.compute(opcode, number, 2)
+    tile.compute("concat", 5, 1)
+    tile.compute("pad", 6, 2, lambda row: tile.store(8, row))
+    ports = (
+        (Port("x", (2, 3, 2), 0, 0.5), Port("gates", (2,), 1, 0.25)),
+        (Port("y", (9, 6, 5), 8, 0.25),),
+    )
+    return Program(CHIP, tuple(maps), tuple(tables), *ports, (tile.finish(8),))
+
+
 PROGRAMS: dict[str, Callable[[], Program]] = {
     "conv": conv_program,
     "split": split_program,
     "spill": spill_program,
     "classifier": classifier_program,
     "groups": groups_program,
+    "vector": vector_program,
 }

@@ -23,7 +23,7 @@ from tests.backends.crossbar.programs import PROGRAMS
 # Numbers that nothing else in a program repeats: another value is another good program.
 FREE = re.compile(
     r"maps\[\d+\]\.(zero_point|bits)"
-    r"|tables\[\d+\]\.(bias|multipliers|shifts|low|high"
+    r"|tables\[\d+\]\.(bias|multipliers|shifts|offsets|low|high|values"
     r"|rounds\[\d+\]\.ofat\[\d+\]\.multiplier)"
     # Only where the map's size stays the same.
     r"|tables\[\d+\]\.window\.(pads|strides|dilations|kernel)"
@@ -493,6 +493,56 @@ DATA = {
     "scale": (
         replace(PROGRAMS["conv"](), inputs=(replace(PROGRAMS["conv"]().inputs[0], scale=0.0),)),
         "error: Its scale 0.0 is not a positive number.\n  --> input 'x'",
+    ),
+    "multiplier of a requantization": (
+        with_table("vector", 4, multipliers=np.array([[1, 1], [1, -(2**31)], [1, 1]])),
+        "error: A multiplier lies outside [-2147483647, 2147483647].\n"
+        "  --> table 4 (requantize of 'sum')",
+    ),
+    "offsets": (
+        with_table("vector", 4, offsets=np.zeros(3, np.int64)),
+        "error: Its multipliers must be int64 [sources, channels], its shifts and offsets int64 "
+        "[channels].\n  --> table 4 (requantize of 'sum')",
+    ),
+    "precision with an offset": (
+        with_table("vector", 4, offsets=np.array([0, -(2**63) + 1])),
+        "error: Its accumulators times its multipliers may exceed 63 bits.\n"
+        "  --> table 4 (requantize of 'sum')",
+    ),
+    "product of other shapes": (
+        with_map("vector", 1, channels=1, height=2),
+        "error: 'gates' has not the shape [2, 3, 2] of 'gated'.\n"
+        "  --> table 2 (multiply of 'gated')",
+    ),
+    "product of three": (
+        with_table("vector", 2, sources=(3, 1, 1)),
+        "error: It must multiply two maps.\n  --> table 2 (multiply of 'gated')",
+    ),
+    "values of another shape": (
+        with_table("vector", 1, values=np.zeros((2, 8), np.int64)),
+        "error: Its values must be int64 [1 or 2, 16].\n  --> table 1 (lookup of 'curved')",
+    ),
+    "values": (
+        with_table("vector", 1, values=np.full((1, 16), 16)),
+        "error: A value is no activation of 4 bits.\n  --> table 1 (lookup of 'curved')",
+    ),
+    "concatenation": (
+        with_table("vector", 5, sources=(2, 6)),
+        "error: Its sources do not make up the shape [6, 3, 2].\n"
+        "  --> table 5 (concat of 'joined')",
+    ),
+    "concatenation of another type": (
+        with_table("vector", 5, sources=(2, 6, 0)),
+        "error: It must keep the type, the bits and the zero point.\n"
+        "  --> table 5 (concat of 'joined')",
+    ),
+    "pads": (
+        with_table("vector", 6, pads=(2, 1, 2, 2)),
+        "error: Its result must have the shape [9, 7, 5].\n  --> table 6 (pad of 'y')",
+    ),
+    "pads below 0": (
+        with_table("vector", 6, channels=(4, -1)),
+        "error: It pads with less than nothing.\n  --> table 6 (pad of 'y')",
     ),
     "producer": (
         with_table("classifier", 6, destination=3),

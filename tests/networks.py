@@ -1,0 +1,131 @@
+"""Small networks of the operators between convolutions, each as an ONNX model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+Array = NDArray[Any]
+
+
+class Network:
+    """A model built node by node; every method returns the name of its result."""
+
+    def __init__(self, shapes: Mapping[str, Sequence[int]], batch: int | str = "N") -> None:
+        """Declare the inputs by name, with the shapes of one sample."""
+        self.random = np.random.default_rng(0)
+        self.inputs = [helper.make_tensor_value_info(k, 1, [batch, *s]) for k, s in shapes.items()]
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, array: Array) -> str:
+        """A constant tensor."""
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def node(self, op_type: str, *inputs: str, **attributes: Any) -> str:
+        """An operator."""
+        name = f"{op_type.lower()}{len(self.nodes)}"
+        node = helper.make_node(op_type, inputs, [name], name, **attributes)
+        self.nodes.append(node)
+        return name
+
+    def floats(self, *shape: int, scale: float = 1.0) -> Array:
+        """Random float32 numbers."""
+        return (self.random.standard_normal(shape) * scale).astype(np.float32)
+
+    def conv(self, x: str, cin: int, cout: int, size: int = 3, **attributes: Any) -> str:
+        """A convolution that keeps the size of the map, with a bias."""
+        weight = self.constant(self.floats(cout, cin, size, size, scale=(cin * size**2) ** -0.5))
+        bias = self.constant(self.floats(cout, scale=0.1))
+        given = {"pads": [size // 2] * 4, **attributes}
+        return self.node("Conv", x, weight, bias, **given)
+
+    def model(self, *outputs: str) -> onnx.ModelProto:
+        """The model with these outputs."""
+        results = [helper.make_tensor_value_info(name, 1, None) for name in outputs]
+        graph = helper.make_graph(self.nodes, "graph", self.inputs, results, self.constants)
+        opsets = [helper.make_opsetid("", 20)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+
+
+def fire() -> onnx.ModelProto:
+    """Two fire modules as in SqueezeNet: a squeeze, two expansions side by side; then a classifier.
+
+    The second one's concatenation is also read by a shortcut and through a pool.
+    """
+    net = Network({"x": (3, 10, 9)})
+    x, channels = net.node("Relu", net.conv("x", 3, 6)), 6
+    for _ in range(2):
+        squeezed = net.node("Relu", net.conv(x, channels, 4, 1))
+        parts = [net.node("Relu", net.conv(squeezed, 4, 5, size)) for size in (1, 3)]
+        x, channels = net.node("Concat", *parts, axis=1), 10
+    shortcut = net.conv(x, 10, 10, 1)
+    x = net.node("Concat", net.node("Add", x, shortcut), x, axis=1)
+    x = net.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    x = net.node("ReduceMean", net.conv(x, 20, 7, 1), net.constant(np.array([2, 3])), keepdims=0)
+    return net.model(net.node("Concat", x, net.node("Tanh", x), axis=1))
+
+
+def prelu() -> onnx.ModelProto:
+    """Slopes for each channel, and padded shortcuts as blazeface has them."""
+    # A constant beside a map fixes the batch.
+    net = Network({"x": (3, 8, 8)}, batch=1)
+    x = net.node("PRelu", net.conv("x", 3, 5), net.constant(net.floats(5, 1, 1, scale=0.3)))
+    pooled = net.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    zeros = net.constant(np.zeros((1, 3, 4, 4), np.float32))
+    grown = net.node("Concat", pooled, zeros, axis=1)
+    pads = net.constant(np.array([0, 0, 0, 0, 0, 0, 1, 1]))
+    padded = net.node("Pad", x, pads)
+    x = net.node("Add", net.conv(padded, 5, 8, strides=[2, 2], pads=[0] * 4), grown)
+    x = net.node("LeakyRelu", x, alpha=0.2)
+    pads = net.constant(np.array([0, 1, 1, 2, 0, 2, 0, 1]))
+    framed = net.node("Pad", x, pads)
+    return net.model(net.node("PRelu", framed, net.constant(np.array([0.5], np.float32))))
+
+
+def relu6() -> onnx.ModelProto:
+    """Bounded activations, residuals that are added and subtracted, norms that nothing takes."""
+    net = Network({"x": (4, 7, 7)})
+    bounds = [net.constant(np.array(value, np.float32)) for value in (0, 6)]
+    names = [net.constant(net.floats(4)) for _ in range(3)]
+    normed = net.node(
+        "BatchNormalization", "x", *names, net.constant(net.random.uniform(0.5, 2, 4)
+                                                        .astype(np.float32))
+    )  # fmt: skip
+    x = net.node("Clip", net.conv(normed, 4, 4), *bounds)
+    x = net.node("Sub", net.conv(x, 4, 4), x)
+    scale = net.constant(np.array([1.5, 0.0, -2.0, 1e-9], np.float32).reshape(4, 1, 1))
+    x = net.node("Add", net.node("Mul", x, scale), normed)
+    x = net.node("Clip", net.node("Neg", x), net.constant(np.array(-2.5, np.float32)), "")
+    halves = net.node("Div", net.node("Sub", bounds[1], x), net.constant(np.array(2, np.float32)))
+    return net.model(net.node("Relu", normed), halves)
+
+
+def gate() -> onnx.ModelProto:
+    """Squeeze-excite, swish as a product, a square that is added; a vector becomes a map."""
+    net = Network({"x": (6, 6, 5)})
+    x = net.conv("x", 6, 6)
+    x = net.node("Mul", x, net.node("Sigmoid", x))
+    squeezed = net.node("Flatten", net.node("GlobalAveragePool", x))
+    weight = net.constant(net.floats(6, 6, scale=0.5))
+    excited = net.node("HardSigmoid", net.node("Gemm", squeezed, weight), alpha=0.3)
+    axes = net.constant(np.array([2, 3]))
+    gates = net.node("Unsqueeze", excited, axes)
+    gated = net.node("Mul", gates, x)
+    x = net.node("Add", net.node("Mul", gated, gated), net.conv(gated, 6, 6, 1))
+    return net.model(net.node("Gelu", x), gated)
+
+
+NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
+    "fire": fire,
+    "prelu": prelu,
+    "relu6": relu6,
+    "gate": gate,
+}
