@@ -195,6 +195,9 @@ def verify(
         Path | None,
         typer.Option("--input", metavar="X.npz", help="Samples; else those of the bundle."),
     ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Tell also what each layer loses.")
+    ] = False,
     limit_bytes: Limit = DEFAULT_LIMIT,
     json: Json = False,
 ) -> None:
@@ -209,7 +212,7 @@ def verify(
         def done(count: int, samples: int) -> None:
             advance(f"{count} of {samples} samples", 100 * count // samples)
 
-        report = verify_bundle(bundle, input, done, limit_bytes)
+        report = verify_bundle(bundle, input, done, limit_bytes, layers=layers)
     say(report.as_json(), json, lambda _: verify_table(report))
     if not report.exact:
         raise typer.Exit(1)

@@ -109,13 +109,13 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     module = prepared(imported.module, samples, target)
     watcher.dump(0, "import", module)
 
-    integers: list[Module] = []
+    made: dict[str, Module] = {}
 
     def after(step: Step) -> None:
         watcher.dump(step.number, step.name, step.module)
         watcher.timed(step.name, step.seconds)
-        if step.name == "quantize":
-            integers.append(step.module)
+        if step.name in ("calibrate", "quantize"):
+            made[step.name] = step.module
 
     lowered = Runner(before=watcher.stage, after=after).run(module, passes)
 
@@ -126,7 +126,7 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     refuse_bad(program)
 
     watcher.stage("reference")
-    files = reference_files(imported, integers[0], samples)
+    files = reference_files(imported, made["calibrate"], made["quantize"], samples)
     return new_bundle(request, imported, samples, target, program, files)
 
 
@@ -168,10 +168,18 @@ def refuse_bad(program: Program) -> None:
 
 
 def reference_files(
-    imported: ImportedModel, integers: Module, samples: Samples
+    imported: ImportedModel, floats: Module, integers: Module, samples: Samples
 ) -> dict[str, bytes]:
-    """What `verify` needs, below `reference/`: both models and some samples."""
+    """What `verify` needs, below `reference/`: the three models and some samples.
+
+    Args:
+        imported: The user's model.
+        floats: The module before `quantize`: the epitomized model.
+        integers: The module after it.
+        samples: Some of them are kept.
+    """
     from epimc.backends.onnx.export import export_integers
+    from epimc.backends.onnx.functions import export_floats
     from epimc.samples import LABELS, encode_samples
 
     kept = samples.first(REFERENCE_SAMPLES)
@@ -180,6 +188,7 @@ def reference_files(
         arrays[LABELS] = kept.labels
     return {
         "reference/float.onnx": imported.model.SerializeToString(deterministic=True),
+        "reference/epi.onnx": export_floats(floats).SerializeToString(deterministic=True),
         "reference/integer.onnx": export_integers(integers).SerializeToString(deterministic=True),
         "reference/samples.npz": encode_samples(arrays),  # type: ignore[arg-type]
     }
