@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from epimc import __version__
 from epimc.diagnostics import check_failed, render
 from epimc.ir.core import Module
+from epimc.ir.layer_plans import PLANS
 from epimc.ir.pipeline import Runner, Step, parse_pipeline, print_pipeline
 from epimc.passes import PASSES
+from epimc.plan_files import given_plans, is_plan_file
 
 if TYPE_CHECKING:
     from epimc.backends.crossbar.bundle import Bundle
@@ -46,7 +48,8 @@ class Request:
         weight_bits: Bits of a weight, 2 to 8.
         activation_bits: Bits of an activation, 4 to 8.
         calibration: An npz file of samples; None: seeded standard normal ones.
-        epitome: The policy that gives each layer its epitome: `none` or `uniform:RxC`.
+        epitome: What gives each layer its epitome: the policy `none` or `uniform:RxC`, or a TOML
+            file with plans layer by layer (`ir/layer_plans.py`).
         limit_bytes: The most that the model, and the samples, may take.
     """
 
@@ -62,7 +65,7 @@ class Request:
     def pipeline(self) -> str:
         """The passes, as text."""
         return PIPELINE.format(
-            epitome=self.epitome,
+            epitome=PLANS if is_plan_file(self.epitome) else self.epitome,
             weight_bits=self.weight_bits,
             activation_bits=self.activation_bits,
         )
@@ -98,6 +101,7 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     from epimc.backends.crossbar.emit import emit
     from epimc.backends.crossbar.target import load_target
     from epimc.frontend import import_model
+    from epimc.ir.passes.epitomize import layers_of
 
     watcher = watcher or Watcher()
     passes = parse_pipeline(request.pipeline, PASSES)
@@ -107,6 +111,9 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     imported = import_model(request.model, limit_bytes=request.limit_bytes)
     samples = calibration_samples(request, imported)
     module = prepared(imported.module, samples, target)
+    if is_plan_file(request.epitome):
+        layers = layers_of(module, target.crossbar.rows)
+        module.attributes[PLANS] = given_plans(request.epitome, list(layers.values())).dump()
     watcher.dump(0, "import", module)
 
     made: dict[str, Module] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,6 @@ from epimc.backends.crossbar.program import FeatureMap
 from epimc.ir import integers
 from epimc.measures import Loss
 from epimc.reference import Reference
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
 
 Array = NDArray[Any]
 
@@ -73,19 +70,19 @@ class LayerMeter:
         tensors: The tensor of the epitomized model that each layer stands for.
     """
 
-    def __init__(self, maps: Iterable[FeatureMap], model: ModelProto, floats: ModelProto) -> None:
+    def __init__(self, maps: Iterable[FeatureMap], model: bytes, epitomized: bytes) -> None:
         """Prepare the layers.
 
         Args:
             maps: What the program computes.
-            model: The integer reference.
-            floats: The epitomized float model.
+            model: The integer reference, an ONNX file.
+            epitomized: The epitomized float model, an ONNX file.
         """
-        from epimc.backends.onnx.export import layers_alone, prefix_of, scales, tensor_names
+        from epimc.backends.onnx import export
 
-        self.prefix = prefix_of(model)
-        self.scales = scales(model)
-        real, prefix = tensor_names(floats), prefix_of(floats)
+        whole, floats = export.read_model(model), export.read_model(epitomized)
+        self.prefix, self.scales = export.prefix_of(whole), export.scales(whole)
+        real, prefix = export.tensor_names(floats), export.prefix_of(floats)
         self.maps = [
             held
             for held in maps
@@ -94,7 +91,7 @@ class LayerMeter:
         self.tensors = [prefix + held.name for held in self.maps]
         self.errors = [LayerError(held.name, held.location, held.bits) for held in self.maps]
         kept = [self.prefix + held.name for held in self.maps]
-        cut, self.given = layers_alone(model, kept)
+        cut, self.given = export.layers_alone(whole, kept)
         self.alone = Reference(cut.SerializeToString(), "the layers by themselves", optimize=False)
 
     def add(
@@ -116,5 +113,8 @@ class LayerMeter:
         for held, error, q, values in zip(self.maps, self.errors, alone, true, strict=True):
             scale = self.scales[self.prefix + held.name]
             error.alone.add(integers.dequantize_output(q, scale, held.zero_point), values)
-            found = computed[held.name]
-            error.accumulated.add(integers.dequantize_output(found, scale, held.zero_point), values)
+            found = computed.get(held.name)
+            # A wrong program may leave a map out; what is compared exactly tells that.
+            if found is not None and found.size == values.size:
+                real = integers.dequantize_output(found, scale, held.zero_point)
+                error.accumulated.add(real, values)

@@ -113,7 +113,7 @@ def plan_table(summary: dict[str, Any]) -> str:
 def verify_table(report: Report) -> str:
     """The table of a verification."""
     # Epitomes that are the weights themselves lose nothing: all loss is that of quantization.
-    parts = () if report.identity_plans else ("epitomes", "integers")
+    parts = () if report.identity_plans else ("epitomes dB", "integers dB")
     titles = ("output", "mismatches", "SQNR dB", *parts, "cosine", "max error")
     rows = [
         (
@@ -224,7 +224,7 @@ def node_name(location: str) -> str:
 
 def node_names(location: str) -> list[str]:
     """The nodes that a location names."""
-    return re.findall(r"node '(.*?)' \(\w*\)(?:, |$)", location)
+    return re.findall(r"node '(.*?)' \([^()]*\)(?:, |$)", location)
 
 
 def spans(numbers: Sequence[int]) -> str:

@@ -281,11 +281,11 @@ class _Runner:
         floats = reference_file(bundle, "float.onnx").read_bytes()
         self.floats = Reference(floats, "the float model")
         refuse_other_ports(self.program, self.integers, self.prefix)
-        epitomized = read_model(reference_file(bundle, "epi.onnx").read_bytes())
+        file = reference_file(bundle, "epi.onnx").read_bytes()
+        epitomized = read_model(file)
         self.identity_plans = has_identity_plans(epitomized)
-        self.meter = None
-        if layers:
-            self.meter = LayerMeter(computed_maps(self.program), model, epitomized)
+        self.meter = LayerMeter(computed_maps(self.program), data, file) if layers else None
+        if self.meter:
             epitomized = with_outputs(epitomized, self.meter.tensors)
         self.epitomized = Reference(epitomized.SerializeToString(), "the epitomized model")
 
@@ -313,7 +313,7 @@ class _Runner:
             layers,
             [OutputReport(port.name) for port in self.program.outputs],
             identity_plans=self.identity_plans,
-            layer_errors=self.meter and self.meter.errors,
+            layer_errors=self.meter.errors if self.meter else None,
         )
 
     def compare(self, inputs: dict[str, Array], report: Report) -> list[Array]:

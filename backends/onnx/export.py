@@ -182,9 +182,7 @@ class _Graph:
                 name = self.names[value]
                 scale = self.constant(f"{name}.scale", np.float32(value.type.scale or 1.0))
                 entry = onnx.StringStringEntryProto(key=SCALE_KEY, value=scale)
-                yield onnx.TensorAnnotation(
-                    tensor_name=name, quant_parameter_tensor_names=[entry]
-                )
+                yield onnx.TensorAnnotation(tensor_name=name, quant_parameter_tensor_names=[entry])
 
     def model(self) -> ModelProto:
         annotations = list(self.annotations())

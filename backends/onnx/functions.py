@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import onnx
@@ -153,7 +154,7 @@ class _Rebuilding:
             self.constants[key] = self.node("Constant", [], value_ints=values)
         return self.constants[key]
 
-    def node(self, kind: str, inputs: list[str], **attributes: object) -> str:
+    def node(self, kind: str, inputs: list[str], **attributes: Any) -> str:
         """Append a node; its result."""
         result = f"{kind.lower()}{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [result], **attributes))
