@@ -112,8 +112,8 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     samples = calibration_samples(request, imported)
     module = prepared(imported.module, samples, target)
     if is_plan_file(request.epitome):
-        layers = layers_of(module, target.crossbar.rows)
-        module.attributes[PLANS] = given_plans(request.epitome, list(layers.values())).dump()
+        layers = list(layers_of(module, target.crossbar.rows).values())
+        module.attributes[PLANS] = given_plans(request.epitome, layers).by_values(layers).dump()
     watcher.dump(0, "import", module)
 
     made: dict[str, Module] = {}

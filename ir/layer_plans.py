@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from epimc.diagnostics import EpimcError, did_you_mean, error
@@ -96,44 +96,52 @@ class Plans:
         """
         if found := self.mistakes(layers):
             raise mistaken("The plans of the layers", found)
-        given = {layer.name: layer for layer in self.layers}
+        given = {find(one.name, layers)[0]: one for one in self.layers}
         rest = LayerPlan("", self.default)
-        return [
-            next((given[name] for name in layer.names if name in given), rest).choose(layer)
-            for layer in layers
-        ]
+        return [given.get(index, rest).choose(layer) for index, layer in enumerate(layers)]
 
     def mistakes(self, layers: Sequence[Layer]) -> list[str]:
         """What is wrong for a model with these layers, a sentence each."""
-        named: dict[str, list[Layer]] = defaultdict(list)
-        for layer in layers:
-            for name in dict.fromkeys(layer.names):
-                named[name].append(layer)
-        found = [text for given in self.layers for text in wrong_layer(given, named)]
+        found = [text for given in self.layers for text in wrong_layer(given, layers)]
         names = Counter(given.name for given in self.layers)
         found += [f"Layer '{name}' is given {n} times." for name, n in names.items() if n > 1]
-        for layer in layers:
-            several = [name for name in dict.fromkeys(layer.names) if name in names]
-            if len(several) > 1:
-                quoted = " and ".join(f"'{name}'" for name in several)
-                found.append(f"{quoted} are names of one layer.")
-        return found
+        called: dict[int, list[str]] = defaultdict(list)
+        for name in names:
+            for index in find(name, layers):
+                called[index].append(f"'{name}'")
+        several = [quoted for quoted in called.values() if len(quoted) > 1]
+        return found + [f"{' and '.join(quoted)} are names of one layer." for quoted in several]
+
+    def by_values(self, layers: Sequence[Layer]) -> Plans:
+        """The same plans, with each layer called by its value, which `fold` keeps.
+
+        Args:
+            layers: Of a model for which there are no mistakes in the plans.
+        """
+        named = (replace(one, name=layers[find(one.name, layers)[0]].value) for one in self.layers)
+        return replace(self, layers=tuple(named))
 
 
-def wrong_layer(given: LayerPlan, named: Mapping[str, list[Layer]]) -> Iterator[str]:
+def find(name: str, layers: Sequence[Layer]) -> list[int]:
+    """The layers that a name may mean: the one with this value, or else all that have the name."""
+    exact = [index for index, layer in enumerate(layers) if layer.value == name]
+    return exact or [index for index, layer in enumerate(layers) if name in layer.names]
+
+
+def wrong_layer(given: LayerPlan, layers: Sequence[Layer]) -> Iterator[str]:
     """What is wrong with the plan of one layer."""
-    layers = named.get(given.name, [])
-    if not layers:
-        hint = did_you_mean(given.name, named)
+    found = find(given.name, layers)
+    if not found:
+        hint = did_you_mean(given.name, {name for layer in layers for name in layer.names})
         if hint.startswith("Known"):
             # Of the many names of a layer the first is enough.
-            hint = did_you_mean("", {layer.names[0] for many in named.values() for layer in many})
+            hint = did_you_mean("", {layer.names[0] for layer in layers})
         yield f"There is no layer '{given.name}'. {hint}".rstrip()
-    elif len(layers) > 1:
-        yield f"'{given.name}' is a name of {len(layers)} layers: take that of a value."
+    elif len(found) > 1:
+        yield f"'{given.name}' is a name of {len(found)} layers: take that of a value."
     else:
         try:
-            given.choose(layers[0])
+            given.choose(layers[found[0]])
         except IrError as problem:
             yield f"Layer '{given.name}': {problem}."
 

@@ -24,13 +24,18 @@ class Layer:
         weights: [Cout, Cin, Kh, Kw].
         array_rows: Word lines of the target's crossbar.
         is_classifier: Whether it feeds a graph output: no two outputs may get equal weights.
-        names: By which a user may call it: its ONNX nodes first, then its values.
+        names: By which a user may call it: its ONNX nodes first, its own value last.
     """
 
     weights: Shape
     array_rows: int
     is_classifier: bool = False
     names: tuple[str, ...] = ()
+
+    @property
+    def value(self) -> str:
+        """The name of its value."""
+        return self.names[-1] if self.names else ""
 
     @property
     def array_channels(self) -> int:
