@@ -9,12 +9,17 @@ from hypothesis import strategies as st
 from epimc.ir.plan import Patch, Plan, Shape
 
 
+def below(most: int) -> st.SearchStrategy[int]:
+    """1 to `most`; the simplest is `most`, which makes the fewest patches."""
+    return st.integers(0, most - 1).map(lambda less: most - less)
+
+
 @st.composite
 def pieces(draw: st.DrawFn, size: int, most: int) -> list[tuple[int, int]]:
     """[0, size) cut into (first, count), each of at most `most`."""
     found, first = [], 0
     while first < size:
-        count = draw(st.integers(1, min(most, size - first)))
+        count = draw(below(min(most, size - first)))
         found.append((first, count))
         first += count
     return found
@@ -31,9 +36,9 @@ def hand_plans(draw: st.DrawFn, weights: Shape) -> tuple[Shape, Plan]:
     size = math.prod(weights)
     eh = draw(st.integers(kh, max(kh, min(kh + 2, size // kw))))
     ew = draw(st.integers(kw, max(kw, min(kw + 2, size // eh))))
-    eo = draw(st.integers(1, min(cout, size // (eh * ew))))
-    ei = draw(st.integers(1, min(cin, size // (eh * ew * eo))))
-    blocks = [(o, i) for i in draw(pieces(cin, max(ei, 1))) for o in draw(pieces(cout, eo))]
+    eo = draw(below(min(cout, size // (eh * ew))))
+    ei = draw(below(min(cin, size // (eh * ew * eo))))
+    blocks = [(o, i) for i in draw(pieces(cin, ei)) for o in draw(pieces(cout, eo))]
     patches = [
         Patch(
             o0,
