@@ -76,7 +76,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     weight_bits: int = 8,
     activation_bits: int = 8,
     calibration: str | Path | None = None,
-    epitome: str = "none",
+    epitome: str | Path = "none",
     dump_ir: str | Path | None = None,
 ) -> Session:
     """Compile an ONNX model to a bundle and load it.
@@ -89,7 +89,8 @@ def compile(  # The name is the interface, as in `re.compile`.
         activation_bits: Bits of an activation, 4 to 8.
         calibration: An npz file with one array per model input, samples first; without it,
             seeded standard normal samples are used and figures mean little.
-        epitome: The policy that gives each layer its epitome: `none` or `uniform:RxC`.
+        epitome: What gives each layer its epitome: the policy `none` or `uniform:RxC`, or a TOML
+            file with plans layer by layer.
         dump_ir: A folder for the IR after every stage, beside the copy in the bundle.
 
     Raises:
@@ -98,7 +99,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     from epimc.compiler import Request, Watcher
 
     samples = None if calibration is None else Path(calibration)
-    request = Request(Path(model), str(target), weight_bits, activation_bits, samples, epitome)
+    request = Request(Path(model), str(target), weight_bits, activation_bits, samples, str(epitome))
     dumped = None if dump_ir is None else Path(dump_ir)
     return Session(build(request, Path(output), dumped, Watcher()))
 

@@ -48,7 +48,10 @@ Limit = Annotated[
     typer.Option(metavar="N", min=1, help="The most bytes that a model, or samples, may take."),
 ]
 Epitome = Annotated[
-    str, typer.Option(metavar="POLICY", help="Each layer's epitome: none or uniform:RxC.")
+    str,
+    typer.Option(
+        metavar="POLICY|FILE", help="Each layer's epitome: none, uniform:RxC, or a TOML file."
+    ),
 ]
 Timing = Annotated[bool, typer.Option("--timing", help="Tell how long each pass took.")]
 PrintAfter = Annotated[
@@ -195,6 +198,9 @@ def verify(
         Path | None,
         typer.Option("--input", metavar="X.npz", help="Samples; else those of the bundle."),
     ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Tell also what each layer loses.")
+    ] = False,
     limit_bytes: Limit = DEFAULT_LIMIT,
     json: Json = False,
 ) -> None:
@@ -209,7 +215,7 @@ def verify(
         def done(count: int, samples: int) -> None:
             advance(f"{count} of {samples} samples", 100 * count // samples)
 
-        report = verify_bundle(bundle, input, done, limit_bytes)
+        report = verify_bundle(bundle, input, done, limit_bytes, layers=layers)
     say(report.as_json(), json, lambda _: verify_table(report))
     if not report.exact:
         raise typer.Exit(1)
@@ -218,9 +224,20 @@ def verify(
 @app.command()
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="DIR|MODEL", help="A bundle or an ONNX file.")],
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="nn|epi|xbar|asm",
+            help="Print a bundle's IR of that level, or its program with comments.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show what a bundle or a model consists of."""
+    if stage is not None:
+        inspect_stage(path, stage, json)
+        return
     from epimc.report import module_summary, module_table, program_summary, program_table
 
     if path.is_dir():
@@ -235,6 +252,17 @@ def inspect(
     from epimc.frontend import import_model
 
     say(module_summary(import_model(path).module), json, module_table)
+
+
+def inspect_stage(path: Path, stage: str, json: bool) -> None:
+    """Print the text of one stage of a bundle."""
+    from epimc.backends.crossbar.bundle import read_bundle
+    from epimc.stages import stage_text
+
+    bundle = read_bundle(path)
+    refuse_bad(bundle)
+    data = {"stage": stage, "text": stage_text(bundle, stage)}
+    say(data, json, lambda found: str(found["text"]).removesuffix("\n"))
 
 
 def described(bundle: Bundle) -> str:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from epimc import __version__
 from epimc.diagnostics import check_failed, render
 from epimc.ir.core import Module
+from epimc.ir.layer_plans import PLANS
 from epimc.ir.pipeline import Runner, Step, parse_pipeline, print_pipeline
 from epimc.passes import PASSES
+from epimc.plan_files import given_plans, is_plan_file
 
 if TYPE_CHECKING:
     from epimc.backends.crossbar.bundle import Bundle
@@ -46,7 +48,8 @@ class Request:
         weight_bits: Bits of a weight, 2 to 8.
         activation_bits: Bits of an activation, 4 to 8.
         calibration: An npz file of samples; None: seeded standard normal ones.
-        epitome: The policy that gives each layer its epitome: `none` or `uniform:RxC`.
+        epitome: What gives each layer its epitome: the policy `none` or `uniform:RxC`, or a TOML
+            file with plans layer by layer (`ir/layer_plans.py`).
         limit_bytes: The most that the model, and the samples, may take.
     """
 
@@ -62,7 +65,7 @@ class Request:
     def pipeline(self) -> str:
         """The passes, as text."""
         return PIPELINE.format(
-            epitome=self.epitome,
+            epitome=PLANS if is_plan_file(self.epitome) else self.epitome,
             weight_bits=self.weight_bits,
             activation_bits=self.activation_bits,
         )
@@ -98,6 +101,7 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     from epimc.backends.crossbar.emit import emit
     from epimc.backends.crossbar.target import load_target
     from epimc.frontend import import_model
+    from epimc.ir.passes.epitomize import layers_of
 
     watcher = watcher or Watcher()
     passes = parse_pipeline(request.pipeline, PASSES)
@@ -107,15 +111,18 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     imported = import_model(request.model, limit_bytes=request.limit_bytes)
     samples = calibration_samples(request, imported)
     module = prepared(imported.module, samples, target)
+    if is_plan_file(request.epitome):
+        layers = list(layers_of(module, target.crossbar.rows).values())
+        module.attributes[PLANS] = given_plans(request.epitome, layers).by_values(layers).dump()
     watcher.dump(0, "import", module)
 
-    integers: list[Module] = []
+    made: dict[str, Module] = {}
 
     def after(step: Step) -> None:
         watcher.dump(step.number, step.name, step.module)
         watcher.timed(step.name, step.seconds)
-        if step.name == "quantize":
-            integers.append(step.module)
+        if step.name in ("calibrate", "quantize"):
+            made[step.name] = step.module
 
     lowered = Runner(before=watcher.stage, after=after).run(module, passes)
 
@@ -126,7 +133,7 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     refuse_bad(program)
 
     watcher.stage("reference")
-    files = reference_files(imported, integers[0], samples)
+    files = reference_files(imported, made["calibrate"], made["quantize"], samples)
     return new_bundle(request, imported, samples, target, program, files)
 
 
@@ -168,10 +175,18 @@ def refuse_bad(program: Program) -> None:
 
 
 def reference_files(
-    imported: ImportedModel, integers: Module, samples: Samples
+    imported: ImportedModel, floats: Module, integers: Module, samples: Samples
 ) -> dict[str, bytes]:
-    """What `verify` needs, below `reference/`: both models and some samples."""
+    """What `verify` needs, below `reference/`: the three models and some samples.
+
+    Args:
+        imported: The user's model.
+        floats: The module before `quantize`: the epitomized model.
+        integers: The module after it.
+        samples: Some of them are kept.
+    """
     from epimc.backends.onnx.export import export_integers
+    from epimc.backends.onnx.functions import export_floats
     from epimc.samples import LABELS, encode_samples
 
     kept = samples.first(REFERENCE_SAMPLES)
@@ -180,6 +195,7 @@ def reference_files(
         arrays[LABELS] = kept.labels
     return {
         "reference/float.onnx": imported.model.SerializeToString(deterministic=True),
+        "reference/epi.onnx": export_floats(floats).SerializeToString(deterministic=True),
         "reference/integer.onnx": export_integers(integers).SerializeToString(deterministic=True),
         "reference/samples.npz": encode_samples(arrays),  # type: ignore[arg-type]
     }

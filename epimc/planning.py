@@ -11,13 +11,12 @@ import numpy as np
 from epimc.backends.crossbar import counting
 from epimc.backends.crossbar.counting import Geometry, Matrix, geometry_of, matrix_of
 from epimc.backends.crossbar.target import load_target
-from epimc.diagnostics import error
 from epimc.frontend import import_model
-from epimc.ir import plan, policies
-from epimc.ir.dialects import nn
-from epimc.ir.passes.epitomize import classifiers, layer_of
+from epimc.ir import plan
+from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.policies import Layer
-from epimc.ir.types import IrError, as_map
+from epimc.ir.types import as_map
+from epimc.plan_files import given_plans, is_plan_file
 
 # What the field compares with: 32-bit weights and no epitome.
 BASELINE_BITS = 32
@@ -41,7 +40,7 @@ class PlanRequest:
 
     Attributes:
         model: The ONNX file.
-        epitome: The policy.
+        epitome: The policy, or a TOML file with plans layer by layer.
         weight_bits: 2 to 32.
         activation_bits: 1 to 32.
         target: A built-in target's name or a TOML file.
@@ -63,24 +62,22 @@ def plan_model(request: PlanRequest) -> dict[str, Any]:
         EpimcError: Anything wrong with the request or the model.
     """
     target = load_target(request.target)
-    try:
-        policies.choose(request.epitome, Layer((1, 1, 1, 1), 1))
-    except IrError as problem:
-        raise error(f"Wrong policy: {problem}.") from None
+    if not is_plan_file(request.epitome):
+        # A wrong policy is told before a large model is read.
+        given_plans(request.epitome, [])
     crossbar = target.crossbar
     geometry = geometry_of(crossbar)
     slices = -(-request.activation_bits // target.converters.dac_bits)
     module = import_model(request.model, limit_bytes=request.limit_bytes).module
-    classifying = classifiers(module)
+    found = layers_of(module, geometry.rows)
+    chosen = given_plans(request.epitome, list(found.values())).choose(list(found.values()))
     layers = []
-    for op in module.ops:
-        if isinstance(op, (nn.Conv, nn.Gemm)):
-            layer = layer_of(module, op, geometry.rows, op.output in classifying)
-            counts = layer_counts(layer, request, geometry)
-            _, height, width = as_map(op.output.type.shape)
-            reads = counts["reads_per_position"] * height * width * slices
-            named = {"name": op.output.name, "location": str(op.location)}
-            layers.append({**named, **counts, "positions": height * width, "array_reads": reads})
+    for (op, layer), (epitome, patches) in zip(found.items(), chosen, strict=True):
+        counts = layer_counts(layer, epitome, patches, request.weight_bits, geometry)
+        _, height, width = as_map(op.output.type.shape)
+        reads = counts["reads_per_position"] * height * width * slices
+        named = {"name": op.output.name, "location": str(op.location)}
+        layers.append({**named, **counts, "positions": height * width, "array_reads": reads})
     totals = {key: sum(layer[key] for layer in layers) for key in SUMMED}
     return {
         "model": request.model.name,
@@ -96,12 +93,13 @@ def plan_model(request: PlanRequest) -> dict[str, Any]:
     }
 
 
-def layer_counts(layer: Layer, request: PlanRequest, geometry: Geometry) -> dict[str, Any]:
+def layer_counts(
+    layer: Layer, epitome: plan.Shape, patches: plan.Plan, bits: int, geometry: Geometry
+) -> dict[str, Any]:
     """Counts of one layer that do not depend on its position in the network."""
-    epitome, chosen = policies.choose(request.epitome, layer)
     whole, small = (matrix_of(shape, layer.groups) for shape in (layer.weights, epitome))
-    rounds = plan.rounds(chosen, epitome, layer.weights[2:], layer.groups)
-    bits = request.weight_bits
+    _, _, kh, kw = layer.weights
+    rounds = plan.rounds(patches, epitome, (kh, kw), layer.groups)
     return {
         "groups": layer.groups,
         "weights_shape": list(layer.weights),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -112,12 +113,15 @@ def plan_table(summary: dict[str, Any]) -> str:
 
 def verify_table(report: Report) -> str:
     """The table of a verification."""
-    titles = ("output", "mismatches", "SQNR dB", "cosine", "max error")
+    # Epitomes that are the weights themselves lose nothing: all loss is that of quantization.
+    parts = () if report.identity_plans else ("epitomes dB", "integers dB")
+    titles = ("output", "mismatches", "SQNR dB", *parts, "cosine", "max error")
     rows = [
         (
             o.name,
             str(o.mismatches),
             number(o.sqnr_db, 2),
+            *(number(loss.sqnr_db, 2) for loss in (o.epitome, o.quantization)[: len(parts)]),
             number(o.cosine, 6),
             f"{o.max_abs_error:.4g}",
         )
@@ -133,13 +137,36 @@ def verify_table(report: Report) -> str:
     )
     lines += [f"  {layer.name}: {layer.mismatches} of {layer.elements} differ" for layer in wrong]
     lines += [f"  parameter {name}: {count} differ" for name, count in report.parameters.items()]
+    epitomized = None if report.identity_plans else report.epitomized_accuracy
     rates = (
         ("top-1 agreement with the float model", report.top1_agreement),
         ("accuracy", report.accuracy),
+        ("accuracy of the epitomized float model", epitomized),
         ("accuracy of the float model", report.float_accuracy),
     )
     lines += [f"{what}: {100 * rate:.2f} %" for what, rate in rates if rate is not None]
+    if report.layer_errors is not None:
+        lines += ["", layers_table(report)]
     return "\n".join(lines)
+
+
+def layers_table(report: Report) -> str:
+    """The table of what each layer loses."""
+    from epimc.layers import worst_first
+
+    rows = [
+        (
+            ", ".join(node_names(found.location)) or found.name,
+            str(found.bits),
+            number(found.alone.sqnr_db, 2),
+            number(found.accumulated.sqnr_db, 2),
+        )
+        for found in worst_first(report.layer_errors or [])
+    ]
+    titles = ("layer", "bits", "alone dB", "accumulated dB")
+    model = "float model" if report.identity_plans else "epitomized float model"
+    note = f"dB: SQNR against the {model}; alone: the layer is given the values of that model"
+    return "\n".join([text_table(titles, rows, left=1), note])
 
 
 def module_summary(module: Module) -> dict[str, Any]:
@@ -193,7 +220,12 @@ def number(value: float | None, digits: int) -> str:
 
 def node_name(location: str) -> str:
     """The first node that a location names."""
-    return location.split("'")[1] if location.count("'") >= 2 else ""
+    return next(iter(node_names(location)), "")
+
+
+def node_names(location: str) -> list[str]:
+    """The nodes that a location names."""
+    return re.findall(r"node '(.*?)' \([^()]*\)(?:, |$)", location)
 
 
 def spans(numbers: Sequence[int]) -> str:

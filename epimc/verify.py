@@ -3,7 +3,8 @@
 Three things are compared.  Every parameter and window that the program's tables hold with those
 of the integer ONNX graph; every integer that every layer computes, on real samples, with what
 onnxruntime computes for it; and the outputs with the user's own float model.  The first two must
-be equal; the third is reported.
+be equal; the third is reported, with the share that the epitomes have in it and the share that
+quantization has: the epitomized float model stands between the two.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from epimc.backends.crossbar.bundle import Bundle
 from epimc.backends.crossbar.program import AddTable, FeatureMap, Program
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.diagnostics import check_failed, error, render
+from epimc.layers import LayerError, LayerMeter, worst_first
+from epimc.measures import Loss, decibels
 from epimc.proof import parameter_mismatches, setting_mismatches, window_numbers
 from epimc.reference import Reference
 from epimc.samples import Samples, Shaped, read_samples
@@ -52,6 +55,8 @@ class OutputReport:
         power: Sum of squares of the program's output.
         product: Sum of products of both.
         max_abs_error: Largest difference.
+        epitome: What the epitomized float model loses to the float model.
+        quantization: What the program loses to the epitomized float model.
     """
 
     name: str
@@ -61,6 +66,8 @@ class OutputReport:
     power: float = 0.0
     product: float = 0.0
     max_abs_error: float = 0.0
+    epitome: Loss = field(default_factory=Loss)
+    quantization: Loss = field(default_factory=Loss)
 
     def add(self, got: Array, exact: Array, real: Array) -> None:
         """Take one batch: the program's, the integer reference's and the float model's output."""
@@ -72,12 +79,15 @@ class OutputReport:
         self.product += math.fsum(ours * theirs)
         self.max_abs_error = max(self.max_abs_error, float(np.abs(ours - theirs).max(initial=0)))
 
+    def add_epitomized(self, got: Array, epitomized: Array, real: Array) -> None:
+        """Take one batch: the program's output, and those of both float models."""
+        self.epitome.add(epitomized, real)
+        self.quantization.add(got, epitomized)
+
     @property
     def sqnr_db(self) -> float | None:
         """Signal to quantization noise ratio in dB; None when either is 0."""
-        if not self.noise or not self.signal:
-            return None
-        return 10 * math.log10(self.signal / self.noise)
+        return decibels(self.signal, self.noise)
 
     @property
     def cosine(self) -> float | None:
@@ -99,6 +109,9 @@ class Report:
             first output is no vector of classes.
         accuracy: Share of samples whose largest output is the label; None without labels.
         float_accuracy: The same of the float model.
+        epitomized_accuracy: The same of the epitomized float model.
+        identity_plans: Whether every epitome is the weights themselves, which loses nothing.
+        layer_errors: What each layer loses, in the order of the program; None unless asked for.
     """
 
     samples: int
@@ -108,6 +121,9 @@ class Report:
     top1_agreement: float | None = None
     accuracy: float | None = None
     float_accuracy: float | None = None
+    epitomized_accuracy: float | None = None
+    identity_plans: bool = False
+    layer_errors: list[LayerError] | None = None
 
     @property
     def mismatches(self) -> int:
@@ -129,11 +145,15 @@ class Report:
             "top1_agreement": self.top1_agreement,
             "accuracy": self.accuracy,
             "float_accuracy": self.float_accuracy,
+            "epitomized_accuracy": self.epitomized_accuracy,
+            "identity_plans": self.identity_plans,
             "outputs": [
                 {
                     "name": output.name,
                     "mismatches": output.mismatches,
                     "sqnr_db": output.sqnr_db,
+                    "epitome_sqnr_db": output.epitome.sqnr_db,
+                    "quantization_sqnr_db": output.quantization.sqnr_db,
                     "cosine": output.cosine,
                     "max_abs_error": output.max_abs_error,
                 }
@@ -149,6 +169,9 @@ class Report:
                 for layer in self.layers
             ],
             "parameters": self.parameters,
+            "layer_errors": None
+            if self.layer_errors is None
+            else [error.as_json() for error in worst_first(self.layer_errors)],
         }
 
 
@@ -157,30 +180,33 @@ def verify(
     samples_file: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     limit_bytes: int = 2**32,
+    *,
+    layers: bool = False,
 ) -> Report:
-    """Check the program, then run it and both references on the samples.
+    """Check the program, then run it and its references on the samples.
 
     Args:
         bundle: Read from a folder that still has `reference/`.
         samples_file: An npz file; None for the samples kept in the bundle.
         limit_bytes: The most that the samples may take.
         progress: Called with the number of samples done, and of all.
+        layers: Measure also what each layer loses.
 
     Raises:
         EpimcError: The program does not pass the checker (exit code 1), the bundle has no
             reference, or the samples do not fit.
     """
     refuse_bad(bundle)
-    runner = _Runner(bundle)
+    runner = _Runner(bundle, layers=layers)
     samples = bundle_samples(bundle, samples_file, limit_bytes)
     report = runner.empty_report(samples.count)
     report.parameters = runner.parameter_mismatches()
-    winners: list[tuple[Array, Array]] = []
+    winners: list[list[Array]] = []
     for part in parts(samples.count):
         inputs = {name: array[part] for name, array in samples.inputs.items()}
-        got, real = runner.compare(inputs, report)
-        if report.outputs and got.ndim == 2 and got.shape[1] > 1:
-            winners.append((got.argmax(axis=1), real.argmax(axis=1)))
+        firsts = runner.compare(inputs, report)
+        if firsts[0].ndim == 2 and firsts[0].shape[1] > 1:
+            winners.append([first.argmax(axis=1) for first in firsts])
         if progress:
             progress(part.stop, samples.count)
     classify(report, winners, samples.labels)
@@ -227,9 +253,9 @@ def parts(count: int) -> Iterator[slice]:
 
 
 class _Runner:
-    """The program and its two references, loaded once."""
+    """The program and its three references, loaded once."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, *, layers: bool) -> None:
         from epimc.backends.onnx.export import (
             concatenations,
             groups,
@@ -240,6 +266,7 @@ class _Runner:
             windows,
             with_outputs,
         )
+        from epimc.backends.onnx.functions import has_identity_plans
 
         self.bundle, self.program = bundle, bundle.program
         self.simulator = Simulator(bundle.program, batch=BATCH)
@@ -257,6 +284,13 @@ class _Runner:
         floats = reference_file(bundle, "float.onnx").read_bytes()
         self.floats = Reference(floats, "the float model")
         refuse_other_ports(self.program, self.integers, self.prefix)
+        file = reference_file(bundle, "epi.onnx").read_bytes()
+        epitomized = read_model(file)
+        self.identity_plans = has_identity_plans(epitomized)
+        self.meter = LayerMeter(computed_maps(self.program), data, file) if layers else None
+        if self.meter:
+            epitomized = with_outputs(epitomized, self.meter.tensors)
+        self.epitomized = Reference(epitomized.SerializeToString(), "the epitomized model")
 
     def parameter_mismatches(self) -> dict[str, int]:
         """Table entries that are not the integer reference's, the manifest's or the target's."""
@@ -279,21 +313,35 @@ class _Runner:
                 size = held.channels * held.height * held.width
                 layer.elements = layer.mismatches = size * count
             layers.append(layer)
-        return Report(count, layers, [OutputReport(port.name) for port in self.program.outputs])
+        return Report(
+            count,
+            layers,
+            [OutputReport(port.name) for port in self.program.outputs],
+            identity_plans=self.identity_plans,
+            layer_errors=self.meter.errors if self.meter else None,
+        )
 
-    def compare(self, inputs: dict[str, Array], report: Report) -> tuple[Array, Array]:
-        """Run one batch through all three; the first output of the program and the float model."""
+    def compare(self, inputs: dict[str, Array], report: Report) -> list[Array]:
+        """Run one batch through all; the first output of the program and of both float models."""
         outputs, maps = self.simulator.run_collect(inputs)
         ports = [output.name for output in report.outputs]
         layers = [layer for layer in report.layers if layer.name in self.tensors]
         tensors = [self.tensors[layer.name] for layer in layers]
         exact = self.integers.run([*ports, *tensors], inputs)
         real = self.floats.run(ports, inputs)
-        for output, integer, float_ in zip(report.outputs, exact, real, strict=False):
-            output.add(outputs[output.name], integer, float_)
+        watched = self.meter.tensors if self.meter else []
+        epitomized = self.epitomized.run([*ports, *watched], inputs)
+        for output, integer, whole, float_ in zip(
+            report.outputs, exact, epitomized, real, strict=False
+        ):
+            got = outputs[output.name]
+            output.add(got, integer, float_)
+            output.add_epitomized(got, whole, float_)
         for layer, integer in zip(layers, exact[len(ports) :], strict=True):
             compare_layer(layer, maps.get(layer.name), integer)
-        return outputs[ports[0]], real[0]
+        if self.meter:
+            self.meter.add(inputs, maps, epitomized[len(ports) :])
+        return [outputs[ports[0]], real[0], epitomized[0]]
 
 
 def computed_maps(program: Program) -> list[FeatureMap]:
@@ -330,12 +378,19 @@ def compare_layer(layer: LayerReport, got: Array | None, exact: Array) -> None:
     layer.mismatches += int((got.reshape(exact.shape) != exact).sum())
 
 
-def classify(report: Report, winners: list[tuple[Array, Array]], labels: Array | None) -> None:
-    """Top-1 agreement, and accuracies where there are labels."""
+def classify(report: Report, winners: list[list[Array]], labels: Array | None) -> None:
+    """Top-1 agreement, and accuracies where there are labels.
+
+    Args:
+        report: Takes them.
+        winners: For each batch the classes that the program and both float models choose.
+        labels: The true classes.
+    """
     if not winners:
         return
-    ours, theirs = (np.concatenate(column) for column in zip(*winners, strict=True))
+    ours, theirs, epitomized = (np.concatenate(column) for column in zip(*winners, strict=True))
     report.top1_agreement = float((ours == theirs).mean())
     if labels is not None:
         report.accuracy = float((ours == labels).mean())
         report.float_accuracy = float((theirs == labels).mean())
+        report.epitomized_accuracy = float((epitomized == labels).mean())

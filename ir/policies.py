@@ -25,12 +25,19 @@ class Layer:
         array_rows: Word lines of the target's crossbar.
         is_classifier: Whether it feeds a graph output: no two outputs may get equal weights.
         groups: Of a convolution in groups.
+        names: By which a user may call it: its ONNX nodes first, its own value last.
     """
 
     weights: Shape
     array_rows: int
     is_classifier: bool = False
     groups: int = 1
+    names: tuple[str, ...] = ()
+
+    @property
+    def value(self) -> str:
+        """The name of its value."""
+        return self.names[-1] if self.names else ""
 
     @property
     def array_channels(self) -> int:

@@ -199,21 +199,21 @@ def missing_target(name_or_path: str) -> EpimcError:
     return error(f"There is no target '{name_or_path}'.", hint=hint)
 
 
-def read_text(path: Path) -> str:
-    """The text of a target file, which is short and in UTF-8."""
+def read_text(path: Path, kind: str = "Target", limit: int = MAXIMUM_FILE_BYTES) -> str:
+    """The text of a file in UTF-8 of at most `limit` bytes; `kind` names it in messages."""
     try:
         with path.open("rb") as file:
-            data = file.read(MAXIMUM_FILE_BYTES + 1)
+            data = file.read(limit + 1)
     except OSError as caught:
         reason = caught.strerror or str(caught)
-        raise error(f"Target file '{path}' cannot be read: {reason}.") from None
-    if len(data) > MAXIMUM_FILE_BYTES:
-        raise error(f"Target file '{path}' is larger than {MAXIMUM_FILE_BYTES} bytes.")
+        raise error(f"{kind} file '{path}' cannot be read: {reason}.") from None
+    if len(data) > limit:
+        raise error(f"{kind} file '{path}' is larger than {limit} bytes.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as caught:
         raise error(
-            f"Target file '{path}' is not UTF-8 text.",
+            f"{kind} file '{path}' is not UTF-8 text.",
             notes=[f"The byte at offset {caught.start} cannot be decoded."],
             hint="Save the file in UTF-8.",
         ) from None
@@ -229,16 +229,24 @@ def parse_target(text: str, file: str) -> Target:
     Raises:
         EpimcError: The text is not TOML, or wrong: one error names every mistake.
     """
+    return Target.from_dict(parse_toml(text, file), f"Target file '{file}'")
+
+
+def parse_toml(text: str, file: str, kind: str = "Target") -> dict[str, Any]:
+    """What a TOML text says; `kind` names the file in messages.
+
+    Raises:
+        EpimcError: The text is not TOML.
+    """
     try:
-        data = tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as caught:
-        raise wrong_toml(text, file, caught) from None
-    return Target.from_dict(data, f"Target file '{file}'")
+        raise wrong_toml(text, file, kind, caught) from None
 
 
-def wrong_toml(text: str, file: str, caught: ValueError | RecursionError) -> EpimcError:
+def wrong_toml(text: str, file: str, kind: str, caught: ValueError | RecursionError) -> EpimcError:
     """The error for a text that is not TOML, at its line and column where they are known."""
-    message = f"Target file '{file}' is not TOML"
+    message = f"{kind} file '{file}' is not TOML"
     if isinstance(caught, RecursionError):
         return error(f"{message}: its values are nested too deeply.", where=file)
     reason, _, place = str(caught).partition(" (at ")

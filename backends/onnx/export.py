@@ -9,7 +9,7 @@ of the IR values behind a prefix, so every layer's integers can be compared.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +29,7 @@ OPSET = 13
 IR_VERSION = 8
 BATCH = "N"
 PREFIX_KEY = "epimc.integer_prefix"
+SCALE_KEY = "SCALE_TENSOR"  # ONNX's own word for it, in annotations of quantized tensors.
 
 # What ConvInteger computes is named behind the layer, and by the part where it is cut.
 I32_SUFFIX = re.compile(r"\.i32(\.\d+)?$")
@@ -110,6 +111,39 @@ def concatenations(model: ModelProto) -> dict[str, list[str]]:
     return {n.output[0]: list(n.input) for n in model.graph.node if n.op_type == "Concat"}
 
 
+def scales(model: ModelProto) -> dict[str, float]:
+    """The real step of every tensor of activations, by the tensor's name."""
+    constants = parameters(model)
+    return {
+        note.tensor_name: float(constants[entry.value])
+        for note in model.graph.quantization_annotation
+        for entry in note.quant_parameter_tensor_names
+        if entry.key == SCALE_KEY and entry.value in constants
+    }
+
+
+def layers_alone(model: ModelProto, kept: Iterable[str]) -> tuple[ModelProto, dict[str, str]]:
+    """The model cut at the named tensors (u8), which become its outputs.
+
+    Whatever reads one of them reads a new input instead, so that one run computes every layer
+    from given inputs, none from another's results.
+
+    Returns:
+        The model, and the name of each new input by the tensor that it stands for.
+    """
+    # No tensor of the export has a name with this in it: values have no '/' in theirs.
+    given = {name: f"{name}/given" for name in kept}
+    cut = ModelProto()
+    cut.CopyFrom(model)
+    for node in cut.graph.node:
+        node.input[:] = [given.get(name, name) for name in node.input]
+    kind = onnx.TensorProto.UINT8
+    cut.graph.input.extend(helper.make_tensor_value_info(n, kind, None) for n in given.values())
+    del cut.graph.output[:]
+    cut.graph.output.extend(onnx.ValueInfoProto(name=name) for name in given)
+    return cut, given
+
+
 def integer_prefix(borders: Iterable[str]) -> str:
     """What the names of integer tensors begin with, so that they meet no name of the user's."""
     names, prefix = list(borders), "%"
@@ -156,7 +190,17 @@ class _Graph:
     def input_of(self, op: Op, index: int = 0) -> str:
         return self.names[op.operands[index]]
 
+    def annotations(self) -> Iterator[onnx.TensorAnnotation]:
+        """What one step of each tensor of activations stands for."""
+        for value in self.module.values():
+            if value.type.is_activation:
+                name = self.names[value]
+                scale = self.constant(f"{name}.scale", np.float32(value.type.scale or 1.0))
+                entry = onnx.StringStringEntryProto(key=SCALE_KEY, value=scale)
+                yield onnx.TensorAnnotation(tensor_name=name, quant_parameter_tensor_names=[entry])
+
     def model(self) -> ModelProto:
+        annotations = list(self.annotations())
         graph = helper.make_graph(
             self.nodes,
             self.module.name,
@@ -164,6 +208,7 @@ class _Graph:
             [self.border(name, value) for name, value in self.module.outputs],
             list(self.constants.values()),
         )
+        graph.quantization_annotation.extend(annotations)
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, producer_name="epimc")
         model.ir_version = IR_VERSION

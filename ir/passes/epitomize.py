@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from epimc.diagnostics import error
-from epimc.ir import plan, policies
-from epimc.ir.core import Builder, Module, Value
+from epimc.ir import plan
+from epimc.ir.core import Builder, Module, Op, Value
 from epimc.ir.dialects import epi, nn
+from epimc.ir.layer_plans import PLANS, Plans, load, mistaken, wrong_policy
 from epimc.ir.levels import EPI
+from epimc.ir.passes.fold import find_chains
 from epimc.ir.pipeline import Pass
 from epimc.ir.policies import Layer
-from epimc.ir.types import IrError
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Epitomize(Pass):
 
     Attributes:
         policy: `none`: the identity plan, whose epitome is the weights themselves; or
-            `uniform:RxC`: epitomes of at most R rows and C columns.
+            `uniform:RxC`: epitomes of at most R rows and C columns; or `plans`: what the
+            module's attribute `plans` gives for each layer.
     """
 
     policy: str = "none"
@@ -31,25 +33,71 @@ class Epitomize(Pass):
     ensures: ClassVar[str] = "epi"
 
     def __post_init__(self) -> None:
-        try:
-            policies.choose(self.policy, Layer((1, 1, 1, 1), 1))
-        except IrError as problem:
-            raise ValueError(str(problem)) from None
+        if self.policy != PLANS and (problem := wrong_policy(self.policy)):
+            raise ValueError(problem)
 
     def run(self, module: Module) -> Module:
         """Rewrite nn.conv and nn.gemm; everything else stays."""
         builder = Builder(module, EPI)
         builder.inputs_of(module)
-        rows = 1 if self.policy == "none" else array_rows(module)
-        classifying = classifiers(module)
+        plans = Plans(self.policy)
+        if self.policy == PLANS:
+            plans = module_plans(module)
+            del builder.module.attributes[PLANS]
+        layers = layers_of(module, array_rows(module) if plans.needs_target else 1)
+        chosen = dict(zip(layers, plans.choose(list(layers.values())), strict=True))
         for op in module.ops:
             if isinstance(op, (nn.Conv, nn.Gemm)):
-                layer = layer_of(module, op, rows, op.output in classifying)
-                rewrite(builder, module, op, *policies.choose(self.policy, layer))
+                rewrite(builder, module, op, *chosen[op])
             else:
                 builder.copy(op)
         builder.outputs_of(module)
         return builder.finish()
+
+
+def module_plans(module: Module) -> Plans:
+    """The plans in the attribute `plans`.
+
+    Raises:
+        EpimcError: There are none, or they are wrong.
+    """
+    given = module.attributes.get(PLANS)
+    if not isinstance(given, dict):
+        raise error(
+            f"Module '{module.name}' has no plans for its layers.",
+            hint='Declare them: attribute plans = {default = "none", layer = [{name = …, …}]}.',
+        )
+    plans, found = load(given)
+    if found:
+        raise mistaken("The plans of the layers", found)
+    return plans
+
+
+def layers_of(module: Module, rows: int) -> dict[Op, Layer]:
+    """What policies and users know of each layer of a module at level `nn`.
+
+    Args:
+        module: Before or after `fold`: the names of a layer are the same.
+        rows: Word lines of the target's crossbar.
+    """
+    classifying, chains = classifiers(module), find_chains(module)
+    return {
+        op: Layer(
+            weights_shape(module, op),
+            rows,
+            op.output in classifying,
+            op.groups if isinstance(op, nn.Conv) else 1,
+            layer_names([op, *chains.get(op, [])]),
+        )
+        for op in module.ops
+        if isinstance(op, (nn.Conv, nn.Gemm))
+    }
+
+
+def layer_names(ops: list[Op]) -> tuple[str, ...]:
+    """The names of a layer and of what is folded into it: nodes, then values."""
+    nodes = [name for op in ops for _, name in op.location.nodes]
+    return (*nodes, *(op.output.name for op in ops))
 
 
 def array_rows(module: Module) -> int:
@@ -82,12 +130,6 @@ def classifiers(module: Module) -> set[Value]:
         if not isinstance(op, (nn.Conv, nn.Gemm)):
             pending += op.operands
     return reached
-
-
-def layer_of(module: Module, op: nn.Conv | nn.Gemm, array_rows: int, is_classifier: bool) -> Layer:
-    """What a policy knows of an op; a matmul has one group."""
-    groups = op.groups if isinstance(op, nn.Conv) else 1
-    return Layer(weights_shape(module, op), array_rows, is_classifier, groups)
 
 
 def weights_shape(module: Module, op: nn.Conv | nn.Gemm) -> plan.Shape:

@@ -23,9 +23,13 @@ PROGRAM_KEYS = {
 }  # fmt: skip
 LAYER_KEYS = {"crossbars", "epitome", "location", "name", "rounds", "tiles", "weight_bits"}
 VERIFY_KEYS = {
-    "accuracy", "exact", "float_accuracy", "mismatches", "outputs", "samples", "top1_agreement",
+    "accuracy", "epitomized_accuracy", "exact", "float_accuracy", "identity_plans", "layer_errors",
+    "mismatches", "outputs", "samples", "top1_agreement",
 }  # fmt: skip
-OUTPUT_KEYS = {"cosine", "max_abs_error", "mismatches", "name", "sqnr_db"}
+OUTPUT_KEYS = {
+    "cosine", "epitome_sqnr_db", "max_abs_error", "mismatches", "name", "quantization_sqnr_db",
+    "sqnr_db",
+}  # fmt: skip
 
 
 def parsed(run: Run, *arguments: str) -> dict[str, Any]:

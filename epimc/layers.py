@@ -1,0 +1,120 @@
+"""The error of every layer: alone, and with all that the layers before it have lost.
+
+A layer is a feature map of activations that the program keeps, with all the integer ops between
+it and the kept maps that it is computed from.  Its true value is that of the float tensor of the
+same name in the epitomized model, so that what is measured is what quantization loses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.program import FeatureMap
+from epimc.ir import integers
+from epimc.measures import Loss
+from epimc.reference import Reference
+
+Array = NDArray[Any]
+
+
+@dataclass
+class LayerError:
+    """What a layer loses.
+
+    Attributes:
+        name: Of its feature map.
+        location: The ONNX nodes that it stands for.
+        bits: Of its activations.
+        alone: Its loss when it is given the true values of its inputs, quantized.
+        accumulated: Its loss in the program, which the layers before it have a part in.
+    """
+
+    name: str
+    location: str
+    bits: int
+    alone: Loss = field(default_factory=Loss)
+    accumulated: Loss = field(default_factory=Loss)
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented JSON form."""
+        return {
+            "name": self.name,
+            "location": self.location,
+            "bits": self.bits,
+            "sqnr_alone_db": self.alone.sqnr_db,
+            "sqnr_accumulated_db": self.accumulated.sqnr_db,
+        }
+
+
+def worst_first(errors: Iterable[LayerError]) -> list[LayerError]:
+    """The layers that lose most by themselves come first; those that lose nothing last."""
+
+    def key(error: LayerError) -> tuple[float, float]:
+        both = (error.alone.sqnr_db, error.accumulated.sqnr_db)
+        first, second = (float("inf") if db is None else db for db in both)
+        return first, second
+
+    return sorted(errors, key=key)
+
+
+class LayerMeter:
+    """Measures the layers of one program, batch after batch.
+
+    Attributes:
+        errors: One a layer, in the order of the program.
+        tensors: The tensor of the epitomized model that each layer stands for.
+    """
+
+    def __init__(self, maps: Iterable[FeatureMap], model: bytes, epitomized: bytes) -> None:
+        """Prepare the layers.
+
+        Args:
+            maps: What the program computes.
+            model: The integer reference, an ONNX file.
+            epitomized: The epitomized float model, an ONNX file.
+        """
+        from epimc.backends.onnx import export
+
+        whole, floats = export.read_model(model), export.read_model(epitomized)
+        self.prefix, self.scales = export.prefix_of(whole), export.scales(whole)
+        real, prefix = export.tensor_names(floats), export.prefix_of(floats)
+        self.maps = [
+            held
+            for held in maps
+            if prefix + held.name in real and self.prefix + held.name in self.scales
+        ]
+        self.tensors = [prefix + held.name for held in self.maps]
+        self.errors = [LayerError(held.name, held.location, held.bits) for held in self.maps]
+        kept = [self.prefix + held.name for held in self.maps]
+        cut, self.given = export.layers_alone(whole, kept)
+        self.alone = Reference(cut.SerializeToString(), "the layers by themselves", optimize=False)
+
+    def add(
+        self, inputs: Mapping[str, Array], computed: Mapping[str, Array], true: list[Array]
+    ) -> None:
+        """Take one batch.
+
+        Args:
+            inputs: Of the model, by name.
+            computed: The integers that the program computes, by the name of the map.
+            true: The values of `tensors`.
+        """
+        feeds = dict(inputs)
+        for held, values in zip(self.maps, true, strict=True):
+            name = self.prefix + held.name
+            q = integers.quantize_input(values, self.scales[name], held.zero_point, held.bits)
+            feeds[self.given[name]] = q.astype(np.uint8)
+        alone = self.alone.run(list(self.given), feeds)
+        for held, error, q, values in zip(self.maps, self.errors, alone, true, strict=True):
+            scale = self.scales[self.prefix + held.name]
+            error.alone.add(integers.dequantize_output(q, scale, held.zero_point), values)
+            found = computed.get(held.name)
+            # A wrong program may leave a map out; what is compared exactly tells that.
+            if found is not None and found.size == values.size:
+                real = integers.dequantize_output(found, scale, held.zero_point)
+                error.accumulated.add(real, values)

@@ -1,0 +1,48 @@
+"""`epimc inspect --stage`: what a bundle keeps of each level of the compilation, as text."""
+
+from __future__ import annotations
+
+from epimc.backends.crossbar.bundle import Bundle
+from epimc.backends.crossbar.listing import list_program
+from epimc.console import read_text
+from epimc.diagnostics import did_you_mean, error
+from epimc.ir.levels import LEVELS
+from epimc.ir.pipeline import parse_pipeline
+from epimc.passes import PASSES
+
+ASSEMBLY = "asm"
+STAGES = (*LEVELS, ASSEMBLY)
+
+
+def stage_text(bundle: Bundle, stage: str) -> str:
+    """The IR after the last pass of a level, or the program with comments; ends in a newline.
+
+    Args:
+        bundle: Read from a folder; its program passes the check.
+        stage: `nn`, `epi`, `xbar` or `asm`.
+
+    Raises:
+        EpimcError: There is no such stage, or the dump was deleted.
+    """
+    if stage not in STAGES:
+        raise error(f"There is no stage '{stage}'.", hint=did_you_mean(stage, STAGES))
+    if stage == ASSEMBLY:
+        return list_program(bundle.program)
+    assert bundle.folder is not None
+    name = dump_name(bundle.manifest.options.passes, stage)
+    path = bundle.folder / name
+    if name not in bundle.manifest.files or not path.is_file():
+        raise error(
+            f"Bundle '{bundle.folder}' has no '{name}': the IR of stage {stage} is lost.",
+            hint="Compile the model again.",
+        )
+    return read_text(path)
+
+
+def dump_name(pipeline: str, level: str) -> str:
+    """The file with the IR after the last pass of a pipeline that gives this level."""
+    passes = parse_pipeline(pipeline, PASSES)
+    numbers = [number for number, step in enumerate(passes, 1) if step.ensures == level]
+    if not numbers:
+        return "ir/00-import.epi"
+    return f"ir/{numbers[-1]:02d}-{passes[numbers[-1] - 1].name}.epi"

@@ -1,0 +1,80 @@
+"""The program's listing: comments beside instructions, and the same program when read back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from epimc.backends.crossbar.assembler import format_program, parse_program
+from epimc.backends.crossbar.listing import list_program
+from epimc.backends.crossbar.program import FeatureMap
+from tests.backends.crossbar.programs import PROGRAMS, conv_program, spill_program, split_program
+
+
+def split_lines(listing: str) -> list[tuple[str, str]]:
+    """(code, comment) of each line."""
+    parts = [line.partition(";") for line in listing.splitlines()]
+    return [(code.rstrip(), said.strip()) for code, _, said in parts]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_assembler_reads_a_listing_back(name: str) -> None:
+    program = PROGRAMS[name]()
+    listing = list_program(program)
+    assert parse_program(listing, "listing.asm") == program.streams
+    lines = split_lines(listing)
+    assert [code for code, _ in lines] == format_program(program.streams).splitlines()
+    for code, said in lines:
+        is_instruction = code.startswith(" ") and code.strip() != "halt"
+        assert bool(said) == is_instruction, code
+
+
+def test_every_instruction_names_the_nodes_whose_rows_it_works_on() -> None:
+    program = split_program()
+    names = {f"map '{held.name}'" for held in program.maps}
+    names |= {held.location for held in program.maps if held.location.startswith("node ")}
+    said = {comment for _, comment in split_lines(list_program(program)) if comment}
+    assert said <= names
+
+
+def test_moves_name_what_they_move() -> None:
+    """What is sent, received, stored and loaded again is what was computed before."""
+    for program in (split_program(), spill_program()):
+        maps = [
+            replace(held, location=f"node 'n{number}' (Any)")
+            for number, held in enumerate(program.maps)
+        ]
+        named = replace(program, maps=tuple(maps))
+        lines = iter(split_lines(list_program(named)))
+        next(lines)
+        for stream in named.streams:
+            next(lines)
+            for instruction in stream:
+                _, said = next(lines)
+                match instruction.opcode, instruction.operands:
+                    case "load", (_, int() as address, _):
+                        assert said == location_at(maps, address)
+                    case "store", (int() as address, _, _):
+                        assert said == location_at(maps, address)
+                    case _, (int() as table, tuple(), *_):
+                        assert said == maps[named.tables[table].destination].location
+
+
+def location_at(maps: list[FeatureMap], address: int) -> str:
+    """The location of the map that lies at an off-chip address."""
+    for held in maps:
+        if 0 <= held.address <= address < held.address + held.height * held.row_stride:
+            return str(held.location)
+    raise AssertionError(address)
+
+
+def test_what_a_node_is_called_cannot_break_a_line() -> None:
+    program = conv_program()
+    maps = tuple(
+        replace(held, name=f"m\n{number}", location="node 'a\nhalt\r; b' (Conv)")
+        for number, held in enumerate(program.maps)
+    )
+    listing = list_program(replace(program, maps=maps))
+    assert parse_program(listing, "listing.asm") == program.streams
+    assert "; node 'a halt ; b' (Conv)" in listing
