@@ -16,8 +16,9 @@ import numpy as np
 import onnx
 from onnx import FunctionProto, ModelProto, NodeProto, helper
 
-from epimc.backends.onnx.export import OPSET, window_attributes, write_flatten, write_max_pool
 from epimc.backends.onnx.export import _Graph as Graph
+from epimc.backends.onnx.export import window_attributes, write_flatten, write_max_pool
+from epimc.backends.onnx.float_ops import WRITERS as BETWEEN
 from epimc.ir import plan
 from epimc.ir.attributes import Ref
 from epimc.ir.core import Module, Op
@@ -28,6 +29,8 @@ from epimc.ir.printer import refused
 DOMAIN = "epimc"
 IDENTITY_KEY = "epimc.identity_plans"
 WINDOW = ("strides", "pads", "dilations")
+# The oldest that has an operator for every function that `nn.activation` knows.
+OPSET, IR_VERSION = 20, 9
 
 # The two places of a patch that an axis of the weights has: its first element, and how many.
 PLACES = ((0, 1), (2, 3))
@@ -84,7 +87,7 @@ class _FloatGraph(Graph):
             ["y"],
             nodes,
             [helper.make_opsetid("", OPSET)],
-            WINDOW if kind == "EpitomeConv" else (),
+            (*WINDOW, "group") if kind == "EpitomeConv" else (),
         )
         known = self.functions.setdefault(body.SerializeToString(deterministic=True), body)
         if known is body:
@@ -94,6 +97,7 @@ class _FloatGraph(Graph):
     def model(self) -> ModelProto:
         """The whole model."""
         model = super().model()
+        model.ir_version, model.opset_import[0].version = IR_VERSION, OPSET
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
         model.functions.extend(self.functions.values())
         told = "true" if self.has_identity_plans else "false"
@@ -121,7 +125,9 @@ def write_conv(graph: Graph, op: Op) -> None:
     last = body.matmul(operands) if vector else body.convolution(operands)
     kind = "EpitomeMatMul" if vector else "EpitomeConv"
     function = graph.function(kind, formal, [*body.nodes, last])
-    attributes = {} if vector else {key: list(op.attributes[key]) for key in WINDOW}
+    attributes: dict[str, Any] = {}
+    if not vector:
+        attributes = {key: list(op.attributes[key]) for key in WINDOW} | {"group": op.groups}
     said = described(op.plan, op.weights_shape, (eo, ei, eh, ew))
     graph.node(function, inputs, name, domain=DOMAIN, doc_string=said, **attributes)
     identity = plan.identity(op.weights_shape)
@@ -195,6 +201,8 @@ class _Rebuilding:
         node.attribute.extend(
             onnx.AttributeProto(name=key, ref_attr_name=key, type=kind) for key in WINDOW
         )
+        kind = onnx.AttributeProto.INT
+        node.attribute.add(name="group", ref_attr_name="group", type=kind)
         return node
 
     def matmul(self, operands: list[str]) -> NodeProto:
@@ -269,4 +277,5 @@ FLOAT_WRITERS: dict[type[Op], Callable[[Graph, Op], None]] = {
     nn.MaxPool: write_max_pool,
     nn.AveragePool: write_average_pool,
     nn.Flatten: write_flatten,
+    **BETWEEN,
 }

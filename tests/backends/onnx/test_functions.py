@@ -164,7 +164,7 @@ def test_outputs_that_wrap_share_their_weights() -> None:
     (function,) = export_floats(layer((8, 3, 3, 3), (2, 3, 3, 3), plan, (5, 5))).functions
     assert [node.op_type for node in function.node] == ["Concat", "Conv"]
     assert list(function.node[0].input) == ["epitome"] * 4
-    assert list(function.attribute) == ["strides", "pads", "dilations"]
+    assert list(function.attribute) == ["strides", "pads", "dilations", "group"]
 
 
 OTHERS = """

@@ -1,0 +1,114 @@
+"""The float operators between layers as ONNX nodes, for the float form of level `epi`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from epimc.backends.onnx.export import _Graph as Graph
+from epimc.backends.onnx.export import channelwise
+from epimc.ir.core import Op
+from epimc.ir.dialects import elementwise, moves, nn
+from epimc.ir.functions import FUNCTIONS
+
+# ONNX's operators for the functions, with what ONNX calls alpha and beta.
+NODES: dict[str, tuple[str, dict[str, str]]] = {
+    "abs": ("Abs", {}),
+    "celu": ("Celu", {"alpha": "alpha"}),
+    "elu": ("Elu", {"alpha": "alpha"}),
+    "erf": ("Erf", {}),
+    "exp": ("Exp", {}),
+    "gelu": ("Gelu", {}),
+    "gelu_tanh": ("Gelu", {}),
+    "hard_sigmoid": ("HardSigmoid", {"alpha": "alpha", "beta": "beta"}),
+    "hard_swish": ("HardSwish", {}),
+    "leaky_relu": ("LeakyRelu", {"alpha": "alpha"}),
+    "mish": ("Mish", {}),
+    "selu": ("Selu", {"alpha": "alpha", "beta": "gamma"}),
+    "sigmoid": ("Sigmoid", {}),
+    "softplus": ("Softplus", {}),
+    "softsign": ("Softsign", {}),
+    "tanh": ("Tanh", {}),
+    "thresholded_relu": ("ThresholdedRelu", {"alpha": "alpha"}),
+}
+
+
+def write_sub(graph: Graph, op: Op) -> None:
+    """Sub."""
+    graph.node("Sub", [graph.input_of(op, 0), graph.input_of(op, 1)], graph.names[op.output])
+
+
+def write_multiply(graph: Graph, op: Op) -> None:
+    """Mul, which broadcasts as `nn.multiply` does."""
+    graph.node("Mul", [graph.input_of(op, 0), graph.input_of(op, 1)], graph.names[op.output])
+
+
+def write_affine(graph: Graph, op: Op) -> None:
+    """Mul and Add of one number a channel."""
+    assert isinstance(op, nn.ChannelAffine)
+    name, rank = graph.names[op.output], len(op.output.type.shape)
+    scale, offset = (
+        channelwise(values.astype(np.float32), rank) for values in op.as_affine(graph.module.tensor)
+    )
+    factor = graph.constant(f"{name}/scale", scale)
+    scaled = graph.node("Mul", [graph.input_of(op), factor], f"{name}/scaled")
+    graph.node("Add", [scaled, graph.constant(f"{name}/offset", offset)], name)
+
+
+def write_clip(graph: Graph, op: Op) -> None:
+    """Clip; a bound that is left out is an empty name."""
+    assert isinstance(op, elementwise.Clip)
+    name = graph.names[op.output]
+    bounds = [
+        "" if value is None else graph.constant(f"{name}/{key}", np.float32(value))
+        for key, value in (("low", op.low), ("high", op.high))
+    ]
+    graph.node("Clip", [graph.input_of(op), *bounds], name)
+
+
+def write_activation(graph: Graph, op: Op) -> None:
+    """The function's own operator; a slope for each channel is a PRelu."""
+    assert isinstance(op, elementwise.Activation)
+    name, source = graph.names[op.output], graph.input_of(op)
+    if op.alphas is not None:
+        slopes = channelwise(graph.module.tensor(op.alphas), len(op.output.type.shape))
+        graph.node("PRelu", [source, graph.constant(f"{name}/slope", slopes[0])], name)
+        return
+    kind, parameters = NODES[op.function]
+    defaults = dict(FUNCTIONS[op.function].parameters)
+    given = {
+        onnx_name: defaults[key] if op.attributes[key] is None else op.attributes[key]
+        for key, onnx_name in parameters.items()
+    }
+    if op.function == "gelu_tanh":
+        given["approximate"] = "tanh"
+    graph.node(kind, [source], name, **given)
+
+
+def write_concat(graph: Graph, op: Op) -> None:
+    """Concat behind the batch."""
+    sources = [graph.names[operand] for operand in op.operands]
+    graph.node("Concat", sources, graph.names[op.output], axis=1)
+
+
+def write_pad(graph: Graph, op: Op) -> None:
+    """Pad with zeros."""
+    assert isinstance(op, moves.Pad)
+    name = graph.names[op.output]
+    (before, after), (top, left, bottom, right) = op.channels, op.pads
+    widths = np.array([0, before, top, left, 0, after, bottom, right])
+    pads = graph.constant(f"{name}/pads", widths)
+    zero = graph.constant(f"{name}/zero", np.zeros((), np.float32))
+    graph.node("Pad", [graph.input_of(op), pads, zero], name, mode="constant")
+
+
+WRITERS: dict[type[Op], Callable[[Graph, Op], None]] = {
+    nn.Affine: write_affine,
+    elementwise.Sub: write_sub,
+    elementwise.Multiply: write_multiply,
+    elementwise.Clip: write_clip,
+    elementwise.Activation: write_activation,
+    moves.Concat: write_concat,
+    moves.Pad: write_pad,
+}
