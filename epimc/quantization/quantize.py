@@ -23,6 +23,7 @@ from epimc.ir.printer import refused
 from epimc.ir.types import Location, TensorType
 from epimc.quantization.common import MOVING, common_types
 from epimc.quantization.lookup import lookup_table
+from epimc.quantization.terms import Term, Total
 
 # What makes sums, which stay sums where their one reader is LINEAR or CLIPPING.
 LINEAR = (nn.Add, nn.Affine)
@@ -119,39 +120,6 @@ def column_scales(epitome: Array, op: epi.Conv, bits: int) -> tuple[Array, Array
     scales = [np.maximum(tops, floor).astype(np.float32) / np.float32(limit)
               for tops in (largest, outputs)]  # fmt: skip
     return scales[0], scales[1]
-
-
-@dataclass(frozen=True)
-class Term:
-    """One summand of a requantization: a value, and its real step for each channel, float64."""
-
-    value: Value
-    steps: Array
-    bounds: Array
-
-    def times(self, factor: Array | float) -> Term:
-        """The term multiplied by a number, or by one a channel."""
-        return replace(self, steps=self.steps * factor)
-
-
-@dataclass(frozen=True)
-class Total:
-    """What is requantized at once: terms, a real number a channel float64 [C], where it is from."""
-
-    terms: list[Term]
-    offset: Array
-    location: Location
-
-    def plus(self, other: Total, sign: int, location: Location) -> Total:
-        """The sum of both, or their difference where the sign is -1."""
-        terms = self.terms + [term.times(sign) for term in other.terms]
-        offset = self.offset + sign * other.offset
-        return Total(terms, offset, self.location + other.location + location)
-
-    def scaled(self, scale: Array, offset: Array, location: Location) -> Total:
-        """The total times a number a channel plus another."""
-        terms = [term.times(scale) for term in self.terms]
-        return Total(terms, self.offset * scale + offset, self.location + location)
 
 
 class _Rewriter:
