@@ -63,9 +63,24 @@ class Session:
         for name in output_names or ():
             if name not in known:
                 raise error(f"There is no output '{name}'.", hint=did_you_mean(name, known))
-        inputs = {name: np.asarray(array, np.float32) for name, array in feeds.items()}
+        inputs = {name: as_floats(name, array) for name, array in feeds.items()}
         outputs = self.simulator.run(inputs)
         return [outputs[name] for name in (known if output_names is None else output_names)]
+
+
+def as_floats(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
+    """An input as float32, all of it finite.
+
+    Raises:
+        EpimcError: It is no array of numbers, or holds NaN or infinity.
+    """
+    try:
+        values = np.asarray(array, np.float32)
+    except (TypeError, ValueError):
+        raise error(f"Input '{name}' is no array of numbers.") from None
+    if not np.isfinite(values).all():
+        raise error(f"Input '{name}' holds values that are not finite.")
+    return values
 
 
 def compile(  # The name is the interface, as in `re.compile`.
@@ -107,9 +122,11 @@ def compile(  # The name is the interface, as in `re.compile`.
 def build(request: Request, output: Path, dump_ir: Path | None, watcher: Watcher) -> Bundle:
     """Compile a request and write the bundle, and the IR dumps where they are asked for."""
     from epimc.compiler import Watcher, compile_model
-    from epimc.dumps import Dumps
+    from epimc.dumps import Dumps, check_folder
 
     check_output(output)
+    if dump_ir is not None:
+        check_folder(dump_ir)
     dumps = Dumps()
 
     def dump(number: int, name: str, module: Module) -> None:

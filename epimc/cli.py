@@ -25,7 +25,7 @@ from epimc.diagnostics import EpimcError, render
 if TYPE_CHECKING:
     from epimc.backends.crossbar.bundle import Bundle
 
-INTERRUPTED = 130
+BAD_USAGE, INTERRUPTED = 2, 130
 DEFAULT_LIMIT = 2**32
 
 app = typer.Typer(
@@ -73,8 +73,11 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
+    if arguments is None:
+        quiet_pipes()
     try:
         app(given, prog_name="epimc", standalone_mode=True)
+        sys.stdout.flush()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except EpimcError as problem:
@@ -87,11 +90,21 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of a pipe has gone: nothing is wrong, and nothing more can be said.
-        sys.stderr.close()
-        return 0
+    except (OSError, MemoryError) as problem:
+        if debug:
+            raise
+        reason = getattr(problem, "strerror", None) or "there is not enough memory"
+        print(f"error: {reason}", file=sys.stderr)
+        return BAD_USAGE
     return 0
+
+
+def quiet_pipes() -> None:
+    """End without a word when the reader of a pipe has gone, as Unix tools do."""
+    import signal
+
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def show_version(wanted: bool) -> None:

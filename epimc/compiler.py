@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epimc import __version__
-from epimc.diagnostics import check_failed, render
+from epimc.diagnostics import check_failed, error, render
 from epimc.ir.core import Module
 from epimc.ir.layer_plans import PLANS
 from epimc.ir.pipeline import Runner, Step, parse_pipeline, print_pipeline
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from epimc.backends.crossbar.program import Program
     from epimc.backends.crossbar.target import Target
     from epimc.frontend import ImportedModel
-    from epimc.samples import Samples
+    from epimc.samples import Samples, Shaped
 
 # Calibration without data: standard normal samples, which say little about a real model.
 DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
@@ -143,8 +144,23 @@ def calibration_samples(request: Request, imported: ImportedModel) -> Samples:
 
     inputs = [Shaped(*described) for described in imported.inputs]
     if request.calibration is None:
-        return standard_normal(inputs, DEFAULT_SAMPLES, DEFAULT_SEED)
+        return standard_normal(inputs, default_count(inputs, request.limit_bytes), DEFAULT_SEED)
     return read_samples(request.calibration, inputs, limit_bytes=request.limit_bytes)
+
+
+def default_count(inputs: Sequence[Shaped], limit_bytes: int) -> int:
+    """How many samples to draw: DEFAULT_SAMPLES, or as many as the limit allows.
+
+    Raises:
+        EpimcError: Not even one sample stays within the limit.
+    """
+    one = 4 * sum(math.prod(described.shape) for described in inputs)
+    if one > limit_bytes:
+        raise error(
+            f"One sample takes {one} bytes, more than the limit of {limit_bytes}.",
+            hint="Raise the limit (--limit-bytes), or check the shapes of the inputs.",
+        )
+    return max(1, min(DEFAULT_SAMPLES, limit_bytes // max(one, 1)))
 
 
 def prepared(module: Module, samples: Samples, target: Target) -> Module:

@@ -103,14 +103,21 @@ def read_text(path: Path) -> str:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing."""
+    """Write a whole file or nothing; what is no regular file, such as a pipe, is written into.
+
+    A link stays: the file that it leads to is replaced.
+    """
     import os
     import tempfile
 
+    shown, path = path, path.resolve()
+    if path.exists() and not path.is_file():
+        write_into(path, data)
+        return
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as problem:
-        raise error(f"'{path}' cannot be written: {problem.strerror}.") from None
+        raise error(f"'{shown}' cannot be written: {problem.strerror}.") from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -119,8 +126,17 @@ def write_file(path: Path, data: bytes) -> None:
     except BaseException as problem:
         os.unlink(temporary)
         if isinstance(problem, OSError):
-            raise error(f"'{path}' cannot be written: {problem.strerror}.") from None
+            raise error(f"'{shown}' cannot be written: {problem.strerror}.") from None
         raise
+
+
+def write_into(path: Path, data: bytes) -> None:
+    """Write into a device or a pipe."""
+    try:
+        with path.open("wb") as file:
+            file.write(data)
+    except OSError as problem:
+        raise error(f"'{path}' cannot be written: {problem.strerror}.") from None
 
 
 def current_umask() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,3 +52,15 @@ class Dumps:
         except OSError as problem:
             reason = problem.strerror or str(problem)
             raise error(f"The dumps cannot be written to '{folder}': {reason}.") from None
+
+
+def check_folder(folder: Path) -> None:
+    """Raise EpimcError unless dumps can be written to a folder: a new one or an existing one.
+
+    To be called before the work whose result is to be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise error(f"The dumps cannot be written to '{folder}': it is not a folder.")
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise error(f"The dumps cannot be written to '{folder}': '{nearest}' is not writable.")

@@ -26,6 +26,7 @@ from epimc.backends.crossbar.program import (
     Program,
     RequantizeTable,
     mvm_layers,
+    table_sources,
 )
 from epimc.ir.integers import Window
 
@@ -34,7 +35,7 @@ Pair = tuple[str, Array]
 """(name of a constant of the reference, what the program holds)."""
 
 MUST_BE_HELD = re.compile(
-    r"\.(weight|bias|window|groups|divisor|multipliers\.\d+|offset|values|pads|sources)$"
+    r"\.(weight|bias|window|groups|divisor|multipliers\.\d+|offset|values|pads|sources|high)$"
 )
 """The constants of the reference that make a layer; the rest is bookkeeping of the graph."""
 
@@ -73,6 +74,38 @@ def parameter_mismatches(
         if name not in held and MUST_BE_HELD.search(name)
     }
     return {name: count for name, count in found.items() if count}
+
+
+def wiring_mismatches(program: Program, wiring: dict[str, list[str]]) -> dict[str, int]:
+    """Maps that are not computed from what the reference computes them from.
+
+    Samples need not show it: two maps may be equal on all of them.
+
+    Args:
+        program: The program.
+        wiring: The names of what each value is computed from; outputs behind `=> `.
+    """
+    maps = program.maps
+    held = {
+        maps[layer].name: [maps[parts[0].source].name]
+        for layer, parts in mvm_layers(program).items()
+    }
+    for table in program.tables:
+        if not isinstance(table, (MvmTable, AddTable)):
+            held[maps[table.destination].name] = [maps[s].name for s in table_sources(table)]
+    held |= {maps[port.map].name: [f"<= {port.name}"] for port in program.inputs}
+    held |= {f"=> {port.name}": [maps[port.map].name] for port in program.outputs}
+    borders = {ends[0] for ends in wiring.values() if ends and ends[0].startswith("<= ")}
+    expected = joined_borders(wiring, borders)
+    names = {*held, *expected}
+    return {f"{name}.wiring": 1 for name in names if held.get(name) != expected.get(name)}
+
+
+def joined_borders(wiring: dict[str, list[str]], borders: set[str]) -> dict[str, list[str]]:
+    """The wiring with quantizations of inputs left out: their results are the input maps."""
+    real = {name: ends for name, ends in wiring.items() if ends and ends[0] in borders}
+    kept = {name: ends for name, ends in wiring.items() if name not in real}
+    return {name: real.get(ends[0], ends) if ends else ends for name, ends in kept.items()}
 
 
 def setting_mismatches(
@@ -214,6 +247,9 @@ def border_numbers(program: Program, prefix: str) -> Iterator[Pair]:
         found = program.maps[port.map]
         yield f"{prefix}{found.name}.scale", np.array([port.scale], np.float32)
         yield f"{prefix}{found.name}.zero_point", np.array([found.zero_point])
+        # With 8 bits QuantizeLinear itself is the bound.
+        if found.bits != 8:
+            yield f"{prefix}{found.name}.high", np.array([2**found.bits - 1])
     for port in program.outputs:
         yield f"{port.name}.scale", np.array([port.scale], np.float32)
         yield f"{port.name}.zero_point", np.array([program.maps[port.map].zero_point])

@@ -24,7 +24,7 @@ from epimc.backends.crossbar.simulator import Simulator
 from epimc.diagnostics import check_failed, error, render
 from epimc.layers import LayerError, LayerMeter, worst_first
 from epimc.measures import Loss, decibels
-from epimc.proof import parameter_mismatches, setting_mismatches, window_numbers
+from epimc.proof import parameter_mismatches, setting_mismatches, window_numbers, wiring_mismatches
 from epimc.reference import Reference
 from epimc.samples import Samples, Shaped, read_samples
 
@@ -264,6 +264,7 @@ class _Runner:
             read_model,
             tensor_names,
             windows,
+            wiring_of,
             with_outputs,
         )
         from epimc.backends.onnx.functions import has_identity_plans
@@ -274,7 +275,7 @@ class _Runner:
         model = read_model(data)
         self.constants, self.prefix = parameters(model) | groups(model), prefix_of(model)
         self.windows = {name: window_numbers(window) for name, window in windows(model).items()}
-        self.sources = concatenations(model)
+        self.sources, self.wiring = concatenations(model), wiring_of(model)
         computed, prefix = tensor_names(model), self.prefix
         names = [held.name for held in computed_maps(self.program)]
         self.tensors = {name: prefix + name for name in names if prefix + name in computed}
@@ -299,6 +300,7 @@ class _Runner:
             **parameter_mismatches(
                 self.program, self.constants, self.windows, self.sources, self.prefix
             ),
+            **wiring_mismatches(self.program, self.wiring),
             **setting_mismatches(
                 self.program, options.weight_bits, options.activation_bits, mapping
             ),

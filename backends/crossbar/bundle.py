@@ -193,10 +193,20 @@ def write_bundle(folder: Path, contents: Bundle) -> None:
     """
     check_output(folder)
     files = files_of(contents)
+    refuse_unreadable(files)
     digests = {name: sha256(files[name]) for name in sorted(files)}
     manifest = contents.manifest.model_copy(update={"files": digests})
     files[MANIFEST] = lay_out(manifest.model_dump()).encode()
     replace_folder(folder, files)
+
+
+def refuse_unreadable(files: Mapping[str, bytes]) -> None:
+    """Raise EpimcError for tables that exceed a limit of the format: nobody could read them."""
+    try:
+        read_tables(files, "to be written")
+    except EpimcError as problem:
+        notes = problem.diagnostic.notes
+        raise error("The program exceeds a limit of the bundle's format.", notes=notes) from None
 
 
 def files_of(contents: Bundle) -> dict[str, bytes]:

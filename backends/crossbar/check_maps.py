@@ -86,7 +86,8 @@ def check_ports(report: Report) -> None:
         for port in ports:
             where = f"{kind} '{port.name}'"
             report.require(names[port.name] == 1, where, f"Two {kind}s have the same name.")
-            report.require(maps[port.map] == 1, where, f"Two {kind}s have the same map.")
+            once = kind == "output" or maps[port.map] == 1
+            report.require(once, where, f"Two {kind}s have the same map.")
             _check_port(report, where, port)
 
 

@@ -8,6 +8,7 @@ of the IR values behind a prefix, so every layer's integers can be compared.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
@@ -29,6 +30,7 @@ OPSET = 13
 IR_VERSION = 8
 BATCH = "N"
 PREFIX_KEY = "epimc.integer_prefix"
+WIRING_KEY = "epimc.wiring"
 SCALE_KEY = "SCALE_TENSOR"  # ONNX's own word for it, in annotations of quantized tensors.
 
 # What ConvInteger computes is named behind the layer, and by the part where it is cut.
@@ -158,6 +160,13 @@ def prefix_of(model: ModelProto) -> str:
     return str(found.get(PREFIX_KEY, "%"))
 
 
+def wiring_of(model: ModelProto) -> dict[str, list[str]]:
+    """What each value of an exported model is computed from, as `_Graph.wiring` stated it."""
+    found = {prop.key: prop.value for prop in model.metadata_props}
+    stated: dict[str, list[str]] = json.loads(found.get(WIRING_KEY, "{}"))
+    return stated
+
+
 def tensor_names(model: ModelProto) -> set[str]:
     """All tensors that nodes compute."""
     return {name for node in model.graph.node for name in node.output}
@@ -212,8 +221,18 @@ class _Graph:
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, producer_name="epimc")
         model.ir_version = IR_VERSION
-        helper.set_model_props(model, {PREFIX_KEY: self.prefix})
+        props = {PREFIX_KEY: self.prefix, WIRING_KEY: json.dumps(self.wiring())}
+        helper.set_model_props(model, props)
         return model
+
+    def wiring(self) -> dict[str, list[str]]:
+        """What each value is computed from, by name; outputs behind `=> `."""
+        module = self.module
+        found = {op.output.name: [v.name for v in op.operands] for op in module.ops}
+        found |= {
+            f"=> {name}": found.pop(value.name, [value.name]) for name, value in module.outputs
+        }
+        return found | {value.name: [f"<= {name}"] for name, value in module.inputs}
 
     @staticmethod
     def border(name: str, value: Value) -> onnx.ValueInfoProto:

@@ -95,6 +95,8 @@ def _sample_shape(entry: onnx.ValueInfoProto) -> tuple[int, ...]:
             f"Input '{name}' has shape {shown}; "
             "epimc takes vectors [N, K] and feature maps [N, C, H, W]."
         )
+    if dimensions[0].HasField("dim_value") and dimensions[0].dim_value == 0:
+        raise error(f"Input '{name}' has shape {shown}: its batch size is not positive.")
     if any(dimension.dim_value < 1 for dimension in dimensions[1:]):
         known = ",".join(str(max(d.dim_value, 0) or "SIZE") for d in dimensions[1:])
         raise error(

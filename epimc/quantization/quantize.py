@@ -1,4 +1,4 @@
-"""`quantize`: floats to integers, after DESIGN of the numbers in `epimc.ir.integers`.
+"""`quantize`: floats to integers, as `epimc.ir.integers` defines them.
 
 Sums of convolutions, pools and residuals stay exact accumulators until the value that is really
 kept: conv + add + relu requantize once, after the last.
@@ -86,7 +86,13 @@ def activation_type(value: Value, bits: int) -> TensorType:
             f"Value %{value.name} has no range.", hint="Run the pass 'calibrate' before 'quantize'."
         )
     low, high = min(value.range[0], 0.0), max(value.range[1], 0.0)
-    step = float(np.float32((high - low) / (2**bits - 1)))
+    with np.errstate(over="ignore"):
+        step = float(np.float32((high - low) / (2**bits - 1)))
+    if not math.isfinite(step):
+        raise error(
+            f"The range [{low}, {high}] of value %{value.name} is too wide for a float32 scale.",
+            hint="Check the weights of the model and the samples.",
+        )
     scale = step if step >= SMALLEST_STEP else 1.0
     zero_point = min(2**bits - 1, round(-low / scale))
     return TensorType(value.type.shape, f"u{bits}", scale, zero_point)

@@ -226,7 +226,15 @@ def test_constants_that_cannot_be_evaluated(build: Build) -> None:
 # --- inputs and outputs ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("batch", ["N", None, 0, -1, 1])
+def test_an_empty_batch(build: Build) -> None:
+    model = build([make_node("Flatten", ["x"], ["y"])], {"x": (1, 2, 3, 4)})
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 0
+    assert error_of(model) == (
+        "error: Input 'x' has shape [?, 2, 3, 4]: its batch size is not positive."
+    )
+
+
+@pytest.mark.parametrize("batch", ["N", None, -1, 1])
 def test_a_free_batch(build: Build, compare: Compare, batch: int | str | None) -> None:
     model = build([make_node("Flatten", ["x"], ["y"])], {"x": (batch, 2, 3, 4)})
     if isinstance(batch, int):
