@@ -11,12 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.bundle import Bundle, check_output, read_bundle, write_bundle
-from epimc.backends.crossbar.simulator import Simulator
+from epimc.backends.crossbar.simulator import Host, Simulator
 from epimc.diagnostics import did_you_mean, error
 
 if TYPE_CHECKING:
     from epimc.compiler import Request, Watcher
     from epimc.ir.core import Module
+
+
+def host_of(bundle: Bundle) -> Host | None:
+    """What runs the host calls of a bundle; None where there are none, without onnxruntime."""
+    if not bundle.fragments:
+        return None
+    from epimc.host import OnnxHost
+
+    return OnnxHost(bundle.fragments)
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class Session:
     def __init__(self, bundle: Bundle, *, path: str = "auto") -> None:
         """Prepare a bundle for execution; `path` as in `Simulator`."""
         self.bundle = bundle
-        self.simulator = Simulator(bundle.program, path=path)
+        self.simulator = Simulator(bundle.program, path=path, host=host_of(bundle))
 
     def get_inputs(self) -> list[Argument]:
         """The inputs; their first dimension is the number of samples."""

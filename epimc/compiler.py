@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
 REFERENCE_SAMPLES = 16
 
 PIPELINE = (
+    # Transpositions meet and vanish before anything else looks at the ops around them.
+    "layout,"
     # Batch normalizations and biases go into the weights before these become epitomes.
     "fold,"
     "epitomize{{policy={epitome}}},"
@@ -48,6 +50,7 @@ class Request:
         calibration: An npz file of samples; None: seeded standard normal ones.
         epitome: The policy that gives each layer its epitome: `none` or `uniform:RxC`.
         limit_bytes: The most that the model, and the samples, may take.
+        strict: Whether a model that needs the host is refused.
     """
 
     model: Path
@@ -57,6 +60,7 @@ class Request:
     calibration: Path | None = None
     epitome: str = "none"
     limit_bytes: int = 2**32
+    strict: bool = False
 
     @property
     def pipeline(self) -> str:
@@ -95,9 +99,10 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     Raises:
         EpimcError: Anything wrong with the request, the model or the samples.
     """
-    from epimc.backends.crossbar.emit import emit
+    from epimc.backends.crossbar.emit import emit, fragments
     from epimc.backends.crossbar.target import load_target
     from epimc.frontend import import_model
+    from epimc.quantization.hosted import refuse_host_calls
 
     watcher = watcher or Watcher()
     passes = parse_pipeline(request.pipeline, PASSES)
@@ -105,6 +110,8 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
 
     watcher.stage("import")
     imported = import_model(request.model, limit_bytes=request.limit_bytes)
+    if request.strict:
+        refuse_host_calls(imported.module)
     samples = calibration_samples(request, imported)
     module = prepared(imported.module, samples, target)
     watcher.dump(0, "import", module)
@@ -127,7 +134,8 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
 
     watcher.stage("reference")
     files = reference_files(imported, integers[0], samples)
-    return new_bundle(request, imported, samples, target, program, files)
+    bundle = new_bundle(request, imported, samples, target, program, files)
+    return replace(bundle, fragments=fragments(lowered))
 
 
 def calibration_samples(request: Request, imported: ImportedModel) -> Samples:

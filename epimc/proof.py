@@ -20,6 +20,7 @@ from epimc.backends.crossbar.program import (
     MvmTable,
     PoolTable,
     Program,
+    RearrangeTable,
     RequantizeTable,
     mvm_layers,
 )
@@ -29,12 +30,16 @@ Array = NDArray[Any]
 Pair = tuple[str, Array]
 """(name of a constant of the reference, what the program holds)."""
 
-MUST_BE_HELD = re.compile(r"\.(weight|bias|window|divisor|multipliers\.\d+)$")
+MUST_BE_HELD = re.compile(r"\.(weight|bias|window|move|divisor|multipliers\.\d+)$")
 """The constants of the reference that make a layer; the rest is bookkeeping of the graph."""
 
 
 def parameter_mismatches(
-    program: Program, constants: dict[str, Array], windows: dict[str, Array], prefix: str
+    program: Program,
+    constants: dict[str, Array],
+    windows: dict[str, Array],
+    moves: dict[str, Array],
+    prefix: str,
 ) -> dict[str, int]:
     """Elements that differ, by the name of the reference's constant; only those with any.
 
@@ -42,14 +47,17 @@ def parameter_mismatches(
         program: The program.
         constants: The integer reference's constants by name.
         windows: Its windows by the name of the tensor that they make, as `window_numbers`.
+        moves: Its rearrangements by the name of the tensor that they make.
         prefix: What its names of integer tensors begin with.
     """
     expected = joined(constants)
     expected |= {f"{name}.window": numbers for name, numbers in windows.items()}
+    expected |= {f"{name}.move": numbers for name, numbers in moves.items()}
     held = dict(
         (
             *layer_numbers(program, prefix),
             *pool_numbers(program, prefix),
+            *move_numbers(program, prefix),
             *border_numbers(program, prefix),
         )
     )
@@ -155,6 +163,14 @@ def pool_numbers(program: Program, prefix: str) -> Iterator[Pair]:
             if table.kind == "sum":
                 zero_point = program.maps[table.source].zero_point
                 yield f"{name}.x_zero_point", np.array([zero_point])
+
+
+def move_numbers(program: Program, prefix: str) -> Iterator[Pair]:
+    """Permuted dims and result of all rearrangements."""
+    for table in program.tables:
+        if isinstance(table, RearrangeTable):
+            name = prefix + program.maps[table.destination].name
+            yield f"{name}.move", np.array([*table.perm, *table.shape])
 
 
 def requantize_numbers(table: RequantizeTable, program: Program, prefix: str) -> Iterator[Pair]:

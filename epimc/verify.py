@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epimc.api import host_of
 from epimc.backends.crossbar.bundle import Bundle
 from epimc.backends.crossbar.program import AddTable, FeatureMap, Program
 from epimc.backends.crossbar.simulator import Simulator
@@ -231,6 +232,7 @@ class _Runner:
 
     def __init__(self, bundle: Bundle) -> None:
         from epimc.backends.onnx.export import (
+            moves,
             parameters,
             prefix_of,
             read_model,
@@ -238,13 +240,16 @@ class _Runner:
             windows,
             with_outputs,
         )
+        from epimc.backends.onnx.fragments import fragment_mismatches
 
         self.bundle, self.program = bundle, bundle.program
-        self.simulator = Simulator(bundle.program, batch=BATCH)
+        self.simulator = Simulator(bundle.program, batch=BATCH, host=host_of(bundle))
         data = reference_file(bundle, "integer.onnx").read_bytes()
         model = read_model(data)
         self.constants, self.prefix = parameters(model), prefix_of(model)
         self.windows = {name: window_numbers(window) for name, window in windows(model).items()}
+        self.moves = moves(model)
+        self.fragments = fragment_mismatches(self.program, bundle.fragments, model, self.prefix)
         computed, prefix = tensor_names(model), self.prefix
         names = [held.name for held in computed_maps(self.program)]
         self.tensors = {name: prefix + name for name in names if prefix + name in computed}
@@ -259,7 +264,10 @@ class _Runner:
         """Table entries that are not the integer reference's, the manifest's or the target's."""
         options, mapping = self.bundle.manifest.options, self.bundle.target.crossbar.mapping
         return {
-            **parameter_mismatches(self.program, self.constants, self.windows, self.prefix),
+            **parameter_mismatches(
+                self.program, self.constants, self.windows, self.moves, self.prefix
+            ),
+            **self.fragments,
             **setting_mismatches(
                 self.program, options.weight_bits, options.activation_bits, mapping
             ),

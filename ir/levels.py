@@ -20,7 +20,8 @@ LEGAL: dict[str, frozenset[str]] = {
             "nn.add",
             "nn.max_pool",
             "nn.average_pool",
-            "nn.flatten",
+            "nn.rearrange",
+            "nn.softmax",
         }
     ),
     EPI: frozenset(
@@ -34,11 +35,20 @@ LEGAL: dict[str, frozenset[str]] = {
             "nn.add",
             "nn.max_pool",
             "nn.average_pool",
-            "nn.flatten",
+            "nn.rearrange",
+            "nn.softmax",
+            "epi.host",
         }
     ),
     XBAR: frozenset(
-        {"xbar.mvm", "xbar.add", "xbar.pool", "xbar.flatten", "xbar.requantize"},
+        {
+            "xbar.mvm",
+            "xbar.add",
+            "xbar.pool",
+            "xbar.rearrange",
+            "xbar.requantize",
+            "xbar.host",
+        }
     ),
 }
 

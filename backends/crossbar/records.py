@@ -140,12 +140,14 @@ class PoolRecord(Record):
     window: WindowRecord
 
 
-class FlattenRecord(Record):
-    """A `FlattenTable`."""
+class RearrangeRecord(Record):
+    """A `RearrangeTable`."""
 
-    type: Literal["flatten"]
+    type: Literal["rearrange"]
     source: Index
     destination: Index
+    perm: tuple[Index, Index, Index]
+    shape: tuple[Count, Count, Count]
 
 
 class AddRecord(Record):
@@ -153,6 +155,15 @@ class AddRecord(Record):
 
     type: Literal["add"]
     sources: tuple[Index, Index]
+    destination: Index
+
+
+class HostRecord(Record):
+    """A `HostTable`."""
+
+    type: Literal["host"]
+    fragment: Name
+    sources: Annotated[tuple[Index, ...], Field(min_length=1, max_length=255)]
     destination: Index
 
 
@@ -169,9 +180,9 @@ class PortRecord(Record):
         return program.Port(**self.model_dump())
 
 
-TableRecord = MvmRecord | RequantizeRecord | PoolRecord | FlattenRecord | AddRecord
+TableRecord = MvmRecord | RequantizeRecord | PoolRecord | RearrangeRecord | AddRecord | HostRecord
 
-TABLE_TYPES = ("mvm", "requantize", "pool", "flatten", "add")
+TABLE_TYPES = ("mvm", "requantize", "pool", "rearrange", "add", "host")
 
 
 class ProgramRecord(Record):
@@ -206,7 +217,7 @@ def complaints(record: ProgramRecord) -> list[str]:
 
 def maps_of(table: TableRecord) -> list[int]:
     """The numbers of the maps that a table reads and writes."""
-    if isinstance(table, (RequantizeRecord, AddRecord)):
+    if isinstance(table, (RequantizeRecord, AddRecord, HostRecord)):
         return [*table.sources, table.destination]
     return [table.source, table.destination]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from epimc.backends.crossbar.program import (
     AddTable,
-    FlattenTable,
+    HostTable,
     MvmTable,
     PoolTable,
     Program,
+    RearrangeTable,
     RequantizeTable,
 )
 from epimc.diagnostics import Diagnostic
@@ -18,8 +19,9 @@ OPERATIONS: dict[type, str] = {
     MvmTable: "mvm",
     RequantizeTable: "requantize",
     PoolTable: "pool",
-    FlattenTable: "flatten",
+    RearrangeTable: "rearrange",
     AddTable: "add",
+    HostTable: "host",
 }
 
 

@@ -21,17 +21,19 @@ from epimc.backends.crossbar.program import (
     AddTable,
     Array,
     FeatureMap,
-    FlattenTable,
+    HostTable,
     MvmTable,
     PoolTable,
     Port,
     Program,
+    RearrangeTable,
     RequantizeTable,
     Table,
 )
 from epimc.backends.crossbar.records import (
     TABLE_TYPES,
     AddRecord,
+    HostRecord,
     MvmRecord,
     PoolRecord,
     ProgramRecord,
@@ -39,6 +41,7 @@ from epimc.backends.crossbar.records import (
     TableRecord,
     complaints,
 )
+from epimc.backends.crossbar.report import OPERATIONS
 from epimc.diagnostics import error
 from epimc.ir.integers import Ints
 
@@ -93,9 +96,7 @@ def as_record(key: str, table: Table, numbers: Arrays, weights: Arrays) -> dict[
         numbers[shifts] = narrowed(table.shifts, np.int32, shifts)
         replaced = {"multipliers": multipliers, "shifts": shifts}
         return {"type": "requantize", **vars(table), **replaced}
-    if isinstance(table, PoolTable):
-        return {"type": "pool", **asdict(table)}
-    return {"type": "add" if isinstance(table, AddTable) else "flatten", **asdict(table)}
+    return {"type": OPERATIONS[type(table)], **asdict(table)}
 
 
 def as_mvm_record(key: str, table: MvmTable, numbers: Arrays, weights: Arrays) -> dict[str, Any]:
@@ -229,7 +230,9 @@ def build(
         return PoolTable(record.kind, record.source, record.destination, window)
     if isinstance(record, AddRecord):
         return AddTable(record.sources, record.destination)
-    return FlattenTable(record.source, record.destination)
+    if isinstance(record, HostRecord):
+        return HostTable(record.fragment, record.sources, record.destination)
+    return RearrangeTable(record.source, record.destination, record.perm, record.shape)
 
 
 def build_mvm(record: MvmRecord, channels: int, numbers: Tensors, weights: Tensors) -> MvmTable:

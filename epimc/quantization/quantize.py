@@ -20,6 +20,7 @@ from epimc.ir.pipeline import Pass
 from epimc.ir.plan import rebuild, used
 from epimc.ir.printer import refused
 from epimc.ir.types import Location, TensorType
+from epimc.quantization import hosted
 
 # A channel whose weights are this much smaller than the layer's largest shares the scale of that
 # floor: its weights count for nothing, and its multiplier would leave the 31 bits.
@@ -165,16 +166,33 @@ class _Rewriter:
 
     def keep(self, op: Op) -> None:
         """Compute a value that is kept as activations."""
-        if isinstance(op, (nn.MaxPool, nn.Flatten)):
+        if isinstance(op, (nn.MaxPool, nn.Rearrange)):
             moved = self.builder.mapped[op.operands[0]].type.with_shape(op.output.type.shape)
             self.builder.copy(op)
             self.builder.mapped[op.output].type = moved
+            return
+        if isinstance(op, hosted.OPS):
+            self.call_host(op)
             return
         source = op.operands[0] if isinstance(op, nn.Relu) else op.output
         terms, location = self.terms(source)
         if isinstance(op, nn.Relu):
             location = location + op.location
         self.requantize(op, terms, location)
+
+    def call_host(self, op: Op) -> None:
+        """The op on reals, between dequantizations and a quantization, as a model for the host."""
+        result = hosted.with_known_range(op)
+        kind, name = activation_type(result, self.bits), result.name
+        operands = [self.builder.mapped[operand] for operand in op.operands]
+        fragment = hosted.fragment_of(op, [operand.type for operand in operands], kind)
+        self.builder.mapped[op.output] = self.builder.add(
+            epi.Host,
+            operands,
+            Value(name, kind, result.range),
+            op.location,
+            fragment=self.builder.store(f"{name}.host", fragment, "u8"),
+        )
 
     def terms(self, value: Value) -> tuple[list[Term], Location]:
         """The summands of a value: accumulators, or the activation that it is kept as."""

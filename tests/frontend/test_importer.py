@@ -34,7 +34,7 @@ ONES = np.ones((4, 3, 1, 1), np.float32)
 SUPPORTED = (
     "  hint: Supported operators: Add, AveragePool, BatchNormalization, Conv, Div, Dropout, "
     "Flatten, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, MatMul, MaxPool, Mul, Relu, "
-    "Reshape, Squeeze, Sub."
+    "Reshape, Softmax, Squeeze, Sub, Transpose, Unsqueeze."
 )
 
 
@@ -130,7 +130,7 @@ def test_shape_chains_fold(build: Build, compare: Compare) -> None:
         make_node("Reshape", ["x", "target"], ["y"]),
     ]
     module = compare(build(nodes, constants={"axes": np.array([0])})).module
-    assert [op.name for op in module.ops] == ["nn.flatten"]
+    assert [op.name for op in module.ops] == ["nn.rearrange"]
 
 
 @pytest.mark.parametrize("opset", [7, 13, 26])
@@ -276,14 +276,14 @@ FIX = (
             + FIX.format("1,3,SIZE,SIZE"),
         ),
         (
-            ("N", 3, 10),
-            "error: Input 'x' has shape [N, 3, 10]; "
-            "epimc takes vectors [N, K] and feature maps [N, C, H, W].",
+            ("N", 3, 10, 9, 8),
+            "error: Input 'x' has shape [N, 3, 10, 9, 8]; "
+            "epimc takes vectors [N, K], matrices [N, A, B] and feature maps [N, C, H, W].",
         ),
         (
             (),
             "error: Input 'x' has shape []; "
-            "epimc takes vectors [N, K] and feature maps [N, C, H, W].",
+            "epimc takes vectors [N, K], matrices [N, A, B] and feature maps [N, C, H, W].",
         ),
     ],
 )
@@ -459,9 +459,15 @@ def case(reason: str, op_type: str, *constants: Array, **attributes: Any) -> Any
             "MaxPool", kernel_shape=[2, 2], pads=[2, 0, 0, 0],
         ),
         case(
-            "changing the shape [1, 3, 9, 8] to [1, 27, 8] is not supported",
-            "Reshape", np.array([1, 27, 8]),
+            "changing the shape [1, 3, 9, 8] to [1, 3, 3, 3, 8] is not supported",
+            "Reshape", np.array([1, 3, 3, 3, 8]),
         ),
+        case(
+            "perm = [1, 0, 2, 3] is not supported: it moves the samples' axis",
+            "Transpose", perm=[1, 0, 2, 3],
+        ),
+        case("perm = [3, 2, 1, 0] is not supported: it moves the samples' axis", "Transpose"),
+        case("a softmax over the samples is not supported", "Softmax", axis=0),
         case("changing the shape [1, 3, 9, 8] to [3, 72] is not supported", "Flatten", axis=2),
         case("not supported", "ReduceMean", axes=[2, 3]),
     ],

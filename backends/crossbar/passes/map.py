@@ -20,7 +20,8 @@ KINDS: Mapping[type[Op], type[Op]] = {
     epi.Requantize: xbar.Requantize,
     epi.SumPool: xbar.Pool,
     nn.MaxPool: xbar.Pool,
-    nn.Flatten: xbar.Flatten,
+    nn.Rearrange: xbar.Rearrange,
+    epi.Host: xbar.Host,
 }
 POOLS: Mapping[type[Op], str] = {epi.SumPool: "sum", nn.MaxPool: "max"}
 

@@ -13,7 +13,6 @@ from epimc.backends.crossbar.program import (
     Array,
     Chip,
     FeatureMap,
-    FlattenTable,
     Instruction,
     MvmTable,
     OfatEntry,
@@ -21,6 +20,7 @@ from epimc.backends.crossbar.program import (
     Port,
     Program,
     Ranges,
+    RearrangeTable,
     RequantizeTable,
     Ring,
     Round,
@@ -313,7 +313,7 @@ def spill_program() -> Program:
 
 
 def classifier_program() -> Program:
-    """Residual addition (two terms), both pools, flatten and a matmul, on one tile."""
+    """Residual addition (two terms), both pools, a flatten and a matmul, on one tile."""
     window = integers.Window((1, 1))
     pool = integers.Window((2, 2), (2, 2))
     maps = [
@@ -332,7 +332,7 @@ def classifier_program() -> Program:
             name="a"),
         requantize((1, 0), 2, [0.02, 0.7], [10**5, 255], 3),
         PoolTable("max", 2, 3, pool),
-        FlattenTable(3, 4),
+        RearrangeTable(3, 4, (0, 1, 2), (12, 1, 1)),
         mvm(0, 4, 5, window, random_weights((12, 2), seed=3), identity(12, 1, 2),
             np.array([9, -9], np.int64), name="b",
             arrays=(Array(1, 0, 12, 0, 3), Array(2, 0, 12, 3, 2))),
@@ -345,7 +345,7 @@ def classifier_program() -> Program:
     tile.compute("mvm", 0, 1)
     tile.compute("requantize", 1, 3)
     tile.compute("pool", 2)
-    tile.compute("flatten", 3)
+    tile.compute("rearrange", 3)
     tile.compute("mvm", 4)
     tile.compute("requantize", 5, 0, lambda row: tile.store(6, row))
     tile.compute("pool", 6, 2)
