@@ -347,7 +347,7 @@ def test_shapes_that_do_not_fit(build: Build) -> None:
 
 def test_all_unsupported_operators_are_named(build: Build) -> None:
     nodes = [
-        make_node("Softmax", ["x"], ["a"], name="soft"),
+        make_node("Hardmax", ["x"], ["a"], name="hard"),
         make_node("Conv", ["a", "w"], ["b"], name="conv", group=2),
         make_node("Foo", ["b"], ["c"], domain="com.example"),
         make_node("Conv", ["c", "w"], ["d"], name="behind the unknown", group=2),
@@ -361,7 +361,7 @@ def test_all_unsupported_operators_are_named(build: Build) -> None:
     model = build(nodes, {"x": ("N", 4, 5, 5)}, constants, ["y", "e", "z"])
     model.opset_import.append(helper.make_opsetid("com.example", 1))
     assert error_of(model) == unsupported(
-        "node 'soft' (Softmax): not supported.",
+        "node 'hard' (Hardmax): not supported.",
         "node 'conv' (Conv): group = 2 is not supported.",
         "node 'c' (com.example.Foo): not supported.",
         "node 'e' (Softsign): not supported.",

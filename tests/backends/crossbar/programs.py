@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epimc.backends.crossbar.arrays import column_sums, physical_columns
 from epimc.backends.crossbar.program import (
@@ -13,6 +14,7 @@ from epimc.backends.crossbar.program import (
     Array,
     Chip,
     FeatureMap,
+    HostTable,
     Instruction,
     MvmTable,
     OfatEntry,
@@ -360,9 +362,58 @@ def classifier_program() -> Program:
     return Program(CHIP, tuple(maps), tuple(tables), *ports, (tile.finish(6),))
 
 
+def host_program() -> Program:
+    """Tile 0 stores a map for the host, which tile 1 calls; tile 0 loads the result and turns it.
+
+    The host has the program's input for a second source.
+    """
+    maps = [
+        FeatureMap("x", 2, 3, 4, "u8", 8, 5, 0),
+        FeatureMap("acc", 2, 3, 4, "i64"),
+        FeatureMap("h", 2, 3, 4, "u8", 8, 90, 64, "node 'conv' (Conv)"),
+        FeatureMap("p", 2, 3, 4, "u8", 8, 7, 128, "node 'probabilities' (Softmax)"),
+        FeatureMap("y", 4, 2, 3, "u8", 8, 7, 192),
+    ]
+    tables: list[Table] = [
+        mvm(0, 0, 1, integers.Window((1, 1)), random_weights((2, 2)), identity(2, 1, 2),
+            np.zeros(2, np.int64)),
+        requantize((1,), 2, [0.05], [10**5], 2),
+        HostTable("p", (2, 0), 3),
+        RearrangeTable(3, 4, (2, 0, 1), (4, 2, 3)),
+    ]  # fmt: skip
+    zero, one = Writer(maps, tables), Writer(maps, tables)
+    zero.load(0, 1)
+    zero.compute("mvm", 0, 1)
+
+    def store_and_signal(row: int) -> None:
+        zero.store(2, row)
+        zero.emit("signal", 0)
+
+    zero.compute("requantize", 1, 1, store_and_signal)
+    zero.need(2, 2)
+    zero.emit("wait", 1, 1)
+    zero.load(3)
+    zero.compute("rearrange", 3, 1, lambda row: zero.store(4, row))
+    one.emit("wait", 0, 3)
+    one.emit("host", 2)
+    one.emit("signal", 1)
+    one.emit("halt")
+    ports = (Port("x", (2, 3, 4), 0, 0.5),), (Port("y", (4, 6), 4, 0.25),)
+    streams = (zero.finish(4), tuple(one.code))
+    return Program(replace(CHIP, tiles=2), tuple(maps), tuple(tables), *ports, streams)
+
+
+def mean_of_sources(name: str, sources: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """What the host does for `host_program`."""
+    assert name == "p"
+    mean: NDArray[np.uint8] = np.mean(sources, axis=0).astype(np.uint8)
+    return mean
+
+
 PROGRAMS: dict[str, Callable[[], Program]] = {
     "conv": conv_program,
     "split": split_program,
     "spill": spill_program,
     "classifier": classifier_program,
+    "host": host_program,
 }
