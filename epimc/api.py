@@ -87,6 +87,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     calibration: str | Path | None = None,
     epitome: str = "none",
     dump_ir: str | Path | None = None,
+    strict: bool = False,
 ) -> Session:
     """Compile an ONNX model to a bundle and load it.
 
@@ -100,6 +101,7 @@ def compile(  # The name is the interface, as in `re.compile`.
             seeded standard normal samples are used and figures mean little.
         epitome: The policy that gives each layer its epitome: `none` or `uniform:RxC`.
         dump_ir: A folder for the IR after every stage, beside the copy in the bundle.
+        strict: Refuse a model that needs the host.
 
     Raises:
         EpimcError: Anything wrong with the arguments, the model or the samples.
@@ -107,7 +109,9 @@ def compile(  # The name is the interface, as in `re.compile`.
     from epimc.compiler import Request, Watcher
 
     samples = None if calibration is None else Path(calibration)
-    request = Request(Path(model), str(target), weight_bits, activation_bits, samples, epitome)
+    request = Request(
+        Path(model), str(target), weight_bits, activation_bits, samples, epitome, strict=strict
+    )
     dumped = None if dump_ir is None else Path(dump_ir)
     return Session(build(request, Path(output), dumped, Watcher()))
 

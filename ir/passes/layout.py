@@ -122,9 +122,11 @@ class _Rewriter:
 
     def rearrange(self, old: Value, new: Moved) -> None:
         """Append a rearrangement, merged with the one that made its operand; none if it may go."""
-        before = self.moved.get(new.source)
-        whole = before and merged(before.move, new.move)
-        if before and whole:
+        # Each merge may make another one possible.
+        while before := self.moved.get(new.source):
+            whole = merged(before.move, new.move)
+            if whole is None:
+                break
             new = Moved(before.source, whole, before.location + new.location)
         move = simplified(new.move)
         if move.is_identity and not (None in self.uses[old] and self.is_border(new.source)):

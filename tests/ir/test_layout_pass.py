@@ -296,4 +296,4 @@ def test_it_computes_the_same_and_moves_no_more(module: Module) -> None:
         assert found[name].shape == array.shape
         np.testing.assert_allclose(found[name], array, rtol=1e-9, atol=1e-9)
     again = Runner().run(result, [Layout()])
-    assert moved_elements(again) == moved_elements(result)
+    assert moved_elements(again) <= moved_elements(result)
