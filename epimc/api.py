@@ -11,12 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.bundle import Bundle, check_output, read_bundle, write_bundle
-from epimc.backends.crossbar.simulator import Simulator
+from epimc.backends.crossbar.simulator import Host, Simulator
 from epimc.diagnostics import did_you_mean, error
 
 if TYPE_CHECKING:
     from epimc.compiler import Request, Watcher
     from epimc.ir.core import Module
+
+
+def host_of(bundle: Bundle) -> Host | None:
+    """What runs the host calls of a bundle; None where there are none, without onnxruntime."""
+    if not bundle.fragments:
+        return None
+    from epimc.host import OnnxHost
+
+    return OnnxHost(bundle.fragments)
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class Session:
     def __init__(self, bundle: Bundle, *, path: str = "auto") -> None:
         """Prepare a bundle for execution; `path` as in `Simulator`."""
         self.bundle = bundle
-        self.simulator = Simulator(bundle.program, path=path)
+        self.simulator = Simulator(bundle.program, path=path, host=host_of(bundle))
 
     def get_inputs(self) -> list[Argument]:
         """The inputs; their first dimension is the number of samples."""
@@ -93,6 +102,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     calibration: str | Path | None = None,
     epitome: str | Path = "none",
     dump_ir: str | Path | None = None,
+    strict: bool = False,
 ) -> Session:
     """Compile an ONNX model to a bundle and load it.
 
@@ -107,6 +117,7 @@ def compile(  # The name is the interface, as in `re.compile`.
         epitome: What gives each layer its epitome: the policy `none` or `uniform:RxC`, or a TOML
             file with plans layer by layer.
         dump_ir: A folder for the IR after every stage, beside the copy in the bundle.
+        strict: Refuse a model that needs the host.
 
     Raises:
         EpimcError: Anything wrong with the arguments, the model or the samples.
@@ -114,7 +125,15 @@ def compile(  # The name is the interface, as in `re.compile`.
     from epimc.compiler import Request, Watcher
 
     samples = None if calibration is None else Path(calibration)
-    request = Request(Path(model), str(target), weight_bits, activation_bits, samples, str(epitome))
+    request = Request(
+        Path(model),
+        str(target),
+        weight_bits,
+        activation_bits,
+        samples,
+        str(epitome),
+        strict=strict,
+    )
     dumped = None if dump_ir is None else Path(dump_ir)
     return Session(build(request, Path(output), dumped, Watcher()))
 

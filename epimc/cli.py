@@ -136,6 +136,9 @@ def compile(
         typer.Option(metavar="X.npz", help="Samples to calibrate with.", show_default=False),
     ] = None,
     epitome: Epitome = "none",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a model that needs the host.")
+    ] = False,
     dump_ir: DumpIr = None,
     print_ir_after: PrintAfter = None,
     timing: Timing = False,
@@ -148,7 +151,7 @@ def compile(
     from epimc.report import program_summary, program_table
 
     request = Request(
-        model, target, weight_bits, activation_bits, calibration, epitome, limit_bytes
+        model, target, weight_bits, activation_bits, calibration, epitome, limit_bytes, strict
     )
     show = printer_of(print_ir_after, stages(request))
     names = stages(request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
 REFERENCE_SAMPLES = 16
 
 PIPELINE = (
+    # Transpositions meet and vanish before anything else looks at the ops around them.
+    "layout,"
     # Batch normalizations and biases go into the weights before these become epitomes.
     "fold,"
     "epitomize{{policy={epitome}}},"
@@ -52,6 +54,7 @@ class Request:
         epitome: What gives each layer its epitome: the policy `none` or `uniform:RxC`, or a TOML
             file with plans layer by layer (`ir/layer_plans.py`).
         limit_bytes: The most that the model, and the samples, may take.
+        strict: Whether a model that needs the host is refused.
     """
 
     model: Path
@@ -61,6 +64,7 @@ class Request:
     calibration: Path | None = None
     epitome: str = "none"
     limit_bytes: int = 2**32
+    strict: bool = False
 
     @property
     def pipeline(self) -> str:
@@ -99,10 +103,12 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     Raises:
         EpimcError: Anything wrong with the request, the model or the samples.
     """
-    from epimc.backends.crossbar.emit import emit
+    from epimc.backends.crossbar.emit import emit, fragments
     from epimc.backends.crossbar.target import load_target
     from epimc.frontend import import_model
     from epimc.ir.passes.epitomize import layers_of
+    from epimc.ir.passes.layout import Layout
+    from epimc.quantization.hosted import refuse_host_calls
 
     watcher = watcher or Watcher()
     passes = parse_pipeline(request.pipeline, PASSES)
@@ -110,10 +116,12 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
 
     watcher.stage("import")
     imported = import_model(request.model, limit_bytes=request.limit_bytes)
+    if request.strict:
+        refuse_host_calls(imported.module)
     samples = calibration_samples(request, imported)
     module = prepared(imported.module, samples, target)
     if is_plan_file(request.epitome):
-        layers = list(layers_of(module, target.crossbar.rows).values())
+        layers = list(layers_of(Layout().run(module), target.crossbar.rows).values())
         module.attributes[PLANS] = given_plans(request.epitome, layers).by_values(layers).dump()
     watcher.dump(0, "import", module)
 
@@ -135,7 +143,8 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
 
     watcher.stage("reference")
     files = reference_files(imported, made["calibrate"], made["quantize"], samples)
-    return new_bundle(request, imported, samples, target, program, files)
+    bundle = new_bundle(request, imported, samples, target, program, files)
+    return replace(bundle, fragments=fragments(lowered))
 
 
 def calibration_samples(request: Request, imported: ImportedModel) -> Samples:

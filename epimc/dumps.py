@@ -1,4 +1,4 @@
-"""IR dumps: `00-import.epi`, `01-fold.epi`, … with their tensors in `tensors/` beside them."""
+"""IR dumps: `00-import.epi`, `01-layout.epi`, … with their tensors in `tensors/` beside them."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 PASSES: dict[str, str] = {
+    "layout": "epimc.ir.passes.layout:Layout",
     "fold": "epimc.ir.passes.fold:Fold",
     "epitomize": "epimc.ir.passes.epitomize:Epitomize",
     "calibrate": "epimc.quantization.calibrate:Calibrate",

@@ -14,6 +14,7 @@ from epimc.backends.crossbar.target import load_target
 from epimc.frontend import import_model
 from epimc.ir import plan
 from epimc.ir.passes.epitomize import layers_of
+from epimc.ir.passes.layout import Layout
 from epimc.ir.policies import Layer
 from epimc.ir.types import as_map
 from epimc.plan_files import given_plans, is_plan_file
@@ -69,7 +70,7 @@ def plan_model(request: PlanRequest) -> dict[str, Any]:
     geometry = geometry_of(crossbar)
     slices = -(-request.activation_bits // target.converters.dac_bits)
     module = import_model(request.model, limit_bytes=request.limit_bytes).module
-    found = layers_of(module, geometry.rows)
+    found = layers_of(Layout().run(module), geometry.rows)
     chosen = given_plans(request.epitome, list(found.values())).choose(list(found.values()))
     layers = []
     for (op, layer), (epitome, patches) in zip(found.items(), chosen, strict=True):

@@ -24,6 +24,7 @@ from epimc.backends.crossbar.program import (
     PadTable,
     PoolTable,
     Program,
+    RearrangeTable,
     RequantizeTable,
     mvm_layers,
     table_sources,
@@ -35,7 +36,7 @@ Pair = tuple[str, Array]
 """(name of a constant of the reference, what the program holds)."""
 
 MUST_BE_HELD = re.compile(
-    r"\.(weight|bias|window|groups|divisor|multipliers\.\d+|offset|values|pads|sources|high)$"
+    r"\.(weight|bias|window|move|groups|divisor|multipliers\.\d+|offset|values|pads|sources|high)$"
 )
 """The constants of the reference that make a layer; the rest is bookkeeping of the graph."""
 
@@ -45,6 +46,7 @@ def parameter_mismatches(
     constants: dict[str, Array],
     windows: dict[str, Array],
     sources: dict[str, list[str]],
+    rearrangements: dict[str, Array],
     prefix: str,
 ) -> dict[str, int]:
     """Elements that differ, by the name of the reference's constant; only those with any.
@@ -54,15 +56,18 @@ def parameter_mismatches(
         constants: The integer reference's constants by name.
         windows: Its windows by the name of the tensor that they make, as `window_numbers`.
         sources: What it concatenates, by the name of the tensor that it makes.
+        rearrangements: Its rearrangements by the name of the tensor that they make.
         prefix: What its names of integer tensors begin with.
     """
     expected = joined(constants)
     expected |= {f"{name}.window": numbers for name, numbers in windows.items()}
     expected |= {f"{name}.sources": np.array(names) for name, names in sources.items()}
+    expected |= {f"{name}.move": numbers for name, numbers in rearrangements.items()}
     held = dict(
         (
             *layer_numbers(program, prefix),
             *pool_numbers(program, prefix),
+            *move_numbers(program, prefix),
             *border_numbers(program, prefix),
             *vector_numbers(program, prefix),
         )
@@ -222,6 +227,14 @@ def vector_numbers(program: Program, prefix: str) -> Iterator[Pair]:
                 yield f"{name}.zero_point", np.array([maps[table.source].zero_point])
                 (before, after), (top, left, bottom, right) = table.channels, table.pads
                 yield f"{name}.pads", np.array([0, before, top, left, 0, after, bottom, right])
+
+
+def move_numbers(program: Program, prefix: str) -> Iterator[Pair]:
+    """Permuted dims and result of all rearrangements."""
+    for table in program.tables:
+        if isinstance(table, RearrangeTable):
+            name = prefix + program.maps[table.destination].name
+            yield f"{name}.move", np.array([*table.perm, *table.shape])
 
 
 def requantize_numbers(table: RequantizeTable, program: Program, prefix: str) -> Iterator[Pair]:

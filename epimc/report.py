@@ -8,7 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from epimc.backends.crossbar.arrays import lossless
-from epimc.backends.crossbar.program import NO_ADDRESS, MvmTable, Program, mvm_layers
+from epimc.backends.crossbar.program import (
+    NO_ADDRESS,
+    MvmTable,
+    Program,
+    host_tables,
+    mvm_layers,
+)
 
 if TYPE_CHECKING:
     from epimc.ir.core import Module
@@ -19,11 +25,13 @@ WIDTH = 100
 
 def program_summary(program: Program) -> dict[str, Any]:
     """Layers, crossbars, tiles and instructions of a program, as JSON-ready data."""
-    borders = {port.map for port in (*program.inputs, *program.outputs)}
+    outside = {port.map for port in (*program.inputs, *program.outputs)}
+    for table in host_tables(program):
+        outside |= {*table.sources, table.destination}
     spilled = [
         m.name
         for number, m in enumerate(program.maps)
-        if m.address != NO_ADDRESS and number not in borders
+        if m.address != NO_ADDRESS and number not in outside
     ]
     tables = [table for table in program.tables if isinstance(table, MvmTable)]
     counts = Counter(i.opcode for stream in program.streams for i in stream)
@@ -34,6 +42,10 @@ def program_summary(program: Program) -> dict[str, Any]:
         "spilled": spilled,
         "off_chip_bytes": program.off_chip_extent,
         "lossless_adc": all(lossless(table, program.chip) for table in tables),
+        "host_calls": [
+            {"name": held.name, "location": held.location}
+            for held in (program.maps[table.destination] for table in host_tables(program))
+        ],
         "layers": [
             layer_summary(program, number, parts) for number, parts in mvm_layers(program).items()
         ],
@@ -76,6 +88,9 @@ def program_table(summary: dict[str, Any]) -> str:
         f"{counted(total, 'instruction')}, {counted(len(summary['spilled']), 'map')} spilled, "
         f"{summary['off_chip_bytes']} bytes off chip",
     ]
+    if calls := summary["host_calls"]:
+        named = ", ".join(node_kind_and_name(c["location"]) or c["name"] for c in calls)
+        lines.append(f"{counted(len(calls), 'host call')}: {named}")
     if not summary["lossless_adc"]:
         lines.append("The ADC is not lossless: results differ from the integer reference.")
     return "\n".join(lines)
@@ -226,6 +241,12 @@ def node_name(location: str) -> str:
 def node_names(location: str) -> list[str]:
     """The nodes that a location names."""
     return re.findall(r"node '(.*?)' \([^()]*\)(?:, |$)", location)
+
+
+def node_kind_and_name(location: str) -> str:
+    """`Softmax 'probabilities'` for the first node that a location names."""
+    kind = location.partition("(")[2].partition(")")[0]
+    return f"{kind} '{node_name(location)}'" if node_name(location) else ""
 
 
 def spans(numbers: Sequence[int]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epimc.api import host_of
 from epimc.backends.crossbar.bundle import Bundle
 from epimc.backends.crossbar.program import AddTable, FeatureMap, Program
 from epimc.backends.crossbar.simulator import Simulator
@@ -262,20 +263,24 @@ class _Runner:
             parameters,
             prefix_of,
             read_model,
+            rearrangements,
             tensor_names,
             windows,
             wiring_of,
             with_outputs,
         )
+        from epimc.backends.onnx.fragments import fragment_mismatches
         from epimc.backends.onnx.functions import has_identity_plans
 
         self.bundle, self.program = bundle, bundle.program
-        self.simulator = Simulator(bundle.program, batch=BATCH)
+        self.simulator = Simulator(bundle.program, batch=BATCH, host=host_of(bundle))
         data = reference_file(bundle, "integer.onnx").read_bytes()
         model = read_model(data)
         self.constants, self.prefix = parameters(model) | groups(model), prefix_of(model)
         self.windows = {name: window_numbers(window) for name, window in windows(model).items()}
         self.sources, self.wiring = concatenations(model), wiring_of(model)
+        self.rearrangements = rearrangements(model)
+        self.fragments = fragment_mismatches(self.program, bundle.fragments, model, self.prefix)
         computed, prefix = tensor_names(model), self.prefix
         names = [held.name for held in computed_maps(self.program)]
         self.tensors = {name: prefix + name for name in names if prefix + name in computed}
@@ -298,9 +303,15 @@ class _Runner:
         options, mapping = self.bundle.manifest.options, self.bundle.target.crossbar.mapping
         return {
             **parameter_mismatches(
-                self.program, self.constants, self.windows, self.sources, self.prefix
+                self.program,
+                self.constants,
+                self.windows,
+                self.sources,
+                self.rearrangements,
+                self.prefix,
             ),
             **wiring_mismatches(self.program, self.wiring),
+            **self.fragments,
             **setting_mismatches(
                 self.program, options.weight_bits, options.activation_bits, mapping
             ),

@@ -41,6 +41,7 @@ FLOAT = frozenset({"f32"})
 ACTIVATION = frozenset({"u"})
 ACCUMULATOR = frozenset({"i64"})
 VECTOR_OR_MAP = (1, 3)
+ANY_RANK = (1, 2, 3)
 
 
 @dataclass(eq=False)
@@ -64,7 +65,7 @@ class Operand:
     def __init__(
         self,
         elements: frozenset[str],
-        ranks: tuple[int, ...] = VECTOR_OR_MAP,
+        ranks: tuple[int, ...] = ANY_RANK,
         *,
         variadic: bool = False,
     ) -> None:

@@ -55,9 +55,10 @@ writes one after every stage.
 
 - `// …` is a comment.  Statements may stand in any order, but a value is defined before its use.
 - A value `%name` has a type and, once calibrated, a `range` of real values.
-- A type is `tensor<SHAPExELEMENT>`: a vector [K] or a feature map [C, H, W].  Elements are `f32`,
-  `i64` (accumulators), `uN` (activations of N bits, with a `scale` and perhaps a `zero_point`) and
-  `sN` (signed, symmetric weights of N bits).
+- A type is `tensor<SHAPExELEMENT>`: a vector [K], a matrix [A, B] (as a map, [A, 1, B]), or a
+  feature map [C, H, W].  Elements are `f32`, `i64` (accumulators), `uN` (activations of N bits,
+  with a `scale` and perhaps a `zero_point`; bytes of a fragment without) and `sN` (signed,
+  symmetric weights of N bits).
 - `loc(Conv "conv1", Relu "relu1")` names the ONNX nodes that an op stands for.
 - Attribute values are integers, numbers, strings (JSON's), `true`, `false`, tensors `@name`, lists
   `[a, b]` and tables `{{key = value}}`.  An attribute at its default is left out.
@@ -124,7 +125,7 @@ def _elements(elements: frozenset[str]) -> str:
 
 
 def _operand(key: str, operand: Operand) -> str:
-    ranks = {1: "vector", 3: "map"}
+    ranks = {1: "vector", 2: "matrix", 3: "map"}
     shapes = " or ".join(ranks[rank] for rank in operand.ranks)
     several = "one or more, each " if operand.variadic else ""
     return f"`{key}`, {several}a {shapes} of {_elements(operand.elements)}"

@@ -6,14 +6,23 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from epimc.ir.core import Array, Module, Value
+from epimc.ir.core import Array, Module, Op, Value
+from epimc.ir.dialects.epi import HostCall
+from epimc.ir.printer import refused
 from epimc.ir.tensors import Tensor
 
 Observer = Callable[[Value, Array], None]
 
 
+Host = Callable[[str, list[Array]], Array]
+"""Runs a host call: its name, the operands, the result."""
+
+
 def interpret(
-    module: Module, inputs: Mapping[str, Array], observe: Observer | None = None
+    module: Module,
+    inputs: Mapping[str, Array],
+    observe: Observer | None = None,
+    host: Host | None = None,
 ) -> dict[str, Array]:
     """Evaluate all ops.
 
@@ -21,9 +30,13 @@ def interpret(
         module: Verified IR.
         inputs: One array per module input under its ONNX name, samples first.
         observe: Called with every value, inputs included, as it becomes known.
+        host: Runs the module's host calls; not needed where there are none.
 
     Returns:
         One array per module output under its ONNX name.
+
+    Raises:
+        EpimcError: There is a host call, but no host.
     """
     known: dict[Value, Array] = {}
     last = {operand: op for op in module.ops for operand in op.operands}
@@ -35,13 +48,22 @@ def interpret(
             observe(value, known[value])
     for op in module.ops:
         operands = [known[operand] for operand in op.operands]
-        known[op.output] = op.evaluate(operands, module.tensor)
+        known[op.output] = evaluate(op, operands, module, host)
         if observe:
             observe(op.output, known[op.output])
         for operand in {*op.operands} - kept:
             if last[operand] is op:
                 del known[operand]
     return {name: known[value] for name, value in module.outputs}
+
+
+def evaluate(op: Op, operands: list[Array], module: Module, host: Host | None) -> Array:
+    """The result of one op."""
+    if not isinstance(op, HostCall):
+        return op.evaluate(operands, module.tensor)
+    if host is None:
+        raise refused(op, "Only a host can run this call.")
+    return host(op.output.name, operands).reshape(len(operands[0]), *op.output.type.shape)
 
 
 def batches(count: int, module: Module, budget: int = 2**24) -> list[slice]:

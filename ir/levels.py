@@ -20,13 +20,14 @@ LEGAL: dict[str, frozenset[str]] = {
             "nn.add",
             "nn.max_pool",
             "nn.average_pool",
-            "nn.flatten",
             "nn.sub",
             "nn.multiply",
             "nn.clip",
             "nn.activation",
             "nn.concat",
             "nn.pad",
+            "nn.rearrange",
+            "nn.softmax",
         }
     ),
     EPI: frozenset(
@@ -40,7 +41,6 @@ LEGAL: dict[str, frozenset[str]] = {
             "nn.add",
             "nn.max_pool",
             "nn.average_pool",
-            "nn.flatten",
             "epi.multiply",
             "epi.lookup",
             "nn.affine",
@@ -50,6 +50,9 @@ LEGAL: dict[str, frozenset[str]] = {
             "nn.activation",
             "nn.concat",
             "nn.pad",
+            "nn.rearrange",
+            "nn.softmax",
+            "epi.host",
         }
     ),
     XBAR: frozenset(
@@ -57,12 +60,13 @@ LEGAL: dict[str, frozenset[str]] = {
             "xbar.mvm",
             "xbar.add",
             "xbar.pool",
-            "xbar.flatten",
+            "xbar.rearrange",
             "xbar.requantize",
             "xbar.multiply",
             "xbar.lookup",
             "xbar.concat",
             "xbar.pad",
+            "xbar.host",
         },
     ),
 }

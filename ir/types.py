@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
+from epimc.ir.layouts import Rearrangement
+
 ELEMENT = re.compile(r"f32|i64|[us](?:[1-9]|1[0-6])")
 
 
@@ -80,12 +82,23 @@ class TensorType:
 
 
 def as_map(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """A value as a feature map [C, H, W]; a vector [K] is [K, 1, 1]."""
+    """A value as a feature map [C, H, W]; [K] is [K, 1, 1], and [A, B] is [A, 1, B]."""
     if len(shape) == 3:
         return shape[0], shape[1], shape[2]
+    if len(shape) == 2:
+        return shape[0], 1, shape[1]
     if len(shape) == 1:
         return shape[0], 1, 1
-    raise IrError(f"a value of shape {list(shape)} is neither a vector nor a feature map")
+    raise IrError(f"a value of shape {list(shape)} has not 1 to 3 dims")
+
+
+def map_move(move: Rearrangement) -> Rearrangement:
+    """A rearrangement of values as one of their feature maps."""
+    # Where the dims of the value lie among those of its map.
+    dims = (0, 2) if len(move.perm) == 2 else (0, 1, 2)[: len(move.perm)]
+    perm = [dims[axis] for axis in move.perm]
+    perm += [axis for axis in range(3) if axis not in perm]
+    return Rearrangement(as_map(move.source), tuple(perm), as_map(move.result))
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,9 @@ def test_every_stage_agrees(
     assert np.array_equal(integers.dequantize_output(found.astype(np.int64), 0.5, 7), y)
     model = export_integers(module)
     numbers = {name: window_numbers(window) for name, window in windows(model).items()}
-    assert parameter_mismatches(program, parameters(model) | groups(model), numbers, {}, "%") == {}
+    assert (
+        parameter_mismatches(program, parameters(model) | groups(model), numbers, {}, {}, "%") == {}
+    )
 
 
 def test_text_holds_groups_and_packs(tmp_path: Path) -> None:
@@ -244,7 +246,7 @@ def test_a_wrong_table_does_not_pass_the_proof() -> None:
     for name, change, expected in changes:
         tables = tuple(replace(t, **change) if t is table else t for t in program.tables)
         wrong = constants | ({"%acc.groups": np.array([2])} if name == "groups" else {})
-        found = parameter_mismatches(replace(program, tables=tables), wrong, numbers, {}, "%")
+        found = parameter_mismatches(replace(program, tables=tables), wrong, numbers, {}, {}, "%")
         assert set(found) == set(expected)
 
 

@@ -18,6 +18,7 @@ from epimc.backends.onnx.export import (
     parameters,
     prefix_of,
     read_model,
+    rearrangements,
     windows,
 )
 from epimc.compiler import Request, Watcher
@@ -100,7 +101,8 @@ def test_every_number_between_the_layers_is_compared(name: str, tmp_path: Path) 
     program = bundle.program
     model = read_model((tmp_path / "out/reference/integer.onnx").read_bytes())
     known = {k: window_numbers(window) for k, window in windows(model).items()}
-    given = parameters(model) | groups(model), known, concatenations(model), prefix_of(model)
+    moved = concatenations(model), rearrangements(model)
+    given = parameters(model) | groups(model), known, *moved, prefix_of(model)
     assert parameter_mismatches(program, *given) == {}
     for index, table in enumerate(program.tables):
         if isinstance(table, MvmTable):
@@ -125,7 +127,7 @@ def test_a_missing_part_is_found(tmp_path: Path) -> None:
         given[f"%absent.{key}"] = np.ones(5, np.int64)
     known = {k: window_numbers(window) for k, window in windows(model).items()}
     absent = {"%absent": ["%a", "%b"]}
-    assert parameter_mismatches(bundle.program, given, known, absent, "%") == {
+    assert parameter_mismatches(bundle.program, given, known, absent, {}, "%") == {
         "%absent.offset": 5,
         "%absent.values": 5,
         "%absent.pads": 5,

@@ -48,5 +48,5 @@ def test_the_bound_of_an_input(bundle: Bundle) -> None:
     model = read_model((bundle.folder / "reference/integer.onnx").read_bytes())
     maps = tuple(replace(held, bits=8 if held.bits else 0) for held in bundle.program.maps)
     wrong = replace(bundle.program, maps=maps)
-    found = parameter_mismatches(wrong, parameters(model), {}, {}, "%")
+    found = parameter_mismatches(wrong, parameters(model), {}, {}, {}, "%")
     assert found["%input.q.high"] == 1

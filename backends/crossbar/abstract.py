@@ -201,17 +201,17 @@ class AbstractExecution(Execution):
             self._check_order(tile, row)
         self.arrive(tile, dst, row)
 
-    def _check_order(self, tile: int, row: Row) -> None:
-        """The store of a row must come before the load that a tile stands at."""
+    def _check_order(self, tile: int, row: Row, verb: str = "loads") -> None:
+        """The store of a row must come before the load, or host call, that a tile stands at."""
         if row not in self.stored:
-            self.complain(tile, f"It loads {self.name(row)}, which has not been stored.")
+            self.complain(tile, f"It {verb} {self.name(row)}, which has not been stored.")
             return
         writer, time = self.stored[row]
         if writer == tile:
             return
         if self.clocks[tile, writer] < time:
             message = (
-                f"It loads {self.name(row)}, but nothing orders this after tile {writer}'s store."
+                f"It {verb} {self.name(row)}, but nothing orders this after tile {writer}'s store."
             )
             self.complain(tile, message, "The program has a race.")
         waits = self.pending[tile].get(writer, [])
@@ -290,6 +290,21 @@ class AbstractExecution(Execution):
         np.maximum(self.clocks[tile], self.signals[semaphore][count - 1], out=self.clocks[tile])
         return True
 
+    def host(self, tile: int, table: int) -> None:
+        """A host call: its sources have been stored whole, and its result is stored then."""
+        named = self.program.tables[table]
+        for index in table_sources(named):
+            if index not in self.inputs:
+                # The last row first: it is the one that a wait is for.
+                for row in reversed(range(self.program.maps[index].height)):
+                    self._check_order(tile, (index, row), "reads")
+        time = self._tick(tile)
+        self.writers[named.destination] = tile
+        for y in range(self.program.maps[named.destination].height):
+            self._compute_row(tile, (named.destination, y))
+            self.stored[named.destination, y] = (tile, time)
+        self.stores[tile] += 1
+
     def compute(
         self,
         tile: int,
@@ -306,10 +321,13 @@ class AbstractExecution(Execution):
                 for line in rows_needed(named, maps[source], y):
                     self.demand(tile, _slot(ring, maps[source], line), (source, line))
             row = (named.destination, y)
-            if row in self.computed:
-                self.complain(tile, f"It computes {self.name(row)} a second time.")
-            self.computed.add(row)
+            self._compute_row(tile, row)
             self.put(tile, _slot(dst, maps[named.destination], y), row)
+
+    def _compute_row(self, tile: int, row: Row) -> None:
+        if row in self.computed:
+            self.complain(tile, f"It computes {self.name(row)} a second time.")
+        self.computed.add(row)
 
     def _tick(self, tile: int) -> int:
         """Let a tile's own clock go on to the instruction at which it stands."""

@@ -7,7 +7,7 @@
     tables.json           feature maps and tables; see `tables.py`
     tables.safetensors    their biases, corrections, multipliers and shifts
     weights.safetensors   the epitome matrices
-    host/                 reserved
+    host/                 ONNX models that the host runs, one a host call
     ir/                   the IR after every stage, for people
     reference/            models and samples to verify against
 
@@ -37,7 +37,7 @@ from epimc.backends.crossbar.files import (
     sha256_of_file,
 )
 from epimc.backends.crossbar.isa import Streams
-from epimc.backends.crossbar.program import Port, Program
+from epimc.backends.crossbar.program import Port, Program, host_tables
 from epimc.backends.crossbar.tables import DOCUMENT, NUMBERS, WEIGHTS, read_tables, write_tables
 from epimc.backends.crossbar.target import Target, parse_target
 from epimc.diagnostics import EpimcError, error
@@ -45,7 +45,8 @@ from epimc.diagnostics import EpimcError, error
 FORMAT: Final = 1
 MANIFEST, TARGET, TEXT, BINARY = "manifest.json", "target.toml", "program.asm", "program.bin"
 REQUIRED = (TARGET, TEXT, BINARY, DOCUMENT, NUMBERS, WEIGHTS)
-FREE_FOLDERS = ("host/", "ir/", "reference/")
+HOST = "host/"
+FREE_FOLDERS = (HOST, "ir/", "reference/")
 DELETABLE_FOLDERS = ("ir/", "reference/")
 MAXIMUM_MANIFEST_BYTES = 2**26
 MAXIMUM_TILES = 65536
@@ -118,6 +119,7 @@ class Bundle:
         extra_files: To write: contents of files below `host/`, `ir/` and `reference/` by path.
             Empty after reading; such files are then to be found in `folder`.
         folder: Where it was read.
+        fragments: The ONNX models that the host runs, by name.
     """
 
     manifest: Manifest
@@ -125,6 +127,7 @@ class Bundle:
     program: Program
     extra_files: Mapping[str, bytes] = field(default_factory=dict)
     folder: Path | None = None
+    fragments: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def new_manifest(
@@ -216,6 +219,8 @@ def files_of(contents: Bundle) -> dict[str, bytes]:
         raise ValueError(found)
     if program.chip != target.sized(len(program.streams)):
         raise ValueError("the chip of the program is not that of the target")
+    if {table.fragment for table in host_tables(program)} != set(contents.fragments):
+        raise ValueError("the fragments are not those that the program names")
     for name in contents.extra_files:
         if not is_plain_name(name) or not name.startswith(FREE_FOLDERS):
             raise ValueError(f"'{name}' is no name for an extra file")
@@ -225,7 +230,13 @@ def files_of(contents: Bundle) -> dict[str, bytes]:
         BINARY: encode(program.streams),
         **write_tables(program),
         **contents.extra_files,
+        **{fragment_file(name): data for name, data in contents.fragments.items()},
     }
+
+
+def fragment_file(name: str) -> str:
+    """Where a bundle keeps a fragment."""
+    return f"{HOST}{name}.onnx"
 
 
 def contradictions(manifest: Manifest, target: Target, program: Program) -> str:
@@ -264,7 +275,20 @@ def read_bundle(folder: Path) -> Bundle:
     )
     if found := contradictions(manifest, target, program):
         raise error(f"Bundle '{folder}' contradicts itself: {found}.")
-    return Bundle(manifest, target, program, folder=folder)
+    fragments = read_fragments(folder, manifest, program)
+    return Bundle(manifest, target, program, folder=folder, fragments=fragments)
+
+
+def read_fragments(folder: Path, manifest: Manifest, program: Program) -> dict[str, bytes]:
+    """The fragments that the program names."""
+    names = {t.fragment: fragment_file(t.fragment) for t in host_tables(program)}
+    for name in names.values():
+        if name not in manifest.files:
+            raise error(f"File '{MANIFEST}' of bundle '{folder}' does not list '{name}'.")
+    return {
+        fragment: checked_file(folder, name, manifest.files[name])
+        for fragment, name in names.items()
+    }
 
 
 def stated_manifest(folder: Path) -> dict[str, object]:

@@ -16,7 +16,6 @@ from epimc.backends.crossbar.arrays import (
 )
 from epimc.backends.crossbar.program import (
     AddTable,
-    FlattenTable,
     MultiplyTable,
     MvmTable,
     PoolTable,
@@ -220,7 +219,7 @@ def _check_sums(report: Report, layers: dict[str, Parts]) -> dict[int, str]:
     complete = {frozenset(i for i, _ in layer): name for name, layer in layers.items()}
     sums = {index: complete[held] for index, held in parts.items() if held in complete}
     for index, table in enumerate(tables):
-        if not isinstance(table, (RequantizeTable, FlattenTable)):
+        if not isinstance(table, RequantizeTable):
             continue
         for source in (source for source in table_sources(table) if source in parts):
             report.require(
@@ -262,10 +261,6 @@ def _check_precision(report: Report, layers: dict[str, Parts], sums: dict[int, s
         if isinstance(table, MultiplyTable):
             highest = math.prod(2 ** maps[source].bits - 1 for source in table.sources)
             bounds[table.destination] = np.full(maps[table.destination].channels, highest)
-    for table in tables:
-        if isinstance(table, FlattenTable) and table.source in bounds:
-            size = maps[table.source].height * maps[table.source].width
-            bounds[table.destination] = np.repeat(bounds[table.source], size)
     for index, table in enumerate(tables):
         if not isinstance(table, RequantizeTable):
             continue

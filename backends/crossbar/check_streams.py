@@ -11,6 +11,7 @@ from epimc.backends.crossbar.isa import BY_NAME, HALT, format_instruction
 from epimc.backends.crossbar.program import (
     ALIGNMENT,
     FeatureMap,
+    HostTable,
     Instruction,
     MvmTable,
     Ring,
@@ -100,6 +101,8 @@ def _compute_problem(
         return f"Table {number} is one of '{OPERATIONS[type(table)]}'."
     if isinstance(table, MvmTable) and table.tile != tile:
         return f"The crossbars of table {number} lie on tile {table.tile}."
+    if isinstance(table, HostTable):
+        return ""
     target = program.maps[table.destination]
     first, end = values["rows"]
     if not first < end <= target.height:

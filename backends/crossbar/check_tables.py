@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 import numpy as np
 
 from epimc.backends.crossbar.check_mvm import check_mvm, check_window
 from epimc.backends.crossbar.program import (
+    NO_ADDRESS,
     AddTable,
     ConcatTable,
     FeatureMap,
-    FlattenTable,
+    HostTable,
     LookupTable,
     MultiplyTable,
     MvmTable,
     PadTable,
     PoolTable,
+    RearrangeTable,
     RequantizeTable,
     Table,
     table_sources,
@@ -22,18 +27,22 @@ from epimc.backends.crossbar.program import (
 from epimc.backends.crossbar.report import OPERATIONS, Report
 from epimc.ir import integers
 
-# Element types of (source, destination), None for any; `flatten` must keep the type.
+# It names a file, `host/NAME.onnx`.
+FRAGMENT_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
+
+# Element types of (source, destination), None for any.
 _ELEMENTS: dict[str, tuple[str | None, str | None]] = {
     "mvm": ("u8", "i64"),
     "requantize": (None, "u8"),
     "max": ("u8", "u8"),
     "sum": ("u8", "i64"),
-    "flatten": (None, None),
+    "rearrange": ("u8", "u8"),
     "add": ("i64", "i64"),
     "multiply": ("u8", "i64"),
     "lookup": ("u8", "u8"),
     "concat": ("u8", "u8"),
     "pad": ("u8", "u8"),
+    "host": ("u8", "u8"),
 }
 
 
@@ -50,8 +59,10 @@ def check_tables(report: Report) -> None:
                 _check_requantize(report, where, table)
             case PoolTable():
                 _check_pool(report, where, table)
-            case FlattenTable():
-                _check_flatten(report, where, table)
+            case RearrangeTable():
+                _check_rearrange(report, where, table)
+            case HostTable():
+                _check_host(report, where, table)
             case AddTable():
                 distinct = len(table.sources) == 2 == len(set(table.sources))
                 report.require(distinct, where, "It must add two different maps.")
@@ -184,15 +195,31 @@ def _check_kept(report: Report, where: str, source: FeatureMap, target: FeatureM
     report.require(same, where, "It must keep the type, the bits and the zero point.")
 
 
-def _check_flatten(report: Report, where: str, table: FlattenTable) -> None:
+def _check_rearrange(report: Report, where: str, table: RearrangeTable) -> None:
     source, target = (report.program.maps[i] for i in (table.source, table.destination))
     _check_kept(report, where, source, target)
+    permuted = sorted(table.perm) == [0, 1, 2]
+    report.require(permuted, where, f"{list(table.perm)} does not permute 3 dims.")
+    report.require(
+        (target.channels, target.height, target.width) == table.shape,
+        where,
+        f"Its result must have the shape {list(table.shape)}.",
+    )
     size = source.channels * source.height * source.width
     report.require(
-        _shape(target) == (size, 1, 1),
+        math.prod(table.shape) == size,
         where,
-        f"Its result must have the shape {[size, 1, 1]}.",
+        f"Its shape {list(table.shape)} has not the {size} elements of its source.",
     )
+
+
+def _check_host(report: Report, where: str, table: HostTable) -> None:
+    good = FRAGMENT_NAME.fullmatch(table.fragment) is not None
+    report.require(good, where, f"'{table.fragment}' is no name of a fragment.")
+    for index in (*table.sources, table.destination):
+        held = report.program.maps[index]
+        placed = held.address != NO_ADDRESS
+        report.require(placed, where, f"'{held.name}' has no place off chip.")
 
 
 def _check_requantize(report: Report, where: str, table: RequantizeTable) -> None:

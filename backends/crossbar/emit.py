@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from epimc.backends.crossbar.program import (
     Array,
     ConcatTable,
     FeatureMap,
-    FlattenTable,
+    HostTable,
     Instruction,
     LookupTable,
     MultiplyTable,
@@ -27,6 +27,7 @@ from epimc.backends.crossbar.program import (
     PoolTable,
     Port,
     Program,
+    RearrangeTable,
     RequantizeTable,
     Ring,
     Round,
@@ -36,13 +37,14 @@ from epimc.diagnostics import error
 from epimc.ir import integers
 from epimc.ir.core import Module, Op, Value
 from epimc.ir.dialects import xbar
+from epimc.ir.dialects.epi import HostCall
 from epimc.ir.types import as_map
 
 OPCODES: Mapping[type[Op], str] = {
     xbar.Mvm: "mvm",
     xbar.Requantize: "requantize",
     xbar.Pool: "pool",
-    xbar.Flatten: "flatten",
+    xbar.Rearrange: "rearrange",
     xbar.Add: "add",
     xbar.Multiply: "multiply",
     xbar.LookUp: "lookup",
@@ -59,7 +61,8 @@ def emit(module: Module) -> Program:
     """
     ops = [op for op in module.ops if isinstance(op, xbar.XbarOp)]
     addresses = module.attributes.get("input_addresses")
-    if any(op.ring is None for op in ops) or addresses is None:
+    placed = all(op.ring is not None or isinstance(op, xbar.Host) for op in ops)
+    if not placed or addresses is None:
         raise error(
             f"Module '{module.name}' is not allocated.",
             hint="Run the passes 'place', 'schedule' and 'allocate' first.",
@@ -115,8 +118,6 @@ def table_of(op: xbar.XbarOp, module: Module, numbers: Mapping[Value, int]) -> T
         return RequantizeTable(sources, destination, multipliers, shifts, op.low, op.high, offsets)
     if isinstance(op, xbar.Pool):
         return PoolTable(op.kind, sources[0], destination, op.window)
-    if isinstance(op, xbar.Flatten):
-        return FlattenTable(sources[0], destination)
     if isinstance(op, xbar.Multiply):
         return MultiplyTable((sources[0], sources[1]), destination)
     if isinstance(op, xbar.LookUp):
@@ -125,7 +126,26 @@ def table_of(op: xbar.XbarOp, module: Module, numbers: Mapping[Value, int]) -> T
         return ConcatTable(sources, destination)
     if isinstance(op, xbar.Pad):
         return PadTable(sources[0], destination, op.channels, op.pads)
+    if isinstance(op, xbar.Rearrange):
+        return rearrange_table(op, sources[0], destination)
+    if isinstance(op, xbar.Host):
+        return HostTable(op.output.name, sources, destination)
     return AddTable((sources[0], sources[1]), destination)
+
+
+def rearrange_table(op: xbar.Rearrange, source: int, destination: int) -> RearrangeTable:
+    """The table of one rearrangement, over maps."""
+    first, second, third = op.map_move.perm
+    return RearrangeTable(source, destination, (first, second, third), as_map(op.shape))
+
+
+def fragments(module: Module) -> dict[str, bytes]:
+    """The ONNX models that the host runs, by the names that the program's tables give them."""
+    return {
+        op.output.name: module.tensor(op.fragment).tobytes()
+        for op in module.ops
+        if isinstance(op, HostCall)
+    }
 
 
 def mvm_table(op: xbar.Mvm, module: Module, source: int, destination: int) -> MvmTable:
@@ -194,7 +214,8 @@ class _Streams:
         self.semaphores = {value: k for k, value in enumerate(watched)}
         # clocks[t, u]: how many instructions of tile u are known, on tile t, to be done.
         self.clocks = np.zeros((len(self.streams), len(self.streams)), np.int64)
-        self.signals: dict[tuple[Value, int], integers.Ints] = {}
+        # For each row that is signalled: what its tile had done then, and the semaphore's count.
+        self.signals: dict[tuple[Value, int], tuple[integers.Ints, int]] = {}
         # What lies in the tiles' buffers, word by word: the number of a row, 0 for nothing.
         heights = [0, *(found.height for found in maps)]
         self.first_rows = np.cumsum(heights)[:-1] + 1
@@ -210,6 +231,10 @@ class _Streams:
         """All streams."""
         rows = [(step, op, y) for op in self.ops for y, step in enumerate(op.order)]
         for step, op, y in sorted(rows, key=lambda row: row[0]):
+            if isinstance(op, xbar.Host):
+                if y == len(op.order) - 1:
+                    self.call_host(op)
+                continue
             for index, operand in enumerate(op.operands):
                 if self.is_off_chip(operand):
                     spans = self.loads[op, index].items()
@@ -259,12 +284,12 @@ class _Streams:
 
     def wait(self, tile: int, value: Value, row: int) -> None:
         """Wait until a row is stored, unless the tile can know it already."""
-        signal = self.signals.get((value, row))
-        if signal is None:
+        if (value, row) not in self.signals:
             return
+        signal, count = self.signals[value, row]
         home = self.homes[value].tile
         if self.clocks[tile, home] < signal[home]:
-            self.put(tile, "wait", self.semaphores[value], row + 1)
+            self.put(tile, "wait", self.semaphores[value], count)
             np.maximum(self.clocks[tile], signal, out=self.clocks[tile])
 
     @staticmethod
@@ -279,6 +304,20 @@ class _Streams:
         self.occupy(op.tile, op.output, y, address + y % ring * self.map_of[op.output].row_stride)
         self.put(op.tile, OPCODES[type(op)], self.tables[op], (y, y + 1), Ring(*op.ring), sources)
 
+    def call_host(self, op: xbar.Host) -> None:
+        """The instruction that has the host compute a whole map."""
+        for operand in op.operands:
+            self.wait(op.tile, operand, self.map_of[operand].height - 1)
+        self.put(op.tile, "host", self.tables[op])
+        self.signal(op, range(self.map_of[op.output].height), 1)
+
+    def signal(self, op: xbar.XbarOp, rows: Iterable[int], count: int) -> None:
+        """Tell the tiles that load an op's result that rows of it are stored."""
+        value = op.output
+        if value in self.semaphores:
+            self.signals |= {(value, y): (self.clocks[op.tile].copy(), count) for y in rows}
+            self.put(op.tile, "signal", self.semaphores[value])
+
     def deliver(self, op: xbar.XbarOp, y: int) -> None:
         """Store a computed row off chip, or send it to the other tiles that read it."""
         assert op.ring is not None
@@ -288,9 +327,7 @@ class _Streams:
         if op.off_chip >= 0:
             self.put(op.tile, "store", self.off_chip(found, y), source, found.row_bytes)
         if op.spilled:
-            if value in self.semaphores:
-                self.signals[value, y] = self.clocks[op.tile].copy()
-                self.put(op.tile, "signal", self.semaphores[value])
+            self.signal(op, [y], y + 1)
             return
         readers = [(r, k) for r, k in self.readers[value] if y in self.loads[r, k]]
         rings = {r.tile: r.sources[k] for r, k in readers if r.tile != op.tile}

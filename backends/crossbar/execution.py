@@ -85,6 +85,10 @@ class Execution(ABC):
         """Move a row from the `send` at which one tile stands to the other's `recv`."""
 
     @abstractmethod
+    def host(self, tile: int, table: int) -> None:
+        """Have the host compute a table's destination map, off chip."""
+
+    @abstractmethod
     def compute(
         self,
         tile: int,

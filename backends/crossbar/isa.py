@@ -29,13 +29,14 @@ from epimc.backends.crossbar.operands import (
 from epimc.backends.crossbar.program import (
     AddTable,
     ConcatTable,
-    FlattenTable,
+    HostTable,
     Instruction,
     LookupTable,
     MultiplyTable,
     MvmTable,
     PadTable,
     PoolTable,
+    RearrangeTable,
     RequantizeTable,
     Ring,
 )
@@ -71,6 +72,9 @@ class Machine(Protocol):
 
     def wait(self, tile: int, semaphore: int, count: int) -> bool:
         """Whether a semaphore has reached a count."""
+
+    def host(self, tile: int, table: int) -> None:
+        """Have the host compute a table's destination map, off chip."""
 
     def compute(
         self,
@@ -126,6 +130,11 @@ def _signal(machine: Machine, tile: int, semaphore: int) -> bool:
 
 def _wait(machine: Machine, tile: int, semaphore: int, count: int) -> bool:
     return machine.wait(tile, semaphore, count)
+
+
+def _host(machine: Machine, tile: int, table: int) -> bool:
+    machine.host(tile, table)
+    return True
 
 
 def _compute(
@@ -299,11 +308,12 @@ SPECS: tuple[Spec, ...] = (
         "image wins), or the sum of q - zero point over it (activations to accumulators).",
     ),
     _computing(
-        "flatten",
+        "rearrange",
         19,
-        FlattenTable,
-        "One ring, with every row of the source map.",
-        "[C, H, W] to the single row [C*H*W, 1, 1], in that order.",
+        RearrangeTable,
+        _ONE_SOURCE,
+        "Moves activations: the dims of a map [C, H, W] permuted, then cut anew, row-major.  A "
+        "flatten is the case that permutes nothing.",
     ),
     _computing(
         "add",
@@ -341,6 +351,16 @@ SPECS: tuple[Spec, ...] = (
         PadTable,
         _ONE_SOURCE,
         "Puts zero points around a map: channels before and after, rows and columns.",
+    ),
+    Spec(
+        "host",
+        32,
+        (Operand("table", TABLE, "The table: HostTable."),),
+        "Has the host compute a whole map from whole maps, by the ONNX model that the table "
+        "names: from off-chip memory to off-chip memory.  The tile waits for it.",
+        _host,
+        ("7",),
+        HostTable,
     ),
 )
 

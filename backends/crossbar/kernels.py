@@ -16,17 +16,19 @@ from epimc.backends.crossbar.program import (
     AddTable,
     ConcatTable,
     FeatureMap,
-    FlattenTable,
+    HostTable,
     LookupTable,
     MultiplyTable,
     MvmTable,
     PadTable,
     PoolTable,
     Program,
+    RearrangeTable,
     RequantizeTable,
     Table,
 )
 from epimc.ir import integers
+from epimc.ir.layouts import element_indices, rows_read
 
 Data = NDArray[Any]
 
@@ -139,19 +141,27 @@ class Pool(Windowed):
         return total
 
 
-class Flatten:
-    """`flatten`: every row of the source to one."""
+class Rearrange:
+    """`rearrange`: the same integers elsewhere."""
 
-    def __init__(self, table: FlattenTable, program: Program, path: str) -> None:
-        self.height = program.maps[table.source].height
+    def __init__(self, table: RearrangeTable, program: Program, path: str) -> None:
+        move = table.move(program.maps[table.source])
+        self.rows, self.source = rows_read(move), move.source
+        self.indices = element_indices(move)
 
     def span(self, first: int, end: int) -> tuple[int, int]:
-        """All rows."""
-        return 0, self.height
+        """The rows between the first and the last that are read."""
+        read = self.rows[first:end]
+        return min(rows[0] for rows in read), max(rows[-1] for rows in read) + 1
 
     def __call__(self, sources: list[Data], first: int, end: int) -> Data:
         """The same integers."""
-        return sources[0].reshape(len(sources[0]), -1, 1, 1)
+        start, stop = self.span(first, end)
+        _, height, width = self.source
+        channel, place = np.divmod(self.indices[:, first:end], height * width)
+        flat = channel * ((stop - start) * width) + place - start * width
+        moved: Data = sources[0].reshape(len(sources[0]), -1)[:, flat]
+        return moved
 
 
 class Add(Rowwise):
@@ -234,8 +244,8 @@ def kernel(table: Table, program: Program, path: str) -> Kernel:
             return Requantize(table, program, path)
         case PoolTable():
             return Pool(table, program, path)
-        case FlattenTable():
-            return Flatten(table, program, path)
+        case RearrangeTable():
+            return Rearrange(table, program, path)
         case AddTable():
             return Add(table, program, path)
         case MultiplyTable():
@@ -246,3 +256,5 @@ def kernel(table: Table, program: Program, path: str) -> Kernel:
             return Concat(table, program, path)
         case PadTable():
             return Pad(table, program, path)
+        case HostTable():
+            raise TypeError("the host has no kernel on the chip")

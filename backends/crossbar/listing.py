@@ -98,6 +98,10 @@ class _Trace(Execution):
         if tile in self.stored:
             self.semaphores[semaphore] = self.stored[tile]
 
+    def host(self, tile: int, table: int) -> None:
+        self.stored[tile] = self.program.tables[table].destination
+        self.note(tile, self.stored[tile])
+
     def compute(
         self,
         tile: int,

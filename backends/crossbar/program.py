@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.ir import integers
+from epimc.ir.layouts import Rearrangement, rows_read
 
 # Every row starts at a multiple of this many bytes, in tile buffers and off chip.
 ALIGNMENT = 8
@@ -209,11 +210,24 @@ class PoolTable:
 
 
 @dataclass(frozen=True)
-class FlattenTable:
-    """[C, H, W] to [C*H*W, 1, 1], in that order."""
+class RearrangeTable:
+    """The dims of a map permuted, then cut anew, row-major.
+
+    Attributes:
+        source: Feature map read (activations).
+        destination: Feature map written, of the same type.
+        perm: Dim k of the permuted map is dim perm[k] of the source's [C, H, W].
+        shape: [C, H, W] of the destination.
+    """
 
     source: int
     destination: int
+    perm: tuple[int, int, int]
+    shape: tuple[int, int, int]
+
+    def move(self, source: FeatureMap) -> Rearrangement:
+        """What moves where."""
+        return Rearrangement((source.channels, source.height, source.width), self.perm, self.shape)
 
 
 @dataclass(frozen=True)
@@ -275,22 +289,38 @@ class PadTable:
     pads: tuple[int, int, int, int]
 
 
+@dataclass(frozen=True)
+class HostTable:
+    """Activations to activations by what the host runs, from off-chip memory to off-chip memory.
+
+    Attributes:
+        fragment: Name of the ONNX model; in a bundle, `host/NAME.onnx`.
+        sources: Feature maps read (activations), the fragment's inputs in order.
+        destination: Feature map written (activations), the fragment's output.
+    """
+
+    fragment: str
+    sources: tuple[int, ...]
+    destination: int
+
+
 Table = (
     MvmTable
     | RequantizeTable
     | PoolTable
-    | FlattenTable
+    | RearrangeTable
     | AddTable
     | MultiplyTable
     | LookupTable
     | ConcatTable
     | PadTable
+    | HostTable
 )
 
 
 def table_sources(table: Table) -> tuple[int, ...]:
     """The feature maps a table reads."""
-    if isinstance(table, (RequantizeTable, AddTable, MultiplyTable, ConcatTable)):
+    if isinstance(table, (RequantizeTable, AddTable, MultiplyTable, ConcatTable, HostTable)):
         return table.sources
     return (table.source,)
 
@@ -299,7 +329,9 @@ def rows_needed(table: Table, source: FeatureMap, y: int) -> list[int]:
     """The rows of `source` that output row `y` of the table reads, ascending."""
     if isinstance(table, (MvmTable, PoolTable)):
         return table.window.rows(y, source.height)
-    if isinstance(table, FlattenTable):
+    if isinstance(table, RearrangeTable):
+        return list(rows_read(table.move(source))[y])
+    if isinstance(table, HostTable):
         return list(range(source.height))
     if isinstance(table, PadTable):
         return [row] if 0 <= (row := y - table.pads[0]) < source.height else []
@@ -372,6 +404,11 @@ class Program:
         """Bytes of off-chip memory one sample needs."""
         ends = [m.address + m.height * m.row_stride for m in self.maps if m.address >= 0]
         return max(ends, default=0)
+
+
+def host_tables(program: Program) -> list[HostTable]:
+    """The tables of all host calls."""
+    return [table for table in program.tables if isinstance(table, HostTable)]
 
 
 def mvm_layers(program: Program) -> dict[int, list[MvmTable]]:

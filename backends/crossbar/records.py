@@ -143,12 +143,14 @@ class PoolRecord(Record):
     window: WindowRecord
 
 
-class FlattenRecord(Record):
-    """A `FlattenTable`."""
+class RearrangeRecord(Record):
+    """A `RearrangeTable`."""
 
-    type: Literal["flatten"]
+    type: Literal["rearrange"]
     source: Index
     destination: Index
+    perm: tuple[Index, Index, Index]
+    shape: tuple[Count, Count, Count]
 
 
 class AddRecord(Record):
@@ -191,6 +193,15 @@ class ConcatRecord(Record):
     destination: Index
 
 
+class HostRecord(Record):
+    """A `HostTable`."""
+
+    type: Literal["host"]
+    fragment: Name
+    sources: Annotated[tuple[Index, ...], Field(min_length=1, max_length=255)]
+    destination: Index
+
+
 class PadRecord(Record):
     """A `PadTable`."""
 
@@ -218,17 +229,18 @@ TableRecord = (
     MvmRecord
     | RequantizeRecord
     | PoolRecord
-    | FlattenRecord
+    | RearrangeRecord
     | AddRecord
     | MultiplyRecord
     | LookupRecord
     | ConcatRecord
     | PadRecord
+    | HostRecord
 )
 
 TABLE_TYPES = (
-    *("mvm", "requantize", "pool", "flatten", "add"),
-    *("multiply", "lookup", "concat", "pad"),
+    *("mvm", "requantize", "pool", "rearrange", "add"),
+    *("multiply", "lookup", "concat", "pad", "host"),
 )
 
 
@@ -264,7 +276,7 @@ def complaints(record: ProgramRecord) -> list[str]:
 
 def maps_of(table: TableRecord) -> list[int]:
     """The numbers of the maps that a table reads and writes."""
-    if isinstance(table, (RequantizeRecord, AddRecord, MultiplyRecord, ConcatRecord)):
+    if isinstance(table, (RequantizeRecord, AddRecord, MultiplyRecord, ConcatRecord, HostRecord)):
         return [*table.sources, table.destination]
     return [table.source, table.destination]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from epimc.backends.crossbar.program import (
     AddTable,
     ConcatTable,
-    FlattenTable,
+    HostTable,
     LookupTable,
     MultiplyTable,
     MvmTable,
     PadTable,
     PoolTable,
     Program,
+    RearrangeTable,
     RequantizeTable,
 )
 from epimc.diagnostics import Diagnostic
@@ -22,12 +23,13 @@ OPERATIONS: dict[type, str] = {
     MvmTable: "mvm",
     RequantizeTable: "requantize",
     PoolTable: "pool",
-    FlattenTable: "flatten",
+    RearrangeTable: "rearrange",
     AddTable: "add",
     MultiplyTable: "multiply",
     LookupTable: "lookup",
     ConcatTable: "concat",
     PadTable: "pad",
+    HostTable: "host",
 }
 
 

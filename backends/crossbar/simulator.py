@@ -14,12 +14,23 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.execution import Execution, buffer_extent
 from epimc.backends.crossbar.kernels import Kernel, kernel
-from epimc.backends.crossbar.program import FeatureMap, Port, Program, Ring, table_sources
+from epimc.backends.crossbar.program import (
+    FeatureMap,
+    HostTable,
+    Port,
+    Program,
+    Ring,
+    host_tables,
+    table_sources,
+)
 from epimc.diagnostics import did_you_mean, error
 from epimc.ir import integers
 
 Observer = Callable[[FeatureMap, int, integers.Ints], None]
 """Called with a map, the first of the computed rows and the integers [batch, C, rows, W]."""
+
+Host = Callable[[str, list[NDArray[np.uint8]]], NDArray[np.uint8]]
+"""Runs a fragment: its name, its inputs [batch, C, H, W], its output for as many samples."""
 
 PATHS = ("auto", "fused", "bit-serial")
 
@@ -34,19 +45,36 @@ class Simulator:
         path: How crossbars compute: `fused` (one integer product), `bit-serial` (every slice
             through the ADC) or `auto` (fused wherever the ADC is lossless, with the same result).
         batch: Samples executed at once; results do not depend on it.
+        host: Runs the program's host calls; not needed where there are none.
 
     Raises:
-        EpimcError: `path` or `batch` is not one of the allowed values.
+        EpimcError: `path` or `batch` is not one of the allowed values, or there are host calls
+            but no host.
     """
 
-    def __init__(self, program: Program, *, path: str = "auto", batch: int = 64) -> None:
+    def __init__(
+        self,
+        program: Program,
+        *,
+        path: str = "auto",
+        batch: int = 64,
+        host: Host | None = None,
+    ) -> None:
         if path not in PATHS:
             raise error(f"Unknown simulation path '{path}'.", hint=did_you_mean(path, PATHS))
         if batch < 1:
             raise error(f"The batch size must be at least 1, not {batch}.")
+        calls = host_tables(program)
+        if calls and host is None:
+            raise error(f"The program calls the host for '{calls[0].fragment}', but has no host.")
         self.program = program
         self.batch = batch
-        self.kernels = [kernel(table, program, path) for table in program.tables]
+        self.host = host
+        self.kernels = {
+            number: kernel(table, program, path)
+            for number, table in enumerate(program.tables)
+            if not isinstance(table, HostTable)
+        }
         self.extents = [buffer_extent(program, tile) for tile in range(len(program.streams))]
 
     def run(
@@ -132,7 +160,8 @@ class _Machine(Execution):
     def __init__(self, simulator: Simulator, batch: int, observe: Observer | None) -> None:
         super().__init__(simulator.program.streams)
         self.program, self.batch, self.observe = simulator.program, batch, observe
-        self.kernels: list[Kernel] = simulator.kernels
+        self.kernels: dict[int, Kernel] = simulator.kernels
+        self.runner = simulator.host
         self.buffers = [np.zeros((batch, extent), np.uint8) for extent in simulator.extents]
         self.off_chip = np.zeros((batch, self.program.off_chip_extent), np.uint8)
 
@@ -146,9 +175,7 @@ class _Machine(Execution):
     def take(self, port: Port) -> integers.Floats:
         """One output's samples, dequantized from off-chip memory."""
         source = self.program.maps[port.map]
-        whole = Ring(source.address, source.height)
-        q = self.read(self.off_chip, whole, source, 0, source.height)
-        real = integers.dequantize_output(q, port.scale, source.zero_point)
+        real = integers.dequantize_output(self.whole(source), port.scale, source.zero_point)
         return real.reshape(self.batch, *port.shape)
 
     def map_shape(self, target: FeatureMap) -> tuple[int, int, int, int]:
@@ -171,6 +198,23 @@ class _Machine(Execution):
         assert isinstance(dst, int)
         assert isinstance(room, int)
         self.buffers[receiver][:, dst : dst + room] = self.buffers[sender][:, src : src + size]
+
+    def host(self, tile: int, table: int) -> None:
+        named, maps = self.program.tables[table], self.program.maps
+        assert isinstance(named, HostTable)
+        assert self.runner is not None
+        sources = [self.whole(maps[source]) for source in named.sources]
+        target = maps[named.destination]
+        result = self.runner(named.fragment, sources).reshape(self.map_shape(target))
+        self.write(self.off_chip, Ring(target.address, target.height), target, 0, result)
+        if self.observe is not None:
+            self.observe(target, 0, result.astype(np.int64))
+
+    def whole(self, source: FeatureMap) -> NDArray[Any]:
+        """A whole map [batch, C, H, W] from off-chip memory."""
+        return self.read(
+            self.off_chip, Ring(source.address, source.height), source, 0, source.height
+        )
 
     def compute(
         self,

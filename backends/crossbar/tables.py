@@ -23,7 +23,7 @@ from epimc.backends.crossbar.program import (
     Array,
     ConcatTable,
     FeatureMap,
-    FlattenTable,
+    HostTable,
     LookupTable,
     MultiplyTable,
     MvmTable,
@@ -31,6 +31,7 @@ from epimc.backends.crossbar.program import (
     PoolTable,
     Port,
     Program,
+    RearrangeTable,
     RequantizeTable,
     Table,
 )
@@ -38,6 +39,7 @@ from epimc.backends.crossbar.records import (
     TABLE_TYPES,
     AddRecord,
     ConcatRecord,
+    HostRecord,
     LookupRecord,
     MultiplyRecord,
     MvmRecord,
@@ -48,6 +50,7 @@ from epimc.backends.crossbar.records import (
     TableRecord,
     complaints,
 )
+from epimc.backends.crossbar.report import OPERATIONS
 from epimc.diagnostics import error
 from epimc.ir.integers import Ints
 
@@ -99,15 +102,6 @@ REQUANTIZE_TYPES: dict[str, type[np.integer[Any]]] = {
     "offsets": np.int64,
 }
 
-PLAIN_TYPES: dict[type, str] = {
-    PoolTable: "pool",
-    FlattenTable: "flatten",
-    AddTable: "add",
-    MultiplyTable: "multiply",
-    ConcatTable: "concat",
-    PadTable: "pad",
-}
-
 
 def as_record(key: str, table: Table, numbers: Arrays, weights: Arrays) -> dict[str, Any]:
     """One table for the document; its arrays go into `numbers` and `weights`."""
@@ -122,7 +116,7 @@ def as_record(key: str, table: Table, numbers: Arrays, weights: Arrays) -> dict[
         name = f"{key}.values"
         numbers[name] = narrowed(table.values, np.uint8, name)
         return {"type": "lookup", **vars(table), "values": {"key": name, "rows": len(table.values)}}
-    return {"type": PLAIN_TYPES[type(table)], **asdict(table)}
+    return {"type": OPERATIONS[type(table)], **asdict(table)}
 
 
 def as_mvm_record(key: str, table: MvmTable, numbers: Arrays, weights: Arrays) -> dict[str, Any]:
@@ -269,7 +263,9 @@ def build(
         return ConcatTable(record.sources, record.destination)
     if isinstance(record, PadRecord):
         return PadTable(record.source, record.destination, record.channels, record.pads)
-    return FlattenTable(record.source, record.destination)
+    if isinstance(record, HostRecord):
+        return HostTable(record.fragment, record.sources, record.destination)
+    return RearrangeTable(record.source, record.destination, record.perm, record.shape)
 
 
 def build_mvm(record: MvmRecord, channels: int, numbers: Tensors, weights: Tensors) -> MvmTable:

@@ -20,11 +20,13 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
+from epimc.backends.onnx.fragments import inlined
 from epimc.diagnostics import error
 from epimc.ir import integers
 from epimc.ir.core import Module, Op, Value
 from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.printer import refused
+from epimc.ir.types import as_map, map_move
 
 OPSET = 13
 IR_VERSION = 8
@@ -35,6 +37,9 @@ SCALE_KEY = "SCALE_TENSOR"  # ONNX's own word for it, in annotations of quantize
 
 # What ConvInteger computes is named behind the layer, and by the part where it is cut.
 I32_SUFFIX = re.compile(r"\.i32(\.\d+)?$")
+
+# What a rearrangement permutes is named behind its result.
+PERMUTED = ".permuted"
 
 # ConvInteger accumulates in int32.
 MAXIMUM_PARTIAL_SUM = 2**31 - 1
@@ -53,6 +58,14 @@ def export_integers(module: Module) -> ModelProto:
             hint = "Run the pass 'quantize' first."
             raise refused(op, f"{op.name} has no integer form.", hint)
         writer(graph, op)
+    return graph.model()
+
+
+def export_fragment(module: Module) -> ModelProto:
+    """The model of a host call: a module from activations to activations, on reals inside."""
+    graph = _Graph(module)
+    for op in module.ops:
+        FRAGMENT_WRITERS[type(op)](graph, op)
     return graph.model()
 
 
@@ -146,6 +159,18 @@ def layers_alone(model: ModelProto, kept: Iterable[str]) -> tuple[ModelProto, di
     return cut, given
 
 
+def rearrangements(model: ModelProto) -> dict[str, NDArray[np.int64]]:
+    """The rearrangements by the tensor they make: dims permuted, then the result's as a map."""
+    shapes, found = parameters(model), {}
+    for node in model.graph.node:
+        name = node.output[0].removesuffix(PERMUTED)
+        if node.op_type == "Transpose" and name != node.output[0]:
+            (perm,) = (tuple(a.ints)[1:] for a in node.attribute if a.name == "perm")
+            shape = tuple(int(size) for size in shapes[f"{name}.shape"][1:])
+            found[name] = np.array([*(axis - 1 for axis in perm), *as_map(shape)])
+    return found
+
+
 def integer_prefix(borders: Iterable[str]) -> str:
     """What the names of integer tensors begin with, so that they meet no name of the user's."""
     names, prefix = list(borders), "%"
@@ -237,7 +262,9 @@ class _Graph:
     @staticmethod
     def border(name: str, value: Value) -> onnx.ValueInfoProto:
         shape: list[str | int | None] = [BATCH, *value.type.shape]
-        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        whole = value.type.is_activation
+        element = onnx.TensorProto.UINT8 if whole else onnx.TensorProto.FLOAT
+        return helper.make_tensor_value_info(name, element, shape)
 
 
 def channelwise(values: NDArray[Any], rank: int) -> NDArray[Any]:
@@ -405,16 +432,6 @@ def write_max_pool(graph: _Graph, op: Op) -> None:
     graph.node("MaxPool", [graph.input_of(op)], graph.names[op.output], **attributes)
 
 
-def write_flatten(graph: _Graph, op: Op) -> None:
-    """Flatten behind the batch; to a map it is a Reshape."""
-    name, shape = graph.names[op.output], op.output.type.shape
-    if len(shape) == 1:
-        graph.node("Flatten", [graph.input_of(op)], name, axis=1)
-    else:
-        sizes = graph.constant(f"{name}.map", np.array([-1, *shape]))
-        graph.node("Reshape", [graph.input_of(op), sizes], name)
-
-
 def write_multiply(graph: _Graph, op: Op) -> None:
     """Int64, each operand less its zero point."""
     factors = [centred(graph, op, index) for index in (0, 1)]
@@ -452,6 +469,34 @@ def write_pad(graph: _Graph, op: Op) -> None:
     graph.node("Pad", [graph.input_of(op), pads, zero], name, mode="constant")
 
 
+def write_rearrange(graph: _Graph, op: Op) -> None:
+    """Transpose over the dims of the operand's map, between two reshapes."""
+    assert isinstance(op, nn.Rearrange)
+    name, move = graph.names[op.output], map_move(op.move)
+    source = graph.constant(f"{name}.source", np.array([-1, *move.source]))
+    cut = graph.node("Reshape", [graph.input_of(op), source], f"{name}.map")
+    perm = [0, *(axis + 1 for axis in move.perm)]
+    moved = graph.node("Transpose", [cut], f"{name}{PERMUTED}", perm=perm)
+    shape = graph.constant(f"{name}.shape", np.array([-1, *op.shape]))
+    graph.node("Reshape", [moved, shape], name)
+
+
+def write_softmax(graph: _Graph, op: Op) -> None:
+    """Softmax on reals."""
+    assert isinstance(op, nn.Softmax)
+    graph.node("Softmax", [graph.input_of(op)], graph.names[op.output], axis=op.axis + 1)
+
+
+def write_host(graph: _Graph, op: Op) -> None:
+    """The nodes of the fragment."""
+    assert isinstance(op, epi.Host)
+    operands = [graph.names[operand] for operand in op.operands]
+    fragment = graph.module.tensor(op.fragment).tobytes()
+    part = inlined(fragment, operands, graph.names[op.output])
+    graph.nodes += part.nodes
+    graph.constants |= {constant.name: constant for constant in part.constants}
+
+
 WRITERS: dict[type[Op], Callable[[_Graph, Op], None]] = {
     epi.Quantize: write_quantize,
     epi.Dequantize: write_dequantize,
@@ -459,9 +504,16 @@ WRITERS: dict[type[Op], Callable[[_Graph, Op], None]] = {
     epi.SumPool: write_sum_pool,
     epi.Requantize: write_requantize,
     nn.MaxPool: write_max_pool,
-    nn.Flatten: write_flatten,
     epi.Multiply: write_multiply,
     epi.LookUp: write_lookup,
     moves.Concat: write_concat,
     moves.Pad: write_pad,
+    nn.Rearrange: write_rearrange,
+    epi.Host: write_host,
+}
+
+FRAGMENT_WRITERS: dict[type[Op], Callable[[_Graph, Op], None]] = {
+    epi.Quantize: write_quantize,
+    epi.Dequantize: write_dequantize,
+    nn.Softmax: write_softmax,
 }

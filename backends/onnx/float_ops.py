@@ -103,6 +103,23 @@ def write_pad(graph: Graph, op: Op) -> None:
     graph.node("Pad", [graph.input_of(op), pads, zero], name, mode="constant")
 
 
+def write_rearrange(graph: Graph, op: Op) -> None:
+    """Transpose and Reshape, or Flatten, as far as they change something."""
+    assert isinstance(op, nn.Rearrange)
+    name, source = graph.names[op.output], graph.input_of(op)
+    if not op.move.keeps_order:
+        result = name if op.move.only_permutes else f"{name}/permuted"
+        perm = [0, *(axis + 1 for axis in op.perm)]
+        source = graph.node("Transpose", [source], result, perm=perm)
+    if source == name:
+        return
+    if len(op.shape) == 1:
+        graph.node("Flatten", [source], name, axis=1)
+    else:
+        shape = graph.constant(f"{name}/shape", np.array([-1, *op.shape]))
+        graph.node("Reshape", [source, shape], name)
+
+
 WRITERS: dict[type[Op], Callable[[Graph, Op], None]] = {
     nn.Affine: write_affine,
     elementwise.Sub: write_sub,
@@ -111,4 +128,5 @@ WRITERS: dict[type[Op], Callable[[Graph, Op], None]] = {
     elementwise.Activation: write_activation,
     moves.Concat: write_concat,
     moves.Pad: write_pad,
+    nn.Rearrange: write_rearrange,
 }

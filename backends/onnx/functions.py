@@ -17,7 +17,11 @@ import onnx
 from onnx import FunctionProto, ModelProto, NodeProto, helper
 
 from epimc.backends.onnx.export import _Graph as Graph
-from epimc.backends.onnx.export import window_attributes, write_flatten, write_max_pool
+from epimc.backends.onnx.export import (
+    window_attributes,
+    write_max_pool,
+    write_softmax,
+)
 from epimc.backends.onnx.float_ops import WRITERS as BETWEEN
 from epimc.ir import plan
 from epimc.ir.attributes import Ref
@@ -276,6 +280,6 @@ FLOAT_WRITERS: dict[type[Op], Callable[[Graph, Op], None]] = {
     nn.Add: write_add,
     nn.MaxPool: write_max_pool,
     nn.AveragePool: write_average_pool,
-    nn.Flatten: write_flatten,
+    nn.Softmax: write_softmax,
     **BETWEEN,
 }

@@ -119,7 +119,7 @@ class _Import:
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
         self.model, opset = model, opset_of(model) or 0
         batch, self.inputs = graph_inputs(model.graph)
-        self.context = Context(name, batch)
+        self.context = Context(name, batch, opset)
         self.inference = Inference(model, opset, batch)
         self.folder = Folder(opset, batch)
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}

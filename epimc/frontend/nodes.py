@@ -20,7 +20,7 @@ from epimc.diagnostics import error
 from epimc.frontend.shapes import Array, Binding, Unknown
 from epimc.frontend.standard import name_of, operator_of, where_of
 from epimc.ir.attributes import Ref
-from epimc.ir.core import Builder, Module, Op, Value
+from epimc.ir.core import ANY_RANK, Builder, Module, Op, Value
 from epimc.ir.types import IrError, Location, TensorType
 
 MAXIMUM_ELEMENTS = 2**31
@@ -195,9 +195,15 @@ class Node:
 class Context:
     """The module being built."""
 
-    def __init__(self, name: str, batch: int) -> None:
-        """Start an empty module of level `nn`; `batch` is what ONNX shapes have on axis 0."""
-        self.batch = batch
+    def __init__(self, name: str, batch: int, opset: int) -> None:
+        """Start an empty module of level `nn`.
+
+        Args:
+            name: Of the module.
+            batch: What ONNX shapes have on axis 0.
+            opset: Of the model.
+        """
+        self.batch, self.opset = batch, opset
         self.builder = Builder(Module(name, "nn"))
         self.stored: dict[str, list[tuple[Array, Ref]]] = {}
 
@@ -215,7 +221,7 @@ class Context:
     def placeholder(self, kind: onnx.TypeProto | None, shape: tuple[int, ...] | None) -> Binding:
         """What stands for the result of a node that cannot be imported."""
         is_float = kind is not None and kind.tensor_type.elem_type == onnx.TensorProto.FLOAT
-        if not is_float or shape is None or len(shape) not in (2, 4):
+        if not is_float or shape is None or len(shape) - 1 not in ANY_RANK:
             return Unknown(kind)
         if shape[0] != self.batch or min(shape) < 1 or math.prod(shape) > MAXIMUM_ELEMENTS:
             return Unknown(kind)

@@ -60,7 +60,7 @@ def reduce(node: Node, context: Context) -> Value:
     if keeps:
         return _emit(kind, node, context, x, window)
     reduced = context.emit(kind, node, [x], ".kept", kernel=window.kernel)
-    return context.emit(nn.Flatten, node, [reduced])
+    return context.emit(nn.Rearrange, node, [reduced], perm=(0, 1, 2), shape=x.type.shape[:1])
 
 
 def _window(node: Node, x: Value) -> Window:

@@ -18,7 +18,7 @@ from onnx import helper, numpy_helper, shape_inference
 
 from epimc.diagnostics import error
 from epimc.frontend.standard import short, where_of
-from epimc.ir.core import Value
+from epimc.ir.core import ANY_RANK, Value
 
 Array = NDArray[Any]
 
@@ -90,10 +90,10 @@ def _sample_shape(entry: onnx.ValueInfoProto) -> tuple[int, ...]:
         raise error(f"Input '{name}' has no shape.", hint=_fix_hint(name, "1,3,224,224"))
     dimensions = _dimensions(entry)
     shown = f"[{', '.join(d.dim_param or str(d.dim_value or '?') for d in dimensions)}]"
-    if len(dimensions) not in (2, 4):
+    if len(dimensions) - 1 not in ANY_RANK:
         raise error(
             f"Input '{name}' has shape {shown}; "
-            "epimc takes vectors [N, K] and feature maps [N, C, H, W]."
+            "epimc takes vectors [N, K], matrices [N, A, B] and feature maps [N, C, H, W]."
         )
     if dimensions[0].HasField("dim_value") and dimensions[0].dim_value == 0:
         raise error(f"Input '{name}' has shape {shown}: its batch size is not positive.")

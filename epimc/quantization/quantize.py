@@ -21,6 +21,7 @@ from epimc.ir.pipeline import Pass
 from epimc.ir.plan import rebuild, used
 from epimc.ir.printer import refused
 from epimc.ir.types import Location, TensorType
+from epimc.quantization import hosted
 from epimc.quantization.common import MOVING, common_types
 from epimc.quantization.lookup import lookup_table
 from epimc.quantization.terms import Term, Total
@@ -191,6 +192,8 @@ class _Rewriter:
         elif isinstance(op, MOVING):
             kind = self.builder.mapped[op.operands[0]].type
             self.builder.copy(op).type = kind.with_shape(op.output.type.shape)
+        elif isinstance(op, hosted.OPS):
+            self.call_host(op)
         elif isinstance(op, elementwise.Activation):
             self.look_up(op)
         else:
@@ -227,6 +230,20 @@ class _Rewriter:
             Value(name, kind, op.output.range),
             op.location,
             table=self.builder.store(f"{name}.table", table, kind.element),
+        )
+
+    def call_host(self, op: Op) -> None:
+        """The op on reals, between dequantizations and a quantization, as a model for the host."""
+        result = hosted.with_known_range(op)
+        kind, name = self.common.get(op.output) or self.own_type(result), result.name
+        operands = [self.builder.mapped[operand] for operand in op.operands]
+        fragment = hosted.fragment_of(op, [operand.type for operand in operands], kind)
+        self.builder.mapped[op.output] = self.builder.add(
+            epi.Host,
+            operands,
+            Value(name, kind, result.range),
+            op.location,
+            fragment=self.builder.store(f"{name}.host", fragment, "u8"),
         )
 
     def total(self, value: Value) -> Total:

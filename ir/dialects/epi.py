@@ -15,6 +15,7 @@ from epimc.ir.core import (
     ACCUMULATOR,
     ACTIVATION,
     FLOAT,
+    VECTOR_OR_MAP,
     Array,
     Attribute,
     Lookup,
@@ -51,7 +52,7 @@ class Conv(Op):
     """
 
     name = "epi.conv"
-    x = Operand(FLOAT | ACTIVATION)
+    x = Operand(FLOAT | ACTIVATION, VECTOR_OR_MAP)
     epitome = Attribute(TENSOR, stored=(FLOAT | SIGNED, 4))
     bias = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT | ACCUMULATOR, 1))
     weight_scales = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT, 1))
@@ -275,4 +276,40 @@ class LookUp(Table):
     name = "epi.lookup"
 
 
-OPS: tuple[type[Op], ...] = (Conv, Quantize, Dequantize, SumPool, Requantize, Multiply, LookUp)
+class HostCall(Op):
+    """What the host calls of levels `epi` and `xbar` share: everything but the name."""
+
+    inputs = Operand(ACTIVATION, variadic=True)
+    fragment = Attribute(TENSOR, stored=(ACTIVATION, 1))
+    result = Result(ACTIVATION)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """Whatever the fragment makes; the host compares."""
+        return self.output.type.shape
+
+    def check(self, stored: Stored) -> None:
+        """The fragment is a sequence of bytes."""
+        super().check(stored)
+        expect(stored(self.fragment).element == "u8", "a fragment must be of bytes (u8)")
+
+
+class Host(HostCall):
+    """What the chip has no form for: the host runs an ONNX model, from activations to activations.
+
+    `fragment` holds the serialized model.  Its inputs are the operands in order, uint8
+    [samples, *shape]; its one output is the result.
+    """
+
+    name = "epi.host"
+
+
+OPS: tuple[type[Op], ...] = (
+    Conv,
+    Quantize,
+    Dequantize,
+    SumPool,
+    Requantize,
+    Multiply,
+    LookUp,
+    Host,
+)

@@ -1,6 +1,6 @@
 """Dialect `nn`: the float operators of a network, one sample at a time.
 
-Feature maps are [C, H, W], vectors are [K].  `max_pool` and `flatten` move activations without
+Feature maps are [C, H, W], vectors are [K].  `max_pool` and `rearrange` move activations without
 computing with them, so they keep their meaning after quantization.  Evaluated in float64.
 """
 
@@ -12,8 +12,10 @@ import numpy as np
 
 from epimc.ir import integers
 from epimc.ir.attributes import INTEGER, NUMBER, TENSOR, Ref, maybe, pair, sides
+from epimc.ir.attributes import integers as ints
 from epimc.ir.core import (
     ACTIVATION,
+    ANY_RANK,
     FLOAT,
     Array,
     Attribute,
@@ -23,6 +25,7 @@ from epimc.ir.core import (
     Result,
     Stored,
 )
+from epimc.ir.layouts import Rearrangement
 from epimc.ir.types import IrError, as_map
 
 MAP = (3,)
@@ -303,21 +306,33 @@ class AveragePool(Pool):
         return result
 
 
-class Flatten(Op):
-    """[C, H, W] to [C*H*W], row-major.  Also on activations, which keep their type.
+class Rearrange(Op):
+    """The dims of x permuted, then cut anew to `shape`, row-major.
 
-    With `rank` 3 the result is the map [C*H*W, 1, 1].
+    Dim k of the permuted x is dim `perm`[k] of x.  A flatten is the case that permutes nothing.
+    Also on activations, which keep their type.
     """
 
-    name = "nn.flatten"
+    name = "nn.rearrange"
     x = Operand(MOVABLE)
-    rank = Attribute(INTEGER, 1)
+    perm = Attribute(ints(minimum=0))
+    shape = Attribute(ints(minimum=1))
     result = Result(MOVABLE)
 
+    @property
+    def move(self) -> Rearrangement:
+        """What moves where in one sample."""
+        return Rearrangement(self.x.type.shape, self.perm, self.shape)
+
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """[C*H*W]."""
-        expect(self.rank in (1, 3), "the rank of the result must be 1 or 3")
-        return (self.x.type.size, *(1,) * (self.rank - 1))
+        """`shape`."""
+        rank = len(self.x.type.shape)
+        named = sorted(self.perm) == list(range(rank))
+        expect(named, f"'perm' must name each of the {rank} dims of the operand once")
+        expect(len(self.shape) in ANY_RANK, "'shape' must have 1 to 3 dims")
+        size = self.x.type.size
+        expect(math.prod(self.shape) == size, f"'shape' must have {size} elements")
+        return self.shape
 
     def check(self, stored: Stored) -> None:
         """The result has the element type and quantization of x."""
@@ -325,8 +340,30 @@ class Flatten(Op):
         expect_moved(self)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """A reshape."""
-        return inputs[0].reshape(len(inputs[0]), *self.output.type.shape)
+        """A transposition and a reshape."""
+        return self.move.apply(inputs[0])
+
+
+class Softmax(Op):
+    """exp(x) over the sum of exp(x) along one dim of the sample.  The host runs it."""
+
+    name = "nn.softmax"
+    x = Operand(FLOAT)
+    axis = Attribute(INTEGER)
+    result = Result(FLOAT)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of x."""
+        rank = len(self.x.type.shape)
+        expect(0 <= self.axis < rank, f"'axis' must be one of the {rank} dims of the operand")
+        return self.x.type.shape
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """In float64."""
+        x, axis = inputs[0], self.axis + 1
+        powers = np.exp(x - x.max(axis=axis, keepdims=True))
+        result: Array = powers / powers.sum(axis=axis, keepdims=True)
+        return result
 
 
 class BatchNorm(ChannelAffine):
@@ -363,5 +400,6 @@ OPS: tuple[type[Op], ...] = (
     Add,
     MaxPool,
     AveragePool,
-    Flatten,
+    Rearrange,
+    Softmax,
 )

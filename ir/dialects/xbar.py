@@ -17,6 +17,7 @@ from epimc.ir.attributes import integers as ints
 from epimc.ir.core import (
     ACCUMULATOR,
     ACTIVATION,
+    VECTOR_OR_MAP,
     Array,
     Attribute,
     Lookup,
@@ -28,7 +29,8 @@ from epimc.ir.core import (
 )
 from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.dialects.nn import Windowed, check_bias, expect, window_shape
-from epimc.ir.types import as_map
+from epimc.ir.layouts import Rearrangement
+from epimc.ir.types import as_map, map_move
 
 RING = ints(2, minimum=0)
 UNPLACED = -1
@@ -82,7 +84,7 @@ class Mvm(Windowed, XbarOp):
     """
 
     name = "xbar.mvm"
-    x = Operand(ACTIVATION)
+    x = Operand(ACTIVATION, VECTOR_OR_MAP)
     epitome = Attribute(TENSOR, stored=(frozenset({"s"}), 4))
     bias = Attribute(maybe(TENSOR), optional=True, stored=(ACCUMULATOR, 1))
     channels = Attribute(INTEGER)
@@ -224,12 +226,17 @@ class Pool(nn.Pool, XbarOp):
         return integers.sum_pool(x, self.window, self.x.type.zero_point)
 
 
-class Flatten(nn.Flatten, XbarOp):
-    """[C, H, W] to [C*H*W], row-major."""
+class Rearrange(nn.Rearrange, XbarOp):
+    """As nn.rearrange, on the vector unit of one tile."""
 
-    name = "xbar.flatten"
+    name = "xbar.rearrange"
     x = Operand(ACTIVATION)
     result = Result(ACTIVATION)
+
+    @property
+    def map_move(self) -> Rearrangement:
+        """What moves where, from map to map."""
+        return map_move(self.move)
 
 
 class Requantize(epi.Rescale, XbarOp):
@@ -266,14 +273,24 @@ class Pad(moves.Pad, XbarOp):
     result = Result(ACTIVATION)
 
 
+class Host(epi.HostCall, XbarOp):
+    """As epi.host: a whole map at once, from off-chip memory to off-chip memory.
+
+    Its operands and its result are `spilled`; it has no rings.
+    """
+
+    name = "xbar.host"
+
+
 OPS: tuple[type[Op], ...] = (
     Mvm,
     Add,
     Pool,
-    Flatten,
+    Rearrange,
     Requantize,
     Multiply,
     LookUp,
     Concat,
     Pad,
+    Host,
 )

@@ -19,7 +19,8 @@ from tests.cli.conftest import NO_SAMPLES, Run, contents, small_model
 EXAMPLES = Path(epimc.__file__).parents[1] / "examples"
 
 PROGRAM_KEYS = {
-    "crossbars", "instructions", "layers", "lossless_adc", "off_chip_bytes", "spilled", "tiles",
+    "crossbars", "host_calls", "instructions", "layers", "lossless_adc", "off_chip_bytes",
+    "spilled", "tiles",
 }  # fmt: skip
 LAYER_KEYS = {"crossbars", "epitome", "location", "name", "rounds", "tiles", "weight_bits"}
 VERIFY_KEYS = {
@@ -73,8 +74,8 @@ def test_compile_dumps_and_prints_ir(run: Run, here: Path) -> None:
     arguments = ["compile", "model.onnx", "-o", "out", "--calibration", "samples.npz"]
     result = run(*arguments, "--dump-ir", "dumps", "--print-ir-after", "fold")
     assert result.code == 0
-    dumped = (here / "dumps" / "01-fold.epi").read_text()
-    assert result.err == f"// IR after 01-fold\n{dumped}\n"
+    dumped = (here / "dumps" / "02-fold.epi").read_text()
+    assert result.err == f"// IR after 02-fold\n{dumped}\n"
     assert contents(here / "dumps") == contents(here / "out" / "ir")
 
 
@@ -152,7 +153,7 @@ def test_inspect(run: Run) -> None:
     found = parsed(run, "inspect", "bundle")
     assert set(found) >= {*PROGRAM_KEYS, "manifest"}
     assert found["manifest"]["model"]["name"] == "model.onnx"
-    assert found["manifest"]["options"]["passes"].startswith("fold,epitomize")
+    assert found["manifest"]["options"]["passes"].startswith("layout,fold,epitomize")
 
 
 def test_inspect_a_model(run: Run) -> None:

@@ -15,7 +15,7 @@ from tests.end_to_end.conftest import Compile
 BLOCKED = """
 import importlib.abc, sys
 
-FREE = ("epimc.ir", "epimc.ir.integers")
+FREE = ("epimc.ir", "epimc.ir.integers", "epimc.ir.layouts")
 BLOCKED = ("onnx", "onnxruntime", "lark", "networkx", "epimc.frontend", "epimc.quantization",
            "epimc.compiler", "epimc.ir", "epimc.verify", "epimc.reference")
 

@@ -13,8 +13,8 @@ import pytest
 from epimc.cli import main
 from tests.end_to_end.conftest import EXAMPLES, MODELS, Compile, Compiled
 
-STAGES = ["import", "fold", "epitomize", "calibrate", "quantize", "map", "place", "schedule",
-          "allocate"]  # fmt: skip
+STAGES = ["import", "layout", "fold", "epitomize", "calibrate", "quantize", "map", "place",
+          "schedule", "allocate"]  # fmt: skip
 NAMES = [f"{number:02d}-{name}.epi" for number, name in enumerate(STAGES)]
 
 
@@ -65,7 +65,7 @@ def test_opt_prints_what_it_would_write(
     compiled: Compile, capsys: pytest.CaptureFixture[str]
 ) -> None:
     case = compiled("mnist")
-    assert main(["opt", str(case.dumps / NAMES[0]), "-p", "fold"]) == 0
+    assert main(["opt", str(case.dumps / NAMES[0]), "-p", "layout"]) == 0
     assert capsys.readouterr().out == (case.dumps / NAMES[1]).read_text(encoding="utf-8")
 
 

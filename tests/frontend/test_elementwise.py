@@ -215,5 +215,5 @@ def test_vectors_become_maps(build: Build, compare: Compare, opset: int) -> None
         make_node("Reshape", ["f", "shape"], ["y"]),
     ]
     imported = compare(build(nodes, {"x": ("N", 6)}, constants, opset=opset))
-    assert ops_of(imported) == ["nn.flatten", "nn.relu", "nn.flatten", "nn.flatten"]
+    assert ops_of(imported) == ["nn.rearrange", "nn.relu", "nn.rearrange", "nn.rearrange"]
     assert imported.outputs == [("y", (6, 1, 1))]

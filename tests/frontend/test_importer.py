@@ -126,7 +126,7 @@ def test_shape_chains_fold(build: Build, compare: Compare) -> None:
         make_node("Reshape", ["x", "target"], ["y"]),
     ]
     module = compare(build(nodes, constants={"axes": np.array([0])})).module
-    assert [op.name for op in module.ops] == ["nn.flatten"]
+    assert [op.name for op in module.ops] == ["nn.rearrange"]
 
 
 @pytest.mark.parametrize("opset", [7, 13, 26])
@@ -280,14 +280,14 @@ FIX = (
             + FIX.format("1,3,SIZE,SIZE"),
         ),
         (
-            ("N", 3, 10),
-            "error: Input 'x' has shape [N, 3, 10]; "
-            "epimc takes vectors [N, K] and feature maps [N, C, H, W].",
+            ("N", 3, 10, 9, 8),
+            "error: Input 'x' has shape [N, 3, 10, 9, 8]; "
+            "epimc takes vectors [N, K], matrices [N, A, B] and feature maps [N, C, H, W].",
         ),
         (
             (),
             "error: Input 'x' has shape []; "
-            "epimc takes vectors [N, K] and feature maps [N, C, H, W].",
+            "epimc takes vectors [N, K], matrices [N, A, B] and feature maps [N, C, H, W].",
         ),
     ],
 )
@@ -351,7 +351,7 @@ def test_shapes_that_do_not_fit(build: Build) -> None:
 
 def test_all_unsupported_operators_are_named(build: Build) -> None:
     nodes = [
-        make_node("Softmax", ["x"], ["a"], name="soft"),
+        make_node("Hardmax", ["x"], ["a"], name="hard"),
         make_node("Conv", ["a", "w"], ["b"], name="conv", auto_pad="SAME"),
         make_node("Foo", ["b"], ["c"], domain="com.example"),
         make_node("Conv", ["c", "w"], ["d"], name="behind the unknown", auto_pad="SAME"),
@@ -365,7 +365,7 @@ def test_all_unsupported_operators_are_named(build: Build) -> None:
     model = build(nodes, {"x": ("N", 4, 5, 5)}, constants, ["y", "e", "z"])
     model.opset_import.append(helper.make_opsetid("com.example", 1))
     assert error_of(model) == unsupported(
-        "node 'soft' (Softmax): not supported.",
+        "node 'hard' (Hardmax): not supported.",
         "node 'conv' (Conv): auto_pad = SAME is not supported.",
         "node 'c' (com.example.Foo): not supported.",
         "node 'e' (Hardmax): not supported.",
@@ -467,9 +467,15 @@ def case(reason: str, op_type: str, *constants: Array, **attributes: Any) -> Any
             "MaxPool", kernel_shape=[2, 2], pads=[2, 0, 0, 0],
         ),
         case(
-            "changing the shape [1, 3, 9, 8] to [1, 27, 8] is not supported",
-            "Reshape", np.array([1, 27, 8]),
+            "changing the shape [1, 3, 9, 8] to [1, 3, 3, 3, 8] is not supported",
+            "Reshape", np.array([1, 3, 3, 3, 8]),
         ),
+        case(
+            "perm = [1, 0, 2, 3] is not supported: it moves the samples' axis",
+            "Transpose", perm=[1, 0, 2, 3],
+        ),
+        case("perm = [3, 2, 1, 0] is not supported: it moves the samples' axis", "Transpose"),
+        case("a softmax over the samples is not supported", "Softmax", axis=0),
         case("changing the shape [1, 3, 9, 8] to [3, 72] is not supported", "Flatten", axis=2),
         case("reduction over axes [1] is not supported", "ReduceMean", axes=[1]),
         case("keepdims = 0 is supported with axes [2, 3] only", "ReduceMax", axes=[2], keepdims=0),

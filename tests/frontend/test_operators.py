@@ -284,13 +284,13 @@ def test_unused_outputs_may_be_named(
 def test_reshape_to_a_vector(build: Build, compare: Compare, opset: int, shape: list[int]) -> None:
     node = make_node("Reshape", ["x", "shape"], ["y"])
     constants = {"shape": np.array(shape, np.int64)}
-    assert ops_of(compare(build([node], constants=constants, opset=opset))) == ["nn.flatten"]
+    assert ops_of(compare(build([node], constants=constants, opset=opset))) == ["nn.rearrange"]
 
 
 @pytest.mark.parametrize("opset", OPSETS)
 def test_flatten(build: Build, compare: Compare, opset: int) -> None:
     nodes = [make_node("Flatten", ["x"], ["f"]), make_node("Flatten", ["f"], ["y"], axis=1)]
-    assert ops_of(compare(build(nodes, opset=opset))) == ["nn.flatten"]
+    assert ops_of(compare(build(nodes, opset=opset))) == ["nn.rearrange"]
 
 
 @pytest.mark.parametrize("opset", OPSETS)
@@ -300,7 +300,7 @@ def test_squeeze_after_a_global_pool(build: Build, compare: Compare, opset: int)
     given: dict[str, Any] = {} if constants else {"axes": [2, 3]}
     squeeze = make_node("Squeeze", ["p", *constants], ["y"], **given)
     imported = compare(build([pool, squeeze], constants=constants, opset=opset))
-    assert ops_of(imported) == ["nn.average_pool", "nn.flatten"]
+    assert ops_of(imported) == ["nn.average_pool", "nn.rearrange"]
 
 
 def test_pass_through_keeps_the_value(build: Build, compare: Compare) -> None:

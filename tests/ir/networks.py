@@ -62,6 +62,11 @@ class Net:
         self.built.ops.append(op)
         return op.output
 
+    def flat(self, x: Value) -> Value:
+        """All elements in their order."""
+        perm = tuple(range(len(x.type.shape)))
+        return self.op(nn.Rearrange, x, perm=perm, shape=(x.type.size,))
+
     def conv(
         self,
         x: Value,
@@ -182,7 +187,7 @@ def networks(draw: st.DrawFn, target: str | dict[str, Any] = "tiny", depth: int 
         values.append(draw(steps(net, values)))
     maps = [value for value in values if len(value.type.shape) == 3]
     if draw(st.booleans()):
-        flat = net.op(nn.Flatten, draw(st.sampled_from(maps)))
+        flat = net.flat(draw(st.sampled_from(maps)))
         values.append(net.gemm(flat, draw(st.integers(1, 5)), bias=draw(st.booleans())))
     return net
 

@@ -56,7 +56,7 @@ def module(line: str) -> str:
         "nn.multiply(%x, %g) : tensor<3x4x5xf32>",
         "nn.concat(%x, %x) : tensor<6x4x5xf32>",
         "nn.pad(%x) {channels = [1, 0], pads = [0, 1, 2, 3]} : tensor<4x6x9xf32>",
-        "nn.flatten(%v) {rank = 3} : tensor<3x1x1xf32>",
+        "nn.rearrange(%v) {perm = [0], shape = [3, 1, 1]} : tensor<3x1x1xf32>",
     ],
 )
 def test_good_ops(line: str) -> None:
@@ -97,7 +97,6 @@ def test_good_ops(line: str) -> None:
             "nn.pad(%v) {pads = [0, 1, 2, 3]} : tensor<4x6x9xf32>",
             "operand %v has rank 1",
         ),
-        ("nn.flatten(%v) {rank = 2} : tensor<3xf32>", "the rank of the result must be 1 or 3"),
     ],
 )
 def test_bad_ops(line: str, problem: str) -> None:

@@ -233,8 +233,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert str(caught.value) == f"error: '{tmp_path / 'm.epi'}' is not a text file (UTF-8)."
 
 
-def test_inputs_are_vectors_or_maps() -> None:
-    text = HEAD + '  input "x" %x : tensor<2x2xf32>\n  output "y" = %x\n}'
+def test_inputs_have_one_to_three_dims() -> None:
+    text = HEAD + '  input "x" %x : tensor<2x2x2x2xf32>\n  output "y" = %x\n}'
     assert refusal(text) == (
-        "error: Invalid module 'm': a value of shape [2, 2] is neither a vector nor a feature map."
+        "error: Invalid module 'm': a value of shape [2, 2, 2, 2] has not 1 to 3 dims."
     )

@@ -103,9 +103,9 @@ def test_maxima_and_flat_values_keep_their_scale() -> None:
     net = Net()
     x = net.input(2, 4, 4)
     pooled = net.op(nn.MaxPool, x, kernel=(2, 2), strides=(2, 2))
-    flat = net.op(nn.Flatten, pooled)
+    flat = net.flat(pooled)
     module = quantized(net.module(flat))
-    assert kinds(module) == ["epi.quantize", "nn.max_pool", "nn.flatten", "epi.dequantize"]
+    assert kinds(module) == ["epi.quantize", "nn.max_pool", "nn.rearrange", "epi.dequantize"]
     first = module.ops[0].output.type
     assert [op.output.type for op in module.ops[1:3]] == [
         first.with_shape((2, 2, 2)),
@@ -282,7 +282,7 @@ def test_every_width_of_weights_and_activations(weight_bits: int, activation_bit
     a = net.relu(net.conv(x, 5, pads=(1, 1, 1, 1), strides=(2, 2)))
     b = net.conv(a, 5, pads=(2, 2, 2, 2), dilations=(2, 2))
     c = net.op(nn.AveragePool, net.relu(net.add(b, a)), kernel=(2, 2))
-    d = net.gemm(net.op(nn.Flatten, net.op(nn.MaxPool, c, kernel=(2, 2))), 6)
+    d = net.gemm(net.flat(net.op(nn.MaxPool, c, kernel=(2, 2))), 6)
     module = quantized(net.module(d), weight_bits, activation_bits)
     # Samples beyond the calibrated range, so that everything clips somewhere.
     assert disagreements(module, net.samples(8, seed=5, scale=2.0)) == []
@@ -331,7 +331,7 @@ def test_eight_bits_follow_the_floats() -> None:
     a = net.relu(net.conv(x, 8, pads=(1, 1, 1, 1)))
     b = net.relu(net.add(net.conv(a, 8, pads=(1, 1, 1, 1)), a))
     pooled = net.op(nn.AveragePool, b, kernel=(12, 12))
-    module = net.module(net.gemm(net.op(nn.Flatten, pooled), 10), calibration=net.samples(64))
+    module = net.module(net.gemm(net.flat(pooled), 10), calibration=net.samples(64))
     inputs = net.samples(64)
     real = interpret(module, inputs)["out0"]
     got = interpret(quantized(module), inputs)["out0"]

@@ -11,7 +11,7 @@ from epimc.backends.crossbar.passes.map import target_of
 from epimc.backends.crossbar.passes.rows import Span, height, reads, ring_rows, row_stride
 from epimc.diagnostics import EpimcError, error
 from epimc.ir.core import Builder, Module, Op, Value
-from epimc.ir.dialects.xbar import XbarOp
+from epimc.ir.dialects.xbar import Host, XbarOp
 from epimc.ir.pipeline import Pass
 
 
@@ -43,11 +43,11 @@ class Allocate(Pass):
         builder.inputs_of(module)
         for op in module.ops:
             assert isinstance(op, XbarOp)
-            sources = [layout.rings[layout.source(op, k)] for k in range(len(op.operands))]
+            sources = [layout.source(op, k) for k in range(len(op.operands))]
             builder.copy(
                 op,
-                ring=layout.rings[Region.of_result(op)],
-                sources=sources,
+                ring=layout.rings.get(Region.of_result(op)),
+                sources=[layout.rings[s] for s in sources if s in layout.rings],
                 off_chip=addresses.get(op.output, -1),
                 spilled=op.output in layout.spilled,
             )
@@ -129,13 +129,21 @@ class Liveness:
     def spilled_regions(self, value: Value) -> Iterator[tuple[Region, dict[int, Span]]]:
         """What a spilled value takes: a row where it is computed, and its readers' buffers."""
         home = self.homes[value]
-        yield Region.of_result(home), {row: (step, step) for row, step in enumerate(home.order)}
+        if not isinstance(home, Host):
+            yield Region.of_result(home), {row: (step, step) for row, step in enumerate(home.order)}
         yield from self.line_buffers(value)
 
+    def for_the_host(self) -> frozenset[Value]:
+        """What the host reads and writes, which lies off chip in any case."""
+        calls = [op for op in self.ops if isinstance(op, Host)]
+        read = {operand for op in calls for operand in op.operands}
+        return frozenset(read | {op.output for op in calls}) - frozenset(self.inputs)
+
     def line_buffers(self, value: Value) -> Iterator[tuple[Region, dict[int, Span]]]:
-        """One buffer a reader of a value that lies off chip."""
+        """One buffer a reader of a value that lies off chip; the host needs none."""
         for op, index in self.readers[value]:
-            yield Region(op.tile, value, (op, index)), self.read_spans[op, index]
+            if not isinstance(op, Host):
+                yield Region(op.tile, value, (op, index)), self.read_spans[op, index]
 
 
 @dataclass
@@ -180,7 +188,7 @@ def fit_buffers(liveness: Liveness, capacity: int) -> Layout:
         EpimcError: A tile's buffer is too small even with everything spilled.
     """
     inputs = frozenset(liveness.inputs)
-    spilled: frozenset[Value] = frozenset()
+    spilled = liveness.for_the_host()
     while True:
         blocks = [block_of(*found) for found in liveness.regions(spilled)]
         layout = Layout(spilled, inputs)

@@ -26,11 +26,12 @@ KINDS: Mapping[type[Op], type[Op]] = {
     epi.Requantize: xbar.Requantize,
     epi.SumPool: xbar.Pool,
     nn.MaxPool: xbar.Pool,
-    nn.Flatten: xbar.Flatten,
     epi.Multiply: xbar.Multiply,
     epi.LookUp: xbar.LookUp,
     moves.Concat: xbar.Concat,
     moves.Pad: xbar.Pad,
+    nn.Rearrange: xbar.Rearrange,
+    epi.Host: xbar.Host,
 }
 POOLS: Mapping[type[Op], str] = {epi.SumPool: "sum", nn.MaxPool: "max"}
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
 from epimc.backends.crossbar.program import ELEMENT_BYTES, aligned
+from epimc.ir import layouts
 from epimc.ir.core import Op, Value
 from epimc.ir.dialects import xbar
 from epimc.ir.dialects.nn import Windowed
@@ -31,7 +32,9 @@ def rows_read(op: Op, operand: Value, y: int) -> list[int]:
     """The rows of `operand` that output row `y` of an op reads, ascending."""
     if isinstance(op, Windowed):
         return op.window.rows(y, height(operand))
-    if isinstance(op, xbar.Flatten):
+    if isinstance(op, xbar.Rearrange):
+        return list(layouts.rows_read(op.map_move)[y])
+    if isinstance(op, xbar.Host):
         return list(range(height(operand)))
     if isinstance(op, xbar.Pad):
         return [row] if 0 <= (row := y - op.pads[0]) < height(operand) else []

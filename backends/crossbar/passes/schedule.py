@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from epimc.backends.crossbar.passes.rows import height, rows_read
 from epimc.ir.core import Builder, Module, Op, Value
+from epimc.ir.dialects import xbar
 from epimc.ir.pipeline import Pass
 
 
@@ -89,5 +90,7 @@ def demanded(
                 continue
             needed = rows_read(current, operand, row)
             last = needed[-1] if needed else -1
+            # The host computes a map whole: its rows are one step after the other.
+            last = height(operand) - 1 if isinstance(producer, xbar.Host) else last
             stack += [(producer, k, False) for k in range(last, planned[producer] - 1, -1)]
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from epimc.backends.crossbar.bundle import Bundle, Model, Options, new_manifest
-from epimc.backends.crossbar.program import Program
+from epimc.backends.crossbar.program import Program, host_tables
 from epimc.backends.crossbar.target import Target, load_target
 
 MODEL = Model(name="x.onnx", sha256="0" * 64)
@@ -28,4 +28,5 @@ def bundle_of(program: Program, **extra_files: bytes) -> Bundle:
     """A bundle of a program, with extra files by their paths."""
     target = target_of(program)
     manifest = new_manifest("epimc 0.1.0", MODEL, OPTIONS, target, program)
-    return Bundle(manifest, target, program, extra_files)
+    fragments = {table.fragment: b"a model" for table in host_tables(program)}
+    return Bundle(manifest, target, program, extra_files, fragments=fragments)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epimc.backends.crossbar.arrays import column_sums, physical_columns
 from epimc.backends.crossbar.program import (
@@ -14,7 +15,7 @@ from epimc.backends.crossbar.program import (
     Chip,
     ConcatTable,
     FeatureMap,
-    FlattenTable,
+    HostTable,
     Instruction,
     LookupTable,
     MultiplyTable,
@@ -25,6 +26,7 @@ from epimc.backends.crossbar.program import (
     Port,
     Program,
     Ranges,
+    RearrangeTable,
     RequantizeTable,
     Ring,
     Round,
@@ -321,7 +323,7 @@ def spill_program() -> Program:
 
 
 def classifier_program() -> Program:
-    """Residual addition (two terms), both pools, flatten and a matmul, on one tile."""
+    """Residual addition (two terms), both pools, a flatten and a matmul, on one tile."""
     window = integers.Window((1, 1))
     pool = integers.Window((2, 2), (2, 2))
     maps = [
@@ -340,7 +342,7 @@ def classifier_program() -> Program:
             name="a"),
         requantize((1, 0), 2, [0.02, 0.7], [10**5, 255], 3),
         PoolTable("max", 2, 3, pool),
-        FlattenTable(3, 4),
+        RearrangeTable(3, 4, (0, 1, 2), (12, 1, 1)),
         mvm(0, 4, 5, window, random_weights((12, 2), seed=3), identity(12, 1, 2),
             np.array([9, -9], np.int64), name="b",
             arrays=(Array(1, 0, 12, 0, 3), Array(2, 0, 12, 3, 2))),
@@ -353,7 +355,7 @@ def classifier_program() -> Program:
     tile.compute("mvm", 0, 1)
     tile.compute("requantize", 1, 3)
     tile.compute("pool", 2)
-    tile.compute("flatten", 3)
+    tile.compute("rearrange", 3)
     tile.compute("mvm", 4)
     tile.compute("requantize", 5, 0, lambda row: tile.store(6, row))
     tile.compute("pool", 6, 2)
@@ -443,6 +445,54 @@ def vector_program() -> Program:
     return Program(CHIP, tuple(maps), tuple(tables), *ports, (tile.finish(8),))
 
 
+def host_program() -> Program:
+    """Tile 0 stores a map for the host, which tile 1 calls; tile 0 loads the result and turns it.
+
+    The host has the program's input for a second source.
+    """
+    maps = [
+        FeatureMap("x", 2, 3, 4, "u8", 8, 5, 0),
+        FeatureMap("acc", 2, 3, 4, "i64"),
+        FeatureMap("h", 2, 3, 4, "u8", 8, 90, 64, "node 'conv' (Conv)"),
+        FeatureMap("p", 2, 3, 4, "u8", 8, 7, 128, "node 'probabilities' (Softmax)"),
+        FeatureMap("y", 4, 2, 3, "u8", 8, 7, 192),
+    ]
+    tables: list[Table] = [
+        mvm(0, 0, 1, integers.Window((1, 1)), random_weights((2, 2)), identity(2, 1, 2),
+            np.zeros(2, np.int64)),
+        requantize((1,), 2, [0.05], [10**5], 2),
+        HostTable("p", (2, 0), 3),
+        RearrangeTable(3, 4, (2, 0, 1), (4, 2, 3)),
+    ]  # fmt: skip
+    zero, one = Writer(maps, tables), Writer(maps, tables)
+    zero.load(0, 1)
+    zero.compute("mvm", 0, 1)
+
+    def store_and_signal(row: int) -> None:
+        zero.store(2, row)
+        zero.emit("signal", 0)
+
+    zero.compute("requantize", 1, 1, store_and_signal)
+    zero.need(2, 2)
+    zero.emit("wait", 1, 1)
+    zero.load(3)
+    zero.compute("rearrange", 3, 1, lambda row: zero.store(4, row))
+    one.emit("wait", 0, 3)
+    one.emit("host", 2)
+    one.emit("signal", 1)
+    one.emit("halt")
+    ports = (Port("x", (2, 3, 4), 0, 0.5),), (Port("y", (4, 6), 4, 0.25),)
+    streams = (zero.finish(4), tuple(one.code))
+    return Program(replace(CHIP, tiles=2), tuple(maps), tuple(tables), *ports, streams)
+
+
+def mean_of_sources(name: str, sources: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """What the host does for `host_program`."""
+    assert name == "p"
+    mean: NDArray[np.uint8] = np.mean(sources, axis=0).astype(np.uint8)
+    return mean
+
+
 PROGRAMS: dict[str, Callable[[], Program]] = {
     "conv": conv_program,
     "split": split_program,
@@ -450,4 +500,5 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
     "classifier": classifier_program,
     "groups": groups_program,
     "vector": vector_program,
+    "host": host_program,
 }

@@ -129,6 +129,25 @@ STREAMS = {
         "error: It brings row 3 of 'x' to no slot of that row.\n"
         "  --> tile 0, instruction 9: load dst=0x18, src=0x48, bytes=24",
     ),
+    "a host call too early": (
+        edited("host", ("    wait sem=0, count=3\n    host table=2\n", "    host table=2\n")),
+        "error: Nobody waits for semaphore 0.\n  --> tile 0",
+    ),
+    "a host call before the last row": (
+        edited("host", ("    wait sem=0, count=3\n", "    wait sem=0, count=2\n")),
+        "error: It reads row 2 of 'h', but nothing orders this after tile 0's store.\n"
+        "  --> tile 1, instruction 1: host table=2\n"
+        "  note: The program has a race.",
+    ),
+    "a host call of another table": (
+        edited("host", ("    host table=2\n", "    host table=1\n")),
+        "error: Table 1 is one of 'requantize'.\n  --> tile 1, instruction 1: host table=1",
+    ),
+    "a result of the host that is not waited for": (
+        edited("host", ("    wait sem=1, count=1\n", ""), ("    signal sem=1\n", "")),
+        "error: It loads row 0 of 'p', which has not been stored.\n"
+        "  --> tile 0, instruction 15: load dst=0x50, src=0x80, bytes=8",
+    ),
     "of no use": (
         edited("split", ("    halt\n", "    load dst=0x800, src=0xc0, bytes=9\n    halt\n")),
         "error: No instruction of tile 0 reads 'y'.\n"
@@ -543,6 +562,34 @@ DATA = {
     "pads below 0": (
         with_table("vector", 6, channels=(4, -1)),
         "error: It pads with less than nothing.\n  --> table 6 (pad of 'y')",
+    ),
+    "permutation": (
+        with_table("host", 3, perm=(2, 0, 0)),
+        "error: [2, 0, 0] does not permute 3 dims.\n  --> table 3 (rearrange of 'y')",
+    ),
+    "rearranged shape": (
+        with_table("host", 3, shape=(4, 3, 2)),
+        "error: Its result must have the shape [4, 3, 2].\n  --> table 3 (rearrange of 'y')",
+    ),
+    "rearranged size": (
+        with_map("host", 3, height=4),
+        "error: Its shape [4, 2, 3] has not the 32 elements of its source.\n"
+        "  --> table 3 (rearrange of 'y')",
+    ),
+    "rearranged type": (
+        with_map("host", 4, zero_point=8),
+        "error: It must keep the type, the bits and the zero point.\n"
+        "  --> table 3 (rearrange of 'y')",
+    ),
+    "fragment": (
+        with_table("host", 2, fragment="../p"),
+        "error: '../p' is no name of a fragment.\n"
+        "  --> table 2 (host of 'p', node 'probabilities' (Softmax))",
+    ),
+    "off the chip's memory": (
+        with_map("host", 2, address=-1),
+        "error: 'h' has no place off chip.\n"
+        "  --> table 2 (host of 'p', node 'probabilities' (Softmax))",
     ),
     "producer": (
         with_table("classifier", 6, destination=3),

@@ -12,18 +12,20 @@ from epimc.backends.crossbar.program import (
     AddTable,
     ConcatTable,
     FeatureMap,
+    HostTable,
     LookupTable,
     MultiplyTable,
     MvmTable,
     PadTable,
     PoolTable,
     Program,
+    RearrangeTable,
     RequantizeTable,
 )
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.diagnostics import EpimcError
 from epimc.ir import integers
-from tests.backends.crossbar.programs import PROGRAMS
+from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources
 
 
 def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str, integers.Ints]:
@@ -59,6 +61,12 @@ def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str,
             case PoolTable():
                 zero_point = maps[table.source].zero_point
                 result = integers.sum_pool(values[table.source], table.window, zero_point)
+            case HostTable():
+                sources = [values[s].astype(np.uint8) for s in table.sources]
+                result = mean_of_sources(table.fragment, sources).astype(np.int64)
+            case RearrangeTable():
+                moved = values[table.source].transpose(0, *(axis + 1 for axis in table.perm))
+                result = moved.reshape(len(moved), *table.shape)
             case AddTable():
                 result = values[table.sources[0]] + values[table.sources[1]]
             case MultiplyTable():
@@ -83,8 +91,6 @@ def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str,
                     left : left + source.width,
                 ]
                 result[inside] = values[table.source]
-            case _:
-                result = values[table.source].reshape(len(values[table.source]), -1, 1, 1)
         values[table.destination] = result
     return {program.maps[i].name: value for i, value in values.items()}
 
@@ -111,7 +117,8 @@ def random_inputs(program: Program, samples: int) -> dict[str, integers.Floats]:
 def test_every_map_is_the_layer_by_layer_one(name: str, path: str) -> None:
     program = PROGRAMS[name]()
     inputs = random_inputs(program, 5)
-    outputs, maps = Simulator(program, path=path, batch=2).run_collect(inputs)
+    simulator = Simulator(program, path=path, batch=2, host=mean_of_sources)
+    outputs, maps = simulator.run_collect(inputs)
     expected = reference(program, inputs)
     assert set(maps) == set(expected) - {port.name for port in program.inputs}
     for key, value in maps.items():
@@ -128,7 +135,9 @@ def test_every_map_is_the_layer_by_layer_one(name: str, path: str) -> None:
 def test_results_do_not_depend_on_the_batch(name: str) -> None:
     program = PROGRAMS[name]()
     inputs = random_inputs(program, 7)
-    results = [Simulator(program, batch=batch).run(inputs) for batch in (1, 3, 64)]
+    results = [
+        Simulator(program, batch=batch, host=mean_of_sources).run(inputs) for batch in (1, 3, 64)
+    ]
     for result in results[1:]:
         for key, value in result.items():
             assert np.array_equal(value, results[0][key])
@@ -221,3 +230,9 @@ def test_no_samples() -> None:
     outputs, maps = Simulator(program).run_collect(inputs)
     assert outputs["y"].shape == (0, 4, 5, 6)
     assert maps == {}
+
+
+def test_a_program_with_host_calls_needs_a_host() -> None:
+    with pytest.raises(EpimcError) as caught:
+        Simulator(PROGRAMS["host"]())
+    assert str(caught.value) == "error: The program calls the host for 'p', but has no host."

@@ -91,8 +91,9 @@ class Network:
         shape = (c + sum(channels), h + pads[0] + pads[2], w + pads[1] + pads[3])
         to = kind.with_shape(shape)
         x = self.add(moves.Pad, [x], to, channels=channels, pads=pads)
-        x = self.add(nn.Flatten, [x], to.with_shape((to.size, 1, 1)), rank=3)
-        return self.add(nn.Flatten, [x], to.with_shape((to.size,)))
+        pixel, vector = (to.size, 1, 1), (to.size,)
+        x = self.add(nn.Rearrange, [x], to.with_shape(pixel), perm=(2, 0, 1), shape=pixel)
+        return self.add(nn.Rearrange, [x], to.with_shape(vector), perm=(0, 1, 2), shape=vector)
 
     def finish(self) -> Module:
         """Everything of the kind, each op reading the ones before."""

@@ -29,7 +29,7 @@ def network() -> tuple[Net, Module]:
     net = Net(3)
     x = net.input(3, 6, 6)
     y = net.op(nn.MaxPool, net.relu(net.conv(x, 4)), kernel=(2, 2))
-    return net, quantized(net.module(net.gemm(net.op(nn.Flatten, y), 5)))
+    return net, quantized(net.module(net.gemm(net.flat(y), 5)))
 
 
 def test_the_graph_is_a_valid_model_with_the_users_borders() -> None:

@@ -1,0 +1,72 @@
+"""Which ops run on the host, and the ONNX models that it runs for them.
+
+A host call takes activations and gives activations: its model dequantizes them, computes on
+reals and quantizes the result, in the operators that onnxruntime has for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from epimc.diagnostics import error
+from epimc.ir.core import Array, Module, Op, Value, dump_attributes
+from epimc.ir.dialects import epi, nn
+from epimc.ir.types import Location, TensorType
+
+OPS: tuple[type[Op], ...] = (nn.Softmax,)
+"""The ops of the float level that the chip has no form for."""
+
+KNOWN_RANGES: dict[type[Op], tuple[float, float]] = {nn.Softmax: (0.0, 1.0)}
+"""Where the result lies whatever the operands are."""
+
+
+def with_known_range(op: Op) -> Value:
+    """The result of an op, with the range that is known of it, else the calibrated one."""
+    result = op.output
+    return Value(result.name, result.type, KNOWN_RANGES.get(type(op), result.range))
+
+
+def fragment_of(op: Op, operands: Sequence[TensorType], result: TensorType) -> Array:
+    """The serialized model of one host call, uint8 [bytes].
+
+    Args:
+        op: On reals.
+        operands: The quantized types of its operands.
+        result: The quantized type of its result.
+    """
+    from epimc.backends.onnx.export import export_fragment
+
+    module = Module(op.output.name, "epi")
+    reals: list[Value] = []
+    for k, kind in enumerate(operands):
+        activation = Value(f"x{k}", kind)
+        real = Value(f"x{k}.real", op.operands[k].type)
+        module.inputs.append((activation.name, activation))
+        module.ops.append(epi.Dequantize([activation], real, Location()))
+        reals.append(real)
+    computed, quantized = Value("y.real", op.output.type), Value("y", result)
+    module.ops.append(type(op)(reals, computed, op.location, dump_attributes(op)))
+    module.ops.append(epi.Quantize([computed], quantized, Location()))
+    module.outputs.append((quantized.name, quantized))
+    model = export_fragment(module).SerializeToString(deterministic=True)
+    return np.frombuffer(model, np.uint8)
+
+
+def host_calls(module: Module) -> list[str]:
+    """The host calls of a module, in words such as `Softmax 'probabilities'`."""
+    calls = [op for op in module.ops if isinstance(op, (*OPS, epi.HostCall))]
+    return [", ".join(f"{kind} '{name}'" for kind, name in op.location.nodes) for op in calls]
+
+
+def refuse_host_calls(module: Module) -> None:
+    """Raise EpimcError, naming all of them, if a module needs the host."""
+    calls = host_calls(module)
+    if calls:
+        count = "1 host call" if len(calls) == 1 else f"{len(calls)} host calls"
+        raise error(
+            f"The model needs {count}, which --strict forbids.",
+            notes=[f"{call} has no form on the chip" for call in calls],
+            hint="Compile without --strict, or end the model before these operators.",
+        )

@@ -1,0 +1,143 @@
+"""Rearrangements: the dims of a sample permuted, then cut anew, row-major.
+
+One definition of what moves where, for the IR, the checker and the simulator.  numpy only; no
+other module of epimc is imported here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+Factors = tuple[tuple[int, int], ...]
+"""Dims as (size, stride in elements of the source), the outermost first."""
+
+
+@dataclass(frozen=True)
+class Rearrangement:
+    """What happens to one sample.
+
+    Attributes:
+        source: Shape before.
+        perm: Dim k of the permuted sample is dim perm[k] of the source.
+        result: Shape to which the permuted sample is cut, row-major; of as many elements.
+    """
+
+    source: Shape
+    perm: tuple[int, ...]
+    result: Shape
+
+    def apply(self, x: Array) -> Array:
+        """The rearranged samples [batch, *result] of samples [batch, *source]."""
+        permuted = x.transpose(0, *(axis + 1 for axis in self.perm))
+        return permuted.reshape(len(x), *self.result)
+
+    @property
+    def permuted(self) -> Shape:
+        """The shape between both steps."""
+        return tuple(self.source[axis] for axis in self.perm)
+
+    @property
+    def only_permutes(self) -> bool:
+        """Whether the second step changes nothing."""
+        return self.permuted == self.result
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether the elements come in the order of the source."""
+        return self.perm == tuple(range(len(self.source)))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing changes at all."""
+        return self.keeps_order and self.source == self.result
+
+
+@lru_cache(maxsize=1024)
+def rows_read(move: Rearrangement) -> tuple[tuple[int, ...], ...]:
+    """For each row of the result the rows of the source that it reads, ascending; both are maps."""
+    _, height, _ = move.source
+    rows = np.arange(height, dtype=np.int32)[None, None, :, None]
+    moved = move.apply(np.broadcast_to(rows, (1, *move.source)))[0]
+    return tuple(tuple(np.unique(moved[:, y]).tolist()) for y in range(moved.shape[1]))
+
+
+def element_indices(move: Rearrangement) -> NDArray[np.int64]:
+    """For each element of the result, in its shape, its index in the flat source."""
+    source = np.arange(math.prod(move.source), dtype=np.int64).reshape(1, *move.source)
+    moved: NDArray[np.int64] = move.apply(source)[0]
+    return moved
+
+
+def simplified(move: Rearrangement) -> Rearrangement:
+    """The same with the first permutation that does it: dims of size 1 move for nothing."""
+    found = expressed(joined(factors(move.source, move.perm)), move.source, move.result)
+    assert found is not None
+    return found
+
+
+def merged(first: Rearrangement, second: Rearrangement) -> Rearrangement | None:
+    """One rearrangement for two after each other; None where it takes two."""
+    if simplified(second).keeps_order:
+        return expressed(joined(factors(first.source, first.perm)), first.source, second.result)
+    dims = cut(factors(first.source, first.perm), first.result)
+    if dims is None:
+        return None
+    moved = tuple(factor for axis in second.perm for factor in dims[axis])
+    return expressed(joined(moved), first.source, second.result)
+
+
+def expressed(wanted: Factors, source: Shape, result: Shape) -> Rearrangement | None:
+    """The rearrangement of a source whose elements come in this order, if there is one."""
+    for perm in permutations(range(len(source))):
+        if joined(factors(source, perm)) == wanted:
+            return Rearrangement(source, perm, result)
+    return None
+
+
+def factors(shape: Shape, perm: tuple[int, ...]) -> Factors:
+    """The permuted dims of a row-major shape."""
+    strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    return tuple((shape[axis], strides[axis]) for axis in perm)
+
+
+def joined(dims: Factors) -> Factors:
+    """The same order of elements in the fewest dims: the canonical form."""
+    found: list[tuple[int, int]] = []
+    for size, stride in dims:
+        if size == 1:
+            continue
+        if found and found[-1][1] == size * stride:
+            found[-1] = found[-1][0] * size, stride
+        else:
+            found.append((size, stride))
+    return tuple(found)
+
+
+def cut(dims: Factors, shape: Shape) -> list[Factors] | None:
+    """The same order of elements as the dims of a shape; None where a dim has no even strides."""
+    rest = list(joined(dims))
+    found: list[Factors] = []
+    for wanted in shape:
+        parts: list[tuple[int, int]] = []
+        while wanted > 1:
+            size, stride = rest.pop(0)
+            shared = math.gcd(size, wanted)
+            if shared != min(size, wanted):
+                return None
+            inner = size // shared
+            if inner > 1:
+                rest.insert(0, (inner, stride))
+            parts.append((shared, stride * inner))
+            wanted //= shared
+        found.append(tuple(parts))
+    return found
