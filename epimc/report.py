@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from epimc.backends.crossbar.arrays import lossless
 from epimc.backends.crossbar.program import NO_ADDRESS, MvmTable, Program, mvm_layers
 
 if TYPE_CHECKING:
+    from epimc.backends.crossbar.counters import Counters
     from epimc.ir.core import Module
     from epimc.verify import Report
 
 WIDTH = 100
+
+# The columns of the table of what a sample costs: which counts each adds up.
+STATS: Mapping[str, tuple[str, ...]] = {
+    "instr": ("instructions",),
+    "rounds": ("rounds",),
+    "reads": ("array_reads",),
+    "no reuse": ("array_reads_without_reuse",),
+    "ADC": ("adc_conversions",),
+    "DAC": ("dac_drives",),
+    "joint": ("multiply_adds",),
+    "buffer": ("buffer_read_bytes", "buffer_written_bytes"),
+    "off chip": ("off_chip_read_bytes", "off_chip_written_bytes"),
+    "sent": ("sent_bytes",),
+}
 
 
 def program_summary(program: Program) -> dict[str, Any]:
@@ -107,6 +123,47 @@ def plan_table(summary: dict[str, Any]) -> str:
         times = number(summary[f"{prefix}compression"], 2)
         lines.append(f"  rule {rule}: {before} crossbars in FP32, {after} now: {times}x fewer")
     return "\n".join(lines)
+
+
+def stats_summary(program: Program, counters: Counters) -> dict[str, Any]:
+    """What one sample cost, layer by layer, as JSON-ready data; inputs are layers as well."""
+    return {
+        "total": asdict(counters.total()),
+        "layers": [
+            {
+                "name": program.maps[index].name,
+                "location": program.maps[index].location,
+                **asdict(counts),
+            }
+            for index, counts in counters.layers().items()
+        ],
+    }
+
+
+def stats_table(summary: dict[str, Any]) -> str:
+    """The table of what one sample cost."""
+    titles = ("value", *STATS)
+    entries = [*summary["layers"], {"name": "total", **summary["total"]}]
+    rows = [
+        (entry["name"], *(short(sum(entry[key] for key in keys)) for keys in STATS.values()))
+        for entry in entries
+    ]
+    return "\n".join(
+        [
+            text_table(titles, rows, left=1),
+            "for one sample; joint: multiply-adds of the joint module; no reuse: reads without "
+            "output wrapping;",
+            "buffer, off chip, sent: bytes; total: with signal, wait and halt",
+        ]
+    )
+
+
+def short(count: int) -> str:
+    """A count below 10000 exactly, a larger one with three digits in thousands, millions, ..."""
+    if count < 10000:
+        return str(count)
+    power, digits = divmod(len(str(count)) - 1, 3)
+    return f"{count / 1000**power:.{2 - digits}f}{' kMGTPE'[power]}"
 
 
 def verify_table(report: Report) -> str:

@@ -16,10 +16,27 @@ from epimc.backends.crossbar.program import Array, Chip, MvmTable, Round, spread
 from epimc.ir import integers
 
 
+def slice_count(table: MvmTable) -> int:
+    """Physical columns of one epitome column."""
+    return len(integers.slice_coefficients(table.mapping, table.weight_bits, table.cell_bits))
+
+
 def physical_columns(table: MvmTable) -> int:
     """Bit lines of the whole epitome matrix: its slices and, for `offset`, the reference."""
-    slices = len(integers.slice_coefficients(table.mapping, table.weight_bits, table.cell_bits))
-    return int(table.weights.shape[1]) * slices + int(table.mapping == "offset")
+    return int(table.weights.shape[1]) * slice_count(table) + int(table.mapping == "offset")
+
+
+def column_destinations(table: MvmTable, round_: Round) -> integers.Ints:
+    """How many destinations a round has for each physical column; the reference serves all as one.
+
+    Returns:
+        int64 [physical columns].
+    """
+    destinations = np.zeros(table.weights.shape[1], np.int64)
+    for entry in round_.ofat:
+        destinations[entry.column : entry.column + entry.count] += 1
+    reference = np.ones(int(table.mapping == "offset"), np.int64)
+    return np.concatenate([np.repeat(destinations, slice_count(table)), reference])
 
 
 def array_cells(table: MvmTable, array: Array) -> integers.Cells:

@@ -297,15 +297,28 @@ class Program:
         return max(ends, default=0)
 
 
+def plain(round_: Round) -> tuple[object, ...]:
+    """A round without what depends on its place among the rounds."""
+    entries = [(e.column, e.count, e.destination, e.multiplier) for e in round_.ofat]
+    return round_.ifat, round_.ifrt, tuple(entries)
+
+
+def layer_of(program: Program) -> list[int]:
+    """For each map the map with its layer's result: of a split layer the sum of all parts."""
+    sums = {s: t.destination for t in program.tables if isinstance(t, AddTable) for s in t.sources}
+    totals = list(range(len(program.maps)))
+    for index in totals:
+        # Bounded, since the tables of a wrong program may add in a circle.
+        for _ in range(len(sums)):
+            totals[index] = sums.get(totals[index], totals[index])
+    return totals
+
+
 def mvm_layers(program: Program) -> dict[int, list[MvmTable]]:
     """The mvm tables of each layer, by the map that holds the sum of their results."""
-    sums = {s: t.destination for t in program.tables if isinstance(t, AddTable) for s in t.sources}
+    totals = layer_of(program)
     layers: dict[int, list[MvmTable]] = {}
     for table in program.tables:
         if isinstance(table, MvmTable):
-            total = table.destination
-            # Bounded, since the tables of a wrong program may add in a circle.
-            for _ in range(len(sums)):
-                total = sums.get(total, total)
-            layers.setdefault(total, []).append(table)
+            layers.setdefault(totals[table.destination], []).append(table)
     return layers
