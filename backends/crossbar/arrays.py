@@ -71,8 +71,10 @@ def recombine(table: MvmTable, array: Array, columns: integers.Ints) -> integers
     end = min(array.column + array.columns, len(result) * slices)
     count = max(end - array.column, 0)
     numbers = np.arange(array.column, array.column + count)
-    scaled = columns[:count] * np.array(coefficients, np.int64)[numbers % slices, None]
-    np.add.at(result, numbers // slices, scaled)
+    if count:
+        scaled = columns[:count] * np.array(coefficients, np.int64)[numbers % slices, None]
+        starts = np.flatnonzero(np.diff(numbers // slices, prepend=-1))
+        result[numbers[starts] // slices] = np.add.reduceat(scaled, starts, axis=0)
     if count < array.columns:
         result += columns[-1] * integers.reference_coefficient(table.mapping, table.weight_bits)
     return result
@@ -103,7 +105,10 @@ def column_sums(table: MvmTable) -> integers.Ints:
 
 
 def apply_ofat(
-    result: NDArray[np.int64], round_: Round, values: integers.Ints, where: integers.Ints | None
+    result: NDArray[np.int64],
+    round_: Round,
+    values: integers.Ints,
+    where: integers.Ints | slice = slice(None),
 ) -> None:
     """Store or accumulate the columns of one round to the output channels, in place.
 
@@ -111,17 +116,14 @@ def apply_ofat(
         result: [Cout, n].
         round_: The round, for its OFAT.
         values: [epitome columns, m].
-        where: The m columns of `result` that `values` belong to (all of them when None).
+        where: The m columns of `result` that `values` belong to.
     """
     for entry in round_.ofat:
         target = slice(entry.destination, entry.destination + entry.count)
         block = values[entry.column : entry.column + entry.count] * entry.multiplier
         if not entry.accumulate:
             result[target] = 0
-        if where is None:
-            result[target] += block
-        else:
-            result[target, where] += block
+        result[target, where] += block
 
 
 def input_positions(table: MvmTable, round_: Round) -> integers.Ints:
@@ -131,23 +133,36 @@ def input_positions(table: MvmTable, round_: Round) -> integers.Ints:
     return positions.reshape(-1)
 
 
+def contiguous(numbers: integers.Ints) -> integers.Ints | slice:
+    """The same numbers, as a slice where they follow one another: that is faster to index with."""
+    if len(numbers) and (np.diff(numbers) == 1).all():
+        return slice(int(numbers[0]), int(numbers[-1]) + 1)
+    return numbers
+
+
 @dataclass(frozen=True, eq=False)
 class FusedMvm:
     """The fused path: one merged matrix [Cout, Cin*Kh*Kw] and constant [Cout, 1].
 
     Attributes:
-        matrix: The cells of the table's arrays, recombined and scaled.
+        inputs: The columns of the matrix between which all are that are not zero: the arrays of
+            a split layer hold a part of the rows.
+        matrix: The cells of the table's arrays, recombined and scaled: those columns, in the type
+            in which the product is exact.
         constant: What the corrections, the zero point and the bias add.
         bound: Largest magnitude of any partial sum of the product.
     """
 
-    matrix: integers.Ints
+    inputs: slice
+    matrix: NDArray[Any]
     constant: integers.Ints
     bound: int
 
     def __call__(self, columns: NDArray[Any]) -> integers.Ints:
         """Accumulators [Cout, n] of activations q [Cin*Kh*Kw, n]."""
-        return integers.matmul(self.matrix, columns, self.bound) + self.constant
+        result = integers.matmul(self.matrix, columns[self.inputs], self.bound)
+        result += self.constant
+        return result
 
 
 def fused(table: MvmTable, inputs: int, bits: int, zero_point: int) -> FusedMvm:
@@ -162,10 +177,13 @@ def fused(table: MvmTable, inputs: int, bits: int, zero_point: int) -> FusedMvm:
     matrix = programmed_weights(table, inputs)
     constant = np.zeros((len(table.bias), 1), np.int64)
     for round_, corrections in zip(table.rounds, table.corrections, strict=True):
-        apply_ofat(constant, round_, corrected(table, corrections), None)
+        apply_ofat(constant, round_, corrected(table, corrections))
     constant = table.bias[:, None].astype(np.int64) - zero_point * constant
     bound = integers.accumulator_bound(matrix, np.zeros(len(matrix), np.int64), bits)
-    return FusedMvm(matrix, constant, bound)
+    used = np.flatnonzero(matrix.any(axis=0))
+    chosen = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0)
+    typed = np.ascontiguousarray(matrix[:, chosen], integers.exact_type(bound))
+    return FusedMvm(chosen, typed, constant, bound)
 
 
 def programmed_weights(table: MvmTable, inputs: int) -> integers.Ints:
@@ -182,8 +200,8 @@ def merged(table: MvmTable, values: integers.Ints, inputs: int) -> integers.Ints
     area = table.window.kernel[0] * table.window.kernel[1]
     matrix = np.zeros((len(table.bias), inputs * area), np.int64)
     for round_ in table.rounds:
-        positions = input_positions(table, round_)
-        apply_ofat(matrix, round_, values[spread(round_.ifrt)].T, positions)
+        positions = contiguous(input_positions(table, round_))
+        apply_ofat(matrix, round_, values[contiguous(spread(round_.ifrt))].T, positions)
     return matrix
 
 
@@ -225,7 +243,7 @@ class BitSerialMvm:
             values = np.zeros((table.weights.shape[1], columns.shape[1]), np.int64)
             for read in reads:
                 values += recombine(table, read.array, self.read(read, columns))
-            apply_ofat(result, round_, values, None)
+            apply_ofat(result, round_, values)
         return result + table.bias[:, None]
 
     def read(self, read: Read, columns: NDArray[Any]) -> integers.Ints:
