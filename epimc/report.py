@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from epimc.backends.crossbar.arrays import lossless
+from epimc.backends.crossbar.loops import executed_count
 from epimc.backends.crossbar.program import NO_ADDRESS, MvmTable, Program, mvm_layers
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def program_summary(program: Program) -> dict[str, Any]:
         "tiles": len(program.streams),
         "crossbars": sum(len(table.arrays) for table in tables),
         "instructions": dict(sorted(counts.items())),
+        "executed": sum(executed_count(stream) for stream in program.streams),
         "spilled": spilled,
         "off_chip_bytes": program.off_chip_extent,
         "lossless_adc": all(lossless(table, program.chip) for table in tables),
@@ -87,7 +89,8 @@ def program_table(summary: dict[str, Any]) -> str:
     lines = [
         text_table(titles, rows, left=1),
         f"{counted(summary['crossbars'], 'crossbar')} on {counted(summary['tiles'], 'tile')}, "
-        f"{counted(total, 'instruction')}, {counted(len(summary['spilled']), 'map')} spilled, "
+        f"{counted(total, 'instruction')} ({summary['executed']} executed), "
+        f"{counted(len(summary['spilled']), 'map')} spilled, "
         f"{summary['off_chip_bytes']} bytes off chip",
     ]
     if not summary["lossless_adc"]:

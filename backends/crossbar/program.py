@@ -257,11 +257,27 @@ class Ring:
 
 
 @dataclass(frozen=True)
+class Advance:
+    """An operand inside loops that advances with their iterations.
+
+    Attributes:
+        first: Its value in the first iteration of all loops.
+        strides: What every further iteration adds, innermost loop first; the last is not 0.
+        region: (low, size): the sum is taken modulo `size` from `low` on, which is how an address
+            goes round a ring; None: it is taken as it is.
+    """
+
+    first: int | tuple[int, int]
+    strides: tuple[int, ...]
+    region: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class Instruction:
     """One instruction: the opcode of its declaration (`isa.py`) and its operands, in order."""
 
     opcode: str
-    operands: tuple[int | tuple[int, int] | Ring | tuple[Ring, ...], ...]
+    operands: tuple[int | tuple[int, int] | Ring | tuple[Ring, ...] | Advance, ...]
 
 
 @dataclass(frozen=True)

@@ -181,14 +181,7 @@ class _Machine(Execution):
             self.counters.store(tile, dst, src, size)
 
     def transfer(self, sender: int, receiver: int) -> None:
-        send = self.streams[sender][self.position[sender]]
-        recv = self.streams[receiver][self.position[receiver]]
-        _, src, size = send.operands
-        _, dst, room = recv.operands
-        assert isinstance(src, int)
-        assert isinstance(size, int)
-        assert isinstance(dst, int)
-        assert isinstance(room, int)
+        src, size, dst, room = self.transferred(sender, receiver)
         self.buffers[receiver][:, dst : dst + room] = self.buffers[sender][:, src : src + size]
         if self.counters is not None:
             self.counters.transfer(sender, receiver, src, dst, size)
