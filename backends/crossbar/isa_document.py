@@ -62,7 +62,8 @@ for the innermost loop, the next for the loop around it, and so on; strides of 0
 out.  With every iteration of a loop its stride is added; in `rows=0:1+1` to both numbers.  A loop
 that is entered again begins anew.  A buffer address may also go round a region `%address:bytes`:
 what it has advanced to is taken modulo the bytes of the region, from the region's address on, as
-rows go round a ring.  These operands may advance: {_ADVANCING}.
+rows go round a ring.  These kinds of operands may advance:
+{_ADVANCING}.
 
 A program means what it means with all loops written out; they take no time.
 

@@ -177,7 +177,7 @@ def _advance_problem(instruction: Instruction, depth: int) -> str:
     for declared, operand in operands:
         if isinstance(operand, Advance) and len(operand.strides) > depth:
             return (
-                f"Operand '{declared.name}' advances with {len(operand.strides)} loops, "
-                f"where {depth} are."
+                f"Operand '{declared.name}' has more strides ({len(operand.strides)}) "
+                f"than loops around it ({depth})."
             )
     return ""

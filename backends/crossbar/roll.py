@@ -21,7 +21,7 @@ from epimc.backends.crossbar.loops import executed
 from epimc.backends.crossbar.operands import NESTING, SIZE, Kind
 from epimc.backends.crossbar.program import Advance, Instruction, Ring, aligned
 
-MAXIMUM_PERIOD = 4096
+MAXIMUM_PERIOD = 2048
 
 Region = tuple[int, int]
 """(low, size) of a ring; size 0: none."""
