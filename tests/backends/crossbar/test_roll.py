@@ -19,6 +19,7 @@ from epimc.backends.crossbar.program import Program
 from epimc.backends.crossbar.roll import roll
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.compiler import Request, compile_model
+from epimc.report import program_summary
 from tests.backends.crossbar.mutations import operand_mutations, stream_mutations
 from tests.backends.crossbar.programs import PROGRAMS
 from tests.backends.crossbar.streams import Stream, rolled_streams
@@ -138,7 +139,10 @@ def test_compiled_programs(model: str, target: str) -> None:
 
 
 def test_a_residual_network_shrinks() -> None:
-    streams = compiled("fashion-resnet8", "epim-256").streams
+    program = compiled("fashion-resnet8", "epim-256")
+    streams, summary = program.streams, program_summary(program)
+    assert summary["stored_instructions"] == sum(map(len, streams))
+    assert sum(summary["instructions"].values()) == sum(map(len, expand(streams)))
     assert sum(map(len, streams)) <= 0.4 * sum(map(len, expand(streams)))
 
 
