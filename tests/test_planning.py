@@ -132,15 +132,28 @@ def test_the_plan_is_what_compiling_gives(
 def test_the_plan_is_what_executing_counts(
     data: str, model: str, target: str, epitome: str
 ) -> None:
-    path = EXAMPLES / f"{model}.onnx"
     samples = EXAMPLES / f"{data}-calibration.npz"
-    request = Request(path, target, calibration=samples, epitome=epitome)
+    check_counts(Request(EXAMPLES / f"{model}.onnx", target, calibration=samples, epitome=epitome))
+
+
+@pytest.mark.parametrize("epitome", ["none", "uniform:18x4"])
+@pytest.mark.parametrize("target", ["epim-256", "tiny"])
+@pytest.mark.parametrize("net", NETS)
+def test_the_plan_is_what_executing_counts_of_groups(
+    tmp_path: Path, net: str, target: str, epitome: str
+) -> None:
+    NETS[net](tmp_path / "net.onnx")
+    check_counts(Request(tmp_path / "net.onnx", target, epitome=epitome))
+
+
+def check_counts(request: Request) -> None:
+    """Rounds and reads of every layer, planned and counted by the simulator."""
     program = compile_model(request).program
-    counters, names = Counters(program), [port.name for port in program.inputs]
-    inputs = {n: np.zeros((1, 1, 28, 28), np.float32) for n in names}
+    counters = Counters(program)
+    inputs = {port.name: np.zeros((1, *port.shape), np.float32) for port in program.inputs}
     Simulator(program).run(inputs, counters=counters)
     counted = counters.layers()
-    summary = plan_model(PlanRequest(path, epitome, target=target))
+    summary = plan_model(PlanRequest(request.model, request.epitome, target=request.target))
     for layer, index in zip(summary["layers"], mvm_layers(program), strict=True):
         found = counted[index]
         assert found.rounds == layer["rounds"] * layer["positions"]

@@ -281,7 +281,8 @@ def fused(table: MvmTable, inputs: int, bits: int, zero_point: int) -> FusedMvm:
     used = np.flatnonzero(matrix.any(axis=0))
     chosen = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0)
     typed = np.ascontiguousarray(matrix[:, chosen], integers.exact_type(bound))
-    return FusedMvm(chosen, typed.reshape(table.groups, -1, typed.shape[1]), constant, bound)
+    shape = table.groups, len(typed) // table.groups, typed.shape[1]
+    return FusedMvm(chosen, typed.reshape(shape), constant, bound)
 
 
 def programmed_weights(table: MvmTable, inputs: int) -> integers.Ints:

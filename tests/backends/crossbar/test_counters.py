@@ -81,6 +81,42 @@ def test_a_split_layer_counts_as_one() -> None:
     assert layers["x"].instructions == 3 * 6
 
 
+def test_packs_of_groups() -> None:
+    """16 and 4 positions, 4 input slices; arrays of several packs are driven in one round."""
+    program = PROGRAMS["groups"]()
+    counters = counted(program)
+    # One round: 36 word lines of two arrays with 6 and 2 slices and a reference column each.
+    first = counters.maps[1]
+    assert first.rounds == 16
+    assert first.array_reads == first.array_reads_without_reuse == 2 * 4 * 16
+    assert first.adc_conversions == (7 + 3) * 4 * 16
+    assert first.dac_drives == 36 * 4 * 16
+    assert first.multiply_adds == 4 * 16
+    # Round 0 drives all four arrays, round 1 not the one with the first rows of group 1.
+    second = counters.maps[3]
+    assert second.rounds == 2 * 4
+    assert second.array_reads == second.array_reads_without_reuse == (4 + 3) * 4 * 4
+    assert second.adc_conversions == (3 + 4 + 7 + 7 + 3 + 4 + 7) * 4 * 4
+    assert second.dac_drives == 2 * (4 + 4 + 4) * 4 * 4
+    assert second.multiply_adds == 2 * 6 * 4
+
+
+def test_what_stands_between_layers() -> None:
+    """No crossbar is read; a map of one row is read for every row that it multiplies."""
+    program = PROGRAMS["vector"]()
+    layers = by_name(program, counted(program))
+    assert layers["bent"] == Counts(
+        instructions=3, buffer_read_bytes=3 * 4, buffer_written_bytes=3 * 4
+    )
+    assert layers["gated"].buffer_read_bytes == 3 * (4 + 2)
+    assert layers["gated"].buffer_written_bytes == 3 * 32
+    assert layers["joined"].buffer_read_bytes == layers["joined"].buffer_written_bytes == 3 * 12
+    # Only the rows of the map that is padded are read; six rows of 45 bytes are stored.
+    assert layers["y"].buffer_read_bytes == 3 * 12 + 6 * 45
+    assert layers["y"].buffer_written_bytes == layers["y"].off_chip_written_bytes == 6 * 45
+    assert sum(counts.array_reads + counts.multiply_adds for counts in layers.values()) == 0
+
+
 def test_spilled_rows_and_semaphores() -> None:
     program = PROGRAMS["spill"]()
     counters = counted(program)
