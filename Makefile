@@ -29,7 +29,7 @@ demo: $(STAMP) ## Compile the Fashion-MNIST ResNet-8 and verify the program
 	@echo "Read the last one, for example: less $(DEMO)-ir/$$(ls $(DEMO)-ir | tail -n 1)"
 
 test: $(STAMP) ## Run all tests on all cores
-	$(BIN)/python -m pytest -n auto
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 lint: $(STAMP) ## Check style, formatting, types and import directions
 	$(BIN)/ruff check .

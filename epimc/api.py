@@ -15,6 +15,7 @@ from epimc.backends.crossbar.simulator import Host, Simulator
 from epimc.diagnostics import did_you_mean, error
 
 if TYPE_CHECKING:
+    from epimc.backends.crossbar.counters import Counters
     from epimc.compiler import Request, Watcher
     from epimc.ir.core import Module
 
@@ -54,13 +55,17 @@ class Session:
         return [Argument(p.name, ("N", *p.shape)) for p in self.bundle.program.outputs]
 
     def run(
-        self, output_names: Sequence[str] | None, feeds: Mapping[str, NDArray[Any]]
+        self,
+        output_names: Sequence[str] | None,
+        feeds: Mapping[str, NDArray[Any]],
+        counters: Counters | None = None,
     ) -> list[NDArray[np.float32]]:
         """Execute the program.
 
         Args:
             output_names: Which outputs to give, None for all.
             feeds: float32 [samples, ...] for each input by name.
+            counters: Told of what one sample costs.
 
         Returns:
             float32 [samples, ...] for each named output.
@@ -73,7 +78,7 @@ class Session:
             if name not in known:
                 raise error(f"There is no output '{name}'.", hint=did_you_mean(name, known))
         inputs = {name: as_floats(name, array) for name, array in feeds.items()}
-        outputs = self.simulator.run(inputs)
+        outputs = self.simulator.run(inputs, counters=counters)
         return [outputs[name] for name in (known if output_names is None else output_names)]
 
 

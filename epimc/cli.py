@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -71,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         0 good, 1 a check failed, 2 bad usage or input, 130 interrupted.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    limit_threads()
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     if arguments is None:
@@ -105,6 +107,15 @@ def quiet_pipes() -> None:
 
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+def limit_threads() -> None:
+    """One thread for matrix products, unless the user says otherwise; before numpy is imported.
+
+    The products are small: where other processes run, threads that wait for one another took ten
+    times as long.  It also keeps float sums, and so calibration, the same on every machine.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def show_version(wanted: bool) -> None:
@@ -190,21 +201,31 @@ def run(
     input: Annotated[Path, typer.Option("--input", metavar="X.npz", help="Samples.")],
     output: Annotated[Path, typer.Option("--output", metavar="Y.npz", help="Results.")],
     limit_bytes: Limit = DEFAULT_LIMIT,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Count what a sample costs, layer by layer.")
+    ] = False,
+    json: Json = False,
 ) -> None:
     """Execute a bundle on the simulator."""
     from epimc.api import Session
     from epimc.backends.crossbar.bundle import read_bundle
+    from epimc.backends.crossbar.counters import Counters
+    from epimc.report import stats_summary
     from epimc.samples import Shaped, encode_samples, read_samples
 
     bundle = read_bundle(folder)
     refuse_bad(bundle)
     session = Session(bundle)
+    counters = Counters(bundle.program) if stats else None
     shapes = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
     samples = read_samples(input, shapes, limit_bytes=limit_bytes)
     names = [port.name for port in bundle.program.outputs]
-    results = session.run(names, samples.inputs)
+    results = session.run(names, samples.inputs, counters)
     write_file(output, encode_samples(dict(zip(names, results, strict=True))))
-    print(f"{samples.count} samples: {', '.join(names)} -> {output}")
+    done: dict[str, Any] = {"samples": samples.count, "outputs": names, "file": str(output)}
+    if counters is not None:
+        done["stats"] = stats_summary(bundle.program, counters)
+    say(done, json, run_table)
 
 
 @app.command()
@@ -279,6 +300,14 @@ def inspect_stage(path: Path, stage: str, json: bool) -> None:
     refuse_bad(bundle)
     data = {"stage": stage, "text": stage_text(bundle, stage)}
     say(data, json, lambda found: str(found["text"]).removesuffix("\n"))
+
+
+def run_table(done: dict[str, Any]) -> str:
+    """What `run` did, and the counts where they are asked for."""
+    from epimc.report import stats_table
+
+    line = f"{done['samples']} samples: {', '.join(done['outputs'])} -> {done['file']}"
+    return f"{line}\n{stats_table(done['stats'])}" if "stats" in done else line
 
 
 def described(bundle: Bundle) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from epimc.backends.crossbar.arrays import lossless
+from epimc.backends.crossbar.loops import executed
 from epimc.backends.crossbar.program import (
     NO_ADDRESS,
     MvmTable,
@@ -17,14 +19,32 @@ from epimc.backends.crossbar.program import (
 )
 
 if TYPE_CHECKING:
+    from epimc.backends.crossbar.counters import Counters
     from epimc.ir.core import Module
     from epimc.verify import Report
 
 WIDTH = 100
 
+# The columns of the table of what a sample costs: which counts each adds up.
+STATS: Mapping[str, tuple[str, ...]] = {
+    "instr": ("instructions",),
+    "rounds": ("rounds",),
+    "reads": ("array_reads",),
+    "no reuse": ("array_reads_without_reuse",),
+    "ADC": ("adc_conversions",),
+    "DAC": ("dac_drives",),
+    "joint": ("multiply_adds",),
+    "buffer": ("buffer_read_bytes", "buffer_written_bytes"),
+    "off chip": ("off_chip_read_bytes", "off_chip_written_bytes"),
+    "sent": ("sent_bytes",),
+}
+
 
 def program_summary(program: Program) -> dict[str, Any]:
-    """Layers, crossbars, tiles and instructions of a program, as JSON-ready data."""
+    """Layers, crossbars, tiles and instructions of a good program, as JSON-ready data.
+
+    Instructions are counted as they are executed; loops make them fewer where they are stored.
+    """
     outside = {port.map for port in (*program.inputs, *program.outputs)}
     for table in host_tables(program):
         outside |= {*table.sources, table.destination}
@@ -34,11 +54,12 @@ def program_summary(program: Program) -> dict[str, Any]:
         if m.address != NO_ADDRESS and number not in outside
     ]
     tables = [table for table in program.tables if isinstance(table, MvmTable)]
-    counts = Counter(i.opcode for stream in program.streams for i in stream)
+    counts = Counter(i.opcode for stream in program.streams for i in executed(stream))
     return {
         "tiles": len(program.streams),
         "crossbars": sum(len(table.arrays) for table in tables),
         "instructions": dict(sorted(counts.items())),
+        "stored_instructions": sum(len(stream) for stream in program.streams),
         "spilled": spilled,
         "off_chip_bytes": program.off_chip_extent,
         "lossless_adc": all(lossless(table, program.chip) for table in tables),
@@ -85,7 +106,8 @@ def program_table(summary: dict[str, Any]) -> str:
     lines = [
         text_table(titles, rows, left=1),
         f"{counted(summary['crossbars'], 'crossbar')} on {counted(summary['tiles'], 'tile')}, "
-        f"{counted(total, 'instruction')}, {counted(len(summary['spilled']), 'map')} spilled, "
+        f"{counted(summary['stored_instructions'], 'instruction')} ({total} executed), "
+        f"{counted(len(summary['spilled']), 'map')} spilled, "
         f"{summary['off_chip_bytes']} bytes off chip",
     ]
     if calls := summary["host_calls"]:
@@ -124,6 +146,47 @@ def plan_table(summary: dict[str, Any]) -> str:
         times = number(summary[f"{prefix}compression"], 2)
         lines.append(f"  rule {rule}: {before} crossbars in FP32, {after} now: {times}x fewer")
     return "\n".join(lines)
+
+
+def stats_summary(program: Program, counters: Counters) -> dict[str, Any]:
+    """What one sample cost, layer by layer, as JSON-ready data; inputs are layers as well."""
+    return {
+        "total": asdict(counters.total()),
+        "layers": [
+            {
+                "name": program.maps[index].name,
+                "location": program.maps[index].location,
+                **asdict(counts),
+            }
+            for index, counts in counters.layers().items()
+        ],
+    }
+
+
+def stats_table(summary: dict[str, Any]) -> str:
+    """The table of what one sample cost."""
+    titles = ("value", *STATS)
+    entries = [*summary["layers"], {"name": "total", **summary["total"]}]
+    rows = [
+        (entry["name"], *(short(sum(entry[key] for key in keys)) for keys in STATS.values()))
+        for entry in entries
+    ]
+    return "\n".join(
+        [
+            text_table(titles, rows, left=1),
+            "for one sample; joint: multiply-adds of the joint module; no reuse: reads without "
+            "output wrapping;",
+            "buffer, off chip, sent: bytes; total: with signal, wait and halt",
+        ]
+    )
+
+
+def short(count: int) -> str:
+    """A count below 10000 exactly, a larger one with three digits in thousands, millions, ..."""
+    if count < 10000:
+        return str(count)
+    power, digits = divmod(len(str(count)) - 1, 3)
+    return f"{count / 1000**power:.{2 - digits}f}{' kMGTPE'[power]}"
 
 
 def verify_table(report: Report) -> str:

@@ -80,12 +80,16 @@ def requantize(
         offsets: int64 [C], added before the shift; None for 0.
     """
     shape = (1, -1) + (1,) * (terms[0].ndim - 2)
-    total = sum(term * multipliers[i].reshape(shape) for i, term in enumerate(terms))
+    # In place, since a simulation spends much of its time here.
+    y: Ints = terms[0] * multipliers[0].reshape(shape)
+    for term, factors in zip(terms[1:], multipliers[1:], strict=True):
+        y += term * factors.reshape(shape)
     if offsets is not None:
-        total = total + offsets.reshape(shape)
-    half = np.left_shift(np.int64(1), shifts - 1).reshape(shape)
-    scaled = np.right_shift(total + half, shifts.reshape(shape))
-    y: Ints = np.clip(scaled + zero_point, low, high)
+        y += offsets.reshape(shape)
+    y += np.left_shift(np.int64(1), shifts - 1).reshape(shape)
+    y >>= shifts.reshape(shape)
+    y += zero_point
+    np.clip(y, low, high, out=y)
     return y
 
 
@@ -229,19 +233,26 @@ def gather(x: Array, window: Window, fill: float, row: int, count: int) -> Array
     )
 
 
-def matmul(x: Ints, matrix: Ints, bound: int) -> Ints:
-    """x [n, K] @ matrix [K, N], exact, in the fastest type that holds every partial sum.
+def exact_type(bound: int) -> type[np.float32 | np.float64 | np.int64]:
+    """The fastest type that holds every integer up to `bound`."""
+    if bound < 2**24:
+        return np.float32
+    return np.float64 if bound < 2**53 else np.int64
+
+
+def matmul(x: Array, matrix: Array, bound: int) -> Ints:
+    """x [n, K] @ matrix [K, N], exact, in `exact_type(bound)`.
 
     Args:
-        x: Integers; stacks [..., n, K] and [..., K, N] are multiplied pair by pair.
-        matrix: Integers.
+        x: Integers, in any type; none is converted that has that type already.  Stacks
+            [..., n, K] and [..., K, N] are multiplied pair by pair.
+        matrix: The same.
         bound: At least the largest magnitude of any partial sum of the product.
     """
-    if bound < 2**24:
-        return (x.astype(np.float32) @ matrix.astype(np.float32)).astype(np.int64)
-    if bound < 2**53:
-        return (x.astype(np.float64) @ matrix.astype(np.float64)).astype(np.int64)
-    return x.astype(np.int64) @ matrix.astype(np.int64)
+    kind = exact_type(bound)
+    product = x.astype(kind, copy=False) @ matrix.astype(kind, copy=False)
+    total: Ints = product.astype(np.int64, copy=False)
+    return total
 
 
 def correlate(

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from epimc.backends.crossbar import arrays, counting
 from epimc.backends.crossbar.bundle import read_bundle
+from epimc.backends.crossbar.counters import Counters
 from epimc.backends.crossbar.counting import Geometry, Matrix
-from epimc.backends.crossbar.program import MvmTable
+from epimc.backends.crossbar.program import MvmTable, mvm_layers
+from epimc.backends.crossbar.simulator import Simulator
 from epimc.cli import main
+from epimc.compiler import Request, compile_model
 from epimc.planning import PlanRequest, plan_model
 from tests.nets import NETS
 
@@ -118,6 +122,43 @@ def test_the_plan_is_what_compiling_gives(
         for number in range(len(table.rounds))
     )
     assert reads == sum(layer["reads_per_position"] for layer in summary["layers"])
+
+
+@pytest.mark.parametrize("epitome", ["none", "uniform:256x32", "uniform:144x16"])
+@pytest.mark.parametrize("target", ["epim-256", "tiny"])
+@pytest.mark.parametrize(
+    ("data", "model"), [("mnist", "mnist-conv"), ("fashion", "fashion-resnet8")]
+)
+def test_the_plan_is_what_executing_counts(
+    data: str, model: str, target: str, epitome: str
+) -> None:
+    samples = EXAMPLES / f"{data}-calibration.npz"
+    check_counts(Request(EXAMPLES / f"{model}.onnx", target, calibration=samples, epitome=epitome))
+
+
+@pytest.mark.parametrize("epitome", ["none", "uniform:18x4"])
+@pytest.mark.parametrize("target", ["epim-256", "tiny"])
+@pytest.mark.parametrize("net", NETS)
+def test_the_plan_is_what_executing_counts_of_groups(
+    tmp_path: Path, net: str, target: str, epitome: str
+) -> None:
+    NETS[net](tmp_path / "net.onnx")
+    check_counts(Request(tmp_path / "net.onnx", target, epitome=epitome))
+
+
+def check_counts(request: Request) -> None:
+    """Rounds and reads of every layer, planned and counted by the simulator."""
+    program = compile_model(request).program
+    counters = Counters(program)
+    inputs = {port.name: np.zeros((1, *port.shape), np.float32) for port in program.inputs}
+    Simulator(program).run(inputs, counters=counters)
+    counted = counters.layers()
+    summary = plan_model(PlanRequest(request.model, request.epitome, target=request.target))
+    for layer, index in zip(summary["layers"], mvm_layers(program), strict=True):
+        found = counted[index]
+        assert found.rounds == layer["rounds"] * layer["positions"]
+        assert found.array_reads == layer["array_reads"]
+    assert counters.total().array_reads == summary["array_reads"]
 
 
 def test_plan_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import epimc
 from epimc.backends.crossbar.assembler import parse_program
 from epimc.backends.crossbar.bundle import read_bundle
 from epimc.backends.crossbar.listing import list_program
+from epimc.backends.crossbar.loops import expand
 from epimc.cli import main
 from epimc.ir.parser import read_module
 from epimc.stages import dump_name
@@ -50,11 +52,11 @@ def test_the_listing_is_the_program(
     program = read_bundle(bundle).program
     assert parse_program(listing, "listing") == program.streams
     used = {instruction.opcode for stream in program.streams for instruction in stream}
-    # The small chip needs every kind of instruction that moves rows or orders tiles.
-    assert {"load", "store", "send", "recv", "signal", "wait"} <= used
+    # The small chip needs every kind of instruction that moves rows, orders tiles or repeats.
+    assert {"load", "store", "send", "recv", "signal", "wait", "loop"} <= used
     for line in listing.splitlines():
         code, _, said = line.partition("; ")
-        if code.startswith(" ") and code.strip() != "halt":
+        if code.startswith(" ") and code.split()[0] not in ("halt", "loop", "end"):
             assert said.startswith(("node '", "map 'input.q'")), line
     assert main(["inspect", str(bundle), "--stage", "asm", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"stage": "asm", "text": listing}
@@ -65,7 +67,8 @@ def test_the_listing_is_the_program(
 
 
 def test_what_is_received_is_what_was_sent(bundle: Path) -> None:
-    program = read_bundle(bundle).program
+    stored = read_bundle(bundle).program
+    program = replace(stored, streams=expand(stored.streams))
     lines = [line for line in list_program(program).splitlines() if line.startswith(" ")]
     said = iter(line.partition("; ")[2] for line in lines)
     moved: dict[str, dict[tuple[int, int], list[str]]] = {"send": {}, "recv": {}}

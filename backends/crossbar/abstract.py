@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.execution import Execution, buffer_extent
+from epimc.backends.crossbar.loops import executed
 from epimc.backends.crossbar.program import (
     ALIGNMENT,
     NO_ADDRESS,
@@ -53,7 +54,7 @@ class AbstractExecution(Execution):
     def __init__(self, report: Report) -> None:
         super().__init__(report.program.streams)
         self.report, self.program = report, report.program
-        tiles = len(self.streams)
+        tiles = len(self.cursors)
         extents = [buffer_extent(report.program, tile) for tile in range(tiles)]
         self.tags = [np.zeros(extent // ALIGNMENT, np.int64) for extent in extents]
         self.words = [held.row_stride // ALIGNMENT for held in self.program.maps]
@@ -245,10 +246,7 @@ class AbstractExecution(Execution):
 
     def transfer(self, sender: int, receiver: int) -> None:
         """A send that has met a recv: a whole row, of equal size, goes over."""
-        _, src, size = self.streams[sender][self.position[sender]].operands
-        _, dst, room = self.streams[receiver][self.position[receiver]].operands
-        assert isinstance(src, int)
-        assert isinstance(dst, int)
+        src, size, dst, room = self.transferred(sender, receiver)
         if size != room:
             self.complain(sender, "It meets a recv of another size.", self.place(receiver))
         word = src // ALIGNMENT
@@ -331,7 +329,7 @@ class AbstractExecution(Execution):
 
     def _tick(self, tile: int) -> int:
         """Let a tile's own clock go on to the instruction at which it stands."""
-        time = self.position[tile] + 1
+        time = self.cursors[tile].executed + 1
         self.clocks[tile, tile] = time
         return time
 
@@ -345,7 +343,7 @@ def _rings(program: Program) -> dict[tuple[int, int], set[Ring]]:
     """For (tile, map): the rings from which instructions of the tile read the map."""
     rings: dict[tuple[int, int], set[Ring]] = {}
     for tile, stream in enumerate(program.streams):
-        for instruction in stream:
+        for instruction in executed(stream):
             match instruction.operands:
                 case (int() as table, tuple(), Ring(), tuple() as sources):
                     read = table_sources(program.tables[table])

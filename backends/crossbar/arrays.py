@@ -70,6 +70,34 @@ def physical_columns(table: MvmTable) -> int:
     return last.column + last.columns
 
 
+def column_places(table: MvmTable) -> integers.Ints:
+    """The epitome column, as the OFAT counts them, that each physical column is a slice of.
+
+    Returns:
+        int64 [physical columns]; -1 for reference columns.
+    """
+    height = len(table.weights) // table.groups * table.pack
+    parts = []
+    for row in range(0, len(table.weights), height):
+        pack = pack_at(table, row)
+        parts.append(np.repeat(np.arange(pack.epitome.start, pack.epitome.stop), pack.slices))
+        parts.append(np.full(pack.columns - pack.sliced, -1))
+    return np.concatenate(parts)
+
+
+def column_destinations(table: MvmTable, round_: Round) -> integers.Ints:
+    """How many destinations a round has for each physical column; a reference serves all as one.
+
+    Returns:
+        int64 [physical columns].
+    """
+    destinations = np.zeros(epitome_columns(table), np.int64)
+    for entry in round_.ofat:
+        destinations[entry.column : entry.column + entry.count] += 1
+    places = column_places(table)
+    return np.where(places < 0, 1, destinations[places])
+
+
 def array_cells(table: MvmTable, array: Array) -> integers.Cells:
     """The cell levels [rows, columns] that an array holds; a reference column is all ones."""
     pack = pack_at(table, array.row)
@@ -124,8 +152,10 @@ def recombine(table: MvmTable, array: Array, columns: integers.Ints) -> integers
     result = np.zeros((pack.sliced // pack.slices, columns.shape[1]), np.int64)
     count = max(min(first + array.columns, pack.sliced) - first, 0)
     numbers = np.arange(first, first + count)
-    scaled = columns[:count] * np.array(coefficients, np.int64)[numbers % pack.slices, None]
-    np.add.at(result, numbers // pack.slices, scaled)
+    if count:
+        scaled = columns[:count] * np.array(coefficients, np.int64)[numbers % pack.slices, None]
+        starts = np.flatnonzero(np.diff(numbers // pack.slices, prepend=-1))
+        result[numbers[starts] // pack.slices] = np.add.reduceat(scaled, starts, axis=0)
     if count < array.columns:
         result += columns[-1] * integers.reference_coefficient(table.mapping, table.weight_bits)
     return result
@@ -156,7 +186,10 @@ def column_sums(table: MvmTable) -> integers.Ints:
 
 
 def apply_ofat(
-    result: NDArray[np.int64], round_: Round, values: integers.Ints, where: integers.Ints | None
+    result: NDArray[np.int64],
+    round_: Round,
+    values: integers.Ints,
+    where: integers.Ints | slice = slice(None),
 ) -> None:
     """Store or accumulate the columns of one round to the output channels, in place.
 
@@ -164,17 +197,14 @@ def apply_ofat(
         result: [Cout, n].
         round_: The round, for its OFAT.
         values: [epitome columns, m].
-        where: The m columns of `result` that `values` belong to (all of them when None).
+        where: The m columns of `result` that `values` belong to.
     """
     for entry in round_.ofat:
         target = slice(entry.destination, entry.destination + entry.count)
         block = values[entry.column : entry.column + entry.count] * entry.multiplier
         if not entry.accumulate:
             result[target] = 0
-        if where is None:
-            result[target] += block
-        else:
-            result[target, where] += block
+        result[target, where] += block
 
 
 def input_positions(table: MvmTable, round_: Round) -> integers.Ints:
@@ -198,26 +228,39 @@ def within_group(numbers: integers.Ints, size: int) -> integers.Ints:
     return own
 
 
+def contiguous(numbers: integers.Ints) -> integers.Ints | slice:
+    """The same numbers, as a slice where they follow one another: that is faster to index with."""
+    if len(numbers) and (np.diff(numbers) == 1).all():
+        return slice(int(numbers[0]), int(numbers[-1]) + 1)
+    return numbers
+
+
 @dataclass(frozen=True, eq=False)
 class FusedMvm:
     """The fused path: a merged matrix for every group, and one constant [Cout, 1].
 
     Attributes:
-        matrix: The cells of the table's arrays, recombined and scaled, [groups, Cout / groups, K].
+        inputs: The positions in a group's window between which all are that have a weight: the
+            arrays of a split layer hold a part of the rows.
+        matrix: The cells of the table's arrays, recombined and scaled, in the type in which the
+            product is exact: of those positions, [groups, Cout / groups, positions].
         constant: What the corrections, the zero point and the bias add.
         bound: Largest magnitude of any partial sum of the product.
     """
 
-    matrix: integers.Ints
+    inputs: slice
+    matrix: NDArray[Any]
     constant: integers.Ints
     bound: int
 
     def __call__(self, columns: NDArray[Any]) -> integers.Ints:
         """Accumulators [Cout, n] of activations q [Cin*Kh*Kw, n]."""
-        groups, outputs, length = self.matrix.shape
-        split = columns.reshape(groups, length, -1)
+        groups, outputs, _ = self.matrix.shape
+        split = columns.reshape(groups, -1, columns.shape[1])[:, self.inputs]
         product = integers.matmul(self.matrix, split, self.bound)
-        return product.reshape(groups * outputs, -1) + self.constant
+        result = product.reshape(groups * outputs, -1)
+        result += self.constant
+        return result
 
 
 def fused(table: MvmTable, inputs: int, bits: int, zero_point: int) -> FusedMvm:
@@ -232,10 +275,14 @@ def fused(table: MvmTable, inputs: int, bits: int, zero_point: int) -> FusedMvm:
     matrix = programmed_weights(table, inputs)
     constant = np.zeros((len(table.bias), 1), np.int64)
     for round_, corrections in zip(table.rounds, table.corrections, strict=True):
-        apply_ofat(constant, round_, corrected(table, corrections), None)
+        apply_ofat(constant, round_, corrected(table, corrections))
     constant = table.bias[:, None].astype(np.int64) - zero_point * constant
     bound = integers.accumulator_bound(matrix, np.zeros(len(matrix), np.int64), bits)
-    return FusedMvm(matrix.reshape(table.groups, -1, matrix.shape[1]), constant, bound)
+    used = np.flatnonzero(matrix.any(axis=0))
+    chosen = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0)
+    typed = np.ascontiguousarray(matrix[:, chosen], integers.exact_type(bound))
+    shape = table.groups, len(typed) // table.groups, typed.shape[1]
+    return FusedMvm(chosen, typed.reshape(shape), constant, bound)
 
 
 def programmed_weights(table: MvmTable, inputs: int) -> integers.Ints:
@@ -261,8 +308,9 @@ def merged(table: MvmTable, values: integers.Ints, inputs: int) -> integers.Ints
     matrix = np.zeros((len(table.bias), held * area), np.int64)
     blocks = values.reshape(table.groups, height, width)
     for round_ in table.rounds:
-        positions = window_positions(table, within_group(spread(round_.ifat), held))
-        window = blocks[:, within_group(spread(round_.ifrt), height)].transpose(0, 2, 1)
+        positions = contiguous(window_positions(table, within_group(spread(round_.ifat), held)))
+        rows = contiguous(within_group(spread(round_.ifrt), height))
+        window = blocks[:, rows].transpose(0, 2, 1)
         apply_ofat(matrix, round_, window.reshape(table.groups * width, -1), positions)
     return matrix
 
@@ -307,7 +355,7 @@ class BitSerialMvm:
             for read in reads:
                 part = recombine(table, read.array, self.read(read, columns))
                 values[pack_at(table, read.array.row).epitome] += part
-            apply_ofat(result, round_, values, None)
+            apply_ofat(result, round_, values)
         return result + table.bias[:, None]
 
     def read(self, read: Read, columns: NDArray[Any]) -> integers.Ints:

@@ -7,15 +7,23 @@ The canonical text has no comments:
         load dst=0x0, src=0x0, bytes=28
         halt
 
-A hand-written text may have comments (`;` to the end of the line), blank lines, any spacing,
-decimal or hexadecimal numbers, and operands in any order.
+What a loop encloses is indented further.  A hand-written text may have comments (`;` to the end
+of the line), blank lines, any spacing, decimal or hexadecimal numbers, and operands in any order.
 """
 
 from __future__ import annotations
 
 import re
 
-from epimc.backends.crossbar.isa import BY_NAME, Spec, Streams, format_instruction
+from epimc.backends.crossbar.isa import (
+    BY_NAME,
+    END,
+    LOOP,
+    Operand,
+    Spec,
+    Streams,
+    format_instruction,
+)
 from epimc.backends.crossbar.operands import Operands
 from epimc.backends.crossbar.program import Instruction
 from epimc.diagnostics import EpimcError, Span, did_you_mean, error
@@ -24,7 +32,7 @@ VERSION = 1
 
 _INDENT = "    "
 _WORD = re.compile(r"[^\s,=;]+")
-_OPERAND = re.compile(r"([^\s,=\[\]]+)\s*=\s*(\[[^\]]*\]?|[^,\s]*(?:\s*:\s*[^,\s]*)*)")
+_OPERAND = re.compile(r"([^\s,=\[\]]+)\s*=\s*(\[[^\]]*\]?|[^,\s]*(?:\s*[:+%-]\s*[^,\s]*)*)")
 _DIRECTIVE = re.compile(r"\s*\.(\w+)\s+([0-9]{1,10})\s*")
 
 
@@ -33,7 +41,12 @@ def format_program(streams: Streams) -> str:
     lines = [f".epimc {VERSION}"]
     for tile, stream in enumerate(streams):
         lines.append(f".tile {tile}")
-        lines += [_INDENT + format_instruction(instruction) for instruction in stream]
+        depth = 1
+        for instruction in stream:
+            # A wrong program has a text too, even with more ends than loops.
+            depth = max(depth - (instruction.opcode == END), 1)
+            lines.append(_INDENT * depth + format_instruction(instruction))
+            depth += instruction.opcode == LOOP
     return "\n".join(lines) + "\n"
 
 
@@ -130,12 +143,7 @@ def _instruction(line: _Line) -> Instruction:
     spec = BY_NAME[word]
     values = []
     for i, (operand, text) in enumerate(zip(spec.operands, match.groups(), strict=True), 1):
-        items = operand.kind.parse(text)
-        for item in items:
-            problem = operand.kind.limit_error(item)
-            if problem:
-                raise line.error(f"Operand '{operand.name}': {problem}.", match.start(i))
-        values.append(operand.kind.join(items))
+        values.append(_parsed(line, operand, text, match.start(i)))
     return Instruction(spec.name, tuple(values))
 
 
@@ -191,9 +199,12 @@ def _value(line: _Line, spec: Spec, index: int, texts: dict[str, tuple[str, int]
         raise line.error(
             f"Operand '{operand.name}' of '{spec.name}' must be a {operand.kind.name}.", column
         )
-    items = operand.kind.parse(text)
-    for item in items:
-        problem = operand.kind.limit_error(item)
-        if problem:
-            raise line.error(f"Operand '{operand.name}': {problem}.", column)
-    return operand.kind.join(items)
+    return _parsed(line, operand, text, column)
+
+
+def _parsed(line: _Line, operand: Operand, text: str, column: int) -> Operands:
+    """The value of an operand whose text has the right form."""
+    try:
+        return operand.kind.parse(text)
+    except ValueError as problem:
+        raise line.error(f"Operand '{operand.name}': {problem}.", column) from None

@@ -21,6 +21,7 @@ from epimc.backends.crossbar.program import (
     PoolTable,
     RequantizeTable,
     Round,
+    plain,
     spread,
     table_sources,
 )
@@ -139,16 +140,10 @@ def _check_held_once(report: Report, parts: Parts) -> None:
         )
 
 
-def _plain(round_: Round) -> tuple[object, ...]:
-    """A round without what depends on its place among the rounds."""
-    entries = [(e.column, e.count, e.destination, e.multiplier) for e in round_.ofat]
-    return round_.ifat, round_.ifrt, tuple(entries)
-
-
 def _check_coverage(report: Report, parts: Parts) -> None:
     """The rounds rebuild every weight of the layer once; what they never use is zero."""
     index, first = parts[0]
-    rounds = {_plain(round_): round_ for _, table in parts for round_ in table.rounds}
+    rounds = {plain(round_): round_ for _, table in parts for round_ in table.rounds}
     for number, table in parts:
         _check_rounds_of_part(report, report.table_place(number), table, rounds)
     inputs = report.program.maps[first.source].channels // first.groups
@@ -183,7 +178,7 @@ def _check_rounds_of_part(
     report: Report, where: str, table: MvmTable, rounds: dict[tuple[object, ...], Round]
 ) -> None:
     """A part has every round of the layer that drives one of its word lines, once."""
-    own = Counter(_plain(round_) for round_ in table.rounds)
+    own = Counter(plain(round_) for round_ in table.rounds)
     report.require(max(own.values()) == 1, where, "It has the same round twice.")
     held = np.zeros(len(table.weights), bool)
     for array in table.arrays:
@@ -280,7 +275,7 @@ def _check_precision(report: Report, layers: dict[str, Parts], sums: dict[int, s
 def layer_bounds(report: Report, parts: Parts) -> integers.Ints:
     """Largest magnitude of the accumulators of a complete layer, int64 [Cout]."""
     first = parts[0][1]
-    rounds = {_plain(round_): round_ for _, table in parts for round_ in table.rounds}
+    rounds = {plain(round_): round_ for _, table in parts for round_ in table.rounds}
     # From zero, accumulating is all that the order of the rounds can come to.
     adding = tuple(
         replace(round_, ofat=tuple(replace(entry, accumulate=True) for entry in round_.ofat))

@@ -8,6 +8,7 @@ from typing import Any
 
 from epimc.backends.crossbar.encoding import encode_instruction
 from epimc.backends.crossbar.isa import BY_NAME, HALT, format_instruction
+from epimc.backends.crossbar.loops import loop_problem, walk
 from epimc.backends.crossbar.program import (
     ALIGNMENT,
     FeatureMap,
@@ -36,24 +37,47 @@ def check_streams(report: Report) -> None:
             f"tile {tile}",
             "The stream must end in its only 'halt'.",
         )
-        for number, instruction in enumerate(stream):
-            _check_instruction(report, tile, number, instruction, rings)
+        if _check_form(report, tile, stream):
+            for cursor in walk(stream):
+                assert cursor.current is not None
+                place = f"tile {tile}, {cursor.place}"
+                _check_instruction(report, tile, place, cursor.current, rings)
     if not report.diagnostics:
         _check_semaphores(report)
+
+
+def _check_form(report: Report, tile: int, stream: tuple[Instruction, ...]) -> bool:
+    """Whether all operands are of their kinds and all loops are paired."""
+    good = True
+    for number, instruction in enumerate(stream):
+        place = f"tile {tile}, instruction {number}"
+        good &= _check_encoding(report, place, instruction)
+    problem = loop_problem(stream) if good else None
+    if problem is not None:
+        number, message = problem
+        text = format_instruction(stream[number])
+        report.add(f"tile {tile}, instruction {number}: {text}", message)
+    return good and problem is None
+
+
+def _check_encoding(report: Report, place: str, instruction: Instruction) -> bool:
+    try:
+        encode_instruction(instruction)
+    except (KeyError, ValueError, TypeError, AttributeError, struct.error):
+        report.add(place, f"Malformed instruction '{instruction.opcode}'.")
+        return False
+    return True
 
 
 def _check_instruction(
     report: Report,
     tile: int,
-    number: int,
+    place: str,
     instruction: Instruction,
     rings: dict[tuple[int, int, int], Ring],
 ) -> None:
-    place = f"tile {tile}, instruction {number}"
-    try:
-        encode_instruction(instruction)
-    except (KeyError, ValueError, TypeError, AttributeError, struct.error):
-        report.add(place, f"Malformed instruction '{instruction.opcode}'.")
+    # What has advanced in a loop may have left the range of its kind.
+    if not _check_encoding(report, place, instruction):
         return
     spec = BY_NAME[instruction.opcode]
     values: dict[str, Any] = {
@@ -138,10 +162,11 @@ def _check_semaphores(report: Report) -> None:
     signaller: dict[int, int] = {}
     waits: list[tuple[int, int, str, int]] = []
     for tile, stream in enumerate(report.program.streams):
-        for number, instruction in enumerate(stream):
-            if instruction.opcode not in ("signal", "wait"):
+        for cursor in walk(stream):
+            instruction = cursor.current
+            if instruction is None or instruction.opcode not in ("signal", "wait"):
                 continue
-            place = f"tile {tile}, instruction {number}: {format_instruction(instruction)}"
+            place = f"tile {tile}, {cursor.place}: {format_instruction(instruction)}"
             semaphore = instruction.operands[0]
             assert isinstance(semaphore, int)
             if instruction.opcode == "wait":

@@ -33,6 +33,7 @@ from epimc.backends.crossbar.program import (
     Round,
     Table,
 )
+from epimc.backends.crossbar.roll import roll
 from epimc.diagnostics import error
 from epimc.ir import integers
 from epimc.ir.core import Module, Op, Value
@@ -77,7 +78,7 @@ def emit(module: Module) -> Program:
         tables=tuple(table_of(op, module, numbers) for op in ops),
         inputs=tuple(port(name, value, numbers) for name, value in module.inputs),
         outputs=tuple(port(name, value, numbers) for name, value in module.outputs),
-        streams=_Streams(module, ops, maps, numbers).build(),
+        streams=roll(_Streams(module, ops, maps, numbers).build()),
     )
 
 

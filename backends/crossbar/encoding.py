@@ -6,7 +6,10 @@
     each tile: u32 instructions, then the instructions
 
 An instruction is its opcode (u8) and its operands in order, little-endian, of fixed width; a list
-begins with its length (u8).
+begins with its length (u8).  Where an operand advances in a loop, the opcode has its highest bit
+set, and for each operand of a kind that can advance there follow a byte, which holds the number of
+strides and, from bit 3 on, 1 if the operand goes round a region; the strides (i64 where the operand
+is u64, else i32), the innermost first; and the region: its address and its size (u32 each).
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any
 
 from epimc.backends.crossbar.isa import BY_CODE, BY_NAME, Streams
 from epimc.backends.crossbar.operands import Kind, Operands
-from epimc.backends.crossbar.program import Instruction
+from epimc.backends.crossbar.program import Advance, Instruction
 from epimc.diagnostics import EpimcError, error
 
 MAGIC = b"EPIMPROG"
@@ -24,7 +27,9 @@ VERSION = 1
 
 _HEADER = struct.Struct("<8sHI")
 _LENGTH = struct.Struct("<I")
+_REGION = struct.Struct("<II")
 _ITEMS = 255
+_ADVANCES, _WRAPS = 0x80, 8
 
 
 def encode(streams: Streams) -> bytes:
@@ -50,10 +55,26 @@ def encode(streams: Streams) -> bytes:
 def encode_instruction(instruction: Instruction) -> bytes:
     """The bytes of one instruction; struct.error or ValueError when an operand does not fit."""
     spec = BY_NAME[instruction.opcode]
-    data = bytes((spec.code,))
+    data = advances = b""
     for operand, value in zip(spec.operands, instruction.operands, strict=True):
-        data += _encode_operand(operand.kind, value)
-    return data
+        plain = value.first if isinstance(value, Advance) else value
+        data += _encode_operand(operand.kind, plain)
+        if isinstance(value, Advance) or operand.kind.advances:
+            advances += _encode_advance(operand.kind, value)
+    if not any(advances):
+        return bytes((spec.code,)) + data
+    return bytes((spec.code | _ADVANCES,)) + data + advances
+
+
+def _encode_advance(kind: Kind, value: Any) -> bytes:
+    """How an operand advances, if it does."""
+    if not isinstance(value, Advance):
+        return b"\0"
+    if problem := kind.advance_error(value):
+        raise ValueError(problem)
+    data = bytes((len(value.strides) | (_WRAPS if value.region else 0),))
+    data += b"".join(kind.stride_layout.pack(stride) for stride in value.strides)
+    return data + _REGION.pack(*value.region) if value.region else data
 
 
 def _encode_operand(kind: Kind, value: Any) -> bytes:
@@ -112,11 +133,34 @@ class _Reader:
     def instruction(self) -> Instruction:
         """The next instruction."""
         (code,) = self.unpack(_CODE, "instructions")
-        spec = BY_CODE.get(code)
+        spec = BY_CODE.get(code & ~_ADVANCES)
+        start = self.offset - 1
         if spec is None:
-            raise self.error(f"Unknown opcode {code}", self.offset - 1)
+            raise self.error(f"Unknown opcode {code & ~_ADVANCES}", start)
         values = [self.operand(operand.kind, spec.name) for operand in spec.operands]
+        if code & _ADVANCES:
+            plain = list(values)
+            for index, operand in enumerate(spec.operands):
+                if operand.kind.advances:
+                    values[index] = self.advance(operand.kind, values[index], spec.name)
+            if values == plain:
+                raise self.error(f"No operand of this '{spec.name}' advances", start)
         return Instruction(spec.name, tuple(values))
+
+    def advance(self, kind: Kind, first: Any, name: str) -> Operands:
+        """What follows on how an operand advances."""
+        start, what = self.offset, f"operands of '{name}'"
+        (form,) = self.unpack(_CODE, what)
+        if not form:
+            value: Operands = first
+            return value
+        strides = [self.unpack(kind.stride_layout, what)[0] for _ in range(form & _WRAPS - 1)]
+        region = self.unpack(_REGION, what) if form & _WRAPS else None
+        advance = Advance(first, tuple(strides), (region[0], region[1]) if region else None)
+        problem = kind.advance_error(advance)
+        if form >= 2 * _WRAPS or problem:
+            raise self.error(f"An operand of '{name}' advances wrongly", start)
+        return advance
 
     def operand(self, kind: Kind, name: str) -> Operands:
         """The next operand."""

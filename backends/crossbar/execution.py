@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 
 from epimc.backends.crossbar.isa import BY_NAME, HALT, Streams, format_instruction
+from epimc.backends.crossbar.loops import Cursor, executed
 from epimc.backends.crossbar.program import (
     ALIGNMENT,
     Instruction,
@@ -23,14 +24,12 @@ class Execution(ABC):
     """A machine (`isa.Machine`) that steps through the streams; subclasses move the rows.
 
     Attributes:
-        streams: One stream a tile.
-        position: For each tile, the number of the instruction at which it stands.
+        cursors: For each tile, the instruction at which it stands.
         counts: The count of every semaphore.
     """
 
     def __init__(self, streams: Streams) -> None:
-        self.streams = streams
-        self.position = [0] * len(streams)
+        self.cursors = [Cursor(stream) for stream in streams]
         self.counts: dict[int, int] = defaultdict(int)
 
     def run(self) -> list[str]:
@@ -39,30 +38,48 @@ class Execution(ABC):
         Returns:
             Empty when every tile has halted; on a deadlock, one line for every tile that waits.
         """
-        running = [tile for tile, stream in enumerate(self.streams) if stream]
+        running = list(range(len(self.cursors)))
         while running:
-            before = sum(self.position)
+            before = sum(cursor.executed for cursor in self.cursors)
             for tile in running:
                 self._run_tile(tile)
             running = [tile for tile in running if not self._halted(tile)]
-            if running and sum(self.position) == before:
+            if running and sum(cursor.executed for cursor in self.cursors) == before:
                 return [f"{self.place(tile)} waits." for tile in running]
         return []
 
     def place(self, tile: int) -> str:
         """The instruction at which a tile stands, in words."""
-        instruction = format_instruction(self.streams[tile][self.position[tile]])
-        return f"tile {tile}, instruction {self.position[tile]}: {instruction}"
+        cursor = self.cursors[tile]
+        assert cursor.current is not None
+        return f"tile {tile}, {cursor.place}: {format_instruction(cursor.current)}"
 
     def current(self, tile: int) -> Instruction | None:
         """The instruction at which a tile stands; None when there is no such tile."""
-        if tile >= len(self.streams) or self.position[tile] >= len(self.streams[tile]):
-            return None
-        return self.streams[tile][self.position[tile]]
+        return self.cursors[tile].current if tile < len(self.cursors) else None
 
     def advance(self, tile: int) -> None:
         """Let a tile go on to its next instruction."""
-        self.position[tile] += 1
+        self.cursors[tile].advance()
+
+    def loop(self, tile: int, count: int) -> None:
+        """Begin a loop at the instruction at which a tile stands."""
+        self.cursors[tile].loop(count)
+
+    def end(self, tile: int) -> None:
+        """Let a tile go back to the beginning of its loop, or leave it."""
+        self.cursors[tile].end()
+
+    def transferred(self, sender: int, receiver: int) -> tuple[int, int, int, int]:
+        """A `send` and the `recv` that it meets: (address, bytes) of either."""
+        send, recv = self.cursors[sender].current, self.cursors[receiver].current
+        match send, recv:
+            case (
+                Instruction(operands=(_, int() as src, int() as size)),
+                Instruction(operands=(_, int() as dst, int() as room)),
+            ):
+                return src, size, dst, room
+        raise TypeError("no send that meets a recv")
 
     def signal(self, tile: int, semaphore: int) -> None:
         """Add 1 to the count of a semaphore."""
@@ -105,12 +122,11 @@ class Execution(ABC):
         return instruction is None or instruction.opcode == HALT
 
     def _run_tile(self, tile: int) -> None:
-        stream, position = self.streams[tile], self.position
-        while position[tile] < len(stream):
-            instruction = stream[position[tile]]
+        cursor = self.cursors[tile]
+        while (instruction := cursor.current) is not None:
             if not BY_NAME[instruction.opcode].execute(self, tile, *instruction.operands):
                 return
-            position[tile] += 1
+            cursor.advance()
 
 
 def buffer_extent(program: Program, tile: int) -> int:
@@ -119,7 +135,7 @@ def buffer_extent(program: Program, tile: int) -> int:
     A ring counts whole, since some of its rows may never be written.
     """
     end = 0
-    for instruction in program.streams[tile]:
+    for instruction in executed(program.streams[tile]):
         match instruction.opcode, instruction.operands:
             case "load", (int() as address, _, int() as size):
                 end = max(end, address + size)

@@ -16,6 +16,7 @@ from typing import Protocol
 from epimc.backends.crossbar.operands import (
     BUFFER_ADDRESS,
     COUNT,
+    ITERATIONS,
     OFF_CHIP_ADDRESS,
     RING,
     RINGS,
@@ -43,7 +44,7 @@ from epimc.backends.crossbar.program import (
 
 Streams = tuple[tuple[Instruction, ...], ...]
 
-HALT = "halt"
+HALT, LOOP, END = "halt", "loop", "end"
 
 
 # --- semantics ----------------------------------------------------------------------------------
@@ -57,6 +58,12 @@ class Machine(Protocol):
 
     def advance(self, tile: int) -> None:
         """Let a tile go on to its next instruction."""
+
+    def loop(self, tile: int, count: int) -> None:
+        """Begin a loop of `count` iterations at the instruction at which a tile stands."""
+
+    def end(self, tile: int) -> None:
+        """End an iteration: let a tile go back to the beginning of its loop, or leave it."""
 
     def load(self, tile: int, dst: int, src: int, size: int) -> None:
         """Move `size` bytes from off-chip memory to a tile's buffer."""
@@ -86,6 +93,16 @@ class Machine(Protocol):
         sources: tuple[Ring, ...],
     ) -> None:
         """Compute output rows of a table's destination map, in order."""
+
+
+def _loop(machine: Machine, tile: int, count: int) -> bool:
+    machine.loop(tile, count)
+    return True
+
+
+def _end(machine: Machine, tile: int) -> bool:
+    machine.end(tile)
+    return True
 
 
 def _load(machine: Machine, tile: int, dst: int, src: int, size: int) -> bool:
@@ -280,6 +297,22 @@ SPECS: tuple[Spec, ...] = (
         "Holds the tile until the count of a semaphore has reached a number.",
         _wait,
         ("3", "5"),
+    ),
+    Spec(
+        "loop",
+        14,
+        (Operand("count", ITERATIONS, "Iterations, at least 1."),),
+        "Repeats the instructions up to its `end`.  Up to 4 loops may enclose an instruction.",
+        _loop,
+        ("28",),
+    ),
+    Spec(
+        "end",
+        15,
+        (),
+        "Ends the innermost loop.",
+        _end,
+        (),
     ),
     _computing(
         "mvm",

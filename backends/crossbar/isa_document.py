@@ -9,7 +9,11 @@ import sys
 
 from epimc.backends.crossbar import assembler, encoding
 from epimc.backends.crossbar.isa import SPECS, Spec
-from epimc.backends.crossbar.operands import Kind
+from epimc.backends.crossbar.operands import NESTING, Kind
+
+_ADVANCING = ", ".join(
+    sorted({f"{o.kind.name}" for spec in SPECS for o in spec.operands if o.kind.advances})
+)
 
 _INTRODUCTION = f"""\
 # The instruction set
@@ -37,6 +41,10 @@ tiles: the checker refuses a program whose result could depend on their speed.
     .epimc {assembler.VERSION}
     .tile 0
         load dst=0x0, src=0x0, bytes=28
+        loop count=27
+            load dst=0x20+32%0x0:96, src=0x20+32, bytes=28
+            mvm table=0, rows=0:1+1, dst=0x80:1, src=[0x0:3]
+        end
         halt
     .tile 1
         halt
@@ -46,12 +54,30 @@ other numbers decimal, operands in the order given below.  A hand-written text m
 comments (`;` to the end of the line), blank lines, any spacing, numbers in either base, and
 operands in any order.  Text and binary hold the same and are made from each other losslessly.
 
+## Loops
+
+What stands between a `loop` and its `end` is executed `count` times.  Up to {NESTING} loops may
+enclose each other.  In a loop some operands may advance: they are followed by strides, the first
+for the innermost loop, the next for the loop around it, and so on; strides of 0 at the end are left
+out.  With every iteration of a loop its stride is added; in `rows=0:1+1` to both numbers.  A loop
+that is entered again begins anew.  A buffer address may also go round a region `%address:bytes`:
+what it has advanced to is taken modulo the bytes of the region, from the region's address on, as
+rows go round a ring.  These kinds of operands may advance:
+{_ADVANCING}.
+
+A program means what it means with all loops written out; they take no time.
+
 ## Binary
 
 Little-endian: the 8 bytes `{encoding.MAGIC.decode()}`, the version (u16, {encoding.VERSION}), the \
 number of tiles (u32); then, for every
 tile, the number of its instructions (u32) and the instructions.  An instruction is its opcode (u8)
 and its operands in order, in the encodings given below.
+
+Where an operand advances, the opcode has its highest bit set, and the instruction goes on with one
+entry for every operand of a kind that may advance, in order.  An entry is a byte, the number of
+strides, plus 8 if the operand goes round a region; the strides (i64 for an off-chip address, else
+i32), that of the innermost loop first; and the region's address and bytes (u32 each).
 """
 
 

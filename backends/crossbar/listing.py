@@ -18,7 +18,8 @@ CODE_WIDTH = 72
 def list_program(program: Program) -> str:
     """The canonical text with comments; ends in a newline.
 
-    Behind each instruction stand the ONNX nodes whose rows it computes, moves or counts.
+    Behind each instruction stand the ONNX nodes whose rows it computes, moves or counts, in all
+    iterations of the loops around it.
 
     Args:
         program: A program that the checker accepts.
@@ -30,8 +31,8 @@ def list_program(program: Program) -> str:
     for tile, stream in enumerate(program.streams):
         lines.append(next(text))
         for number, _ in enumerate(stream):
-            code, found = next(text), trace.map_of(tile, number)
-            lines.append(code if found is None else f"{code.ljust(CODE_WIDTH)} ; {words(found)}")
+            code, found = next(text), ", ".join(map(words, trace.maps_of(tile, number)))
+            lines.append(f"{code.ljust(CODE_WIDTH)} ; {found}" if found else code)
     return "\n".join(lines) + "\n"
 
 
@@ -47,7 +48,8 @@ class _Trace(Execution):
     def __init__(self, program: Program) -> None:
         super().__init__(program.streams)
         self.program = program
-        self.found: dict[tuple[int, int], int] = {}
+        # By tile and number in the stream: maps, in the order in which they are first met.
+        self.found: dict[tuple[int, int], list[int]] = {}
         # By tile: the map whose row lies at an address of the buffer, and the map last stored.
         self.rows: list[dict[int, int]] = [{} for _ in program.streams]
         self.stored: dict[int, int] = {}
@@ -55,20 +57,15 @@ class _Trace(Execution):
         maps = enumerate(program.maps)
         self.regions = sorted((held.address, number) for number, held in maps if held.address >= 0)
 
-    def map_of(self, tile: int, number: int) -> FeatureMap | None:
-        """The map that an instruction works for."""
-        instruction = self.streams[tile][number]
-        if instruction.opcode in ("signal", "wait"):
-            semaphore = instruction.operands[0]
-            assert isinstance(semaphore, int)
-            found = self.semaphores.get(semaphore)
-        else:
-            found = self.found.get((tile, number))
-        return None if found is None else self.program.maps[found]
+    def maps_of(self, tile: int, number: int) -> list[FeatureMap]:
+        """The maps that an instruction of a stream works for; one inside loops may for several."""
+        return [self.program.maps[found] for found in self.found.get((tile, number), [])]
 
     def note(self, tile: int, found: int) -> None:
         """The map of the instruction at which a tile stands."""
-        self.found[tile, self.position[tile]] = found
+        maps = self.found.setdefault((tile, self.cursors[tile].index), [])
+        if found not in maps:
+            maps.append(found)
 
     def off_chip(self, address: int) -> int:
         """The map that lies at an off-chip address."""
@@ -83,11 +80,7 @@ class _Trace(Execution):
         self.note(tile, self.stored[tile])
 
     def transfer(self, sender: int, receiver: int) -> None:
-        (_, src, _), (_, dst, _) = (
-            self.streams[tile][self.position[tile]].operands for tile in (sender, receiver)
-        )
-        assert isinstance(src, int)
-        assert isinstance(dst, int)
+        src, _, dst, _ = self.transferred(sender, receiver)
         found = self.rows[sender][src]
         self.rows[receiver][dst] = found
         self.note(sender, found)
@@ -97,6 +90,13 @@ class _Trace(Execution):
         super().signal(tile, semaphore)
         if tile in self.stored:
             self.semaphores[semaphore] = self.stored[tile]
+            self.note(tile, self.stored[tile])
+
+    def wait(self, tile: int, semaphore: int, count: int) -> bool:
+        met = super().wait(tile, semaphore, count)
+        if met and semaphore in self.semaphores:
+            self.note(tile, self.semaphores[semaphore])
+        return met
 
     def host(self, tile: int, table: int) -> None:
         self.stored[tile] = self.program.tables[table].destination

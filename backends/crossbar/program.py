@@ -366,11 +366,27 @@ class Ring:
 
 
 @dataclass(frozen=True)
+class Advance:
+    """An operand inside loops that advances with their iterations.
+
+    Attributes:
+        first: Its value in the first iteration of all loops.
+        strides: What every further iteration adds, innermost loop first; the last is not 0.
+        region: (low, size): the sum is taken modulo `size` from `low` on, which is how an address
+            goes round a ring; None: it is taken as it is.
+    """
+
+    first: int | tuple[int, int]
+    strides: tuple[int, ...]
+    region: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class Instruction:
     """One instruction: the opcode of its declaration (`isa.py`) and its operands, in order."""
 
     opcode: str
-    operands: tuple[int | tuple[int, int] | Ring | tuple[Ring, ...], ...]
+    operands: tuple[int | tuple[int, int] | Ring | tuple[Ring, ...] | Advance, ...]
 
 
 @dataclass(frozen=True)
@@ -411,15 +427,28 @@ def host_tables(program: Program) -> list[HostTable]:
     return [table for table in program.tables if isinstance(table, HostTable)]
 
 
+def plain(round_: Round) -> tuple[object, ...]:
+    """A round without what depends on its place among the rounds."""
+    entries = [(e.column, e.count, e.destination, e.multiplier) for e in round_.ofat]
+    return round_.ifat, round_.ifrt, tuple(entries)
+
+
+def layer_of(program: Program) -> list[int]:
+    """For each map the map with its layer's result: of a split layer the sum of all parts."""
+    sums = {s: t.destination for t in program.tables if isinstance(t, AddTable) for s in t.sources}
+    totals = list(range(len(program.maps)))
+    for index in totals:
+        # Bounded, since the tables of a wrong program may add in a circle.
+        for _ in range(len(sums)):
+            totals[index] = sums.get(totals[index], totals[index])
+    return totals
+
+
 def mvm_layers(program: Program) -> dict[int, list[MvmTable]]:
     """The mvm tables of each layer, by the map that holds the sum of their results."""
-    sums = {s: t.destination for t in program.tables if isinstance(t, AddTable) for s in t.sources}
+    totals = layer_of(program)
     layers: dict[int, list[MvmTable]] = {}
     for table in program.tables:
         if isinstance(table, MvmTable):
-            total = table.destination
-            # Bounded, since the tables of a wrong program may add in a circle.
-            for _ in range(len(sums)):
-                total = sums.get(total, total)
-            layers.setdefault(total, []).append(table)
+            layers.setdefault(totals[table.destination], []).append(table)
     return layers

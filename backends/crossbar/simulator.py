@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epimc.backends.crossbar.counters import Counters
 from epimc.backends.crossbar.execution import Execution, buffer_extent
 from epimc.backends.crossbar.kernels import Kernel, kernel
 from epimc.backends.crossbar.program import (
@@ -78,13 +79,17 @@ class Simulator:
         self.extents = [buffer_extent(program, tile) for tile in range(len(program.streams))]
 
     def run(
-        self, inputs: dict[str, integers.Floats], observe: Observer | None = None
+        self,
+        inputs: dict[str, integers.Floats],
+        observe: Observer | None = None,
+        counters: Counters | None = None,
     ) -> dict[str, integers.Floats]:
         """Execute the program.
 
         Args:
             inputs: float32 [samples, *shape] for every input port, by name.
             observe: Called after each computing instruction, batch after batch.
+            counters: Told of what one sample costs; all samples cost the same.
 
         Returns:
             float32 [samples, *shape] for every output port, by name.
@@ -98,12 +103,15 @@ class Simulator:
         outputs = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
         for first in range(0, samples, self.batch):
             part = slice(first, min(first + self.batch, samples))
-            machine = _Machine(self, part.stop - first, observe)
+            counted = counters if first == 0 else None
+            machine = _Machine(self, part.stop - first, observe, counted)
             for port in self.program.inputs:
                 machine.put(port, inputs[port.name][part])
             waiting = machine.run()
             if waiting:
                 raise error("The program is deadlocked.", notes=waiting)
+            if counted is not None:
+                counted.control(len(self.program.streams))
             for port in self.program.outputs:
                 outputs[port.name][part] = machine.take(port)
         return outputs
@@ -157,9 +165,16 @@ def _check_inputs(ports: tuple[Port, ...], inputs: dict[str, integers.Floats]) -
 class _Machine(Execution):
     """One execution: the bytes of every buffer and of off-chip memory, for a batch."""
 
-    def __init__(self, simulator: Simulator, batch: int, observe: Observer | None) -> None:
+    def __init__(
+        self,
+        simulator: Simulator,
+        batch: int,
+        observe: Observer | None,
+        counters: Counters | None,
+    ) -> None:
         super().__init__(simulator.program.streams)
         self.program, self.batch, self.observe = simulator.program, batch, observe
+        self.counters = counters
         self.kernels: dict[int, Kernel] = simulator.kernels
         self.runner = simulator.host
         self.buffers = [np.zeros((batch, extent), np.uint8) for extent in simulator.extents]
@@ -184,20 +199,30 @@ class _Machine(Execution):
 
     def load(self, tile: int, dst: int, src: int, size: int) -> None:
         self.buffers[tile][:, dst : dst + size] = self.off_chip[:, src : src + size]
+        if self.counters is not None:
+            self.counters.load(tile, dst, src, size)
 
     def store(self, tile: int, dst: int, src: int, size: int) -> None:
         self.off_chip[:, dst : dst + size] = self.buffers[tile][:, src : src + size]
+        if self.counters is not None:
+            self.counters.store(tile, dst, src, size)
 
     def transfer(self, sender: int, receiver: int) -> None:
-        send = self.streams[sender][self.position[sender]]
-        recv = self.streams[receiver][self.position[receiver]]
-        _, src, size = send.operands
-        _, dst, room = recv.operands
-        assert isinstance(src, int)
-        assert isinstance(size, int)
-        assert isinstance(dst, int)
-        assert isinstance(room, int)
+        src, size, dst, room = self.transferred(sender, receiver)
         self.buffers[receiver][:, dst : dst + room] = self.buffers[sender][:, src : src + size]
+        if self.counters is not None:
+            self.counters.transfer(sender, receiver, src, dst, size)
+
+    def signal(self, tile: int, semaphore: int) -> None:
+        super().signal(tile, semaphore)
+        if self.counters is not None:
+            self.counters.control()
+
+    def wait(self, tile: int, semaphore: int, count: int) -> bool:
+        met = super().wait(tile, semaphore, count)
+        if met and self.counters is not None:
+            self.counters.control()
+        return met
 
     def host(self, tile: int, table: int) -> None:
         named, maps = self.program.tables[table], self.program.maps
@@ -207,6 +232,8 @@ class _Machine(Execution):
         target = maps[named.destination]
         result = self.runner(named.fragment, sources).reshape(self.map_shape(target))
         self.write(self.off_chip, Ring(target.address, target.height), target, 0, result)
+        if self.counters is not None:
+            self.counters.host(named)
         if self.observe is not None:
             self.observe(target, 0, result.astype(np.int64))
 
@@ -237,6 +264,8 @@ class _Machine(Execution):
         self.write(buffer, dst, target, rows[0], result)
         if self.observe is not None:
             self.observe(target, rows[0], result.astype(np.int64, copy=False))
+        if self.counters is not None:
+            self.counters.compute(tile, table, rows, dst)
 
     def read(
         self, memory: NDArray[np.uint8], ring: Ring, source: FeatureMap, first: int, end: int

@@ -4,7 +4,7 @@ import pytest
 
 from epimc.backends.crossbar.assembler import format_program, parse_program
 from epimc.backends.crossbar.isa import SPECS
-from epimc.backends.crossbar.program import Instruction, Ring
+from epimc.backends.crossbar.program import Advance, Instruction, Ring
 from epimc.diagnostics import EpimcError
 from tests.backends.crossbar.programs import PROGRAMS
 
@@ -41,6 +41,29 @@ def test_free_spelling() -> None:
     mvm = Instruction("mvm", (0, (0, 1), Ring(16, 2), (Ring(0, 3),)))
     halt = Instruction("halt", ())
     assert parse_program(text, "p.asm") == ((load, mvm, halt), (halt,))
+
+
+def test_loops_in_free_spelling() -> None:
+    text = (
+        f"{HEAD}loop count=0x2\nload src = 0x10 - 8 + 0x20+0, dst=0 + 8 % 0 : 0x40, bytes=8\n"
+        "end\nend\nhalt\n"
+    )
+    load = Instruction("load", (Advance(0, (8,), (0, 64)), Advance(16, (-8, 32)), 8))
+    end, halt = Instruction("end", ()), Instruction("halt", ())
+    streams = parse_program(text, "p.asm")
+    assert streams == ((Instruction("loop", (2,)), load, end, end, halt),)
+    assert format_program(streams).splitlines()[2:] == [
+        "    loop count=2",
+        "        load dst=0x0+8%0x0:64, src=0x10-8+32, bytes=8",
+        "    end",
+        "    end",
+        "    halt",
+    ]
+
+
+def test_a_stride_of_nothing_is_none() -> None:
+    text = f"{HEAD}load dst=0+0%0:64, src=8+0+0, bytes=8\nhalt\n"
+    assert parse_program(text, "p.asm")[0][0] == Instruction("load", (0, 8, 8))
 
 
 def caret(message: str, line: int, column: int, text: str, hint: str = "") -> str:
@@ -108,11 +131,37 @@ def caret(message: str, line: int, column: int, text: str, hint: str = "") -> st
             38,
             "",
         ),
+        (
+            "wait sem=0, count=0+8%0:64",
+            "Operand 'count' of 'wait' must be a count.",
+            19,
+            "",
+        ),
+        ("signal sem=1+1", "Operand 'sem' of 'signal' must be a semaphore number.", 12, ""),
+        (
+            "load dst=64+8%0:64, src=0, bytes=8",
+            "Operand 'dst': 0x40 lies outside of the region 0x0:64.",
+            10,
+            "",
+        ),
+        (
+            "load dst=0+1+2+3+4+5, src=0, bytes=8",
+            "Operand 'dst': it must have up to 4 strides, the last of them not 0.",
+            10,
+            "",
+        ),
+        (
+            "wait sem=0, count=0-2147483649",
+            "Operand 'count': the stride -2147483649 does not fit in 32 bits.",
+            19,
+            "",
+        ),
         (".tile 2", "Tile 2 is out of order.", 7,
          "Tiles are numbered 0, 1, 2 and so on: expected '.tile 1'."),
         (".tiles 1", "Unknown directive.", 1, "Expected '.tile 1'."),
-        ("= 3", "Unknown instruction '3'.", 1, "Known: add, concat, halt, host, load, lookup, "
-         "multiply, mvm, pad, pool, rearrange, recv, requantize, send, signal, store, wait."),
+        ("= 3", "Unknown instruction '3'.", 1, "Known: add, concat, end, halt, host, load, "
+         "lookup, loop, multiply, mvm, pad, pool, rearrange, recv, requantize, send, signal, "
+         "store, wait."),
     ],
 )  # fmt: skip
 def test_errors_of_a_line(line: str, message: str, column: int, hint: str) -> None:

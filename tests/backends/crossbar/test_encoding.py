@@ -6,11 +6,13 @@ import pytest
 
 from epimc.backends.crossbar.encoding import decode, encode
 from epimc.backends.crossbar.isa import Streams
-from epimc.backends.crossbar.program import Instruction, Ring
+from epimc.backends.crossbar.program import Advance, Instruction, Ring
+from epimc.backends.crossbar.roll import roll
 from epimc.diagnostics import EpimcError
 from tests.backends.crossbar.programs import PROGRAMS
 
 HALT = Instruction("halt", ())
+BOTH = [PROGRAMS["spill"]().streams, roll(PROGRAMS["spill"]().streams)]
 
 
 def program(*instructions: bytes) -> bytes:
@@ -37,6 +39,24 @@ def test_layout() -> None:
     assert decode(expected) == ((load, add, HALT),)
 
 
+def test_layout_of_what_advances() -> None:
+    load = Instruction("load", (Advance(8, (16, -8), (8, 32)), Advance(0, (1 << 40,)), 8))
+    mvm = Instruction("mvm", (7, Advance((4, 5), (0, 2)), Ring(0, 1), (Ring(8, 1),)))
+    store = Instruction("store", (0, Advance(8, (8,)), 8))
+    streams = ((Instruction("loop", (2,)), load, mvm, store, Instruction("end", ()), HALT),)
+    expected = program(
+        struct.pack("<BI", 14, 2),
+        struct.pack("<BIQI", 0x81, 8, 0, 8) + struct.pack("<BiiII", 10, 16, -8, 8, 32)
+        + struct.pack("<Bq", 1, 1 << 40),
+        struct.pack("<BIIIIIBII", 0x90, 7, 4, 5, 0, 1, 1, 8, 1) + struct.pack("<Bii", 2, 0, 2),
+        struct.pack("<BQII", 0x82, 0, 8, 8) + struct.pack("<BBi", 0, 1, 8),
+        b"\x0f",
+        b"\x00",
+    )  # fmt: skip
+    assert encode(streams) == expected
+    assert decode(expected) == streams
+
+
 @pytest.mark.parametrize(
     ("data", "message", "offset"),
     [
@@ -61,6 +81,32 @@ def test_layout() -> None:
             14,
         ),
         (program(struct.pack("<BIIIIIB", 18, 0, 0, 1, 0, 1, 0)), "An empty list in 'pool'.", 39),
+        (program(b"\x80"), "No operand of this 'halt' advances.", 18),
+        (
+            program(struct.pack("<BIIB", 0x86, 0, 0, 0)),
+            "No operand of this 'wait' advances.",
+            18,
+        ),
+        (
+            program(struct.pack("<BIIBi", 0x86, 0, 0, 1, 0)),
+            "An operand of 'wait' advances wrongly.",
+            27,
+        ),
+        (
+            program(struct.pack("<BIIBi", 0x86, 0, 0, 17, 1)),
+            "An operand of 'wait' advances wrongly.",
+            27,
+        ),
+        (
+            program(struct.pack("<BIIBiII", 0x86, 0, 0, 9, 1, 0, 8)),
+            "An operand of 'wait' advances wrongly.",
+            27,
+        ),
+        (
+            program(struct.pack("<BIIB", 0x86, 0, 0, 2)),
+            "The program ends inside its operands of 'wait'.",
+            28,
+        ),
     ],
 )
 def test_errors(data: bytes, message: str, offset: int) -> None:
@@ -69,15 +115,16 @@ def test_errors(data: bytes, message: str, offset: int) -> None:
     assert str(caught.value) == f"error: {message}\n  --> p.bin, byte {offset}"
 
 
-def test_every_truncation_is_refused() -> None:
-    data = encode(PROGRAMS["spill"]().streams)
+@pytest.mark.parametrize("streams", BOTH)
+def test_every_truncation_is_refused(streams: Streams) -> None:
+    data = encode(streams)
     for size in range(len(data)):
         with pytest.raises(EpimcError):
             decode(data[:size])
 
 
-def test_every_flipped_bit_is_refused_or_seen() -> None:
-    streams = PROGRAMS["spill"]().streams
+@pytest.mark.parametrize("streams", BOTH)
+def test_every_flipped_bit_is_refused_or_seen(streams: Streams) -> None:
     data = encode(streams)
 
     def outcome(changed: bytes) -> Streams | None:
@@ -97,6 +144,11 @@ def test_every_flipped_bit_is_refused_or_seen() -> None:
     ("instruction", "reason"),
     [
         (Instruction("pool", (0, (0, 1), Ring(0, 1), ())), "a list of 0 items"),
+        (Instruction("send", (Advance(1, (1,)), 0, 8)), "a tile number does not advance so"),
+        (
+            Instruction("wait", (0, Advance(1, (1,), (0, 8)))),
+            "a count does not advance so",
+        ),
         (Instruction("signal", ()), "zip() argument 2 is shorter than argument 1"),
     ],
 )

@@ -8,8 +8,15 @@ import pytest
 
 from epimc.backends.crossbar.assembler import format_program, parse_program
 from epimc.backends.crossbar.listing import list_program
-from epimc.backends.crossbar.program import FeatureMap
-from tests.backends.crossbar.programs import PROGRAMS, conv_program, spill_program, split_program
+from epimc.backends.crossbar.program import Advance, FeatureMap, Instruction, Program
+from epimc.backends.crossbar.roll import roll
+from tests.backends.crossbar.programs import (
+    CHIP,
+    PROGRAMS,
+    conv_program,
+    spill_program,
+    split_program,
+)
 
 
 def split_lines(listing: str) -> list[tuple[str, str]]:
@@ -26,7 +33,7 @@ def test_the_assembler_reads_a_listing_back(name: str) -> None:
     lines = split_lines(listing)
     assert [code for code, _ in lines] == format_program(program.streams).splitlines()
     for code, said in lines:
-        is_instruction = code.startswith(" ") and code.strip() != "halt"
+        is_instruction = code.startswith(" ") and code.split()[0] not in ("halt", "loop", "end")
         assert bool(said) == is_instruction, code
 
 
@@ -59,6 +66,33 @@ def test_moves_name_what_they_move() -> None:
                         assert said == location_at(maps, address)
                     case _, (int() as table, tuple(), *_):
                         assert said == maps[named.tables[table].destination].location
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_loops_are_listed_as_they_are_stored(name: str) -> None:
+    """What is said of an instruction in loops is what is said of all that it stands for."""
+    program = PROGRAMS[name]()
+    rolled = replace(program, streams=roll(program.streams))
+    listing = list_program(rolled)
+    assert parse_program(listing, "listing.asm") == rolled.streams
+    stored = split_lines(listing)
+    assert [code for code, _ in stored] == format_program(rolled.streams).splitlines()
+    said = {comment for _, comment in split_lines(list_program(program))}
+    assert {comment for _, comments in stored for comment in comments.split(", ")} == said
+    assert all(not comment for code, comment in stored if code.split()[0] in ("loop", "end"))
+
+
+def test_an_instruction_in_loops_may_work_for_several_maps() -> None:
+    """The two inputs lie one behind the other, and a loop loads both."""
+    maps = tuple(FeatureMap(name, 8, 1, 1, "u8", 8, 0, k * 8) for k, name in enumerate("xy"))
+    load = Instruction("load", (Advance(0, (8,)), Advance(0, (8,)), 8))
+    store = Instruction("store", (0, 0, 8))
+    loop, end, halt = Instruction("loop", (2,)), Instruction("end", ()), Instruction("halt", ())
+    stream = (loop, load, end, store, halt)
+    listing = list_program(Program(CHIP, maps, (), (), (), (stream,)))
+    assert [said for _, said in split_lines(listing)][2:] == [
+        "", "map 'x', map 'y'", "", "map 'x'", ""
+    ]  # fmt: skip
 
 
 def location_at(maps: list[FeatureMap], address: int) -> str:

@@ -1,0 +1,188 @@
+"""Loops in instruction streams: walking a stream in the order in which it is executed.
+
+Between `loop count=n` and its `end` operands may advance with the iterations (`program.Advance`).
+Nothing here holds more than a place in a stream, however often its loops repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from epimc.backends.crossbar.isa import BY_NAME, END, LOOP, Streams
+from epimc.backends.crossbar.operands import NESTING
+from epimc.backends.crossbar.program import Advance, Instruction
+
+MAXIMUM_EXECUTED = 2**28
+"""The most instructions that a stream may execute."""
+
+
+@dataclass
+class Loop:
+    """A loop that is being executed.
+
+    Attributes:
+        start: The number of its `loop` in the stream.
+        count: Its iterations.
+        iteration: The current one, from 0.
+    """
+
+    start: int
+    count: int
+    iteration: int = 0
+
+
+class Cursor:
+    """A place in a stream whose loops are paired.
+
+    Attributes:
+        executed: Instructions that lie behind it, `loop` and `end` of every iteration included.
+    """
+
+    def __init__(self, stream: tuple[Instruction, ...]) -> None:
+        self.executed = 0
+        self._stream = stream
+        self._index = 0
+        self._loops: list[Loop] = []
+        self._current: Instruction | None = None
+        self._resolve()
+
+    @property
+    def current(self) -> Instruction | None:
+        """The instruction here, with the operands of this iteration; None behind the last."""
+        return self._current
+
+    @property
+    def index(self) -> int:
+        """The number of the instruction here in the stream."""
+        return self._index
+
+    @property
+    def place(self) -> str:
+        """Where this is, in words: the number in the stream, and of each loop the iteration."""
+        inside = ".".join(str(loop.iteration) for loop in self._loops)
+        return f"instruction {self._index}" + (f" in iteration {inside}" if inside else "")
+
+    def advance(self) -> None:
+        """Go on to the next instruction."""
+        self._index += 1
+        self.executed += 1
+        self._resolve()
+
+    def loop(self, count: int) -> None:
+        """Begin a loop at the `loop` here."""
+        self._loops.append(Loop(self._index, count))
+
+    def end(self) -> None:
+        """At an `end`: go back to the `loop`, as if to begin it, or leave it."""
+        innermost = self._loops[-1]
+        innermost.iteration += 1
+        if innermost.iteration < innermost.count:
+            self._index = innermost.start
+        else:
+            self._loops.pop()
+
+    def _resolve(self) -> None:
+        stream = self._stream
+        self._current = stream[self._index] if self._index < len(stream) else None
+        if self._current is not None and self._loops:
+            self._current = resolved(self._current, [loop.iteration for loop in self._loops])
+
+
+def resolved(instruction: Instruction, iterations: list[int]) -> Instruction:
+    """An instruction in the given iterations of the loops around it, the outermost first."""
+    operands = tuple(
+        value_of(operand, iterations) if isinstance(operand, Advance) else operand
+        for operand in instruction.operands
+    )
+    return Instruction(instruction.opcode, operands)
+
+
+def value_of(operand: Advance, iterations: list[int]) -> int | tuple[int, int]:
+    """What an operand has advanced to."""
+    pairs = zip(operand.strides, reversed(iterations), strict=False)
+    added = sum(stride * iteration for stride, iteration in pairs)
+    if isinstance(operand.first, tuple):
+        return operand.first[0] + added, operand.first[1] + added
+    if operand.region is None:
+        return operand.first + added
+    low, size = operand.region
+    return low + (operand.first - low + added) % size
+
+
+def walk(stream: tuple[Instruction, ...]) -> Iterator[Cursor]:
+    """A cursor that goes through a stream, standing at each instruction but `loop` and `end`."""
+    cursor = Cursor(stream)
+    while (instruction := cursor.current) is not None:
+        if instruction.opcode == LOOP:
+            cursor.loop(*instruction.operands)  # type: ignore[arg-type]
+        elif instruction.opcode == END:
+            cursor.end()
+        else:
+            yield cursor
+        cursor.advance()
+
+
+def executed(stream: tuple[Instruction, ...]) -> Iterator[Instruction]:
+    """The instructions of a stream in the order of execution, without its loops."""
+    for cursor in walk(stream):
+        assert cursor.current is not None
+        yield cursor.current
+
+
+def expand(streams: Streams) -> Streams:
+    """The same streams without loops."""
+    return tuple(tuple(executed(stream)) for stream in streams)
+
+
+def executed_count(stream: tuple[Instruction, ...]) -> int:
+    """How many instructions a stream with paired loops executes, `loop` and `end` not counted."""
+    counts, factors = 0, [1]
+    for instruction in stream:
+        if instruction.opcode == LOOP:
+            (count,) = instruction.operands
+            assert isinstance(count, int)
+            factors.append(factors[-1] * count)
+        elif instruction.opcode == END:
+            factors.pop()
+        else:
+            counts += factors[-1]
+    return counts
+
+
+def loop_problem(stream: tuple[Instruction, ...]) -> tuple[int, str] | None:
+    """The first instruction that is wrong about loops, and why; None when all is well.
+
+    Every instruction by itself has the operands of its declaration.
+    """
+    opened: list[int] = []
+    for number, instruction in enumerate(stream):
+        if instruction.opcode == LOOP:
+            opened.append(number)
+            if len(opened) > NESTING:
+                return number, f"More than {NESTING} loops enclose each other."
+            if instruction.operands == (0,):
+                return number, "A loop of 0 iterations."
+        elif instruction.opcode == END:
+            if not opened:
+                return number, "An 'end' without a 'loop'."
+            if opened.pop() == number - 1:
+                return number, "A loop without instructions."
+        elif problem := _advance_problem(instruction, len(opened)):
+            return number, problem
+    if opened:
+        return opened[-1], "A 'loop' without an 'end'."
+    if executed_count(stream) > MAXIMUM_EXECUTED:
+        return 0, f"The stream executes more than {MAXIMUM_EXECUTED} instructions."
+    return None
+
+
+def _advance_problem(instruction: Instruction, depth: int) -> str:
+    operands = zip(BY_NAME[instruction.opcode].operands, instruction.operands, strict=True)
+    for declared, operand in operands:
+        if isinstance(operand, Advance) and len(operand.strides) > depth:
+            return (
+                f"Operand '{declared.name}' has more strides ({len(operand.strides)}) "
+                f"than loops around it ({depth})."
+            )
+    return ""
