@@ -31,7 +31,8 @@ def list_program(program: Program) -> str:
     for tile, stream in enumerate(program.streams):
         lines.append(next(text))
         for number, _ in enumerate(stream):
-            code, found = next(text), ", ".join(map(words, trace.maps_of(tile, number)))
+            code, maps = next(text), trace.maps_of(tile, number)
+            found = ", ".join(dict.fromkeys(map(words, maps)))
             lines.append(f"{code.ljust(CODE_WIDTH)} ; {found}" if found else code)
     return "\n".join(lines) + "\n"
 
