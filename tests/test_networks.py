@@ -14,6 +14,7 @@ from epimc.backends.crossbar.program import MvmTable
 from epimc.backends.crossbar.simulator import PATHS, Simulator
 from epimc.backends.onnx.export import (
     concatenations,
+    groups,
     parameters,
     prefix_of,
     read_model,
@@ -101,7 +102,7 @@ def test_every_number_between_the_layers_is_compared(name: str, tmp_path: Path) 
     model = read_model((tmp_path / "out/reference/integer.onnx").read_bytes())
     known = {k: window_numbers(window) for k, window in windows(model).items()}
     moved = concatenations(model), rearrangements(model)
-    given = parameters(model), known, *moved, prefix_of(model)
+    given = parameters(model) | groups(model), known, *moved, prefix_of(model)
     assert parameter_mismatches(program, *given) == {}
     for index, table in enumerate(program.tables):
         if isinstance(table, MvmTable):
@@ -121,7 +122,7 @@ def test_a_missing_part_is_found(tmp_path: Path) -> None:
     path.write_bytes(NETWORKS["prelu"]().SerializeToString())
     bundle = build(Request(path), tmp_path / "out", None, Watcher())
     model = read_model((tmp_path / "out/reference/integer.onnx").read_bytes())
-    given = {**parameters(model)}
+    given = parameters(model) | groups(model)
     for key in ("offset", "values", "pads"):
         given[f"%absent.{key}"] = np.ones(5, np.int64)
     known = {k: window_numbers(window) for k, window in windows(model).items()}
