@@ -122,7 +122,7 @@ def test_a_missing_part_is_found(tmp_path: Path) -> None:
     path.write_bytes(NETWORKS["prelu"]().SerializeToString())
     bundle = build(Request(path), tmp_path / "out", None, Watcher())
     model = read_model((tmp_path / "out/reference/integer.onnx").read_bytes())
-    given = {**parameters(model), **groups(model)}
+    given = parameters(model) | groups(model)
     for key in ("offset", "values", "pads"):
         given[f"%absent.{key}"] = np.ones(5, np.int64)
     known = {k: window_numbers(window) for k, window in windows(model).items()}
