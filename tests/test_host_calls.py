@@ -20,8 +20,10 @@ from onnx import helper, numpy_helper
 from onnx.helper import make_node
 
 import epimc
+from epimc.backends.crossbar.assembler import parse_program
 from epimc.backends.crossbar.bundle import Bundle, read_bundle, rechecksum, write_bundle
-from epimc.backends.crossbar.program import RearrangeTable, host_tables
+from epimc.backends.crossbar.listing import list_program
+from epimc.backends.crossbar.program import MvmTable, RearrangeTable, host_tables
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.backends.crossbar.target import load_target
 from epimc.backends.onnx.export import export_integers
@@ -91,6 +93,39 @@ def channels_last() -> onnx.ModelProto:
         "w3": random(5, 48),
         "flat": np.array([-1, 48]),
         "rows": np.array([-1, 24, 2]),
+    }
+    return model_of(nodes, (8, 6, 3), ["y", "z"], constants)
+
+
+def mixed() -> onnx.ModelProto:
+    """Channels last, with all that stands between layers, and a softmax that is concatenated."""
+    first, last = [0, 3, 1, 2], [0, 2, 3, 1]
+    nodes = [
+        make_node("Transpose", ["x"], ["xt"], "in", perm=first),
+        make_node("Conv", ["xt", "w1", "b1"], ["c1"], "conv1", pads=[1, 1, 1, 1]),
+        make_node("Transpose", ["c1"], ["c1t"], "t1", perm=last),
+        make_node("LeakyRelu", ["c1t"], ["l"], "leaky", alpha=0.25),
+        make_node("Transpose", ["l"], ["lt"], "t2", perm=first),
+        make_node("Conv", ["lt", "w2"], ["c2"], "depthwise", pads=[1, 1, 1, 1], group=4),
+        make_node("Transpose", ["c2"], ["c2t"], "t3", perm=last),
+        make_node("Sub", ["c2t", "l"], ["d"], "sub"),
+        make_node("Mul", ["d", "l"], ["m"], "product"),
+        make_node("Clip", ["m", "low", "high"], ["k"], "clip"),
+        make_node("Pad", ["k", "pads"], ["q"], "pad"),
+        make_node("Transpose", ["q"], ["qt"], "t4", perm=first),
+        make_node("Softmax", ["qt"], ["s"], "attention", axis=1),
+        make_node("Concat", ["s", "qt"], ["j"], "join", axis=1),
+        make_node("Conv", ["j", "w3"], ["y"], "conv3"),
+        make_node("Transpose", ["s"], ["z"], "t5", perm=last),
+    ]
+    constants = {
+        "w1": random(4, 3, 3, 3),
+        "b1": random(4),
+        "w2": random(4, 1, 3, 3, seed=1),
+        "w3": random(3, 8, 1, 1),
+        "low": np.array(-3, np.float32),
+        "high": np.array(6, np.float32),
+        "pads": np.array([0, 1, 0, 0, 0, 0, 2, 0]),
     }
     return model_of(nodes, (8, 6, 3), ["y", "z"], constants)
 
@@ -447,3 +482,45 @@ def test_a_program_without_host_calls_runs_without_onnxruntime(tmp_path: Path) -
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "(1, 8)\n"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_everything_at_once(tmp_path: Path, target: str) -> None:
+    """Groups, what stands between layers, moves and the host in one network."""
+    bundle = compiled(mixed(), tmp_path, target=target)
+    tables = [type(table).__name__ for table in bundle.program.tables]
+    assert {"MultiplyTable", "LookupTable", "PadTable", "ConcatTable", "HostTable"} <= set(tables)
+    # Transpositions are left at the borders alone: the input, and the second output.
+    assert tables.count("RearrangeTable") == 2
+    report = verify(bundle, layers=True)
+    assert report.exact
+    assert report.layer_errors is not None
+    measured = {error.name: error.alone.sqnr_db for error in report.layer_errors}
+    assert {"s", "j", "l", "y"} <= set(measured)
+    assert all(value is None or value > 20 for value in measured.values())
+    listing = list_program(bundle.program)
+    assert parse_program(listing, "listing.asm") == bundle.program.streams
+    assert "(Softmax)" in next(line for line in listing.splitlines() if " host " in line)
+
+
+def test_plans_and_counts_see_layers_after_layout(tmp_path: Path) -> None:
+    """A constant behind a transposition is folded into the layer before it, and names it."""
+    nodes = [
+        make_node("Conv", ["x", "w"], ["c"], "conv"),
+        make_node("Transpose", ["c"], ["t"], "turn", perm=[0, 1, 3, 2]),
+        make_node("Mul", ["t", "scale"], ["m"], "scaling"),
+        make_node("Transpose", ["m"], ["y"], "back", perm=[0, 1, 3, 2]),
+    ]
+    constants = {"w": random(4, 3, 3, 3), "scale": random(4, 1, 1)}
+    path, plans = tmp_path / "m.onnx", tmp_path / "plans.toml"
+    onnx.save(model_of(nodes, (3, 8, 6), ["y"], constants), path)
+    plans.write_text(
+        '[[layer]]\nname = "scaling"\nepitome = [2, 3, 3, 3]\n'
+        "patches = [[0, 2, 0, 3, 0, 0, 0, 0], [2, 2, 0, 3, 0, 0, 0, 0]]\n"
+    )
+    assert main(["plan", str(path), "--epitome", str(plans)]) == 0
+    epimc.compile(path, tmp_path / "out", target="tiny", epitome=plans)
+    bundle = read_bundle(tmp_path / "out")
+    (table,) = (table for table in bundle.program.tables if isinstance(table, MvmTable))
+    assert table.weights.shape == (27, 2)
+    assert verify(bundle).exact
