@@ -15,7 +15,6 @@ from epimc.console import (
     progress,
     read_bytes,
     read_text,
-    refuse_bad,
     say,
     timer,
     warn,
@@ -209,12 +208,13 @@ def run(
     """Execute a bundle on the simulator."""
     from epimc.api import Session
     from epimc.backends.crossbar.bundle import read_bundle
+    from epimc.backends.crossbar.checker import refuse_bad
     from epimc.backends.crossbar.counters import Counters
     from epimc.report import stats_summary
     from epimc.samples import Shaped, encode_samples, read_samples
 
     bundle = read_bundle(folder)
-    refuse_bad(bundle)
+    refuse_bad(bundle.program)
     session = Session(bundle)
     counters = Counters(bundle.program) if stats else None
     shapes = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
@@ -279,9 +279,10 @@ def inspect(
 
     if path.is_dir():
         from epimc.backends.crossbar.bundle import read_bundle
+        from epimc.backends.crossbar.checker import refuse_bad
 
         bundle = read_bundle(path)
-        refuse_bad(bundle)
+        refuse_bad(bundle.program)
         known = bundle.manifest.model_dump(exclude={"files"})
         summary = {**program_summary(bundle.program), "manifest": known}
         say(summary, json, lambda data: f"{described(bundle)}\n{program_table(data)}")
@@ -294,10 +295,11 @@ def inspect(
 def inspect_stage(path: Path, stage: str, json: bool) -> None:
     """Print the text of one stage of a bundle."""
     from epimc.backends.crossbar.bundle import read_bundle
+    from epimc.backends.crossbar.checker import refuse_bad
     from epimc.stages import stage_text
 
     bundle = read_bundle(path)
-    refuse_bad(bundle)
+    refuse_bad(bundle.program)
     data = {"stage": stage, "text": stage_text(bundle, stage)}
     say(data, json, lambda found: str(found["text"]).removesuffix("\n"))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epimc import __version__
-from epimc.diagnostics import check_failed, error, render
+from epimc.diagnostics import error
 from epimc.ir.core import Module
 from epimc.ir.layer_plans import PLANS
 from epimc.ir.pipeline import Runner, Step, parse_pipeline, print_pipeline
@@ -103,6 +103,7 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     Raises:
         EpimcError: Anything wrong with the request, the model or the samples.
     """
+    from epimc.backends.crossbar.checker import refuse_bad
     from epimc.backends.crossbar.emit import emit, fragments
     from epimc.backends.crossbar.target import load_target
     from epimc.frontend import import_model
@@ -139,7 +140,7 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     program = emit(lowered)
 
     watcher.stage("check")
-    refuse_bad(program)
+    refuse_bad(program, "The compiled program")
 
     watcher.stage("reference")
     files = reference_files(imported, made["calibrate"], made["quantize"], samples)
@@ -187,16 +188,6 @@ def prepared(module: Module, samples: Samples, target: Target) -> Module:
     attributes["passes"] = ()
     verify(builder.module)
     return builder.module
-
-
-def refuse_bad(program: Program) -> None:
-    """Hold the program to the static checker: what it finds here is a defect of epimc."""
-    from epimc.backends.crossbar.checker import check
-
-    found = check(program)
-    if found:
-        notes = [render(diagnostic) for diagnostic in found]
-        raise check_failed("The compiled program does not pass its check.", notes=notes)
 
 
 def reference_files(

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epimc.diagnostics import check_failed, error, render
+from epimc.diagnostics import error
 
 if TYPE_CHECKING:
-    from epimc.backends.crossbar.bundle import Bundle
     from epimc.ir.core import Module
 
 
@@ -49,16 +48,6 @@ def printer_of(wanted: str | None, names: list[str]) -> Callable[[int, str, Modu
             print(f"// IR after {number:02d}-{name}\n{print_module(module)}", file=sys.stderr)
 
     return show
-
-
-def refuse_bad(bundle: Bundle) -> None:
-    """Raise EpimcError (exit code 1) for a program that the checker refuses."""
-    from epimc.backends.crossbar.checker import check as check_program
-
-    found = check_program(bundle.program)
-    if found:
-        notes = [render(diagnostic) for diagnostic in found]
-        raise check_failed("The program does not pass its check.", notes=notes)
 
 
 def timer(wanted: bool) -> Callable[[str, float], None]:

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from epimc.api import host_of
 from epimc.backends.crossbar.bundle import Bundle
+from epimc.backends.crossbar.checker import refuse_bad
 from epimc.backends.crossbar.program import AddTable, FeatureMap, Program
 from epimc.backends.crossbar.simulator import Simulator
-from epimc.diagnostics import check_failed, error, render
+from epimc.diagnostics import check_failed, error
 from epimc.layers import LayerError, LayerMeter, worst_first
 from epimc.measures import Loss, decibels
 from epimc.proof import parameter_mismatches, setting_mismatches, window_numbers, wiring_mismatches
@@ -197,7 +198,7 @@ def verify(
         EpimcError: The program does not pass the checker (exit code 1), the bundle has no
             reference, or the samples do not fit.
     """
-    refuse_bad(bundle)
+    refuse_bad(bundle.program)
     runner = _Runner(bundle, layers=layers)
     samples = bundle_samples(bundle, samples_file, limit_bytes)
     report = runner.empty_report(samples.count)
@@ -212,16 +213,6 @@ def verify(
             progress(part.stop, samples.count)
     classify(report, winners, samples.labels)
     return report
-
-
-def refuse_bad(bundle: Bundle) -> None:
-    """The static checker, before anything runs."""
-    from epimc.backends.crossbar.checker import check
-
-    found = check(bundle.program)
-    if found:
-        notes = [render(diagnostic) for diagnostic in found]
-        raise check_failed("The program does not pass its check.", notes=notes)
 
 
 def bundle_samples(bundle: Bundle, samples_file: Path | None, limit_bytes: int) -> Samples:

@@ -1,7 +1,7 @@
 """What the crossbars of an `mvm` table compute, by two paths that agree when the ADC is lossless.
 
-Both begin at the cells that the table's arrays hold.  The fused path recombines them into one
-matrix; the bit-serial path sends every input slice through every array and its ADC.
+The fused path recombines the arrays' cells into one matrix; the bit-serial path sends every
+input slice through every array and its ADC.
 """
 
 from __future__ import annotations

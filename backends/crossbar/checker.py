@@ -13,7 +13,7 @@ from epimc.backends.crossbar.check_streams import check_streams
 from epimc.backends.crossbar.check_tables import check_tables
 from epimc.backends.crossbar.program import Program
 from epimc.backends.crossbar.report import EnoughError, Report
-from epimc.diagnostics import Diagnostic
+from epimc.diagnostics import Diagnostic, check_failed, render
 
 
 def check(program: Program) -> list[Diagnostic]:
@@ -35,3 +35,11 @@ def check(program: Program) -> list[Diagnostic]:
     except EnoughError:
         pass
     return report.diagnostics
+
+
+def refuse_bad(program: Program, what: str = "The program") -> None:
+    """Raise EpimcError (exit code 1) for a program that `check` refuses."""
+    found = check(program)
+    if found:
+        notes = [render(diagnostic) for diagnostic in found]
+        raise check_failed(f"{what} does not pass its check.", notes=notes)

@@ -35,8 +35,7 @@ SUMMED = (*LINEAR, epi.Conv, nn.AveragePool, elementwise.Multiply)
 # floor: its weights count for nothing, and its multiplier would leave the 31 bits.
 SMALLEST_RELATIVE_SCALE = 2.0**-20
 
-# Below this, far above the end of float32, a value or a layer's weights are nearly always 0: they
-# may have any scale.
+# Below this, far above the end of float32, values are nearly always 0: any scale will do.
 SMALLEST_STEP = 2.0**-100
 
 # A term that cannot move the result by this part of a step counts for nothing.

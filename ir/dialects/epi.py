@@ -31,10 +31,10 @@ from epimc.ir.dialects.nn import (
     check_bias,
     check_groups,
     expect,
-    float_convolve,
     per_channel,
     window_shape,
 )
+from epimc.ir.floats import float_convolve
 from epimc.ir.plan import PLAN, Shape, rebuild
 from epimc.ir.plan import check as check_plan
 from epimc.ir.types import as_map

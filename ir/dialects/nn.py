@@ -25,6 +25,7 @@ from epimc.ir.core import (
     Result,
     Stored,
 )
+from epimc.ir.floats import float_convolve
 from epimc.ir.layouts import Rearrangement
 from epimc.ir.types import IrError, as_map
 
@@ -59,16 +60,10 @@ def per_channel(values: Array, rank: int) -> Array:
     return values.reshape((1, -1) + (1,) * (rank - 2))
 
 
-def float_convolve(x: Array, weights: Array, window: integers.Window) -> Array:
-    """Convolution in float64 of [batch, C, H, W] with [Cout, Cin / groups, Kh, Kw]."""
-    return integers.correlate(x, weights.astype(np.float64), window, 0, np.matmul)
-
-
 class Conv(Op):
     """2-D convolution (cross-correlation) with constant weights [Cout, Cin / groups, Kh, Kw].
 
-    The channels of x and of the result are cut into `groups` runs of equal length, and run g of
-    the result is computed from run g of x alone; `groups` = Cin is a depthwise convolution.
+    Run g of `groups` equal runs of output channels is computed from run g of the input's alone.
     """
 
     name = "nn.conv"

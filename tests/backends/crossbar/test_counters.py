@@ -14,14 +14,14 @@ from epimc.backends.crossbar.counters import Counters, Counts, position_counts
 from epimc.backends.crossbar.program import MvmTable, OfatEntry, Program
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.ir import integers
-from tests.backends.crossbar.programs import CHIP, PROGRAMS
+from tests.backends.crossbar.programs import CHIP, PROGRAMS, mean_of_sources
 
 
 def counted(program: Program, samples: int = 1, **options: Any) -> Counters:
     """The counts of an execution on zeros."""
     counters = Counters(program)
     inputs = {p.name: np.zeros((samples, *p.shape), np.float32) for p in program.inputs}
-    Simulator(program, **options).run(inputs, counters=counters)
+    Simulator(program, host=mean_of_sources, **options).run(inputs, counters=counters)
     return counters
 
 

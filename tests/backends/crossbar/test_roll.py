@@ -21,7 +21,7 @@ from epimc.backends.crossbar.simulator import Simulator
 from epimc.compiler import Request, compile_model
 from epimc.report import program_summary
 from tests.backends.crossbar.mutations import operand_mutations, stream_mutations
-from tests.backends.crossbar.programs import PROGRAMS
+from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources
 from tests.backends.crossbar.streams import Stream, rolled_streams
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -133,7 +133,7 @@ def test_compiled_programs(model: str, target: str) -> None:
     results = []
     for version in (program, plain):
         counters = Counters(version)
-        outputs = Simulator(version).run({port.name: x}, counters=counters)
+        outputs = Simulator(version, host=mean_of_sources).run({port.name: x}, counters=counters)
         results.append(([outputs[o.name].tobytes() for o in version.outputs], counters.layers()))
     assert results[0] == results[1]
 
@@ -152,8 +152,8 @@ def test_rolled_programs_are_good_and_compute_the_same(name: str) -> None:
     rolled = replace(program, streams=roll(program.streams))
     assert check(rolled) == []
     inputs = {p.name: np.ones((2, *p.shape), np.float32) for p in program.inputs}
-    _, expected = Simulator(program).run_collect(inputs)
-    _, found = Simulator(rolled).run_collect(inputs)
+    _, expected = Simulator(program, host=mean_of_sources).run_collect(inputs)
+    _, found = Simulator(rolled, host=mean_of_sources).run_collect(inputs)
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[key], expected[key]) for key in expected)
 
