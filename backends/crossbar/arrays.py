@@ -1,7 +1,6 @@
-"""What the crossbars of an `mvm` table compute, by two paths that agree when the ADC is lossless.
+"""What the crossbars of an `mvm` table compute, by two paths that agree for a lossless ADC.
 
-The fused path recombines the arrays' cells into one matrix; the bit-serial path sends every
-input slice through every array and its ADC.
+Fused: the arrays' cells recombined to one matrix; bit-serial: every slice through every ADC.
 """
 
 from __future__ import annotations

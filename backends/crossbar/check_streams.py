@@ -8,7 +8,7 @@ from typing import Any
 
 from epimc.backends.crossbar.encoding import encode_instruction
 from epimc.backends.crossbar.isa import BY_NAME, HALT, format_instruction
-from epimc.backends.crossbar.loops import loop_problem, walk
+from epimc.backends.crossbar.loops import loop_problem, region_problem, walk
 from epimc.backends.crossbar.program import (
     ALIGNMENT,
     FeatureMap,
@@ -52,7 +52,7 @@ def _check_form(report: Report, tile: int, stream: tuple[Instruction, ...]) -> b
     for number, instruction in enumerate(stream):
         place = f"tile {tile}, instruction {number}"
         good &= _check_encoding(report, place, instruction)
-    problem = loop_problem(stream) if good else None
+    problem = (loop_problem(stream) or region_problem(stream)) if good else None
     if problem is not None:
         number, message = problem
         text = format_instruction(stream[number])

@@ -6,8 +6,10 @@ Nothing here holds more than a place in a stream, however often its loops repeat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from epimc.backends.crossbar.isa import BY_NAME, END, LOOP, Streams
 from epimc.backends.crossbar.operands import NESTING
@@ -110,6 +112,23 @@ def value_of(operand: Advance, iterations: list[int]) -> int | tuple[int, int]:
     return low + (operand.first - low + added) % size
 
 
+def lowest(operand: Advance, counts: Sequence[int]) -> int:
+    """The lowest address that an operand comes to which goes round a region.
+
+    Args:
+        operand: With a region.
+        counts: Iterations of the loops around it, the innermost first.
+    """
+    assert isinstance(operand.first, int)
+    assert operand.region is not None
+    low, size = operand.region
+    found = np.array([operand.first - low], np.int64)
+    for stride, count in zip(operand.strides, counts, strict=False):
+        steps = np.arange(min(count, size), dtype=np.int64) * (stride % size) % size
+        found = np.unique((found[:, None] + np.unique(steps)) % size)
+    return low + int(found[0])
+
+
 def walk(stream: tuple[Instruction, ...]) -> Iterator[Cursor]:
     """A cursor that goes through a stream, standing at each instruction but `loop` and `end`."""
     cursor = Cursor(stream)
@@ -186,3 +205,25 @@ def _advance_problem(instruction: Instruction, depth: int) -> str:
                 f"than loops around it ({depth})."
             )
     return ""
+
+
+def region_problem(stream: tuple[Instruction, ...]) -> tuple[int, str] | None:
+    """The first operand that goes round a region not its own, and how; None when all is well.
+
+    A region begins at the lowest address that is come to: one form for one sequence of addresses.
+    The stream has no `loop_problem`.
+    """
+    counts: list[int] = []
+    for number, instruction in enumerate(stream):
+        if instruction.opcode == LOOP:
+            counts.insert(0, *instruction.operands)  # type: ignore[arg-type]
+        elif instruction.opcode == END:
+            counts.pop(0)
+        for operand in instruction.operands:
+            if isinstance(operand, Advance) and operand.region is not None:
+                low, size = operand.region
+                if not all(0 <= stride < size for stride in operand.strides):
+                    return number, "A stride that is not within its region."
+                if (begin := lowest(operand, counts)) != low:
+                    return number, f"A region at {low:#x} that is never entered below {begin:#x}."
+    return None

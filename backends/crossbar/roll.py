@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.isa import BY_NAME, END, LOOP, Streams
-from epimc.backends.crossbar.loops import executed
+from epimc.backends.crossbar.loops import executed, lowest
 from epimc.backends.crossbar.operands import NESTING, SIZE, Kind
 from epimc.backends.crossbar.program import Advance, Instruction, Ring, aligned
 
@@ -242,7 +242,11 @@ def _instruction(item: Item, counts: tuple[int, ...]) -> Instruction:
             continue
         last = number + sum(s * (n - 1) for s, n in zip(strides, counts, strict=True))
         region = (low, size) if size and last >= low + size else None
-        operands[index] = Advance(operands[index], strides[:used], region)  # type: ignore[arg-type]
+        folded = Advance(operands[index], strides[:used], region)  # type: ignore[arg-type]
+        if region is not None:
+            # From the lowest address that it comes to: one form for one sequence of addresses.
+            folded = replace(folded, region=(lowest(folded, counts), size))
+        operands[index] = folded
     return Instruction(item.instruction.opcode, tuple(operands))
 
 

@@ -14,7 +14,7 @@ from epimc.backends.crossbar.assembler import format_program, parse_program
 from epimc.backends.crossbar.checker import check
 from epimc.backends.crossbar.counters import Counters
 from epimc.backends.crossbar.encoding import decode, encode
-from epimc.backends.crossbar.loops import executed_count, expand, loop_problem
+from epimc.backends.crossbar.loops import executed_count, expand, loop_problem, region_problem
 from epimc.backends.crossbar.program import Program
 from epimc.backends.crossbar.roll import roll
 from epimc.backends.crossbar.simulator import Simulator
@@ -48,6 +48,7 @@ def test_expanding_undoes_rolling(stream: Stream) -> None:
     (rolled,) = roll((plain,))
     assert expand((rolled,)) == (plain,)
     assert loop_problem(rolled) is None
+    assert region_problem(rolled) is None
     assert len(rolled) <= len(plain)
     assert roll((stream,)) == roll((rolled,)) == (rolled,)
 
