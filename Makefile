@@ -20,6 +20,7 @@ $(STAMP): pyproject.toml
 	touch $@
 
 demo: $(STAMP) ## Compile the Fashion-MNIST ResNet-8 and verify the program
+	@mkdir -p build
 	$(BIN)/epimc compile examples/fashion-resnet8.onnx -o $(DEMO) \
 	    --calibration examples/fashion-calibration.npz --dump-ir $(DEMO)-ir
 	$(BIN)/epimc verify $(DEMO) --input examples/fashion-test.npz
