@@ -27,7 +27,7 @@ demo: $(STAMP) ## Compile the Fashion-MNIST ResNet-8 and verify the program
 	@echo
 	@echo "The bundle lies in $(DEMO)/, the IR after every stage in $(DEMO)-ir/:"
 	@ls $(DEMO)-ir
-	@echo "Read the last one, for example: less $(DEMO)-ir/$$(ls $(DEMO)-ir | tail -n 1)"
+	@echo "Read the last one, for example: less $$(ls $(DEMO)-ir/*.epi | tail -n 1)"
 
 test: $(STAMP) ## Run all tests on all cores
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
