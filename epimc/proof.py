@@ -267,8 +267,9 @@ def border_numbers(program: Program, prefix: str) -> Iterator[Pair]:
         if found.bits != 8:
             yield f"{prefix}{found.name}.high", np.array([2**found.bits - 1])
     for port in program.outputs:
-        yield f"{port.name}.scale", np.array([port.scale], np.float32)
-        yield f"{port.name}.zero_point", np.array([program.maps[port.map].zero_point])
+        found = program.maps[port.map]
+        yield f"{prefix}{found.name}.out.scale", np.array([port.scale], np.float32)
+        yield f"{prefix}{found.name}.out.zero_point", np.array([found.zero_point])
 
 
 def sum_of(arrays: list[Array]) -> Array:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import helper, numpy_helper
 
 from epimc.api import build
 from epimc.backends.crossbar.bundle import Bundle
@@ -13,6 +15,7 @@ from epimc.backends.crossbar.program import RequantizeTable
 from epimc.backends.onnx.export import parameters, read_model, wiring_of
 from epimc.compiler import Request, Watcher
 from epimc.proof import parameter_mismatches, wiring_mismatches
+from epimc.verify import verify
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -50,3 +53,27 @@ def test_the_bound_of_an_input(bundle: Bundle) -> None:
     wrong = replace(bundle.program, maps=maps)
     found = parameter_mismatches(wrong, parameters(model), {}, {}, {}, "%")
     assert found["%input.q.high"] == 1
+
+
+def test_names_of_the_users_do_not_meet_those_of_the_reference(tmp_path: Path) -> None:
+    """Tensors called as the reference calls its own: `r.divisor`, `r.acc.bias`, `y.scale`."""
+    make = helper.make_node
+    nodes = [
+        make("Conv", ["x", "w"], ["r"], "c1"),
+        make("Relu", ["r"], ["r.divisor"], "r1"),
+        make("Conv", ["r.divisor", "w"], ["r.acc.bias"], "c2"),
+        make("Relu", ["r.acc.bias"], ["y"], "r2"),
+        make("Relu", ["r"], ["y.scale"], "r3"),
+    ]
+    sizes = {"x": 9, "y": 5, "y.scale": 7}
+    x, y, scale = (
+        helper.make_tensor_value_info(name, 1, ["N", 3, size, size]) for name, size in sizes.items()
+    )
+    weights = np.random.default_rng(0).standard_normal((3, 3, 3, 3)).astype(np.float32)
+    graph = helper.make_graph(nodes, "g", [x], [y, scale], [numpy_helper.from_array(weights, "w")])
+    opsets = [helper.make_opsetid("", 13)]
+    path = tmp_path / "m.onnx"
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    )
+    assert verify(build(Request(path), tmp_path / "out", None, Watcher())).exact

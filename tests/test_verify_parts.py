@@ -214,7 +214,7 @@ def test_a_damaged_layer_is_the_worst(bundles: Bundles) -> None:
     folder = bundles("fashion-resnet8", "none", 8)
     bundle = read_bundle(folder)
     model = onnx.load(folder / "reference" / "integer.onnx")
-    name = "l_l.1_Relu_output_0"
+    name = "l_l_1_Relu_output_0"
     for constant in model.graph.initializer:
         if constant.name == f"%{name}.multipliers.0":
             halved = numpy_helper.to_array(constant) // 2

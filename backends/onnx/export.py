@@ -289,10 +289,11 @@ def write_quantize(graph: _Graph, op: Op) -> None:
 
 def write_dequantize(graph: _Graph, op: Op) -> None:
     """DequantizeLinear."""
-    kind, name = op.operands[0].type, graph.names[op.output]
-    scale = graph.constant(f"{name}.scale", np.float32(kind.scale or 1.0))
-    zero = graph.constant(f"{name}.zero_point", np.uint8(kind.zero_point))
-    graph.node("DequantizeLinear", [graph.input_of(op), scale, zero], name)
+    kind, source = op.operands[0].type, graph.input_of(op)
+    # Named behind the value: an output has the user's name, which may end as another one's begins.
+    scale = graph.constant(f"{source}.out.scale", np.float32(kind.scale or 1.0))
+    zero = graph.constant(f"{source}.out.zero_point", np.uint8(kind.zero_point))
+    graph.node("DequantizeLinear", [source, scale, zero], graph.names[op.output])
 
 
 def window_attributes(window: integers.Window) -> dict[str, Any]:

@@ -295,5 +295,8 @@ def importer(*op_types: str) -> Callable[[Importer], Importer]:
 
 
 def identifier(name: str) -> str:
-    """An ONNX name as a name of the IR's text form; not yet unique."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_") or "v"
+    """An ONNX name as a name of the IR's text form; not yet unique.
+
+    Without dots: what the compiler adds to a name begins with one, and meets no other name so.
+    """
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "v"
