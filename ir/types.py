@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
-from epimc.ir.layouts import Rearrangement
+from epimc.layouts import Rearrangement
 
 ELEMENT = re.compile(r"f32|i64|[us](?:[1-9]|1[0-6])")
 

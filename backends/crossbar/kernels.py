@@ -28,7 +28,7 @@ from epimc.backends.crossbar.program import (
     Table,
 )
 from epimc.ir import integers
-from epimc.ir.layouts import element_indices, rows_read
+from epimc.layouts import element_indices, rows_read
 
 Data = NDArray[Any]
 

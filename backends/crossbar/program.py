@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.ir import integers
-from epimc.ir.layouts import Rearrangement, rows_read
+from epimc.layouts import Rearrangement, rows_read
 
 # Every row starts at a multiple of this many bytes, in tile buffers and off chip.
 ALIGNMENT = 8

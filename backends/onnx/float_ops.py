@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from epimc.backends.onnx.export import _Graph as Graph
-from epimc.backends.onnx.export import channelwise
+from epimc.backends.onnx.export import channelwise, write_concat
 from epimc.ir.core import Op
 from epimc.ir.dialects import elementwise, moves, nn
 from epimc.ir.functions import FUNCTIONS
@@ -84,12 +84,6 @@ def write_activation(graph: Graph, op: Op) -> None:
     if op.function == "gelu_tanh":
         given["approximate"] = "tanh"
     graph.node(kind, [source], name, **given)
-
-
-def write_concat(graph: Graph, op: Op) -> None:
-    """Concat behind the batch."""
-    sources = [graph.names[operand] for operand in op.operands]
-    graph.node("Concat", sources, graph.names[op.output], axis=1)
 
 
 def write_pad(graph: Graph, op: Op) -> None:

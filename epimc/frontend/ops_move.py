@@ -7,7 +7,7 @@ import math
 from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
 from epimc.ir.core import ANY_RANK, Value
 from epimc.ir.dialects import moves, nn
-from epimc.ir.layouts import Rearrangement
+from epimc.layouts import Rearrangement
 
 
 @importer("Identity")

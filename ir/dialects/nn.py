@@ -26,8 +26,8 @@ from epimc.ir.core import (
     Stored,
 )
 from epimc.ir.floats import float_convolve
-from epimc.ir.layouts import Rearrangement
 from epimc.ir.types import IrError, as_map
+from epimc.layouts import Rearrangement
 
 MAP = (3,)
 VECTOR = (1,)

@@ -29,8 +29,8 @@ from epimc.ir.core import (
 )
 from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.dialects.nn import Windowed, check_bias, expect, window_shape
-from epimc.ir.layouts import Rearrangement
 from epimc.ir.types import as_map, map_move
+from epimc.layouts import Rearrangement
 
 RING = ints(2, minimum=0)
 UNPLACED = -1

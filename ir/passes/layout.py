@@ -10,9 +10,9 @@ import numpy as np
 
 from epimc.ir.core import Builder, Module, Op, Value, dump_attributes
 from epimc.ir.dialects import elementwise, moves, nn
-from epimc.ir.layouts import Rearrangement, element_indices, merged, simplified
 from epimc.ir.pipeline import Pass
 from epimc.ir.types import Location, TensorType
+from epimc.layouts import Rearrangement, element_indices, merged, simplified
 
 Attributes = dict[str, Any]
 Rule = Callable[[Op, Rearrangement], Attributes | None]

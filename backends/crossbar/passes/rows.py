@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
+from epimc import layouts
 from epimc.backends.crossbar.program import ELEMENT_BYTES, aligned
-from epimc.ir import layouts
 from epimc.ir.core import Op, Value
 from epimc.ir.dialects import xbar
 from epimc.ir.dialects.nn import Windowed

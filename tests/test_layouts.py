@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epimc.ir.layouts import (
+from epimc.ir.types import as_map, map_move
+from epimc.layouts import (
     Rearrangement,
     Shape,
     element_indices,
@@ -17,7 +18,6 @@ from epimc.ir.layouts import (
     rows_read,
     simplified,
 )
-from epimc.ir.types import as_map, map_move
 
 SIZES = (1, 2, 6, 8, 12, 36)
 
