@@ -32,6 +32,8 @@ PIPELINE = (
     "layout,"
     # Batch normalizations and biases go into the weights before these become epitomes.
     "fold,"
+    # Channels of like size share the one scale of a feature map well.
+    "equalize,"
     "epitomize{{policy={epitome}}},"
     # Ranges are those of the epitomized model: that is what will be quantized.
     "calibrate,"

@@ -5,6 +5,7 @@ from __future__ import annotations
 PASSES: dict[str, str] = {
     "layout": "epimc.ir.passes.layout:Layout",
     "fold": "epimc.ir.passes.fold:Fold",
+    "equalize": "epimc.ir.passes.equalize:Equalize",
     "epitomize": "epimc.ir.passes.epitomize:Epitomize",
     "calibrate": "epimc.quantization.calibrate:Calibrate",
     "quantize": "epimc.quantization.quantize:Quantize",

@@ -31,7 +31,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("stage", "last"), [("nn", "fold"), ("epi", "quantize"), ("xbar", "allocate")]
+    ("stage", "last"), [("nn", "equalize"), ("epi", "quantize"), ("xbar", "allocate")]
 )
 def test_the_last_dump_of_a_level(
     stage: str, last: str, bundle: Path, capsys: pytest.CaptureFixture[str]
@@ -89,7 +89,7 @@ def test_deleted_dumps(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     shutil.rmtree(folder / "ir")
     assert main(["inspect", str(folder), "--stage", "epi"]) == 2
     assert capsys.readouterr().err == (
-        f"error: Bundle '{folder}' has no 'ir/05-quantize.epi': the IR of stage epi is lost.\n"
+        f"error: Bundle '{folder}' has no 'ir/06-quantize.epi': the IR of stage epi is lost.\n"
         "  hint: Compile the model again.\n"
     )
     assert main(["inspect", str(folder), "--stage", "asm"]) == 0

@@ -153,7 +153,7 @@ def test_inspect(run: Run) -> None:
     found = parsed(run, "inspect", "bundle")
     assert set(found) >= {*PROGRAM_KEYS, "manifest"}
     assert found["manifest"]["model"]["name"] == "model.onnx"
-    assert found["manifest"]["options"]["passes"].startswith("layout,fold,epitomize")
+    assert found["manifest"]["options"]["passes"].startswith("layout,fold,equalize,epitomize")
 
 
 def test_inspect_a_model(run: Run) -> None:

@@ -13,8 +13,8 @@ import pytest
 from epimc.cli import main
 from tests.end_to_end.conftest import EXAMPLES, MODELS, Compile, Compiled
 
-STAGES = ["import", "layout", "fold", "epitomize", "calibrate", "quantize", "map", "place",
-          "schedule", "allocate"]  # fmt: skip
+STAGES = ["import", "layout", "fold", "equalize", "epitomize", "calibrate", "quantize", "map",
+          "place", "schedule", "allocate"]  # fmt: skip
 NAMES = [f"{number:02d}-{name}.epi" for number, name in enumerate(STAGES)]
 
 
