@@ -61,3 +61,30 @@ def test_accuracy_fails_when_too_much_is_lost(
 def test_accuracy_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"error: .*t10k-images-idx3-ubyte\.gz"):
         script("accuracy").main(["--data", str(tmp_path)])
+
+
+@pytest.mark.parametrize("more", [[], ["--leave-one-out"]])
+def test_quantizers(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    folder = ROOT / "examples"
+    arguments = [str(folder / "blazeface-front-128.onnx"), *more]
+    for option, data in (("--calibration", "calibration"), ("--input", "test")):
+        arguments += [option, str(folder / f"blazeface-{data}.npz")]
+    assert script("quantizers").main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + 4
+    for line in lines[2:]:
+        _, ours, peer, difference = line.split()
+        assert float(difference) == pytest.approx(float(ours) - float(peer), abs=0.02)
+        assert float(ours) > 10
+        assert float(difference) > (2 if more else -0.5)
+
+
+def test_quantizers_fails_when_an_output_is_much_worse(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = ROOT / "examples"
+    arguments = [str(folder / "mnist-conv.onnx"), "--limit=-100"]
+    arguments += ["--calibration", str(folder / "mnist-test.npz")]
+    arguments += ["--input", str(folder / "mnist-calibration.npz")]
+    assert script("quantizers").main(arguments) == 1
+    assert capsys.readouterr().err.startswith("an output is worse by ")

@@ -12,7 +12,11 @@ import pytest
 import epimc
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-MODELS = {"mnist": "mnist-conv.onnx", "fashion": "fashion-resnet8.onnx"}
+MODELS = {
+    "mnist": "mnist-conv.onnx",
+    "fashion": "fashion-resnet8.onnx",
+    "blazeface": "blazeface-front-128.onnx",
+}
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Compiled:
     Attributes:
         bundle: The bundle's folder.
         dumps: The folder of `--dump-ir`.
-        test: Test samples with labels.
+        test: Test samples; those of classifiers with labels.
     """
 
     bundle: Path
@@ -35,7 +39,7 @@ Compile = Callable[..., Compiled]
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compile:
-    """Compile `mnist` or `fashion` for a target, with bits of weights and activations, epitomes."""
+    """Compile one of MODELS for a target, with bits of weights and activations, epitomes."""
 
     @cache
     def make(

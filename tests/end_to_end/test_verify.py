@@ -54,6 +54,36 @@ def test_few_bits_are_as_exact(
     assert {layer["weight_bits"] for layer in summary["layers"]} == {weights}
 
 
+def test_blazeface_is_exact(compiled: Compile) -> None:
+    """Depthwise layers, asymmetric pads, channels last, pads of channels, four outputs."""
+    case = compiled("blazeface")
+    bundle = read_bundle(case.bundle)
+    report = verify(bundle, case.test)
+    assert report.exact
+    assert len(report.outputs) == 4
+    assert len(report.layers) == 93
+    assert sum(layer.elements for layer in report.layers) == 2431616
+    assert min(output.sqnr_db or 0 for output in report.outputs) > 10
+    # conv + add + relu are rounded once, in one instruction for each row or run of rows.
+    kept = [feature_map.location for feature_map in bundle.program.maps]
+    whole = [location for location in kept if "(Add)" in location and "(Relu)" in location]
+    assert len(whole) == 16
+    assert all("(Conv)" in location for location in whole)
+
+
+@pytest.mark.parametrize(("target", "spilled"), [("epim-256", 0), ("tiny", 1)])
+def test_uniform_epitomes_are_exact(target: str, spilled: int, compiled: Compile) -> None:
+    case = compiled("fashion", target, epitome="uniform:256x32")
+    bundle = read_bundle(case.bundle)
+    report = verify(bundle, case.test)
+    assert report.samples == 500
+    assert report.exact
+    assert len(report.layers) == LAYERS["fashion"]
+    summary = program_summary(bundle.program)
+    assert len(summary["spilled"]) == spilled
+    assert summary["tiles"] == (1 if target == "epim-256" else 9)
+
+
 def test_the_small_chip_needs_several_tiles_and_spills(compiled: Compile) -> None:
     program = read_bundle(compiled("fashion", "tiny").bundle).program
     summary = program_summary(program)

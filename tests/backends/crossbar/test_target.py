@@ -121,7 +121,7 @@ def test_a_number_of_tiles_may_be_given() -> None:
 
 def test_what_a_program_needs_to_know() -> None:
     chip = load_target("tiny").sized(5)
-    assert (chip.tiles, chip.crossbars_per_tile) == (5, 64)
+    assert (chip.tiles, chip.crossbars_per_tile) == (5, 32)
     assert (chip.crossbar_rows, chip.crossbar_columns, chip.cell_bits) == (32, 32, 2)
     assert (chip.dac_bits, chip.adc_bits) == (2, 9)
     assert (chip.buffer_bytes, chip.off_chip_bytes) == (16384, 2**24)
