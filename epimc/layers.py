@@ -32,6 +32,8 @@ class LayerError:
         bits: Of its activations.
         alone: Its loss when it is given the true values of its inputs, quantized.
         accumulated: Its loss in the program, which the layers before it have a part in.
+        values: How many true values were compared.
+        outside: How many of them lie outside the range that calibration gave, and are clipped.
     """
 
     name: str
@@ -39,6 +41,13 @@ class LayerError:
     bits: int
     alone: Loss = field(default_factory=Loss)
     accumulated: Loss = field(default_factory=Loss)
+    values: int = 0
+    outside: int = 0
+
+    @property
+    def outside_share(self) -> float:
+        """Which part of the true values lies outside the range."""
+        return self.outside / max(self.values, 1)
 
     def as_json(self) -> dict[str, Any]:
         """The documented JSON form."""
@@ -48,6 +57,7 @@ class LayerError:
             "bits": self.bits,
             "sqnr_alone_db": self.alone.sqnr_db,
             "sqnr_accumulated_db": self.accumulated.sqnr_db,
+            "outside_share": self.outside_share,
         }
 
 
@@ -112,9 +122,18 @@ class LayerMeter:
         alone = self.alone.run(list(self.given), feeds)
         for held, error, q, values in zip(self.maps, self.errors, alone, true, strict=True):
             scale = self.scales[self.prefix + held.name]
+            error.values += values.size
+            error.outside += count_outside(values, scale, held)
             error.alone.add(integers.dequantize_output(q, scale, held.zero_point), values)
             found = computed.get(held.name)
             # A wrong program may leave a map out; what is compared exactly tells that.
             if found is not None and found.size == values.size:
                 real = integers.dequantize_output(found, scale, held.zero_point)
                 error.accumulated.add(real, values)
+
+
+def count_outside(values: Array, scale: float, held: FeatureMap) -> int:
+    """How many real values are more than half a step beyond what a map can hold."""
+    low = (-held.zero_point - 0.5) * scale
+    high = (2**held.bits - 0.5 - held.zero_point) * scale
+    return int(np.count_nonzero((values < low) | (values > high)))

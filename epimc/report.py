@@ -238,13 +238,17 @@ def layers_table(report: Report) -> str:
             str(found.bits),
             number(found.alone.sqnr_db, 2),
             number(found.accumulated.sqnr_db, 2),
+            f"{found.outside_share:.2%}",
         )
         for found in worst_first(report.layer_errors or [])
     ]
-    titles = ("layer", "bits", "alone dB", "accumulated dB")
+    titles = ("layer", "bits", "alone dB", "accumulated dB", "outside")
     model = "float model" if report.identity_plans else "epitomized float model"
-    note = f"dB: SQNR against the {model}; alone: the layer is given the values of that model"
-    return "\n".join([text_table(titles, rows, left=1), note])
+    notes = (
+        f"dB: SQNR against the {model}; alone: the layer is given the values of that model\n"
+        "outside: the part of these values that lies outside the calibrated range, and is clipped"
+    )
+    return "\n".join([text_table(titles, rows, left=1), notes])
 
 
 def module_summary(module: Module) -> dict[str, Any]:

@@ -197,6 +197,11 @@ def test_layers_lose_what_the_interpreter_says(
         real = integers.dequantize_output(integer[name], kind.scale or 1.0, kind.zero_point)
         assert error.alone.sqnr_db == pytest.approx(sqnr(by_itself[name], true[name]), abs=0.02)
         assert error.accumulated.sqnr_db == pytest.approx(sqnr(real, true[name]), abs=0.02)
+        ends = integers.dequantize_output(
+            np.array([0, 2**bits - 1]), kind.scale or 1.0, kind.zero_point
+        )
+        near = np.clip(true[name], *(ends + np.array([-0.5, 0.5]) * (kind.scale or 1.0)))
+        assert error.outside_share == pytest.approx((near != true[name]).mean(), abs=2e-5)
 
 
 def test_the_first_layer_has_only_its_own_loss(bundles: Bundles) -> None:
@@ -239,18 +244,26 @@ def test_the_table_of_layers(bundles: Bundles, capsys: pytest.CaptureFixture[str
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= WIDTH for line in lines)
     start = lines.index("") + 1
-    titles, _, *rows = lines[start:-1]
-    assert titles.split() == ["layer", "bits", "alone", "dB", "accumulated", "dB"]
-    assert rows[0].startswith("/l/l.1/c2/Conv, /l/l.1/sc/sc.0/Conv, /l/l.1/Add, /l/l.1/Relu_1 ")
-    numbers = [float(row.split()[-2]) for row in rows]
+    titles, _, *rows = lines[start:-2]
+    assert titles.split() == ["layer", "bits", "alone", "dB", "accumulated", "dB", "outside"]
+    assert rows[0].startswith("/l/l.1/c2/Conv, /l/l.1/sc/sc.0/Conv, /l/l.1/Add, /l/l.1/Re… ")
+    numbers = [float(row.split()[-3]) for row in rows]
     assert numbers == sorted(numbers)
     assert len(rows) == 10
-    assert lines[-1] == (
-        "dB: SQNR against the float model; alone: the layer is given the values of that model"
-    )
+    assert lines[-2:] == [
+        "dB: SQNR against the float model; alone: the layer is given the values of that model",
+        "outside: the part of these values that lies outside the calibrated range, and is clipped",
+    ]
     assert main(["verify", folder, "--layers", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)["layer_errors"]
-    assert set(data[0]) == {"name", "location", "bits", "sqnr_alone_db", "sqnr_accumulated_db"}
+    assert set(data[0]) == {
+        "name",
+        "location",
+        "bits",
+        "sqnr_alone_db",
+        "sqnr_accumulated_db",
+        "outside_share",
+    }
     assert [row["sqnr_alone_db"] for row in data] == sorted(row["sqnr_alone_db"] for row in data)
     assert data[0]["location"].startswith("node '/l/l.1/c2/Conv' (Conv), node ")
 
@@ -262,9 +275,9 @@ def test_long_names_and_exact_layers_keep_the_table_narrow() -> None:
     report = Report(1, [], [], layer_errors=[exact, lost])
     table = layers_table(report).splitlines()
     assert all(len(line) <= WIDTH for line in table)
-    assert table[2].endswith("      3.01            0.00")
-    assert table[3].split() == ["b", "8", "-", "-"]
-    assert "epitomized float model" in table[-1]
+    assert table[2].endswith("      3.01            0.00    0.00%")
+    assert table[3].split() == ["b", "8", "-", "-", "0.00%"]
+    assert "epitomized float model" in table[-2]
 
 
 def test_measures() -> None:
@@ -295,3 +308,14 @@ def test_maps_without_a_float_value_are_no_layers(bundles: Bundles) -> None:
     files = [(folder / "reference" / f"{name}.onnx").read_bytes() for name in ("integer", "epi")]
     stranger = FeatureMap("stranger", 1, 1, 1, "u8", 8)
     assert LayerMeter([stranger], files[0], files[1]).errors == []
+
+
+def test_values_outside_the_calibrated_range_are_counted(bundles: Bundles) -> None:
+    """Four times the calibration samples leave its ranges, all the more in later layers."""
+    folder = bundles("fashion-resnet8", "none", 8)
+    inputs = {name: 4 * array for name, array in samples_of(folder).items()}
+    np.savez(folder.parent / "large.npz", **inputs)  # type: ignore[arg-type]
+    report = verify(read_bundle(folder), folder.parent / "large.npz", layers=True)
+    assert report.exact
+    clipped = [error for error in report.layer_errors or [] if error.outside_share > 0.01]
+    assert len(clipped) >= 5
