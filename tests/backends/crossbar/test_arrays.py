@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epimc.backends.crossbar import arrays
+from epimc.backends.crossbar.fused import fused
 from epimc.backends.crossbar.program import Array, Chip, MvmTable, OfatEntry, Round
 from epimc.ir import integers
 from tests.backends.crossbar.programs import (
     CHIP,
     identity,
+    merged_weights,
     mvm,
     random_weights,
     ranges_of,
@@ -83,11 +85,11 @@ def test_both_paths_are_the_convolution(
 ) -> None:
     table, inputs, chip = drawn
     columns = np.random.default_rng(seed).integers(0, 2**BITS, (inputs * 4, 3)).astype(np.uint8)
-    fused = arrays.fused(table, inputs, BITS, zero_point)(columns)
+    merged = fused(table, inputs, BITS, zero_point)(columns)
     serial = arrays.bit_serial(table, BITS, zero_point, chip)(columns)
-    matrix = arrays.merged(table, table.weights, inputs)
+    matrix = merged_weights(table, table.weights, inputs)
     expected = matrix @ (columns.astype(np.int64) - zero_point) + table.bias[:, None]
-    assert np.array_equal(fused, expected)
+    assert np.array_equal(merged, expected)
     assert np.array_equal(serial, expected)
 
 
@@ -98,8 +100,8 @@ def test_parts_add_up_when_bit_slices_of_one_weight_lie_in_different_parts() -> 
     left = mvm(0, 0, 1, window, weights, rounds, bias, arrays=(Array(0, 0, 12, 0, 3),))
     right = mvm(0, 0, 1, window, weights, rounds, bias * 0, arrays=(Array(0, 0, 12, 3, 4),))
     columns = np.arange(60, dtype=np.uint8).reshape(12, 5)
-    parts = [arrays.fused(table, 3, BITS, 17)(columns) for table in (left, right)]
-    assert np.array_equal(parts[0] + parts[1], arrays.fused(whole, 3, BITS, 17)(columns))
+    parts = [fused(table, 3, BITS, 17)(columns) for table in (left, right)]
+    assert np.array_equal(parts[0] + parts[1], fused(whole, 3, BITS, 17)(columns))
 
 
 @pytest.mark.parametrize("mapping", integers.MAPPINGS)
