@@ -139,6 +139,7 @@ def merged(
     matrix = np.zeros((len(table.bias), high - low), np.int64)
     for round_, (positions, rows) in zip(table.rounds, places, strict=True):
         window = values[:, contiguous(rows)].transpose(0, 2, 1)
-        flat = window.reshape(-1, len(rows))
+        # Not -1: a part may hold none of the rows that a round drives.
+        flat = window.reshape(values.shape[0] * values.shape[2], len(rows))
         apply_ofat(matrix, round_, flat, contiguous(positions - low))
     return slice(low, high), matrix

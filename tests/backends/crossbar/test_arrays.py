@@ -139,3 +139,18 @@ def test_an_array_without_a_driven_row_is_not_read() -> None:
     ((read,),) = arrays.bit_serial(table, BITS, 0, CHIP).reads
     assert read.array == cut[0]
     assert not table.corrections[0, 5:].any()
+
+
+def test_a_part_that_holds_no_row_of_one_of_its_rounds() -> None:
+    weights = random_weights((8, 2))
+    rounds = tuple(
+        Round(
+            ((4 * k, 4),), ranges_of(np.arange(4 * k, 4 * k + 4)), (OfatEntry(0, 2, 0, 1, k > 0),)
+        )
+        for k in range(2)
+    )
+    table = mvm(0, 0, 1, integers.Window((1, 1)), weights, rounds, np.zeros(2, np.int64),
+                arrays=(Array(0, 4, 4, 0, 5),))  # fmt: skip
+    columns = np.arange(24, dtype=np.uint8).reshape(8, 3)
+    expected = weights[4:].T @ columns[4:].astype(np.int64)
+    assert np.array_equal(fused(table, 8, BITS, 0)(columns), expected)
