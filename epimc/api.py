@@ -158,7 +158,7 @@ def build(request: Request, output: Path, dump_ir: Path | None, watcher: Watcher
         dumps.add(number, name, module)
 
     bundle = compile_model(request, Watcher(watcher.stage, dump, watcher.timed))
-    extra = {f"ir/{name}": data for name, data in dumps.files()}
+    extra = {f"ir/{name}": file for name, file in dumps.files()}
     bundle = replace(bundle, extra_files={**bundle.extra_files, **extra})
     write_bundle(output, bundle)
     if dump_ir is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from epimc.plan_files import given_plans, is_plan_file
 
 if TYPE_CHECKING:
     from epimc.backends.crossbar.bundle import Bundle
+    from epimc.backends.crossbar.files import File
     from epimc.backends.crossbar.program import Program
     from epimc.backends.crossbar.target import Target
     from epimc.frontend import ImportedModel
@@ -194,8 +196,10 @@ def prepared(module: Module, samples: Samples, target: Target) -> Module:
 
 def reference_files(
     imported: ImportedModel, floats: Module, integers: Module, samples: Samples
-) -> dict[str, bytes]:
+) -> dict[str, File]:
     """What `verify` needs, below `reference/`: the three models and some samples.
+
+    The float models hold every weight in 32 bits, and are made when they are written.
 
     Args:
         imported: The user's model.
@@ -212,8 +216,8 @@ def reference_files(
     if kept.labels is not None and LABELS not in arrays:
         arrays[LABELS] = kept.labels
     return {
-        "reference/float.onnx": imported.model.SerializeToString(deterministic=True),
-        "reference/epi.onnx": export_floats(floats).SerializeToString(deterministic=True),
+        "reference/float.onnx": partial(imported.model.SerializeToString, deterministic=True),
+        "reference/epi.onnx": lambda: export_floats(floats).SerializeToString(deterministic=True),
         "reference/integer.onnx": export_integers(integers).SerializeToString(deterministic=True),
         "reference/samples.npz": encode_samples(arrays),  # type: ignore[arg-type]
     }
@@ -225,7 +229,7 @@ def new_bundle(
     samples: Samples,
     target: Target,
     program: Program,
-    files: Mapping[str, bytes],
+    files: Mapping[str, File],
 ) -> Bundle:
     """The bundle, in memory."""
     from epimc.backends.crossbar.bundle import Bundle, Model, Options, new_manifest

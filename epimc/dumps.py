@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from epimc.backends.crossbar.files import File, made
 from epimc.diagnostics import error
 from epimc.ir.core import Module
 from epimc.ir.printer import print_module
@@ -32,12 +34,12 @@ class Dumps:
             if tensor.random is None and not tensor.literal:
                 self.tensors[tensor.digest] = tensor
 
-    def files(self) -> Iterator[tuple[str, bytes]]:
+    def files(self) -> Iterator[tuple[str, File]]:
         """(relative path, contents) of all files."""
         for name, text in self.texts.items():
             yield name, text.encode()
         for digest, tensor in sorted(self.tensors.items()):
-            yield f"tensors/{digest}.safetensors", tensor_bytes(tensor)
+            yield f"tensors/{digest}.safetensors", partial(tensor_bytes, tensor)
 
     def write(self, folder: Path) -> None:
         """Write all files into a folder, which may hold earlier dumps.
@@ -47,8 +49,8 @@ class Dumps:
         """
         try:
             (folder / "tensors").mkdir(parents=True, exist_ok=True)
-            for name, data in self.files():
-                (folder / name).write_bytes(data)
+            for name, file in self.files():
+                (folder / name).write_bytes(made(file))
         except OSError as problem:
             reason = problem.strerror or str(problem)
             raise error(f"The dumps cannot be written to '{folder}': {reason}.") from None

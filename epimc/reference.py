@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,11 @@ Array = NDArray[Any]
 class Reference:
     """One model in onnxruntime on the CPU."""
 
-    def __init__(self, model: bytes, what: str, *, optimize: bool = True) -> None:
+    def __init__(self, model: bytes | Path, what: str, *, optimize: bool = True) -> None:
         """Load a model.
 
         Args:
-            model: The serialized ONNX model.
+            model: The serialized ONNX model, or its file, which takes less memory.
             what: Names it in errors.
             optimize: Let onnxruntime rewrite the graph; the integer reference runs as written.
 
@@ -35,7 +36,9 @@ class Reference:
             options.graph_optimization_level = level
         try:
             self.session = onnxruntime.InferenceSession(
-                model, options, providers=["CPUExecutionProvider"]
+                model if isinstance(model, bytes) else str(model),
+                options,
+                providers=["CPUExecutionProvider"],
             )
         except Exception as problem:  # onnxruntime's exceptions have no common base of their own.
             reason = str(problem).splitlines()[0]
@@ -52,6 +55,12 @@ class Reference:
     def outputs(self) -> dict[str, tuple[int | str, ...]]:
         """Shapes without the samples, by name."""
         return {entry.name: tuple(entry.shape[1:]) for entry in self.session.get_outputs()}
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """What the model's metadata say."""
+        found: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+        return found
 
     def run(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         """The named outputs for all samples, samples first.

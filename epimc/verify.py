@@ -10,7 +10,7 @@ quantization has: the epitomized float model stands between the two.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from epimc.backends.crossbar.checker import refuse_bad
 from epimc.backends.crossbar.program import AddTable, FeatureMap, Program
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.diagnostics import check_failed, error
+from epimc.ir import integers
 from epimc.layers import LayerError, LayerMeter, worst_first
 from epimc.measures import Loss, decibels
 from epimc.proof import parameter_mismatches, setting_mismatches, window_numbers, wiring_mismatches
@@ -32,7 +33,10 @@ from epimc.samples import Samples, Shaped, read_samples
 
 Array = NDArray[Any]
 
-BATCH = 64
+INTEGERS = "integer.onnx"
+
+# Samples that are run at once, and integers of all layers that are compared at once.
+BATCH, MAXIMUM_COMPARED = 64, 2**26
 
 
 @dataclass
@@ -204,7 +208,7 @@ def verify(
     report = runner.empty_report(samples.count)
     report.parameters = runner.parameter_mismatches()
     winners: list[list[Array]] = []
-    for part in parts(samples.count):
+    for part in integers.pieces(samples.count, 1, runner.batch):
         inputs = {name: array[part] for name, array in samples.inputs.items()}
         firsts = runner.compare(inputs, report)
         if firsts[0].ndim == 2 and firsts[0].shape[1] > 1:
@@ -238,56 +242,52 @@ def reference_file(bundle: Bundle, name: str) -> Path:
     return path
 
 
-def parts(count: int) -> Iterator[slice]:
-    """Slices of BATCH samples."""
-    for first in range(0, count, BATCH):
-        yield slice(first, min(first + BATCH, count))
+def batch_size(program: Program) -> int:
+    """How many samples to run at once: the integers of all their layers are kept."""
+    size = sum(held.channels * held.height * held.width for held in program.maps)
+    return max(1, min(BATCH, MAXIMUM_COMPARED // size))
 
 
 class _Runner:
     """The program and its three references, loaded once."""
 
     def __init__(self, bundle: Bundle, *, layers: bool) -> None:
-        from epimc.backends.onnx.export import (
-            concatenations,
-            groups,
-            parameters,
-            prefix_of,
-            read_model,
-            rearrangements,
-            tensor_names,
-            windows,
-            wiring_of,
-            with_outputs,
-        )
-        from epimc.backends.onnx.fragments import fragment_mismatches
+        from epimc.backends.onnx.export import read_model, with_outputs
         from epimc.backends.onnx.functions import has_identity_plans
 
         self.bundle, self.program = bundle, bundle.program
-        self.simulator = Simulator(bundle.program, batch=BATCH, host=host_of(bundle))
-        data = reference_file(bundle, "integer.onnx").read_bytes()
-        model = read_model(data)
-        self.constants, self.prefix = parameters(model) | groups(model), prefix_of(model)
-        self.windows = {name: window_numbers(window) for name, window in windows(model).items()}
-        self.sources, self.wiring = concatenations(model), wiring_of(model)
-        self.rearrangements = rearrangements(model)
-        self.fragments = fragment_mismatches(self.program, bundle.fragments, model, self.prefix)
-        computed, prefix = tensor_names(model), self.prefix
+        self.batch = batch_size(bundle.program)
+        self.simulator = Simulator(bundle.program, batch=self.batch, host=host_of(bundle))
+        self.read_integers()
+        self.floats = Reference(reference_file(bundle, "float.onnx"), "the float model")
+        refuse_other_ports(self.program, self.integers, self.prefix)
+        epitomized: bytes | Path = reference_file(bundle, "epi.onnx")
+        self.meter = None
+        if layers:
+            data, file = (reference_file(bundle, n).read_bytes() for n in (INTEGERS, "epi.onnx"))
+            self.meter = LayerMeter(computed_maps(self.program), data, file)
+            watched = with_outputs(read_model(file), self.meter.tensors)
+            epitomized = watched.SerializeToString()
+        self.epitomized = Reference(epitomized, "the epitomized model")
+        self.identity_plans = has_identity_plans(self.epitomized.properties)
+
+    def read_integers(self) -> None:
+        """The integer reference: what it states, and itself, giving every integer it computes."""
+        from epimc.backends.onnx import export
+        from epimc.backends.onnx.fragments import fragment_mismatches
+
+        model = export.read_model(reference_file(self.bundle, INTEGERS).read_bytes())
+        self.constants = export.parameters(model) | export.groups(model)
+        self.prefix = prefix = export.prefix_of(model)
+        self.windows = {name: window_numbers(w) for name, w in export.windows(model).items()}
+        self.sources, self.wiring = export.concatenations(model), export.wiring_of(model)
+        self.rearrangements = export.rearrangements(model)
+        self.fragments = fragment_mismatches(self.program, self.bundle.fragments, model, prefix)
+        computed = export.tensor_names(model)
         names = [held.name for held in computed_maps(self.program)]
         self.tensors = {name: prefix + name for name in names if prefix + name in computed}
-        watched = with_outputs(model, self.tensors.values())
-        serialized = watched.SerializeToString()
-        self.integers = Reference(serialized, "the integer reference", optimize=False)
-        floats = reference_file(bundle, "float.onnx").read_bytes()
-        self.floats = Reference(floats, "the float model")
-        refuse_other_ports(self.program, self.integers, self.prefix)
-        file = reference_file(bundle, "epi.onnx").read_bytes()
-        epitomized = read_model(file)
-        self.identity_plans = has_identity_plans(epitomized)
-        self.meter = LayerMeter(computed_maps(self.program), data, file) if layers else None
-        if self.meter:
-            epitomized = with_outputs(epitomized, self.meter.tensors)
-        self.epitomized = Reference(epitomized.SerializeToString(), "the epitomized model")
+        data = export.with_outputs(model, self.tensors.values()).SerializeToString()
+        self.integers = Reference(data, "the integer reference", optimize=False)
 
     def parameter_mismatches(self) -> dict[str, int]:
         """Table entries that are not the integer reference's, the manifest's or the target's."""

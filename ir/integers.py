@@ -12,7 +12,7 @@ Arrays carry the samples of a batch on axis 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,17 @@ def dequantize_output(q: Ints, scale: float, zero_point: int) -> Floats:
     difference = (np.asarray(q, np.int64) - zero_point).astype(np.float32)
     with np.errstate(over="ignore"):
         return difference * np.float32(scale)
+
+
+def pieces(count: int, size: int, limit: int = 2**20) -> Iterator[slice]:
+    """Slices of `count` rows of `size` elements, each of at most `limit` elements or one row.
+
+    What is computed from small integers takes many times their memory: large layers go through
+    such steps piece by piece.
+    """
+    step = max(1, limit // max(1, size))
+    for first in range(0, count, step):
+        yield slice(first, min(first + step, count))
 
 
 def weight_limit(bits: int) -> int:
@@ -314,7 +325,10 @@ def accumulator_bound(weights: Ints, bias: Ints, bits: int) -> int:
 
 def accumulator_bounds(weights: Ints, bias: Ints, bits: int) -> Ints:
     """Per output channel: sum |w| * (2^bits - 1) + |bias|, whatever the zero point."""
-    magnitudes = np.abs(weights.reshape(len(weights), -1)).sum(axis=1)
+    rows = weights.reshape(len(weights), -1)
+    magnitudes = np.zeros(len(rows), np.int64)
+    for part in pieces(*rows.shape):
+        magnitudes[part] = np.abs(rows[part].astype(np.int64, copy=False)).sum(axis=1)
     bounds: Ints = magnitudes * (2**bits - 1) + np.abs(bias)
     return bounds
 
@@ -373,9 +387,9 @@ def slice_weights(weights: Ints, mapping: str, bits: int, cell_bits: int) -> Cel
 
 
 def low_slices(values: Ints, count: int, cell_bits: int) -> Cells:
-    """The lowest `count` groups of `cell_bits` bits of non-negative integers, [..., count]."""
-    shifts = np.arange(count, dtype=np.int64) * cell_bits
-    levels = (values[..., None] >> shifts) & ((1 << cell_bits) - 1)
+    """The lowest `count` groups of `cell_bits` bits of integers in [0, 2^16), [..., count]."""
+    shifts = np.arange(count, dtype=np.uint16) * np.uint16(cell_bits)
+    levels = (values.astype(np.uint16)[..., None] >> shifts) & np.uint16((1 << cell_bits) - 1)
     return levels.astype(np.uint8)
 
 

@@ -65,7 +65,8 @@ def check(plan: Plan, weights: Shape, epitome: Shape, groups: int = 1) -> None:
         raise IrError(f"an epitome {list(epitome)} cannot stand for weights {list(weights)}")
     if eo % groups or cout % groups:
         raise IrError(f"{eo} columns and {cout} outputs are not divisible into {groups} groups")
-    covered = np.zeros((cout, cin), np.int64)
+    # The counts of a large layer are many: no wider than they need to be.
+    covered = np.zeros((cout, cin), np.min_scalar_type(len(plan)))
     for patch in plan:
         o0, on, i0, in_, e0, f0, dy, dx = patch
         if on < 1 or in_ < 1 or o0 + on > cout or i0 + in_ > cin:
@@ -82,7 +83,12 @@ def check(plan: Plan, weights: Shape, epitome: Shape, groups: int = 1) -> None:
 
 
 def rebuild(epitome: NDArray[Any], plan: Plan, weights: Shape) -> NDArray[Any]:
-    """W from (E, plan): the one definition, for floats and integers alike."""
+    """W from (E, plan): the one definition, for floats and integers alike.
+
+    Of the identity it is E itself, not a copy: nobody may write to it.
+    """
+    if epitome.shape == weights and plan == identity(weights):
+        return epitome
     kh, kw = weights[2:]
     whole = np.zeros(weights, epitome.dtype)
     for o0, on, i0, in_, eo, ei, dy, dx in plan:
@@ -95,9 +101,11 @@ def fit(weights: NDArray[Any], plan: Plan, epitome: Shape) -> NDArray[Any]:
     """The epitome nearest to given weights in the least-squares sense.
 
     An element of E is the mean of the elements of W that it serves; one that serves none is 0.
-    The sums are float64, in the order of the patches.
+    The sums are float64, in the order of the patches.  Of the identity it is W itself.
     """
-    kh, kw = weights.shape[2:]
+    cout, cin, kh, kw = weights.shape
+    if weights.shape == epitome and plan == identity((cout, cin, kh, kw)):
+        return weights
     total, count = np.zeros(epitome), np.zeros(epitome)
     for o0, on, i0, in_, eo, ei, dy, dx in plan:
         window = (slice(eo, eo + on), slice(ei, ei + in_), slice(dy, dy + kh), slice(dx, dx + kw))

@@ -1,6 +1,6 @@
-"""What the crossbars of an `mvm` table compute, by two paths that agree for a lossless ADC.
+"""What the crossbars of an `mvm` table hold, and the bit-serial path of what they compute.
 
-Fused: the arrays' cells recombined to one matrix; bit-serial: every slice through every ADC.
+Every slice of every input goes through every ADC; `fused.py` has the other path.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def epitome_columns(table: MvmTable) -> int:
     return int(table.weights.shape[1]) * table.groups
 
 
-def recombine(table: MvmTable, array: Array, columns: integers.Ints) -> integers.Ints:
+def recombine(table: MvmTable, array: Array, columns: NDArray[Any]) -> integers.Ints:
     """Physical columns of one array to the epitome columns of its pack.
 
     Args:
@@ -145,19 +145,31 @@ def recombine(table: MvmTable, array: Array, columns: integers.Ints) -> integers
     Returns:
         int64 [epitome columns, n]: what they contribute to every epitome column of the pack.
     """
+    pack = pack_at(table, array.row)
+    result = np.zeros((pack.sliced // pack.slices, columns.shape[1]), np.int64)
+    recombine_into(result, table, array, columns)
+    return result
+
+
+def recombine_into(
+    result: integers.Ints, table: MvmTable, array: Array, columns: NDArray[Any]
+) -> None:
+    """Add what physical columns of one array contribute to the epitome columns of its pack.
+
+    Only those columns of `result` [epitome columns, n] are touched to which the array contributes.
+    """
     coefficients = integers.slice_coefficients(table.mapping, table.weight_bits, table.cell_bits)
     pack = pack_at(table, array.row)
     first = array.column - pack.column
-    result = np.zeros((pack.sliced // pack.slices, columns.shape[1]), np.int64)
     count = max(min(first + array.columns, pack.sliced) - first, 0)
-    numbers = np.arange(first, first + count)
-    if count:
-        scaled = columns[:count] * np.array(coefficients, np.int64)[numbers % pack.slices, None]
-        starts = np.flatnonzero(np.diff(numbers // pack.slices, prepend=-1))
-        result[numbers[starts] // pack.slices] = np.add.reduceat(scaled, starts, axis=0)
+    for k, factor in enumerate(coefficients):
+        start = (k - first) % pack.slices
+        slices = columns[start : max(count, start) : pack.slices]
+        place = (first + start) // pack.slices
+        result[place : place + len(slices)] += np.multiply(slices, factor, dtype=np.int64)
     if count < array.columns:
-        result += columns[-1] * integers.reference_coefficient(table.mapping, table.weight_bits)
-    return result
+        factor = integers.reference_coefficient(table.mapping, table.weight_bits)
+        result += np.multiply(columns[-1], factor, dtype=np.int64)
 
 
 def driven_lines(table: MvmTable) -> NDArray[np.bool_]:
@@ -178,7 +190,7 @@ def column_sums(table: MvmTable) -> integers.Ints:
     highest = (1 << table.cell_bits) - 1
     parts = [np.zeros((len(driven), 0), np.int64)]
     for array in table.arrays:
-        cells = array_cells(table, array).astype(np.int64)
+        cells = array_cells(table, array)
         lines = driven[:, array.row : array.row + array.rows]
         parts.append(integers.matmul(lines, cells, array.rows * highest))
     return np.concatenate(parts, axis=1)
@@ -234,93 +246,13 @@ def contiguous(numbers: integers.Ints) -> integers.Ints | slice:
     return numbers
 
 
-@dataclass(frozen=True, eq=False)
-class FusedMvm:
-    """The fused path: a merged matrix for every group, and one constant [Cout, 1].
-
-    Attributes:
-        inputs: The positions in a group's window between which all are that have a weight: the
-            arrays of a split layer hold a part of the rows.
-        matrix: The cells of the table's arrays, recombined and scaled, in the type in which the
-            product is exact: of those positions, [groups, Cout / groups, positions].
-        constant: What the corrections, the zero point and the bias add.
-        bound: Largest magnitude of any partial sum of the product.
-    """
-
-    inputs: slice
-    matrix: NDArray[Any]
-    constant: integers.Ints
-    bound: int
-
-    def __call__(self, columns: NDArray[Any]) -> integers.Ints:
-        """Accumulators [Cout, n] of activations q [Cin*Kh*Kw, n]."""
-        groups, outputs, _ = self.matrix.shape
-        split = columns.reshape(groups, -1, columns.shape[1])[:, self.inputs]
-        product = integers.matmul(self.matrix, split, self.bound)
-        result = product.reshape(groups * outputs, -1)
-        result += self.constant
-        return result
-
-
-def fused(table: MvmTable, inputs: int, bits: int, zero_point: int) -> FusedMvm:
-    """The fused path of a table.
-
-    Args:
-        table: The table.
-        inputs: Cin of its source map.
-        bits: Of its activations.
-        zero_point: Of its activations.
-    """
-    matrix = programmed_weights(table, inputs)
-    constant = np.zeros((len(table.bias), 1), np.int64)
-    for round_, corrections in zip(table.rounds, table.corrections, strict=True):
-        apply_ofat(constant, round_, corrected(table, corrections))
-    constant = table.bias[:, None].astype(np.int64) - zero_point * constant
-    bound = integers.accumulator_bound(matrix, np.zeros(len(matrix), np.int64), bits)
-    used = np.flatnonzero(matrix.any(axis=0))
-    chosen = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0)
-    typed = np.ascontiguousarray(matrix[:, chosen], integers.exact_type(bound))
-    shape = table.groups, len(typed) // table.groups, typed.shape[1]
-    return FusedMvm(chosen, typed.reshape(shape), constant, bound)
-
-
-def programmed_weights(table: MvmTable, inputs: int) -> integers.Ints:
-    """The weights [Cout, (Cin / groups)*Kh*Kw] that a table's cells and rounds amount to."""
-    values = np.zeros(table.weights.shape, np.int64)
-    for array in table.arrays:
-        rows = slice(array.row, array.row + array.rows)
-        held = recombine(table, array, array_cells(table, array).T.astype(np.int64)).T
-        values[rows] += diagonal_blocks(held, pack_at(table, array.row).groups)
-    return merged(table, values, inputs)
-
-
-def merged(table: MvmTable, values: integers.Ints, inputs: int) -> integers.Ints:
-    """The matrix [Cout, (Cin / groups)*Kh*Kw] that the rounds make of epitome values.
-
-    Args:
-        table: The table.
-        values: What is sampled, of the shape of its weights.
-        inputs: Cin of its source map.
-    """
-    held, height, width = inputs // table.groups, len(values) // table.groups, values.shape[1]
-    area = table.window.kernel[0] * table.window.kernel[1]
-    matrix = np.zeros((len(table.bias), held * area), np.int64)
-    blocks = values.reshape(table.groups, height, width)
-    for round_ in table.rounds:
-        positions = contiguous(window_positions(table, within_group(spread(round_.ifat), held)))
-        rows = contiguous(within_group(spread(round_.ifrt), height))
-        window = blocks[:, rows].transpose(0, 2, 1)
-        apply_ofat(matrix, round_, window.reshape(table.groups * width, -1), positions)
-    return matrix
-
-
 def corrected(table: MvmTable, corrections: integers.Ints) -> integers.Ints:
     """One round's corrections [sum of array columns], recombined to [epitome columns, 1]."""
     total = np.zeros((epitome_columns(table), 1), np.int64)
     first = 0
     for array in table.arrays:
-        part = recombine(table, array, corrections[first : first + array.columns, None])
-        total[pack_at(table, array.row).epitome] += part
+        part = corrections[first : first + array.columns, None]
+        recombine_into(total[pack_at(table, array.row).epitome], table, array, part)
         first += array.columns
     return total
 
@@ -352,8 +284,8 @@ class BitSerialMvm:
         for round_, reads in zip(table.rounds, self.reads, strict=True):
             values = np.zeros((epitome_columns(table), columns.shape[1]), np.int64)
             for read in reads:
-                part = recombine(table, read.array, self.read(read, columns))
-                values[pack_at(table, read.array.row).epitome] += part
+                own = values[pack_at(table, read.array.row).epitome]
+                recombine_into(own, table, read.array, self.read(read, columns))
             apply_ofat(result, round_, values)
         return result + table.bias[:, None]
 

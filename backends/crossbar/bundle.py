@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -30,8 +30,10 @@ from epimc.backends.crossbar.assembler import format_program, parse_program
 from epimc.backends.crossbar.documents import Record, lay_out, read_document
 from epimc.backends.crossbar.encoding import decode, encode
 from epimc.backends.crossbar.files import (
+    File,
     is_plain_name,
     lies_inside,
+    made,
     replace_folder,
     sha256,
     sha256_of_file,
@@ -125,7 +127,7 @@ class Bundle:
     manifest: Manifest
     target: Target
     program: Program
-    extra_files: Mapping[str, bytes] = field(default_factory=dict)
+    extra_files: Mapping[str, File] = field(default_factory=dict)
     folder: Path | None = None
     fragments: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -195,12 +197,20 @@ def write_bundle(folder: Path, contents: Bundle) -> None:
         ValueError: The contents contradict each other: a defect of the caller.
     """
     check_output(folder)
-    files = files_of(contents)
-    refuse_unreadable(files)
-    digests = {name: sha256(files[name]) for name in sorted(files)}
-    manifest = contents.manifest.model_copy(update={"files": digests})
-    files[MANIFEST] = lay_out(manifest.model_dump()).encode()
-    replace_folder(folder, files)
+    replace_folder(folder, with_manifest(contents.manifest, files_of(contents)))
+
+
+def with_manifest(manifest: Manifest, files: Mapping[str, File]) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of files, one made after the other, and of the manifest of them all."""
+    digests: dict[str, str] = {}
+    for name, file in files.items():
+        data = made(file)
+        digests[name] = sha256(data)
+        yield name, data
+        # Before the next one is made.
+        del data
+    listed = manifest.model_copy(update={"files": dict(sorted(digests.items()))})
+    yield MANIFEST, lay_out(listed.model_dump()).encode()
 
 
 def refuse_unreadable(files: Mapping[str, bytes]) -> None:
@@ -212,7 +222,7 @@ def refuse_unreadable(files: Mapping[str, bytes]) -> None:
         raise error("The program exceeds a limit of the bundle's format.", notes=notes) from None
 
 
-def files_of(contents: Bundle) -> dict[str, bytes]:
+def files_of(contents: Bundle) -> dict[str, File]:
     """All files but the manifest, by path."""
     program, target = contents.program, contents.target
     if found := contradictions(contents.manifest, target, program):
@@ -224,11 +234,13 @@ def files_of(contents: Bundle) -> dict[str, bytes]:
     for name in contents.extra_files:
         if not is_plain_name(name) or not name.startswith(FREE_FOLDERS):
             raise ValueError(f"'{name}' is no name for an extra file")
+    tables = write_tables(program)
+    refuse_unreadable(tables)
     return {
         TARGET: target.to_toml().encode(),
         TEXT: format_program(program.streams).encode(),
         BINARY: encode(program.streams),
-        **write_tables(program),
+        **tables,
         **contents.extra_files,
         **{fragment_file(name): data for name, data in contents.fragments.items()},
     }

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 
 from epimc.backends.crossbar.arrays import (
     column_sums,
-    merged,
+    contiguous,
     pack_at,
     within_group,
 )
@@ -85,7 +84,7 @@ def _check_agreement(report: Report, parts: Parts) -> bool:
             and table.window == first.window
             and (table.mapping, table.weight_bits) == (first.mapping, first.weight_bits)
             and (table.groups, table.pack) == (first.groups, first.pack)
-            and np.array_equal(table.weights, first.weights)
+            and (table.weights is first.weights or np.array_equal(table.weights, first.weights))
             and table.bias.shape == first.bias.shape
         )
         good &= report.require(
@@ -123,19 +122,28 @@ def _check_held_once(report: Report, parts: Parts) -> None:
     """Every cell of every pack lies in one array of one part."""
     first = parts[0][1]
     # Cells in the columns of their own pack: the whole matrix of many groups would be huge.
-    held = np.zeros((len(first.weights), pack_at(first, 0).columns), np.uint16)
-    last = pack_at(first, len(first.weights) - 1)
-    held[last.row :, last.columns :] = 1
+    height, width = len(first.weights), pack_at(first, 0).columns
+    last = pack_at(first, height - 1)
+    blocks = [(last.row, height, last.columns, width)]
     for _, table in parts:
         for array in table.arrays:
             column = array.column - pack_at(table, array.row).column
-            held[array.row : array.row + array.rows, column : column + array.columns] += 1
+            blocks.append((array.row, array.row + array.rows, column, column + array.columns))
+    # The blocks cut the matrix into a grid, in each field of which all cells are held alike.
+    rows = np.unique([0, *(edge for block in blocks for edge in block[:2])])
+    columns = np.unique([0, *(edge for block in blocks for edge in block[2:])])
+    held = np.zeros((len(rows) - 1, len(columns) - 1), np.int64)
+    for block in blocks:
+        top, bottom = np.searchsorted(rows, block[:2])
+        left, right = np.searchsorted(columns, block[2:])
+        held[top:bottom, left:right] += 1
     wrong = np.argwhere(held != 1)
     if len(wrong):
-        row, column = (int(n) for n in wrong[0])
+        k, j = wrong[0]
+        row, column = int(rows[k]), int(columns[j])
         report.add(
             report.table_place(parts[0][0]),
-            f"{held[row, column]} crossbars hold the cell at row {row}, physical column "
+            f"{held[k, j]} crossbars hold the cell at row {row}, physical column "
             f"{pack_at(first, row).column + column} of '{first.weights_name}', where 1 must.",
         )
 
@@ -148,18 +156,21 @@ def _check_coverage(report: Report, parts: Parts) -> None:
         _check_rounds_of_part(report, report.table_place(number), table, rounds)
     inputs = report.program.maps[first.source].channels // first.groups
     height, width = len(first.weights) // first.groups, first.weights.shape[1]
-    pairs = np.zeros((len(first.bias), inputs), np.int64)
+    pairs = np.zeros((len(first.bias), inputs), bool)
+    repeated = False
     used = np.zeros((first.groups, height, width), bool)
     for round_ in rounds.values():
-        channels = within_group(spread(round_.ifat), inputs)
+        channels = contiguous(within_group(spread(round_.ifat), inputs))
         taken = np.zeros((first.groups, 1, width), bool)
         for entry in round_.ofat:
-            pairs[entry.destination : entry.destination + entry.count, channels] += 1
+            outputs = slice(entry.destination, entry.destination + entry.count)
+            repeated |= bool(pairs[outputs, channels].any())
+            pairs[outputs, channels] = True
             taken.reshape(-1)[entry.column : entry.column + entry.count] = True
-        used[:, within_group(spread(round_.ifrt), height)] |= taken
+        used[:, contiguous(within_group(spread(round_.ifrt), height))] |= taken
     where = report.table_place(index)
     report.require(
-        int(pairs.max()) == 1, where, "Two rounds bring the same input to the same output channel."
+        not repeated, where, "Two rounds bring the same input to the same output channel."
     )
     report.require(
         bool(pairs.all()),
@@ -276,13 +287,27 @@ def layer_bounds(report: Report, parts: Parts) -> integers.Ints:
     """Largest magnitude of the accumulators of a complete layer, int64 [Cout]."""
     first = parts[0][1]
     rounds = {plain(round_): round_ for _, table in parts for round_ in table.rounds}
-    # From zero, accumulating is all that the order of the rounds can come to.
-    adding = tuple(
-        replace(round_, ofat=tuple(replace(entry, accumulate=True) for entry in round_.ofat))
-        for round_ in rounds.values()
-    )
-    source = report.program.maps[first.source]
-    weights = first.weights.astype(np.int64)
-    matrix = merged(replace(first, rounds=adding), weights, source.channels)
+    magnitudes = np.zeros(len(first.bias), np.int64)
+    # Every input comes to every output once, so that the magnitudes of all rounds add up.
+    for round_ in rounds.values():
+        sums = driven_magnitudes(first, round_)
+        for entry in round_.ofat:
+            columns = sums[entry.column : entry.column + entry.count]
+            target = slice(entry.destination, entry.destination + entry.count)
+            magnitudes[target] += columns * abs(entry.multiplier)
     bias = sum((table.bias for _, table in parts), np.zeros_like(first.bias))
-    return integers.accumulator_bounds(matrix, bias, source.bits)
+    bits = report.program.maps[first.source].bits
+    bounds: integers.Ints = magnitudes * (2**bits - 1) + np.abs(bias)
+    return bounds
+
+
+def driven_magnitudes(table: MvmTable, round_: Round) -> integers.Ints:
+    """For every epitome column the sum of |weight| over the rows of its group that are driven."""
+    height, width = len(table.weights) // table.groups, table.weights.shape[1]
+    blocks = table.weights.reshape(table.groups, height, width)
+    lines = within_group(spread(round_.ifrt), height)
+    sums = np.zeros((table.groups, width), np.int64)
+    for part in integers.pieces(len(lines), table.groups * width):
+        driven = blocks[:, contiguous(lines[part])]
+        sums += np.abs(driven.astype(np.int64)).sum(axis=1)
+    return sums.reshape(-1)

@@ -125,7 +125,7 @@ def _check_cells(report: Report, where: str, table: MvmTable) -> bool:
     ):
         return False
     limit = integers.weight_limit(table.weight_bits)
-    inside = bool(((table.weights >= -limit) & (table.weights <= limit)).all())
+    inside = int(table.weights.min()) >= -limit and int(table.weights.max()) <= limit
     return report.require(inside, where, f"A weight lies outside [-{limit}, {limit}].")
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epimc.backends.crossbar.arrays import column_sums
 from epimc.backends.crossbar.passes.map import target_of
@@ -69,13 +71,14 @@ def emit(module: Module) -> Program:
             hint="Run the passes 'place', 'schedule' and 'allocate' first.",
         )
     numbers = {value: k for k, value in enumerate(module.values())}
+    matrices = weight_matrices(ops, module)
     inputs = [v for _, v in module.inputs]
     maps = [feature_map(v, a, "input") for v, a in zip(inputs, addresses, strict=True)]
     maps += [feature_map(op.output, op.off_chip, str(op.location)) for op in ops]
     return Program(
         chip=target_of(module).sized(int(module.attributes["tiles"])),
         maps=tuple(maps),
-        tables=tuple(table_of(op, module, numbers) for op in ops),
+        tables=tuple(table_of(op, module, numbers, matrices) for op in ops),
         inputs=tuple(port(name, value, numbers) for name, value in module.inputs),
         outputs=tuple(port(name, value, numbers) for name, value in module.outputs),
         streams=roll(_Streams(module, ops, maps, numbers).build()),
@@ -107,12 +110,32 @@ def port(name: str, value: Value, numbers: Mapping[Value, int]) -> Port:
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def table_of(op: xbar.XbarOp, module: Module, numbers: Mapping[Value, int]) -> Table:
+Matrices = Mapping[tuple[str, int], NDArray[Any]]
+"""The epitome matrices by name and groups; the parts of a layer share theirs."""
+
+
+def weight_matrices(ops: Iterable[Op], module: Module) -> Matrices:
+    """The matrices [groups * rows, Eo] of all layers, in the type in which they are stored."""
+    found: dict[tuple[str, int], NDArray[Any]] = {}
+    for op in ops:
+        if isinstance(op, xbar.Mvm) and (op.epitome.name, op.groups) not in found:
+            epitome = module.tensor(op.epitome)
+            columns, rows = len(epitome) // op.groups, epitome[0].size
+            blocks = epitome.reshape(op.groups, columns, rows).transpose(0, 2, 1)
+            matrix = np.ascontiguousarray(blocks).reshape(-1, columns)
+            found[op.epitome.name, op.groups] = matrix
+    return found
+
+
+def table_of(
+    op: xbar.XbarOp, module: Module, numbers: Mapping[Value, int], matrices: Matrices
+) -> Table:
     """The table that an op's instructions name."""
     sources = tuple(numbers[operand] for operand in op.operands)
     destination = numbers[op.output]
     if isinstance(op, xbar.Mvm):
-        return mvm_table(op, module, sources[0], destination)
+        matrix = matrices[op.epitome.name, op.groups]
+        return mvm_table(op, module, matrix, sources[0], destination)
     if isinstance(op, xbar.Requantize):
         multipliers, shifts = module.tensor(op.multipliers), module.tensor(op.shifts)
         offsets = op.added(module.tensor)
@@ -149,11 +172,10 @@ def fragments(module: Module) -> dict[str, bytes]:
     }
 
 
-def mvm_table(op: xbar.Mvm, module: Module, source: int, destination: int) -> MvmTable:
+def mvm_table(
+    op: xbar.Mvm, module: Module, matrix: NDArray[Any], source: int, destination: int
+) -> MvmTable:
     """The table of one mvm, with its zero-point corrections."""
-    epitome = module.tensor(op.epitome)
-    columns, rows = len(epitome) // op.groups, epitome[0].size
-    matrix = epitome.reshape(op.groups, columns, rows).transpose(0, 2, 1).reshape(-1, columns)
     none = np.zeros((0, 0), np.int64)
     rounds = tuple(
         Round(r.ifat, r.ifrt, tuple(OfatEntry(*e[:4], bool(e[4])) for e in r.ofat))
@@ -165,7 +187,7 @@ def mvm_table(op: xbar.Mvm, module: Module, source: int, destination: int) -> Mv
         destination=destination,
         window=op.window,
         weights_name=op.epitome.name,
-        weights=matrix.astype(np.int64),
+        weights=matrix,
         weight_bits=op.weight_bits,
         mapping=op.mapping,
         cell_bits=op.cell_bits,

@@ -6,10 +6,18 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from epimc.diagnostics import EpimcError, error
+
+File = bytes | Callable[[], bytes]
+"""The contents of a file, or what makes them when they are written: large ones are not kept."""
+
+
+def made(file: File) -> bytes:
+    """The contents of a file."""
+    return file if isinstance(file, bytes) else file()
 
 
 def sha256(data: bytes) -> str:
@@ -40,7 +48,7 @@ def lies_inside(folder: Path, name: str) -> bool:
         return False
 
 
-def replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+def replace_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Write a folder in one step: at any moment there is the old one or the new one, whole.
 
     The files are first written beside it.  If that is interrupted, the old folder stays, and
@@ -48,7 +56,7 @@ def replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
     Args:
         folder: Where; what is there is replaced.  Its parent must exist.
-        files: Contents by plain name.
+        files: Plain names and contents; each is asked for when the one before is written.
 
     Raises:
         EpimcError: The system refuses.
@@ -69,13 +77,15 @@ def replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         remove(workshop)
 
 
-def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Write files into a new folder."""
     folder.mkdir()
-    for name, data in files.items():
+    for name, data in files:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+        # Before the next one is made.
+        del data
 
 
 def swap(place: Path, workshop: Path) -> None:

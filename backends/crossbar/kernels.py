@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar import arrays
+from epimc.backends.crossbar import arrays, fused
 from epimc.backends.crossbar.program import (
     AddTable,
     ConcatTable,
@@ -83,9 +83,9 @@ class Mvm(Windowed):
     def __init__(self, table: MvmTable, program: Program, path: str) -> None:
         source = program.maps[table.source]
         super().__init__(table.window, source)
-        self.product: arrays.FusedMvm | arrays.BitSerialMvm
+        self.product: fused.FusedMvm | arrays.BitSerialMvm
         if path == "fused" or (path == "auto" and arrays.lossless(table, program.chip)):
-            self.product = arrays.fused(table, source.channels, source.bits, source.zero_point)
+            self.product = fused.fused(table, source.channels, source.bits, source.zero_point)
         else:
             self.product = arrays.bit_serial(table, source.bits, source.zero_point, program.chip)
 

@@ -145,8 +145,8 @@ class MvmTable:
         window: Kernel, strides, pads, dilations of the convolution (1x1 for a matmul).
         weights_name: Key of `weights` in the bundle; parts of a split layer share it.
         weights: The epitome matrices of the groups, one below the other, [groups * rows, Eo], of
-            signed integers, whole, not only the part.  The columns of group g are epitome columns
-            g * Eo to (g + 1) * Eo - 1 of the OFAT.
+            signed integers of any type, whole, not only the part; parts share the array.  The
+            columns of group g are epitome columns g * Eo to (g + 1) * Eo - 1 of the OFAT.
         weight_bits: Bits of a weight.
         mapping: How signs become cells (`integers.MAPPINGS`).
         cell_bits: Bits of a cell.

@@ -123,7 +123,8 @@ def as_mvm_record(key: str, table: MvmTable, numbers: Arrays, weights: Arrays) -
     """An `MvmTable` for the document."""
     name = table.weights_name
     matrix = narrowed(table.weights, weight_type(table.weight_bits), name)
-    if not np.array_equal(weights.setdefault(name, matrix), matrix):
+    known = weights.setdefault(name, matrix)
+    if known is not matrix and not np.array_equal(known, matrix):
         raise ValueError(f"two tables have different weights of the name '{name}'")
     numbers[f"{key}.corrections"] = narrowed(table.corrections, np.int32, f"{key}.corrections")
     numbers[f"{key}.bias"] = narrowed(table.bias, np.int64, f"{key}.bias")
@@ -155,7 +156,7 @@ def weight_type(bits: int) -> type[np.signedinteger[Any]]:
 def narrowed(values: Ints, kind: DTypeLike, name: str) -> NDArray[Any]:
     """The same integers in another type, contiguous; ValueError if one does not fit."""
     result = np.ascontiguousarray(values, kind)
-    if not np.array_equal(result, values):
+    if result is not values and not np.array_equal(result, values):
         raise ValueError(f"a number of '{name}' does not fit {np.dtype(kind).name}")
     return result
 
@@ -178,7 +179,7 @@ def read_tables(files: Mapping[str, bytes], bundle: str) -> Contents:
     if found := complaints(record):
         raise error(f"{subject} contradicts itself.", notes=found[:MAXIMUM_NOTES])
     maps = tuple(item.build() for item in record.maps)
-    numbers = Tensors(files[NUMBERS], f"File '{NUMBERS}' of bundle '{bundle}'")
+    numbers = Tensors(files[NUMBERS], f"File '{NUMBERS}' of bundle '{bundle}'", np.int64)
     weights = Tensors(files[WEIGHTS], f"File '{WEIGHTS}' of bundle '{bundle}'")
     tables = tuple(build(item, maps, numbers, weights) for item in record.tables)
     for tensors in (numbers, weights):
@@ -189,27 +190,28 @@ def read_tables(files: Mapping[str, bytes], bundle: str) -> Contents:
 
 
 class Tensors:
-    """The arrays of a safetensors file, handed out as int64, each converted once."""
+    """The arrays of a safetensors file, each converted once."""
 
-    def __init__(self, data: bytes, subject: str) -> None:
+    def __init__(self, data: bytes, subject: str, kind: DTypeLike | None = None) -> None:
         """Read the file.
 
         Args:
             data: Its contents.
             subject: What messages begin with.
+            kind: The type in which arrays are handed out; None: that in which they are stored.
 
         Raises:
             EpimcError: It is not a safetensors file.
         """
-        self.subject = subject
-        self.used: dict[str, Ints] = {}
+        self.subject, self.kind = subject, kind
+        self.used: Arrays = {}
         try:
             self.stored = load(data)
         # Besides its own error, the library raises these for types that numpy does not have.
         except (SafetensorError, KeyError, TypeError, ValueError) as caught:
             raise error(f"{subject} is not a safetensors file.", notes=[str(caught)]) from None
 
-    def take(self, key: str, kind: DTypeLike, shape: tuple[int, ...]) -> Ints:
+    def take(self, key: str, kind: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
         """The array of a key, which must have this type and shape."""
         array = self.stored.get(key)
         if array is None:
@@ -222,7 +224,7 @@ class Tensors:
                 notes=[f"Expected {expected}, found {found}."],
             )
         if key not in self.used:
-            self.used[key] = array.astype(np.int64)
+            self.used[key] = array.astype(self.kind or array.dtype, copy=False)
         return self.used[key]
 
     def check_all_are_used(self) -> None:

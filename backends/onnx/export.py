@@ -234,13 +234,13 @@ class _Graph:
                 yield onnx.TensorAnnotation(tensor_name=name, quant_parameter_tensor_names=[entry])
 
     def model(self) -> ModelProto:
+        """The whole model, made once: the constants are handed over to it."""
         annotations = list(self.annotations())
         graph = helper.make_graph(
             self.nodes,
             self.module.name,
             [self.border(name, value) for name, value in self.module.inputs],
             [self.border(name, value) for name, value in self.module.outputs],
-            list(self.constants.values()),
         )
         graph.quantization_annotation.extend(annotations)
         opsets = [helper.make_opsetid("", OPSET)]
@@ -248,6 +248,9 @@ class _Graph:
         model.ir_version = IR_VERSION
         props = {PREFIX_KEY: self.prefix, WIRING_KEY: json.dumps(self.wiring())}
         helper.set_model_props(model, props)
+        # Each of them is copied, which must not double a large model.
+        for name in list(self.constants):
+            model.graph.initializer.append(self.constants.pop(name))
         return model
 
     def wiring(self) -> dict[str, list[str]]:
@@ -314,7 +317,7 @@ def write_conv(graph: _Graph, op: Op) -> None:
     if rank == 1:
         shape = graph.constant(f"{name}.map", np.array([-1, x.type.shape[0], 1, 1]))
         source = graph.node("Reshape", [source, shape], f"{name}.x")
-    weights = op.weights(graph.module.tensor).astype(np.int8)
+    weights = op.weights(graph.module.tensor).astype(np.int8, copy=False)
     zero = graph.constant(f"{name}.x_zero_point", np.uint8(x.type.zero_point))
     edges = block_edges(weights, x.type.bits)
     if op.groups > 1 and len(edges) > 2:
@@ -331,8 +334,11 @@ def write_conv(graph: _Graph, op: Op) -> None:
 
 def block_edges(weights: NDArray[np.int8], bits: int) -> list[int]:
     """Where to cut the input channels so that int32 holds the sum over each block."""
-    magnitude = np.abs(weights.astype(np.int64)).sum(axis=(2, 3)).max(axis=0) * (2**bits - 1)
-    blocks = np.cumsum(magnitude) // (MAXIMUM_PARTIAL_SUM // 2)
+    magnitude = np.zeros(weights.shape[1], np.int64)
+    for part in integers.pieces(len(weights), weights[0].size):
+        sums = np.abs(weights[part].astype(np.int64)).sum(axis=(2, 3))
+        np.maximum(magnitude, sums.max(axis=0), out=magnitude)
+    blocks = np.cumsum(magnitude * (2**bits - 1)) // (MAXIMUM_PARTIAL_SUM // 2)
     return [0, *(np.flatnonzero(np.diff(blocks)) + 1).tolist(), weights.shape[1]]
 
 

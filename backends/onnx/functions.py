@@ -8,7 +8,7 @@ the integer export; epitomes and biases are named behind the layer, as `%VALUE/e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -58,9 +58,9 @@ def export_floats(module: Module) -> ModelProto:
     return graph.model()
 
 
-def has_identity_plans(model: ModelProto) -> bool:
-    """Whether every epitome of an exported float model is the weights themselves."""
-    return any(p.key == IDENTITY_KEY and p.value == "true" for p in model.metadata_props)
+def has_identity_plans(properties: Mapping[str, str]) -> bool:
+    """Whether every epitome of an exported float model with these metadata is the weights."""
+    return properties.get(IDENTITY_KEY) == "true"
 
 
 class _FloatGraph(Graph):

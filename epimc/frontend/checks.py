@@ -10,10 +10,15 @@ from epimc.frontend.shapes import graph_inputs
 from epimc.frontend.standard import check_versions, short
 
 
-def check_model(model: onnx.ModelProto, newest_opset: int) -> None:
+def check_model(model: onnx.ModelProto, newest_opset: int, data: bytes | None = None) -> None:
     """Check versions and inputs, and let the ONNX checker judge the rest.
 
     External data is not looked at.
+
+    Args:
+        model: As parsed.
+        newest_opset: The newest opset of the default domain to accept.
+        data: What it was parsed from, if that is at hand: a large model is slow to serialize.
 
     Raises:
         EpimcError: Of the first that is wrong.
@@ -22,7 +27,8 @@ def check_model(model: onnx.ModelProto, newest_opset: int) -> None:
     # The checker refuses some of the same inputs, in words that name neither input nor remedy.
     graph_inputs(model.graph)
     try:
-        onnx.checker.check_model(_for_checker(model))
+        checked = _for_checker(model)
+        onnx.checker.check_model(data if data is not None and checked is model else checked)
     except onnx.checker.ValidationError as problem:
         raise error(
             "The model is not valid ONNX.",

@@ -57,7 +57,7 @@ def load_model(path: Path, limit_bytes: int, newest_opset: int = NEWEST_OPSET) -
     """
     data = _read(path, limit_bytes)
     model = parse_model(data, str(path))
-    check_model(model, newest_opset)
+    check_model(model, newest_opset, data)
     pieces = external.locate(model, path.parent, limit_bytes - len(data))
     external.load(pieces)
     return LoadedModel(model, _digest(data, {piece.path for piece in pieces}))

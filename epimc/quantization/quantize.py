@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import networkx as nx
 import numpy as np
 
 from epimc.diagnostics import EpimcError, error
@@ -18,25 +17,19 @@ from epimc.ir import integers
 from epimc.ir.core import Array, Builder, Module, Op, Value
 from epimc.ir.dialects import elementwise, epi, moves, nn
 from epimc.ir.pipeline import Pass
-from epimc.ir.plan import rebuild, used
+from epimc.ir.plan import rebuild
 from epimc.ir.printer import refused
 from epimc.ir.types import Location, TensorType
 from epimc.quantization import hosted
 from epimc.quantization.common import MOVING, common_types
 from epimc.quantization.lookup import lookup_table
 from epimc.quantization.terms import Term, Total
+from epimc.quantization.weights import SMALLEST_STEP, column_scales, used_elements, whole_steps
 
 # What makes sums, which stay sums where their one reader is LINEAR or CLIPPING.
 LINEAR = (nn.Add, nn.Affine)
 CLIPPING = (nn.Relu, elementwise.Clip)
 SUMMED = (*LINEAR, epi.Conv, nn.AveragePool, elementwise.Multiply)
-
-# A channel whose weights are this much smaller than the layer's largest shares the scale of that
-# floor: its weights count for nothing, and its multiplier would leave the 31 bits.
-SMALLEST_RELATIVE_SCALE = 2.0**-20
-
-# Below this, far above the end of float32, values are nearly always 0: any scale will do.
-SMALLEST_STEP = 2.0**-100
 
 # A term that cannot move the result by this part of a step counts for nothing.
 NEGLIGIBLE = 2.0**-16
@@ -96,36 +89,6 @@ def activation_type(value: Value, bits: int) -> TensorType:
     scale = step if step >= SMALLEST_STEP else 1.0
     zero_point = min(2**bits - 1, round(-low / scale))
     return TensorType(value.type.shape, f"u{bits}", scale, zero_point)
-
-
-def used_elements(epitome: Array, op: epi.Conv) -> Array:
-    """The epitome with 0 wherever no patch uses it: that must not widen a scale."""
-    eo, ei, eh, ew = epitome.shape
-    return np.where(used(op.plan, (eo, ei, eh, ew), op.window.kernel), epitome, np.float32(0))
-
-
-def column_scales(epitome: Array, op: epi.Conv, bits: int) -> tuple[Array, Array]:
-    """Scales of the epitome's columns [Eo] and of the output channels [Cout], float32.
-
-    Columns that feed a common output channel share a scale.
-    """
-    largest = np.abs(epitome.reshape(len(epitome), -1)).max(axis=1).astype(np.float64)
-    graph: nx.Graph[tuple[str, int]] = nx.Graph()
-    for patch in op.plan:
-        for k in range(patch.on):
-            graph.add_edge(("column", patch.eo + k), ("output", patch.o0 + k))
-    outputs = np.zeros(op.shape[0])
-    for component in nx.connected_components(graph):
-        columns = [index for side, index in component if side == "column"]
-        top = largest[columns].max()
-        largest[columns] = top
-        outputs[[index for side, index in component if side == "output"]] = top
-    top = largest.max(initial=0)
-    floor = top * SMALLEST_RELATIVE_SCALE if top >= SMALLEST_STEP else 1.0
-    limit = integers.weight_limit(bits)
-    scales = [np.maximum(tops, floor).astype(np.float32) / np.float32(limit)
-              for tops in (largest, outputs)]  # fmt: skip
-    return scales[0], scales[1]
 
 
 class _Rewriter:
@@ -283,9 +246,7 @@ class _Rewriter:
         """Integer weights and bias of one epitome op; its accumulator."""
         epitome = used_elements(self.old.tensor(op.epitome), op)
         scales, output_scales = column_scales(epitome, op, self.weight_bits)
-        limit = integers.weight_limit(self.weight_bits)
-        steps = np.rint(epitome.astype(np.float64) / scales.reshape(-1, 1, 1, 1))
-        whole = np.clip(steps, -limit, limit).astype(np.int64)
+        whole = whole_steps(epitome, scales, self.weight_bits)
         x = self.builder.mapped[op.x]
         real = (x.type.scale or 1.0) * output_scales.astype(np.float64)
         bias = np.zeros(op.shape[0]) if op.bias is None else self.old.tensor(op.bias)

@@ -460,3 +460,10 @@ def test_an_adc_without_loss_holds_the_largest_sum(
     assert integers.lossless_adc_bits(rows, dac, cell) == bits
     largest = rows * (2**dac - 1) * (2**cell - 1)
     assert 2 ** (bits - 1) <= largest < 2**bits
+
+
+@given(st.integers(0, 50), st.integers(0, 9), st.integers(1, 30))
+def test_pieces_are_all_rows_in_order(count: int, size: int, limit: int) -> None:
+    found = list(integers.pieces(count, size, limit))
+    assert [row for part in found for row in range(count)[part]] == list(range(count))
+    assert all((part.stop - part.start) * size <= max(limit, size) for part in found)

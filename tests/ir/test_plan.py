@@ -240,3 +240,10 @@ def test_ranges_name_their_numbers(numbers: list[int]) -> None:
 def test_what_is_no_list_of_rounds(value: Any) -> None:
     with pytest.raises(IrError, match=r"^expected"):
         plan.ROUNDS.load(value)
+
+
+def test_the_identity_epitome_is_the_weights_themselves() -> None:
+    weights = np.arange(24, dtype=np.float32).reshape(4, 3, 2, 1)
+    same = plan.identity((4, 3, 2, 1))
+    assert plan.fit(weights, same, (4, 3, 2, 1)) is weights
+    assert plan.rebuild(weights, same, (4, 3, 2, 1)) is weights

@@ -18,7 +18,8 @@ from epimc.ir.interpreter import interpret
 from epimc.ir.plan import Patch
 from epimc.ir.tensors import Normal
 from epimc.ir.types import TensorType
-from epimc.quantization.quantize import activation_type, column_scales, used_elements
+from epimc.quantization.quantize import activation_type
+from epimc.quantization.weights import column_scales, used_elements
 from tests.backends.onnx.agreement import disagreements, interpreted
 from tests.ir.networks import SIZES, Net, lower, networks, quantized, unread
 from tests.ir.plans import Found, plans

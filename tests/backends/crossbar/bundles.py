@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from epimc.backends.crossbar.bundle import Bundle, Model, Options, new_manifest
+from epimc.backends.crossbar.files import File
 from epimc.backends.crossbar.program import Program, host_tables
 from epimc.backends.crossbar.target import Target, load_target
 
@@ -24,7 +25,7 @@ def target_of(program: Program) -> Target:
     return Target.from_dict(data)
 
 
-def bundle_of(program: Program, **extra_files: bytes) -> Bundle:
+def bundle_of(program: Program, **extra_files: File) -> Bundle:
     """A bundle of a program, with extra files by their paths."""
     target = target_of(program)
     manifest = new_manifest("epimc 0.1.0", MODEL, OPTIONS, target, program)

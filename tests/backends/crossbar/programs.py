@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.arrays import column_sums, physical_columns
+from epimc.backends.crossbar.fused import merged
 from epimc.backends.crossbar.program import (
     AddTable,
     Array,
@@ -34,6 +35,7 @@ from epimc.backends.crossbar.program import (
     rows_needed,
     table_sources,
 )
+from epimc.backends.crossbar.tables import weight_type
 from epimc.ir import integers
 
 CHIP = Chip(
@@ -85,8 +87,9 @@ def mvm(
     pack: int = 1,
 ) -> MvmTable:
     """A table with its corrections; without `arrays`, the whole epitome lies in crossbar 0."""
+    stored = weights.astype(weight_type(bits))
     table = MvmTable(
-        tile, source, destination, window, name, weights, bits, mapping, cell_bits,
+        tile, source, destination, window, name, stored, bits, mapping, cell_bits,
         rounds, (), np.zeros((len(rounds), 0), np.int64), bias, groups, pack,
     )  # fmt: skip
     if arrays is None:
@@ -502,3 +505,13 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
     "vector": vector_program,
     "host": host_program,
 }
+
+
+def merged_weights(table: MvmTable, weights: integers.Ints, inputs: int) -> integers.Ints:
+    """The whole matrix [Cout, (Cin / groups)*Kh*Kw] that the rounds make of epitome values."""
+    area = table.window.kernel[0] * table.window.kernel[1]
+    whole = np.zeros((len(table.bias), inputs // table.groups * area), np.int64)
+    values = weights.astype(np.int64).reshape(table.groups, -1, weights.shape[1])
+    positions, matrix = merged(table, values, inputs)
+    whole[:, positions] = matrix
+    return whole

@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epimc.backends.crossbar import arrays
+from epimc.backends.crossbar.fused import fused
 from epimc.backends.crossbar.program import Array, Chip, MvmTable, OfatEntry, Round
 from epimc.ir import integers
 from tests.backends.crossbar.programs import (
     CHIP,
     identity,
+    merged_weights,
     mvm,
     random_weights,
     ranges_of,
@@ -83,11 +85,11 @@ def test_both_paths_are_the_convolution(
 ) -> None:
     table, inputs, chip = drawn
     columns = np.random.default_rng(seed).integers(0, 2**BITS, (inputs * 4, 3)).astype(np.uint8)
-    fused = arrays.fused(table, inputs, BITS, zero_point)(columns)
+    merged = fused(table, inputs, BITS, zero_point)(columns)
     serial = arrays.bit_serial(table, BITS, zero_point, chip)(columns)
-    matrix = arrays.merged(table, table.weights, inputs)
+    matrix = merged_weights(table, table.weights, inputs)
     expected = matrix @ (columns.astype(np.int64) - zero_point) + table.bias[:, None]
-    assert np.array_equal(fused, expected)
+    assert np.array_equal(merged, expected)
     assert np.array_equal(serial, expected)
 
 
@@ -98,8 +100,8 @@ def test_parts_add_up_when_bit_slices_of_one_weight_lie_in_different_parts() -> 
     left = mvm(0, 0, 1, window, weights, rounds, bias, arrays=(Array(0, 0, 12, 0, 3),))
     right = mvm(0, 0, 1, window, weights, rounds, bias * 0, arrays=(Array(0, 0, 12, 3, 4),))
     columns = np.arange(60, dtype=np.uint8).reshape(12, 5)
-    parts = [arrays.fused(table, 3, BITS, 17)(columns) for table in (left, right)]
-    assert np.array_equal(parts[0] + parts[1], arrays.fused(whole, 3, BITS, 17)(columns))
+    parts = [fused(table, 3, BITS, 17)(columns) for table in (left, right)]
+    assert np.array_equal(parts[0] + parts[1], fused(whole, 3, BITS, 17)(columns))
 
 
 @pytest.mark.parametrize("mapping", integers.MAPPINGS)
@@ -137,3 +139,18 @@ def test_an_array_without_a_driven_row_is_not_read() -> None:
     ((read,),) = arrays.bit_serial(table, BITS, 0, CHIP).reads
     assert read.array == cut[0]
     assert not table.corrections[0, 5:].any()
+
+
+def test_a_part_that_holds_no_row_of_one_of_its_rounds() -> None:
+    weights = random_weights((8, 2))
+    rounds = tuple(
+        Round(
+            ((4 * k, 4),), ranges_of(np.arange(4 * k, 4 * k + 4)), (OfatEntry(0, 2, 0, 1, k > 0),)
+        )
+        for k in range(2)
+    )
+    table = mvm(0, 0, 1, integers.Window((1, 1)), weights, rounds, np.zeros(2, np.int64),
+                arrays=(Array(0, 4, 4, 0, 5),))  # fmt: skip
+    columns = np.arange(24, dtype=np.uint8).reshape(8, 3)
+    expected = weights[4:].T @ columns[4:].astype(np.int64)
+    assert np.array_equal(fused(table, 8, BITS, 0)(columns), expected)

@@ -21,6 +21,7 @@ from epimc.backends.crossbar.bundle import (
     rechecksum,
     write_bundle,
 )
+from epimc.backends.crossbar.files import File
 from epimc.backends.crossbar.target import load_target
 from epimc.diagnostics import EpimcError
 from tests.backends.crossbar.bundles import bundle_of
@@ -69,7 +70,9 @@ def file_message(path: Path, name: str, rest: str) -> str:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_bundle_comes_back(name: str, tmp_path: Path) -> None:
-    written = bundle_of(PROGRAMS[name](), **{"host/a/b.onnx": b"1"})
+    # Contents may be made when they are written.
+    extra: dict[str, File] = {"host/a/b.onnx": b"1", "ir/x": lambda: b"2"}
+    written = bundle_of(PROGRAMS[name](), **extra)
     write_bundle(tmp_path / "out", written)
     read = read_bundle(tmp_path / "out")
     assert same(read.program, written.program)
@@ -77,6 +80,7 @@ def test_a_bundle_comes_back(name: str, tmp_path: Path) -> None:
     assert read.manifest.model_copy(update={"files": {}}) == written.manifest
     assert (read.extra_files, read.folder) == ({}, tmp_path / "out")
     assert (tmp_path / "out" / "host" / "a" / "b.onnx").read_bytes() == b"1"
+    assert (tmp_path / "out" / "ir" / "x").read_bytes() == b"2"
 
 
 def test_the_manifest_tells_what_the_bundle_is(folder: Path) -> None:

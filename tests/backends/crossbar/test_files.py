@@ -60,24 +60,24 @@ def test_links_are_followed(tmp_path: Path) -> None:
 def test_a_folder_is_made_and_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     first, second = {"a": b"1", "d/e/f": b"2"}, {"b": b"3"}
-    replace_folder(folder, first)
+    replace_folder(folder, first.items())
     assert contents(folder) == first
-    replace_folder(folder, second)
+    replace_folder(folder, second.items())
     assert contents(folder) == second
     assert os.listdir(tmp_path) == ["out"]
 
 
 def test_it_has_the_permissions_of_any_new_folder(tmp_path: Path) -> None:
     (tmp_path / "usual").mkdir()
-    replace_folder(tmp_path / "out", {})
+    replace_folder(tmp_path / "out", {}.items())
     modes = [(tmp_path / name).stat().st_mode for name in ("usual", "out")]
     assert modes[0] == modes[1]
 
 
 def test_a_link_to_the_folder_stays(tmp_path: Path) -> None:
-    replace_folder(tmp_path / "real", {"a": b"1"})
+    replace_folder(tmp_path / "real", {"a": b"1"}.items())
     (tmp_path / "link").symlink_to("real")
-    replace_folder(tmp_path / "link", {"a": b"2"})
+    replace_folder(tmp_path / "link", {"a": b"2"}.items())
     assert (tmp_path / "link").is_symlink()
     assert contents(tmp_path / "real") == {"a": b"2"}
 
@@ -87,7 +87,7 @@ def test_an_interruption_leaves_the_old_folder(
     step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "out"
-    replace_folder(folder, {"a": b"old"})
+    replace_folder(folder, {"a": b"old"}.items())
     done: list[int] = []
     rename, write = os.rename, Path.write_bytes
 
@@ -108,7 +108,7 @@ def test_an_interruption_leaves_the_old_folder(
     monkeypatch.setattr(os, "rename", slow_rename)
     monkeypatch.setattr(Path, "write_bytes", slow_write)
     with pytest.raises(KeyboardInterrupt):
-        replace_folder(folder, {"a": b"new"})
+        replace_folder(folder, {"a": b"new"}.items())
     assert contents(tmp_path) == {"out/a": b"old"}
 
 
@@ -116,7 +116,7 @@ def test_an_interruption_while_cleaning_up_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "out"
-    replace_folder(folder, {"a": b"old"})
+    replace_folder(folder, {"a": b"old"}.items())
     rmtree, calls = shutil.rmtree, []
 
     def slow_rmtree(path: Path, ignore_errors: bool) -> None:
@@ -127,7 +127,7 @@ def test_an_interruption_while_cleaning_up_leaves_nothing_behind(
 
     monkeypatch.setattr(shutil, "rmtree", slow_rmtree)
     with pytest.raises(KeyboardInterrupt):
-        replace_folder(folder, {"a": b"new"})
+        replace_folder(folder, {"a": b"new"}.items())
     assert contents(tmp_path) == {"out/a": b"new"}
 
 
@@ -139,10 +139,10 @@ def test_what_the_system_refuses_is_reported(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(EpimcError) as caught:
-        replace_folder(tmp_path / "out", {"a": b"1"})
+        replace_folder(tmp_path / "out", {"a": b"1"}.items())
     assert str(caught.value) == (
         f"error: Output folder '{tmp_path}/out' cannot be written: No space left on device."
     )
     assert os.listdir(tmp_path) == []
     with pytest.raises(EpimcError, match="cannot be written: No such file or directory"):
-        replace_folder(tmp_path / "none" / "out", {})
+        replace_folder(tmp_path / "none" / "out", {}.items())

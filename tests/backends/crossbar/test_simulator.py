@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from epimc.backends.crossbar.arrays import merged
 from epimc.backends.crossbar.assembler import format_program, parse_program
 from epimc.backends.crossbar.checker import check
 from epimc.backends.crossbar.program import (
@@ -25,7 +24,7 @@ from epimc.backends.crossbar.program import (
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.diagnostics import EpimcError
 from epimc.ir import integers
-from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources
+from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources, merged_weights
 
 
 def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str, integers.Ints]:
@@ -42,7 +41,7 @@ def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str,
             case MvmTable():
                 source = maps[table.source]
                 x = values[table.source]
-                matrix = merged(table, mask(table), source.channels)
+                matrix = merged_weights(table, mask(table), source.channels)
                 kernel = (len(matrix), source.channels // table.groups, *table.window.kernel)
                 # Cells outside this part's arrays are masked out, which splits the layer.
                 result = integers.convolve(

@@ -93,7 +93,7 @@ def test_a_matrix_is_stored_once_in_eight_bits() -> None:
         if isinstance(table, MvmTable)
     ]  # fmt: skip
     assert parts[0].weights is parts[1].weights
-    assert parts[0].weights.dtype == np.int64
+    assert parts[0].weights.dtype == np.int8
     assert np.array_equal(second.weights, parts[1].weights)
 
 
@@ -101,7 +101,7 @@ def test_wider_weights_take_wider_integers() -> None:
     program = conv_program()
     table = program.tables[0]
     assert isinstance(table, MvmTable)
-    wide = replace(table, weights=table.weights * 1000, weight_bits=14)
+    wide = replace(table, weights=table.weights * np.int16(1000), weight_bits=14)
     program = replace(program, tables=(wide, *program.tables[1:]))
     files = write_tables(program)
     assert load(files["weights.safetensors"])["w"].dtype == np.int16
@@ -139,7 +139,7 @@ def test_a_defect_of_the_compiler_is_no_user_error() -> None:
     with pytest.raises(ValueError, match="two tables have different weights of the name 'w'"):
         write_tables(changed_table(program, 0, weights=first.weights + 1))
     with pytest.raises(ValueError, match="a number of 'w' does not fit int8"):
-        write_tables(changed_table(program, 0, weights=first.weights + 200))
+        write_tables(changed_table(program, 0, weights=first.weights + np.int16(200)))
     with pytest.raises(ValueError, match=r"a number of '0\.corrections' does not fit int32"):
         write_tables(changed_table(program, 0, corrections=first.corrections + 2**40))
 

@@ -84,7 +84,7 @@ def test_examples_agree_with_the_interpreter(model: str, data: str, policy: str)
     stored = sum(int(np.prod(i.dims)) for i in exported.graph.initializer)
     refs = {ref for op in layers for ref in (op.epitome, op.bias) if ref}
     assert stored == sum(module.tensors[ref.name].type.size for ref in refs)
-    assert has_identity_plans(exported) == all(
+    assert has_identity_plans({p.key: p.value for p in exported.metadata_props}) == all(
         op.plan == identity(op.weights_shape) for op in layers
     )
 
@@ -131,7 +131,7 @@ def test_random_plans_agree_with_the_interpreter(data: st.DataObject) -> None:
     inputs = np.random.default_rng(1).standard_normal((2, weights[1], 8, 7)).astype(np.float32)
     exported = compare(module, {"x": inputs})
     expected = epitome == weights and plan == identity(weights)
-    assert has_identity_plans(exported) == expected
+    assert has_identity_plans({p.key: p.value for p in exported.metadata_props}) == expected
 
 
 @settings(max_examples=30, deadline=None)
