@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from onnx import helper, numpy_helper
 
 import epimc
 from epimc.backends.crossbar.bundle import read_bundle
 from epimc.backends.crossbar.program import MvmTable
 from epimc.cli import main
 from epimc.ir.plan import Plan, Shape
-from epimc.samples import write_samples
 from epimc.verify import verify
-from tests.ir.hand_plans import hand_plans
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MNIST = EXAMPLES / "mnist-conv.onnx"
@@ -104,62 +96,3 @@ def test_the_plan_is_what_is_compiled(tmp_path: Path, capsys: pytest.CaptureFixt
     assert [len(table.rounds) for table in tables] == [layer["rounds"] for layer in planned]
     assert [table.weights.shape for table in tables] == [(25, 8), (216, 10), (64, 8)]
     assert verify(read_bundle(bundle)).exact
-
-
-def small_model() -> onnx.ModelProto:
-    """Two convolutions and a matmul."""
-    draw = np.random.default_rng(3)
-    constants = {
-        "w1": draw.standard_normal((6, 3, 3, 3)),
-        "w2": draw.standard_normal((4, 6, 3, 2)),
-        "b2": draw.standard_normal(4),
-        "w3": draw.standard_normal((5, 36)),
-    }
-    nodes = [
-        helper.make_node("Conv", ["x", "w1"], ["a"], "one", pads=[1, 1, 1, 1]),
-        helper.make_node("Relu", ["a"], ["r"], "relu"),
-        helper.make_node(
-            "Conv", ["r", "w2", "b2"], ["b"], "two", strides=[2, 2], pads=[1, 0, 1, 0]
-        ),
-        helper.make_node("Flatten", ["b"], ["f"], "flat"),
-        helper.make_node("Gemm", ["f", "w3"], ["y"], "three", transB=1),
-    ]
-    stored = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in constants.items()]
-    shapes = (("x", [None, 3, 5, 6]), ("y", [None, 5]))
-    x, y = (helper.make_tensor_value_info(name, 1, shape) for name, shape in shapes)
-    graph = helper.make_graph(nodes, "small", [x], [y], stored)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.data(), st.sampled_from(["tiny", "epim-256"]))
-def test_random_plans_are_exact_end_to_end(data: st.DataObject, target: str) -> None:
-    plans = {
-        "one": data.draw(hand_plans((6, 3, 3, 3))),
-        "b": data.draw(hand_plans((4, 6, 3, 2))),
-        "three": data.draw(hand_plans((5, 36, 1, 1)).filter(lambda found: found[0][2:] == (1, 1))),
-    }
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        onnx.save(small_model(), folder / "small.onnx")
-        (folder / "plans.toml").write_text("".join(entry(n, *found) for n, found in plans.items()))
-        samples = np.random.default_rng(1).standard_normal((6, 3, 5, 6)).astype(np.float32)
-        write_samples(folder / "x.npz", {"x": samples})
-        epimc.compile(
-            folder / "small.onnx",
-            folder / "out",
-            target=target,
-            calibration=folder / "x.npz",
-            epitome=folder / "plans.toml",
-        )
-        bundle = read_bundle(folder / "out")
-        serial = epimc.load(folder / "out", path="bit-serial").run(None, {"x": samples})
-        fused = epimc.load(folder / "out", path="fused").run(None, {"x": samples})
-        assert np.array_equal(serial[0], fused[0])
-        report = verify(bundle, layers=True)
-    assert report.exact
-    assert report.layer_errors is not None
-    assert len(report.layer_errors) == 4
-    assert all((error.alone.sqnr_db or 0) > 20 for error in report.layer_errors)
-    (output,) = report.outputs
-    assert (output.quantization.sqnr_db or 0) > 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from hypothesis import strategies as st
 
@@ -26,30 +27,31 @@ def pieces(draw: st.DrawFn, size: int, most: int) -> list[tuple[int, int]]:
 
 
 @st.composite
-def hand_plans(draw: st.DrawFn, weights: Shape) -> tuple[Shape, Plan]:
+def hand_plans(draw: st.DrawFn, weights: Shape, groups: int = 1) -> tuple[Shape, Plan]:
     """An epitome no larger than the weights, and patches of it.
 
     Windows overlap, repeat and lie at any offset of a spatial epitome; output blocks wrap, and
-    they are cut differently in each block of inputs.
+    they are cut differently in each block of inputs and in each group.
     """
     cout, cin, kh, kw = weights
-    size = math.prod(weights)
+    single = (cout // groups, cin, kh, kw)
+    size = math.prod(single)
     eh = draw(st.integers(kh, max(kh, min(kh + 2, size // kw))))
     ew = draw(st.integers(kw, max(kw, min(kw + 2, size // eh))))
-    eo = draw(below(min(cout, size // (eh * ew))))
+    eo = draw(below(min(single[0], size // (eh * ew))))
     ei = draw(below(min(cin, size // (eh * ew * eo))))
-    blocks = [(o, i) for i in draw(pieces(cin, ei)) for o in draw(pieces(cout, eo))]
     patches = [
-        Patch(
-            o0,
-            on,
-            i0,
-            in_,
-            draw(st.integers(0, eo - on)),
-            draw(st.integers(0, ei - in_)),
-            draw(st.integers(0, eh - kh)),
-            draw(st.integers(0, ew - kw)),
-        )
-        for (o0, on), (i0, in_) in blocks
+        patch._replace(o0=patch.o0 + g * single[0], eo=patch.eo + g * eo)
+        for g in range(groups)
+        for patch in drawn_patches(draw, single, (eo, ei, eh, ew))
     ]
-    return (eo, ei, eh, ew), tuple(draw(st.permutations(patches)))
+    return (groups * eo, ei, eh, ew), tuple(draw(st.permutations(patches)))
+
+
+def drawn_patches(draw: st.DrawFn, weights: Shape, epitome: Shape) -> Iterator[Patch]:
+    """Patches of one group."""
+    (cout, cin, kh, kw), (eo, ei, eh, ew) = weights, epitome
+    for i0, in_ in draw(pieces(cin, ei)):
+        for o0, on in draw(pieces(cout, eo)):
+            corner = [draw(st.integers(0, n)) for n in (eo - on, ei - in_, eh - kh, ew - kw)]
+            yield Patch(o0, on, i0, in_, *corner)

@@ -1,0 +1,204 @@
+"""A random case compiled, run, and held to all that must be true of every program."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from epimc.api import Session
+from epimc.backends.crossbar.assembler import format_program, parse_program
+from epimc.backends.crossbar.bundle import Bundle, read_bundle, write_bundle
+from epimc.backends.crossbar.counters import Counters
+from epimc.backends.crossbar.encoding import decode, encode
+from epimc.backends.crossbar.listing import list_program
+from epimc.backends.crossbar.program import Program
+from epimc.backends.crossbar.target import Target
+from epimc.compiler import Request, Watcher, compile_model
+from epimc.diagnostics import EpimcError
+from epimc.host import OnnxHost
+from epimc.ir.core import Module
+from epimc.ir.interpreter import interpret
+from epimc.planning import PlanRequest, plan_model
+from epimc.samples import write_samples
+from epimc.verify import Report, verify
+from tests.golden_files import round_trip
+from tests.strategies.cases import Case, toml_of
+
+Array = NDArray[Any]
+TOO_SMALL = re.compile(r"needs a buffer of (\d+) bytes")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A case that was compiled into a bundle, which was written and read back.
+
+    Attributes:
+        bundle: In a folder that lives as long as the `with` of `compiled`.
+        modules: The IR after each stage by name.
+        request: What was asked for in the end, when the buffer was large enough.
+    """
+
+    bundle: Bundle
+    modules: dict[str, Module]
+    request: Request
+
+    @property
+    def program(self) -> Program:
+        """The program as read from the bundle."""
+        return self.bundle.program
+
+
+def with_buffer(target: Target, size: int) -> Target:
+    """The target with so many bytes in a tile's buffer."""
+    tile = target.tile.model_copy(update={"buffer_bytes": size})
+    return target.model_copy(update={"tile": tile})
+
+
+@contextmanager
+def compiled(case: Case) -> Iterator[Done]:
+    """Compile a case; where its buffers are too small, with those that are said to do.
+
+    Raises:
+        EpimcError: The case is refused.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        onnx.save(case.model, folder / "model.onnx")
+        write_samples(folder / "samples.npz", case.samples)
+        if case.plans:
+            (folder / "plans.toml").write_text(toml_of(case.plans), encoding="utf-8")
+        request = Request(
+            folder / "model.onnx",
+            str(folder / "target.toml"),
+            case.weight_bits,
+            case.activation_bits,
+            folder / "samples.npz",
+            str(folder / "plans.toml") if case.plans else case.policy,
+        )
+        modules: dict[str, Module] = {}
+        watcher = Watcher(dump=lambda number, name, module: modules.update({name: module}))
+        write_bundle(folder / "bundle", compile_tightly(request, case.target, watcher))
+        yield Done(read_bundle(folder / "bundle"), modules, request)
+
+
+def compile_tightly(request: Request, target: Target, watcher: Watcher) -> Bundle:
+    """Compile for the target; where its buffers are too small, with those that are said to do.
+
+    Each tile may ask for more than the one before: the third time, all get plenty.
+    """
+    for attempt in range(4):
+        Path(request.target).write_text(target.to_toml(), encoding="utf-8")
+        try:
+            return compile_model(request, watcher)
+        except EpimcError as problem:
+            needed = TOO_SMALL.search(problem.diagnostic.message)
+            if needed is None:
+                raise
+        assert int(needed[1]) > target.tile.buffer_bytes
+        target = with_buffer(target, int(needed[1]) if attempt < 2 else 2**20)
+    raise AssertionError("No buffer is large enough.")
+
+
+def assert_all(case: Case, done: Done) -> None:
+    """All that must be true of every program."""
+    assert_right(verify(done.bundle, layers=True), near=case.loses_little)
+    assert_same_integers(case, done)
+    assert_paths_agree(case, done.bundle)
+    assert_counts_as_planned(case, done)
+    assert_texts_come_back(done)
+
+
+def assert_right(report: Report, *, near: bool) -> None:
+    """All integers and outputs are onnxruntime's; and perhaps near the float model."""
+    assert report.exact, (report.parameters, [x for x in report.layers if x.mismatches])
+    assert report.layers
+    assert all(layer.elements for layer in report.layers)
+    assert report.layer_errors is not None
+    if near:
+        # The integer reference could be wrong as well: then it is far from the user's model.
+        alone = {error.name: error.alone.sqnr_db for error in report.layer_errors}
+        assert not {name: db for name, db in alone.items() if db is not None and db < NEAR}, alone
+
+
+# Numbers that mean something else give 0 dB or less.
+NEAR = 3.0
+
+
+def assert_same_integers(case: Case, done: Done) -> None:
+    """The IR means what the program computes: before the chip is known, and at the end."""
+    outputs, maps = Session(done.bundle).simulator.run_collect(case.samples)
+    quantized, lowered = done.modules["quantize"], done.modules["allocate"]
+    host = OnnxHost(done.bundle.fragments) if done.bundle.fragments else None
+    seen: dict[str, Array] = {}
+    real = interpret(
+        quantized, case.samples, lambda value, array: seen.update({value.name: array}), host
+    )
+    assert all(np.array_equal(outputs[name], array) for name, array in real.items())
+    again: dict[str, Array] = {}
+    known = {name: seen[value.name] for name, value in lowered.inputs}
+    interpret(lowered, known, lambda value, array: again.update({value.name: array}), host)
+    for name, array in again.items():
+        assert name not in seen or np.array_equal(array, seen[name]), name
+        assert name not in maps or np.array_equal(array.ravel(), maps[name].ravel()), name
+
+
+def assert_paths_agree(case: Case, bundle: Bundle) -> None:
+    """With a lossless ADC the fused and the bit-serial path give the same bits."""
+    one = {name: array[:1] for name, array in case.samples.items()}
+    fused, serial = (Session(bundle, path=path).run(None, one) for path in ("fused", "bit-serial"))
+    for ours, theirs in zip(fused, serial, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def assert_counts_as_planned(case: Case, done: Done) -> None:
+    """Rounds and array reads of every layer are those that `epimc plan` foretells."""
+    request = done.request
+    planned = plan_model(
+        PlanRequest(
+            request.model,
+            request.epitome,
+            request.weight_bits,
+            request.activation_bits,
+            request.target,
+        )
+    )
+    counters = Counters(done.program)
+    one = {name: array[:1] for name, array in case.samples.items()}
+    Session(done.bundle).run(None, one, counters)
+    counted = {
+        layer_name(done.program.maps[index].location): (counts.rounds, counts.array_reads)
+        for index, counts in counters.layers().items()
+        if counts.rounds
+    }
+    expected = {
+        layer_name(layer["location"]): (layer["rounds"] * layer["positions"], layer["array_reads"])
+        for layer in planned["layers"]
+    }
+    assert counted == expected, (counted, expected)
+
+
+def layer_name(location: str) -> str:
+    """The node with the weights, of all those that a layer stands for."""
+    (name,) = re.findall(r"node '([^']*)' \((?:Conv|Gemm|MatMul)\)", location)
+    return str(name)
+
+
+def assert_texts_come_back(done: Done) -> None:
+    """Program to text, listing and bytes and back; the IR of every stage to text and back."""
+    streams = done.program.streams
+    text = format_program(streams)
+    assert parse_program(text, "program.asm") == streams
+    assert decode(encode(streams)) == streams
+    assert format_program(decode(encode(parse_program(text, "program.asm")))) == text
+    assert parse_program(list_program(done.program), "listing.asm") == streams
+    for module in done.modules.values():
+        round_trip(module)
