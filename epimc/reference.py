@@ -29,17 +29,8 @@ class Reference:
         Raises:
             EpimcError: onnxruntime refuses it.
         """
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        if not optimize:
-            level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-            options.graph_optimization_level = level
         try:
-            self.session = onnxruntime.InferenceSession(
-                model if isinstance(model, bytes) else str(model),
-                options,
-                providers=["CPUExecutionProvider"],
-            )
+            self.session = load_session(model, optimize=optimize)
         except Exception as problem:  # onnxruntime's exceptions have no common base of their own.
             reason = str(problem).splitlines()[0]
             raise error(f"onnxruntime refuses {what}.", notes=[reason]) from None
@@ -85,3 +76,22 @@ def filled(array: Array, size: int) -> Array:
     """The samples, the last one repeated up to `size`."""
     missing = size - len(array)
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
+
+
+def load_session(model: bytes | Path, *, optimize: bool) -> onnxruntime.InferenceSession:
+    """A session; without optimizations where onnxruntime's spoil the model.
+
+    They take a large Pad into the pool behind it, for example, which then refuses its own pads.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    if not optimize:
+        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = level
+    given = model if isinstance(model, bytes) else str(model)
+    try:
+        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    except Exception:
+        if not optimize:
+            raise
+        return load_session(model, optimize=False)

@@ -1,0 +1,49 @@
+"""onnxruntime as the reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper, numpy_helper
+
+import epimc
+from epimc.backends.crossbar.bundle import read_bundle
+from epimc.diagnostics import EpimcError
+from epimc.reference import Reference
+from epimc.verify import verify
+
+
+def padded_pool() -> onnx.ModelProto:
+    """A pad as large as the kernel of the pool behind it: valid, but not once they are one."""
+    nodes = [
+        helper.make_node("Pad", ["x", "pads"], ["padded"], "pad"),
+        helper.make_node("MaxPool", ["padded"], ["y"], "pool", kernel_shape=[2, 2]),
+    ]
+    pads = numpy_helper.from_array(np.array([0, 0, 3, 2, 0, 0, 3, 2]), "pads")
+    x = helper.make_tensor_value_info("x", 1, ["N", 2, 5, 5])
+    y = helper.make_tensor_value_info("y", 1, ["N", 2, 10, 8])
+    graph = helper.make_graph(nodes, "padded", [x], [y], [pads])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def test_what_optimization_spoils_is_run_as_written(tmp_path: Path) -> None:
+    model = padded_pool()
+    with pytest.raises(Exception, match="kernel_shape"):
+        onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(0).standard_normal((3, 2, 5, 5)).astype(np.float32)
+    (y,) = Reference(model.SerializeToString(), "the model").run(["y"], {"x": x})
+    padded = np.pad(x, ((0, 0), (0, 0), (3, 3), (2, 2)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2, 2), axis=(2, 3))
+    np.testing.assert_array_equal(y, windows.max(axis=(4, 5)))
+    onnx.save(model, tmp_path / "m.onnx")
+    epimc.compile(tmp_path / "m.onnx", tmp_path / "out")
+    assert verify(read_bundle(tmp_path / "out")).exact
+
+
+def test_what_is_no_model_is_refused() -> None:
+    with pytest.raises(EpimcError, match=r"onnxruntime refuses the model\."):
+        Reference(b"no model", "the model")
