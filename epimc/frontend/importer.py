@@ -15,13 +15,23 @@ import numpy as np
 import onnx
 
 from epimc.diagnostics import EpimcError, error
-from epimc.frontend import ops_elementwise, ops_linear, ops_move, ops_pool
+from epimc.frontend import (
+    ops_arithmetic,
+    ops_elementwise,
+    ops_join,
+    ops_linear,
+    ops_move,
+    ops_pool,
+    ops_reduce,
+    ops_select,
+)
 from epimc.frontend.checks import check_model
 from epimc.frontend.external import external_tensors
 from epimc.frontend.folding import FOLDABLE, Folder, constant_of
 from epimc.frontend.loader import load_model
 from epimc.frontend.nodes import (
     IMPORTERS,
+    SEVERAL,
     Context,
     Node,
     UnsupportedError,
@@ -36,7 +46,16 @@ from epimc.frontend.standard import (
 from epimc.ir.core import Module, Value
 
 # Importing these modules registers their importers.
-REGISTERED = (ops_linear, ops_move, ops_pool, ops_elementwise)
+REGISTERED = (
+    ops_linear,
+    ops_arithmetic,
+    ops_move,
+    ops_join,
+    ops_select,
+    ops_pool,
+    ops_reduce,
+    ops_elementwise,
+)
 
 UNDERSTOOD = FOLDABLE | IMPORTERS.keys()
 
@@ -198,11 +217,12 @@ class _Import:
         if function is None or unknown:
             return []
         for name in filter(None, proto.output[1:]):
-            if name in self.needed:
+            if name in self.needed and proto.op_type not in SEVERAL:
                 raise UnsupportedError(f"using its output '{name}' is not supported")
         given = tuple(inputs[name] if name else None for name in proto.input)
         shape = shape_of(kinds.get(proto.output[0]))
-        return [function(Node(proto, given, shape), self.context)]
+        found = function(Node(proto, given, shape), self.context)
+        return [*found] if isinstance(found, list) else [found]
 
     def _binding(self, name: str) -> Binding:
         if name not in self.bound and name in self.initializers:
