@@ -180,6 +180,22 @@ def last() -> onnx.ModelProto:
     return net.model(net.node("Mul", conv(x, 5, 2, 1), net.constant(net.floats(2))))
 
 
+def grown() -> onnx.ModelProto:
+    """Shuffled channels; maps made smaller by blocks and larger by both ways, beside a shortcut."""
+    net = Network({"x": (4, 6, 8)})
+    x = net.node("Relu", net.conv("x", 4, 6))
+    for shape, perm in (([0, 2, 3, 6, 8], [0, 2, 1, 3, 4]), ([0, 6, 6, 8], [0, 1, 2, 3])):
+        x = net.node("Reshape", x, net.constant(np.array(shape)))
+        x = net.node("Transpose", x, perm=perm)
+    blocks = net.node("SpaceToDepth", net.conv(x, 6, 2), blocksize=2)
+    small = net.node("HardSwish", net.conv(blocks, 8, 8))
+    scales = net.constant(np.array([1, 1, 2, 2], np.float32))
+    nearest = net.node("Resize", small, "", scales, mode="nearest")
+    places = net.node("DepthToSpace", small, blocksize=2, mode="CRD")
+    x = net.node("Concat", nearest, places, x, axis=1)
+    return net.model(net.conv(x, 16, 3, 1))
+
+
 NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "fire": fire,
     "prelu": prelu,
@@ -188,4 +204,5 @@ NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "means": means,
     "moved": moved,
     "last": last,
+    "grown": grown,
 }

@@ -386,6 +386,13 @@ SPECS: tuple[Spec, ...] = (
         "rows, an output row reads a row of one source.",
     ),
     _computing(
+        "pad",
+        27,
+        PadTable,
+        _ONE_SOURCE,
+        "Puts zero points around a map: channels before and after, rows and columns.",
+    ),
+    _computing(
         "select",
         28,
         SelectTable,
@@ -399,13 +406,6 @@ SPECS: tuple[Spec, ...] = (
         ConstantTable,
         _NO_SOURCE,
         "Writes rows of activations that the table holds.",
-    ),
-    _computing(
-        "pad",
-        27,
-        PadTable,
-        _ONE_SOURCE,
-        "Puts zero points around a map: channels before and after, rows and columns.",
     ),
     Spec(
         "host",

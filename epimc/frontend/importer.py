@@ -23,6 +23,7 @@ from epimc.frontend import (
     ops_move,
     ops_pool,
     ops_reduce,
+    ops_resize,
     ops_select,
 )
 from epimc.frontend.checks import check_model
@@ -36,7 +37,16 @@ from epimc.frontend.nodes import (
     Node,
     UnsupportedError,
 )
-from epimc.frontend.shapes import SHAPE_OF, Binding, Inference, Unknown, graph_inputs, shape_of
+from epimc.frontend.ops_move import TAKING_MORE_DIMS
+from epimc.frontend.shapes import (
+    SHAPE_OF,
+    Binding,
+    Folded,
+    Inference,
+    Unknown,
+    graph_inputs,
+    shape_of,
+)
 from epimc.frontend.standard import (
     DEFAULT_DOMAINS,
     NEWEST_OPSET,
@@ -54,6 +64,7 @@ REGISTERED = (
     ops_select,
     ops_pool,
     ops_reduce,
+    ops_resize,
     ops_elementwise,
 )
 
@@ -216,6 +227,10 @@ class _Import:
             raise UnsupportedError("not supported")
         if function is None or unknown:
             return []
+        for name, item in inputs.items():
+            if isinstance(item, Folded) and proto.op_type not in TAKING_MORE_DIMS:
+                axes = [self.context.batch, *item.shape]
+                raise UnsupportedError(f"its input '{name}' of shape {axes} has too many axes")
         for name in filter(None, proto.output[1:]):
             if name in self.needed and proto.op_type not in SEVERAL:
                 raise UnsupportedError(f"using its output '{name}' is not supported")
@@ -235,6 +250,9 @@ class _Import:
             value = self._binding(output.name)
             if isinstance(value, np.ndarray):
                 raise error(f"Output '{output.name}' does not depend on any input.")
+            if isinstance(value, Folded):
+                shape = [self.context.batch, *value.shape]
+                raise error(f"Output '{output.name}' of shape {shape} has too many axes.")
             if not isinstance(value, Value):
                 raise error(f"Output '{output.name}' is not computed by any node.")
             if value in inputs:

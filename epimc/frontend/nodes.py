@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 
 from epimc.diagnostics import error
-from epimc.frontend.shapes import Array, Binding, Unknown
+from epimc.frontend.shapes import Array, Binding, Folded, Unknown
 from epimc.frontend.standard import name_of, operator_of, where_of
 from epimc.ir.attributes import Ref
 from epimc.ir.core import ANY_RANK, Builder, Module, Op, Value
@@ -282,7 +282,7 @@ class Context:
         return self.module.tensors[ref.name].type
 
 
-Importer: TypeAlias = Callable[[Node, Context], Value]
+Importer: TypeAlias = Callable[[Node, Context], "Value | Folded"]
 SeveralImporter: TypeAlias = Callable[[Node, Context], list[Value]]
 IMPORTERS: dict[str, Importer | SeveralImporter] = {}
 SEVERAL: set[str] = set()

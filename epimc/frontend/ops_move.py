@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+
+import numpy as np
 
 from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
+from epimc.frontend.shapes import Folded
 from epimc.ir.core import ANY_RANK, Value
-from epimc.ir.dialects import nn
-from epimc.layouts import Rearrangement
+from epimc.ir.dialects import moves, nn
+from epimc.layouts import Rearrangement, cut, expressed, factors, joined, runs_of
 
 
 @importer("Identity")
@@ -25,28 +29,88 @@ def dropout(node: Node, context: Context) -> Value:
     return node.activation()
 
 
+# The operators that take and make tensors of more than three dims a sample.
+TAKING_MORE_DIMS = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+
+
 @importer("Flatten", "Reshape", "Squeeze", "Unsqueeze")
-def reshape(node: Node, context: Context) -> Value:
+def reshape(node: Node, context: Context) -> Value | Folded:
     """Other shapes of the same elements, sample by sample."""
-    x, shape = node.activation(), node.result_shape
+    x, shape = _folded(node), node.result_shape
     if shape is None:
         raise UnsupportedError("a shape that is not constant is not supported")
-    if shape[:1] != (context.batch,) or len(shape) - 1 not in ANY_RANK:
-        found = [context.batch, *x.type.shape]
-        raise UnsupportedError(f"changing the shape {found} to {list(shape)} is not supported")
-    return rearranged(node, context, x, tuple(range(len(x.type.shape))), shape[1:])
+    whole = shape[:1] == (context.batch,)
+    if whole and len(shape) - 1 > max(ANY_RANK):
+        return replace(x, shape=shape[1:])
+    found = settled(node, context, x, shape[1:]) if whole and len(shape) > 1 else None
+    if found is None:
+        before = [context.batch, *x.shape]
+        raise UnsupportedError(f"changing the shape {before} to {list(shape)} is not supported")
+    return found
+
+
+def _folded(node: Node) -> Folded:
+    """The operand, a value as well, as elements in an order; with the node among its nodes."""
+    x = node.inputs[0]
+    if isinstance(x, Folded):
+        return replace(x, location=x.location + node.location)
+    value = node.activation()
+    shape = value.type.shape
+    return Folded(value, factors(shape, tuple(range(len(shape)))), shape, node.location)
+
+
+def settled(node: Node, context: Context, x: Folded, shape: tuple[int, ...]) -> Value | None:
+    """The value of a shape of at most three dims: rearranged, or its channels chosen anew.
+
+    None where it takes more than one of them.
+    """
+    source = x.source
+    move = expressed(joined(x.dims), source.type.shape, shape)
+    if move is not None:
+        result = rearranged(node, context, source, move.perm, shape)
+    else:
+        channels = _channels(x, shape)
+        if channels is None:
+            return None
+        result = context.emit(moves.Select, node, [source], channels=runs_of(channels))
+    if result is not source:
+        context.module.ops[-1].location = x.location
+    return result
+
+
+def _channels(x: Folded, shape: tuple[int, ...]) -> list[int] | None:
+    """The channels of the source that a map consists of, where rows and columns stay as they are.
+
+    It is how channels are shuffled.
+    """
+    own, dims = x.source.type.shape, cut(x.dims, shape)
+    if dims is None or len(own) != 3 or own[1:] != shape[1:]:
+        return None
+    places = factors(own, (0, 1, 2))
+    if joined((*dims[1], *dims[2])) != joined(places[1:]):
+        return None
+    numbers = np.zeros(1, np.int64)
+    for size, stride in dims[0]:
+        numbers = np.add.outer(numbers, np.arange(size) * (stride // places[0][1])).ravel()
+    return [int(number) for number in numbers]
 
 
 @importer("Transpose")
-def transpose(node: Node, context: Context) -> Value:
+def transpose(node: Node, context: Context) -> Value | Folded:
     """Any order of dims that keeps the samples' first."""
-    x = node.activation()
-    axes = range(len(x.type.shape) + 1)
+    x = _folded(node)
+    axes = range(len(x.shape) + 1)
     perm = node.integers("perm", tuple(reversed(axes)))
     if perm[0] != 0 or sorted(perm) != list(axes):
         raise UnsupportedError(f"perm = {list(perm)} is not supported: it moves the samples' axis")
     order = tuple(axis - 1 for axis in perm[1:])
-    return rearranged(node, context, x, order, tuple(x.type.shape[axis] for axis in order))
+    shape = tuple(x.shape[axis] for axis in order)
+    if not isinstance(node.inputs[0], Folded):
+        return rearranged(node, context, x.source, order, shape)
+    dims = cut(x.dims, x.shape)
+    if dims is None:
+        raise UnsupportedError(f"perm = {list(perm)} on {list(x.shape)} is not supported")
+    return replace(x, dims=tuple(dim for axis in order for dim in dims[axis]), shape=shape)
 
 
 def rearranged(

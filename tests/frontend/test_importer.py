@@ -457,10 +457,6 @@ def case(reason: str, op_type: str, *constants: Array, **attributes: Any) -> Any
             "MaxPool", kernel_shape=[2, 2], pads=[2, 0, 0, 0],
         ),
         case(
-            "changing the shape [1, 3, 9, 8] to [1, 3, 3, 3, 8] is not supported",
-            "Reshape", np.array([1, 3, 3, 3, 8]),
-        ),
-        case(
             "perm = [1, 0, 2, 3] is not supported: it moves the samples' axis",
             "Transpose", perm=[1, 0, 2, 3],
         ),
@@ -545,6 +541,25 @@ def test_weights_must_be_constant(build: Build) -> None:
     model = build([make_node("Div", ["c", "x"], ["y"])], constants={"c": floats(1)})
     assert error_of(model) == unsupported(
         "node 'y' (Div): dividing by an activation is not supported."
+    )
+
+
+def test_more_than_three_dims(build: Build) -> None:
+    constants = {"s": np.array([1, 3, 3, 3, 8])}
+    nodes = [make_node("Reshape", ["x", "s"], ["y"])]
+    assert error_of(build(nodes, constants=constants)) == (
+        "error: Output 'y' of shape [1, 3, 3, 3, 8] has too many axes."
+    )
+    nodes = [make_node("Reshape", ["x", "s"], ["r"]), make_node("Relu", ["r"], ["y"])]
+    assert error_of(build(nodes, constants=constants)) == unsupported(
+        "node 'y' (Relu): its input 'r' of shape [1, 3, 3, 3, 8] has too many axes."
+    )
+    nodes[1:] = [
+        make_node("Transpose", ["r"], ["t"], perm=[0, 2, 4, 3, 1]),
+        make_node("Flatten", ["t"], ["y"]),
+    ]
+    assert error_of(build(nodes, constants=constants)) == unsupported(
+        "node 'y' (Flatten): changing the shape [1, 3, 8, 3, 3] to [1, 216] is not supported."
     )
 
 
