@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from epimc.frontend.broadcast import constant_value
@@ -11,6 +13,15 @@ from epimc.ir.dialects import moves, nn
 from epimc.layouts import Runs, runs_of
 
 KEYS = ("channels", "rows", "columns")
+
+# Where a place outside lies inside, by ONNX's name of the mode: (place, size).
+MODES: Mapping[str, Callable[[int, int], int]] = {
+    "reflect": lambda place, size: size - 1 - abs(size - 1 - abs(place)),
+    "edge": lambda place, size: min(max(place, 0), size - 1),
+    "wrap": lambda place, size: place % size,
+}
+# Larger numbers stand for infinity, and leave no steps for what is padded.
+LARGEST_PAD = 1e30
 
 
 @importer("Concat")
@@ -77,7 +88,10 @@ def pad(node: Node, context: Context) -> Value:
         return x
     if mode != "constant":
         return _mirrored(node, context, x, mode, before, behind)
-    value = node.weights(2).ravel()[0] if node.has_input(2) else node.number("value", 0.0)
+    given = node.constant(2).ravel()[0] if node.has_input(2) else node.number("value", 0.0)
+    value = float(given)
+    if not abs(value) < LARGEST_PAD:
+        raise UnsupportedError(f"padding with {value:g} is not supported")
     sides = list(zip(before, behind, strict=True))
     grows = max(widths) > 0
     if min(widths) < 0:
@@ -88,7 +102,7 @@ def pad(node: Node, context: Context) -> Value:
         ]
         x = selected(node, context, x, runs, ".cut" if grows else "")
     around = [(max(b, 0), max(e, 0)) for b, e in sides]
-    return _around(node, context, x, around, float(value)) if grows else x
+    return _around(node, context, x, around, value) if grows else x
 
 
 def _around(
@@ -132,8 +146,7 @@ def _mirrored(
     behind: tuple[int, ...],
 ) -> Value:
     """Elements of x around x."""
-    modes = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
-    if mode not in modes:
+    if mode not in MODES:
         raise UnsupportedError(f"mode = {mode} is not supported")
     if min(*before, *behind) < 0:
         raise UnsupportedError(f"negative pads with mode = {mode} are not supported")
@@ -141,8 +154,8 @@ def _mirrored(
     for first, last, size in zip(before, behind, x.type.shape, strict=True):
         if mode == "reflect" and max(first, last) >= size:
             raise UnsupportedError("a reflection of more than there is is not supported")
-        numbers = np.pad(np.arange(size), (first, last), mode=mode)  # type: ignore[call-overload]
-        runs.append(runs_of(numbers.tolist()) if first or last else ())
+        numbers = [MODES[mode](place, size) for place in range(-first, size + last)]
+        runs.append(runs_of(numbers) if first or last else ())
     return selected(node, context, x, runs)
 
 

@@ -215,6 +215,10 @@ def test_expansions_and_repetitions(build: Build, compare: Compare, opset: int) 
             "pads = [0, 0, -8, 0, 0, 0, -1, 0] is not supported: nothing would be left",
             "Pad", [whole(0, 0, -8, 0, 0, 0, -1, 0)], {},
         ),
+        (
+            "padding with -inf is not supported",
+            "Pad", [whole(*[0] * 7, 8), np.array(-np.inf, np.float32)], {},
+        ),
         ("concatenation of samples is not supported", "Concat", [], {"axis": 0}),
         ("choosing samples is not supported", "Gather", [whole(0)], {"axis": 0}),
         ("choosing samples is not supported", "Split", [], {"axis": 0}),
