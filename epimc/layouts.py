@@ -1,4 +1,7 @@
-"""Rearrangements: the dims of a sample permuted, then cut anew, row-major.
+"""What moves where: rearrangements and selections.
+
+A rearrangement permutes the dims of a sample, then cuts it anew, row-major; a selection takes
+whole channels, rows and columns of a map by their indices.
 
 One definition of what moves where, for the IR, the checker and the simulator.  numpy only; no
 other module of epimc is imported here.
@@ -7,6 +10,7 @@ other module of epimc is imported here.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
@@ -141,3 +145,81 @@ def cut(dims: Factors, shape: Shape) -> list[Factors] | None:
             wanted //= shared
         found.append(tuple(parts))
     return found
+
+
+# --- selections ----------------------------------------------------------------------------------
+
+Runs = tuple[tuple[int, int, int], ...]
+"""Indices as runs (first, count, step), one behind the other; a run of one has the step 0."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Channels, rows and columns of a map [C, H, W] by their indices: some, none, repeated, turned.
+
+    Attributes:
+        channels: The indices of the result's channels; no runs stand for all, in order.
+        rows: Those of its rows, likewise.
+        columns: Those of its columns, likewise.
+    """
+
+    channels: Runs = ()
+    rows: Runs = ()
+    columns: Runs = ()
+
+    @property
+    def runs(self) -> tuple[Runs, Runs, Runs]:
+        """The runs of the three dims."""
+        return self.channels, self.rows, self.columns
+
+    def shape(self, source: Shape) -> Shape:
+        """[C, H, W] of the result."""
+        return tuple(
+            sum(count for _, count, _ in runs) if runs else size
+            for runs, size in zip(self.runs, source, strict=True)
+        )
+
+    def fits(self, source: Shape) -> bool:
+        """Whether every run has an index, none that the map lacks, and one form only."""
+        return all(
+            count > 0 and (count > 1 or step == 0)
+            and min(first, first + (count - 1) * step) >= 0
+            and max(first, first + (count - 1) * step) < size
+            for runs, size in zip(self.runs, source, strict=True)
+            for first, count, step in runs
+        )  # fmt: skip
+
+    def row(self, y: int) -> int:
+        """The row of the source that row `y` of the result is taken from."""
+        left = y
+        for first, count, step in self.rows:
+            if left < count:
+                return first + left * step
+            left -= count
+        return y
+
+    def apply(self, x: Array) -> Array:
+        """What is selected of maps [batch, C, H, W]."""
+        for axis, runs in enumerate(self.runs, 1):
+            x = x if not runs else x.take(indices(runs), axis)
+        return x
+
+
+def indices(runs: Runs) -> NDArray[np.int64]:
+    """The indices that runs stand for, in order."""
+    parts = [first + step * np.arange(count, dtype=np.int64) for first, count, step in runs]
+    return np.concatenate(parts)
+
+
+def runs_of(numbers: Iterable[int]) -> Runs:
+    """The runs of indices, each as long as it can be, from the first on."""
+    found: list[tuple[int, int, int]] = []
+    for number in numbers:
+        first, count, step = found[-1] if found else (0, 0, 0)
+        if count == 1:
+            found[-1] = first, 2, number - first
+        elif count and number == first + count * step:
+            found[-1] = first, count + 1, step
+        else:
+            found.append((number, 1, 0))
+    return tuple(found)

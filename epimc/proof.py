@@ -20,6 +20,7 @@ from epimc.backends.crossbar.fused import programmed_weights
 from epimc.backends.crossbar.program import (
     AddTable,
     ConcatTable,
+    ConstantTable,
     LookupTable,
     MultiplyTable,
     MvmTable,
@@ -28,17 +29,20 @@ from epimc.backends.crossbar.program import (
     Program,
     RearrangeTable,
     RequantizeTable,
+    SelectTable,
     mvm_layers,
     table_sources,
 )
-from epimc.ir.integers import Window
+from epimc.ir.integers import Window, window_shares
+from epimc.layouts import indices
 
 Array = NDArray[Any]
 Pair = tuple[str, Array]
 """(name of a constant of the reference, what the program holds)."""
 
 MUST_BE_HELD = re.compile(
-    r"\.(weight|bias|window|move|groups|divisor|multipliers\.\d+|offset|values|pads|sources|high)$"
+    r"\.(weight|bias|window|move|groups|divisor|multipliers\.\d+|offset|values|pads|sources"
+    r"|shares|chosen\.\d|high)$"
 )
 """The constants of the reference that make a layer; the rest is bookkeeping of the graph."""
 
@@ -227,6 +231,10 @@ def pool_numbers(program: Program, prefix: str) -> Iterator[Pair]:
                 source = program.maps[table.source]
                 yield f"{name}.x_zero_point", np.array([source.zero_point])
                 yield f"{name}.groups", np.array([source.channels])
+                if table.counted is not None:
+                    size = source.height, source.width
+                    _, shares = window_shares(table.window, table.counted, size)
+                    yield f"{name}.shares", shares
 
 
 def vector_numbers(program: Program, prefix: str) -> Iterator[Pair]:
@@ -238,10 +246,14 @@ def vector_numbers(program: Program, prefix: str) -> Iterator[Pair]:
             case MultiplyTable():
                 for k, source in enumerate(table.sources):
                     yield f"{name}.x{k}.zero_point", np.array([maps[source].zero_point])
-            case LookupTable():
+            case LookupTable() | ConstantTable():
                 yield f"{name}.values", table.values
             case ConcatTable():
                 yield f"{name}.sources", np.array([prefix + maps[s].name for s in table.sources])
+            case SelectTable():
+                for axis, runs in enumerate(table.selection.runs):
+                    if runs:
+                        yield f"{name}.chosen.{axis}", indices(runs)
             case PadTable():
                 yield f"{name}.zero_point", np.array([maps[table.source].zero_point])
                 (before, after), (top, left, bottom, right) = table.channels, table.pads

@@ -27,6 +27,13 @@ Array = NDArray[Any]
 # The mappings of signed weights to unsigned cells.
 MAPPINGS = ("twos_complement", "offset", "differential")
 
+Sides = tuple[int, int, int, int]
+"""(top, left, bottom, right)."""
+
+# So large may the common multiple of the counts of windows be: the means, of 8 bits more, leave a
+# requantization its 16 bits.
+MAXIMUM_SHARE = 2**32
+
 MULTIPLIER_BITS = 31
 MINIMUM_MULTIPLIER_BITS = 16
 MAXIMUM_SHIFT = 62
@@ -171,9 +178,9 @@ def lookup(q: Ints, table: Ints) -> Ints:
     return result
 
 
-def concat(parts: list[Array]) -> Array:
-    """Maps or vectors [batch, C, ...], one behind the other."""
-    return np.concatenate(parts, axis=1)
+def concat(parts: list[Array], axis: int = 0) -> Array:
+    """Maps or vectors [batch, C, ...], one behind the other along a dim of the sample."""
+    return np.concatenate(parts, axis=axis + 1)
 
 
 def pad(
@@ -340,11 +347,55 @@ def max_pool(x: Ints, window: Window) -> Ints:
     return result
 
 
-def sum_pool(x: Ints, window: Window, zero_point: int) -> Ints:
-    """Accumulators: the sum over each window of q - zero_point, zero outside the image."""
+def sum_pool(x: Ints, window: Window, zero_point: int, counted: Sides | None = None) -> Ints:
+    """Accumulators: the sum over each window of q - zero_point, zero outside the image.
+
+    With `counted` each sum is multiplied by its window's share (`window_shares`).
+    """
     height = window.output_size(x.shape[2], 0)
     total: Ints = gather(x - zero_point, window, 0, 0, height).sum(axis=(2, 3))
+    if counted is not None:
+        total *= window_shares(window, counted, x.shape[2:])[1]
     return total
+
+
+def window_counts(window: Window, counted: Sides, size: tuple[int, ...]) -> Ints:
+    """How many elements of each window lie in a map [height, width] or in its counted padding.
+
+    Args:
+        window: Slides over the map with all of its padding.
+        counted: How much of the padding counts: (top, left, bottom, right).
+        size: (height, width) of the map.
+
+    Returns:
+        int64 [Hout, Wout].
+    """
+    numbers = []
+    for axis in (0, 1):
+        first = np.arange(window.output_size(size[axis], axis)) * window.strides[axis]
+        steps = np.arange(window.kernel[axis]) * window.dilations[axis]
+        read = first[:, None] + steps - window.pads[axis]
+        inside = (read >= -counted[axis]) & (read < size[axis] + counted[axis + 2])
+        numbers.append(inside.sum(axis=1))
+    return np.outer(numbers[0], numbers[1])
+
+
+def window_shares(window: Window, counted: Sides, size: tuple[int, ...]) -> tuple[int, Ints]:
+    """The least common multiple of all counts, and what it is of each window's, [Hout, Wout].
+
+    Means over windows of different counts so become integers of one step: sum * share is the mean
+    times the multiple.
+
+    Raises:
+        ValueError: A window counts nothing, or the multiple exceeds MAXIMUM_SHARE.
+    """
+    counts = window_counts(window, counted, size)
+    if not counts.all():
+        raise ValueError("a window of nothing but padding has no mean")
+    whole = math.lcm(*np.unique(counts).tolist())
+    if whole > MAXIMUM_SHARE:
+        raise ValueError("the counts of the windows have too large a common multiple")
+    return whole, whole // counts
 
 
 # --- cells: how a signed weight becomes unsigned cell levels ------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from epimc.ir.core import Array, Module, Op, Value
+from epimc.ir.dialects import moves
 from epimc.ir.dialects.epi import HostCall
 from epimc.ir.printer import refused
 from epimc.ir.tensors import Tensor
@@ -41,6 +42,7 @@ def interpret(
     known: dict[Value, Array] = {}
     last = {operand: op for op in module.ops for operand in op.operands}
     kept = {value for _, value in module.outputs}
+    samples = len(next(iter(inputs.values())))
     for name, value in module.inputs:
         array = np.asarray(inputs[name])
         known[value] = array.astype(np.float64) if value.type.element == "f32" else array
@@ -48,7 +50,7 @@ def interpret(
             observe(value, known[value])
     for op in module.ops:
         operands = [known[operand] for operand in op.operands]
-        known[op.output] = evaluate(op, operands, module, host)
+        known[op.output] = evaluate(op, operands, module, host, samples)
         if observe:
             observe(op.output, known[op.output])
         for operand in {*op.operands} - kept:
@@ -57,8 +59,12 @@ def interpret(
     return {name: known[value] for name, value in module.outputs}
 
 
-def evaluate(op: Op, operands: list[Array], module: Module, host: Host | None) -> Array:
-    """The result of one op."""
+def evaluate(
+    op: Op, operands: list[Array], module: Module, host: Host | None, samples: int
+) -> Array:
+    """The result of one op, for so many samples."""
+    if isinstance(op, moves.Constant):
+        return np.broadcast_to(op.evaluate([], module.tensor), (samples, *op.output.type.shape))
     if not isinstance(op, HostCall):
         return op.evaluate(operands, module.tensor)
     if host is None:

@@ -123,9 +123,86 @@ def gate() -> onnx.ModelProto:
     return net.model(net.node("Gelu", x), gated)
 
 
+def means() -> onnx.ModelProto:
+    """Means over clipped and rounded windows; attention over places, as in CBAM."""
+    net = Network({"x": (4, 9, 8)})
+    x = net.node("Relu", net.conv("x", 4, 6))
+    window = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    mean = net.node("AveragePool", x, **window)
+    x = net.node("Relu", net.node("Add", mean, net.conv(x, 6, 6)))
+    x = net.node("AveragePool", x, kernel_shape=[2, 2], strides=[2, 3], ceil_mode=1)
+    axes = net.constant(np.array([1]))
+    seen = [net.node(kind, x, axes) for kind in ("ReduceMean", "ReduceMax")]
+    place = net.node("Sigmoid", net.conv(net.node("Concat", *seen, axis=1), 2, 1))
+    x = net.node("Mul", place, x)
+    shift = net.node("GlobalMaxPool", x)
+    summed = net.node(
+        "ReduceSum", net.node("Sub", shift, x), net.constant(np.array([2])), keepdims=0
+    )
+    return net.model(net.node("ReduceMin", x, axes), summed)
+
+
+def moved() -> onnx.ModelProto:
+    """Halves that go different ways and are shuffled; constants beside and on maps; borders."""
+    # A constant beside a map fixes the batch.
+    net = Network({"x": (4, 6, 7)}, batch=1)
+    net.nodes.append(helper.make_node("Split", ["x"], ["a", "b"], "split", axis=1, num_outputs=2))
+    b = net.node("Gather", "b", net.constant(np.array([1, 0, 1])), axis=1)
+    a = net.node("Max", net.conv("a", 2, 3), b)
+    x = net.node("Concat", a, net.constant(net.floats(1, 3, 2, 7)), b, axis=2)
+    x = net.node("Add", x, net.constant(net.floats(3, 14, 7)))
+    x = net.node("Mul", net.constant(net.floats(14, 7)), x)
+    edges = net.constant(np.array([0, 0, 1, 2, 0, 0, 3, 0]))
+    x = net.node("Pad", x, edges, mode="reflect")
+    x = net.node("Pad", net.conv(x, 3, 4), edges, net.constant(np.array(0.5, np.float32)))
+    ends = [net.constant(np.array(numbers)) for numbers in ([3, -2], [-4, 0], [2, 3], [1, -2])]
+    cut = net.node("Slice", x, *ends)
+    wide = net.node("Concat", cut, net.node("Neg", cut), axis=-1)
+    shape = net.constant(np.array([1, 4, 2, 3]))
+    grown = net.node("Expand", net.node("GlobalMaxPool", x), shape)
+    return net.model(net.node("Softplus", wide), grown)
+
+
+def last() -> onnx.ModelProto:
+    """Channels last: concatenations, biases, slopes and pads along the last axis."""
+    net = Network({"x": (8, 7, 3)})
+
+    def conv(x: str, cin: int, cout: int, size: int = 3) -> str:
+        first = net.node("Transpose", x, perm=[0, 3, 1, 2])
+        return net.node("Transpose", net.conv(first, cin, cout, size), perm=[0, 2, 3, 1])
+
+    x = net.node("Add", conv("x", 3, 4), net.constant(net.floats(4)))
+    x = net.node("PRelu", x, net.constant(net.floats(1, 1, 4, scale=0.2)))
+    x = net.node("Concat", x, conv(x, 4, 2), axis=3)
+    x = net.node("Pad", x, net.constant(np.array([0, 1, 0, 0, 0, 1, 2, 2])))
+    halves = [net.constant(np.array(numbers)) for numbers in ([2], [7], [3])]
+    x = net.node("Slice", x, *halves)
+    return net.model(net.node("Mul", conv(x, 5, 2, 1), net.constant(net.floats(2))))
+
+
+def grown() -> onnx.ModelProto:
+    """Shuffled channels; maps made smaller by blocks and larger by both ways, beside a shortcut."""
+    net = Network({"x": (4, 6, 8)})
+    x = net.node("Relu", net.conv("x", 4, 6))
+    for shape, perm in (([0, 2, 3, 6, 8], [0, 2, 1, 3, 4]), ([0, 6, 6, 8], [0, 1, 2, 3])):
+        x = net.node("Reshape", x, net.constant(np.array(shape)))
+        x = net.node("Transpose", x, perm=perm)
+    blocks = net.node("SpaceToDepth", net.conv(x, 6, 2), blocksize=2)
+    small = net.node("HardSwish", net.conv(blocks, 8, 8))
+    scales = net.constant(np.array([1, 1, 2, 2], np.float32))
+    nearest = net.node("Resize", small, "", scales, mode="nearest")
+    places = net.node("DepthToSpace", small, blocksize=2, mode="CRD")
+    x = net.node("Concat", nearest, places, x, axis=1)
+    return net.model(net.conv(x, 16, 3, 1))
+
+
 NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "fire": fire,
     "prelu": prelu,
     "relu6": relu6,
     "gate": gate,
+    "means": means,
+    "moved": moved,
+    "last": last,
+    "grown": grown,
 }

@@ -1,4 +1,4 @@
-"""Rearrangements: what they move, merged, simplified, and row by row."""
+"""Rearrangements and selections: what they move, merged, simplified, and row by row."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from epimc.ir.types import as_map, map_move
 from epimc.layouts import (
     Rearrangement,
+    Selection,
     Shape,
     element_indices,
+    indices,
     merged,
     rows_read,
+    runs_of,
     simplified,
 )
 
@@ -111,3 +114,31 @@ def test_a_row_that_stays_reads_one_row() -> None:
     assert rows_read(Rearrangement((2, 3, 4), (2, 1, 0), (4, 3, 2))) == ((0,), (1,), (2,))
     assert rows_read(Rearrangement((2, 3, 4), (0, 1, 2), (24, 1, 1))) == ((0, 1, 2),)
     assert rows_read(Rearrangement((1, 4, 2), (0, 1, 2), (1, 2, 4))) == ((0, 1), (2, 3))
+
+
+@given(st.lists(st.integers(0, 5), min_size=1))
+def test_runs_hold_the_indices(numbers: list[int]) -> None:
+    assert indices(runs_of(numbers)).tolist() == numbers
+
+
+def test_runs_are_long() -> None:
+    assert runs_of([4, 4, 4, 0, 2, 4, 3]) == ((4, 3, 0), (0, 3, 2), (3, 1, 0))
+    assert runs_of(range(7, -1, -1)) == ((7, 8, -1),)
+
+
+@given(st.lists(st.lists(st.integers(0, 3), max_size=5), min_size=3, max_size=3))
+def test_a_selection_takes_by_index(lists: list[list[int]]) -> None:
+    x, source = numbered((4, 4, 4)), (4, 4, 4)
+    selection = Selection(*map(runs_of, lists))
+    channels, rows, columns = (numbers or [*range(4)] for numbers in lists)
+    assert selection.fits(source)
+    found = selection.apply(x)
+    assert np.array_equal(found[0], x[0][np.ix_(channels, rows, columns)])
+    assert found.shape[1:] == selection.shape(source)
+    assert [selection.row(y) for y in range(len(rows))] == rows
+
+
+def test_selections_that_do_not_fit() -> None:
+    for runs in ((0, 5, 1), (4, 1, 0), (-1, 1, 0), (1, 3, -1), (0, 0, 1), (0, 1, 1)):
+        assert not Selection(rows=(runs,)).fits((9, 4, 9))
+        assert not Selection(columns=((0, 1, 0), runs)).fits((9, 9, 4))

@@ -315,8 +315,10 @@ class AbstractExecution(Execution):
         """A computation, row by row: every row it reads must lie in its slot."""
         named, maps = self.program.tables[table], self.program.maps
         for y in range(*rows):
-            for ring, source in zip(sources, table_sources(named), strict=True):
-                for line in rows_needed(named, maps[source], y):
+            read = table_sources(named)
+            lines = rows_needed(named, [maps[source] for source in read], y)
+            for ring, source, needed in zip(sources, read, lines, strict=True):
+                for line in needed:
                     self.demand(tile, _slot(ring, maps[source], line), (source, line))
             row = (named.destination, y)
             self._compute_row(tile, row)

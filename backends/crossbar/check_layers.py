@@ -15,6 +15,7 @@ from epimc.backends.crossbar.arrays import (
 )
 from epimc.backends.crossbar.program import (
     AddTable,
+    FeatureMap,
     MultiplyTable,
     MvmTable,
     PoolTable,
@@ -261,8 +262,7 @@ def _check_precision(report: Report, layers: dict[str, Parts], sums: dict[int, s
     maps, tables = report.program.maps, report.program.tables
     for table in tables:
         if isinstance(table, PoolTable) and table.kind == "sum":
-            area = table.window.kernel[0] * table.window.kernel[1]
-            highest = area * (2 ** maps[table.source].bits - 1)
+            highest = sum_bound(table, maps[table.source])
             bounds[table.destination] = np.full(maps[table.destination].channels, highest)
         if isinstance(table, MultiplyTable):
             highest = math.prod(2 ** maps[source].bits - 1 for source in table.sources)
@@ -281,6 +281,15 @@ def _check_precision(report: Report, layers: dict[str, Parts], sums: dict[int, s
             report.table_place(index),
             "Its accumulators times its multipliers may exceed 63 bits.",
         )
+
+
+def sum_bound(table: PoolTable, source: FeatureMap) -> int:
+    """Largest magnitude of the accumulators of a pool that sums."""
+    elements = table.window.kernel[0] * table.window.kernel[1]
+    if table.counted is not None:
+        size = source.height, source.width
+        elements, _ = integers.window_shares(table.window, table.counted, size)
+    return int(elements * (2**source.bits - 1))
 
 
 def layer_bounds(report: Report, parts: Parts) -> integers.Ints:

@@ -12,6 +12,7 @@ from epimc.backends.crossbar.program import (
     NO_ADDRESS,
     AddTable,
     ConcatTable,
+    ConstantTable,
     FeatureMap,
     HostTable,
     LookupTable,
@@ -21,6 +22,7 @@ from epimc.backends.crossbar.program import (
     PoolTable,
     RearrangeTable,
     RequantizeTable,
+    SelectTable,
     Table,
     table_sources,
 )
@@ -42,6 +44,8 @@ _ELEMENTS: dict[str, tuple[str | None, str | None]] = {
     "lookup": ("u8", "u8"),
     "concat": ("u8", "u8"),
     "pad": ("u8", "u8"),
+    "select": ("u8", "u8"),
+    "constant": (None, "u8"),
     "host": ("u8", "u8"),
 }
 
@@ -75,13 +79,19 @@ def check_tables(report: Report) -> None:
                 _check_concat(report, where, table)
             case PadTable():
                 _check_pad(report, where, table)
+            case SelectTable():
+                _check_select(report, where, table)
+            case ConstantTable():
+                _check_constant(report, where, table)
 
 
 def _check_indices(report: Report, where: str, table: Table) -> bool:
     """Whether the maps that a table names exist and have the right element types."""
     maps = report.program.maps
     sources = table_sources(table)
-    if not report.require(bool(sources), where, "It reads no map."):
+    if not report.require(
+        bool(sources) or isinstance(table, ConstantTable), where, "It reads no map."
+    ):
         return False
     for index in (*sources, table.destination):
         if not report.require(0 <= index < len(maps), where, f"There is no map {index}."):
@@ -149,13 +159,41 @@ def _check_concat(report: Report, where: str, table: ConcatTable) -> None:
     target = maps[table.destination]
     for source in table.sources:
         _check_kept(report, where, maps[source], target)
-    channels = sum(maps[source].channels for source in table.sources)
-    sizes = {_shape(maps[source])[1:] for source in table.sources}
+    if not report.require(0 <= table.axis <= 2, where, f"There is no axis {table.axis}."):
+        return
+    shapes = [_shape(maps[source]) for source in table.sources]
+    whole = list(_shape(target))
+    others = {(*shape[: table.axis], *shape[table.axis + 1 :]) for shape in shapes}
+    size = sum(shape[table.axis] for shape in shapes)
     report.require(
-        sizes == {_shape(target)[1:]} and channels == target.channels,
+        others == {(*whole[: table.axis], *whole[table.axis + 1 :])} and size == whole[table.axis],
         where,
-        f"Its sources do not make up the shape {list(_shape(target))}.",
+        f"Its sources do not make up the shape {whole}.",
     )
+
+
+def _check_select(report: Report, where: str, table: SelectTable) -> None:
+    source, target = (report.program.maps[i] for i in (table.source, table.destination))
+    _check_kept(report, where, source, target)
+    if report.require(
+        table.selection.fits(_shape(source)),
+        where,
+        f"It takes what the shape {list(_shape(source))} of '{source.name}' lacks.",
+    ):
+        size = list(table.selection.shape(_shape(source)))
+        made = size == list(_shape(target))
+        report.require(made, where, f"Its result must have the shape {size}.")
+
+
+def _check_constant(report: Report, where: str, table: ConstantTable) -> None:
+    target = report.program.maps[table.destination]
+    if report.require(
+        table.values.shape == _shape(target) and table.values.dtype == np.int64,
+        where,
+        f"Its values must be int64 {list(_shape(target))}.",
+    ):
+        inside = bool(((table.values >= 0) & (table.values < 2**target.bits)).all())
+        report.require(inside, where, f"A value is no activation of {target.bits} bits.")
 
 
 def _check_pad(report: Report, where: str, table: PadTable) -> None:
@@ -174,8 +212,12 @@ def _check_pad(report: Report, where: str, table: PadTable) -> None:
 def _check_pool(report: Report, where: str, table: PoolTable) -> None:
     source, target = (report.program.maps[i] for i in (table.source, table.destination))
     report.require(source.channels == target.channels, where, "It changes the number of channels.")
-    if not check_window(report, where, table) or table.kind == "sum":
+    if not check_window(report, where, table):
         return
+    if table.kind == "sum":
+        _check_counted(report, where, table)
+        return
+    report.require(table.counted is None, where, "Nothing is counted for a maximum.")
     _check_kept(report, where, source, target)
     for axis, (size, outputs) in enumerate(
         ((source.height, target.height), (source.width, target.width))
@@ -184,6 +226,22 @@ def _check_pool(report: Report, where: str, table: PoolTable) -> None:
         reads = first[:, None] + np.arange(table.window.kernel[axis]) * table.window.dilations[axis]
         inside = ((reads >= 0) & (reads < size)).any(axis=1).all()
         report.require(bool(inside), where, "One of its windows lies outside the image.")
+
+
+def _check_counted(report: Report, where: str, table: PoolTable) -> None:
+    """What counts is padding, and the sums have a common multiple."""
+    counted, pads = table.counted, table.window.pads
+    if counted is None or not report.require(
+        all(0 <= some <= every for some, every in zip(counted, pads, strict=True)),
+        where,
+        "It counts more padding than there is.",
+    ):
+        return
+    source = report.program.maps[table.source]
+    try:
+        integers.window_shares(table.window, counted, (source.height, source.width))
+    except ValueError as problem:
+        report.add(where, f"Its sums have no common step: {problem}.")
 
 
 def _check_kept(report: Report, where: str, source: FeatureMap, target: FeatureMap) -> None:

@@ -169,9 +169,9 @@ class Counters:
         for y in range(*rows):
             address = dst.address + y % dst.rows * target.row_stride
             self._contents[tile][address] = named.destination
-            for source in map(maps.__getitem__, table_sources(named)):
-                read = len(rows_needed(named, source, y))
-                counts.buffer_read_bytes += read * source.row_bytes
+            sources = [maps[source] for source in table_sources(named)]
+            for source, rows_of in zip(sources, rows_needed(named, sources, y), strict=True):
+                counts.buffer_read_bytes += len(rows_of) * source.row_bytes
 
 
 def _position(table: Table, program: Program) -> Counts:

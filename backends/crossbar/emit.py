@@ -18,6 +18,7 @@ from epimc.backends.crossbar.program import (
     AddTable,
     Array,
     ConcatTable,
+    ConstantTable,
     FeatureMap,
     HostTable,
     Instruction,
@@ -33,6 +34,7 @@ from epimc.backends.crossbar.program import (
     RequantizeTable,
     Ring,
     Round,
+    SelectTable,
     Table,
 )
 from epimc.backends.crossbar.roll import roll
@@ -53,6 +55,8 @@ OPCODES: Mapping[type[Op], str] = {
     xbar.LookUp: "lookup",
     xbar.Concat: "concat",
     xbar.Pad: "pad",
+    xbar.Select: "select",
+    xbar.Constant: "constant",
 }
 
 
@@ -141,13 +145,18 @@ def table_of(
         offsets = op.added(module.tensor)
         return RequantizeTable(sources, destination, multipliers, shifts, op.low, op.high, offsets)
     if isinstance(op, xbar.Pool):
-        return PoolTable(op.kind, sources[0], destination, op.window)
+        return PoolTable(op.kind, sources[0], destination, op.window, op.counted)
     if isinstance(op, xbar.Multiply):
         return MultiplyTable((sources[0], sources[1]), destination)
     if isinstance(op, xbar.LookUp):
         return LookupTable(sources[0], destination, module.tensor(op.table).astype(np.int64))
     if isinstance(op, xbar.Concat):
-        return ConcatTable(sources, destination)
+        return ConcatTable(sources, destination, op.map_axis)
+    if isinstance(op, xbar.Select):
+        return SelectTable(sources[0], destination, op.selection)
+    if isinstance(op, xbar.Constant):
+        values = module.tensor(op.value).reshape(as_map(op.output.type.shape))
+        return ConstantTable(destination, values.astype(np.int64))
     if isinstance(op, xbar.Pad):
         return PadTable(sources[0], destination, op.channels, op.pads)
     if isinstance(op, xbar.Rearrange):
@@ -224,9 +233,9 @@ class _Streams:
         self.streams: list[list[Instruction]] = [[] for _ in range(module.attributes["tiles"])]
         self.homes = {op.output: op for op in ops}
         self.loads = {
-            (op, index): reads(op, operand, op.order)
+            (op, index): reads(op, index, op.order)
             for op in ops
-            for index, operand in enumerate(op.operands)
+            for index in range(len(op.operands))
         }
         self.tables = {op: k for k, op in enumerate(ops)}
         self.readers: dict[Value, list[tuple[xbar.XbarOp, int]]] = {v: [] for v in numbers}

@@ -79,7 +79,7 @@ def _encode_advance(kind: Kind, value: Any) -> bytes:
 
 def _encode_operand(kind: Kind, value: Any) -> bytes:
     items = kind.items(value)
-    if kind.repeated and not 0 < len(items) <= _ITEMS:
+    if kind.repeated and not kind.least <= len(items) <= _ITEMS:
         raise ValueError(f"a list of {len(items)} items")
     data = b"".join(kind.layout.pack(*item) for item in items)
     return bytes((len(items),)) + data if kind.repeated else data
@@ -165,7 +165,7 @@ class _Reader:
     def operand(self, kind: Kind, name: str) -> Operands:
         """The next operand."""
         count = self.unpack(_CODE, f"operands of '{name}'")[0] if kind.repeated else 1
-        if not count:
+        if kind.repeated and count < kind.least:
             raise self.error(f"An empty list in '{name}'", self.offset - 1)
         what = f"operands of '{name}'"
         return kind.join([list(self.unpack(kind.layout, what)) for _ in range(count)])

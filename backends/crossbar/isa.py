@@ -17,6 +17,7 @@ from epimc.backends.crossbar.operands import (
     BUFFER_ADDRESS,
     COUNT,
     ITERATIONS,
+    NO_RINGS,
     OFF_CHIP_ADDRESS,
     RING,
     RINGS,
@@ -30,6 +31,7 @@ from epimc.backends.crossbar.operands import (
 from epimc.backends.crossbar.program import (
     AddTable,
     ConcatTable,
+    ConstantTable,
     HostTable,
     Instruction,
     LookupTable,
@@ -40,6 +42,7 @@ from epimc.backends.crossbar.program import (
     RearrangeTable,
     RequantizeTable,
     Ring,
+    SelectTable,
 )
 
 Streams = tuple[tuple[Instruction, ...], ...]
@@ -212,14 +215,15 @@ def _computing(name: str, code: int, table: type, sources: str, doc: str) -> Spe
         Operand("table", TABLE, f"The table: {table.__name__}."),
         Operand("rows", ROWS, "Output rows first to end - 1, at least one, in order."),
         Operand("dst", RING, "Where the output rows go."),
-        Operand("src", RINGS, sources),
+        Operand("src", RINGS if sources else NO_RINGS, sources or "Nothing is read."),
     )
     rings = "[0x0:3, 0x800:2]" if "several" in sources or "two" in sources else "[0x0:3]"
-    example = ("7", "4:5", "0x400:2", rings)
+    example = ("7", "4:5", "0x400:2", rings if sources else "[]")
     return Spec(name, code, operands, doc, partial(_compute, name), example, table)
 
 
 _ONE_SOURCE = "One ring, with the rows of the source map."
+_NO_SOURCE = ""
 
 SPECS: tuple[Spec, ...] = (
     Spec(
@@ -338,7 +342,9 @@ SPECS: tuple[Spec, ...] = (
         PoolTable,
         _ONE_SOURCE,
         "The maximum over a sliding window (activations to activations, nothing outside the "
-        "image wins), or the sum of q - zero point over it (activations to accumulators).",
+        "image wins), or the sum of q - zero point over it (activations to accumulators).  Where "
+        "the table says what counts, a sum is multiplied by the least common multiple of the "
+        "numbers of elements that the windows count, over the window's own.",
     ),
     _computing(
         "rearrange",
@@ -376,7 +382,8 @@ SPECS: tuple[Spec, ...] = (
         ConcatTable,
         "Rings, as many as the table has sources (possibly several), with the rows of the "
         "source maps.",
-        "Puts the channels of the source maps one behind the other.",
+        "Puts the source maps one behind the other, along channels, rows or columns.  Along the "
+        "rows, an output row reads a row of one source.",
     ),
     _computing(
         "pad",
@@ -384,6 +391,21 @@ SPECS: tuple[Spec, ...] = (
         PadTable,
         _ONE_SOURCE,
         "Puts zero points around a map: channels before and after, rows and columns.",
+    ),
+    _computing(
+        "select",
+        28,
+        SelectTable,
+        _ONE_SOURCE,
+        "Takes channels, rows and columns of a map by their indices: some of them, in any order, "
+        "any number of times.",
+    ),
+    _computing(
+        "constant",
+        29,
+        ConstantTable,
+        _NO_SOURCE,
+        "Writes rows of activations that the table holds.",
     ),
     Spec(
         "host",

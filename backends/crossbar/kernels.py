@@ -15,6 +15,7 @@ from epimc.backends.crossbar import arrays, fused
 from epimc.backends.crossbar.program import (
     AddTable,
     ConcatTable,
+    ConstantTable,
     FeatureMap,
     HostTable,
     LookupTable,
@@ -25,6 +26,7 @@ from epimc.backends.crossbar.program import (
     Program,
     RearrangeTable,
     RequantizeTable,
+    SelectTable,
     Table,
 )
 from epimc.ir import integers
@@ -36,8 +38,8 @@ Data = NDArray[Any]
 class Kernel(Protocol):
     """A computing instruction's work, prepared for one table."""
 
-    def span(self, first: int, end: int) -> tuple[int, int]:
-        """The source rows [first, end) that output rows [first, end) may read."""
+    def span(self, first: int, end: int, source: int = 0) -> tuple[int, int]:
+        """The rows [first, end) of a source that output rows [first, end) may read."""
 
     def __call__(self, sources: list[Data], first: int, end: int) -> Data:
         """Output rows [first, end) as integers [batch, C, end - first, W].
@@ -49,7 +51,7 @@ class Kernel(Protocol):
 class Rowwise:
     """Output row y reads row y of every source."""
 
-    def span(self, first: int, end: int) -> tuple[int, int]:
+    def span(self, first: int, end: int, source: int = 0) -> tuple[int, int]:
         """The same rows."""
         return first, end
 
@@ -61,7 +63,7 @@ class Windowed:
         self.window, self.source = window, source
         self._shifted: dict[int, integers.Window] = {}
 
-    def span(self, first: int, end: int) -> tuple[int, int]:
+    def span(self, first: int, end: int, source: int = 0) -> tuple[int, int]:
         """The rows inside the image between the windows' first and last."""
         top = first * self.window.strides[0] - self.window.pads[0]
         bottom = top + (end - 1 - first) * self.window.strides[0] + self.window.extent(0)
@@ -130,6 +132,10 @@ class Pool(Windowed):
     def __init__(self, table: PoolTable, program: Program, path: str) -> None:
         super().__init__(table.window, program.maps[table.source])
         self.kind = table.kind
+        self.shares: Data | None = None
+        if table.counted is not None:
+            size = self.source.height, self.source.width
+            _, self.shares = integers.window_shares(table.window, table.counted, size)
 
     def __call__(self, sources: list[Data], first: int, end: int) -> Data:
         """Activations for `max`, accumulators for `sum`."""
@@ -138,7 +144,7 @@ class Pool(Windowed):
             return result
         centred = sources[0].astype(np.int64) - self.source.zero_point
         total: Data = self.gather(centred, 0, first, end).sum(axis=(2, 3))
-        return total
+        return total if self.shares is None else total * self.shares[first:end]
 
 
 class Rearrange:
@@ -149,7 +155,7 @@ class Rearrange:
         self.rows, self.source = rows_read(move), move.source
         self.indices = element_indices(move)
 
-    def span(self, first: int, end: int) -> tuple[int, int]:
+    def span(self, first: int, end: int, source: int = 0) -> tuple[int, int]:
         """The rows between the first and the last that are read."""
         read = self.rows[first:end]
         return min(rows[0] for rows in read), max(rows[-1] for rows in read) + 1
@@ -203,15 +209,53 @@ class LookUp(Rowwise):
         return integers.lookup(sources[0], self.values)
 
 
-class Concat(Rowwise):
-    """`concat`: the channels of several maps."""
+class Concat:
+    """`concat`: several maps, one behind the other."""
 
     def __init__(self, table: ConcatTable, program: Program, path: str) -> None:
-        pass
+        self.axis = table.axis
+        self.heights = [program.maps[source].height for source in table.sources]
+
+    def span(self, first: int, end: int, source: int = 0) -> tuple[int, int]:
+        """The same rows; along the rows, those that lie in the source."""
+        if self.axis != 1:
+            return first, end
+        top, height = sum(self.heights[:source]), self.heights[source]
+        return min(max(first - top, 0), height), min(max(end - top, 0), height)
 
     def __call__(self, sources: list[Data], first: int, end: int) -> Data:
         """The same integers."""
-        return integers.concat(sources)
+        return integers.concat(sources, self.axis)
+
+
+class Select:
+    """`select`: channels, rows and columns of a map."""
+
+    def __init__(self, table: SelectTable, program: Program, path: str) -> None:
+        self.selection, height = table.selection, program.maps[table.destination].height
+        self.rows = np.array([table.selection.row(y) for y in range(height)])
+        self.within = replace(table.selection, rows=())
+
+    def span(self, first: int, end: int, source: int = 0) -> tuple[int, int]:
+        """The rows between the first and the last that are taken."""
+        taken = self.rows[first:end]
+        return int(taken.min()), int(taken.max()) + 1
+
+    def __call__(self, sources: list[Data], first: int, end: int) -> Data:
+        """The same integers."""
+        start, _ = self.span(first, end)
+        return self.within.apply(sources[0][:, :, self.rows[first:end] - start])
+
+
+class Constant(Rowwise):
+    """`constant`: rows of a table."""
+
+    def __init__(self, table: ConstantTable, program: Program, path: str) -> None:
+        self.values = table.values
+
+    def __call__(self, sources: list[Data], first: int, end: int) -> Data:
+        """The activations of one sample, which stands for all."""
+        return self.values[None, :, first:end]
 
 
 class Pad:
@@ -220,7 +264,7 @@ class Pad:
     def __init__(self, table: PadTable, program: Program, path: str) -> None:
         self.table, self.source = table, program.maps[table.source]
 
-    def span(self, first: int, end: int) -> tuple[int, int]:
+    def span(self, first: int, end: int, source: int = 0) -> tuple[int, int]:
         """The rows less those above the map, as far as there are any."""
         top, height = self.table.pads[0], self.source.height
         return min(max(first - top, 0), height), min(max(end - top, 0), height)
@@ -254,6 +298,10 @@ def kernel(table: Table, program: Program, path: str) -> Kernel:
             return LookUp(table, program, path)
         case ConcatTable():
             return Concat(table, program, path)
+        case SelectTable():
+            return Select(table, program, path)
+        case ConstantTable():
+            return Constant(table, program, path)
         case PadTable():
             return Pad(table, program, path)
         case HostTable():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -49,6 +49,7 @@ class Kind:
         build: The operand's value from the numbers of one item.
         numbers: The numbers of one item from its value.
         repeated: Whether the operand is a list of items (at most 255).
+        least: How many items a list has at least.
         advances: Whether it may advance in a loop, all its numbers alike.
         wraps: Whether it may go round a region; its one number is an address then.
     """
@@ -58,6 +59,7 @@ class Kind:
     build: Callable[[list[int]], Any]
     numbers: Callable[[Any], tuple[int, ...]]
     repeated: bool = False
+    least: int = 1
     advances: bool = False
     wraps: bool = False
 
@@ -71,7 +73,8 @@ class Kind:
         """A regular expression for the operand's text, without groups."""
         item = self.item_pattern
         if self.repeated:
-            return rf"\[\s*{item}(?:\s*,\s*{item})*\s*\]"
+            several = rf"{item}(?:\s*,\s*{item})*\s*"
+            return rf"\[\s*{several}\]" if self.least else rf"\[\s*(?:{several})?\]"
         region = rf"(?:{REGION})?" if self.wraps else ""
         return rf"{item}(?:{STRIDES}{region})?" if self.advances else item
 
@@ -214,3 +217,4 @@ RINGS = Kind(
     _ring_numbers,
     repeated=True,
 )
+NO_RINGS = replace(RINGS, name="empty list []", least=0)

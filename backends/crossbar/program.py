@@ -6,14 +6,16 @@ it (`bundle.py`), the compiler makes it (`emit.py`), the checker and the simulat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epimc.ir import integers
-from epimc.layouts import Rearrangement, rows_read
+from epimc.layouts import Rearrangement, Selection, rows_read
 
 # Every row starts at a multiple of this many bytes, in tile buffers and off chip.
 ALIGNMENT = 8
@@ -201,12 +203,22 @@ class RequantizeTable:
 
 @dataclass(frozen=True)
 class PoolTable:
-    """`max`: activations to activations; `sum`: activations to accumulators of q - zero point."""
+    """`max`: activations to activations; `sum`: activations to accumulators of q - zero point.
+
+    Attributes:
+        kind: `max` or `sum`.
+        source: Feature map read.
+        destination: Feature map written.
+        window: Slides over the map.
+        counted: Of sums that become means over windows with different numbers of elements: how
+            much of the padding counts, (top, left, bottom, right); see integers.sum_pool.
+    """
 
     kind: str
     source: int
     destination: int
     window: integers.Window
+    counted: integers.Sides | None = None
 
 
 @dataclass(frozen=True)
@@ -266,10 +278,45 @@ class LookupTable:
 
 @dataclass(frozen=True)
 class ConcatTable:
-    """Activations of several maps, the channels of one behind those of the other."""
+    """Activations of several maps, one map behind the other.
+
+    Attributes:
+        sources: Feature maps read.
+        destination: Feature map written.
+        axis: Along channels (0), rows (1) or columns (2).
+    """
 
     sources: tuple[int, ...]
     destination: int
+    axis: int = 0
+
+
+@dataclass(frozen=True)
+class SelectTable:
+    """Activations of some channels, rows and columns of a map.
+
+    Attributes:
+        source: Feature map read.
+        destination: Feature map written.
+        selection: Which ones.
+    """
+
+    source: int
+    destination: int
+    selection: Selection
+
+
+@dataclass(frozen=True, eq=False)
+class ConstantTable:
+    """Activations that are the same for every sample.
+
+    Attributes:
+        destination: Feature map written.
+        values: int64 [C, H, W].
+    """
+
+    destination: int
+    values: integers.Ints
 
 
 @dataclass(frozen=True)
@@ -313,6 +360,8 @@ Table = (
     | MultiplyTable
     | LookupTable
     | ConcatTable
+    | SelectTable
+    | ConstantTable
     | PadTable
     | HostTable
 )
@@ -322,11 +371,20 @@ def table_sources(table: Table) -> tuple[int, ...]:
     """The feature maps a table reads."""
     if isinstance(table, (RequantizeTable, AddTable, MultiplyTable, ConcatTable, HostTable)):
         return table.sources
-    return (table.source,)
+    return () if isinstance(table, ConstantTable) else (table.source,)
 
 
-def rows_needed(table: Table, source: FeatureMap, y: int) -> list[int]:
-    """The rows of `source` that output row `y` of the table reads, ascending."""
+def rows_needed(table: Table, sources: Sequence[FeatureMap], y: int) -> list[list[int]]:
+    """For each of a table's source maps the rows that output row `y` reads, ascending."""
+    if isinstance(table, ConcatTable) and table.axis == 1:
+        tops = accumulate((source.height for source in sources), initial=0)
+        rows = [y - top for top, _ in zip(tops, sources, strict=False)]
+        return [[row] if 0 <= row < s.height else [] for row, s in zip(rows, sources, strict=True)]
+    return [_rows_of_one(table, source, y) for source in sources]
+
+
+def _rows_of_one(table: Table, source: FeatureMap, y: int) -> list[int]:
+    """The rows of a source that output row `y` reads, where all sources are read alike."""
     if isinstance(table, (MvmTable, PoolTable)):
         return table.window.rows(y, source.height)
     if isinstance(table, RearrangeTable):
@@ -337,6 +395,8 @@ def rows_needed(table: Table, source: FeatureMap, y: int) -> list[int]:
         return [row] if 0 <= (row := y - table.pads[0]) < source.height else []
     if isinstance(table, MultiplyTable):
         return [min(y, source.height - 1)]
+    if isinstance(table, SelectTable):
+        return [table.selection.row(y)]
     return [y]
 
 

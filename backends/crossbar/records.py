@@ -15,6 +15,7 @@ from epimc.backends.crossbar import program
 from epimc.backends.crossbar.documents import Record
 from epimc.backends.crossbar.target import MappingName
 from epimc.ir import integers
+from epimc.layouts import Selection
 
 MAXIMUM_MAP_BYTES = 2**31
 
@@ -26,6 +27,7 @@ Extent = Annotated[int, Field(ge=1, le=4096)]
 Padding = Annotated[int, Field(ge=0, le=4096)]
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
 Range = tuple[Offset, Count]
+Run = tuple[Offset, Count, Signed]
 
 
 class MapRecord(Record):
@@ -141,6 +143,7 @@ class PoolRecord(Record):
     source: Index
     destination: Index
     window: WindowRecord
+    counted: tuple[Padding, Padding, Padding, Padding] | None
 
 
 class RearrangeRecord(Record):
@@ -191,6 +194,36 @@ class ConcatRecord(Record):
     type: Literal["concat"]
     sources: Annotated[tuple[Index, ...], Field(min_length=1, max_length=255)]
     destination: Index
+    axis: Annotated[int, Field(ge=0, le=2)]
+
+
+class SelectionRecord(Record):
+    """A `Selection`."""
+
+    channels: tuple[Run, ...]
+    rows: tuple[Run, ...]
+    columns: tuple[Run, ...]
+
+    def build(self) -> Selection:
+        """The selection itself."""
+        return Selection(**self.model_dump())
+
+
+class SelectRecord(Record):
+    """A `SelectTable`."""
+
+    type: Literal["select"]
+    source: Index
+    destination: Index
+    selection: SelectionRecord
+
+
+class ConstantRecord(Record):
+    """A `ConstantTable`; the values are a key in `tables.safetensors`."""
+
+    type: Literal["constant"]
+    destination: Index
+    values: Name
 
 
 class HostRecord(Record):
@@ -234,13 +267,15 @@ TableRecord = (
     | MultiplyRecord
     | LookupRecord
     | ConcatRecord
+    | SelectRecord
+    | ConstantRecord
     | PadRecord
     | HostRecord
 )
 
 TABLE_TYPES = (
     *("mvm", "requantize", "pool", "rearrange", "add"),
-    *("multiply", "lookup", "concat", "pad", "host"),
+    *("multiply", "lookup", "concat", "select", "constant", "pad", "host"),
 )
 
 
@@ -278,6 +313,8 @@ def maps_of(table: TableRecord) -> list[int]:
     """The numbers of the maps that a table reads and writes."""
     if isinstance(table, (RequantizeRecord, AddRecord, MultiplyRecord, ConcatRecord, HostRecord)):
         return [*table.sources, table.destination]
+    if isinstance(table, ConstantRecord):
+        return [table.destination]
     return [table.source, table.destination]
 
 

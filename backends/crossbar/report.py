@@ -5,6 +5,7 @@ from __future__ import annotations
 from epimc.backends.crossbar.program import (
     AddTable,
     ConcatTable,
+    ConstantTable,
     HostTable,
     LookupTable,
     MultiplyTable,
@@ -14,6 +15,7 @@ from epimc.backends.crossbar.program import (
     Program,
     RearrangeTable,
     RequantizeTable,
+    SelectTable,
 )
 from epimc.diagnostics import Diagnostic
 
@@ -29,6 +31,8 @@ OPERATIONS: dict[type, str] = {
     LookupTable: "lookup",
     ConcatTable: "concat",
     PadTable: "pad",
+    SelectTable: "select",
+    ConstantTable: "constant",
     HostTable: "host",
 }
 

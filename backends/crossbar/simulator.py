@@ -253,13 +253,14 @@ class _Machine(Execution):
         sources: tuple[Ring, ...],
     ) -> None:
         named, work = self.program.tables[table], self.kernels[table]
-        first, end = work.span(*rows)
         buffer, maps = self.buffers[tile], self.program.maps
         data = [
-            self.read(buffer, ring, maps[source], first, end)
-            for ring, source in zip(sources, table_sources(named), strict=True)
+            self.read(buffer, ring, maps[source], *work.span(*rows, k))
+            for k, (ring, source) in enumerate(zip(sources, table_sources(named), strict=True))
         ]
         result = work(data, *rows)
+        if not data:
+            result = np.broadcast_to(result, (self.batch, *result.shape[1:]))
         target = maps[named.destination]
         self.write(buffer, dst, target, rows[0], result)
         if self.observe is not None:

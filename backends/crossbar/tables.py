@@ -2,8 +2,8 @@
 
 `tables.json` is for people as well: it holds maps, rounds and numbers.  What is long goes into
 safetensors: int64 biases and offsets, int32 corrections, multipliers and shifts, uint8 values of
-look-ups, and the epitome matrices in the smallest signed type that holds their bits, each once,
-though several tables may use it.
+look-ups and constants, and the epitome matrices in the smallest signed type that holds their bits,
+each once, though several tables may use it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from epimc.backends.crossbar.program import (
     AddTable,
     Array,
     ConcatTable,
+    ConstantTable,
     FeatureMap,
     HostTable,
     LookupTable,
@@ -33,12 +34,14 @@ from epimc.backends.crossbar.program import (
     Program,
     RearrangeTable,
     RequantizeTable,
+    SelectTable,
     Table,
 )
 from epimc.backends.crossbar.records import (
     TABLE_TYPES,
     AddRecord,
     ConcatRecord,
+    ConstantRecord,
     HostRecord,
     LookupRecord,
     MultiplyRecord,
@@ -47,6 +50,7 @@ from epimc.backends.crossbar.records import (
     PoolRecord,
     ProgramRecord,
     RequantizeRecord,
+    SelectRecord,
     TableRecord,
     complaints,
 )
@@ -116,6 +120,10 @@ def as_record(key: str, table: Table, numbers: Arrays, weights: Arrays) -> dict[
         name = f"{key}.values"
         numbers[name] = narrowed(table.values, np.uint8, name)
         return {"type": "lookup", **vars(table), "values": {"key": name, "rows": len(table.values)}}
+    if isinstance(table, ConstantTable):
+        name = f"{key}.values"
+        numbers[name] = narrowed(table.values, np.uint8, name)
+        return {"type": "constant", "destination": table.destination, "values": name}
     return {"type": OPERATIONS[type(table)], **asdict(table)}
 
 
@@ -256,13 +264,19 @@ def build(
         return LookupTable(record.source, record.destination, values)
     if isinstance(record, PoolRecord):
         window = record.window.build()
-        return PoolTable(record.kind, record.source, record.destination, window)
+        return PoolTable(record.kind, record.source, record.destination, window, record.counted)
     if isinstance(record, AddRecord):
         return AddTable(record.sources, record.destination)
     if isinstance(record, MultiplyRecord):
         return MultiplyTable(record.sources, record.destination)
     if isinstance(record, ConcatRecord):
-        return ConcatTable(record.sources, record.destination)
+        return ConcatTable(record.sources, record.destination, record.axis)
+    if isinstance(record, SelectRecord):
+        return SelectTable(record.source, record.destination, record.selection.build())
+    if isinstance(record, ConstantRecord):
+        held = maps[record.destination]
+        values = numbers.take(record.values, np.uint8, (held.channels, held.height, held.width))
+        return ConstantTable(record.destination, values)
     if isinstance(record, PadRecord):
         return PadTable(record.source, record.destination, record.channels, record.pads)
     if isinstance(record, HostRecord):

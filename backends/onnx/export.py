@@ -27,6 +27,7 @@ from epimc.ir.core import Module, Op, Value
 from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.printer import refused
 from epimc.ir.types import as_map, map_move
+from epimc.layouts import indices
 
 OPSET = 13
 IR_VERSION = 8
@@ -40,6 +41,9 @@ I32_SUFFIX = re.compile(r"\.i32(\.\d+)?$")
 
 # What a rearrangement permutes is named behind its result.
 PERMUTED = ".permuted"
+
+# The shape of a constant for as many samples as there are is named behind the constant.
+EXPANDED = ".expanded"
 
 # ConvInteger accumulates in int32.
 MAXIMUM_PARTIAL_SUM = 2**31 - 1
@@ -123,7 +127,8 @@ def groups(model: ModelProto) -> dict[str, NDArray[Any]]:
 
 def concatenations(model: ModelProto) -> dict[str, list[str]]:
     """What is concatenated, by the tensor that it makes."""
-    return {n.output[0]: list(n.input) for n in model.graph.node if n.op_type == "Concat"}
+    joined = [node for node in model.graph.node if node.op_type == "Concat"]
+    return {n.output[0]: list(n.input) for n in joined if not n.output[0].endswith(EXPANDED)}
 
 
 def scales(model: ModelProto) -> dict[str, float]:
@@ -370,14 +375,18 @@ def convolve_in_parts(
 
 
 def write_sum_pool(graph: _Graph, op: Op) -> None:
-    """A depthwise ConvInteger with ones."""
+    """A depthwise ConvInteger with ones; the shares of the windows, where they differ."""
     assert isinstance(op, epi.SumPool)
     name, kind = graph.names[op.output], op.operands[0].type
     ones = graph.constant(f"{name}.ones", np.ones((kind.shape[0], 1, *op.kernel), np.int8))
     zero = graph.constant(f"{name}.x_zero_point", np.uint8(kind.zero_point))
     attributes = {**window_attributes(op.window), "group": kind.shape[0]}
     graph.node("ConvInteger", [graph.input_of(op), ones, zero], f"{name}.i32", **attributes)
-    graph.node("Cast", [f"{name}.i32"], name, to=onnx.TensorProto.INT64)
+    total = name if op.counted is None else f"{name}.total"
+    graph.node("Cast", [f"{name}.i32"], total, to=onnx.TensorProto.INT64)
+    if op.counted is not None:
+        _, shares = integers.window_shares(op.window, op.counted, kind.shape[1:])
+        graph.node("Mul", [total, graph.constant(f"{name}.shares", shares)], name)
 
 
 def write_requantize(graph: _Graph, op: Op) -> None:
@@ -460,9 +469,34 @@ def write_lookup(graph: _Graph, op: Op) -> None:
 
 
 def write_concat(graph: _Graph, op: Op) -> None:
-    """Concat behind the batch."""
+    """Concat along a dim behind the batch."""
+    assert isinstance(op, moves.Concat)
     sources = [graph.names[operand] for operand in op.operands]
-    graph.node("Concat", sources, graph.names[op.output], axis=1)
+    graph.node("Concat", sources, graph.names[op.output], axis=op.axis + 1)
+
+
+def write_select(graph: _Graph, op: Op) -> None:
+    """Gather along every dim of the operand's map where there is something to choose."""
+    assert isinstance(op, moves.Select)
+    name, source, rank = graph.names[op.output], graph.input_of(op), len(op.output.type.shape)
+    chosen = [(axis, runs) for axis, runs in enumerate(op.selection.runs) if runs]
+    for axis, runs in chosen:
+        numbers = graph.constant(f"{name}.chosen.{axis}", indices(runs))
+        result = name if axis == chosen[-1][0] else f"{name}.part.{axis}"
+        source = graph.node("Gather", [source, numbers], result, axis=min(axis + 1, rank))
+
+
+def write_constant(graph: _Graph, op: Op) -> None:
+    """The tensor, expanded to as many samples as the first input has."""
+    assert isinstance(op, moves.Constant)
+    name, kind = graph.names[op.output], op.output.type
+    values = graph.module.tensor(op.value).astype(np.float32 if kind.element == "f32" else np.uint8)
+    shape = graph.node("Shape", [graph.module.inputs[0][0]], f"{name}.input_shape")
+    ends = [graph.constant(f"{name}.{key}", np.array([k])) for k, key in enumerate(("from", "to"))]
+    samples = graph.node("Slice", [shape, *ends], f"{name}.samples")
+    sizes = graph.constant(f"{name}.sizes", np.array(kind.shape))
+    whole = graph.node("Concat", [samples, sizes], f"{name}{EXPANDED}", axis=0)
+    graph.node("Expand", [graph.constant(f"{name}.values", values[None]), whole], name)
 
 
 def write_pad(graph: _Graph, op: Op) -> None:
@@ -514,6 +548,8 @@ WRITERS: dict[type[Op], Callable[[_Graph, Op], None]] = {
     epi.Multiply: write_multiply,
     epi.LookUp: write_lookup,
     moves.Concat: write_concat,
+    moves.Select: write_select,
+    moves.Constant: write_constant,
     moves.Pad: write_pad,
     nn.Rearrange: write_rearrange,
     epi.Host: write_host,

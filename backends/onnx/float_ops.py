@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from epimc.backends.onnx.export import _Graph as Graph
-from epimc.backends.onnx.export import channelwise, write_concat
+from epimc.backends.onnx.export import channelwise, write_concat, write_constant, write_select
 from epimc.ir.core import Op
 from epimc.ir.dialects import elementwise, moves, nn
 from epimc.ir.functions import FUNCTIONS
@@ -121,6 +121,8 @@ WRITERS: dict[type[Op], Callable[[Graph, Op], None]] = {
     elementwise.Clip: write_clip,
     elementwise.Activation: write_activation,
     moves.Concat: write_concat,
+    moves.Select: write_select,
+    moves.Constant: write_constant,
     moves.Pad: write_pad,
     nn.Rearrange: write_rearrange,
 }

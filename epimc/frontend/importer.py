@@ -15,18 +15,38 @@ import numpy as np
 import onnx
 
 from epimc.diagnostics import EpimcError, error
-from epimc.frontend import ops_elementwise, ops_linear, ops_move, ops_pool
+from epimc.frontend import (
+    ops_arithmetic,
+    ops_elementwise,
+    ops_join,
+    ops_linear,
+    ops_move,
+    ops_pool,
+    ops_reduce,
+    ops_resize,
+    ops_select,
+)
 from epimc.frontend.checks import check_model
 from epimc.frontend.external import external_tensors
 from epimc.frontend.folding import FOLDABLE, Folder, constant_of
 from epimc.frontend.loader import load_model
 from epimc.frontend.nodes import (
     IMPORTERS,
+    SEVERAL,
     Context,
     Node,
     UnsupportedError,
 )
-from epimc.frontend.shapes import SHAPE_OF, Binding, Inference, Unknown, graph_inputs, shape_of
+from epimc.frontend.ops_move import TAKING_MORE_DIMS
+from epimc.frontend.shapes import (
+    SHAPE_OF,
+    Binding,
+    Folded,
+    Inference,
+    Unknown,
+    graph_inputs,
+    shape_of,
+)
 from epimc.frontend.standard import (
     DEFAULT_DOMAINS,
     NEWEST_OPSET,
@@ -36,7 +56,17 @@ from epimc.frontend.standard import (
 from epimc.ir.core import Module, Value
 
 # Importing these modules registers their importers.
-REGISTERED = (ops_linear, ops_move, ops_pool, ops_elementwise)
+REGISTERED = (
+    ops_linear,
+    ops_arithmetic,
+    ops_move,
+    ops_join,
+    ops_select,
+    ops_pool,
+    ops_reduce,
+    ops_resize,
+    ops_elementwise,
+)
 
 UNDERSTOOD = FOLDABLE | IMPORTERS.keys()
 
@@ -197,12 +227,17 @@ class _Import:
             raise UnsupportedError("not supported")
         if function is None or unknown:
             return []
+        for name, item in inputs.items():
+            if isinstance(item, Folded) and proto.op_type not in TAKING_MORE_DIMS:
+                axes = [self.context.batch, *item.shape]
+                raise UnsupportedError(f"its input '{name}' of shape {axes} has too many axes")
         for name in filter(None, proto.output[1:]):
-            if name in self.needed:
+            if name in self.needed and proto.op_type not in SEVERAL:
                 raise UnsupportedError(f"using its output '{name}' is not supported")
         given = tuple(inputs[name] if name else None for name in proto.input)
         shape = shape_of(kinds.get(proto.output[0]))
-        return [function(Node(proto, given, shape), self.context)]
+        found = function(Node(proto, given, shape), self.context)
+        return [*found] if isinstance(found, list) else [found]
 
     def _binding(self, name: str) -> Binding:
         if name not in self.bound and name in self.initializers:
@@ -215,6 +250,9 @@ class _Import:
             value = self._binding(output.name)
             if isinstance(value, np.ndarray):
                 raise error(f"Output '{output.name}' does not depend on any input.")
+            if isinstance(value, Folded):
+                shape = [self.context.batch, *value.shape]
+                raise error(f"Output '{output.name}' of shape {shape} has too many axes.")
             if not isinstance(value, Value):
                 raise error(f"Output '{output.name}' is not computed by any node.")
             if value in inputs:

@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 
 from epimc.diagnostics import error
-from epimc.frontend.shapes import Array, Binding, Unknown
+from epimc.frontend.shapes import Array, Binding, Folded, Unknown
 from epimc.frontend.standard import name_of, operator_of, where_of
 from epimc.ir.attributes import Ref
 from epimc.ir.core import ANY_RANK, Builder, Module, Op, Value
@@ -38,11 +38,13 @@ class Node:
         proto: As the model has it.
         inputs: What its inputs are; None stands for one that is left out.
         result_shape: Of its first output, with the batch, as far as ONNX can tell.
+        result: The number of the output after which what is emitted is named.
     """
 
     proto: onnx.NodeProto
     inputs: tuple[Binding | None, ...]
     result_shape: tuple[int, ...] | None
+    result: int = 0
 
     @property
     def op_type(self) -> str:
@@ -257,12 +259,12 @@ class Context:
     ) -> Value:
         """Append an op that stands for a node, or a part of it; its shapes are checked.
 
-        The value is named after the node's first output and the suffix.
+        The value is named after the node's output and the suffix.
 
         Raises:
             UnsupportedError: The op's declaration does not allow it.
         """
-        name = identifier(node.proto.output[0]) + suffix
+        name = identifier(node.proto.output[node.result]) + suffix
         result = Value(self.builder.fresh(name), TensorType((1,)))
         given = {key: value for key, value in attributes.items() if value is not None}
         try:
@@ -280,8 +282,11 @@ class Context:
         return self.module.tensors[ref.name].type
 
 
-Importer: TypeAlias = Callable[[Node, Context], Value]
-IMPORTERS: dict[str, Importer] = {}
+Importer: TypeAlias = Callable[[Node, Context], "Value | Folded"]
+SeveralImporter: TypeAlias = Callable[[Node, Context], list[Value]]
+IMPORTERS: dict[str, Importer | SeveralImporter] = {}
+SEVERAL: set[str] = set()
+"""The op types that have several results."""
 
 
 def importer(*op_types: str) -> Callable[[Importer], Importer]:
@@ -289,6 +294,17 @@ def importer(*op_types: str) -> Callable[[Importer], Importer]:
 
     def register(function: Importer) -> Importer:
         IMPORTERS.update(dict.fromkeys(op_types, function))
+        return function
+
+    return register
+
+
+def several(op_type: str) -> Callable[[SeveralImporter], SeveralImporter]:
+    """Register a function for an ONNX op type of which every output is read."""
+
+    def register(function: SeveralImporter) -> SeveralImporter:
+        IMPORTERS[op_type] = function
+        SEVERAL.add(op_type)
         return function
 
     return register

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from epimc.frontend.broadcast import channel_axis, of_sample, reduced, turned, turned_back
 from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
-from epimc.frontend.ops_linear import per_channel
 from epimc.ir.core import Value
 from epimc.ir.dialects import elementwise
 from epimc.ir.functions import FUNCTIONS
@@ -57,12 +57,20 @@ def gelu(node: Node, context: Context) -> Value:
 
 @importer("PRelu")
 def prelu(node: Node, context: Context) -> Value:
-    """A leaky relu with a constant slope per channel."""
+    """A leaky relu with a constant slope, or with one for each index along one dim."""
     x = node.activation()
-    slopes = per_channel(node.weights(1), x.type.shape, context.batch)
-    alphas = context.store(node.input_name(1), slopes)
-    function = "leaky_relu"
-    return context.emit(elementwise.Activation, node, [x], function=function, alphas=alphas)
+    shape = x.type.shape
+    slopes = reduced(of_sample(node.weights(1), shape, context.batch), shape)
+    axis = channel_axis(slopes, shape)
+    if axis is None:
+        raise UnsupportedError("slopes that differ along several axes are not supported")
+    whole = np.array(np.broadcast_to(slopes.ravel(), (shape[axis],)))
+    alphas = context.store(node.input_name(1), whole)
+    given = {"function": "leaky_relu", "alphas": alphas}
+    suffix = ".turned" if axis else ""
+    turned_x = turned(node, context, x, axis)
+    result = context.emit(elementwise.Activation, node, [turned_x], suffix, **given)
+    return turned_back(node, context, result, axis)
 
 
 @importer("Clip")

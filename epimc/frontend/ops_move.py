@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+
+import numpy as np
 
 from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
+from epimc.frontend.shapes import Folded
 from epimc.ir.core import ANY_RANK, Value
 from epimc.ir.dialects import moves, nn
-from epimc.layouts import Rearrangement
+from epimc.layouts import Rearrangement, cut, expressed, factors, joined, runs_of
 
 
 @importer("Identity")
@@ -25,28 +29,88 @@ def dropout(node: Node, context: Context) -> Value:
     return node.activation()
 
 
+# The operators that take and make tensors of more than three dims a sample.
+TAKING_MORE_DIMS = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+
+
 @importer("Flatten", "Reshape", "Squeeze", "Unsqueeze")
-def reshape(node: Node, context: Context) -> Value:
+def reshape(node: Node, context: Context) -> Value | Folded:
     """Other shapes of the same elements, sample by sample."""
-    x, shape = node.activation(), node.result_shape
+    x, shape = _folded(node), node.result_shape
     if shape is None:
         raise UnsupportedError("a shape that is not constant is not supported")
-    if shape[:1] != (context.batch,) or len(shape) - 1 not in ANY_RANK:
-        found = [context.batch, *x.type.shape]
-        raise UnsupportedError(f"changing the shape {found} to {list(shape)} is not supported")
-    return rearranged(node, context, x, tuple(range(len(x.type.shape))), shape[1:])
+    whole = shape[:1] == (context.batch,)
+    if whole and len(shape) - 1 > max(ANY_RANK):
+        return replace(x, shape=shape[1:])
+    found = settled(node, context, x, shape[1:]) if whole and len(shape) > 1 else None
+    if found is None:
+        before = [context.batch, *x.shape]
+        raise UnsupportedError(f"changing the shape {before} to {list(shape)} is not supported")
+    return found
+
+
+def _folded(node: Node) -> Folded:
+    """The operand, a value as well, as elements in an order; with the node among its nodes."""
+    x = node.inputs[0]
+    if isinstance(x, Folded):
+        return replace(x, location=x.location + node.location)
+    value = node.activation()
+    shape = value.type.shape
+    return Folded(value, factors(shape, tuple(range(len(shape)))), shape, node.location)
+
+
+def settled(node: Node, context: Context, x: Folded, shape: tuple[int, ...]) -> Value | None:
+    """The value of a shape of at most three dims: rearranged, or its channels chosen anew.
+
+    None where it takes more than one of them.
+    """
+    source = x.source
+    move = expressed(joined(x.dims), source.type.shape, shape)
+    if move is not None:
+        result = rearranged(node, context, source, move.perm, shape)
+    else:
+        channels = _channels(x, shape)
+        if channels is None:
+            return None
+        result = context.emit(moves.Select, node, [source], channels=runs_of(channels))
+    if result is not source:
+        context.module.ops[-1].location = x.location
+    return result
+
+
+def _channels(x: Folded, shape: tuple[int, ...]) -> list[int] | None:
+    """The channels of the source that a map consists of, where rows and columns stay as they are.
+
+    It is how channels are shuffled.
+    """
+    own, dims = x.source.type.shape, cut(x.dims, shape)
+    if dims is None or len(own) != 3 or own[1:] != shape[1:]:
+        return None
+    places = factors(own, (0, 1, 2))
+    if joined((*dims[1], *dims[2])) != joined(places[1:]):
+        return None
+    numbers = np.zeros(1, np.int64)
+    for size, stride in dims[0]:
+        numbers = np.add.outer(numbers, np.arange(size) * (stride // places[0][1])).ravel()
+    return [int(number) for number in numbers]
 
 
 @importer("Transpose")
-def transpose(node: Node, context: Context) -> Value:
+def transpose(node: Node, context: Context) -> Value | Folded:
     """Any order of dims that keeps the samples' first."""
-    x = node.activation()
-    axes = range(len(x.type.shape) + 1)
+    x = _folded(node)
+    axes = range(len(x.shape) + 1)
     perm = node.integers("perm", tuple(reversed(axes)))
     if perm[0] != 0 or sorted(perm) != list(axes):
         raise UnsupportedError(f"perm = {list(perm)} is not supported: it moves the samples' axis")
     order = tuple(axis - 1 for axis in perm[1:])
-    return rearranged(node, context, x, order, tuple(x.type.shape[axis] for axis in order))
+    shape = tuple(x.shape[axis] for axis in order)
+    if not isinstance(node.inputs[0], Folded):
+        return rearranged(node, context, x.source, order, shape)
+    dims = cut(x.dims, x.shape)
+    if dims is None:
+        raise UnsupportedError(f"perm = {list(perm)} on {list(x.shape)} is not supported")
+    return replace(x, dims=tuple(dim for axis in order for dim in dims[axis]), shape=shape)
 
 
 def rearranged(
@@ -56,79 +120,6 @@ def rearranged(
     if Rearrangement(x.type.shape, perm, shape).is_identity:
         return x
     return context.emit(nn.Rearrange, node, [x], perm=perm, shape=shape)
-
-
-@importer("Concat")
-def concat(node: Node, context: Context) -> Value:
-    """Along the channels, or vectors; constants must be 0 and become padding."""
-    values = [item for item in node.inputs if isinstance(item, Value)]
-    rank = len(values[0].type.shape) + 1
-    axis = node.integer("axis", 0) % rank
-    if axis != 1:
-        raise UnsupportedError(f"concatenation along axis {axis} is not supported")
-    zeros = 0
-    parts: list[tuple[Value, int, int]] = []
-    for index, item in enumerate(node.inputs):
-        if isinstance(item, Value):
-            parts.append((item, zeros if not parts else 0, 0))
-            continue
-        if node.weights(index).any():
-            raise UnsupportedError("concatenation with a constant that is not 0 is not supported")
-        size = node.constant(index).shape[1]
-        if parts:
-            parts[-1] = (*parts[-1][:2], parts[-1][2] + size)
-        else:
-            zeros += size
-    alone = len(parts) == 1
-    padded = [
-        _padded(node, context, value, (before, after), "" if alone else f".part{number}")
-        for number, (value, before, after) in enumerate(parts)
-    ]
-    return padded[0] if alone else context.emit(moves.Concat, node, padded)
-
-
-def _padded(
-    node: Node, context: Context, x: Value, channels: tuple[int, int], suffix: str
-) -> Value:
-    if channels == (0, 0):
-        return x
-    if len(x.type.shape) != 3:
-        raise UnsupportedError("concatenation of vectors with constants is not supported")
-    return context.emit(moves.Pad, node, [x], suffix, channels=channels)
-
-
-@importer("Pad")
-def pad(node: Node, context: Context) -> Value:
-    """Zeros around a feature map."""
-    x, mode = node.map(), node.text("mode", "constant")
-    if mode != "constant":
-        raise UnsupportedError(f"mode = {mode} is not supported")
-    value = node.weights(2).ravel()[0] if node.has_input(2) else node.number("value", 0.0)
-    if value != 0:
-        raise UnsupportedError(f"padding with {value:g} is not supported")
-    widths = _pad_widths(node)
-    if min(widths) < 0:
-        raise UnsupportedError(f"pads = {list(widths)} is not supported")
-    first, before, top, left, last, after, bottom, right = widths
-    if first or last:
-        raise UnsupportedError("padding the batch is not supported")
-    pads = top, left, bottom, right
-    if not any(widths):
-        return x
-    return context.emit(moves.Pad, node, [x], channels=(before, after), pads=pads)
-
-
-def _pad_widths(node: Node) -> tuple[int, ...]:
-    """How much is added before each of the four axes, then behind each."""
-    given = node.list_of("pads", 1)
-    axes = node.list_of("axes", 3)
-    places = range(4) if axes is None else [axis % 4 for axis in axes]
-    if given is None or len(given) != 2 * len(places) or len({*places}) < len(places):
-        raise UnsupportedError("pads that do not fit the axes are not supported")
-    widths = [0] * 8
-    for index, axis in enumerate(places):
-        widths[axis], widths[axis + 4] = given[index], given[index + len(places)]
-    return tuple(widths)
 
 
 @importer("Softmax")

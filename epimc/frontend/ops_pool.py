@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
-from epimc.frontend.windows import remainders, rounded_up, window_of
+import math
+
+from epimc.frontend.nodes import Context, Node, importer
+from epimc.frontend.windows import rounded_up, window_of
 from epimc.ir.core import Op, Value
 from epimc.ir.dialects import nn
-from epimc.ir.integers import Window
+from epimc.ir.integers import Sides, Window, window_counts
 
 
 @importer("MaxPool")
@@ -22,14 +24,15 @@ def max_pool(node: Node, context: Context) -> Value:
 
 @importer("AveragePool")
 def average_pool(node: Node, context: Context) -> Value:
-    """Means over windows, padding counted or absent."""
+    """Means over windows, of which padding is a part or not; what is rounded up never is."""
     x = node.map()
-    window = _window(node, x)
-    if node.integer("ceil_mode", 0) and any(remainders(x, window)):
-        raise UnsupportedError("ceil_mode = 1 is not supported where it makes the result larger")
-    if any(window.pads) and not node.integer("count_include_pad", 0):
-        raise UnsupportedError("padding with count_include_pad = 0 is not supported")
-    return _emit(nn.AveragePool, node, context, x, window)
+    given = window = _window(node, x)
+    if node.integer("ceil_mode", 0):
+        window = rounded_up(x, given)
+    counted = given.pads if node.integer("count_include_pad", 0) else (0, 0, 0, 0)
+    size = x.type.shape[1:]
+    whole = (window_counts(window, counted, size) == math.prod(window.kernel)).all()
+    return _emit(nn.AveragePool, node, context, x, window, None if whole else counted)
 
 
 @importer("GlobalMaxPool", "GlobalAveragePool")
@@ -41,38 +44,25 @@ def global_pool(node: Node, context: Context) -> Value:
     return _emit(kind, node, context, x, Window((height, width)))
 
 
-@importer("ReduceMean", "ReduceMax")
-def reduce(node: Node, context: Context) -> Value:
-    """Means and maxima over rows and columns."""
-    x = node.map()
-    axes = node.list_of("axes", 1)
-    if axes == () and node.integer("noop_with_empty_axes", 0):
-        return x
-    over = {axis % 4 for axis in axes or range(4)}
-    if not over <= {2, 3}:
-        raise UnsupportedError(f"reduction over axes {sorted(over)} is not supported")
-    keeps = node.integer("keepdims", 1)
-    if not keeps and over != {2, 3}:
-        raise UnsupportedError("keepdims = 0 is supported with axes [2, 3] only")
-    _, height, width = x.type.shape
-    window = Window((height if 2 in over else 1, width if 3 in over else 1))
-    kind = nn.MaxPool if node.op_type == "ReduceMax" else nn.AveragePool
-    if keeps:
-        return _emit(kind, node, context, x, window)
-    reduced = context.emit(kind, node, [x], ".kept", kernel=window.kernel)
-    return context.emit(nn.Rearrange, node, [reduced], perm=(0, 1, 2), shape=x.type.shape[:1])
-
-
 def _window(node: Node, x: Value) -> Window:
     height, width = node.integers("kernel_shape", (0, 0))
     return window_of(node, x, (height, width))
 
 
-def _emit(kind: type[Op], node: Node, context: Context, x: Value, window: Window) -> Value:
+def _emit(
+    kind: type[Op],
+    node: Node,
+    context: Context,
+    x: Value,
+    window: Window,
+    counted: Sides | None = None,
+) -> Value:
+    given = {} if counted is None else {"counted": counted}
     return context.emit(
         kind,
         node,
         [x],
+        **given,
         kernel=window.kernel,
         strides=window.strides,
         pads=window.pads,

@@ -19,6 +19,8 @@ from onnx import helper, numpy_helper, shape_inference
 from epimc.diagnostics import error
 from epimc.frontend.standard import short, where_of
 from epimc.ir.core import ANY_RANK, Value
+from epimc.ir.types import Location
+from epimc.layouts import Factors
 
 Array = NDArray[Any]
 
@@ -41,8 +43,27 @@ class Unknown:
         return kind is not None and kind.tensor_type.elem_type == onnx.TensorProto.INT64
 
 
-Binding: TypeAlias = "Value | Array | Unknown"
-"""What an ONNX tensor is: computed by the IR, a constant, or neither."""
+@dataclass(frozen=True)
+class Folded:
+    """A tensor with more dims a sample than a value has: the elements of a value in some order.
+
+    Only reshapes and transpositions take it, until it has no more than three dims again.
+
+    Attributes:
+        source: The value.
+        dims: The dims of its elements in the tensor's order.
+        shape: Of one sample of the tensor.
+        location: The nodes that have made it.
+    """
+
+    source: Value
+    dims: Factors
+    shape: tuple[int, ...]
+    location: Location
+
+
+Binding: TypeAlias = "Value | Array | Folded | Unknown"
+"""What an ONNX tensor is: computed by the IR, a constant, a value with more dims, or none of it."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +137,9 @@ def type_of(binding: Binding, batch: int) -> onnx.TypeProto | None:
     """The ONNX type of a tensor, where it is known."""
     if isinstance(binding, Unknown):
         return binding.kind
-    if isinstance(binding, Value):
-        shape: tuple[int, ...] = (batch, *binding.type.shape)
+    if isinstance(binding, (Value, Folded)):
+        own = binding.shape if isinstance(binding, Folded) else binding.type.shape
+        shape: tuple[int, ...] = (batch, *own)
         return helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, shape)
     element = helper.np_dtype_to_tensor_dtype(binding.dtype)
     return helper.make_tensor_type_proto(element, binding.shape)
@@ -160,7 +182,8 @@ class Inference:
         data = {
             name: numpy_helper.from_array(binding, name)
             for name, binding in inputs.items()
-            if not isinstance(binding, (Value, Unknown)) and binding.size <= LARGEST_SHAPE_DATA
+            if not isinstance(binding, (Value, Folded, Unknown))
+            and binding.size <= LARGEST_SHAPE_DATA
         }
         try:
             return shape_inference.infer_node_outputs(

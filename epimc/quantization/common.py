@@ -9,7 +9,7 @@ from epimc.ir.dialects import moves, nn
 from epimc.ir.types import TensorType
 
 # What moves the activations of one operand without computing.
-MOVING = (nn.MaxPool, nn.Rearrange, moves.Pad)
+MOVING = (nn.MaxPool, nn.Rearrange, moves.Pad, moves.Select)
 
 Types = dict[Value, TensorType]
 

@@ -12,9 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from epimc.diagnostics import EpimcError, error
+from epimc.diagnostics import error
 from epimc.ir import integers
-from epimc.ir.core import Array, Builder, Module, Op, Value
+from epimc.ir.core import Array, Builder, Module, Op, Value, dump_attributes
 from epimc.ir.dialects import elementwise, epi, moves, nn
 from epimc.ir.pipeline import Pass
 from epimc.ir.plan import rebuild
@@ -22,6 +22,7 @@ from epimc.ir.printer import refused
 from epimc.ir.types import Location, TensorType
 from epimc.quantization import hosted
 from epimc.quantization.common import MOVING, common_types
+from epimc.quantization.constants import quantize_constant
 from epimc.quantization.lookup import lookup_table
 from epimc.quantization.terms import Term, Total
 from epimc.quantization.weights import SMALLEST_STEP, column_scales, used_elements, whole_steps
@@ -151,6 +152,8 @@ class _Rewriter:
         """Compute a value that is kept as activations."""
         if isinstance(op, moves.Concat):
             self.concat(op)
+        elif isinstance(op, moves.Constant):
+            quantize_constant(self.builder, op, self.type_of(op.output), self.old.tensor(op.value))
         elif isinstance(op, MOVING):
             kind = self.builder.mapped[op.operands[0]].type
             self.builder.copy(op).type = kind.with_shape(op.output.type.shape)
@@ -178,8 +181,8 @@ class _Rewriter:
                 total = replace(self.total(old), location=op.location)
                 operands.append(self.rescaled(op, total, Value(name, own, old.range)))
         result = Value(op.output.name, kind, op.output.range)
+        self.builder.add(moves.Concat, operands, result, op.location, axis=op.axis)
         self.builder.mapped[op.output] = result
-        self.builder.add(moves.Concat, operands, result, op.location)
 
     def look_up(self, op: elementwise.Activation) -> None:
         """A function as a table over all values of its operand."""
@@ -278,12 +281,10 @@ class _Rewriter:
     def sum_pool(self, op: nn.AveragePool) -> Term:
         """An average is a sum whose divisor goes into the requantization."""
         x = self.builder.mapped[op.x]
-        windows = {k: op.attributes[k] for k in ("kernel", "strides", "pads", "dilations")}
-        value = self.accumulator(epi.SumPool, op, [x], **windows)
-        count = op.kernel[0] * op.kernel[1]
+        value = self.accumulator(epi.SumPool, op, [x], **dump_attributes(op))
         channels = op.output.type.shape[0]
-        steps = np.full(channels, (x.type.scale or 1.0) / count)
-        return Term(value, steps, np.full(channels, count * (2**self.bits - 1), np.int64))
+        steps = np.full(channels, (x.type.scale or 1.0) / op.divisor)
+        return Term(value, steps, np.full(channels, op.divisor * (2**self.bits - 1), np.int64))
 
     def accumulator(
         self, kind: type[Op], op: Op, operands: list[Value], **attributes: object
@@ -350,12 +351,8 @@ class _Rewriter:
         try:
             return integers.requantization(scales, bounds, offset)
         except integers.PrecisionError as problem:
-            raise _imprecise(channel, op, str(problem)) from None
-
-
-def _imprecise(channel: int, op: Op, problem: str) -> EpimcError:
-    return refused(
-        op,
-        f"Output channel {channel} cannot be requantized: {problem}.",
-        hint="The channel's range and its weights are too far apart: check the calibration data.",
-    )
+            found = f"Output channel {channel} cannot be requantized: {problem}."
+            hint = (
+                "The channel's range and its weights are too far apart: check the calibration data."
+            )
+            raise refused(op, found, hint) from None

@@ -8,7 +8,8 @@ import numpy as np
 
 from epimc.ir.attributes import NUMBER, TENSOR, maybe, one_of
 from epimc.ir.core import FLOAT, Array, Attribute, Lookup, Op, Operand, Result, Stored
-from epimc.ir.dialects.nn import Add, expect, per_channel
+from epimc.ir.dialects.nn import Add, per_channel
+from epimc.ir.dialects.rules import expect
 from epimc.ir.functions import FUNCTIONS
 
 

@@ -26,14 +26,8 @@ from epimc.ir.core import (
     activations,
 )
 from epimc.ir.dialects.elementwise import product_shape
-from epimc.ir.dialects.nn import (
-    Pool,
-    check_bias,
-    check_groups,
-    expect,
-    per_channel,
-    window_shape,
-)
+from epimc.ir.dialects.nn import SummingPool, per_channel
+from epimc.ir.dialects.rules import check_bias, check_groups, expect, window_shape
 from epimc.ir.floats import float_convolve
 from epimc.ir.plan import PLAN, Shape, rebuild
 from epimc.ir.plan import check as check_plan
@@ -152,8 +146,11 @@ class Dequantize(Op):
         return integers.dequantize_output(inputs[0], kind.scale or 1.0, kind.zero_point)
 
 
-class SumPool(Pool):
-    """Accumulators: the sum over each window of q - zero point; padding adds nothing."""
+class SumPool(SummingPool):
+    """Accumulators: the sum over each window of q - zero point; padding adds nothing.
+
+    With `counted`, each times the least common multiple of all windows' counts over its own.
+    """
 
     name = "epi.sum_pool"
     x = Operand(ACTIVATION, (3,))
@@ -161,7 +158,8 @@ class SumPool(Pool):
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """integers.sum_pool."""
-        return integers.sum_pool(activations(inputs[0]), self.window, self.x.type.zero_point)
+        zero_point = self.x.type.zero_point
+        return integers.sum_pool(activations(inputs[0]), self.window, zero_point, self.counted)
 
 
 class Rescale(Op):

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from epimc.ir import integers
-from epimc.ir.attributes import pair, sides
-from epimc.ir.core import Array, Attribute, Lookup, Op, Operand, Result, Stored
-from epimc.ir.dialects.nn import MAP, MOVABLE, expect, expect_moved
+from epimc.ir.attributes import INTEGER, TENSOR, pair, rows_of, sides
+from epimc.ir.attributes import integers as ints
+from epimc.ir.core import ANY_RANK, Array, Attribute, Lookup, Op, Operand, Result, Stored
+from epimc.ir.dialects.nn import MAP, MOVABLE
+from epimc.ir.dialects.rules import expect, expect_moved
+from epimc.ir.types import as_map
+from epimc.layouts import Selection
 
 # An instruction names its sources in a list with a length of one byte.
 MAXIMUM_SOURCES = 255
 
 
 class Concat(Op):
-    """Maps [C, H, W] of one height and width, or vectors, one behind the other."""
+    """Values one behind the other along one dim of the sample, the others being equal."""
 
     name = "nn.concat"
     parts = Operand(MOVABLE, variadic=True)
+    axis = Attribute(INTEGER, 0)
     result = Result(MOVABLE)
 
+    @property
+    def map_axis(self) -> int:
+        """The dim along which the operands' maps come: 0 channels, 1 rows, 2 columns."""
+        return 2 if len(self.output.type.shape) == 2 and self.axis else self.axis
+
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """[sum of the C, H, W]."""
-        shapes = [operand.type.shape for operand in self.operands]
+        """That of the operands, with the sum of their sizes along `axis`."""
+        shapes, axis = [operand.type.shape for operand in self.operands], self.axis
         expect(1 <= len(shapes) <= MAXIMUM_SOURCES, f"it takes 1 to {MAXIMUM_SOURCES} operands")
-        expect(len({shape[1:] for shape in shapes}) == 1, "heights and widths must be equal")
-        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+        rank = len(shapes[0])
+        expect(0 <= axis < rank, f"'axis' must be one of the {rank} dims of the operands")
+        others = {(shape[:axis], shape[axis + 1 :]) for shape in shapes}
+        expect(len(others) == 1, "all sizes but those along 'axis' must be equal")
+        return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
 
     def check(self, stored: Stored) -> None:
         """All have one element type and quantization."""
@@ -32,7 +45,7 @@ class Concat(Op):
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """integers.concat."""
-        return integers.concat(inputs)
+        return integers.concat(inputs, self.axis)
 
 
 class Pad(Op):
@@ -65,4 +78,76 @@ class Pad(Op):
         return integers.pad(inputs[0], self.channels, self.pads, self.x.type.zero_point)
 
 
-OPS: tuple[type[Op], ...] = (Concat, Pad)
+class Select(Op):
+    """Channels, rows and columns of x, taken by their indices (`layouts.Selection`).
+
+    Attributes:
+        channels: The indices of the result's channels as runs [first, count, step]; absent: all.
+        rows: Those of its rows.
+        columns: Those of its columns; of a matrix, [A, 1, B] as a map, those of the second dim.
+    """
+
+    name = "nn.select"
+    x = Operand(MOVABLE)
+    channels = Attribute(rows_of(ints(3)), ())
+    rows = Attribute(rows_of(ints(3)), ())
+    columns = Attribute(rows_of(ints(3)), ())
+    result = Result(MOVABLE)
+
+    @property
+    def selection(self) -> Selection:
+        """What is taken, of x as a map."""
+        runs = [
+            tuple((first, count, step) for first, count, step in self.attributes[key])
+            for key in ("channels", "rows", "columns")
+        ]
+        return Selection(*runs)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """As many channels, rows and columns as there are indices."""
+        shape, selection = self.x.type.shape, self.selection
+        source = as_map(shape)
+        expect(any(selection.runs), "it selects nothing in particular")
+        expect(selection.fits(source), f"an index lies outside {list(source)}")
+        channels, rows, columns = selection.shape(source)
+        if len(shape) == 3:
+            return channels, rows, columns
+        absent = selection.rows + (selection.columns if len(shape) == 1 else ())
+        expect(not absent, f"a value of shape {list(shape)} has no such dims")
+        return (channels, columns)[: len(shape)]
+
+    def check(self, stored: Stored) -> None:
+        """The result has the element type and quantization of x."""
+        super().check(stored)
+        expect_moved(self)
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """Selection.apply."""
+        x = inputs[0].reshape(len(inputs[0]), *as_map(self.x.type.shape))
+        return self.selection.apply(x).reshape(len(x), *self.output.type.shape)
+
+
+class Constant(Op):
+    """The same value for every sample; activations from `quantize` on."""
+
+    name = "nn.constant"
+    value = Attribute(TENSOR)
+    result = Result(MOVABLE)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of the tensor."""
+        return stored(self.value).shape
+
+    def check(self, stored: Stored) -> None:
+        """The tensor is of the result's element type."""
+        super().check(stored)
+        element = self.output.type.element
+        expect(stored(self.value).element == element, f"the tensor must hold {element}")
+        expect(len(self.output.type.shape) in ANY_RANK, "it must have 1 to 3 dims")
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """One sample, which stands for all."""
+        return tensors(self.value)[None]
+
+
+OPS: tuple[type[Op], ...] = (Concat, Select, Constant, Pad)

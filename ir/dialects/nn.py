@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from epimc.ir import integers
-from epimc.ir.attributes import INTEGER, NUMBER, TENSOR, Ref, maybe, pair, sides
+from epimc.ir.attributes import INTEGER, NUMBER, TENSOR, maybe, pair, sides
 from epimc.ir.attributes import integers as ints
 from epimc.ir.core import (
     ACTIVATION,
@@ -25,34 +25,22 @@ from epimc.ir.core import (
     Result,
     Stored,
 )
+from epimc.ir.dialects.rules import (
+    check_bias,
+    check_counted,
+    check_groups,
+    expect,
+    expect_inside,
+    expect_maxima,
+    expect_moved,
+    window_shape,
+)
 from epimc.ir.floats import float_convolve
-from epimc.ir.types import IrError, as_map
 from epimc.layouts import Rearrangement
 
 MAP = (3,)
 VECTOR = (1,)
 MOVABLE = FLOAT | ACTIVATION
-
-
-def window_shape(
-    shape: tuple[int, ...], channels: int, window: integers.Window
-) -> tuple[int, int, int]:
-    """Result shape of a sliding window with `channels` outputs over a map [C, H, W].
-
-    Raises:
-        IrError: The window does not fit into the padded map.
-    """
-    _, height, width = as_map(shape)
-    size = window.output_size(height, 0), window.output_size(width, 1)
-    if min(size) < 1:
-        raise IrError(f"a window of {list(window.kernel)} does not fit into {list(shape)}")
-    return (channels, *size)
-
-
-def expect(condition: bool, rule: str) -> None:
-    """Raise IrError with the rule unless it holds."""
-    if not condition:
-        raise IrError(rule)
 
 
 def per_channel(values: Array, rank: int) -> Array:
@@ -92,20 +80,6 @@ class Conv(Op):
         weights = tensors(self.weight)
         y = float_convolve(inputs[0], weights, self.window(weights.shape[2:]))
         return y if self.bias is None else y + per_channel(tensors(self.bias), 4)
-
-
-def check_groups(groups: int, inputs: int, held: int, outputs: int) -> None:
-    """Weights [outputs, held, …] fit `inputs` channels in so many groups."""
-    expect(groups >= 1, "there must be at least one group")
-    expect(inputs == held * groups, f"the weights take {held * groups} input channels")
-    expect(outputs % groups == 0, f"{outputs} outputs are not divisible into {groups} groups")
-
-
-def check_bias(bias: Ref | None, stored: Stored, channels: int) -> None:
-    """A bias, where there is one, has one value an output channel."""
-    expect(
-        bias is None or stored(bias).shape == (channels,), f"the bias must hold {channels} values"
-    )
 
 
 class Gemm(Op):
@@ -239,31 +213,6 @@ class Pool(Windowed):
         expect_inside(self.window)
 
 
-def expect_moved(op: Op) -> None:
-    """The result has the element type and quantization of every operand."""
-    shape = op.output.type.shape
-    same = all(op.output.type == operand.type.with_shape(shape) for operand in op.operands)
-    expect(same, "the result must have the element type and quantization of the operand")
-
-
-def expect_inside(window: integers.Window) -> None:
-    """Every window reads at least one element of the image, as far as its pads tell."""
-    extents = window.extent(0), window.extent(1)
-    inside = all(p < e for p, e in zip(window.pads, extents * 2, strict=True))
-    expect(inside, "a pad as large as the window would make a window of nothing but padding")
-
-
-def expect_maxima(shape: tuple[int, ...], window: integers.Window) -> None:
-    """Every window has a maximum, and onnxruntime, which refuses more padding, agrees to it."""
-    inside = all(p < k for p, k in zip(window.pads, window.kernel * 2, strict=True))
-    expect(inside, "the pads of a maximum must be smaller than its kernel")
-    for axis, size in enumerate(shape[1:]):
-        first = np.arange(window.output_size(size, axis)) * window.strides[axis] - window.pads[axis]
-        read = first[:, None] + np.arange(window.kernel[axis]) * window.dilations[axis]
-        full = ((read >= 0) & (read < size)).any(axis=1).all()
-        expect(bool(full), "the dilations would make a window of nothing but padding")
-
-
 class MaxPool(Pool):
     """Maximum over each window; padding never wins.  Also on activations, which keep their type."""
 
@@ -286,8 +235,32 @@ class MaxPool(Pool):
         return result
 
 
-class AveragePool(Pool):
-    """Mean over each window, padding counted as 0 (ONNX count_include_pad = 1)."""
+class SummingPool(Pool):
+    """What sums and means over windows share.
+
+    Attributes:
+        counted: How much of the padding counts, as 0, in the number of elements that a sum is
+            divided by; absent: all of it, so that all windows have as many.
+    """
+
+    counted = Attribute(maybe(sides(0)), optional=True)
+
+    @property
+    def divisor(self) -> int:
+        """What its sums, as integers of one step, are divided by to be means."""
+        if self.counted is None:
+            return self.kernel[0] * self.kernel[1]
+        size = self.operands[0].type.shape[1:]
+        return integers.window_shares(self.window, self.counted, size)[0]
+
+    def check(self, stored: Stored) -> None:
+        """What counts is padding, and the numbers of elements have a common multiple."""
+        super().check(stored)
+        check_counted(self.counted, self.window, self.operands[0].type.shape)
+
+
+class AveragePool(SummingPool):
+    """Mean over each window, padding counted as 0, as far as it counts."""
 
     name = "nn.average_pool"
     x = Operand(FLOAT, MAP)
@@ -295,9 +268,10 @@ class AveragePool(Pool):
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """In float64."""
-        height = self.window.output_size(inputs[0].shape[2], 0)
-        patches = integers.gather(inputs[0], self.window, 0, 0, height)
-        result: Array = patches.mean(axis=(2, 3))
+        x, window = inputs[0], self.window
+        total = integers.gather(x, window, 0, 0, window.output_size(x.shape[2], 0)).sum(axis=(2, 3))
+        counted = window.pads if self.counted is None else self.counted
+        result: Array = total / integers.window_counts(window, counted, x.shape[2:])
         return result
 
 

@@ -27,8 +27,9 @@ from epimc.ir.core import (
     Stored,
     activations,
 )
-from epimc.ir.dialects import epi, moves, nn
-from epimc.ir.dialects.nn import Windowed, check_bias, expect, window_shape
+from epimc.ir.dialects import epi, moves, nn, rules
+from epimc.ir.dialects.nn import Windowed
+from epimc.ir.dialects.rules import check_bias, expect, window_shape
 from epimc.ir.types import as_map, map_move
 from epimc.layouts import Rearrangement
 
@@ -101,7 +102,7 @@ class Mvm(Windowed, XbarOp):
         """[Cout, Hout, Wout], or [Cout] of a vector."""
         inputs = self.x.type.shape[0]
         columns = stored(self.epitome).shape[0]
-        nn.check_groups(self.groups, inputs, inputs // max(self.groups, 1), self.channels)
+        rules.check_groups(self.groups, inputs, inputs // max(self.groups, 1), self.channels)
         expect(columns % self.groups == 0, f"{columns} columns do not divide into groups")
         expect(1 <= self.pack <= self.groups, f"there is no pack of {self.pack} groups")
         shape = window_shape(self.x.type.shape, self.channels, self.window)
@@ -201,8 +202,8 @@ class Add(XbarOp):
         return result
 
 
-class Pool(nn.Pool, XbarOp):
-    """`max`: of activations; `sum`: accumulators of q - zero point.  Padding never counts."""
+class Pool(nn.SummingPool, XbarOp):
+    """`max`: of activations; `sum`: accumulators of q - zero point, as epi.sum_pool."""
 
     name = "xbar.pool"
     x = Operand(ACTIVATION, (3,))
@@ -213,8 +214,9 @@ class Pool(nn.Pool, XbarOp):
         """`max` keeps the type, `sum` accumulates."""
         super().check(stored)
         if self.kind == "max":
-            nn.expect_moved(self)
-            nn.expect_maxima(self.x.type.shape, self.window)
+            rules.expect_moved(self)
+            rules.expect_maxima(self.x.type.shape, self.window)
+            expect(self.counted is None, "nothing is counted for a maximum")
         else:
             expect(self.output.type.element == "i64", "a sum yields accumulators (i64)")
 
@@ -223,7 +225,7 @@ class Pool(nn.Pool, XbarOp):
         x = activations(inputs[0])
         if self.kind == "max":
             return integers.max_pool(x, self.window)
-        return integers.sum_pool(x, self.window, self.x.type.zero_point)
+        return integers.sum_pool(x, self.window, self.x.type.zero_point, self.counted)
 
 
 class Rearrange(nn.Rearrange, XbarOp):
@@ -265,6 +267,21 @@ class Concat(moves.Concat, XbarOp):
     result = Result(ACTIVATION)
 
 
+class Select(moves.Select, XbarOp):
+    """As nn.select."""
+
+    name = "xbar.select"
+    x = Operand(ACTIVATION)
+    result = Result(ACTIVATION)
+
+
+class Constant(moves.Constant, XbarOp):
+    """As nn.constant: rows from a table of the tile."""
+
+    name = "xbar.constant"
+    result = Result(ACTIVATION)
+
+
 class Pad(moves.Pad, XbarOp):
     """As nn.pad."""
 
@@ -291,6 +308,8 @@ OPS: tuple[type[Op], ...] = (
     Multiply,
     LookUp,
     Concat,
+    Select,
+    Constant,
     Pad,
     Host,
 )

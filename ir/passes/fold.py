@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from epimc.ir.core import Builder, Module, Op, Value, dump_attributes
-from epimc.ir.dialects import elementwise, moves, nn
+from epimc.ir.dialects import elementwise, moves, nn, rules
 from epimc.ir.pipeline import Pass
 from epimc.ir.types import IrError
 
@@ -79,8 +79,10 @@ def without_pads(module: Module) -> Module:
 
 def foldable_pad(op: Op, producers: dict[Value, Op]) -> moves.Pad | None:
     """The pad before an op when the op's own window can do the padding."""
-    pad = producers.get(op.operands[0])
-    if not isinstance(op, (nn.Conv, nn.MaxPool, nn.AveragePool)) or not isinstance(pad, moves.Pad):
+    if not isinstance(op, (nn.Conv, nn.MaxPool, nn.AveragePool)):
+        return None
+    pad = producers.get(op.x)
+    if not isinstance(pad, moves.Pad):
         return None
     if pad.channels != (0, 0):
         return None
@@ -91,8 +93,8 @@ def foldable_pad(op: Op, producers: dict[Value, Op]) -> moves.Pad | None:
     if isinstance(op, nn.MaxPool):
         before = producers.get(pad.x)
         clipped = isinstance(before, (nn.Relu, elementwise.Clip)) and before.bounds[0] >= 0
-        return pad if clipped and holds(nn.expect_maxima, pad.x.type.shape, window) else None
-    return pad if holds(nn.expect_inside, window) else None
+        return pad if clipped and holds(rules.expect_maxima, pad.x.type.shape, window) else None
+    return pad if op.counted is None and holds(rules.expect_inside, window) else None
 
 
 def holds(rule: Callable[..., None], *arguments: object) -> bool:

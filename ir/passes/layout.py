@@ -64,7 +64,10 @@ def spatial(op: Op, move: Rearrangement) -> Attributes | None:
     assert isinstance(op, nn.Pool)
     top, left, bottom, right = op.pads
     turned = {key: op.attributes[key][::-1] for key in ("kernel", "strides", "dilations")}
-    return {**turned, "pads": (left, top, right, bottom)}
+    turned["pads"] = (left, top, right, bottom)
+    if (counted := op.attributes.get("counted")) is not None:
+        turned["counted"] = (counted[1], counted[0], counted[3], counted[2])
+    return turned
 
 
 def along_an_axis(op: Op, move: Rearrangement) -> Attributes | None:
@@ -78,9 +81,13 @@ def function(op: Op, move: Rearrangement) -> Attributes | None:
     return channelwise(op, move) if by_channel else dump_attributes(op)
 
 
-def joining(op: Op, move: Rearrangement) -> Attributes | None:
-    """One map behind the other along the channels, which stay in front."""
-    return {} if move.only_permutes and move.perm[0] == 0 else None
+def selecting(op: Op, move: Rearrangement) -> Attributes | None:
+    """Indices along each dim of a map, which is another one before."""
+    if not move.only_permutes or len(move.perm) != 3:
+        return None
+    assert isinstance(op, moves.Select)
+    keys, runs = ("channels", "rows", "columns"), op.selection.runs
+    return {keys[axis]: runs[k] for k, axis in enumerate(move.perm)}
 
 
 def padding(op: Op, move: Rearrangement) -> Attributes | None:
@@ -101,7 +108,8 @@ SINKS: Mapping[type[Op], Rule] = {
     elementwise.Multiply: each_element,
     elementwise.Clip: each_element,
     elementwise.Activation: function,
-    moves.Concat: joining,
+    moves.Concat: along_an_axis,
+    moves.Select: selecting,
     moves.Pad: padding,
     nn.Affine: channelwise,
     nn.BatchNorm: channelwise,

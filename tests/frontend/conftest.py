@@ -48,10 +48,12 @@ def build_model(
 def evaluate(module: Module, inputs: Mapping[str, Array]) -> list[Array]:
     """The outputs of a module, op by op in float64; arrays carry a batch."""
     values = {value: inputs[name].astype(np.float64) for name, value in module.inputs}
+    samples = len(next(iter(inputs.values())))
     for op in module.ops:
         result = op.evaluate([values[v] for v in op.operands], module.tensor)
         assert result.shape[1:] == op.output.type.shape
-        values[op.output] = result
+        # A constant is one sample that stands for all.
+        values[op.output] = np.broadcast_to(result, (samples, *result.shape[1:]))
     return [values[value] for _, value in module.outputs]
 
 

@@ -148,3 +148,33 @@ def test_a_model_of_moves_only_is_imported(build: Build) -> None:
         make_node("Transpose", ["t"], ["y"], perm=[0, 3, 1, 2]),
     ]
     assert ops_of(import_proto(build(nodes), "m")) == ["nn.rearrange", "nn.rearrange"]
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+def test_shuffled_channels(build: Build, compare: Compare, groups: int) -> None:
+    """Groups of channels change places with what is in them, by way of five axes."""
+    constants = {
+        "apart": np.array([0, groups, 6 // groups, 4, 5]),
+        "again": np.array([0, 6, 4, 5]),
+    }
+    nodes = [
+        make_node("Reshape", ["x", "apart"], ["a"]),
+        make_node("Transpose", ["a"], ["t"], perm=[0, 2, 1, 3, 4]),
+        make_node("Reshape", ["t", "again"], ["y"]),
+    ]
+    imported = compare(build(nodes, {"x": ("N", 6, 4, 5)}, constants))
+    (op,) = imported.module.ops
+    assert op.name == "nn.select"
+    assert len(op.location.nodes) == 3
+
+
+def test_more_axes_on_the_way(build: Build, compare: Compare) -> None:
+    """What is a transposition of three dims after all is one."""
+    constants = {"apart": np.array([0, 2, 3, 2, 2, 5]), "again": np.array([0, 20, 6])}
+    nodes = [
+        make_node("Reshape", ["x", "apart"], ["a"]),
+        make_node("Transpose", ["a"], ["t"], perm=[0, 3, 4, 5, 1, 2]),
+        make_node("Reshape", ["t", "again"], ["y"]),
+    ]
+    imported = compare(build(nodes, {"x": ("N", 6, 4, 5)}, constants))
+    assert [op.name for op in imported.module.ops] == ["nn.rearrange"]

@@ -91,7 +91,34 @@ def test_good_ops(line: str) -> None:
             "nn.multiply(%x, %v) : tensor<3x4x5xf32>",
             "shapes [3, 4, 5] and [3] cannot be multiplied",
         ),
-        ("nn.concat(%x, %g) : tensor<6x4x5xf32>", "heights and widths must be equal"),
+        ("nn.concat(%x, %g) : tensor<6x4x5xf32>", "all sizes but those along 'axis' must be equal"),
+        (
+            "nn.concat(%x, %x) {axis = 3} : tensor<6x4x5xf32>",
+            "'axis' must be one of the 3 dims of the operands",
+        ),
+        ("nn.select(%x) : tensor<3x4x5xf32>", "it selects nothing in particular"),
+        (
+            "nn.select(%x) {rows = [[0, 2, 1], [4, 1, 0]]} : tensor<3x3x5xf32>",
+            "an index lies outside [3, 4, 5]",
+        ),
+        (
+            "nn.select(%x) {channels = [[1, 3, -1]]} : tensor<3x4x5xf32>",
+            "an index lies outside [3, 4, 5]",
+        ),
+        (
+            "nn.select(%v) {rows = [[0, 1, 0]]} : tensor<3xf32>",
+            "a value of shape [3] has no such dims",
+        ),
+        (
+            "nn.select(%x) {channels = [[0, 3]]} : tensor<3x4x5xf32>",
+            "attribute 'channels': expected a list of 3 integers",
+        ),
+        ("nn.constant() {value = @three} : tensor<2xf32>", "the result is of shape [3], not [2]"),
+        (
+            "nn.average_pool(%x) {kernel = [3, 3], pads = [1, 1, 1, 1], counted = [0, 0, 2, 0]} "
+            ": tensor<3x4x5xf32>",
+            "more padding counts than there is",
+        ),
         ("nn.concat() : tensor<6x4x5xf32>", "expected 1 operands, found 0"),
         (
             "nn.pad(%v) {pads = [0, 1, 2, 3]} : tensor<4x6x9xf32>",

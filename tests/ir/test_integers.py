@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -345,6 +346,33 @@ def test_sums_equal_onnxruntime(
         group=shape[1],
     )
     assert np.array_equal(integers.sum_pool(x.astype(np.int64), window, zero_point), theirs)
+
+
+@given(geometries(), st.integers(0, 2**32 - 1), st.data())
+def test_shares_make_sums_means(
+    found: tuple[tuple[int, ...], Window], seed: int, data: st.DataObject
+) -> None:
+    """Each sum times its share is the common multiple times the mean of what counts."""
+    shape, window = found
+    top, left, bottom, right = (data.draw(st.integers(0, pad)) for pad in window.pads)
+    counted = top, left, bottom, right
+    x = np.random.default_rng(seed).integers(0, 256, shape)
+    ones = np.zeros((1, 1, shape[2] + window.pads[0] + window.pads[2],
+                     shape[3] + window.pads[1] + window.pads[3]), np.int64)  # fmt: skip
+    ones[:, :, window.pads[0] - top : ones.shape[2] - window.pads[2] + bottom,
+         window.pads[1] - left : ones.shape[3] - window.pads[3] + right] = 1  # fmt: skip
+    bare = replace(window, pads=(0, 0, 0, 0))
+    counts = integers.sum_pool(ones, bare, 0)[0, 0]
+    assert np.array_equal(integers.window_counts(window, counted, shape[2:]), counts)
+    if not counts.all():
+        with pytest.raises(ValueError, match="nothing but padding"):
+            integers.window_shares(window, counted, shape[2:])
+        return
+    whole, shares = integers.window_shares(window, counted, shape[2:])
+    assert np.array_equal(shares * counts, np.full_like(counts, whole))
+    assert math.gcd(*shares.ravel().tolist()) == 1
+    weighted = integers.sum_pool(x, window, 9, counted)
+    assert np.array_equal(weighted, integers.sum_pool(x, window, 9) * shares)
 
 
 # --- exact products -------------------------------------------------------------------------------

@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epimc.ir.core import Builder, Module, Value
-from epimc.ir.dialects import nn
+from epimc.ir.dialects import moves, nn
 from epimc.ir.interpreter import interpret
 from epimc.ir.parser import parse_module
 from epimc.ir.passes.layout import Layout, moved_elements
 from epimc.ir.pipeline import Runner
 from epimc.ir.printer import print_module
 from epimc.ir.types import Location, TensorType
+from epimc.layouts import runs_of
 
 HEAD = 'epimc.module 1 "m" level nn {\n'
 
@@ -181,6 +182,23 @@ loc(T "b", T "f")
         output "y" = %c
         """,
     ),
+    "concatenations along another dim, and selections": (
+        """
+        input "x" %x : tensor<2x3x4xf32>
+        input "g" %g : tensor<2x5x4xf32>
+        %a = nn.rearrange(%x) {perm = [0, 2, 1], shape = [2, 4, 3]} : tensor<2x4x3xf32>
+        %b = nn.rearrange(%g) {perm = [0, 2, 1], shape = [2, 4, 5]} : tensor<2x4x5xf32>
+        %c = nn.concat(%a, %b) {axis = 2} : tensor<2x4x8xf32>
+        %d = nn.select(%c) {channels = [[1, 2, -1]], columns = [[0, 3, 2]]} : tensor<2x4x3xf32>
+        %y = nn.rearrange(%d) {perm = [0, 2, 1], shape = [2, 3, 4]} : tensor<2x3x4xf32>
+        output "y" = %y
+        """,
+        """
+        %c = nn.concat(%x, %g) {axis = 1} : tensor<2x8x4xf32>
+        %d = nn.select(%c) {channels = [[1, 2, -1]], rows = [[0, 3, 2]]} : tensor<2x3x4xf32>
+        output "y" = %d
+        """,
+    ),
     "pools and softmax turn": (
         """
         input "x" %x : tensor<2x5x4xf32>
@@ -297,6 +315,7 @@ class Net:
         x = self.draw(st.sampled_from(self.values[-3:]))
         shape = x.type.shape
         kinds = ["relu", "rearrange", "rearrange", "affine", "softmax", "add"]
+        kinds += ["concat", "select"]
         kinds += ["pool"] if len(shape) == 3 else ["gemm"] if len(shape) == 1 else []
         getattr(self, self.draw(st.sampled_from(kinds)))(x)
 
@@ -332,7 +351,28 @@ class Net:
     def pool(self, x: Value) -> None:
         """A pool that keeps the shape."""
         kind = self.draw(st.sampled_from((nn.MaxPool, nn.AveragePool)))
-        self.put(kind, [x], x.type.shape, kernel=(3, 2), pads=(1, 0, 1, 1))
+        given = {"counted": (0, 0, 1, 1)} if kind is nn.AveragePool else {}
+        self.put(kind, [x], x.type.shape, kernel=(3, 2), pads=(1, 0, 1, 1), **given)
+
+    def concat(self, x: Value) -> None:
+        """A value twice, one behind the other, and half of the result."""
+        axis, rank = self.draw(st.integers(0, len(x.type.shape) - 1)), len(x.type.shape)
+        shape = tuple(size * (1 + (k == axis)) for k, size in enumerate(x.type.shape))
+        twice = Value(f"twice{len(self.values)}", TensorType(shape))
+        self.builder.add(moves.Concat, [x, x], twice, Location(), axis=axis)
+        key = ("channels", "rows" if rank == 3 else "columns", "columns")[axis]
+        size = x.type.shape[axis]
+        self.put(moves.Select, [twice], x.type.shape, **{key: runs_of(range(1, 2 * size, 2))})
+
+    def select(self, x: Value) -> None:
+        """A selection that keeps the shape."""
+        keys = [("channels",), ("channels", "columns"), ("channels", "rows", "columns")]
+        names = keys[len(x.type.shape) - 1]
+        runs = [
+            runs_of(self.draw(st.lists(st.integers(0, size - 1), min_size=size, max_size=size)))
+            for size in x.type.shape
+        ]
+        self.put(moves.Select, [x], x.type.shape, **dict(zip(names, runs, strict=True)))
 
     def gemm(self, x: Value) -> None:
         self.put(nn.Gemm, [x], (16,), weight=self.ref)

@@ -93,11 +93,7 @@ class Liveness:
     @cached_property
     def read_spans(self) -> dict[tuple[Op, int], dict[int, Span]]:
         """For each operand of each op the rows that it reads, and when."""
-        return {
-            (op, k): reads(op, operand, op.order)
-            for op in self.ops
-            for k, operand in enumerate(op.operands)
-        }
+        return {(op, k): reads(op, k, op.order) for op in self.ops for k in range(len(op.operands))}
 
     def ring_spans(self, value: Value, tile: int) -> dict[int, Span]:
         """For each row that a tile holds: from its computation to its last reader there.

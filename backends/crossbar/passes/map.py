@@ -29,6 +29,8 @@ KINDS: Mapping[type[Op], type[Op]] = {
     epi.Multiply: xbar.Multiply,
     epi.LookUp: xbar.LookUp,
     moves.Concat: xbar.Concat,
+    moves.Select: xbar.Select,
+    moves.Constant: xbar.Constant,
     moves.Pad: xbar.Pad,
     nn.Rearrange: xbar.Rearrange,
     epi.Host: xbar.Host,

@@ -77,11 +77,14 @@ class _Tiles:
 
 
 def home(op: Op, builder: Builder, homes: dict[Value, int]) -> int:
-    """The tile of the operand that is computed last; of a graph input, the first tile."""
+    """The tile of the operand that is computed last; of a graph input, the first tile.
+
+    What has no operands runs where the op before it does.
+    """
     order = {op.output: index for index, op in enumerate(builder.module.ops)}
-    operands = [builder.mapped[operand] for operand in op.operands]
-    latest = max(operands, key=lambda value: order.get(value, -1))
-    return homes.get(latest, 0)
+    operands = [builder.mapped[operand] for operand in op.operands] or list(order)[-1:]
+    latest = max(operands, key=lambda value: order.get(value, -1), default=None)
+    return homes.get(latest, 0) if latest else 0
 
 
 def place_mvm(

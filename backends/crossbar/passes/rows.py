@@ -28,8 +28,9 @@ def row_stride(value: Value) -> int:
     return aligned(channels * width * ELEMENT_BYTES[element])
 
 
-def rows_read(op: Op, operand: Value, y: int) -> list[int]:
-    """The rows of `operand` that output row `y` of an op reads, ascending."""
+def rows_read(op: Op, index: int, y: int) -> list[int]:
+    """The rows of one operand that output row `y` of an op reads, ascending."""
+    operand = op.operands[index]
     if isinstance(op, Windowed):
         return op.window.rows(y, height(operand))
     if isinstance(op, xbar.Rearrange):
@@ -40,14 +41,19 @@ def rows_read(op: Op, operand: Value, y: int) -> list[int]:
         return [row] if 0 <= (row := y - op.pads[0]) < height(operand) else []
     if isinstance(op, xbar.Multiply):
         return [min(y, height(operand) - 1)]
+    if isinstance(op, xbar.Select):
+        return [op.selection.row(y)]
+    if isinstance(op, xbar.Concat) and op.map_axis == 1:
+        row = y - sum(height(other) for other in op.operands[:index])
+        return [row] if 0 <= row < height(operand) else []
     return [y]
 
 
-def reads(op: Op, operand: Value, order: Iterable[int]) -> dict[int, Span]:
-    """For each row of `operand` that an op reads: the first and the last step at which it does."""
+def reads(op: Op, index: int, order: Iterable[int]) -> dict[int, Span]:
+    """For each row of an operand that an op reads: the first and the last step at which it does."""
     spans: dict[int, Span] = {}
     for y, step in enumerate(order):
-        for row in rows_read(op, operand, y):
+        for row in rows_read(op, index, y):
             spans[row] = (spans[row][0] if row in spans else step, step)
     return spans
 

@@ -55,7 +55,7 @@ def depth_of(module: Module, producers: dict[Value, Op]) -> dict[Value, int]:
     """The longest way from an input to each value, in ops."""
     depths = {value: 0 for _, value in module.inputs}
     for op in module.ops:
-        depths[op.output] = 1 + max(depths[operand] for operand in op.operands)
+        depths[op.output] = 1 + max((depths[operand] for operand in op.operands), default=0)
     return depths
 
 
@@ -84,11 +84,13 @@ def demanded(
             planned[current] = row + 1
             continue
         stack.append((current, row, True))
-        for operand in sorted(current.operands, key=lambda value: depths[value]):
+        operands = current.operands
+        for index in sorted(range(len(operands)), key=lambda k: depths[operands[k]]):
+            operand = operands[index]
             producer = producers.get(operand)
             if producer is None:
                 continue
-            needed = rows_read(current, operand, row)
+            needed = rows_read(current, index, row)
             last = needed[-1] if needed else -1
             # The host computes a map whole: its rows are one step after the other.
             last = height(operand) - 1 if isinstance(producer, xbar.Host) else last

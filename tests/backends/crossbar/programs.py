@@ -15,6 +15,7 @@ from epimc.backends.crossbar.program import (
     Array,
     Chip,
     ConcatTable,
+    ConstantTable,
     FeatureMap,
     HostTable,
     Instruction,
@@ -31,12 +32,14 @@ from epimc.backends.crossbar.program import (
     RequantizeTable,
     Ring,
     Round,
+    SelectTable,
     Table,
     rows_needed,
     table_sources,
 )
 from epimc.backends.crossbar.tables import weight_type
 from epimc.ir import integers
+from epimc.layouts import Selection
 
 CHIP = Chip(
     tiles=1,
@@ -176,8 +179,10 @@ class Writer:
         self.ring(table.destination, rows)
 
         def produce(row: int) -> None:
-            for source in table_sources(table):
-                for line in rows_needed(table, self.maps[source], row):
+            sources = table_sources(table)
+            needed = rows_needed(table, [self.maps[source] for source in sources], row)
+            for source, lines in zip(sources, needed, strict=True):
+                for line in lines:
                     self.need(source, line)
             rings = tuple(self.rings[source] for source in table_sources(table))
             self.emit(opcode, number, (row, row + 1), self.rings[table.destination], rings)
@@ -448,6 +453,38 @@ def vector_program() -> Program:
     return Program(CHIP, tuple(maps), tuple(tables), *ports, (tile.finish(8),))
 
 
+def moving_program() -> Program:
+    """Rows turned and repeated, a constant, maps below and beside each other, uneven means."""
+    maps = [
+        FeatureMap("x", 2, 4, 3, "u8", 4, 6, 0),
+        FeatureMap("picked", 2, 5, 3, "u8", 4, 6),
+        FeatureMap("fixed", 2, 2, 3, "u8", 4, 6),
+        FeatureMap("below", 2, 11, 3, "u8", 4, 6),
+        FeatureMap("beside", 2, 11, 6, "u8", 4, 6),
+        FeatureMap("sums", 2, 6, 6, "i64"),
+        FeatureMap("y", 2, 6, 6, "u8", 8, 5, 32),
+    ]
+    random = np.random.default_rng(8)
+    selection = Selection(((1, 2, -1),), ((3, 3, -1), (0, 2, 0)), ((2, 1, 0), (0, 2, 1)))
+    tables: list[Table] = [
+        SelectTable(0, 1, selection),
+        ConstantTable(2, random.integers(0, 16, (2, 2, 3))),
+        ConcatTable((0, 1, 2), 3, 1),
+        ConcatTable((3, 3), 4, 2),
+        PoolTable("sum", 4, 5, integers.Window((3, 3), (2, 1), (1, 1, 1, 1)), (1, 0, 0, 1)),
+        requantize((5,), 6, [0.03], [36 * 15], 2),
+    ]
+    tile = Writer(maps, tables)
+    tile.load(0)
+    for number, (opcode, rows) in enumerate(
+        [("select", 1), ("constant", 1), ("concat", 1), ("concat", 3), ("pool", 1)]
+    ):
+        tile.compute(opcode, number, rows)
+    tile.compute("requantize", 5, 0, lambda row: tile.store(6, row))
+    ports = (Port("x", (2, 4, 3), 0, 0.5),), (Port("y", (2, 6, 6), 6, 0.25),)
+    return Program(CHIP, tuple(maps), tuple(tables), *ports, (tile.finish(6),))
+
+
 def host_program() -> Program:
     """Tile 0 stores a map for the host, which tile 1 calls; tile 0 loads the result and turns it.
 
@@ -504,6 +541,7 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
     "groups": groups_program,
     "vector": vector_program,
     "host": host_program,
+    "moving": moving_program,
 }
 
 

@@ -24,6 +24,7 @@ def values(kind: Kind) -> st.SearchStrategy[Any]:
         operands.ROWS.name: st.integers(500, 502).map(lambda first: (first, first + 1)),
         operands.RING.name: rings,
         operands.RINGS.name: st.lists(rings, min_size=1, max_size=2).map(tuple),
+        operands.NO_RINGS.name: st.just(()),
         operands.SIZE.name: st.just(ROW),
     }
     addresses = st.integers(0, 5).map(lambda n: n * ROW)
@@ -37,9 +38,11 @@ def values(kind: Kind) -> st.SearchStrategy[Any]:
 def advances(draw: st.DrawFn, kind: Kind, depth: int) -> Any:
     """A value that perhaps advances with `depth` loops."""
     first = draw(values(kind))
-    number = first[0] if isinstance(first, tuple) else first
     strides = draw(st.lists(st.integers(-30, 30), max_size=depth))
-    if not kind.advances or not strides or not strides[-1] or not 500 <= number < 1 << 31:
+    if not kind.advances or not strides or not strides[-1]:
+        return first
+    number = first[0] if isinstance(first, tuple) else first
+    if not 500 <= number < 1 << 31:
         return first
     return Advance(first, tuple(strides))
 

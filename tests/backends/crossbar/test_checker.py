@@ -12,6 +12,7 @@ from epimc.backends.crossbar.checker import check
 from epimc.backends.crossbar.program import Array, MvmTable, OfatEntry, Program, Round
 from epimc.backends.crossbar.report import LIMIT
 from epimc.diagnostics import render
+from epimc.layouts import Selection
 from tests.backends.crossbar.mutations import (
     data_mutations,
     nested,
@@ -26,7 +27,7 @@ FREE = re.compile(
     r"|tables\[\d+\]\.(bias|multipliers|shifts|offsets|low|high|values"
     r"|rounds\[\d+\]\.ofat\[\d+\]\.multiplier)"
     # Only where the map's size stays the same.
-    r"|tables\[\d+\]\.window\.(pads|strides|dilations|kernel)"
+    r"|tables\[\d+\]\.(window\.(pads|strides|dilations|kernel)|selection|counted)"
 )
 # 5 bits in 2-bit cells, one polarity a column, are 2 slices as 4 bits are.
 SAME_CELLS = "tables[0].weight_bits +1"
@@ -562,6 +563,44 @@ DATA = {
     "pads below 0": (
         with_table("vector", 6, channels=(4, -1)),
         "error: It pads with less than nothing.\n  --> table 6 (pad of 'y')",
+    ),
+    "axis": (
+        with_table("moving", 3, axis=3),
+        "error: There is no axis 3.\n  --> table 3 (concat of 'beside')",
+    ),
+    "concatenation along another axis": (
+        with_table("moving", 3, axis=1),
+        "error: Its sources do not make up the shape [2, 11, 6].\n"
+        "  --> table 3 (concat of 'beside')",
+    ),
+    "selection outside": (
+        with_table("moving", 0, selection=Selection(rows=((0, 5, 1),))),
+        "error: It takes what the shape [2, 4, 3] of 'x' lacks.\n"
+        "  --> table 0 (select of 'picked')",
+    ),
+    "selection of another shape": (
+        with_table("moving", 0, selection=Selection(rows=((0, 4, 1),))),
+        "error: Its result must have the shape [2, 4, 3].\n  --> table 0 (select of 'picked')",
+    ),
+    "constant of another shape": (
+        with_table("moving", 1, values=np.zeros((2, 3, 2), np.int64)),
+        "error: Its values must be int64 [2, 2, 3].\n  --> table 1 (constant of 'fixed')",
+    ),
+    "constant": (
+        with_table("moving", 1, values=np.full((2, 2, 3), -1)),
+        "error: A value is no activation of 4 bits.\n  --> table 1 (constant of 'fixed')",
+    ),
+    "counted": (
+        with_table("moving", 4, counted=(1, 2, 0, 1)),
+        "error: It counts more padding than there is.\n  --> table 4 (pool of 'sums')",
+    ),
+    "counted for a maximum": (
+        with_table("classifier", 2, counted=(0, 0, 0, 0)),
+        "error: Nothing is counted for a maximum.\n  --> table 2 (pool of 'max')",
+    ),
+    "no source": (
+        with_table("moving", 2, sources=()),
+        "error: It reads no map.\n  --> table 2 (concat of 'below')",
     ),
     "permutation": (
         with_table("host", 3, perm=(2, 0, 0)),

@@ -10,6 +10,7 @@ from epimc.backends.crossbar.checker import check
 from epimc.backends.crossbar.program import (
     AddTable,
     ConcatTable,
+    ConstantTable,
     FeatureMap,
     HostTable,
     LookupTable,
@@ -20,6 +21,7 @@ from epimc.backends.crossbar.program import (
     Program,
     RearrangeTable,
     RequantizeTable,
+    SelectTable,
 )
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.diagnostics import EpimcError
@@ -59,7 +61,19 @@ def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str,
                 result = integers.max_pool(values[table.source], table.window)
             case PoolTable():
                 zero_point = maps[table.source].zero_point
-                result = integers.sum_pool(values[table.source], table.window, zero_point)
+                result = integers.sum_pool(
+                    values[table.source], table.window, zero_point, table.counted
+                )
+            case SelectTable():
+                taken = [
+                    [first + k * step for first, count, step in runs for k in range(count)]
+                    for runs in table.selection.runs
+                ]
+                result = values[table.source]
+                for axis, numbers in enumerate(taken, 1):
+                    result = np.take(result, numbers, axis)
+            case ConstantTable():
+                result = np.repeat(table.values[None], len(values[0]), axis=0)
             case HostTable():
                 sources = [values[s].astype(np.uint8) for s in table.sources]
                 result = mean_of_sources(table.fragment, sources).astype(np.int64)
@@ -76,7 +90,7 @@ def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str,
                 parts = [row[values[table.source][:, c]] for c, row in enumerate(rows)]
                 result = np.stack(parts, axis=1)
             case ConcatTable():
-                result = np.concatenate([values[s] for s in table.sources], axis=1)
+                result = np.concatenate([values[s] for s in table.sources], axis=table.axis + 1)
             case PadTable():
                 held = maps[table.destination]
                 shape = (len(values[table.source]), held.channels, held.height, held.width)

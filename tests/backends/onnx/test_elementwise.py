@@ -18,9 +18,11 @@ from epimc.backends.onnx.export import (
 from epimc.ir import integers
 from epimc.ir.core import Array, Builder, Module, Op, Value
 from epimc.ir.dialects import epi, moves, nn
+from epimc.ir.dialects.rules import window_shape
 from epimc.ir.interpreter import interpret
 from epimc.ir.types import Location, TensorType
 from epimc.ir.verifier import verify
+from epimc.layouts import Selection, runs_of
 from epimc.reference import Reference
 
 
@@ -95,6 +97,33 @@ class Network:
         x = self.add(nn.Rearrange, [x], to.with_shape(pixel), perm=(2, 0, 1), shape=pixel)
         return self.add(nn.Rearrange, [x], to.with_shape(vector), perm=(0, 1, 2), shape=vector)
 
+    def taken(self, x: Value) -> Value:
+        """Random channels, rows and columns, a constant beside them, and sums of uneven windows."""
+        runs = [
+            runs_of(self.random.integers(0, size, self.number(1, 4)).tolist())
+            for size in x.type.shape
+        ]
+        selection = Selection(*runs)
+        kind = x.type.with_shape(selection.shape(x.type.shape))
+        given = dict(zip(("channels", "rows", "columns"), runs, strict=True))
+        chosen = self.add(moves.Select, [x], kind, **given)
+        values = self.random.integers(0, 2**kind.bits, kind.shape)
+        constant = self.add(
+            moves.Constant, [], kind, value=self.store("constant", values, kind.element)
+        )
+        axis = self.number(0, 2)
+        shape = tuple(size * (1 + (k == axis)) for k, size in enumerate(kind.shape))
+        to = kind.with_shape(shape)
+        both = self.add(moves.Concat, [constant, chosen], to, axis=axis)
+        window = integers.Window((2, 2), (1, 2), (1, 0, 1, 1))
+        shape = window_shape(shape, shape[0], window)
+        counted = (self.number(0, 1), 0, 0, self.number(0, 1))
+        sums = self.add(
+            epi.SumPool, [both], TensorType(shape, "i64"), kernel=window.kernel,
+            strides=window.strides, pads=window.pads, counted=counted,
+        )  # fmt: skip
+        return self.requantize([sums])
+
     def finish(self) -> Module:
         """Everything of the kind, each op reading the ones before."""
         a, b, g = self.values
@@ -102,7 +131,8 @@ class Network:
         i64 = TensorType(self.shape, "i64")
         products = [self.add(epi.Multiply, [bent, x], i64) for x in (b, g, bent)]
         y = self.requantize([*products, bent])
-        for value in (self.joined(y), self.look_up(y), self.requantize([a, b])):
+        ends = self.joined(y), self.look_up(y), self.requantize([a, b]), self.taken(b)
+        for value in ends:
             real = self.add(epi.Dequantize, [value], TensorType(value.type.shape))
             self.builder.module.outputs.append((f"out.{value.name}", real))
         return self.builder.finish()

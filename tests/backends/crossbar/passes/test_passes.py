@@ -206,8 +206,8 @@ def test_every_row_is_computed_once_and_after_what_it_reads(net: Net) -> None:
     for op in module.ops:
         assert isinstance(op, XbarOp)
         for y, step in enumerate(op.order):
-            for operand in op.operands:
-                rows = rows_read(op, operand, y) if operand in computed else []
+            for k, operand in enumerate(op.operands):
+                rows = rows_read(op, k, y) if operand in computed else []
                 assert all(computed[operand][row] < step for row in rows)
 
 
@@ -260,7 +260,7 @@ def row_lives(module: Module) -> Iterator[tuple[int, int, int, int, int, tuple[A
             live(op.tile, op.ring, op.output, y, None, step)
             for k, (operand, source) in enumerate(zip(op.operands, op.sources, strict=True)):
                 home = homes.get(operand)
-                for row in rows_read(op, operand, y):
+                for row in rows_read(op, k, y):
                     kept = home is not None and not home.spilled
                     # A kept row arrives when it is computed, for all readers; another when its
                     # reader first needs it, for that one alone.

@@ -1,0 +1,116 @@
+"""Importers of the operators that take some elements of a value, or take them several times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from epimc.frontend.broadcast import expanded
+from epimc.frontend.nodes import Context, Node, UnsupportedError, importer, several
+from epimc.frontend.ops_join import selected
+from epimc.frontend.ops_move import rearranged
+from epimc.ir.core import Value
+from epimc.layouts import Runs, runs_of
+
+
+def _axis(axis: int, rank: int) -> int:
+    """An axis of the samples as a dim of one sample."""
+    dim = axis % rank - 1
+    if dim < 0:
+        raise UnsupportedError("choosing samples is not supported")
+    return dim
+
+
+@importer("Slice")
+def slice_(node: Node, context: Context) -> Value:
+    """Constant bounds and steps along any dims of the sample."""
+    x = node.activation()
+    starts, ends = node.list_of("starts", 1), node.list_of("ends", 2)
+    if starts is None or ends is None:
+        raise UnsupportedError("it has no starts or no ends")
+    axes = node.list_of("axes", 3) or tuple(range(len(starts)))
+    steps = (node.list_of("steps", 4) if node.has_input(4) else None) or (1,) * len(starts)
+    shape = (context.batch, *x.type.shape)
+    runs: list[Runs] = [()] * len(x.type.shape)
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        size = shape[axis % len(shape)]
+        taken = range(size)[slice(start, _end(end, size), step)]
+        if taken == range(size):
+            continue
+        if not taken:
+            raise UnsupportedError("an empty slice is not supported")
+        runs[_axis(axis, len(shape))] = runs_of(taken)
+    return selected(node, context, x, runs)
+
+
+def _end(end: int, size: int) -> int | None:
+    """The end of a slice as Python has it: ONNX means by a far negative one what comes before 0."""
+    return None if end < -size else end
+
+
+@several("Split")
+def split(node: Node, context: Context) -> list[Value]:
+    """Parts along one dim of the sample."""
+    x = node.activation()
+    rank, names = len(x.type.shape) + 1, node.proto.output
+    dim = _axis(node.integer("axis", 0), rank)
+    size, count = x.type.shape[dim], len(names)
+    share = -(-size // count)
+    sizes = node.list_of("split", 1) or (*(share,) * (count - 1), size - share * (count - 1))
+    if len(sizes) != count or sum(sizes) != size or min(sizes) < 1:
+        raise UnsupportedError(f"parts of {list(sizes)} of {size} are not supported")
+    values: list[Value] = []
+    for number, part in enumerate(sizes):
+        runs: list[Runs] = [()] * (rank - 1)
+        if part < size:
+            first = sum(sizes[:number])
+            runs[dim] = runs_of(range(first, first + part))
+        values.append(selected(replace(node, result=number), context, x, runs))
+    return values
+
+
+@importer("Gather")
+def gather(node: Node, context: Context) -> Value:
+    """Constant indices along one dim of the sample."""
+    x, given = node.activation(), node.constant(1)
+    rank = len(x.type.shape) + 1
+    dim = _axis(node.integer("axis", 0), rank)
+    if given.ndim > 1:
+        raise UnsupportedError(f"indices of shape {list(given.shape)} are not supported")
+    if given.ndim == 0 and rank == 2:
+        raise UnsupportedError("choosing one element of a vector is not supported")
+    size = x.type.shape[dim]
+    numbers = [int(number) for number in given.ravel()]
+    if not numbers or not all(-size <= number < size for number in numbers):
+        raise UnsupportedError(f"indices of {numbers[:4]} of {size} are not supported")
+    runs: list[Runs] = [()] * (rank - 1)
+    taken = [number % size for number in numbers]
+    if taken != list(range(size)):
+        runs[dim] = runs_of(taken)
+    if given.ndim:
+        return selected(node, context, x, runs)
+    one = selected(node, context, x, runs, ".kept")
+    shape = tuple(s for axis, s in enumerate(one.type.shape) if axis != dim)
+    return rearranged(node, context, one, tuple(range(rank - 1)), shape)
+
+
+@importer("Expand")
+def expand(node: Node, context: Context) -> Value:
+    """Repeated along dims of size 1."""
+    x, shape = node.activation(), node.result_shape
+    if shape is None or shape[0] != context.batch:
+        raise UnsupportedError("a shape that is not constant, or of more samples, is not supported")
+    return expanded(node, context, x, shape[1:])
+
+
+@importer("Tile")
+def tile(node: Node, context: Context) -> Value:
+    """Repeated whole."""
+    x = node.activation()
+    repeats = [int(number) for number in node.constant(1).ravel()]
+    if len(repeats) != len(x.type.shape) + 1 or repeats[0] != 1 or min(repeats) < 1:
+        raise UnsupportedError(f"repeats = {repeats} is not supported")
+    runs: list[Runs] = [
+        runs_of(range(size)) * count if count > 1 else ()
+        for size, count in zip(x.type.shape, repeats[1:], strict=True)
+    ]
+    return selected(node, context, x, runs)

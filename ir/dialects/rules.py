@@ -1,0 +1,84 @@
+"""Rules that ops of several dialects keep: each raises IrError unless it holds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from epimc.ir import integers
+from epimc.ir.attributes import Ref
+from epimc.ir.core import Op, Stored
+from epimc.ir.types import IrError, as_map
+
+
+def expect(condition: bool, rule: str) -> None:
+    """Raise IrError with the rule unless it holds."""
+    if not condition:
+        raise IrError(rule)
+
+
+def expect_moved(op: Op) -> None:
+    """The result has the element type and quantization of every operand."""
+    shape = op.output.type.shape
+    same = all(op.output.type == operand.type.with_shape(shape) for operand in op.operands)
+    expect(same, "the result must have the element type and quantization of the operand")
+
+
+def check_groups(groups: int, inputs: int, held: int, outputs: int) -> None:
+    """Weights [outputs, held, …] fit `inputs` channels in so many groups."""
+    expect(groups >= 1, "there must be at least one group")
+    expect(inputs == held * groups, f"the weights take {held * groups} input channels")
+    expect(outputs % groups == 0, f"{outputs} outputs are not divisible into {groups} groups")
+
+
+def check_bias(bias: Ref | None, stored: Stored, channels: int) -> None:
+    """A bias, where there is one, has one value an output channel."""
+    expect(
+        bias is None or stored(bias).shape == (channels,), f"the bias must hold {channels} values"
+    )
+
+
+def window_shape(
+    shape: tuple[int, ...], channels: int, window: integers.Window
+) -> tuple[int, int, int]:
+    """Result shape of a sliding window with `channels` outputs over a map [C, H, W].
+
+    Raises:
+        IrError: The window does not fit into the padded map.
+    """
+    _, height, width = as_map(shape)
+    size = window.output_size(height, 0), window.output_size(width, 1)
+    if min(size) < 1:
+        raise IrError(f"a window of {list(window.kernel)} does not fit into {list(shape)}")
+    return (channels, *size)
+
+
+def expect_inside(window: integers.Window) -> None:
+    """Every window reads at least one element of the image, as far as its pads tell."""
+    extents = window.extent(0), window.extent(1)
+    inside = all(p < e for p, e in zip(window.pads, extents * 2, strict=True))
+    expect(inside, "a pad as large as the window would make a window of nothing but padding")
+
+
+def expect_maxima(shape: tuple[int, ...], window: integers.Window) -> None:
+    """Every window has a maximum, and onnxruntime, which refuses more padding, agrees to it."""
+    inside = all(p < k for p, k in zip(window.pads, window.kernel * 2, strict=True))
+    expect(inside, "the pads of a maximum must be smaller than its kernel")
+    for axis, size in enumerate(shape[1:]):
+        first = np.arange(window.output_size(size, axis)) * window.strides[axis] - window.pads[axis]
+        read = first[:, None] + np.arange(window.kernel[axis]) * window.dilations[axis]
+        full = ((read >= 0) & (read < size)).any(axis=1).all()
+        expect(bool(full), "the dilations would make a window of nothing but padding")
+
+
+def check_counted(
+    counted: integers.Sides | None, window: integers.Window, shape: tuple[int, ...]
+) -> None:
+    """The padding that counts is padding, and the means are integers of one step."""
+    if counted is None:
+        return
+    inside = all(0 <= some <= every for some, every in zip(counted, window.pads, strict=True))
+    expect(inside, "more padding counts than there is")
+    try:
+        integers.window_shares(window, counted, shape[1:])
+    except ValueError as problem:
+        raise IrError(str(problem)) from None

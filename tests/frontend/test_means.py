@@ -1,0 +1,117 @@
+"""Pools whose windows are clipped, and reductions, compute what onnxruntime does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx.helper import make_node
+
+from epimc.diagnostics import EpimcError
+from epimc.frontend import ImportedModel
+
+Build = Callable[..., onnx.ModelProto]
+Compare = Callable[[onnx.ModelProto], ImportedModel]
+
+
+PADS = [[0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 1, 0], [2, 0, 1, 2]]
+
+
+@pytest.mark.parametrize("opset", [7, 10, 13, 18, 26])
+@pytest.mark.parametrize("pads", PADS)
+@pytest.mark.parametrize("counts", [0, 1])
+@pytest.mark.parametrize("strides", [[1, 1], [2, 3]])
+def test_means_of_clipped_windows(
+    build: Build, compare: Compare, pads: list[int], counts: int, strides: list[int], opset: int
+) -> None:
+    given: dict[str, Any] = {"kernel_shape": [3, 3], "pads": pads, "strides": strides}
+    node = make_node("AveragePool", ["x"], ["y"], count_include_pad=counts, **given)
+    (op,) = compare(build([node], opset=opset)).module.ops
+    assert (op.attributes["counted"] is None) == (counts == 1 or not any(pads))
+
+
+@pytest.mark.parametrize("opset", [10, 13, 26])
+@pytest.mark.parametrize("pads", PADS)
+@pytest.mark.parametrize("counts", [0, 1])
+@pytest.mark.parametrize("strides", [[2, 3], [3, 2]])
+def test_means_that_are_rounded_up(
+    build: Build, compare: Compare, pads: list[int], counts: int, strides: list[int], opset: int
+) -> None:
+    given: dict[str, Any] = {"kernel_shape": [3, 3], "pads": pads, "strides": strides}
+    node = make_node("AveragePool", ["x"], ["y"], count_include_pad=counts, ceil_mode=1, **given)
+    compare(build([node], opset=opset))
+
+
+@pytest.mark.parametrize("counts", [0, 1])
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+@pytest.mark.parametrize("opset", [7, 13, 26])
+def test_automatic_padding(
+    build: Build, compare: Compare, mode: str, counts: int, opset: int
+) -> None:
+    given: dict[str, Any] = {"kernel_shape": [3, 2], "strides": [2, 2], "auto_pad": mode}
+    nodes = [
+        make_node("AveragePool", ["x"], ["a"], count_include_pad=counts, **given),
+        make_node("MaxPool", ["a"], ["y"], **given),
+    ]
+    compare(build(nodes, opset=opset))
+
+
+def test_dilated_means(build: Build, compare: Compare) -> None:
+    given: dict[str, Any] = {"kernel_shape": [3, 2], "dilations": [2, 3], "pads": [2, 1, 1, 1]}
+    compare(build([make_node("AveragePool", ["x"], ["y"], **given)], opset=26))
+
+
+@pytest.mark.parametrize(
+    ("reason", "given"),
+    [
+        (
+            "the counts of the windows have too large a common multiple",
+            {"kernel_shape": [45, 1], "pads": [44, 0, 44, 0]},
+        ),
+        (
+            "a window of nothing but padding has no mean",
+            {"kernel_shape": [2, 1], "dilations": [50, 1], "pads": [30, 0, 30, 0]},
+        ),
+    ],
+)
+def test_means_that_there_are_not(
+    build: Build, compare: Compare, reason: str, given: dict[str, Any]
+) -> None:
+    node = make_node("AveragePool", ["x"], ["y"], name="n", **given)
+    with pytest.raises(EpimcError, match=rf"node 'n' \(AveragePool\): {reason}\."):
+        compare(build([node], {"x": ("N", 1, 45, 1)}, opset=26))
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18, 26])
+@pytest.mark.parametrize("op_type", ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
+@pytest.mark.parametrize("keeps", [0, 1])
+@pytest.mark.parametrize("axes", [[1], [2], [3], [1, 2], [1, -1], [2, 3], [3, 2, 1]])
+def test_reductions(
+    build: Build, compare: Compare, op_type: str, keeps: int, axes: list[int], opset: int
+) -> None:
+    if not keeps and len(axes) == 3:
+        pytest.skip("nothing is left")
+    as_input = opset >= (13 if op_type == "ReduceSum" else 18)
+    constants = {"a": np.array(axes)} if as_input else {}
+    given: dict[str, Any] = {} if as_input else {"axes": axes}
+    node = make_node(op_type, ["x", *constants], ["y"], keepdims=keeps, **given)
+    imported = compare(build([node], constants=constants, opset=opset))
+    assert imported.module.outputs[0][1].name == "y"
+
+
+@pytest.mark.parametrize("op_type", ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
+@pytest.mark.parametrize(("axes", "keeps"), [([1], 1), ([1], 0), ([2], 1), ([2], 0), ([1, 2], 1)])
+def test_reductions_of_matrices(
+    build: Build, compare: Compare, op_type: str, axes: list[int], keeps: int
+) -> None:
+    node = make_node(op_type, ["x", "a"], ["y"], keepdims=keeps)
+    compare(build([node], {"x": ("N", 4, 5)}, {"a": np.array(axes)}, opset=18))
+
+
+@pytest.mark.parametrize("op_type", ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
+def test_reductions_of_vectors(build: Build, compare: Compare, op_type: str) -> None:
+    node = make_node(op_type, ["x", "a"], ["y"], keepdims=1)
+    compare(build([node], {"x": ("N", 5)}, {"a": np.array([-1])}, opset=18))
