@@ -88,11 +88,11 @@ class LayerMeter:
             model: The integer reference, an ONNX file.
             epitomized: The epitomized float model, an ONNX file.
         """
-        from epimc.backends.onnx import export
+        from epimc.backends.onnx import reading
 
-        whole, floats = export.read_model(model), export.read_model(epitomized)
-        self.prefix, self.scales = export.prefix_of(whole), export.scales(whole)
-        real, prefix = export.tensor_names(floats), export.prefix_of(floats)
+        whole, floats = reading.read_model(model), reading.read_model(epitomized)
+        self.prefix, self.scales = reading.prefix_of(whole), reading.scales(whole)
+        real, prefix = reading.tensor_names(floats), reading.prefix_of(floats)
         self.maps = [
             held
             for held in maps
@@ -101,7 +101,7 @@ class LayerMeter:
         self.tensors = [prefix + held.name for held in self.maps]
         self.errors = [LayerError(held.name, held.location, held.bits) for held in self.maps]
         kept = [self.prefix + held.name for held in self.maps]
-        cut, self.given = export.layers_alone(whole, kept)
+        cut, self.given = reading.layers_alone(whole, kept)
         self.alone = Reference(cut.SerializeToString(), "the layers by themselves", optimize=False)
 
     def add(

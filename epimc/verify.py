@@ -252,8 +252,8 @@ class _Runner:
     """The program and its three references, loaded once."""
 
     def __init__(self, bundle: Bundle, *, layers: bool) -> None:
-        from epimc.backends.onnx.export import read_model, with_outputs
         from epimc.backends.onnx.functions import has_identity_plans
+        from epimc.backends.onnx.reading import read_model, with_outputs
 
         self.bundle, self.program = bundle, bundle.program
         self.batch = batch_size(bundle.program)
@@ -273,20 +273,20 @@ class _Runner:
 
     def read_integers(self) -> None:
         """The integer reference: what it states, and itself, giving every integer it computes."""
-        from epimc.backends.onnx import export
+        from epimc.backends.onnx import reading
         from epimc.backends.onnx.fragments import fragment_mismatches
 
-        model = export.read_model(reference_file(self.bundle, INTEGERS).read_bytes())
-        self.constants = export.parameters(model) | export.groups(model)
-        self.prefix = prefix = export.prefix_of(model)
-        self.windows = {name: window_numbers(w) for name, w in export.windows(model).items()}
-        self.sources, self.wiring = export.concatenations(model), export.wiring_of(model)
-        self.rearrangements = export.rearrangements(model)
+        model = reading.read_model(reference_file(self.bundle, INTEGERS).read_bytes())
+        self.constants = reading.parameters(model) | reading.groups(model)
+        self.prefix = prefix = reading.prefix_of(model)
+        self.windows = {name: window_numbers(w) for name, w in reading.windows(model).items()}
+        self.sources, self.wiring = reading.concatenations(model), reading.wiring_of(model)
+        self.rearrangements = reading.rearrangements(model)
         self.fragments = fragment_mismatches(self.program, self.bundle.fragments, model, prefix)
-        computed = export.tensor_names(model)
+        computed = reading.tensor_names(model)
         names = [held.name for held in computed_maps(self.program)]
         self.tensors = {name: prefix + name for name in names if prefix + name in computed}
-        data = export.with_outputs(model, self.tensors.values()).SerializeToString()
+        data = reading.with_outputs(model, self.tensors.values()).SerializeToString()
         self.integers = Reference(data, "the integer reference", optimize=False)
 
     def parameter_mismatches(self) -> dict[str, int]:

@@ -22,7 +22,8 @@ from epimc.backends.crossbar.passes.place import Place
 from epimc.backends.crossbar.passes.schedule import Schedule
 from epimc.backends.crossbar.program import AddTable, MvmTable, Program
 from epimc.backends.crossbar.simulator import Simulator
-from epimc.backends.onnx.export import export_integers, groups, parameters, windows
+from epimc.backends.onnx.export import export_integers
+from epimc.backends.onnx.reading import groups, parameters, windows
 from epimc.cli import main
 from epimc.diagnostics import EpimcError
 from epimc.ir import integers, plan

@@ -12,7 +12,7 @@ from epimc.api import build
 from epimc.backends.crossbar.checker import check
 from epimc.backends.crossbar.program import MvmTable
 from epimc.backends.crossbar.simulator import PATHS, Simulator
-from epimc.backends.onnx.export import (
+from epimc.backends.onnx.reading import (
     concatenations,
     groups,
     parameters,

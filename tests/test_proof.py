@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from epimc.api import build
 from epimc.backends.crossbar.bundle import Bundle
 from epimc.backends.crossbar.program import RequantizeTable
-from epimc.backends.onnx.export import parameters, read_model, wiring_of
+from epimc.backends.onnx.reading import parameters, read_model, wiring_of
 from epimc.compiler import Request, Watcher
 from epimc.proof import parameter_mismatches, wiring_mismatches
 from epimc.verify import verify

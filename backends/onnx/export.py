@@ -8,42 +8,24 @@ of the IR values behind a prefix, so every layer's integers can be compared.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from onnx import ModelProto, helper, numpy_helper
+from onnx import ModelProto
 
 from epimc.backends.onnx.fragments import inlined
-from epimc.diagnostics import error
+from epimc.backends.onnx.graph import Graph, channelwise
+from epimc.backends.onnx.reading import EXPANDED, PERMUTED
 from epimc.ir import integers
-from epimc.ir.core import Module, Op, Value
+from epimc.ir.core import Module, Op
 from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.printer import refused
-from epimc.ir.types import as_map, map_move
+from epimc.ir.types import map_move
 from epimc.layouts import indices
-
-OPSET = 13
-IR_VERSION = 8
-BATCH = "N"
-PREFIX_KEY = "epimc.integer_prefix"
-WIRING_KEY = "epimc.wiring"
-SCALE_KEY = "SCALE_TENSOR"  # ONNX's own word for it, in annotations of quantized tensors.
-
-# What ConvInteger computes is named behind the layer, and by the part where it is cut.
-I32_SUFFIX = re.compile(r"\.i32(\.\d+)?$")
-
-# What a rearrangement permutes is named behind its result.
-PERMUTED = ".permuted"
-
-# The shape of a constant for as many samples as there are is named behind the constant.
-EXPANDED = ".expanded"
 
 # ConvInteger accumulates in int32.
 MAXIMUM_PARTIAL_SUM = 2**31 - 1
@@ -55,7 +37,7 @@ def export_integers(module: Module) -> ModelProto:
     Raises:
         EpimcError: The module is not quantized.
     """
-    graph = _Graph(module)
+    graph = Graph(module)
     for op in module.ops:
         writer = WRITERS.get(type(op))
         if writer is None or (op.output.type.element == "f32" and type(op) is not epi.Dequantize):
@@ -67,221 +49,13 @@ def export_integers(module: Module) -> ModelProto:
 
 def export_fragment(module: Module) -> ModelProto:
     """The model of a host call: a module from activations to activations, on reals inside."""
-    graph = _Graph(module)
+    graph = Graph(module)
     for op in module.ops:
         FRAGMENT_WRITERS[type(op)](graph, op)
     return graph.model()
 
 
-def with_outputs(model: ModelProto, names: Iterable[str]) -> ModelProto:
-    """A copy that also gives the named tensors as outputs."""
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    known = {output.name for output in copy.graph.output}
-    copy.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in known)
-    return copy
-
-
-def read_model(data: bytes) -> ModelProto:
-    """Parse an exported model.
-
-    Raises:
-        EpimcError: It is no ONNX model.
-    """
-    try:
-        return onnx.load_model_from_string(data)
-    except DecodeError:
-        raise error("The integer reference of the bundle is no ONNX model.") from None
-
-
-def parameters(model: ModelProto) -> dict[str, NDArray[Any]]:
-    """The initializers by name, such as `%VALUE.weight` or `%VALUE.multipliers.0`."""
-    return {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
-
-
-def windows(model: ModelProto) -> dict[str, integers.Window]:
-    """The windows of convolutions and pools by the tensor they make, such as `%VALUE`."""
-    found: dict[str, integers.Window] = {}
-    for node in model.graph.node:
-        if node.op_type not in ("ConvInteger", "MaxPool"):
-            continue
-        sizes = {a.name: tuple(a.ints) for a in node.attribute if a.ints}
-        names = ("kernel_shape", "strides", "pads", "dilations")
-        name = node.output[0]
-        if node.op_type == "ConvInteger":
-            # The parts of a convolution, `.i32.0` and on, have the same.
-            name = I32_SUFFIX.sub("", name)
-        found[name] = integers.Window(*(sizes[key] for key in names))
-    return found
-
-
-def groups(model: ModelProto) -> dict[str, NDArray[Any]]:
-    """The groups of convolutions and sums, as [groups] by `%VALUE.groups`."""
-    found: dict[str, NDArray[Any]] = {}
-    for node in model.graph.node:
-        if node.op_type == "ConvInteger":
-            count = next((a.i for a in node.attribute if a.name == "group"), 1)
-            found[f"{I32_SUFFIX.sub('', node.output[0])}.groups"] = np.array([count])
-    return found
-
-
-def concatenations(model: ModelProto) -> dict[str, list[str]]:
-    """What is concatenated, by the tensor that it makes."""
-    joined = [node for node in model.graph.node if node.op_type == "Concat"]
-    return {n.output[0]: list(n.input) for n in joined if not n.output[0].endswith(EXPANDED)}
-
-
-def scales(model: ModelProto) -> dict[str, float]:
-    """The real step of every tensor of activations, by the tensor's name."""
-    constants = parameters(model)
-    return {
-        note.tensor_name: float(constants[entry.value])
-        for note in model.graph.quantization_annotation
-        for entry in note.quant_parameter_tensor_names
-        if entry.key == SCALE_KEY and entry.value in constants
-    }
-
-
-def layers_alone(model: ModelProto, kept: Iterable[str]) -> tuple[ModelProto, dict[str, str]]:
-    """The model cut at the named tensors (u8), which become its outputs.
-
-    Whatever reads one of them reads a new input instead, so that one run computes every layer
-    from given inputs, none from another's results.
-
-    Returns:
-        The model, and the name of each new input by the tensor that it stands for.
-    """
-    # No tensor of the export has a name with this in it: values have no '/' in theirs.
-    given = {name: f"{name}/given" for name in kept}
-    cut = ModelProto()
-    cut.CopyFrom(model)
-    for node in cut.graph.node:
-        node.input[:] = [given.get(name, name) for name in node.input]
-    kind = onnx.TensorProto.UINT8
-    cut.graph.input.extend(helper.make_tensor_value_info(n, kind, None) for n in given.values())
-    del cut.graph.output[:]
-    cut.graph.output.extend(onnx.ValueInfoProto(name=name) for name in given)
-    return cut, given
-
-
-def rearrangements(model: ModelProto) -> dict[str, NDArray[np.int64]]:
-    """The rearrangements by the tensor they make: dims permuted, then the result's as a map."""
-    shapes, found = parameters(model), {}
-    for node in model.graph.node:
-        name = node.output[0].removesuffix(PERMUTED)
-        if node.op_type == "Transpose" and name != node.output[0]:
-            (perm,) = (tuple(a.ints)[1:] for a in node.attribute if a.name == "perm")
-            shape = tuple(int(size) for size in shapes[f"{name}.shape"][1:])
-            found[name] = np.array([*(axis - 1 for axis in perm), *as_map(shape)])
-    return found
-
-
-def integer_prefix(borders: Iterable[str]) -> str:
-    """What the names of integer tensors begin with, so that they meet no name of the user's."""
-    names, prefix = list(borders), "%"
-    while any(name.startswith(prefix) for name in names):
-        prefix += "%"
-    return prefix
-
-
-def prefix_of(model: ModelProto) -> str:
-    """The prefix that an exported model was written with."""
-    found = {prop.key: prop.value for prop in model.metadata_props}
-    return str(found.get(PREFIX_KEY, "%"))
-
-
-def wiring_of(model: ModelProto) -> dict[str, list[str]]:
-    """What each value of an exported model is computed from, as `_Graph.wiring` stated it."""
-    found = {prop.key: prop.value for prop in model.metadata_props}
-    stated: dict[str, list[str]] = json.loads(found.get(WIRING_KEY, "{}"))
-    return stated
-
-
-def tensor_names(model: ModelProto) -> set[str]:
-    """All tensors that nodes compute."""
-    return {name for node in model.graph.node for name in node.output}
-
-
-class _Graph:
-    """Collects nodes and initializers."""
-
-    def __init__(self, module: Module) -> None:
-        self.module = module
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: dict[str, onnx.TensorProto] = {}
-        self.prefix = integer_prefix(name for name, _ in (*module.inputs, *module.outputs))
-        self.names = {value: self.prefix + value.name for value in module.values()}
-        # Graph inputs and outputs keep the names of the user's model.
-        self.names |= {value: name for name, value in module.inputs}
-        self.names |= {value: name for name, value in module.outputs}
-
-    def constant(self, name: str, array: NDArray[Any] | np.generic) -> str:
-        # np.asarray keeps scalars scalars, which onnxruntime demands of zero points.
-        self.constants[name] = numpy_helper.from_array(np.asarray(array), name)
-        return name
-
-    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(
-            helper.make_node(kind, inputs, [output], f"{output}/{kind}", **attributes)
-        )
-        return output
-
-    def input_of(self, op: Op, index: int = 0) -> str:
-        return self.names[op.operands[index]]
-
-    def annotations(self) -> Iterator[onnx.TensorAnnotation]:
-        """What one step of each tensor of activations stands for."""
-        for value in self.module.values():
-            if value.type.is_activation:
-                name = self.names[value]
-                scale = self.constant(f"{name}.scale", np.float32(value.type.scale or 1.0))
-                entry = onnx.StringStringEntryProto(key=SCALE_KEY, value=scale)
-                yield onnx.TensorAnnotation(tensor_name=name, quant_parameter_tensor_names=[entry])
-
-    def model(self) -> ModelProto:
-        """The whole model, made once: the constants are handed over to it."""
-        annotations = list(self.annotations())
-        graph = helper.make_graph(
-            self.nodes,
-            self.module.name,
-            [self.border(name, value) for name, value in self.module.inputs],
-            [self.border(name, value) for name, value in self.module.outputs],
-        )
-        graph.quantization_annotation.extend(annotations)
-        opsets = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(graph, opset_imports=opsets, producer_name="epimc")
-        model.ir_version = IR_VERSION
-        props = {PREFIX_KEY: self.prefix, WIRING_KEY: json.dumps(self.wiring())}
-        helper.set_model_props(model, props)
-        # Each of them is copied, which must not double a large model.
-        for name in list(self.constants):
-            model.graph.initializer.append(self.constants.pop(name))
-        return model
-
-    def wiring(self) -> dict[str, list[str]]:
-        """What each value is computed from, by name; outputs behind `=> `."""
-        module = self.module
-        found = {op.output.name: [v.name for v in op.operands] for op in module.ops}
-        found |= {
-            f"=> {name}": found.pop(value.name, [value.name]) for name, value in module.outputs
-        }
-        return found | {value.name: [f"<= {name}"] for name, value in module.inputs}
-
-    @staticmethod
-    def border(name: str, value: Value) -> onnx.ValueInfoProto:
-        shape: list[str | int | None] = [BATCH, *value.type.shape]
-        whole = value.type.is_activation
-        element = onnx.TensorProto.UINT8 if whole else onnx.TensorProto.FLOAT
-        return helper.make_tensor_value_info(name, element, shape)
-
-
-def channelwise(values: NDArray[Any], rank: int) -> NDArray[Any]:
-    """[…, C] as […, 1, C, 1, …] to broadcast over [N, C, …] of `rank` per-sample dimensions."""
-    shape = (*values.shape[:-1], 1, values.shape[-1], *(1,) * (rank - 1))
-    return values.reshape(shape)
-
-
-def write_quantize(graph: _Graph, op: Op) -> None:
+def write_quantize(graph: Graph, op: Op) -> None:
     """QuantizeLinear, clipped where there are fewer than 8 bits."""
     kind, name = op.output.type, graph.names[op.output]
     scale = graph.constant(f"{name}.scale", np.float32(kind.scale or 1.0))
@@ -295,7 +69,7 @@ def write_quantize(graph: _Graph, op: Op) -> None:
         graph.node("Clip", [result, low, high], name)
 
 
-def write_dequantize(graph: _Graph, op: Op) -> None:
+def write_dequantize(graph: Graph, op: Op) -> None:
     """DequantizeLinear."""
     kind, source = op.operands[0].type, graph.input_of(op)
     # Named behind the value: an output has the user's name, which may end as another one's begins.
@@ -314,7 +88,7 @@ def window_attributes(window: integers.Window) -> dict[str, Any]:
     }
 
 
-def write_conv(graph: _Graph, op: Op) -> None:
+def write_conv(graph: Graph, op: Op) -> None:
     """ConvInteger over the rebuilt weights, to int64, plus the bias."""
     assert isinstance(op, epi.Conv)
     name, x, rank = graph.names[op.output], op.operands[0], len(op.output.type.shape)
@@ -348,7 +122,7 @@ def block_edges(weights: NDArray[np.int8], bits: int) -> list[int]:
 
 
 def convolve_in_parts(
-    graph: _Graph,
+    graph: Graph,
     name: str,
     source: str,
     weights: NDArray[np.int8],
@@ -374,7 +148,7 @@ def convolve_in_parts(
     return total
 
 
-def write_sum_pool(graph: _Graph, op: Op) -> None:
+def write_sum_pool(graph: Graph, op: Op) -> None:
     """A depthwise ConvInteger with ones; the shares of the windows, where they differ."""
     assert isinstance(op, epi.SumPool)
     name, kind = graph.names[op.output], op.operands[0].type
@@ -389,7 +163,7 @@ def write_sum_pool(graph: _Graph, op: Op) -> None:
         graph.node("Mul", [total, graph.constant(f"{name}.shares", shares)], name)
 
 
-def write_requantize(graph: _Graph, op: Op) -> None:
+def write_requantize(graph: Graph, op: Op) -> None:
     """Int64 multiply-add, floor division (a - Mod(a, d)) / d, bounds."""
     assert isinstance(op, epi.Requantize)
     name, rank = graph.names[op.output], len(op.output.type.shape)
@@ -417,7 +191,7 @@ def write_requantize(graph: _Graph, op: Op) -> None:
     graph.node("Cast", [clipped], name, to=onnx.TensorProto.UINT8)
 
 
-def clip(graph: _Graph, name: str, value: str, low: int, high: int) -> str:
+def clip(graph: Graph, name: str, value: str, low: int, high: int) -> str:
     """An int64 tensor between bounds.
 
     Comparisons are exact; Clip, Min and Max take a value from 2^31 to 2^32 - 1 for a negative one.
@@ -430,7 +204,7 @@ def clip(graph: _Graph, name: str, value: str, low: int, high: int) -> str:
     return value
 
 
-def centred(graph: _Graph, op: Op, index: int) -> str:
+def centred(graph: Graph, op: Op, index: int) -> str:
     """A term as int64 less its zero point."""
     source, kind = graph.input_of(op, index), op.operands[index].type
     if kind.element == "i64":
@@ -441,20 +215,20 @@ def centred(graph: _Graph, op: Op, index: int) -> str:
     return graph.node("Sub", [wide, zero], f"{base}.centred")
 
 
-def write_max_pool(graph: _Graph, op: Op) -> None:
+def write_max_pool(graph: Graph, op: Op) -> None:
     """MaxPool on u8."""
     assert isinstance(op, nn.MaxPool)
     attributes = window_attributes(op.window)
     graph.node("MaxPool", [graph.input_of(op)], graph.names[op.output], **attributes)
 
 
-def write_multiply(graph: _Graph, op: Op) -> None:
+def write_multiply(graph: Graph, op: Op) -> None:
     """Int64, each operand less its zero point."""
     factors = [centred(graph, op, index) for index in (0, 1)]
     graph.node("Mul", factors, graph.names[op.output])
 
 
-def write_lookup(graph: _Graph, op: Op) -> None:
+def write_lookup(graph: Graph, op: Op) -> None:
     """Gather over the whole table, the rows of which lie one behind the other."""
     assert isinstance(op, epi.LookUp)
     name = graph.names[op.output]
@@ -468,14 +242,14 @@ def write_lookup(graph: _Graph, op: Op) -> None:
     graph.node("Gather", [table, index], name, axis=0)
 
 
-def write_concat(graph: _Graph, op: Op) -> None:
+def write_concat(graph: Graph, op: Op) -> None:
     """Concat along a dim behind the batch."""
     assert isinstance(op, moves.Concat)
     sources = [graph.names[operand] for operand in op.operands]
     graph.node("Concat", sources, graph.names[op.output], axis=op.axis + 1)
 
 
-def write_select(graph: _Graph, op: Op) -> None:
+def write_select(graph: Graph, op: Op) -> None:
     """Gather along every dim of the operand's map where there is something to choose."""
     assert isinstance(op, moves.Select)
     name, source, rank = graph.names[op.output], graph.input_of(op), len(op.output.type.shape)
@@ -486,7 +260,7 @@ def write_select(graph: _Graph, op: Op) -> None:
         source = graph.node("Gather", [source, numbers], result, axis=min(axis + 1, rank))
 
 
-def write_constant(graph: _Graph, op: Op) -> None:
+def write_constant(graph: Graph, op: Op) -> None:
     """The tensor, expanded to as many samples as the first input has."""
     assert isinstance(op, moves.Constant)
     name, kind = graph.names[op.output], op.output.type
@@ -499,7 +273,7 @@ def write_constant(graph: _Graph, op: Op) -> None:
     graph.node("Expand", [graph.constant(f"{name}.values", values[None]), whole], name)
 
 
-def write_pad(graph: _Graph, op: Op) -> None:
+def write_pad(graph: Graph, op: Op) -> None:
     """Pad with the zero point."""
     assert isinstance(op, moves.Pad)
     name = graph.names[op.output]
@@ -510,7 +284,7 @@ def write_pad(graph: _Graph, op: Op) -> None:
     graph.node("Pad", [graph.input_of(op), pads, zero], name, mode="constant")
 
 
-def write_rearrange(graph: _Graph, op: Op) -> None:
+def write_rearrange(graph: Graph, op: Op) -> None:
     """Transpose over the dims of the operand's map, between two reshapes."""
     assert isinstance(op, nn.Rearrange)
     name, move = graph.names[op.output], map_move(op.move)
@@ -522,13 +296,13 @@ def write_rearrange(graph: _Graph, op: Op) -> None:
     graph.node("Reshape", [moved, shape], name)
 
 
-def write_softmax(graph: _Graph, op: Op) -> None:
+def write_softmax(graph: Graph, op: Op) -> None:
     """Softmax on reals."""
     assert isinstance(op, nn.Softmax)
     graph.node("Softmax", [graph.input_of(op)], graph.names[op.output], axis=op.axis + 1)
 
 
-def write_host(graph: _Graph, op: Op) -> None:
+def write_host(graph: Graph, op: Op) -> None:
     """The nodes of the fragment."""
     assert isinstance(op, epi.Host)
     operands = [graph.names[operand] for operand in op.operands]
@@ -538,7 +312,7 @@ def write_host(graph: _Graph, op: Op) -> None:
     graph.constants |= {constant.name: constant for constant in part.constants}
 
 
-WRITERS: dict[type[Op], Callable[[_Graph, Op], None]] = {
+WRITERS: dict[type[Op], Callable[[Graph, Op], None]] = {
     epi.Quantize: write_quantize,
     epi.Dequantize: write_dequantize,
     epi.Conv: write_conv,
@@ -555,7 +329,7 @@ WRITERS: dict[type[Op], Callable[[_Graph, Op], None]] = {
     epi.Host: write_host,
 }
 
-FRAGMENT_WRITERS: dict[type[Op], Callable[[_Graph, Op], None]] = {
+FRAGMENT_WRITERS: dict[type[Op], Callable[[Graph, Op], None]] = {
     epi.Quantize: write_quantize,
     epi.Dequantize: write_dequantize,
     nn.Softmax: write_softmax,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from epimc.backends.onnx.export import _Graph as Graph
-from epimc.backends.onnx.export import channelwise, write_concat, write_constant, write_select
+from epimc.backends.onnx.export import write_concat, write_constant, write_select
+from epimc.backends.onnx.graph import Graph, channelwise
 from epimc.ir.core import Op
 from epimc.ir.dialects import elementwise, moves, nn
 from epimc.ir.functions import FUNCTIONS

@@ -16,13 +16,9 @@ import numpy as np
 import onnx
 from onnx import FunctionProto, ModelProto, NodeProto, helper
 
-from epimc.backends.onnx.export import _Graph as Graph
-from epimc.backends.onnx.export import (
-    window_attributes,
-    write_max_pool,
-    write_softmax,
-)
+from epimc.backends.onnx.export import window_attributes, write_max_pool, write_softmax
 from epimc.backends.onnx.float_ops import WRITERS as BETWEEN
+from epimc.backends.onnx.graph import Graph
 from epimc.ir import plan
 from epimc.ir.attributes import Ref
 from epimc.ir.core import Module, Op

@@ -8,7 +8,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from epimc.backends.onnx.export import export_integers, prefix_of, with_outputs
+from epimc.backends.onnx.export import export_integers
+from epimc.backends.onnx.reading import prefix_of, with_outputs
 from epimc.ir.core import Module, Value
 from epimc.ir.interpreter import interpret
 

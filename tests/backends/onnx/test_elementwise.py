@@ -8,13 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epimc.backends.onnx.export import (
-    concatenations,
-    export_integers,
-    parameters,
-    prefix_of,
-    with_outputs,
-)
+from epimc.backends.onnx.export import export_integers
+from epimc.backends.onnx.reading import concatenations, parameters, prefix_of, with_outputs
 from epimc.ir import integers
 from epimc.ir.core import Array, Builder, Module, Op, Value
 from epimc.ir.dialects import epi, moves, nn

@@ -6,10 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
-from epimc.backends.onnx.export import (
-    MAXIMUM_PARTIAL_SUM,
-    export_integers,
-    integer_prefix,
+from epimc.backends.onnx.export import MAXIMUM_PARTIAL_SUM, export_integers
+from epimc.backends.onnx.graph import integer_prefix
+from epimc.backends.onnx.reading import (
     parameters,
     prefix_of,
     read_model,
