@@ -19,7 +19,7 @@ from onnx import FunctionProto, ModelProto, NodeProto, helper
 from epimc.backends.onnx.export import window_attributes, write_max_pool, write_softmax
 from epimc.backends.onnx.float_ops import WRITERS as BETWEEN
 from epimc.backends.onnx.graph import Graph
-from epimc.ir import plan
+from epimc.ir import integers, plan
 from epimc.ir.attributes import Ref
 from epimc.ir.core import Module, Op
 from epimc.ir.dialects import epi, nn
@@ -256,18 +256,24 @@ def write_add(graph: Graph, op: Op) -> None:
 
 
 def write_average_pool(graph: Graph, op: Op) -> None:
-    """AveragePool; a dilated one, which ONNX had late, is a depthwise convolution."""
+    """AveragePool; where ONNX has none for it, sums by a convolution, times 1 / their counts.
+
+    ONNX had dilations late, and has no way to count a part of the padding.
+    """
     assert isinstance(op, nn.AveragePool)
     name, attributes = graph.names[op.output], window_attributes(op.window)
     source = graph.input_of(op)
-    if op.dilations == (1, 1):
+    if op.dilations == (1, 1) and op.counted is None:
         del attributes["dilations"]
         graph.node("AveragePool", [source], name, count_include_pad=1, **attributes)
         return
-    channels, (kh, kw) = op.output.type.shape[0], op.kernel
-    share = np.full((channels, 1, kh, kw), 1 / (kh * kw), np.float32)
-    weights = graph.constant(f"{name}/weights", share)
-    graph.node("Conv", [source, weights], name, group=channels, **attributes)
+    (channels, height, width), size = op.x.type.shape, op.kernel
+    weights = graph.constant(f"{name}/weights", np.ones((channels, 1, *size), np.float32))
+    counted = op.pads if op.counted is None else op.counted
+    counts = integers.window_counts(op.window, counted, (height, width))
+    share = graph.constant(f"{name}/share", (1 / counts).astype(np.float32)[None, None])
+    total = graph.node("Conv", [source, weights], f"{name}/sum", group=channels, **attributes)
+    graph.node("Mul", [total, share], name)
 
 
 FLOAT_WRITERS: dict[type[Op], Callable[[Graph, Op], None]] = {

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from epimc.backends.crossbar.program import AddTable, Program, RearrangeTable
 from epimc.ir.core import Module
-from epimc.ir.dialects import epi, nn
+from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.plan import Patch
 from epimc.report import program_summary
 
@@ -25,6 +25,8 @@ OPERATORS = (
     "PRelu",
     "Pad",
     "Relu",
+    "Resize",
+    "Slice",
     "Softmax",
     "Sub",
     "Transpose",
@@ -33,6 +35,7 @@ OPERATORS = (
 FEATURES = (
     *OPERATORS,
     "asymmetric pads",
+    "constants",
     "depthwise",
     "dilations",
     "groups",
@@ -44,12 +47,14 @@ FEATURES = (
     "repeated windows",
     "residuals",
     "rows sent",
+    "selections",
     "several inputs",
     "several outputs",
     "several tiles",
     "spatial epitomes",
     "spills",
     "strides",
+    "uneven means",
     "wrapped outputs",
 )
 """All that must occur again and again."""
@@ -77,6 +82,12 @@ def of_module(module: Module) -> Iterator[str]:
     for op in module.ops:
         if type(op) is nn.Add:
             yield "residuals"
+        if isinstance(op, moves.Constant):
+            yield "constants"
+        if isinstance(op, moves.Select):
+            yield "selections"
+        if isinstance(op, nn.AveragePool) and op.counted is not None:
+            yield "uneven means"
         if not isinstance(op, nn.Conv):
             continue
         top, left, bottom, right = op.pads

@@ -16,6 +16,7 @@ from tests.strategies.steps import (
     any_conv,
     classifier,
     conv,
+    relu,
     softmax,
     turned,
 )
@@ -40,8 +41,10 @@ def networks(draw: Draw) -> tuple[onnx.ModelProto, dict[str, NDArray[np.float32]
         x = merged(draw, net, x, net.input(net.shapes[x]))
     elif kind == "apart":
         outputs.append(any_conv(draw, net, net.input(draw(shapes))))
-    for step in draw(st.lists(st.sampled_from(STEPS), min_size=2, max_size=6)):
+    for step in draw(st.lists(st.sampled_from(STEPS), min_size=3, max_size=6)):
         x = smaller(draw, net, step(draw, net, x))
+    if x in net.inputs:
+        x = relu(draw, net, x)
     outputs = list(dict.fromkeys([*ends(draw, net, x), *outputs]))
     return net.model(outputs), net.samples(draw(st.integers(2, 5)))
 

@@ -5,15 +5,13 @@ A step takes the name of a map [C, H, W] and gives that of its result, a map aga
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from tests.strategies.graphs import Draw, Geometry, Network, Shape, geometry, same_size
-
-Step = Callable[[Draw, Network, str], str]
+from tests.strategies.moves import MOVES, Step
 
 MOST_CHANNELS = 12
 CHANNELS = st.sampled_from([1, 2, 3, 4, 4, 5, 6, 6, 8, 10])
@@ -202,6 +200,8 @@ def pad(draw: Draw, net: Network, x: str) -> str:
     (before, top, left), (after, bottom, right) = widths[:3], widths[3:]
     channels, height, width = net.shapes[x]
     shape = channels + before + after, height + top + bottom, width + left + right
+    if shape == net.shapes[x]:
+        return x
     return net.node("Pad", [x, net.store(np.array([0, *widths[:3], 0, *widths[3:]]))], shape)
 
 
@@ -268,6 +268,7 @@ STEPS: tuple[Step, ...] = (
     any_conv,
     grouped_conv,
     grouped_conv,
+    grouped_conv,
     separable_conv,
     two_convs,
     residual,
@@ -281,6 +282,7 @@ STEPS: tuple[Step, ...] = (
     bounded,
     function,
     prelu,
+    prelu,
     concat,
     concat,
     pad,
@@ -290,6 +292,7 @@ STEPS: tuple[Step, ...] = (
     channels_last,
     channels_last,
     channels_last,
+    *MOVES,
 )
 
 

@@ -229,3 +229,22 @@ def test_integers_have_no_float_form() -> None:
     assert caught.value.diagnostic.message == "epi.quantize has no float form."
     hint = "Export the module between 'epitomize' and 'quantize'."
     assert caught.value.diagnostic.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("attributes", "shape"),
+    [
+        ("kernel = [1, 2], strides = [1, 3], pads = [0, 1, 0, 0], counted = [0, 0, 0, 0]", "6x2"),
+        ("kernel = [3, 2], strides = [2, 2], pads = [1, 1, 2, 1], counted = [1, 0, 0, 1]", "4x3"),
+        ("kernel = [2, 2], dilations = [3, 2], pads = [1, 1, 1, 1], counted = [0, 0, 0, 0]", "5x5"),
+    ],
+)
+def test_means_that_count_a_part_of_the_padding(attributes: str, shape: str) -> None:
+    text = f"""epimc.module 1 "m" level epi {{
+      input "x" %x : tensor<3x6x5xf32>
+      %y = nn.average_pool(%x) {{{attributes}}} : tensor<3x{shape}xf32>
+      output "y" = %y
+    }}
+    """
+    x = np.random.default_rng(0).standard_normal((2, 3, 6, 5)).astype(np.float32)
+    compare(parse_module(text), {"x": x})
