@@ -253,7 +253,7 @@ def too_small(tile: int, needed: int, capacity: int, blocks: list[Block]) -> Epi
     return error(
         f"Tile {tile} needs a buffer of {needed} bytes, the target has {capacity}.",
         notes=["the largest of its rows in work:", *notes],
-        hint="Use a target with a larger tile.buffer_bytes.",
+        hint="Use a larger tile.buffer_bytes, or fewer tile.crossbars: fewer layers a tile.",
     )
 
 

@@ -427,7 +427,10 @@ def test_a_buffer_too_small_for_the_rows_in_work() -> None:
     assert diagnostic.message.endswith(" bytes, the target has 200.")
     assert diagnostic.notes[0] == "the largest of its rows in work:"
     assert diagnostic.notes[1] == "%relu1: 12 rows, 288 bytes"
-    assert diagnostic.hint == "Use a target with a larger tile.buffer_bytes."
+    assert (
+        diagnostic.hint
+        == "Use a larger tile.buffer_bytes, or fewer tile.crossbars: fewer layers a tile."
+    )
 
 
 def test_too_little_memory_off_chip() -> None:
