@@ -29,6 +29,8 @@ class Equalize(Pass):
     of the first is divided by s[c] and input channel c of the second multiplied by it, with
     s[c] = sqrt(r1[c] / r2[c]), r1 and r2 being the largest weights of the channel in both layers.
     One scale for all channels of the activations between them then serves each of them better.
+    In r1 biases count like weights: a channel that is nothing but its bias, as batch norms leave
+    some, would otherwise grow far beyond all others.
     The float function changes by the rounding of the weights to float32 alone.
     """
 
@@ -117,8 +119,16 @@ class Held:
         return self.weight.reshape(self.groups, len(self.weight) // self.groups, held, -1)
 
     def output_tops(self) -> Array:
-        """The largest weight of each output channel, float64 [Cout]."""
-        return largest(self.by_group, (2, 3))
+        """The largest weight of each output channel, its bias being one of them, float64 [Cout].
+
+        A bias has another unit: the layer's largest one stands for as much as its largest weight.
+        """
+        tops = largest(self.by_group, (2, 3))
+        sizes = np.zeros(0) if self.bias is None else np.abs(self.bias.astype(np.float64))
+        if not sizes.any():
+            return tops
+        counted: Array = np.maximum(tops, sizes / sizes.max() * tops.max())
+        return counted
 
     def input_tops(self) -> Array:
         """The largest weight of each input channel, float64 [Cin]."""
