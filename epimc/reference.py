@@ -29,6 +29,7 @@ class Reference:
         Raises:
             EpimcError: onnxruntime refuses it.
         """
+        self.what = what
         try:
             self.session = load_session(model, optimize=optimize)
         except Exception as problem:  # onnxruntime's exceptions have no common base of their own.
@@ -57,7 +58,22 @@ class Reference:
         """The named outputs for all samples, samples first.
 
         A model with a fixed batch is run in pieces of it, the last one filled up and cut.
+
+        Raises:
+            EpimcError: An output holds NaN or infinity, with which nothing can be compared.
         """
+        results = self.computed(names, inputs)
+        for name, array in zip(names, results, strict=True):
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise error(
+                    f"'{name}' of {self.what} holds NaN or infinity for these samples.",
+                    hint="A value leaves the range of float32: try other samples, or run the "
+                    "user's model in onnxruntime to see where.",
+                )
+        return results
+
+    def computed(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        """The named outputs for all samples, whatever they are."""
         if self.fixed_batch is None:
             results: list[Array] = self.session.run(list(names), dict(inputs))
             return results

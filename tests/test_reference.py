@@ -47,3 +47,32 @@ def test_what_optimization_spoils_is_run_as_written(tmp_path: Path) -> None:
 def test_what_is_no_model_is_refused() -> None:
     with pytest.raises(EpimcError, match=r"onnxruntime refuses the model\."):
         Reference(b"no model", "the model")
+
+
+def overflowing() -> onnx.ModelProto:
+    """Its weights are finite, the sums of ones times them are not."""
+    weight = numpy_helper.from_array(np.full((2, 4), 3e38, np.float32), "w")
+    node = helper.make_node("Gemm", ["x", "w"], ["y"], "gemm", transB=1)
+    x = helper.make_tensor_value_info("x", 1, ["N", 4])
+    y = helper.make_tensor_value_info("y", 1, ["N", 2])
+    graph = helper.make_graph([node], "overflowing", [x], [y], [weight])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def test_values_that_are_not_finite_are_refused() -> None:
+    model = Reference(overflowing().SerializeToString(), "the float model")
+    (y,) = model.run(["y"], {"x": np.zeros((1, 4), np.float32)})
+    assert not y.any()
+    with pytest.raises(EpimcError, match=r"'y' of the float model holds NaN or infinity for thes"):
+        model.run(["y"], {"x": np.ones((1, 4), np.float32)})
+
+
+def test_a_model_that_overflows_is_not_verified(tmp_path: Path) -> None:
+    onnx.save(overflowing(), tmp_path / "m.onnx")
+    np.savez(tmp_path / "small.npz", x=np.full((2, 4), 1e-3, np.float32))
+    np.savez(tmp_path / "large.npz", x=np.full((2, 4), 1, np.float32))
+    epimc.compile(tmp_path / "m.onnx", tmp_path / "out", calibration=tmp_path / "small.npz")
+    bundle = read_bundle(tmp_path / "out")
+    assert verify(bundle).exact
+    with pytest.raises(EpimcError, match=r"'y' of the float model holds NaN or infinity"):
+        verify(bundle, tmp_path / "large.npz")

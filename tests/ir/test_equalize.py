@@ -127,10 +127,11 @@ def test_dead_channels_and_absurd_ratios() -> None:
 
 
 @pytest.mark.parametrize("size", [1e-4, 1e-12, 1e-38])
-def test_a_channel_that_is_nothing_but_its_bias_does_not_grow(size: float) -> None:
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_channel_that_is_nothing_but_its_bias_does_not_grow(size: float, count: int) -> None:
     """It would take the others' bits away."""
     net = Net()
-    sizes = np.array([size, 1, 1, 1]).reshape(4, 1, 1, 1)
+    sizes = np.array([size] * count + [1] * (4 - count)).reshape(4, 1, 1, 1)
     w = sizes * net.random.uniform(0.5, 1, size=(4, 3, 3, 3))
     x = net.conv(net.input(3, 6, 6), 4, weights=w, bias=np.array([2.0, 0, -2, 1]))
     v = net.random.uniform(0.5, 1, size=(2, 4, 3, 3))
@@ -146,15 +147,15 @@ def test_a_large_bias_does_not_overflow() -> None:
     equalized(net.module(net.conv(net.relu(x), 2)))
 
 
-def test_a_bias_counts_like_a_weight() -> None:
+def test_no_bias_outgrows_the_largest_one() -> None:
     net = Net()
-    x = net.conv(net.input(1, 2, 2), 2, weights=np.array([16, -0.5]).reshape(2, 1, 1, 1),
-                 bias=np.array([4.0, -1.0]))  # fmt: skip
-    result = equalized(net.module(net.conv(net.relu(x), 1, weights=np.ones((1, 2, 1, 1)))))
+    weights = np.array([16, 16, 16, 1.0]).reshape(4, 1, 1, 1)
+    x = net.conv(net.input(1, 2, 2), 4, weights=weights, bias=np.array([4.0, 0, 0, -2]))
+    result = equalized(net.module(net.conv(net.relu(x), 1, weights=np.ones((1, 4, 1, 1)))))
     first, _, second = (op.attributes for op in result.ops)
-    # A quarter of the largest bias stands for as much as 4, a quarter of the largest weight.
-    assert result.tensor(second["weight"]).ravel().tolist() == [4, 2]
-    assert result.tensor(first["weight"]).ravel().tolist() == [4, -0.25]
+    # The typical factor is 4: that of a bias half as large as the largest is at least 2, not 1.
+    assert result.tensor(second["weight"]).ravel().tolist() == [4, 4, 4, 2]
+    assert result.tensor(first["bias"]).tolist() == [1, 0, 0, -1]
 
 
 def test_it_parses_as_it_prints() -> None:
