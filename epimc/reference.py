@@ -104,6 +104,8 @@ def load_session(model: bytes | Path, *, optimize: bool) -> onnxruntime.Inferenc
     if not optimize:
         level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.graph_optimization_level = level
+    if isinstance(model, Path) and not is_text(str(model)):
+        model = model.read_bytes()
     given = model if isinstance(model, bytes) else str(model)
     try:
         return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
@@ -111,3 +113,12 @@ def load_session(model: bytes | Path, *, optimize: bool) -> onnxruntime.Inferenc
         if not optimize:
             raise
         return load_session(model, optimize=False)
+
+
+def is_text(path: str) -> bool:
+    """Whether the bytes of a path are UTF-8: onnxruntime opens no others."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,15 @@ def test_what_optimization_spoils_is_run_as_written(tmp_path: Path) -> None:
 def test_what_is_no_model_is_refused() -> None:
     with pytest.raises(EpimcError, match=r"onnxruntime refuses the model\."):
         Reference(b"no model", "the model")
+
+
+@pytest.mark.parametrize("name", [b"\xc3\xbc m", b"\xfd"])
+def test_a_file_in_any_folder_is_read(name: bytes, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(name)
+    folder.mkdir()
+    onnx.save(padded_pool(), tmp_path / "m.onnx")
+    file = (tmp_path / "m.onnx").rename(folder / "m.onnx")
+    assert list(Reference(file, "the model").inputs) == ["x"]
 
 
 def overflowing() -> onnx.ModelProto:
