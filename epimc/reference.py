@@ -10,7 +10,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from epimc.diagnostics import error
+from epimc.backends.crossbar.program import Program
+from epimc.diagnostics import check_failed, error
 
 Array = NDArray[Any]
 
@@ -29,6 +30,7 @@ class Reference:
         Raises:
             EpimcError: onnxruntime refuses it.
         """
+        self.what = what
         try:
             self.session = load_session(model, optimize=optimize)
         except Exception as problem:  # onnxruntime's exceptions have no common base of their own.
@@ -57,7 +59,22 @@ class Reference:
         """The named outputs for all samples, samples first.
 
         A model with a fixed batch is run in pieces of it, the last one filled up and cut.
+
+        Raises:
+            EpimcError: An output holds NaN or infinity, with which nothing can be compared.
         """
+        results = self.computed(names, inputs)
+        for name, array in zip(names, results, strict=True):
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise error(
+                    f"'{name}' of {self.what} holds NaN or infinity for these samples.",
+                    hint="A value leaves the range of float32: try other samples, or run the "
+                    "user's model in onnxruntime to see where.",
+                )
+        return results
+
+    def computed(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        """The named outputs for all samples, whatever they are."""
         if self.fixed_batch is None:
             results: list[Array] = self.session.run(list(names), dict(inputs))
             return results
@@ -88,6 +105,8 @@ def load_session(model: bytes | Path, *, optimize: bool) -> onnxruntime.Inferenc
     if not optimize:
         level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.graph_optimization_level = level
+    if isinstance(model, Path) and not is_text(str(model)):
+        model = model.read_bytes()
     given = model if isinstance(model, bytes) else str(model)
     try:
         return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
@@ -95,3 +114,30 @@ def load_session(model: bytes | Path, *, optimize: bool) -> onnxruntime.Inferenc
         if not optimize:
             raise
         return load_session(model, optimize=False)
+
+
+def is_text(path: str) -> bool:
+    """Whether the bytes of a path are UTF-8: onnxruntime opens no others."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def refuse_other_ports(program: Program, reference: Reference, prefix: str) -> None:
+    """The inputs and outputs of the program are those of the reference, by name, shape and order.
+
+    Raises:
+        EpimcError: They are not (exit code 1).
+    """
+    for kind, ports, known in (
+        ("inputs", program.inputs, reference.inputs),
+        ("outputs", program.outputs, reference.outputs),
+    ):
+        found = [f"'{port.name}' {port.shape}" for port in ports]
+        # Besides its own, the reference gives the integers of all layers.
+        own = [f"'{name}' {known[name]}" for name in known if not name.startswith(prefix)]
+        if found != own:
+            notes = [f"The program: {', '.join(found)}.", f"The reference: {', '.join(own)}."]
+            raise check_failed(f"The {kind} are not those of the integer reference.", notes=notes)

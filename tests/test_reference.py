@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -47,3 +48,70 @@ def test_what_optimization_spoils_is_run_as_written(tmp_path: Path) -> None:
 def test_what_is_no_model_is_refused() -> None:
     with pytest.raises(EpimcError, match=r"onnxruntime refuses the model\."):
         Reference(b"no model", "the model")
+
+
+@pytest.mark.parametrize("name", [b"\xc3\xbc m", b"\xfd"])
+def test_a_file_in_any_folder_is_read(name: bytes, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(name)
+    folder.mkdir()
+    onnx.save(padded_pool(), tmp_path / "m.onnx")
+    file = (tmp_path / "m.onnx").rename(folder / "m.onnx")
+    assert list(Reference(file, "the model").inputs) == ["x"]
+
+
+def overflowing(rows: int = 2) -> onnx.ModelProto:
+    """Its weights are finite, the sums of ones times them are not."""
+    weight = numpy_helper.from_array(np.full((rows, 4), 3e38, np.float32), "w")
+    node = helper.make_node("Gemm", ["x", "w"], ["y"], "gemm", transB=1)
+    x = helper.make_tensor_value_info("x", 1, ["N", 4])
+    y = helper.make_tensor_value_info("y", 1, ["N", rows])
+    graph = helper.make_graph([node], "overflowing", [x], [y], [weight])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def test_values_that_are_not_finite_are_refused() -> None:
+    model = Reference(overflowing().SerializeToString(), "the float model")
+    (y,) = model.run(["y"], {"x": np.zeros((1, 4), np.float32)})
+    assert not y.any()
+    with pytest.raises(EpimcError, match=r"'y' of the float model holds NaN or infinity for thes"):
+        model.run(["y"], {"x": np.ones((1, 4), np.float32)})
+
+
+def test_a_model_that_overflows_is_not_verified(tmp_path: Path) -> None:
+    onnx.save(overflowing(), tmp_path / "m.onnx")
+    np.savez(tmp_path / "small.npz", x=np.full((2, 4), 1e-3, np.float32))
+    np.savez(tmp_path / "large.npz", x=np.full((2, 4), 1, np.float32))
+    epimc.compile(tmp_path / "m.onnx", tmp_path / "out", calibration=tmp_path / "small.npz")
+    bundle = read_bundle(tmp_path / "out")
+    assert verify(bundle).exact
+    with pytest.raises(EpimcError, match=r"'y' of the float model holds NaN or infinity"):
+        verify(bundle, tmp_path / "large.npz")
+
+
+def test_references_of_another_model_are_refused(tmp_path: Path) -> None:
+    onnx.save(overflowing(), tmp_path / "m.onnx")
+    np.savez(tmp_path / "small.npz", x=np.full((2, 4), 1e-3, np.float32))
+    epimc.compile(tmp_path / "m.onnx", tmp_path / "out", calibration=tmp_path / "small.npz")
+    bundle = read_bundle(tmp_path / "out")
+    onnx.save(overflowing(rows=3), tmp_path / "out/reference/float.onnx")
+    with pytest.raises(EpimcError) as caught:
+        verify(bundle)
+    assert str(caught.value) == (
+        "error: Output 'y' has different sizes.\n"
+        "  note: Program, integer, epitomized and float model: [2, 2], [2, 2], [2, 2], [2, 3]."
+    )
+    assert caught.value.exit_code == 1
+
+
+def test_an_integer_reference_without_what_epimc_writes_there_is_refused(tmp_path: Path) -> None:
+    onnx.save(padded_pool(), tmp_path / "m.onnx")
+    epimc.compile(tmp_path / "m.onnx", tmp_path / "out")
+    bundle = read_bundle(tmp_path / "out")
+    path = tmp_path / "out/reference/integer.onnx"
+    model = onnx.load(path)
+    (pool,) = (node for node in model.graph.node if node.op_type == "MaxPool")
+    next(entry for entry in pool.attribute if entry.name == "pads").name = "dads"
+    onnx.save(model, path)
+    with pytest.raises(EpimcError, match=r"'reference/integer.onnx' of .* is not what epimc") as e:
+        verify(bundle)
+    assert e.value.diagnostic.notes == ("KeyError: 'pads'",)

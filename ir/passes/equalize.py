@@ -15,6 +15,9 @@ from epimc.ir.pipeline import Pass
 HOMOGENEOUS = (nn.Relu, nn.MaxPool, nn.AveragePool)
 HOMOGENEOUS_FUNCTIONS = ("abs", "leaky_relu")
 
+# A channel whose weights are that much smaller than the layer's largest is no typical one.
+NEARLY_DEAD = 2.0**-10
+
 # A factor and its inverse stay below this, so that weights stay far from the ends of float32.
 LARGEST = 2.0**15
 
@@ -29,6 +32,8 @@ class Equalize(Pass):
     of the first is divided by s[c] and input channel c of the second multiplied by it, with
     s[c] = sqrt(r1[c] / r2[c]), r1 and r2 being the largest weights of the channel in both layers.
     One scale for all channels of the activations between them then serves each of them better.
+    A channel that is nothing but its bias, as batch norms leave some, would grow far beyond all
+    others: s[c] stays so large that no bias becomes larger than the layer's largest one.
     The float function changes by the rounding of the weights to float32 alone.
     """
 
@@ -120,6 +125,11 @@ class Held:
         """The largest weight of each output channel, float64 [Cout]."""
         return largest(self.by_group, (2, 3))
 
+    def biases(self) -> Array:
+        """The magnitude of each output channel's bias, float64 [Cout]."""
+        none = np.zeros(len(self.weight))
+        return none if self.bias is None else np.abs(self.bias.astype(np.float64))
+
     def input_tops(self) -> Array:
         """The largest weight of each input channel, float64 [Cin]."""
         return largest(self.by_group, (1, 3))
@@ -153,6 +163,7 @@ def equalized(module: Module) -> dict[Op, Held]:
         # After a flatten a channel of the first layer is a run of inputs of the second.
         run = len(inputs) // len(tops)
         factors = balance(tops, inputs.reshape(len(tops), run).max(axis=1))
+        factors = restrained(factors, tops, held[first].biases())
         held[first].divide_outputs(factors)
         held[second].multiply_inputs(np.repeat(factors, run))
     return held
@@ -164,3 +175,21 @@ def balance(r1: Array, r2: Array) -> Array:
     ratios = np.divide(r1, r2, out=np.ones(len(r1)), where=real)
     factors: Array = np.clip(np.sqrt(ratios), 1 / LARGEST, LARGEST).astype(np.float32)
     return factors
+
+
+def restrained(factors: Array, tops: Array, biases: Array) -> Array:
+    """Factors so raised that no bias grows beyond the largest one; float32.
+
+    That is beside the typical channel, whose factor counts as 1: if it is common to all channels,
+    it changes nothing.
+
+    Args:
+        factors: float32 [Cout].
+        tops: The largest weight of each channel, float64 [Cout].
+        biases: The magnitude of each channel's bias, float64 [Cout].
+    """
+    if not biases.any() or not np.isfinite(biases).all():
+        return factors
+    typical = float(np.median(factors[tops >= tops.max() * NEARLY_DEAD]))
+    raised: Array = np.maximum(factors, typical * (biases / biases.max())).astype(np.float32)
+    return raised

@@ -54,7 +54,8 @@ def test_the_function_stays(net: Net) -> None:
 def test_like_sizes_on_both_sides() -> None:
     net = Net()
     sizes = np.array([1e-3, 1.0, 500.0]).reshape(3, 1, 1, 1)
-    x = net.conv(net.input(2, 6, 6), 3, weights=sizes * net.random.normal(size=(3, 2, 3, 3)))
+    weights = sizes * net.random.normal(size=(3, 2, 3, 3))
+    x = net.conv(net.input(2, 6, 6), 3, weights=weights, bias=np.zeros(3))
     x = net.op(nn.MaxPool, net.relu(x), kernel=(2, 2))
     x = net.op(elementwise.Activation, x, function="leaky_relu", alpha=0.25)
     module = net.module(net.gemm(net.flat(x), 4))
@@ -68,7 +69,7 @@ def test_depthwise_and_grouped_layers() -> None:
     net = Net()
     x = net.input(4, 7, 7)
     w = net.random.normal(size=(4, 1, 3, 3)) * np.array([1, 100, 0.01, 7]).reshape(4, 1, 1, 1)
-    x = net.relu(net.conv(x, 4, weights=w, groups=4))
+    x = net.relu(net.conv(x, 4, weights=w, bias=np.zeros(4), groups=4))
     w = net.random.normal(size=(6, 2, 1, 1))
     x = net.conv(x, 6, (1, 1), weights=w, groups=2)
     result = equalized(net.module(x))
@@ -82,7 +83,7 @@ def test_a_row_of_layers_is_balanced_pair_by_pair() -> None:
     net = Net()
     x = net.input(3)
     for _ in range(3):
-        x = net.relu(net.gemm(x, 3))
+        x = net.relu(net.gemm(x, 3, bias=False))
     module = net.module(x)
     assert len(pairs(module)) == 2
     before, behind = tops(equalized(module), 1, 2)
@@ -125,6 +126,38 @@ def test_dead_channels_and_absurd_ratios() -> None:
     np.testing.assert_allclose(found[1], w[1] * LARGEST, rtol=1e-5)
 
 
+@pytest.mark.parametrize("size", [1e-4, 1e-12, 1e-38])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_channel_that_is_nothing_but_its_bias_does_not_grow(size: float, count: int) -> None:
+    """It would take the others' bits away."""
+    net = Net()
+    sizes = np.array([size] * count + [1] * (4 - count)).reshape(4, 1, 1, 1)
+    w = sizes * net.random.uniform(0.5, 1, size=(4, 3, 3, 3))
+    x = net.conv(net.input(3, 6, 6), 4, weights=w, bias=np.array([2.0, 0, -2, 1]))
+    v = net.random.uniform(0.5, 1, size=(2, 4, 3, 3))
+    result = equalized(net.module(net.conv(net.relu(x), 2, weights=v)))
+    bias = result.tensor(result.ops[0].attributes["bias"])
+    assert float(np.abs(bias).max()) < 4
+
+
+def test_a_large_bias_does_not_overflow() -> None:
+    net = Net()
+    x = net.conv(net.input(1, 4, 4), 2, weights=np.array([1e-30, 1]).reshape(2, 1, 1, 1),
+                 bias=np.array([1e36, 1.0]))  # fmt: skip
+    equalized(net.module(net.conv(net.relu(x), 2)))
+
+
+def test_no_bias_outgrows_the_largest_one() -> None:
+    net = Net()
+    weights = np.array([16, 16, 16, 1.0]).reshape(4, 1, 1, 1)
+    x = net.conv(net.input(1, 2, 2), 4, weights=weights, bias=np.array([4.0, 0, 0, -2]))
+    result = equalized(net.module(net.conv(net.relu(x), 1, weights=np.ones((1, 4, 1, 1)))))
+    first, _, second = (op.attributes for op in result.ops)
+    # The typical factor is 4: that of a bias half as large as the largest is at least 2, not 1.
+    assert result.tensor(second["weight"]).ravel().tolist() == [4, 4, 4, 2]
+    assert result.tensor(first["bias"]).tolist() == [1, 0, 0, -1]
+
+
 def test_it_parses_as_it_prints() -> None:
     net = Net()
     result = equalized(net.module(net.conv(net.relu(net.conv(net.input(1, 8, 8), 3)), 2)))
@@ -135,10 +168,10 @@ def test_it_parses_as_it_prints() -> None:
 def test_the_factors_by_hand() -> None:
     net = Net()
     x = net.conv(net.input(1, 2, 2), 2, weights=np.array([16, -0.5]).reshape(2, 1, 1, 1),
-                 bias=np.array([4.0, 2.0]))  # fmt: skip
+                 bias=np.array([4.0, 0.125]))  # fmt: skip
     v = np.array([1, 2, -0.25, 1, 0.5, 2]).reshape(3, 2, 1, 1)
     result = equalized(net.module(net.conv(net.relu(x), 3, weights=v)))
     first, _, second = (op.attributes for op in result.ops)
     assert result.tensor(first["weight"]).ravel().tolist() == [4, -1]
-    assert result.tensor(first["bias"]).tolist() == [1, 4]
+    assert result.tensor(first["bias"]).tolist() == [1, 0.25]
     assert result.tensor(second["weight"]).ravel().tolist() == [4, 1, -1, 0.5, 2, 1]
