@@ -35,6 +35,10 @@ SUMMED = (*LINEAR, epi.Conv, nn.AveragePool, elementwise.Multiply)
 # A term that cannot move the result by this part of a step counts for nothing.
 NEGLIGIBLE = 2.0**-16
 
+# A result has no finer steps than this part of a term's: a difference of equal values is rounding
+# alone, and its range tells nothing.
+LARGEST_FACTOR = 2.0**16
+
 # A longer sum is kept on the way: one instruction names all terms of a requantization.
 MAXIMUM_TERMS = 64
 
@@ -69,8 +73,13 @@ class Quantize(Pass):
         return _Rewriter(module, self.weight_bits, self.activation_bits).run()
 
 
-def activation_type(value: Value, bits: int) -> TensorType:
+def activation_type(value: Value, bits: int, least_step: float = SMALLEST_STEP) -> TensorType:
     """The quantized type of a calibrated value: its range widened to hold 0.
+
+    Args:
+        value: Has a range.
+        bits: Of its activations.
+        least_step: A range of smaller steps than this is widened.
 
     Raises:
         EpimcError: The value has no range.
@@ -87,7 +96,7 @@ def activation_type(value: Value, bits: int) -> TensorType:
             f"The range [{low}, {high}] of value %{value.name} is too wide for a float32 scale.",
             hint="Check the weights of the model and the samples.",
         )
-    scale = step if step >= SMALLEST_STEP else 1.0
+    scale = max(step, float(np.float32(least_step))) if step >= SMALLEST_STEP else 1.0
     zero_point = min(2**bits - 1, round(-low / scale))
     return TensorType(value.type.shape, f"u{bits}", scale, zero_point)
 
@@ -297,6 +306,9 @@ class _Rewriter:
     def requantize(self, op: Op, total: Total, bounds: tuple[float, float]) -> None:
         """The one rounding, between real bounds: those of a fused relu or clip."""
         kind = self.type_of(op.output)
+        least = max(float(np.abs(t.steps).max()) for t in total.terms) / LARGEST_FACTOR
+        if kind.scale is not None and kind.scale < least and op.output not in self.common:
+            kind = activation_type(op.output, self.bits, least)
         result = Value(op.output.name, kind, op.output.range)
         self.builder.mapped[op.output] = self.rescaled(op, total, result, bounds)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from epimc.diagnostics import EpimcError
 from epimc.ir import plan
 from epimc.ir.core import Module, Op, Value
-from epimc.ir.dialects import epi, nn
+from epimc.ir.dialects import elementwise, epi, nn
 from epimc.ir.interpreter import interpret
 from epimc.ir.plan import Patch
 from epimc.ir.tensors import Normal
@@ -238,6 +238,19 @@ def test_a_value_that_is_always_zero() -> None:
     inputs = net.samples(4, seed=4)
     assert disagreements(module, inputs) == []
     assert not interpret(module, inputs)["out0"].any()
+
+
+def test_a_difference_of_nothing_but_rounding() -> None:
+    """Its range of 1e-16 asks for steps that no term has: its own are a part of the terms'."""
+    net = Net()
+    x = net.input(2, 4, 4)
+    third = net.op(nn.Affine, x, scale=net.store("s", np.full(2, 1 / 3, np.float32)))
+    again = net.op(nn.Affine, third, scale=net.store("s", np.full(2, 3, np.float32)))
+    module = quantized(net.module(net.relu(net.op(elementwise.Sub, x, again))))
+    kept = module.ops[-2].output
+    step = named(module, "x0.q").output.type.scale or 0
+    assert kept.type.scale == pytest.approx(step / 2**16)
+    assert not disagreements(module, net.samples(4))
 
 
 def test_a_bias_beyond_the_accumulator() -> None:
