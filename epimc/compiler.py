@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
 REFERENCE_SAMPLES = 16
 
+# An ONNX file, as any message of protobuf, has less than 2 GiB; the graph needs some of them.
+LARGEST_MODEL = 2**31 - 2**24
+
 PIPELINE = (
     # Transpositions meet and vanish before anything else looks at the ops around them.
     "layout,"
@@ -121,6 +124,7 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
 
     watcher.stage("import")
     imported = import_model(request.model, limit_bytes=request.limit_bytes)
+    refuse_too_large(imported)
     if request.strict:
         refuse_host_calls(imported.module)
     samples = calibration_samples(request, imported)
@@ -150,6 +154,20 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     files = reference_files(imported, made["calibrate"], made["quantize"], samples)
     bundle = new_bundle(request, imported, samples, target, program, files)
     return replace(bundle, fragments=fragments(lowered))
+
+
+def refuse_too_large(imported: ImportedModel) -> None:
+    """A bundle keeps the model as one ONNX file, which has a size that protobuf sets.
+
+    Raises:
+        EpimcError: The weights take more.
+    """
+    size = sum(tensor.ByteSize() for tensor in imported.model.graph.initializer)
+    if size > LARGEST_MODEL:
+        raise error(
+            f"The model has {size} bytes of weights; a bundle holds at most {LARGEST_MODEL}.",
+            hint="Count it with `epimc plan`, or compile it in parts.",
+        )
 
 
 def calibration_samples(request: Request, imported: ImportedModel) -> Samples:
