@@ -267,7 +267,7 @@ class _Runner:
                 notes=[f"{type(problem).__name__}: {problem}"],
                 hint="Compile the model again.",
             ) from None
-        self.floats = Reference(reference_file(bundle, "float.onnx"), "the float model")
+        self.floats = Reference(reference_file(bundle, "float.onnx"), "the float model", users=True)
         refuse_other_ports(self.program, self.integers, self.prefix)
         epitomized: bytes | Path = reference_file(bundle, "epi.onnx")
         self.meter = None

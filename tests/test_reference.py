@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -31,7 +32,7 @@ def padded_pool() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
 
-def test_what_optimization_spoils_is_run_as_written(tmp_path: Path) -> None:
+def test_what_an_optimization_would_spoil_runs(tmp_path: Path) -> None:
     model = padded_pool()
     with pytest.raises(Exception, match="kernel_shape"):
         onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -115,3 +116,44 @@ def test_an_integer_reference_without_what_epimc_writes_there_is_refused(tmp_pat
     with pytest.raises(EpimcError, match=r"'reference/integer.onnx' of .* is not what epimc") as e:
         verify(bundle)
     assert e.value.diagnostic.notes == ("KeyError: 'pads'",)
+
+
+def test_a_pad_of_zeros_before_a_pool_counts() -> None:
+    nodes = [
+        helper.make_node("Pad", ["x", "pads"], ["padded"], "pad"),
+        helper.make_node("MaxPool", ["padded"], ["y"], "pool", kernel_shape=[3, 3]),
+    ]
+    pads = numpy_helper.from_array(np.array([0, 0, 1, 1, 0, 0, 1, 1]), "pads")
+    x = helper.make_tensor_value_info("x", 1, ["N", 2, 5, 5])
+    y = helper.make_tensor_value_info("y", 1, ["N", 2, 5, 5])
+    graph = helper.make_graph(nodes, "padded", [x], [y], [pads])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    inputs = {"x": np.full((2, 2, 5, 5), -1, np.float32)}
+    (found,) = Reference(model.SerializeToString(), "the model").run(["y"], inputs)
+    assert found[0, 0, 0, 0] == 0
+    assert found[0, 0, 2, 2] == -1
+
+
+@pytest.mark.parametrize("kind", ["Concat", "Reshape", "Slice"])
+def test_a_users_model_that_holds_one_sample(kind: str, tmp_path: Path) -> None:
+    constants = {
+        "Concat": {"c": np.ones((1, 1, 3, 3), np.float32)},
+        "Reshape": {"c": np.array([1, 3, 2, 3])},
+        "Slice": {"c": np.array([0]), "d": np.array([1]), "e": np.array([0])},
+    }[kind]
+    given: dict[str, Any] = {"axis": 1} if kind == "Concat" else {}
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"], "relu"),
+        helper.make_node(kind, ["r", *constants], ["y"], "one", **given),
+    ]
+    x = helper.make_tensor_value_info("x", 1, ["N", 2, 3, 3])
+    y = helper.make_tensor_value_info("y", 1, None)
+    tensors = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "one", [x], [y], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, tmp_path / "m.onnx")
+    epimc.compile(tmp_path / "m.onnx", tmp_path / "out")
+    report = verify(read_bundle(tmp_path / "out"))
+    assert report.exact
+    assert report.samples > 1
+    assert (report.outputs[0].epitome.sqnr_db or 200) > 100
