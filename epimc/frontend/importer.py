@@ -53,7 +53,7 @@ from epimc.frontend.standard import (
     opset_of,
     where_of,
 )
-from epimc.ir.core import Module, Value
+from epimc.ir.core import Module, Op, Value
 
 # Importing these modules registers their importers.
 REGISTERED = (
@@ -180,7 +180,8 @@ class _Import:
                 hint=f"Supported operators: {', '.join(sorted(IMPORTERS))}.",
             )
         self._finish(graph.output)
-        return self.context.module
+        self._drop_unread()
+        return self.context.builder.finish()
 
     def _visit(self, proto: onnx.NodeProto) -> None:
         inputs = {name: self._binding(name) for name in proto.input if name}
@@ -263,6 +264,17 @@ class _Import:
             self.context.module.outputs.append((output.name, value))
         if not self.context.module.outputs:
             raise error("The model has no outputs.")
+
+    def _drop_unread(self) -> None:
+        """Ops that nobody reads go: of a node some results may be read, or nothing but a shape."""
+        module = self.context.module
+        read = {value for _, value in module.outputs}
+        kept: list[Op] = []
+        for op in reversed(module.ops):
+            if op.output in read:
+                kept.append(op)
+                read.update(op.operands)
+        module.ops = kept[::-1]
 
 
 def _counted(number: int) -> str:

@@ -220,7 +220,7 @@ def _larger(node: Node, context: Context, a: Value, b: Value, suffix: str) -> Va
 @importer("Pow")
 def power(node: Node, context: Context) -> Value:
     """The square of an activation."""
-    exponent = node.weights(1)
+    exponent = node.constant(1)
     if exponent.size != 1 or float(exponent.ravel()[0]) != 2.0:
         raise UnsupportedError("only the exponent 2 is supported")
     return context.emit(elementwise.Multiply, node, [node.activation(), node.activation()])

@@ -86,7 +86,10 @@ def _bound(node: Node, key: str, index: int) -> float | None:
     """A bound, None where it is absent or beyond all numbers of float32."""
     limit = float(np.finfo(np.float32).max)
     if node.has_input(index):
-        value = float(node.constant(index).ravel()[0])
+        given = node.constant(index)
+        if given.size != 1:
+            raise UnsupportedError(f"{key} of shape {list(given.shape)} is not supported")
+        value = float(given.ravel()[0])
     else:
         value = node.number(key, limit)
     if np.isnan(value):

@@ -88,8 +88,7 @@ def pad(node: Node, context: Context) -> Value:
         return x
     if mode != "constant":
         return _mirrored(node, context, x, mode, before, behind)
-    given = node.constant(2).ravel()[0] if node.has_input(2) else node.number("value", 0.0)
-    value = float(given)
+    value = _number(node)
     if not abs(value) < LARGEST_PAD:
         raise UnsupportedError(f"padding with {value:g} is not supported")
     sides = list(zip(before, behind, strict=True))
@@ -103,6 +102,18 @@ def pad(node: Node, context: Context) -> Value:
         x = selected(node, context, x, runs, ".cut" if grows else "")
     around = [(max(b, 0), max(e, 0)) for b, e in sides]
     return _around(node, context, x, around, value) if grows else x
+
+
+def _number(node: Node) -> float:
+    """What is put around a value."""
+    if not node.has_input(2):
+        return node.number("value", 0.0)
+    given = node.constant(2)
+    if given.size != 1:
+        raise UnsupportedError(
+            f"padding with a value of shape {list(given.shape)} is not supported"
+        )
+    return float(given.ravel()[0])
 
 
 def _around(

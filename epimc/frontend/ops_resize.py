@@ -54,6 +54,8 @@ def resize(node: Node, context: Context) -> Value:
         coordinates, rounding = "asymmetric", "floor"
     if coordinates not in COORDINATES:
         raise UnsupportedError(f"coordinate_transformation_mode = {coordinates} is not supported")
+    if rounding not in ROUNDINGS:
+        raise UnsupportedError(f"nearest_mode = {rounding} is not supported")
     runs: list[Runs] = []
     scales = _scales(node, x, shape, 1 if old else 2)
     for size, result, scale in zip(x.type.shape, shape[1:], scales[1:], strict=True):

@@ -33,7 +33,7 @@ def slice_(node: Node, context: Context) -> Value:
     runs: list[Runs] = [()] * len(x.type.shape)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         size = shape[axis % len(shape)]
-        taken = range(size)[slice(start, _end(end, size), step)]
+        taken = _places(start, end, step, size)
         if taken == range(size):
             continue
         if not taken:
@@ -42,9 +42,11 @@ def slice_(node: Node, context: Context) -> Value:
     return selected(node, context, x, runs)
 
 
-def _end(end: int, size: int) -> int | None:
-    """The end of a slice as Python has it: ONNX means by a far negative one what comes before 0."""
-    return None if end < -size else end
+def _places(start: int, end: int, step: int, size: int) -> range:
+    """The indices of a slice, its bounds clamped as ONNX has it, and not as Python."""
+    low, high = (0, size) if step > 0 else (-1, size - 1)
+    first, last = (bound + size if bound < 0 else bound for bound in (start, end))
+    return range(min(max(first, 0), high), min(max(last, low), high), step)
 
 
 @several("Split")

@@ -149,3 +149,9 @@ def test_shapes_that_do_not_meet(build: Build, compare: Compare) -> None:
     inputs = {"a": (1, 3, 4, 5), "b": (1, 5)}
     with pytest.raises(EpimcError, match=r"activations of shapes \[3, 4, 5\] and \[5\]"):
         compare(build([make_node("Add", ["a", "b"], ["y"])], inputs))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int64, np.int32])
+def test_squares_by_exponents_of_any_type(build: Build, compare: Compare, kind: Any) -> None:
+    node = make_node("Pow", ["x", "two"], ["y"])
+    compare(build([node], constants={"two": np.array(2, kind)}))

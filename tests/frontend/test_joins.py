@@ -122,6 +122,8 @@ FAR = 2**62
         ([6], [0], [2], [-2]),
         ([0, 0], [1, FAR], [0, 1], None),
         ([0, 1, 2], [1, 3, 4], None, None),
+        ([-FAR, FAR], [5, -FAR], [2, 3], [2, -3]),
+        ([-20], [-FAR], [2], [-1]),
     ],
 )
 @pytest.mark.parametrize("opset", [8, 10, 13, 26])
@@ -223,6 +225,12 @@ def test_expansions_and_repetitions(build: Build, compare: Compare, opset: int) 
         ("choosing samples is not supported", "Gather", [whole(0)], {"axis": 0}),
         ("choosing samples is not supported", "Split", [], {"axis": 0}),
         ("an empty slice is not supported", "Slice", [whole(2), whole(1), whole(1)], {}),
+        ("an empty slice is not supported", "Slice", [whole(0), whole(-20), whole(2)], {}),
+        (
+            "padding with a value of shape [0] is not supported",
+            "Pad", [whole(*[0] * 7, 8), np.ones(0, np.float32)], {},
+        ),
+        ("min of shape [0] is not supported", "Clip", [np.ones(0, np.float32)], {}),
         ("indices of [7] of 3 are not supported", "Gather", [whole(7)], {"axis": 1}),
         (
             "indices of shape [1, 1] are not supported",
@@ -249,3 +257,22 @@ def test_what_is_not_supported(
     with pytest.raises(EpimcError) as caught:
         compare(build([node], constants=named))
     assert f"node 'n' ({op_type}): {reason}." in str(caught.value)
+
+
+def test_parts_that_nobody_reads_are_not_made(build: Build, compare: Compare) -> None:
+    nodes = [make_node("Split", ["x", "s"], ["a", "b"], axis=1), make_node("Relu", ["b"], ["y"])]
+    imported = compare(build(nodes, constants={"s": whole(1, 2)}))
+    assert ops_of(imported) == ["select", "relu"]
+
+
+def test_what_only_a_shape_is_read_of_is_not_made(build: Build, compare: Compare) -> None:
+    nodes = [
+        make_node("Conv", ["x", "w"], ["c"], strides=[2, 2]),
+        make_node("Shape", ["c"], ["s"]),
+        make_node("GlobalMaxPool", ["x"], ["g"]),
+        make_node("Expand", ["g", "s"], ["y"]),
+    ]
+    constants = {"w": np.ones((3, 3, 1, 1), np.float32)}
+    imported = compare(build(nodes, {"x": (1, 3, 9, 8)}, constants))
+    assert ops_of(imported) == ["max_pool", "select"]
+    assert not imported.module.tensors

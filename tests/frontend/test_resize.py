@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx.helper import make_node
 
 from epimc.diagnostics import EpimcError
-from epimc.frontend import ImportedModel
+from epimc.frontend import ImportedModel, import_proto
 
 Array = NDArray[Any]
 Build = Callable[..., onnx.ModelProto]
@@ -104,3 +104,10 @@ def test_what_is_not_supported(
     constants = {"s": np.array([1, 3, 18, 16])}
     with pytest.raises(EpimcError, match=rf"node 'n' \(Resize\): {reason}\."):
         compare(build([node], {"x": (1, 3, 9, 8)}, constants, opset=opset))
+
+
+def test_a_rounding_that_is_unknown(build: Build) -> None:
+    node = make_node("Resize", ["x", "", "s"], ["y"], "r", nearest_mode="simple")
+    with pytest.raises(EpimcError) as caught:
+        import_proto(build([node], {"x": (1, 3, 9, 8)}, {"s": floats(1, 1, 2, 2)}), "model")
+    assert "node 'r' (Resize): nearest_mode = simple is not supported." in str(caught.value)
