@@ -57,8 +57,12 @@ def resize(node: Node, context: Context) -> Value:
     if rounding not in ROUNDINGS:
         raise UnsupportedError(f"nearest_mode = {rounding} is not supported")
     runs: list[Runs] = []
-    scales = _scales(node, x, shape, 1 if old else 2)
-    for size, result, scale in zip(x.type.shape, shape[1:], scales[1:], strict=True):
+    index = 1 if old else 2
+    scales, scaled = _scales(node, x, shape, index), _has_scales(node, index)
+    for size, known, scale in zip(x.type.shape, shape[1:], scales[1:], strict=True):
+        result = int(np.float32(size) * scale) if scaled else known
+        if result < 1:
+            raise UnsupportedError("a result without elements is not supported")
         if old and result < size:
             raise UnsupportedError("making it smaller is supported from opset 11 on only")
         # In float32, as onnxruntime.
@@ -69,11 +73,17 @@ def resize(node: Node, context: Context) -> Value:
     return selected(node, context, x, runs)
 
 
+def _has_scales(node: Node, index: int) -> bool:
+    """Whether an input holds the scales: the result's sizes are products then, in float32 too."""
+    return node.has_input(index) and node.constant(index).size > 0
+
+
 def _scales(node: Node, x: Value, shape: tuple[int, ...], index: int) -> Floats:
     """How much larger the result is along each axis."""
     ratios: Floats = np.array([1.0, *np.divide(shape[1:], x.type.shape)], np.float32)
-    if not node.has_input(index) or not (given := node.constant(index)).size:
+    if not _has_scales(node, index):
         return ratios
+    given = node.constant(index)
     # It has no fifth input.
     axes = node.list_of("axes", 4) or range(len(shape))
     for axis, scale in zip(axes, given, strict=True):

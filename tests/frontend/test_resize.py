@@ -28,7 +28,9 @@ def floats(*numbers: float) -> Array:
     "coordinates", ["half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners"]
 )
 @pytest.mark.parametrize("rounding", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
-@pytest.mark.parametrize("scales", [(1, 1, 2, 2), (1, 1, 3, 0.5), (1, 1, 1.7, 0.6), (1, 2, 1, 4)])
+@pytest.mark.parametrize(
+    "scales", [(1, 1, 2, 2), (1, 1, 3, 0.5), (1, 1, 1.7, 0.6), (1, 2, 1, 4), (1, 5, 1.3, 1.1)]
+)
 def test_scales(
     build: Build, compare: Compare, coordinates: str, rounding: str, scales: tuple[float, ...]
 ) -> None:
@@ -111,3 +113,17 @@ def test_a_rounding_that_is_unknown(build: Build) -> None:
     with pytest.raises(EpimcError) as caught:
         import_proto(build([node], {"x": (1, 3, 9, 8)}, {"s": floats(1, 1, 2, 2)}), "model")
     assert "node 'r' (Resize): nearest_mode = simple is not supported." in str(caught.value)
+
+
+@pytest.mark.parametrize("opset", [9, 10, 11, 13])
+@pytest.mark.parametrize("sizes", [(10, 20), (9, 30)])
+def test_sizes_are_products_in_float32(
+    build: Build, compare: Compare, sizes: tuple[int, int], opset: int
+) -> None:
+    op_type = "Upsample" if opset == 9 else "Resize"
+    names = ["x", "s"] if opset < 11 else ["x", "r", "s"]
+    constants = {"r": floats(), "s": floats(1, 1, 1.3, 1.1)}
+    given = {name: constants[name] for name in names[1:]}
+    node = make_node(op_type, names, ["y"], mode="nearest")
+    imported = compare(build([node], {"x": (1, 3, *sizes)}, given, opset=opset))
+    assert imported.outputs[0][1][1] == (13 if sizes[0] == 10 else 11)
