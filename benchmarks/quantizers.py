@@ -37,7 +37,7 @@ from onnxruntime.quantization import (
 )
 
 import epimc
-from epimc.measures import decibels
+from epimc.measures import Loss
 
 OPSET = 13
 
@@ -109,10 +109,9 @@ def sqnr(found: list[Array], true: list[Array]) -> list[float]:
     """SQNR of every output in dB; infinite where nothing is lost."""
     result = []
     for a, b in zip(found, true, strict=True):
-        right = b.astype(np.float64).ravel()
-        noise = float(np.square(a.astype(np.float64).ravel() - right).sum())
-        db = decibels(float(np.square(right).sum()), noise)
-        result.append(float("inf") if db is None else db)
+        loss = Loss()
+        loss.add(a, b)
+        result.append(float("inf") if loss.sqnr_db is None else loss.sqnr_db)
     return result
 
 

@@ -26,7 +26,7 @@ from epimc.backends.crossbar.simulator import Simulator
 from epimc.diagnostics import check_failed, error
 from epimc.ir import integers
 from epimc.layers import LayerError, LayerMeter, worst_first
-from epimc.measures import Loss, decibels
+from epimc.measures import Loss
 from epimc.proof import parameter_mismatches, setting_mismatches, window_numbers, wiring_mismatches
 from epimc.reference import Reference, refuse_other_ports
 from epimc.samples import Samples, Shaped, read_samples
@@ -56,8 +56,7 @@ class OutputReport:
     Attributes:
         name: The ONNX name.
         mismatches: Elements that differ from the integer reference's.
-        signal: Sum of squares of the float model's output, in float64.
-        noise: Sum of squares of the difference.
+        loss: What the program loses to the float model.
         power: Sum of squares of the program's output.
         product: Sum of products of both.
         max_abs_error: Largest difference.
@@ -67,8 +66,7 @@ class OutputReport:
 
     name: str
     mismatches: int = 0
-    signal: float = 0.0
-    noise: float = 0.0
+    loss: Loss = field(default_factory=Loss)
     power: float = 0.0
     product: float = 0.0
     max_abs_error: float = 0.0
@@ -78,11 +76,10 @@ class OutputReport:
     def add(self, got: Array, exact: Array, real: Array) -> None:
         """Take one batch: the program's, the integer reference's and the float model's output."""
         self.mismatches += int((got != exact).sum())
+        self.loss.add(got, real)
         ours, theirs = got.astype(np.float64).ravel(), real.astype(np.float64).ravel()
-        self.signal += math.fsum(theirs * theirs)
-        self.noise += math.fsum((ours - theirs) ** 2)
-        self.power += math.fsum(ours * ours)
-        self.product += math.fsum(ours * theirs)
+        self.power += float(np.square(ours).sum())
+        self.product += float((ours * theirs).sum())
         self.max_abs_error = max(self.max_abs_error, float(np.abs(ours - theirs).max(initial=0)))
 
     def add_epitomized(self, got: Array, epitomized: Array, real: Array) -> None:
@@ -93,12 +90,12 @@ class OutputReport:
     @property
     def sqnr_db(self) -> float | None:
         """Signal to quantization noise ratio in dB; None when either is 0."""
-        return decibels(self.signal, self.noise)
+        return self.loss.sqnr_db
 
     @property
     def cosine(self) -> float | None:
         """Cosine of the angle between both outputs; None when either is 0."""
-        norm = math.sqrt(self.signal * self.power)
+        norm = math.sqrt(self.loss.signal * self.power)
         return self.product / norm if norm else None
 
 

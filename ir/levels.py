@@ -8,57 +8,41 @@ from epimc.ir.types import IrError, as_map
 NN, EPI, XBAR = "nn", "epi", "xbar"
 LEVELS = (NN, EPI, XBAR)
 
+# Float ops that stay as they are until they are quantized, and those that also move activations.
+BETWEEN = frozenset(
+    {
+        "nn.affine",
+        "nn.relu",
+        "nn.add",
+        "nn.max_pool",
+        "nn.average_pool",
+        "nn.sub",
+        "nn.multiply",
+        "nn.clip",
+        "nn.activation",
+        "nn.concat",
+        "nn.pad",
+        "nn.select",
+        "nn.constant",
+        "nn.rearrange",
+        "nn.softmax",
+    }
+)
+
 # Which ops each level holds.  At `epi` the constant-weight ops have become epitomes.
 LEGAL: dict[str, frozenset[str]] = {
-    NN: frozenset(
-        {
-            "nn.conv",
-            "nn.gemm",
-            "nn.affine",
-            "nn.batch_norm",
-            "nn.relu",
-            "nn.add",
-            "nn.max_pool",
-            "nn.average_pool",
-            "nn.sub",
-            "nn.multiply",
-            "nn.clip",
-            "nn.activation",
-            "nn.concat",
-            "nn.pad",
-            "nn.select",
-            "nn.constant",
-            "nn.rearrange",
-            "nn.softmax",
-        }
-    ),
-    EPI: frozenset(
-        {
-            "epi.conv",
-            "epi.quantize",
-            "epi.dequantize",
-            "epi.sum_pool",
-            "epi.requantize",
-            "nn.relu",
-            "nn.add",
-            "nn.max_pool",
-            "nn.average_pool",
-            "epi.multiply",
-            "epi.lookup",
-            "nn.affine",
-            "nn.sub",
-            "nn.multiply",
-            "nn.clip",
-            "nn.activation",
-            "nn.concat",
-            "nn.pad",
-            "nn.select",
-            "nn.constant",
-            "nn.rearrange",
-            "nn.softmax",
-            "epi.host",
-        }
-    ),
+    NN: BETWEEN | {"nn.conv", "nn.gemm", "nn.batch_norm"},
+    EPI: BETWEEN
+    | {
+        "epi.conv",
+        "epi.quantize",
+        "epi.dequantize",
+        "epi.sum_pool",
+        "epi.requantize",
+        "epi.multiply",
+        "epi.lookup",
+        "epi.host",
+    },
     XBAR: frozenset(
         {
             "xbar.mvm",

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epimc.frontend.moving import rearranged, selected
 from epimc.frontend.nodes import Context, Node, UnsupportedError
 from epimc.ir.core import Value
-from epimc.ir.dialects import moves, nn
-from epimc.ir.types import as_map
+from epimc.ir.dialects import moves
 from epimc.layouts import Runs
 
 Wide = NDArray[np.float64]
@@ -90,7 +90,7 @@ def turned(node: Node, context: Context, x: Value, axis: int) -> Value:
         return x
     order = axis, *(other for other in range(len(x.type.shape)) if other != axis)
     shape = tuple(x.type.shape[k] for k in order)
-    return context.emit(nn.Rearrange, node, [x], ".turned", perm=order, shape=shape)
+    return rearranged(node, context, x, order, shape, ".turned")
 
 
 def turned_back(node: Node, context: Context, x: Value, axis: int) -> Value:
@@ -99,7 +99,7 @@ def turned_back(node: Node, context: Context, x: Value, axis: int) -> Value:
         return x
     order = tuple(0 if k == axis else k + (k < axis) for k in range(len(x.type.shape)))
     shape = tuple(x.type.shape[k] for k in order)
-    return context.emit(nn.Rearrange, node, [x], perm=order, shape=shape)
+    return rearranged(node, context, x, order, shape)
 
 
 def constant_value(node: Node, context: Context, name: str, values: Wide) -> Value:
@@ -120,12 +120,9 @@ def expanded(node: Node, context: Context, x: Value, shape: Shape, suffix: str =
     if len(own) != len(shape) or any(s not in (1, f) for s, f in zip(own, shape, strict=True)):
         raise UnsupportedError(f"broadcasting {list(own)} to {list(shape)} is not supported")
     runs: list[Runs] = [
-        () if size == wanted else ((0, wanted, 0),)
-        for size, wanted in zip(as_map(own), as_map(shape), strict=True)
+        () if size == wanted else ((0, wanted, 0),) for size, wanted in zip(own, shape, strict=True)
     ]
-    keys = ("channels", "rows", "columns")
-    given = dict(zip(keys, runs, strict=True))
-    return context.emit(moves.Select, node, [x], suffix, **given)
+    return selected(node, context, x, runs, suffix)
 
 
 def common_shape(values: list[Value]) -> Shape:
@@ -136,8 +133,10 @@ def common_shape(values: list[Value]) -> Shape:
     """
     shapes = [value.type.shape for value in values]
     try:
-        assert len({len(shape) for shape in shapes}) == 1
-        return np.broadcast_shapes(*shapes)
-    except (AssertionError, ValueError):
+        common = np.broadcast_shapes(*shapes)
+    except ValueError:
+        common = ()
+    if any(len(shape) != len(common) for shape in shapes):
         shown = " and ".join(str(list(shape)) for shape in shapes)
-        raise UnsupportedError(f"activations of shapes {shown} are not supported") from None
+        raise UnsupportedError(f"activations of shapes {shown} are not supported")
+    return common

@@ -140,9 +140,7 @@ def _product(node: Node, context: Context, operands: list[Value]) -> Value:
 def divide(node: Node, context: Context) -> Value:
     """An activation divided by a constant."""
     given = _with_constant(node, context)
-    if given is None:
-        raise UnsupportedError("dividing by an activation is not supported")
-    if given.first:
+    if given is None or given.first:
         raise UnsupportedError("dividing by an activation is not supported")
     if not given.values.all():
         raise UnsupportedError("dividing by 0 is not supported")

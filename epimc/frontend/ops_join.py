@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from epimc.frontend.broadcast import constant_value
+from epimc.frontend.moving import reshaped, selected
 from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
 from epimc.ir.core import Value
 from epimc.ir.dialects import moves, nn
 from epimc.layouts import Runs, runs_of
-
-KEYS = ("channels", "rows", "columns")
 
 # Where a place outside lies inside, by ONNX's name of the mode: (place, size).
 MODES: Mapping[str, Callable[[int, int], int]] = {
@@ -123,7 +122,7 @@ def _around(
     shape = x.type.shape
     if len(shape) < 3:
         # As a map whose dims behind the value's own are 1.
-        x = _reshaped(node, context, x, (*shape, *(1,) * (3 - len(shape))), ".as_map")
+        x = reshaped(node, context, x, (*shape, *(1,) * (3 - len(shape))), ".as_map")
     channels, rows, columns = [*sides, (0, 0), (0, 0)][:3]
     given = {"channels": channels, "pads": (rows[0], columns[0], rows[1], columns[1])}
     whole = tuple(size + b + e for size, (b, e) in zip(shape, sides, strict=True))
@@ -140,12 +139,7 @@ def _around(
             np.full(padded.type.shape[0], value),
         )
         result = context.emit(nn.Affine, node, [padded], last, offset=more)
-    return result if len(shape) == 3 else _reshaped(node, context, result, whole, "")
-
-
-def _reshaped(node: Node, context: Context, x: Value, shape: tuple[int, ...], suffix: str) -> Value:
-    perm = tuple(range(len(x.type.shape)))
-    return context.emit(nn.Rearrange, node, [x], suffix, perm=perm, shape=shape)
+    return result if len(shape) == 3 else reshaped(node, context, result, whole)
 
 
 def _mirrored(
@@ -168,23 +162,6 @@ def _mirrored(
         numbers = [MODES[mode](place, size) for place in range(-first, size + last)]
         runs.append(runs_of(numbers) if first or last else ())
     return selected(node, context, x, runs)
-
-
-def selected(node: Node, context: Context, x: Value, runs: list[Runs], suffix: str = "") -> Value:
-    """The indices of each dim of x; x itself where they are all.
-
-    Args:
-        node: For which.
-        context: Of the module.
-        x: Vector, matrix or map.
-        runs: For each dim, as runs; none for all of it.
-        suffix: Of the result's name.
-    """
-    if not any(runs):
-        return x
-    keys = ("channels", "columns") if len(runs) == 2 else KEYS
-    given = {key: dim for key, dim in zip(keys, runs, strict=False) if dim}
-    return context.emit(moves.Select, node, [x], suffix, **given)
 
 
 def _pad_widths(node: Node, rank: int) -> tuple[int, ...]:

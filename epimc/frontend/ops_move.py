@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from epimc.frontend.moving import rearranged
 from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
 from epimc.frontend.shapes import Folded
 from epimc.ir.core import ANY_RANK, Value
 from epimc.ir.dialects import moves, nn
-from epimc.layouts import Rearrangement, cut, expressed, factors, joined, runs_of
+from epimc.layouts import cut, expressed, factors, joined, runs_of
 
 
 @importer("Identity")
@@ -111,15 +112,6 @@ def transpose(node: Node, context: Context) -> Value | Folded:
     if dims is None:
         raise UnsupportedError(f"perm = {list(perm)} on {list(x.shape)} is not supported")
     return replace(x, dims=tuple(dim for axis in order for dim in dims[axis]), shape=shape)
-
-
-def rearranged(
-    node: Node, context: Context, x: Value, perm: tuple[int, ...], shape: tuple[int, ...]
-) -> Value:
-    """The rearranged value; x itself where nothing changes."""
-    if Rearrangement(x.type.shape, perm, shape).is_identity:
-        return x
-    return context.emit(nn.Rearrange, node, [x], perm=perm, shape=shape)
 
 
 @importer("Softmax")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epimc.frontend.moving import selected
 from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
-from epimc.frontend.ops_join import selected
 from epimc.ir.core import Value
 from epimc.ir.dialects import moves
 from epimc.layouts import Runs, runs_of
@@ -57,10 +57,8 @@ def resize(node: Node, context: Context) -> Value:
     if rounding not in ROUNDINGS:
         raise UnsupportedError(f"nearest_mode = {rounding} is not supported")
     runs: list[Runs] = []
-    index = 1 if old else 2
-    scales, scaled = _scales(node, x, shape, index), _has_scales(node, index)
-    for size, known, scale in zip(x.type.shape, shape[1:], scales[1:], strict=True):
-        result = int(np.float32(size) * scale) if scaled else known
+    scales, sizes = _scales(node, x, shape, 1 if old else 2)
+    for size, result, scale in zip(x.type.shape, sizes, scales, strict=True):
         if result < 1:
             raise UnsupportedError("a result without elements is not supported")
         if old and result < size:
@@ -73,22 +71,24 @@ def resize(node: Node, context: Context) -> Value:
     return selected(node, context, x, runs)
 
 
-def _has_scales(node: Node, index: int) -> bool:
-    """Whether an input holds the scales: the result's sizes are products then, in float32 too."""
-    return node.has_input(index) and node.constant(index).size > 0
+def _scales(
+    node: Node, x: Value, shape: tuple[int, ...], index: int
+) -> tuple[Floats, tuple[int, ...]]:
+    """How much larger the result is along each dim of the sample, and its sizes.
 
-
-def _scales(node: Node, x: Value, shape: tuple[int, ...], index: int) -> Floats:
-    """How much larger the result is along each axis."""
+    Where an input holds the scales, the sizes are products in float32, as onnxruntime has them;
+    otherwise they are those of `shape`.
+    """
     ratios: Floats = np.array([1.0, *np.divide(shape[1:], x.type.shape)], np.float32)
-    if not _has_scales(node, index):
-        return ratios
-    given = node.constant(index)
-    # It has no fifth input.
+    given = node.constant(index) if node.has_input(index) else np.empty(0)
+    if not given.size:
+        return ratios[1:], shape[1:]
+    # 4: there is no such input, the axes are an attribute.
     axes = node.list_of("axes", 4) or range(len(shape))
     for axis, scale in zip(axes, given, strict=True):
         ratios[axis % len(shape)] = scale
-    return ratios
+    sizes = np.array(x.type.shape, np.float32) * ratios[1:]
+    return ratios[1:], tuple(sizes.astype(int).tolist())
 
 
 @importer("SpaceToDepth")

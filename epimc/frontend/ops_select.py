@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from epimc.frontend.broadcast import expanded
+from epimc.frontend.moving import reshaped, selected
 from epimc.frontend.nodes import Context, Node, UnsupportedError, importer, several
-from epimc.frontend.ops_join import selected
-from epimc.frontend.ops_move import rearranged
 from epimc.ir.core import Value
 from epimc.layouts import Runs, runs_of
 
@@ -92,7 +91,7 @@ def gather(node: Node, context: Context) -> Value:
         return selected(node, context, x, runs)
     one = selected(node, context, x, runs, ".kept")
     shape = tuple(s for axis, s in enumerate(one.type.shape) if axis != dim)
-    return rearranged(node, context, one, tuple(range(rank - 1)), shape)
+    return reshaped(node, context, one, shape)
 
 
 @importer("Expand")
