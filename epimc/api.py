@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.bundle import Bundle, check_output, read_bundle, write_bundle
-from epimc.backends.crossbar.simulator import Host, Simulator
+from epimc.backends.crossbar.simulator import HostRunner, Simulator
 from epimc.diagnostics import did_you_mean, error
 
 if TYPE_CHECKING:
-    from epimc.backends.crossbar.counters import Counters
+    from epimc.backends.crossbar.execution import Observer
     from epimc.compiler import Request, Watcher
     from epimc.ir.core import Module
 
 
-def host_of(bundle: Bundle) -> Host | None:
+def host_of(bundle: Bundle) -> HostRunner | None:
     """What runs the host calls of a bundle; None where there are none, without onnxruntime."""
     if not bundle.fragments:
         return None
@@ -58,14 +58,14 @@ class Session:
         self,
         output_names: Sequence[str] | None,
         feeds: Mapping[str, NDArray[Any]],
-        counters: Counters | None = None,
+        observers: Sequence[Observer] = (),
     ) -> list[NDArray[np.float32]]:
         """Execute the program.
 
         Args:
             output_names: Which outputs to give, None for all.
             feeds: float32 [samples, ...] for each input by name.
-            counters: Told of what one sample costs.
+            observers: Told of all that is done, such as `Counters` of what a sample costs.
 
         Returns:
             float32 [samples, ...] for each named output.
@@ -78,7 +78,7 @@ class Session:
             if name not in known:
                 raise error(f"There is no output '{name}'.", hint=did_you_mean(name, known))
         inputs = {name: as_floats(name, array) for name, array in feeds.items()}
-        outputs = self.simulator.run(inputs, counters=counters)
+        outputs = self.simulator.run(inputs, observers)
         return [outputs[name] for name in (known if output_names is None else output_names)]
 
 

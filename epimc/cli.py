@@ -220,7 +220,8 @@ def run(
     shapes = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
     samples = read_samples(input, shapes, limit_bytes=limit_bytes)
     names = [port.name for port in bundle.program.outputs]
-    results = session.run(names, samples.inputs, counters)
+    observers = [] if counters is None else [counters]
+    results = session.run(names, samples.inputs, observers)
     write_file(output, encode_samples(dict(zip(names, results, strict=True))))
     done: dict[str, Any] = {"samples": samples.count, "outputs": names, "file": str(output)}
     if counters is not None:

@@ -17,22 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.fused import programmed_weights
-from epimc.backends.crossbar.program import (
-    AddTable,
-    ConcatTable,
-    ConstantTable,
-    LookupTable,
-    MultiplyTable,
-    MvmTable,
-    PadTable,
-    PoolTable,
-    Program,
-    RearrangeTable,
-    RequantizeTable,
-    SelectTable,
-    mvm_layers,
-    table_sources,
-)
+from epimc.backends.crossbar.instructions.layers import mvm_layers
+from epimc.backends.crossbar.instructions.moves import Concat, Constant, Pad, Rearrange, Select
+from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.instructions.pool import Pool
+from epimc.backends.crossbar.instructions.vector import Add, Lookup, Multiply, Requantize
+from epimc.backends.crossbar.program import Program
 from epimc.ir.integers import Window, window_shares
 from epimc.layouts import indices
 
@@ -104,8 +94,8 @@ def wiring_mismatches(program: Program, wiring: dict[str, list[str]]) -> dict[st
         for layer, parts in mvm_layers(program).items()
     }
     for table in program.tables:
-        if not isinstance(table, (MvmTable, AddTable)):
-            held[maps[table.destination].name] = [maps[s].name for s in table_sources(table)]
+        if not isinstance(table, (Mvm, Add)):
+            held[maps[table.destination].name] = [maps[s].name for s in table.sources]
     held |= {maps[port.map].name: [f"<= {port.name}"] for port in program.inputs}
     held |= {f"=> {port.name}": [maps[port.map].name] for port in program.outputs}
     borders = {ends[0] for ends in wiring.values() if ends and ends[0].startswith("<= ")}
@@ -134,7 +124,7 @@ def setting_mismatches(
         if held.element == "u8" and held.bits != activation_bits
     }
     for table in program.tables:
-        if isinstance(table, MvmTable):
+        if isinstance(table, Mvm):
             name = program.maps[table.destination].name
             found |= {f"{name}.weight_bits": 1} if table.weight_bits != weight_bits else {}
             found |= {f"{name}.mapping": 1} if table.mapping != mapping else {}
@@ -154,11 +144,11 @@ def part_mismatches(program: Program) -> dict[str, int]:
     return found
 
 
-def sums_of(program: Program, parts: list[int]) -> list[AddTable]:
+def sums_of(program: Program, parts: list[int]) -> list[Add]:
     """The additions that a layer's parts go into, in the order of the tables."""
     held, found = set(parts), []
     for table in program.tables:
-        if isinstance(table, AddTable) and held.intersection(table.sources):
+        if isinstance(table, Add) and held.intersection(table.sources):
             held.add(table.destination)
             found.append(table)
     return found
@@ -202,11 +192,11 @@ def layer_numbers(program: Program, prefix: str) -> Iterator[Pair]:
         yield f"{name}.window", window_numbers(parts[0].window)
         yield f"{name}.groups", np.array([parts[0].groups])
     for table in program.tables:
-        if isinstance(table, RequantizeTable):
+        if isinstance(table, Requantize):
             yield from requantize_numbers(table, program, prefix)
 
 
-def layer_weights(parts: list[MvmTable], inputs: int) -> Array:
+def layer_weights(parts: list[Mvm], inputs: int) -> Array:
     """The weights [Cout, (Cin / groups)*Kh*Kw] that all parts of a layer add up to.
 
     In int32: the checker has seen that one round brings each weight, of at most 16 bits, with a
@@ -224,7 +214,7 @@ def layer_weights(parts: list[MvmTable], inputs: int) -> Array:
 def pool_numbers(program: Program, prefix: str) -> Iterator[Pair]:
     """Zero points of sums, and the windows of all pools."""
     for table in program.tables:
-        if isinstance(table, PoolTable):
+        if isinstance(table, Pool):
             name = prefix + program.maps[table.destination].name
             yield f"{name}.window", window_numbers(table.window)
             if table.kind == "sum":
@@ -243,18 +233,18 @@ def vector_numbers(program: Program, prefix: str) -> Iterator[Pair]:
     for table in program.tables:
         name = prefix + maps[table.destination].name
         match table:
-            case MultiplyTable():
+            case Multiply():
                 for k, source in enumerate(table.sources):
                     yield f"{name}.x{k}.zero_point", np.array([maps[source].zero_point])
-            case LookupTable() | ConstantTable():
+            case Lookup() | Constant():
                 yield f"{name}.values", table.values
-            case ConcatTable():
+            case Concat():
                 yield f"{name}.sources", np.array([prefix + maps[s].name for s in table.sources])
-            case SelectTable():
+            case Select():
                 for axis, runs in enumerate(table.selection.runs):
                     if runs:
                         yield f"{name}.chosen.{axis}", indices(runs)
-            case PadTable():
+            case Pad():
                 yield f"{name}.zero_point", np.array([maps[table.source].zero_point])
                 (before, after), (top, left, bottom, right) = table.channels, table.pads
                 yield f"{name}.pads", np.array([0, before, top, left, 0, after, bottom, right])
@@ -263,12 +253,12 @@ def vector_numbers(program: Program, prefix: str) -> Iterator[Pair]:
 def move_numbers(program: Program, prefix: str) -> Iterator[Pair]:
     """Permuted dims and result of all rearrangements."""
     for table in program.tables:
-        if isinstance(table, RearrangeTable):
+        if isinstance(table, Rearrange):
             name = prefix + program.maps[table.destination].name
             yield f"{name}.move", np.array([*table.perm, *table.shape])
 
 
-def requantize_numbers(table: RequantizeTable, program: Program, prefix: str) -> Iterator[Pair]:
+def requantize_numbers(table: Requantize, program: Program, prefix: str) -> Iterator[Pair]:
     """What one requantization holds."""
     result = program.maps[table.destination]
     name = prefix + result.name

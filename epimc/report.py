@@ -9,14 +9,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from epimc.backends.crossbar.arrays import lossless
+from epimc.backends.crossbar.instructions.host import host_tables
+from epimc.backends.crossbar.instructions.layers import mvm_layers
+from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.loops import executed
-from epimc.backends.crossbar.program import (
-    NO_ADDRESS,
-    MvmTable,
-    Program,
-    host_tables,
-    mvm_layers,
-)
+from epimc.backends.crossbar.program import NO_ADDRESS, Program
 
 if TYPE_CHECKING:
     from epimc.backends.crossbar.counters import Counters
@@ -53,7 +50,7 @@ def program_summary(program: Program) -> dict[str, Any]:
         for number, m in enumerate(program.maps)
         if m.address != NO_ADDRESS and number not in outside
     ]
-    tables = [table for table in program.tables if isinstance(table, MvmTable)]
+    tables = [table for table in program.tables if isinstance(table, Mvm)]
     counts = Counter(i.opcode for stream in program.streams for i in executed(stream))
     return {
         "tiles": len(program.streams),
@@ -73,7 +70,7 @@ def program_summary(program: Program) -> dict[str, Any]:
     }
 
 
-def layer_summary(program: Program, number: int, parts: list[MvmTable]) -> dict[str, Any]:
+def layer_summary(program: Program, number: int, parts: list[Mvm]) -> dict[str, Any]:
     """One layer on crossbars."""
     held, first = program.maps[number], parts[0]
     return {

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from epimc.api import host_of
 from epimc.backends.crossbar.bundle import Bundle
 from epimc.backends.crossbar.checker import refuse_bad
-from epimc.backends.crossbar.program import AddTable, FeatureMap, Program
+from epimc.backends.crossbar.instructions.vector import Add
+from epimc.backends.crossbar.program import FeatureMap, Program
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.diagnostics import check_failed, error
 from epimc.ir import integers
@@ -363,7 +364,7 @@ class _Runner:
 
 def computed_maps(program: Program) -> list[FeatureMap]:
     """The maps to compare: inputs are the host's, and of a split layer only the sum is a value."""
-    parts = {s for table in program.tables if isinstance(table, AddTable) for s in table.sources}
+    parts = {s for table in program.tables if isinstance(table, Add) for s in table.sources}
     outside = {port.map for port in program.inputs} | parts
     return [held for number, held in enumerate(program.maps) if number not in outside]
 

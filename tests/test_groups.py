@@ -16,11 +16,13 @@ from epimc.api import load
 from epimc.backends.crossbar.bundle import read_bundle
 from epimc.backends.crossbar.checker import check
 from epimc.backends.crossbar.emit import emit
+from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.instructions.vector import Add
 from epimc.backends.crossbar.passes.allocate import Allocate
 from epimc.backends.crossbar.passes.map import Map
 from epimc.backends.crossbar.passes.place import Place
 from epimc.backends.crossbar.passes.schedule import Schedule
-from epimc.backends.crossbar.program import AddTable, MvmTable, Program
+from epimc.backends.crossbar.program import Program
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.backends.onnx.export import export_integers
 from epimc.backends.onnx.reading import groups, parameters, windows
@@ -51,9 +53,9 @@ def compiled(module: Module) -> tuple[Module, Program]:
     return module, program
 
 
-def mvm_tables(program: Program) -> list[MvmTable]:
+def mvm_tables(program: Program) -> list[Mvm]:
     """The tables of its crossbars."""
-    return [table for table in program.tables if isinstance(table, MvmTable)]
+    return [table for table in program.tables if isinstance(table, Mvm)]
 
 
 def depthwise(channels: int, kernel: int = 3, bits: int = 8) -> Layer:
@@ -159,7 +161,7 @@ def test_groups_share_arrays_block_diagonally() -> None:
 def test_packs_on_several_tiles_are_added() -> None:
     _, program = compiled(module_of(depthwise(8), tile={"crossbars": 2}))
     assert [len(table.arrays) for table in mvm_tables(program)] == [2, 1]
-    assert sum(isinstance(table, AddTable) for table in program.tables) == 1
+    assert sum(isinstance(table, Add) for table in program.tables) == 1
 
 
 def test_parts_with_other_packs_are_refused() -> None:

@@ -22,8 +22,10 @@ from onnx.helper import make_node
 import epimc
 from epimc.backends.crossbar.assembler import parse_program
 from epimc.backends.crossbar.bundle import Bundle, read_bundle, rechecksum, write_bundle
+from epimc.backends.crossbar.instructions.host import host_tables
+from epimc.backends.crossbar.instructions.moves import Rearrange
+from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.listing import list_program
-from epimc.backends.crossbar.program import MvmTable, RearrangeTable, host_tables
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.backends.crossbar.target import load_target
 from epimc.backends.onnx.export import export_integers
@@ -162,7 +164,7 @@ def compiled(model: onnx.ModelProto, folder: Path, **options: Any) -> Bundle:
 def moves_of(bundle: Bundle) -> list[str]:
     """What is rearranged."""
     maps, tables = bundle.program.maps, bundle.program.tables
-    return [maps[t.destination].name for t in tables if isinstance(t, RearrangeTable)]
+    return [maps[t.destination].name for t in tables if isinstance(t, Rearrange)]
 
 
 # --- end to end ----------------------------------------------------------------------------------
@@ -425,7 +427,7 @@ def test_verification_finds_another_permutation(tmp_path: Path) -> None:
     bundle = compiled(model_of(nodes, (3, 3, 3), ["y"], {}), tmp_path)
     assert verify(bundle).exact
     tables = tuple(
-        replace(table, perm=(2, 1, 0)) if isinstance(table, RearrangeTable) else table
+        replace(table, perm=(2, 1, 0)) if isinstance(table, Rearrange) else table
         for table in bundle.program.tables
     )
     report = verify(replace(bundle, program=replace(bundle.program, tables=tables)))
@@ -489,9 +491,9 @@ def test_everything_at_once(tmp_path: Path, target: str) -> None:
     """Groups, what stands between layers, moves and the host in one network."""
     bundle = compiled(mixed(), tmp_path, target=target)
     tables = [type(table).__name__ for table in bundle.program.tables]
-    assert {"MultiplyTable", "LookupTable", "PadTable", "ConcatTable", "HostTable"} <= set(tables)
+    assert {"Multiply", "Lookup", "Pad", "Concat", "Host"} <= set(tables)
     # Transpositions are left at the borders alone: the input, and the second output.
-    assert tables.count("RearrangeTable") == 2
+    assert tables.count("Rearrange") == 2
     report = verify(bundle, layers=True)
     assert report.exact
     assert report.layer_errors is not None
@@ -521,6 +523,6 @@ def test_plans_and_counts_see_layers_after_layout(tmp_path: Path) -> None:
     assert main(["plan", str(path), "--epitome", str(plans)]) == 0
     epimc.compile(path, tmp_path / "out", target="tiny", epitome=plans)
     bundle = read_bundle(tmp_path / "out")
-    (table,) = (table for table in bundle.program.tables if isinstance(table, MvmTable))
+    (table,) = (table for table in bundle.program.tables if isinstance(table, Mvm))
     assert table.weights.shape == (27, 2)
     assert verify(bundle).exact

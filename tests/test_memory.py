@@ -13,7 +13,7 @@ import onnx
 from epimc.api import build
 from epimc.backends.crossbar.bundle import read_bundle
 from epimc.backends.crossbar.checker import refuse_bad
-from epimc.backends.crossbar.program import MvmTable
+from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.compiler import Request, Watcher
 from epimc.proof import layer_numbers
@@ -62,7 +62,7 @@ def test_a_large_matmul_that_is_split_over_tiles(tmp_path: Path) -> None:
             list(layer_numbers(program, "%"))
     finally:
         tracemalloc.stop()
-    parts = [table for table in program.tables if isinstance(table, MvmTable)]
+    parts = [table for table in program.tables if isinstance(table, Mvm)]
     assert len(parts) == 6
     assert len({id(part.weights) for part in parts}) == 1
     assert compiling.value < COMPILING

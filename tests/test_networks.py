@@ -10,8 +10,9 @@ import pytest
 
 from epimc.api import build
 from epimc.backends.crossbar.checker import check
-from epimc.backends.crossbar.program import MvmTable
-from epimc.backends.crossbar.simulator import PATHS, Simulator
+from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.paths import PATHS
+from epimc.backends.crossbar.simulator import Simulator
 from epimc.backends.onnx.reading import (
     concatenations,
     groups,
@@ -105,7 +106,7 @@ def test_every_number_between_the_layers_is_compared(name: str, tmp_path: Path) 
     given = parameters(model) | groups(model), known, *moved, prefix_of(model)
     assert parameter_mismatches(program, *given) == {}
     for index, table in enumerate(program.tables):
-        if isinstance(table, MvmTable):
+        if isinstance(table, Mvm):
             continue
         cases = list(nested(table))
         # A table of 256 values is long, and all are alike.

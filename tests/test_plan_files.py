@@ -9,7 +9,7 @@ import pytest
 
 import epimc
 from epimc.backends.crossbar.bundle import read_bundle
-from epimc.backends.crossbar.program import MvmTable
+from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.cli import main
 from epimc.ir.plan import Plan, Shape
 from epimc.verify import verify
@@ -92,7 +92,7 @@ def test_the_plan_is_what_is_compiled(tmp_path: Path, capsys: pytest.CaptureFixt
     samples = EXAMPLES / "mnist-calibration.npz"
     epimc.compile(MNIST, bundle, calibration=samples, epitome=path)
     program = read_bundle(bundle).program
-    tables = [table for table in program.tables if isinstance(table, MvmTable)]
+    tables = [table for table in program.tables if isinstance(table, Mvm)]
     assert [len(table.rounds) for table in tables] == [layer["rounds"] for layer in planned]
     assert [table.weights.shape for table in tables] == [(25, 8), (216, 10), (64, 8)]
     assert verify(read_bundle(bundle)).exact

@@ -12,7 +12,8 @@ from epimc.backends.crossbar import arrays, counting
 from epimc.backends.crossbar.bundle import read_bundle
 from epimc.backends.crossbar.counters import Counters
 from epimc.backends.crossbar.counting import Geometry, Matrix
-from epimc.backends.crossbar.program import MvmTable, mvm_layers
+from epimc.backends.crossbar.instructions.layers import mvm_layers
+from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.cli import main
 from epimc.compiler import Request, compile_model
@@ -111,7 +112,7 @@ def test_the_plan_is_what_compiling_gives(
         arguments += ["--calibration", str(EXAMPLES / "fashion-calibration.npz")]
     assert main([*arguments, "--epitome", epitome]) == 0
     program = read_bundle(bundle).program
-    tables = [table for table in program.tables if isinstance(table, MvmTable)]
+    tables = [table for table in program.tables if isinstance(table, Mvm)]
     assert summary["mapped_crossbars"] == sum(len(table.arrays) for table in tables)
     layers = {table.weights_name: table for table in tables}
     assert summary["rounds"] == sum(len(table.rounds) for table in layers.values())
@@ -151,7 +152,7 @@ def check_counts(request: Request) -> None:
     program = compile_model(request).program
     counters = Counters(program)
     inputs = {port.name: np.zeros((1, *port.shape), np.float32) for port in program.inputs}
-    Simulator(program).run(inputs, counters=counters)
+    Simulator(program).run(inputs, [counters])
     counted = counters.layers()
     summary = plan_model(PlanRequest(request.model, request.epitome, target=request.target))
     for layer, index in zip(summary["layers"], mvm_layers(program), strict=True):

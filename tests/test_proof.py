@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from epimc.api import build
 from epimc.backends.crossbar.bundle import Bundle
-from epimc.backends.crossbar.program import RequantizeTable
+from epimc.backends.crossbar.instructions.vector import Requantize
 from epimc.backends.onnx.reading import parameters, read_model, wiring_of
 from epimc.compiler import Request, Watcher
 from epimc.proof import parameter_mismatches, wiring_mismatches
@@ -35,7 +35,7 @@ def test_wiring(bundle: Bundle) -> None:
     index, table = next(
         (k, t)
         for k, t in enumerate(program.tables)
-        if isinstance(t, RequantizeTable) and len(t.sources) == 2
+        if isinstance(t, Requantize) and len(t.sources) == 2
     )
     swapped = replace(table, sources=table.sources[::-1])
     tables = (*program.tables[:index], swapped, *program.tables[index + 1 :])

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.execution import Execution, buffer_extent
+from epimc.backends.crossbar.instructions.registry import BY_NAME
 from epimc.backends.crossbar.loops import executed
 from epimc.backends.crossbar.program import (
     ALIGNMENT,
@@ -22,8 +23,6 @@ from epimc.backends.crossbar.program import (
     FeatureMap,
     Program,
     Ring,
-    rows_needed,
-    table_sources,
 )
 from epimc.backends.crossbar.report import Report
 
@@ -291,7 +290,7 @@ class AbstractExecution(Execution):
     def host(self, tile: int, table: int) -> None:
         """A host call: its sources have been stored whole, and its result is stored then."""
         named = self.program.tables[table]
-        for index in table_sources(named):
+        for index in named.sources:
             if index not in self.inputs:
                 # The last row first: it is the one that a wait is for.
                 for row in reversed(range(self.program.maps[index].height)):
@@ -304,20 +303,13 @@ class AbstractExecution(Execution):
         self.stores[tile] += 1
 
     def compute(
-        self,
-        tile: int,
-        operation: str,
-        table: int,
-        rows: tuple[int, int],
-        dst: Ring,
-        sources: tuple[Ring, ...],
+        self, tile: int, table: int, rows: tuple[int, int], dst: Ring, sources: tuple[Ring, ...]
     ) -> None:
         """A computation, row by row: every row it reads must lie in its slot."""
         named, maps = self.program.tables[table], self.program.maps
         for y in range(*rows):
-            read = table_sources(named)
-            lines = rows_needed(named, [maps[source] for source in read], y)
-            for ring, source, needed in zip(sources, read, lines, strict=True):
+            lines = self.program.source_rows[table].lines[y]
+            for ring, source, needed in zip(sources, named.sources, lines, strict=True):
                 for line in needed:
                     self.demand(tile, _slot(ring, maps[source], line), (source, line))
             row = (named.destination, y)
@@ -338,7 +330,7 @@ class AbstractExecution(Execution):
 
 def _slot(ring: Ring, held: FeatureMap, row: int) -> int:
     """The buffer address of a row in a ring."""
-    return ring.address + row % ring.rows * held.row_stride
+    return ring.slot(row, held.row_stride)
 
 
 def _rings(program: Program) -> dict[tuple[int, int], set[Ring]]:
@@ -346,12 +338,7 @@ def _rings(program: Program) -> dict[tuple[int, int], set[Ring]]:
     rings: dict[tuple[int, int], set[Ring]] = {}
     for tile, stream in enumerate(program.streams):
         for instruction in executed(stream):
-            match instruction.operands:
-                case (int() as table, tuple(), Ring(), tuple() as sources):
-                    read = table_sources(program.tables[table])
-                    for ring, index in zip(sources, read, strict=True):
-                        if isinstance(ring, Ring):
-                            rings.setdefault((tile, index), set()).add(ring)
-                case _:
-                    pass
+            kind = BY_NAME[instruction.opcode]
+            for index, ring in kind.rings_read(program, *instruction.operands):
+                rings.setdefault((tile, index), set()).add(ring)
     return rings

@@ -6,13 +6,17 @@ Every slice of every input goes through every ADC; `fused.py` has the other path
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.program import Array, Chip, MvmTable, Round, spread
+from epimc.backends.crossbar.program import Chip
+from epimc.backends.crossbar.rounds import Array, Round, spread
 from epimc.ir import integers
+
+if TYPE_CHECKING:
+    from epimc.backends.crossbar.instructions.mvm import Mvm
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Pack:
     epitome: slice
 
 
-def pack_at(table: MvmTable, row: int) -> Pack:
+def pack_at(table: Mvm, row: int) -> Pack:
     """The pack that holds an epitome row."""
     slices = len(integers.slice_coefficients(table.mapping, table.weight_bits, table.cell_bits))
     reference = int(table.mapping == "offset")
@@ -63,13 +67,13 @@ def pack_at(table: MvmTable, row: int) -> Pack:
     )
 
 
-def physical_columns(table: MvmTable) -> int:
+def physical_columns(table: Mvm) -> int:
     """Bit lines of all packs: the slices of their columns and, for `offset`, the references."""
     last = pack_at(table, len(table.weights) - 1)
     return last.column + last.columns
 
 
-def column_places(table: MvmTable) -> integers.Ints:
+def column_places(table: Mvm) -> integers.Ints:
     """The epitome column, as the OFAT counts them, that each physical column is a slice of.
 
     Returns:
@@ -84,7 +88,7 @@ def column_places(table: MvmTable) -> integers.Ints:
     return np.concatenate(parts)
 
 
-def column_destinations(table: MvmTable, round_: Round) -> integers.Ints:
+def column_destinations(table: Mvm, round_: Round) -> integers.Ints:
     """How many destinations a round has for each physical column; a reference serves all as one.
 
     Returns:
@@ -97,7 +101,7 @@ def column_destinations(table: MvmTable, round_: Round) -> integers.Ints:
     return np.where(places < 0, 1, destinations[places])
 
 
-def array_cells(table: MvmTable, array: Array) -> integers.Cells:
+def array_cells(table: Mvm, array: Array) -> integers.Cells:
     """The cell levels [rows, columns] that an array holds; a reference column is all ones."""
     pack = pack_at(table, array.row)
     slices, column = pack.slices, array.column - pack.column
@@ -129,12 +133,12 @@ def diagonal_blocks(whole: integers.Ints, groups: int) -> integers.Ints:
     return result
 
 
-def epitome_columns(table: MvmTable) -> int:
+def epitome_columns(table: Mvm) -> int:
     """Epitome columns of all groups."""
     return int(table.weights.shape[1]) * table.groups
 
 
-def recombine(table: MvmTable, array: Array, columns: NDArray[Any]) -> integers.Ints:
+def recombine(table: Mvm, array: Array, columns: NDArray[Any]) -> integers.Ints:
     """Physical columns of one array to the epitome columns of its pack.
 
     Args:
@@ -151,9 +155,7 @@ def recombine(table: MvmTable, array: Array, columns: NDArray[Any]) -> integers.
     return result
 
 
-def recombine_into(
-    result: integers.Ints, table: MvmTable, array: Array, columns: NDArray[Any]
-) -> None:
+def recombine_into(result: integers.Ints, table: Mvm, array: Array, columns: NDArray[Any]) -> None:
     """Add what physical columns of one array contribute to the epitome columns of its pack.
 
     Only those columns of `result` [epitome columns, n] are touched to which the array contributes.
@@ -172,7 +174,7 @@ def recombine_into(
         result += np.multiply(columns[-1], factor, dtype=np.int64)
 
 
-def driven_lines(table: MvmTable) -> NDArray[np.bool_]:
+def driven_lines(table: Mvm) -> NDArray[np.bool_]:
     """Which word lines each round drives, bool [rounds, epitome rows]."""
     driven = np.zeros((len(table.rounds), table.weights.shape[0]), bool)
     for row, round_ in zip(driven, table.rounds, strict=True):
@@ -180,7 +182,7 @@ def driven_lines(table: MvmTable) -> NDArray[np.bool_]:
     return driven
 
 
-def column_sums(table: MvmTable) -> integers.Ints:
+def column_sums(table: Mvm) -> integers.Ints:
     """What `table.corrections` must be, from the cells and the driven word lines.
 
     Returns:
@@ -218,12 +220,12 @@ def apply_ofat(
         result[target, where] += block
 
 
-def input_positions(table: MvmTable, round_: Round) -> integers.Ints:
+def input_positions(table: Mvm, round_: Round) -> integers.Ints:
     """Positions in the flattened window [Cin, Kh, Kw] that the word lines of `ifrt` read."""
     return window_positions(table, spread(round_.ifat))
 
 
-def window_positions(table: MvmTable, channels: integers.Ints) -> integers.Ints:
+def window_positions(table: Mvm, channels: integers.Ints) -> integers.Ints:
     """Positions of channels in a flattened window [channels, Kh, Kw]."""
     area = table.window.kernel[0] * table.window.kernel[1]
     positions = channels[:, None] * area + np.arange(area)
@@ -246,7 +248,7 @@ def contiguous(numbers: integers.Ints) -> integers.Ints | slice:
     return numbers
 
 
-def corrected(table: MvmTable, corrections: integers.Ints) -> integers.Ints:
+def corrected(table: Mvm, corrections: integers.Ints) -> integers.Ints:
     """One round's corrections [sum of array columns], recombined to [epitome columns, 1]."""
     total = np.zeros((epitome_columns(table), 1), np.int64)
     first = 0
@@ -271,7 +273,7 @@ class Read:
 class BitSerialMvm:
     """The bit-serial path: every input slice through every driven array and its ADC."""
 
-    table: MvmTable
+    table: Mvm
     reads: tuple[tuple[Read, ...], ...]
     slices: int
     dac_bits: int
@@ -302,7 +304,7 @@ class BitSerialMvm:
         return total - read.offsets
 
 
-def bit_serial(table: MvmTable, bits: int, zero_point: int, chip: Chip) -> BitSerialMvm:
+def bit_serial(table: Mvm, bits: int, zero_point: int, chip: Chip) -> BitSerialMvm:
     """The bit-serial path of a table; `bits` and `zero_point` are those of its activations."""
     cells = [array_cells(table, array).T.astype(np.int64) for array in table.arrays]
     ends = np.cumsum([array.columns for array in table.arrays])
@@ -321,7 +323,7 @@ def bit_serial(table: MvmTable, bits: int, zero_point: int, chip: Chip) -> BitSe
     return BitSerialMvm(table, tuple(rounds), slices, chip.dac_bits, (1 << chip.adc_bits) - 1)
 
 
-def lossless(table: MvmTable, chip: Chip) -> bool:
+def lossless(table: Mvm, chip: Chip) -> bool:
     """Whether the chip's ADC reads every (round, array) of a table without loss."""
     for round_ in table.rounds:
         lines = spread(round_.ifrt)

@@ -15,17 +15,11 @@ from __future__ import annotations
 
 import re
 
-from epimc.backends.crossbar.isa import (
-    BY_NAME,
-    END,
-    LOOP,
-    Operand,
-    Spec,
-    Streams,
-    format_instruction,
-)
+from epimc.backends.crossbar.instructions.control import END, LOOP
+from epimc.backends.crossbar.instructions.declaration import Declared, Operand
+from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
 from epimc.backends.crossbar.operands import Operands
-from epimc.backends.crossbar.program import Instruction
+from epimc.backends.crossbar.program import Instruction, Streams
 from epimc.diagnostics import EpimcError, Span, did_you_mean, error
 
 VERSION = 1
@@ -124,23 +118,29 @@ def _check_tile(line: _Line, expected: int) -> None:
         )
 
 
-def _pattern(spec: Spec) -> re.Pattern[str]:
+_PATTERNS: dict[type[Declared], re.Pattern[str]] = {}
+
+
+def _pattern(spec: type[Declared]) -> re.Pattern[str]:
+    """The text of an instruction as it is usually written: with its operands in order."""
+    if spec not in _PATTERNS:
+        _PATTERNS[spec] = _new_pattern(spec)
+    return _PATTERNS[spec]
+
+
+def _new_pattern(spec: type[Declared]) -> re.Pattern[str]:
     operands = r"\s*,\s*".join(
         rf"{operand.name}\s*=\s*({operand.kind.pattern})" for operand in spec.operands
     )
     return re.compile(rf"\s*{spec.name}" + (rf"\s+{operands}" if operands else "") + r"\s*")
 
 
-_PATTERNS = {name: _pattern(spec) for name, spec in BY_NAME.items()}
-
-
 def _instruction(line: _Line) -> Instruction:
     word = line.code.split(None, 1)[0]
-    pattern = _PATTERNS.get(word)
-    match = pattern.fullmatch(line.code) if pattern else None
-    if match is None:
+    spec = BY_NAME.get(word)
+    match = _pattern(spec).fullmatch(line.code) if spec else None
+    if spec is None or match is None:
         return _careful_instruction(line)
-    spec = BY_NAME[word]
     values = []
     for i, (operand, text) in enumerate(zip(spec.operands, match.groups(), strict=True), 1):
         values.append(_parsed(line, operand, text, match.start(i)))
@@ -167,7 +167,7 @@ def _careful_instruction(line: _Line) -> Instruction:
 
 
 def _next_operand(
-    line: _Line, spec: Spec, position: int, *, first: bool
+    line: _Line, spec: type[Declared], position: int, *, first: bool
 ) -> tuple[re.Match[str], int]:
     """The next `name=text` after a position, of a known name, and where it ends."""
     code = line.code
@@ -187,7 +187,9 @@ def _next_operand(
     return match, match.end()
 
 
-def _value(line: _Line, spec: Spec, index: int, texts: dict[str, tuple[str, int]]) -> Operands:
+def _value(
+    line: _Line, spec: type[Declared], index: int, texts: dict[str, tuple[str, int]]
+) -> Operands:
     operand = spec.operands[index]
     if operand.name not in texts:
         raise line.error(

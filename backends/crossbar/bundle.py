@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from epimc.backends.crossbar.assembler import format_program, parse_program
 from epimc.backends.crossbar.documents import Record, lay_out, read_document
@@ -38,8 +38,8 @@ from epimc.backends.crossbar.files import (
     sha256,
     sha256_of_file,
 )
-from epimc.backends.crossbar.isa import Streams
-from epimc.backends.crossbar.program import Port, Program, host_tables
+from epimc.backends.crossbar.instructions.host import host_tables
+from epimc.backends.crossbar.program import Port, Program, Streams
 from epimc.backends.crossbar.tables import DOCUMENT, NUMBERS, WEIGHTS, read_tables, write_tables
 from epimc.backends.crossbar.target import Target, parse_target
 from epimc.diagnostics import EpimcError, error
@@ -342,7 +342,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"Bundle '{folder}' has the format {json.dumps(version)}, not {FORMAT}.",
             hint="Compile the model again with this version of epimc.",
         )
-    return read_document(json.dumps(stated).encode(), Manifest, subject)
+    return read_document(json.dumps(stated).encode(), TypeAdapter(Manifest), subject)
 
 
 def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 import numpy as np
@@ -13,22 +12,14 @@ from epimc.backends.crossbar.arrays import (
     pack_at,
     within_group,
 )
-from epimc.backends.crossbar.program import (
-    AddTable,
-    FeatureMap,
-    MultiplyTable,
-    MvmTable,
-    PoolTable,
-    RequantizeTable,
-    Round,
-    plain,
-    spread,
-    table_sources,
-)
+from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.instructions.table import TableCheck
+from epimc.backends.crossbar.instructions.vector import Add
 from epimc.backends.crossbar.report import Report
+from epimc.backends.crossbar.rounds import Round, spread
 from epimc.ir import integers
 
-Parts = list[tuple[int, MvmTable]]
+Parts = list[tuple[int, Mvm]]
 """The tables of one layer, with their numbers."""
 
 
@@ -36,7 +27,7 @@ def check_layers(report: Report) -> None:
     """All layers; maps and tables by themselves are good already."""
     layers: dict[str, Parts] = {}
     for index, table in enumerate(report.program.tables):
-        if isinstance(table, MvmTable):
+        if isinstance(table, Mvm):
             layers.setdefault(table.weights_name, []).append((index, table))
     _check_crossbars(report)
     for parts in layers.values():
@@ -52,7 +43,7 @@ def _check_crossbars(report: Report) -> None:
     """No crossbar holds two arrays, and those that a tile uses are its first ones."""
     users: dict[tuple[int, int], str] = {}
     for index, table in enumerate(report.program.tables):
-        if not isinstance(table, MvmTable):
+        if not isinstance(table, Mvm):
             continue
         where = report.table_place(index)
         for array in table.arrays:
@@ -152,7 +143,7 @@ def _check_held_once(report: Report, parts: Parts) -> None:
 def _check_coverage(report: Report, parts: Parts) -> None:
     """The rounds rebuild every weight of the layer once; what they never use is zero."""
     index, first = parts[0]
-    rounds = {plain(round_): round_ for _, table in parts for round_ in table.rounds}
+    rounds = {round_.identity: round_ for _, table in parts for round_ in table.rounds}
     for number, table in parts:
         _check_rounds_of_part(report, report.table_place(number), table, rounds)
     inputs = report.program.maps[first.source].channels // first.groups
@@ -187,10 +178,10 @@ def _check_coverage(report: Report, parts: Parts) -> None:
 
 
 def _check_rounds_of_part(
-    report: Report, where: str, table: MvmTable, rounds: dict[tuple[object, ...], Round]
+    report: Report, where: str, table: Mvm, rounds: dict[tuple[object, ...], Round]
 ) -> None:
     """A part has every round of the layer that drives one of its word lines, once."""
-    own = Counter(plain(round_) for round_ in table.rounds)
+    own = Counter(round_.identity for round_ in table.rounds)
     report.require(max(own.values()) == 1, where, "It has the same round twice.")
     held = np.zeros(len(table.weights), bool)
     for array in table.arrays:
@@ -210,12 +201,12 @@ def _check_sums(report: Report, layers: dict[str, Parts]) -> dict[int, str]:
     tables = report.program.tables
     producer = {table.destination: index for index, table in enumerate(tables)}
     parts: dict[int, frozenset[int]] = {}
-    pending = [i for i, t in enumerate(tables) if isinstance(t, (MvmTable, AddTable))]
+    pending = [i for i, t in enumerate(tables) if isinstance(t, (Mvm, Add))]
     while pending:
         ready = [
             i
             for i in pending
-            if isinstance(tables[i], MvmTable) or all(s in parts for s in table_sources(tables[i]))
+            if isinstance(tables[i], Mvm) or all(s in parts for s in tables[i].sources)
         ]
         if not ready:
             report.add(report.table_place(pending[0]), "It adds what is no part of a layer.")
@@ -226,9 +217,9 @@ def _check_sums(report: Report, layers: dict[str, Parts]) -> dict[int, str]:
     complete = {frozenset(i for i, _ in layer): name for name, layer in layers.items()}
     sums = {index: complete[held] for index, held in parts.items() if held in complete}
     for index, table in enumerate(tables):
-        if not isinstance(table, RequantizeTable):
+        if isinstance(table, Add):
             continue
-        for source in (source for source in table_sources(table) if source in parts):
+        for source in (source for source in table.sources if source in parts):
             report.require(
                 source in sums,
                 report.table_place(index),
@@ -241,11 +232,11 @@ def _check_sums(report: Report, layers: dict[str, Parts]) -> dict[int, str]:
 def _leaves(report: Report, index: int, parts: dict[int, frozenset[int]]) -> frozenset[int]:
     """The mvm tables whose results a table's destination holds the sum of."""
     table = report.program.tables[index]
-    if not isinstance(table, AddTable):
+    if not isinstance(table, Add):
         return frozenset((index,))
     first, second = (parts[source] for source in table.sources)
     tables = report.program.tables
-    names = {t.weights_name for i in first | second if isinstance(t := tables[i], MvmTable)}
+    names = {t.weights_name for i in first | second if isinstance(t := tables[i], Mvm)}
     report.require(
         len(names) == 1 and not first & second,
         report.table_place(index),
@@ -255,47 +246,21 @@ def _leaves(report: Report, index: int, parts: dict[int, frozenset[int]]) -> fro
 
 
 def _check_precision(report: Report, layers: dict[str, Parts], sums: dict[int, str]) -> None:
-    """No requantization overflows 63 bits, whatever the inputs."""
-    bounds: dict[int, integers.Ints] = {}
-    for index, name in sums.items():
-        bounds[index] = layer_bounds(report, layers[name])
-    maps, tables = report.program.maps, report.program.tables
-    for table in tables:
-        if isinstance(table, PoolTable) and table.kind == "sum":
-            highest = sum_bound(table, maps[table.source])
+    """No number exceeds its bits, whatever the inputs."""
+    maps = report.program.maps
+    bounds = {index: layer_bounds(report, layers[name]) for index, name in sums.items()}
+    for table in report.program.tables:
+        highest = table.bound(maps)
+        if highest is not None:
             bounds[table.destination] = np.full(maps[table.destination].channels, highest)
-        if isinstance(table, MultiplyTable):
-            highest = math.prod(2 ** maps[source].bits - 1 for source in table.sources)
-            bounds[table.destination] = np.full(maps[table.destination].channels, highest)
-    for index, table in enumerate(tables):
-        if not isinstance(table, RequantizeTable):
-            continue
-        # Python's integers: the products have up to 2 * 63 bits.
-        total = 2 ** (table.shifts.astype(object) - 1) + abs(table.offsets.astype(object))
-        for source, multipliers in zip(table.sources, table.multipliers, strict=True):
-            held = maps[source]
-            bound = bounds.get(source, np.full(held.channels, 2**held.bits - 1))
-            total = total + bound.astype(object) * abs(multipliers.astype(object))
-        report.require(
-            max(total) < 2**63,
-            report.table_place(index),
-            "Its accumulators times its multipliers may exceed 63 bits.",
-        )
-
-
-def sum_bound(table: PoolTable, source: FeatureMap) -> int:
-    """Largest magnitude of the accumulators of a pool that sums."""
-    elements = table.window.kernel[0] * table.window.kernel[1]
-    if table.counted is not None:
-        size = source.height, source.width
-        elements, _ = integers.window_shares(table.window, table.counted, size)
-    return int(elements * (2**source.bits - 1))
+    for index, table in enumerate(report.program.tables):
+        table.check_sums(TableCheck(report, report.table_place(index), table), bounds)
 
 
 def layer_bounds(report: Report, parts: Parts) -> integers.Ints:
     """Largest magnitude of the accumulators of a complete layer, int64 [Cout]."""
     first = parts[0][1]
-    rounds = {plain(round_): round_ for _, table in parts for round_ in table.rounds}
+    rounds = {round_.identity: round_ for _, table in parts for round_ in table.rounds}
     magnitudes = np.zeros(len(first.bias), np.int64)
     # Every input comes to every output once, so that the magnitudes of all rounds add up.
     for round_ in rounds.values():
@@ -310,7 +275,7 @@ def layer_bounds(report: Report, parts: Parts) -> integers.Ints:
     return bounds
 
 
-def driven_magnitudes(table: MvmTable, round_: Round) -> integers.Ints:
+def driven_magnitudes(table: Mvm, round_: Round) -> integers.Ints:
     """For every epitome column the sum of |weight| over the rows of its group that are driven."""
     height, width = len(table.weights) // table.groups, table.weights.shape[1]
     blocks = table.weights.reshape(table.groups, height, width)

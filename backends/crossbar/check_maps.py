@@ -7,12 +7,13 @@ from collections import Counter
 from itertools import pairwise
 
 from epimc.backends.crossbar.program import (
+    ACCUMULATOR,
     ALIGNMENT,
-    ELEMENT_BYTES,
+    ELEMENTS,
     NO_ADDRESS,
     FeatureMap,
     Port,
-    table_sources,
+    activation_element,
 )
 from epimc.backends.crossbar.report import Report
 
@@ -26,7 +27,7 @@ def check_maps(report: Report) -> None:
         sizes = min(held.channels, held.height, held.width)
         report.require(sizes >= 1, where, "Every size of a map must be at least 1.")
         if report.require(
-            held.element in ELEMENT_BYTES, where, f"Unknown element type '{held.element}'."
+            held.element in ELEMENTS, where, f"Unknown element type '{held.element}'."
         ):
             _check_integers(report, where, held)
             _check_region(report, where, held)
@@ -34,11 +35,14 @@ def check_maps(report: Report) -> None:
 
 
 def _check_integers(report: Report, where: str, held: FeatureMap) -> None:
-    if held.element == "i64":
+    if held.element == ACCUMULATOR:
         plain = held.bits == 0 and held.zero_point == 0
         report.require(plain, where, "Accumulators must have 0 bits and zero point 0.")
         return
-    if report.require(1 <= held.bits <= 8, where, f"Activations of {held.bits} bits."):
+    most = ELEMENTS[held.element].bits
+    # One element type for every number of bits: the smallest.
+    fits = 1 <= held.bits <= most and activation_element(held.bits) == held.element
+    if report.require(fits, where, f"Activations of {held.bits} bits in {held.element}."):
         report.require(
             0 <= held.zero_point < 2**held.bits,
             where,
@@ -66,7 +70,7 @@ def _check_overlaps(report: Report) -> None:
     maps = report.program.maps
     placed = sorted((held.address, i) for i, held in enumerate(maps) if held.address != NO_ADDRESS)
     for (address, first), (following, second) in pairwise(placed):
-        if maps[first].element not in ELEMENT_BYTES:
+        if maps[first].element not in ELEMENTS:
             continue
         end = address + maps[first].height * maps[first].row_stride
         report.require(
@@ -97,7 +101,7 @@ def _check_port(report: Report, where: str, port: Port) -> None:
         return
     held = maps[port.map]
     size = held.channels * held.height * held.width
-    report.require(held.element == "u8", where, "Its map holds no activations.")
+    report.require(held.element != ACCUMULATOR, where, "Its map holds no activations.")
     report.require(held.address != NO_ADDRESS, where, "Its map has no place off chip.")
     report.require(
         math.prod(port.shape) == size,
@@ -112,7 +116,7 @@ def check_dataflow(report: Report) -> None:
     """Every map has one producer (inputs have none) and somebody who reads it."""
     program = report.program
     producers = Counter(table.destination for table in program.tables)
-    read = {source for table in program.tables for source in table_sources(table)}
+    read = {source for table in program.tables for source in table.sources}
     read |= {port.map for port in program.outputs}
     # A model may ignore one of its inputs.
     inputs = {port.map for port in program.inputs}

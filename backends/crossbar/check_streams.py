@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from typing import Any
 
 from epimc.backends.crossbar.encoding import encode_instruction
-from epimc.backends.crossbar.isa import BY_NAME, HALT, format_instruction
+from epimc.backends.crossbar.instructions.control import HALT, SIGNAL, WAIT
+from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
 from epimc.backends.crossbar.loops import loop_problem, region_problem, walk
-from epimc.backends.crossbar.program import (
-    ALIGNMENT,
-    FeatureMap,
-    HostTable,
-    Instruction,
-    MvmTable,
-    Ring,
-    table_sources,
-)
-from epimc.backends.crossbar.report import OPERATIONS, Report
+from epimc.backends.crossbar.program import Instruction, Ring
+from epimc.backends.crossbar.report import Report
+
+Rings = dict[tuple[int, int, int], Ring]
+"""By tile, table and place among its maps: the ring that instructions name for it."""
 
 
 def check_streams(report: Report) -> None:
@@ -29,7 +24,7 @@ def check_streams(report: Report) -> None:
         "streams",
         f"The chip has {program.chip.tiles} tiles, the program {len(program.streams)} streams.",
     )
-    rings: dict[tuple[int, int, int], Ring] = {}
+    rings: Rings = {}
     for tile, stream in enumerate(program.streams):
         halts = [i for i, instruction in enumerate(stream) if instruction.opcode == HALT]
         report.require(
@@ -70,89 +65,26 @@ def _check_encoding(report: Report, place: str, instruction: Instruction) -> boo
 
 
 def _check_instruction(
-    report: Report,
-    tile: int,
-    place: str,
-    instruction: Instruction,
-    rings: dict[tuple[int, int, int], Ring],
+    report: Report, tile: int, place: str, instruction: Instruction, rings: Rings
 ) -> None:
     # What has advanced in a loop may have left the range of its kind.
     if not _check_encoding(report, place, instruction):
         return
-    spec = BY_NAME[instruction.opcode]
-    values: dict[str, Any] = {
-        operand.name: value
-        for operand, value in zip(spec.operands, instruction.operands, strict=True)
-    }
-    problem = (
-        _compute_problem(report, tile, spec.name, values, rings)
-        if spec.table is not None
-        else _move_problem(report, tile, spec.name, values)
-    )
-    if problem:
+    kind, operands = BY_NAME[instruction.opcode], instruction.operands
+    problem = kind.problem(report.program, tile, *operands)
+    if problem or (problem := _other_ring(report, tile, instruction, rings)):
         report.add(f"{place}: {format_instruction(instruction)}", problem)
 
 
-def _move_problem(report: Report, tile: int, name: str, values: dict[str, Any]) -> str:
-    """What is wrong with a load, store, send or recv by itself; empty when nothing is."""
-    if "bytes" not in values:
-        return ""
-    chip = report.program.chip
-    buffer = values["src"] if name in ("store", "send") else values["dst"]
-    end = buffer + -(-values["bytes"] // ALIGNMENT) * ALIGNMENT
-    if any(values[key] % ALIGNMENT for key in ("src", "dst") if key in values):
-        return f"An address is not a multiple of {ALIGNMENT}."
-    if end > chip.buffer_bytes:
-        return f"The row ends at {end:#x}, beyond the buffer's {chip.buffer_bytes:#x} bytes."
-    if "tile" in values and not (values["tile"] < chip.tiles and values["tile"] != tile):
-        return f"Tile {values['tile']} is no other tile of the chip."
-    return ""
-
-
-def _compute_problem(
-    report: Report,
-    tile: int,
-    name: str,
-    values: dict[str, Any],
-    rings: dict[tuple[int, int, int], Ring],
-) -> str:
-    """What is wrong with a computing instruction by itself; empty when nothing is."""
-    program, number = report.program, values["table"]
-    if number >= len(program.tables):
-        return f"There is no table {number}."
-    table = program.tables[number]
-    if OPERATIONS[type(table)] != name:
-        return f"Table {number} is one of '{OPERATIONS[type(table)]}'."
-    if isinstance(table, MvmTable) and table.tile != tile:
-        return f"The crossbars of table {number} lie on tile {table.tile}."
-    if isinstance(table, HostTable):
-        return ""
-    target = program.maps[table.destination]
-    first, end = values["rows"]
-    if not first < end <= target.height:
-        return f"Rows {first}:{end} are no rows of '{target.name}', which has {target.height}."
-    sources = table_sources(table)
-    if len(values["src"]) != len(sources):
-        return f"Table {number} has {len(sources)} sources, not {len(values['src'])}."
-    used = (values["dst"], *values["src"])
-    for i, (ring, index) in enumerate(zip(used, (table.destination, *sources), strict=True)):
-        problem = _ring_problem(report, ring, program.maps[index])
-        if problem:
-            return problem
-        if rings.setdefault((tile, number, i), ring) != ring:
-            return f"The ring of '{program.maps[index].name}' differs from that used before."
-    return ""
-
-
-def _ring_problem(report: Report, ring: Ring, held: FeatureMap) -> str:
-    buffer_bytes = report.program.chip.buffer_bytes
-    end = ring.address + ring.rows * held.row_stride
-    if ring.address % ALIGNMENT:
-        return f"An address is not a multiple of {ALIGNMENT}."
-    if not 1 <= ring.rows <= held.height:
-        return f"A ring of {ring.rows} rows for '{held.name}', which has {held.height}."
-    if end > buffer_bytes:
-        return f"The ring of '{held.name}' ends at {end:#x}, beyond {buffer_bytes:#x}."
+def _other_ring(report: Report, tile: int, instruction: Instruction, rings: Rings) -> str:
+    """A table's maps have the same rings in all instructions; what is wrong, or empty."""
+    kind, operands = BY_NAME[instruction.opcode], instruction.operands
+    for place, (index, ring) in enumerate(kind.rings(report.program, *operands)):
+        table = operands[0]
+        assert isinstance(table, int)
+        if rings.setdefault((tile, table, place), ring) != ring:
+            name = report.program.maps[index].name
+            return f"The ring of '{name}' differs from that used before."
     return ""
 
 
@@ -164,12 +96,12 @@ def _check_semaphores(report: Report) -> None:
     for tile, stream in enumerate(report.program.streams):
         for cursor in walk(stream):
             instruction = cursor.current
-            if instruction is None or instruction.opcode not in ("signal", "wait"):
+            if instruction is None or instruction.opcode not in (SIGNAL, WAIT):
                 continue
             place = f"tile {tile}, {cursor.place}: {format_instruction(instruction)}"
             semaphore = instruction.operands[0]
             assert isinstance(semaphore, int)
-            if instruction.opcode == "wait":
+            if instruction.opcode == WAIT:
                 count = instruction.operands[1]
                 assert isinstance(count, int)
                 waits.append((semaphore, count, place, tile))

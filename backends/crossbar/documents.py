@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from epimc.diagnostics import EpimcError, error
 
@@ -21,7 +21,7 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 
 def lay_out(value: object) -> str:
@@ -53,12 +53,12 @@ def lines_of(value: object, depth: int) -> str:
     return f"{opening}{margin}  {body}{margin}{closing}" if inner else flat
 
 
-def read_document(data: bytes, model: type[R], subject: str, tags: Collection[str] = ()) -> R:
-    """The record that a JSON text holds.
+def read_document(data: bytes, form: TypeAdapter[T], subject: str, tags: Collection[str] = ()) -> T:
+    """What a JSON text holds.
 
     Args:
         data: The text, in UTF-8.
-        model: What it must hold.
+        form: What it must hold.
         subject: What messages begin with, such as `File 'tables.json' of bundle 'out'`.
         tags: Values of the key `type` by which records are told apart.
 
@@ -66,7 +66,7 @@ def read_document(data: bytes, model: type[R], subject: str, tags: Collection[st
         EpimcError: It is not JSON, or wrong: the first mistakes are named with their keys.
     """
     try:
-        return model.model_validate_json(data)
+        return form.validate_json(data)
     except ValidationError as caught:
         raise wrong_document(caught, subject, tags) from None
 
@@ -90,7 +90,7 @@ def mistake(path: str, kind: str, reason: str, value: object) -> str:
     """One sentence about one mistake."""
     if kind == "missing":
         return f"{path} is missing."
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{path} is unknown."
     text = json.dumps(value, ensure_ascii=False, default=str)
     short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"

@@ -17,9 +17,9 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from epimc.backends.crossbar.isa import BY_CODE, BY_NAME, Streams
+from epimc.backends.crossbar.instructions.registry import BY_CODE, BY_NAME
 from epimc.backends.crossbar.operands import Kind, Operands
-from epimc.backends.crossbar.program import Advance, Instruction
+from epimc.backends.crossbar.program import Advance, Instruction, Streams
 from epimc.diagnostics import EpimcError, error
 
 MAGIC = b"EPIMPROG"

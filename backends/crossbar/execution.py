@@ -1,36 +1,114 @@
 """The interleaving of a program's streams, the same for the simulator and the checker.
 
-Round robin over the tiles: each runs until it blocks (`send`, `recv`, `wait`) or halts.  What a
-program computes does not depend on the interleaving; this one makes its course reproducible.
+An execution steps through the streams; which tile goes on next is for a strategy to say, and
+observers are told of every instruction that is finished.  What a program computes does not depend
+on the interleaving; a strategy makes its course reproducible.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from epimc.backends.crossbar.isa import BY_NAME, HALT, Streams, format_instruction
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.instructions.control import HALT
+from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
 from epimc.backends.crossbar.loops import Cursor, executed
 from epimc.backends.crossbar.program import (
     ALIGNMENT,
+    FeatureMap,
     Instruction,
     Program,
     Ring,
-    table_sources,
+    Streams,
 )
 
 
+class Observer:
+    """Told of what an execution does; by itself it lets everything pass."""
+
+    def begin(self, first: int, count: int) -> None:
+        """An execution begins: of `count` samples, from number `first` on."""
+
+    def executed(self, tile: int, number: int, instruction: Instruction) -> None:
+        """A tile has finished an instruction: its number in the stream, its operands of now.
+
+        A `send` comes right before the `recv` that it meets, a `halt` when all tiles have halted.
+        """
+
+    def computed(self, target: FeatureMap, first: int, rows: NDArray[Any]) -> None:
+        """Rows of a map have been computed, from row `first` on: integers [batch, C, rows, W]."""
+
+
+class Steps(Protocol):
+    """What a strategy sees of an execution."""
+
+    @property
+    def tiles(self) -> int:
+        """How many there are."""
+
+    def step(self, tile: int) -> bool:
+        """Let a tile execute an instruction; False when it has to wait, or has halted."""
+
+    def halted(self, tile: int) -> bool:
+        """Whether a tile has reached its end."""
+
+
+class Strategy(Protocol):
+    """Decides which tile goes on next."""
+
+    def run(self, steps: Steps) -> None:
+        """Step until no tile can go on."""
+
+
+class RoundRobin:
+    """Tile after tile, each until it has to wait."""
+
+    def run(self, steps: Steps) -> None:
+        """Round after round, as long as a round brings any tile on."""
+        running, moved = list(range(steps.tiles)), True
+        while running and moved:
+            moved = False
+            for tile in running:
+                while steps.step(tile):
+                    moved = True
+            running = [tile for tile in running if not steps.halted(tile)]
+
+
 class Execution(ABC):
-    """A machine (`isa.Machine`) that steps through the streams; subclasses move the rows.
+    """A machine (`instructions.Machine`) that steps through streams; subclasses move the rows.
 
     Attributes:
         cursors: For each tile, the instruction at which it stands.
         counts: The count of every semaphore.
+        observers: Who is told of what is done, in this order.
     """
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(
+        self,
+        streams: Streams,
+        observers: Sequence[Observer] = (),
+        strategy: Strategy | None = None,
+    ) -> None:
+        """Stand at the beginning of all streams.
+
+        Args:
+            streams: What to execute.
+            observers: Who is told.
+            strategy: Which tile goes on next; RoundRobin unless told.
+        """
         self.cursors = [Cursor(stream) for stream in streams]
         self.counts: dict[int, int] = defaultdict(int)
+        self.observers = tuple(observers)
+        self.strategy = strategy or RoundRobin()
+
+    @property
+    def tiles(self) -> int:
+        """How many streams there are."""
+        return len(self.cursors)
 
     def run(self) -> list[str]:
         """Execute all streams.
@@ -38,15 +116,37 @@ class Execution(ABC):
         Returns:
             Empty when every tile has halted; on a deadlock, one line for every tile that waits.
         """
-        running = list(range(len(self.cursors)))
-        while running:
-            before = sum(cursor.executed for cursor in self.cursors)
-            for tile in running:
-                self._run_tile(tile)
-            running = [tile for tile in running if not self._halted(tile)]
-            if running and sum(cursor.executed for cursor in self.cursors) == before:
-                return [f"{self.place(tile)} waits." for tile in running]
+        self.strategy.run(self)
+        waiting = [tile for tile in range(self.tiles) if not self.halted(tile)]
+        if waiting:
+            return [f"{self.place(tile)} waits." for tile in waiting]
+        for tile, cursor in enumerate(self.cursors):
+            if cursor.current is not None:
+                self._tell(tile, cursor.index, cursor.current)
         return []
+
+    def step(self, tile: int) -> bool:
+        """Let a tile execute an instruction; False when it has to wait, or has halted."""
+        instruction = self.cursors[tile].current
+        if instruction is None:
+            return False
+        finished = BY_NAME[instruction.opcode].execute(self, tile, *instruction.operands)
+        for other in finished:
+            cursor = self.cursors[other]
+            number, done = cursor.index, cursor.current
+            cursor.advance()
+            if self.observers and done is not None:
+                self._tell(other, number, done)
+        return bool(finished)
+
+    def halted(self, tile: int) -> bool:
+        """Whether a tile has reached its end."""
+        instruction = self.cursors[tile].current
+        return instruction is None or instruction.opcode == HALT
+
+    def _tell(self, tile: int, number: int, instruction: Instruction) -> None:
+        for observer in self.observers:
+            observer.executed(tile, number, instruction)
 
     def place(self, tile: int) -> str:
         """The instruction at which a tile stands, in words."""
@@ -57,10 +157,6 @@ class Execution(ABC):
     def current(self, tile: int) -> Instruction | None:
         """The instruction at which a tile stands; None when there is no such tile."""
         return self.cursors[tile].current if tile < len(self.cursors) else None
-
-    def advance(self, tile: int) -> None:
-        """Let a tile go on to its next instruction."""
-        self.cursors[tile].advance()
 
     def loop(self, tile: int, count: int) -> None:
         """Begin a loop at the instruction at which a tile stands."""
@@ -107,46 +203,36 @@ class Execution(ABC):
 
     @abstractmethod
     def compute(
-        self,
-        tile: int,
-        operation: str,
-        table: int,
-        rows: tuple[int, int],
-        dst: Ring,
-        sources: tuple[Ring, ...],
+        self, tile: int, table: int, rows: tuple[int, int], dst: Ring, sources: tuple[Ring, ...]
     ) -> None:
         """Compute output rows of a table's destination map, in order."""
 
-    def _halted(self, tile: int) -> bool:
-        instruction = self.current(tile)
-        return instruction is None or instruction.opcode == HALT
 
-    def _run_tile(self, tile: int) -> None:
-        cursor = self.cursors[tile]
-        while (instruction := cursor.current) is not None:
-            if not BY_NAME[instruction.opcode].execute(self, tile, *instruction.operands):
-                return
-            cursor.advance()
+class DryRun(Execution):
+    """Executes a program without data, for what observers make of it."""
+
+    def load(self, tile: int, dst: int, src: int, size: int) -> None:
+        """Nothing moves."""
+
+    def store(self, tile: int, dst: int, src: int, size: int) -> None:
+        """Nothing moves."""
+
+    def transfer(self, sender: int, receiver: int) -> None:
+        """Nothing moves."""
+
+    def host(self, tile: int, table: int) -> None:
+        """Nothing is computed."""
+
+    def compute(
+        self, tile: int, table: int, rows: tuple[int, int], dst: Ring, sources: tuple[Ring, ...]
+    ) -> None:
+        """Nothing is computed."""
 
 
 def buffer_extent(program: Program, tile: int) -> int:
-    """Bytes of a tile's buffer up to the last that its stream names, a multiple of 8.
-
-    A ring counts whole, since some of its rows may never be written.
-    """
-    end = 0
-    for instruction in executed(program.streams[tile]):
-        match instruction.opcode, instruction.operands:
-            case "load", (int() as address, _, int() as size):
-                end = max(end, address + size)
-            case "recv", (_, int() as address, int() as size):
-                end = max(end, address + size)
-            case _, (int() as index, tuple(), Ring() as ring, tuple() as sources):
-                table = program.tables[index]
-                maps = (table.destination, *table_sources(table))
-                for held, place in zip(maps, (ring, *sources), strict=True):
-                    assert isinstance(place, Ring)
-                    end = max(end, place.address + place.rows * program.maps[held].row_stride)
-            case _:
-                pass
-    return -(-end // ALIGNMENT) * ALIGNMENT
+    """Bytes of a tile's buffer up to the last that its stream names, a multiple of 8."""
+    ends = (
+        BY_NAME[instruction.opcode].buffer_end(program, *instruction.operands)
+        for instruction in executed(program.streams[tile])
+    )
+    return -(-max(ends, default=0) // ALIGNMENT) * ALIGNMENT

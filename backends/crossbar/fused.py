@@ -6,7 +6,7 @@ It agrees with the bit-serial path of `arrays.py` wherever the ADC is lossless.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,11 @@ from epimc.backends.crossbar.arrays import (
     window_positions,
     within_group,
 )
-from epimc.backends.crossbar.program import MvmTable, spread
+from epimc.backends.crossbar.rounds import spread
 from epimc.ir import integers
+
+if TYPE_CHECKING:
+    from epimc.backends.crossbar.instructions.mvm import Mvm
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +58,7 @@ class FusedMvm:
         return result
 
 
-def fused(table: MvmTable, inputs: int, bits: int, zero_point: int) -> FusedMvm:
+def fused(table: Mvm, inputs: int, bits: int, zero_point: int) -> FusedMvm:
     """The fused path of a table.
 
     Args:
@@ -78,7 +81,7 @@ def fused(table: MvmTable, inputs: int, bits: int, zero_point: int) -> FusedMvm:
     return FusedMvm(slice(first, first + shape[2]), typed.reshape(shape), constant, bound)
 
 
-def programmed_weights(table: MvmTable, inputs: int) -> tuple[slice, integers.Ints]:
+def programmed_weights(table: Mvm, inputs: int) -> tuple[slice, integers.Ints]:
     """The weights that a table's cells and rounds amount to.
 
     Returns:
@@ -101,7 +104,7 @@ def programmed_weights(table: MvmTable, inputs: int) -> tuple[slice, integers.In
     return merged(table, values, inputs, rows.start)
 
 
-def held_rows(table: MvmTable) -> slice:
+def held_rows(table: Mvm) -> slice:
     """The rows of a group between which all are that the table's arrays hold of any group."""
     packs = [pack_at(table, array.row) for array in table.arrays]
     height = len(table.weights) // table.groups
@@ -113,7 +116,7 @@ def held_rows(table: MvmTable) -> slice:
 
 
 def merged(
-    table: MvmTable, values: integers.Ints, inputs: int, first: int = 0
+    table: Mvm, values: integers.Ints, inputs: int, first: int = 0
 ) -> tuple[slice, integers.Ints]:
     """The matrix that the rounds make of epitome values.
 

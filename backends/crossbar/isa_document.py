@@ -5,20 +5,23 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
-from epimc.backends.crossbar import assembler, encoding
-from epimc.backends.crossbar.isa import SPECS, Spec
+from epimc.backends.crossbar import assembler, encoding, table_document
+from epimc.backends.crossbar.instructions.declaration import Declared
+from epimc.backends.crossbar.instructions.registry import instructions
+from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.operands import NESTING, Kind
 
 _ADVANCING = ", ".join(
-    sorted({f"{o.kind.name}" for spec in SPECS for o in spec.operands if o.kind.advances})
+    sorted({f"{o.kind.name}" for spec in instructions() for o in spec.operands if o.kind.advances})
 )
 
 _INTRODUCTION = f"""\
 # The instruction set
 
-This page is generated from the declarations in `backends/crossbar/isa.py`.
+This page is generated from the classes in `backends/crossbar/instructions/`.
 
 A program has one stream of instructions for every tile of the chip.  It describes one sample; a
 batch runs the same program on every sample.  All streams start together, each executes its
@@ -83,20 +86,22 @@ i32), that of the innermost loop first; and the region's address and bytes (u32 
 
 def isa_document() -> str:
     """The text of docs/isa.md."""
-    rows = [f"| `{spec.name}` | {spec.code} | {_summary(spec)} |" for spec in SPECS]
+    rows = [f"| `{spec.name}` | {spec.code} | {_summary(spec)} |" for spec in instructions()]
     index = ["## Instructions", "", "| name | opcode | what it does |", "|---|---|---|", *rows, ""]
-    sections = [_section(spec) for spec in SPECS]
-    return "\n".join([_INTRODUCTION, *index, *sections]).rstrip() + "\n"
+    sections = [_section(spec) for spec in instructions()]
+    tables = [kind for kind in instructions() if issubclass(kind, Table)]
+    document = [table_document.INTRODUCTION, *table_document.other_records(tables)]
+    return "\n".join([_INTRODUCTION, *index, *sections, *document]).rstrip() + "\n"
 
 
-def _summary(spec: Spec) -> str:
-    return spec.doc.split(".  ")[0].split(": ")[0].rstrip(".") + "."
+def _summary(spec: type[Declared]) -> str:
+    return re.split(r"\. |: ", spec.doc())[0].rstrip(".") + "."
 
 
-def _section(spec: Spec) -> str:
+def _section(spec: type[Declared]) -> str:
     pairs = zip(spec.operands, spec.example, strict=True)
     operands = ", ".join(f"{operand.name}={text}" for operand, text in pairs)
-    lines = [f"### {spec.name}", "", f"    {spec.name} {operands}".rstrip(), "", spec.doc, ""]
+    lines = [f"### {spec.name}", "", f"    {spec.name} {operands}".rstrip(), "", spec.doc(), ""]
     if spec.operands:
         lines += ["| operand | kind | encoding | meaning |", "|---|---|---|---|"]
         lines += [
@@ -105,6 +110,8 @@ def _section(spec: Spec) -> str:
             for operand in spec.operands
         ]
         lines.append("")
+    if issubclass(spec, Table):
+        lines += ["Its table:", "", *table_document.table_fields(spec)]
     return "\n".join(lines)
 
 

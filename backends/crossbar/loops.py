@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epimc.backends.crossbar.isa import BY_NAME, END, LOOP, Streams
+from epimc.backends.crossbar.instructions.control import END, LOOP
+from epimc.backends.crossbar.instructions.registry import BY_NAME
 from epimc.backends.crossbar.operands import NESTING
-from epimc.backends.crossbar.program import Advance, Instruction
+from epimc.backends.crossbar.program import Advance, Instruction, Streams
 
 MAXIMUM_EXECUTED = 2**28
 """The most instructions that a stream may execute."""

@@ -2,39 +2,10 @@
 
 from __future__ import annotations
 
-from epimc.backends.crossbar.program import (
-    AddTable,
-    ConcatTable,
-    ConstantTable,
-    HostTable,
-    LookupTable,
-    MultiplyTable,
-    MvmTable,
-    PadTable,
-    PoolTable,
-    Program,
-    RearrangeTable,
-    RequantizeTable,
-    SelectTable,
-)
+from epimc.backends.crossbar.program import Program
 from epimc.diagnostics import Diagnostic
 
 LIMIT = 20
-
-OPERATIONS: dict[type, str] = {
-    MvmTable: "mvm",
-    RequantizeTable: "requantize",
-    PoolTable: "pool",
-    RearrangeTable: "rearrange",
-    AddTable: "add",
-    MultiplyTable: "multiply",
-    LookupTable: "lookup",
-    ConcatTable: "concat",
-    PadTable: "pad",
-    SelectTable: "select",
-    ConstantTable: "constant",
-    HostTable: "host",
-}
 
 
 class EnoughError(Exception):
@@ -69,9 +40,8 @@ class Report:
     def table_place(self, index: int) -> str:
         """A table in words, with the map it computes where that exists."""
         table = self.program.tables[index]
-        operation = OPERATIONS[type(table)]
         if not 0 <= table.destination < len(self.program.maps):
-            return f"table {index} ({operation})"
+            return f"table {index} ({table.name})"
         held = self.program.maps[table.destination]
         place = f", {held.location}" if held.location else ""
-        return f"table {index} ({operation} of '{held.name}'{place})"
+        return f"table {index} ({table.name} of '{held.name}'{place})"

@@ -16,10 +16,11 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.isa import BY_NAME, END, LOOP, Streams
+from epimc.backends.crossbar.instructions.control import END, LOOP
+from epimc.backends.crossbar.instructions.registry import BY_NAME
 from epimc.backends.crossbar.loops import executed, lowest
 from epimc.backends.crossbar.operands import NESTING, SIZE, Kind
-from epimc.backends.crossbar.program import Advance, Instruction, Ring, aligned
+from epimc.backends.crossbar.program import Advance, Instruction, Ring, Streams, aligned
 
 MAXIMUM_PERIOD = 2048
 

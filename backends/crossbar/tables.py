@@ -1,62 +1,32 @@
 """The tables of a program as files: a JSON document and two sets of arrays.
 
-`tables.json` is for people as well: it holds maps, rounds and numbers.  What is long goes into
-safetensors: int64 biases and offsets, int32 corrections, multipliers and shifts, uint8 values of
-look-ups and constants, and the epitome matrices in the smallest signed type that holds their bits,
-each once, though several tables may use it.
+`tables.json` is for people as well: it holds maps, rounds and numbers.  Every table stands there
+with the fields of its instruction's class.  What is long goes into safetensors, and the document
+keeps its element type and shape: in `tables.safetensors` under `NUMBER.FIELD`, or, what several
+tables may share, in `weights.safetensors` under its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass, make_dataclass, replace
+from functools import lru_cache, reduce
+from operator import or_
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from epimc.backends.crossbar.documents import lay_out, read_document
-from epimc.backends.crossbar.program import (
-    AddTable,
-    Array,
-    ConcatTable,
-    ConstantTable,
-    FeatureMap,
-    HostTable,
-    LookupTable,
-    MultiplyTable,
-    MvmTable,
-    PadTable,
-    PoolTable,
-    Port,
-    Program,
-    RearrangeTable,
-    RequantizeTable,
-    SelectTable,
-    Table,
-)
-from epimc.backends.crossbar.records import (
-    TABLE_TYPES,
-    AddRecord,
-    ConcatRecord,
-    ConstantRecord,
-    HostRecord,
-    LookupRecord,
-    MultiplyRecord,
-    MvmRecord,
-    PadRecord,
-    PoolRecord,
-    ProgramRecord,
-    RequantizeRecord,
-    SelectRecord,
-    TableRecord,
-    complaints,
-)
-from epimc.backends.crossbar.report import OPERATIONS
+from epimc.backends.crossbar.instructions.registry import instructions
+from epimc.backends.crossbar.instructions.table import StoredArray, Table, stored_fields
+from epimc.backends.crossbar.limits import MAXIMUM_MAP_BYTES, STRICT
+from epimc.backends.crossbar.program import FeatureMap, Maps, Port, Program
 from epimc.diagnostics import error
-from epimc.ir.integers import Ints
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -69,10 +39,10 @@ MAXIMUM_NOTES = 20
 class Contents:
     """All of a program but its streams and its chip."""
 
-    maps: tuple[FeatureMap, ...]
-    tables: tuple[Table, ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    maps: Maps
+    tables: tuple[Table, ...]
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -91,82 +61,55 @@ def write_tables(program: Program) -> dict[str, bytes]:
         "inputs": [asdict(port) for port in program.inputs],
         "outputs": [asdict(port) for port in program.outputs],
         "maps": [asdict(item) for item in program.maps],
-        "tables": [
-            as_record(str(i), table, numbers, weights) for i, table in enumerate(program.tables)
-        ],
+        "tables": [as_record(i, table, numbers, weights) for i, table in enumerate(program.tables)],
     }
     text = lay_out(document).encode()
     return {DOCUMENT: text, NUMBERS: save(numbers), WEIGHTS: save(weights)}
 
 
-# The integers in `tables.safetensors` of a requantization, by field.
-REQUANTIZE_TYPES: dict[str, type[np.integer[Any]]] = {
-    "multipliers": np.int32,
-    "shifts": np.int32,
-    "offsets": np.int64,
-}
-
-
-def as_record(key: str, table: Table, numbers: Arrays, weights: Arrays) -> dict[str, Any]:
+def as_record(number: int, table: Table, numbers: Arrays, weights: Arrays) -> dict[str, Any]:
     """One table for the document; its arrays go into `numbers` and `weights`."""
-    if isinstance(table, MvmTable):
-        return as_mvm_record(key, table, numbers, weights)
-    if isinstance(table, RequantizeTable):
-        replaced = {name: f"{key}.{name}" for name in REQUANTIZE_TYPES}
-        for name, kind in REQUANTIZE_TYPES.items():
-            numbers[replaced[name]] = narrowed(getattr(table, name), kind, replaced[name])
-        return {"type": "requantize", **vars(table), **replaced}
-    if isinstance(table, LookupTable):
-        name = f"{key}.values"
-        numbers[name] = narrowed(table.values, np.uint8, name)
-        return {"type": "lookup", **vars(table), "values": {"key": name, "rows": len(table.values)}}
-    if isinstance(table, ConstantTable):
-        name = f"{key}.values"
-        numbers[name] = narrowed(table.values, np.uint8, name)
-        return {"type": "constant", "destination": table.destination, "values": name}
-    return {"type": OPERATIONS[type(table)], **asdict(table)}
+    stored = stored_fields(type(table))
+    record: dict[str, Any] = {"type": table.name}
+    for name in field_names(type(table)):
+        value = getattr(table, name)
+        if name not in stored:
+            record[name] = plain(value)
+            continue
+        mark, key = stored[name], array_key(number, table, name)
+        array = mark.narrowed(value, key)
+        store(weights if mark.shared_by else numbers, key, array)
+        record[name] = {"type": array.dtype.name, "shape": array.shape}
+    return record
 
 
-def as_mvm_record(key: str, table: MvmTable, numbers: Arrays, weights: Arrays) -> dict[str, Any]:
-    """An `MvmTable` for the document."""
-    name = table.weights_name
-    matrix = narrowed(table.weights, weight_type(table.weight_bits), name)
-    known = weights.setdefault(name, matrix)
-    if known is not matrix and not np.array_equal(known, matrix):
-        raise ValueError(f"two tables have different weights of the name '{name}'")
-    numbers[f"{key}.corrections"] = narrowed(table.corrections, np.int32, f"{key}.corrections")
-    numbers[f"{key}.bias"] = narrowed(table.bias, np.int64, f"{key}.bias")
-    rows, columns = table.weights.shape
-    return {
-        "type": "mvm",
-        "tile": table.tile,
-        "source": table.source,
-        "destination": table.destination,
-        "window": asdict(table.window),
-        "weights": {"key": name, "rows": rows, "columns": columns},
-        "weight_bits": table.weight_bits,
-        "mapping": table.mapping,
-        "cell_bits": table.cell_bits,
-        "rounds": [asdict(item) for item in table.rounds],
-        "arrays": [asdict(item) for item in table.arrays],
-        "corrections": f"{key}.corrections",
-        "bias": f"{key}.bias",
-        "groups": table.groups,
-        "pack": table.pack,
-    }
+def field_names(kind: type[Table]) -> list[str]:
+    """The fields of a table, in order, but for its type."""
+    return [item.name for item in fields(kind) if item.name != "type"]
 
 
-def weight_type(bits: int) -> type[np.signedinteger[Any]]:
-    """The smallest type that holds signed weights of so many bits, at most 16."""
-    return np.int8 if bits <= 8 else np.int16
+def plain(value: Any) -> Any:
+    """A value of a field as JSON has it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def narrowed(values: Ints, kind: DTypeLike, name: str) -> NDArray[Any]:
-    """The same integers in another type, contiguous; ValueError if one does not fit."""
-    result = np.ascontiguousarray(values, kind)
-    if result is not values and not np.array_equal(result, values):
-        raise ValueError(f"a number of '{name}' does not fit {np.dtype(kind).name}")
-    return result
+def array_key(number: int, table: Table, name: str) -> str:
+    """Under which key an array of a table lies in its file."""
+    shared_by = stored_fields(type(table))[name].shared_by
+    return str(getattr(table, shared_by)) if shared_by else f"{number}.{name}"
+
+
+def store(arrays: Arrays, key: str, array: NDArray[Any]) -> None:
+    """Put an array into a file; an equal one may lie there already.
+
+    Raises:
+        ValueError: Another one does.
+    """
+    known = arrays.setdefault(key, array)
+    if known is not array and not np.array_equal(known, array):
+        raise ValueError(f"two tables have different weights of the name '{key}'")
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -183,35 +126,100 @@ def read_tables(files: Mapping[str, bytes], bundle: str) -> Contents:
         EpimcError: A file is broken, or holds something else than the document declares.
     """
     subject = f"File '{DOCUMENT}' of bundle '{bundle}'"
-    record = read_document(files[DOCUMENT], ProgramRecord, subject, TABLE_TYPES)
-    if found := complaints(record):
-        raise error(f"{subject} contradicts itself.", notes=found[:MAXIMUM_NOTES])
-    maps = tuple(item.build() for item in record.maps)
-    numbers = Tensors(files[NUMBERS], f"File '{NUMBERS}' of bundle '{bundle}'", np.int64)
+    kinds = table_classes()
+    tags = [kind.name for kind in kinds]
+    document = read_document(files[DOCUMENT], document_of(kinds), subject, tags)
+    contents = Contents(**vars(document))
+    if problems := list(contradictions(contents)):
+        raise error(f"{subject} contradicts itself.", notes=problems[:MAXIMUM_NOTES])
+    numbers = Tensors(files[NUMBERS], f"File '{NUMBERS}' of bundle '{bundle}'")
     weights = Tensors(files[WEIGHTS], f"File '{WEIGHTS}' of bundle '{bundle}'")
-    tables = tuple(build(item, maps, numbers, weights) for item in record.tables)
+    tables = tuple(
+        with_arrays(number, table, numbers, weights) for number, table in enumerate(contents.tables)
+    )
     for tensors in (numbers, weights):
         tensors.check_all_are_used()
-    inputs = tuple(port.build() for port in record.inputs)
-    outputs = tuple(port.build() for port in record.outputs)
-    return Contents(maps, tables, inputs, outputs)
+    problems = [
+        f"tables[{number}].{problem}"
+        for number, table in enumerate(tables)
+        for problem in table.limit_problems(contents.maps)
+    ]
+    if problems:
+        raise error(f"{subject} contradicts itself.", notes=problems[:MAXIMUM_NOTES])
+    return replace(contents, tables=tables)
+
+
+def table_classes() -> tuple[type[Table], ...]:
+    """The classes of all tables."""
+    return tuple(kind for kind in instructions() if issubclass(kind, Table))
+
+
+@lru_cache(maxsize=8)
+def document_of(kinds: tuple[type[Table], ...]) -> TypeAdapter[Any]:
+    """What `tables.json` holds, with tables of these classes; arrays are StoredArrays."""
+    table: Any = Annotated[reduce(or_, kinds), Field(discriminator="type")]
+    tables: Any = Annotated[tuple[table, ...], Field(max_length=2**16)]
+    members = {
+        "inputs": tuple[Port, ...],
+        "outputs": tuple[Port, ...],
+        "maps": Annotated[tuple[FeatureMap, ...], Field(max_length=2**16)],
+        "tables": tables,
+    }
+    document = make_dataclass(
+        "Document", members.items(), namespace={"__pydantic_config__": STRICT}
+    )
+    return TypeAdapter(document)
+
+
+def contradictions(contents: Contents) -> Iterator[str]:
+    """What the fields, each right by itself, say against each other."""
+    maps = contents.maps
+    for i, item in enumerate(maps):
+        if item.row_stride * item.height > MAXIMUM_MAP_BYTES:
+            yield f"maps[{i}] has more than {MAXIMUM_MAP_BYTES} bytes."
+    for side in ("inputs", "outputs"):
+        for i, port in enumerate(getattr(contents, side)):
+            yield from unknown_maps(f"{side}[{i}]", [port.map], maps)
+            if math.prod(port.shape) > MAXIMUM_MAP_BYTES:
+                yield f"{side}[{i}].shape has more than {MAXIMUM_MAP_BYTES} elements."
+    for i, table in enumerate(contents.tables):
+        yield from unknown_maps(f"tables[{i}]", [*table.sources, table.destination], maps)
+
+
+def unknown_maps(place: str, numbers: list[int], maps: Maps) -> Iterator[str]:
+    """A complaint for every number of a map that the program does not have."""
+    count = len(maps)
+    return (f"{place} names map {i}, but there are {count}." for i in numbers if i >= count)
+
+
+def with_arrays(number: int, table: Table, numbers: Tensors, weights: Tensors) -> Table:
+    """A table with its arrays in the place of what the document says of them."""
+    changes = {}
+    for name, mark in stored_fields(type(table)).items():
+        stated: StoredArray = getattr(table, name)
+        tensors, key = weights if mark.shared_by else numbers, array_key(number, table, name)
+        types = [kind.name for kind in mark.types]
+        if stated.type not in types:
+            wanted = " or ".join(types)
+            raise error(f"{tensors.subject} must hold '{key}' as {wanted}, not {stated.type}.")
+        changes[name] = tensors.take(key, np.dtype(stated.type), stated.shape, mark.read_as)
+    return replace(table, **changes) if changes else table
 
 
 class Tensors:
     """The arrays of a safetensors file, each converted once."""
 
-    def __init__(self, data: bytes, subject: str, kind: DTypeLike | None = None) -> None:
+    def __init__(self, data: bytes, subject: str) -> None:
         """Read the file.
 
         Args:
             data: Its contents.
             subject: What messages begin with.
-            kind: The type in which arrays are handed out; None: that in which they are stored.
 
         Raises:
             EpimcError: It is not a safetensors file.
         """
-        self.subject, self.kind = subject, kind
+        self.subject = subject
         self.used: Arrays = {}
         try:
             self.stored = load(data)
@@ -219,89 +227,29 @@ class Tensors:
         except (SafetensorError, KeyError, TypeError, ValueError) as caught:
             raise error(f"{subject} is not a safetensors file.", notes=[str(caught)]) from None
 
-    def take(self, key: str, kind: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
-        """The array of a key, which must have this type and shape."""
+    def take(
+        self, key: str, kind: np.dtype[Any], shape: tuple[int, ...], read_as: DTypeLike | None
+    ) -> NDArray[Any]:
+        """The array of a key, which must have this type and shape; `read_as` is what it becomes.
+
+        Raises:
+            EpimcError: It is not there, or has not.
+        """
         array = self.stored.get(key)
         if array is None:
             raise error(f"{self.subject} lacks the array '{key}'.")
         if array.dtype != kind or array.shape != shape:
-            expected = f"{np.dtype(kind).name} {list(shape)}"
-            found = f"{array.dtype.name} {list(array.shape)}"
+            expected = f"{kind.name} {list(shape)}"
+            actual = f"{array.dtype.name} {list(array.shape)}"
             raise error(
                 f"{self.subject} has a wrong array '{key}'.",
-                notes=[f"Expected {expected}, found {found}."],
+                notes=[f"Expected {expected}, found {actual}."],
             )
         if key not in self.used:
-            self.used[key] = array.astype(self.kind or array.dtype, copy=False)
+            self.used[key] = array.astype(read_as or array.dtype, copy=False)
         return self.used[key]
 
     def check_all_are_used(self) -> None:
         """Raise EpimcError if an array has never been taken."""
         if spare := sorted(set(self.stored) - set(self.used)):
             raise error(f"{self.subject} has an array '{spare[0]}' that no table uses.")
-
-
-def build(
-    record: TableRecord, maps: tuple[FeatureMap, ...], numbers: Tensors, weights: Tensors
-) -> Table:
-    """The table that a record describes."""
-    if isinstance(record, MvmRecord):
-        return build_mvm(record, maps[record.destination].channels, numbers, weights)
-    if isinstance(record, RequantizeRecord):
-        channels = maps[record.destination].channels
-        return RequantizeTable(
-            record.sources,
-            record.destination,
-            numbers.take(record.multipliers, np.int32, (len(record.sources), channels)),
-            numbers.take(record.shifts, np.int32, (channels,)),
-            record.low,
-            record.high,
-            numbers.take(record.offsets, np.int64, (channels,)),
-        )
-    if isinstance(record, LookupRecord):
-        shape = (record.values.rows, 2 ** maps[record.source].bits)
-        values = numbers.take(record.values.key, np.uint8, shape)
-        return LookupTable(record.source, record.destination, values)
-    if isinstance(record, PoolRecord):
-        window = record.window.build()
-        return PoolTable(record.kind, record.source, record.destination, window, record.counted)
-    if isinstance(record, AddRecord):
-        return AddTable(record.sources, record.destination)
-    if isinstance(record, MultiplyRecord):
-        return MultiplyTable(record.sources, record.destination)
-    if isinstance(record, ConcatRecord):
-        return ConcatTable(record.sources, record.destination, record.axis)
-    if isinstance(record, SelectRecord):
-        return SelectTable(record.source, record.destination, record.selection.build())
-    if isinstance(record, ConstantRecord):
-        held = maps[record.destination]
-        values = numbers.take(record.values, np.uint8, (held.channels, held.height, held.width))
-        return ConstantTable(record.destination, values)
-    if isinstance(record, PadRecord):
-        return PadTable(record.source, record.destination, record.channels, record.pads)
-    if isinstance(record, HostRecord):
-        return HostTable(record.fragment, record.sources, record.destination)
-    return RearrangeTable(record.source, record.destination, record.perm, record.shape)
-
-
-def build_mvm(record: MvmRecord, channels: int, numbers: Tensors, weights: Tensors) -> MvmTable:
-    """The `MvmTable` that a record describes."""
-    shape = (record.weights.rows, record.weights.columns)
-    columns = sum(array.columns for array in record.arrays)
-    return MvmTable(
-        tile=record.tile,
-        source=record.source,
-        destination=record.destination,
-        window=record.window.build(),
-        weights_name=record.weights.key,
-        weights=weights.take(record.weights.key, weight_type(record.weight_bits), shape),
-        weight_bits=record.weight_bits,
-        mapping=record.mapping,
-        cell_bits=record.cell_bits,
-        rounds=tuple(item.build() for item in record.rounds),
-        arrays=tuple(Array(**dict(item)) for item in record.arrays),
-        corrections=numbers.take(record.corrections, np.int32, (len(record.rounds), columns)),
-        bias=numbers.take(record.bias, np.int64, (channels,)),
-        groups=record.groups,
-        pack=record.pack,
-    )

@@ -13,7 +13,8 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto
 
-from epimc.backends.crossbar.program import Program, host_tables
+from epimc.backends.crossbar.instructions.host import host_tables
+from epimc.backends.crossbar.program import Program
 from epimc.diagnostics import error
 
 

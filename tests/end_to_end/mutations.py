@@ -13,7 +13,8 @@ import numpy as np
 from epimc.backends.crossbar.assembler import format_program
 from epimc.backends.crossbar.bundle import rechecksum
 from epimc.backends.crossbar.encoding import encode
-from epimc.backends.crossbar.program import MvmTable, Program
+from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.program import Program
 from epimc.backends.crossbar.tables import write_tables
 from epimc.diagnostics import EpimcError
 
@@ -38,7 +39,7 @@ def places(value: Any, place: Place = ()) -> Iterator[Place]:
 
 
 def kind_of(program: Program, place: Place) -> str:
-    """What a number is: such as `tables MvmTable window strides` or `streams load operands 1`."""
+    """What a number is: such as `tables Mvm window strides` or `streams load operands 1`."""
     names = [part for part in place if isinstance(part, str)]
     owner: Any = getattr(program, str(place[0]))[place[1]]
     if place[0] == "tables":
@@ -95,7 +96,7 @@ def with_weights(program: Program, name: str, weights: Any) -> Program:
     """The program with another matrix in all tables that share it."""
     tables = tuple(
         replace(table, weights=weights)
-        if isinstance(table, MvmTable) and table.weights_name == name
+        if isinstance(table, Mvm) and table.weights_name == name
         else table
         for table in program.tables
     )
@@ -107,13 +108,13 @@ def mutated(program: Program, place: Place, random: np.random.Generator) -> Prog
     old = at(program, place)
     if place[-1] == "weights":
         table = program.tables[int(place[1])]
-        assert isinstance(table, MvmTable)
+        assert isinstance(table, Mvm)
         return with_weights(program, table.weights_name, flipped_top_bit(table, random))
     result: Program = put(program, place, changed(old, random))
     return result
 
 
-def flipped_top_bit(table: MvmTable, random: np.random.Generator) -> Any:
+def flipped_top_bit(table: Mvm, random: np.random.Generator) -> Any:
     """The matrix with the sign bit of one weight flipped."""
     weights = table.weights.copy()
     row, column = (int(random.integers(0, size)) for size in weights.shape)

@@ -173,7 +173,7 @@ def assert_counts_as_planned(case: Case, done: Done) -> None:
     )
     counters = Counters(done.program)
     one = {name: array[:1] for name, array in case.samples.items()}
-    Session(done.bundle).run(None, one, counters)
+    Session(done.bundle).run(None, one, [counters])
     counted = {
         layer_name(done.program.maps[index].location): (counts.rounds, counts.array_reads)
         for index, counts in counters.layers().items()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
-from epimc.backends.crossbar.program import AddTable, Program, RearrangeTable
+from epimc.backends.crossbar.instructions.moves import Rearrange
+from epimc.backends.crossbar.instructions.vector import Add
+from epimc.backends.crossbar.program import Program
 from epimc.ir.core import Module
 from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.plan import Patch
@@ -144,7 +146,7 @@ def of_program(program: Program) -> Iterator[str]:
         "rows sent": "send" in opcodes,
         "look-ups": "lookup" in opcodes,
         "loops": "loop" in opcodes,
-        "partial sums": any(isinstance(table, AddTable) for table in program.tables),
-        "rearrangements on chip": any(isinstance(t, RearrangeTable) for t in program.tables),
+        "partial sums": any(isinstance(table, Add) for table in program.tables),
+        "rearrangements on chip": any(isinstance(t, Rearrange) for t in program.tables),
     }
     yield from (name for name, held in holds.items() if held)

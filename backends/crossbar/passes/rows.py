@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
+from weakref import WeakKeyDictionary
 
-from epimc import layouts
-from epimc.backends.crossbar.program import ELEMENT_BYTES, aligned
+from epimc.backends.crossbar.lowering import RowsOnly, feature_map
 from epimc.ir.core import Op, Value
-from epimc.ir.dialects import xbar
-from epimc.ir.dialects.nn import Windowed
 from epimc.ir.types import as_map
 
 Span = tuple[int, int]
@@ -23,30 +21,19 @@ def height(value: Value) -> int:
 
 def row_stride(value: Value) -> int:
     """Bytes from a row to the next, in a ring and off chip."""
-    channels, _, width = as_map(value.type.shape)
-    element = "i64" if value.type.element == "i64" else "u8"
-    return aligned(channels * width * ELEMENT_BYTES[element])
+    return feature_map(value).row_stride
 
 
-def rows_read(op: Op, index: int, y: int) -> list[int]:
+_READERS: WeakKeyDictionary[Op, RowsOnly] = WeakKeyDictionary()
+
+
+def rows_read(op: Op, index: int, y: int) -> Sequence[int]:
     """The rows of one operand that output row `y` of an op reads, ascending."""
-    operand = op.operands[index]
-    if isinstance(op, Windowed):
-        return op.window.rows(y, height(operand))
-    if isinstance(op, xbar.Rearrange):
-        return list(layouts.rows_read(op.map_move)[y])
-    if isinstance(op, xbar.Host):
-        return list(range(height(operand)))
-    if isinstance(op, xbar.Pad):
-        return [row] if 0 <= (row := y - op.pads[0]) < height(operand) else []
-    if isinstance(op, xbar.Multiply):
-        return [min(y, height(operand) - 1)]
-    if isinstance(op, xbar.Select):
-        return [op.selection.row(y)]
-    if isinstance(op, xbar.Concat) and op.map_axis == 1:
-        row = y - sum(height(other) for other in op.operands[:index])
-        return [row] if 0 <= row < height(operand) else []
-    return [y]
+    reader = _READERS.get(op)
+    if reader is None:
+        # Once an op, since a pass asks for every row.
+        reader = _READERS[op] = RowsOnly(op)
+    return reader.lines[y][index]
 
 
 def reads(op: Op, index: int, order: Iterable[int]) -> dict[int, Span]:

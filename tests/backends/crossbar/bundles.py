@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from epimc.backends.crossbar.bundle import Bundle, Model, Options, new_manifest
 from epimc.backends.crossbar.files import File
-from epimc.backends.crossbar.program import Program, host_tables
+from epimc.backends.crossbar.instructions.host import host_tables
+from epimc.backends.crossbar.program import Program
 from epimc.backends.crossbar.target import Target, load_target
 
 MODEL = Model(name="x.onnx", sha256="0" * 64)

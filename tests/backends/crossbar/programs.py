@@ -10,34 +10,14 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.arrays import column_sums, physical_columns
 from epimc.backends.crossbar.fused import merged
-from epimc.backends.crossbar.program import (
-    AddTable,
-    Array,
-    Chip,
-    ConcatTable,
-    ConstantTable,
-    FeatureMap,
-    HostTable,
-    Instruction,
-    LookupTable,
-    MultiplyTable,
-    MvmTable,
-    OfatEntry,
-    PadTable,
-    PoolTable,
-    Port,
-    Program,
-    Ranges,
-    RearrangeTable,
-    RequantizeTable,
-    Ring,
-    Round,
-    SelectTable,
-    Table,
-    rows_needed,
-    table_sources,
-)
-from epimc.backends.crossbar.tables import weight_type
+from epimc.backends.crossbar.instructions.host import Host
+from epimc.backends.crossbar.instructions.moves import Concat, Constant, Pad, Rearrange, Select
+from epimc.backends.crossbar.instructions.mvm import Mapping, Mvm
+from epimc.backends.crossbar.instructions.pool import Pool
+from epimc.backends.crossbar.instructions.table import Table
+from epimc.backends.crossbar.instructions.vector import Add, Lookup, Multiply, Requantize
+from epimc.backends.crossbar.program import Chip, FeatureMap, Instruction, Port, Program, Ring
+from epimc.backends.crossbar.rounds import Array, OfatEntry, Ranges, Round
 from epimc.ir import integers
 from epimc.layouts import Selection
 
@@ -83,15 +63,15 @@ def mvm(
     *,
     name: str = "w",
     arrays: tuple[Array, ...] | None = None,
-    mapping: str = "offset",
+    mapping: Mapping = "offset",
     bits: int = 4,
     cell_bits: int = 2,
     groups: int = 1,
     pack: int = 1,
-) -> MvmTable:
+) -> Mvm:
     """A table with its corrections; without `arrays`, the whole epitome lies in crossbar 0."""
-    stored = weights.astype(weight_type(bits))
-    table = MvmTable(
+    stored = weights.astype(np.int8 if bits <= 8 else np.int16)
+    table = Mvm(
         tile, source, destination, window, name, stored, bits, mapping, cell_bits,
         rounds, (), np.zeros((len(rounds), 0), np.int64), bias, groups, pack,
     )  # fmt: skip
@@ -109,10 +89,10 @@ def identity(channels: int, area: int, outputs: int) -> tuple[Round, ...]:
 
 def requantize(sources: tuple[int, ...], to: int, scales: list[float],
                bounds: list[int], channels: int, low: int = 0,
-               offset: float = 0.0) -> RequantizeTable:  # fmt: skip
+               offset: float = 0.0) -> Requantize:  # fmt: skip
     """A requantization with the same scales in every channel."""
     multipliers, shift, whole = integers.requantization(scales, bounds, offset)
-    return RequantizeTable(
+    return Requantize(
         sources,
         to,
         np.repeat(np.array(multipliers, np.int64)[:, None], channels, axis=1),
@@ -179,12 +159,11 @@ class Writer:
         self.ring(table.destination, rows)
 
         def produce(row: int) -> None:
-            sources = table_sources(table)
-            needed = rows_needed(table, [self.maps[source] for source in sources], row)
-            for source, lines in zip(sources, needed, strict=True):
+            needed = table.rows(tuple(self.maps), row)
+            for source, lines in zip(table.sources, needed, strict=True):
                 for line in lines:
                     self.need(source, line)
-            rings = tuple(self.rings[source] for source in table_sources(table))
+            rings = tuple(self.rings[source] for source in table.sources)
             self.emit(opcode, number, (row, row + 1), self.rings[table.destination], rings)
             if after is not None:
                 after(row)
@@ -269,7 +248,7 @@ def split_program() -> Program:
     tables: list[Table] = [
         mvm(0, 0, 1, window, weights, rounds, bias, arrays=first),
         mvm(1, 0, 2, window, weights, rounds, bias * 0, arrays=second),
-        AddTable((1, 2), 3),
+        Add((1, 2), 3),
         requantize((3,), 4, [0.01], [10**5], 3),
     ]
     zero = Writer(maps, tables)
@@ -349,13 +328,13 @@ def classifier_program() -> Program:
         mvm(0, 0, 1, window, random_weights((3, 3)), identity(3, 1, 3), np.zeros(3, np.int64),
             name="a"),
         requantize((1, 0), 2, [0.02, 0.7], [10**5, 255], 3),
-        PoolTable("max", 2, 3, pool),
-        RearrangeTable(3, 4, (0, 1, 2), (12, 1, 1)),
+        Pool("max", 2, 3, pool),
+        Rearrange(3, 4, (0, 1, 2), (12, 1, 1)),
         mvm(0, 4, 5, window, random_weights((12, 2), seed=3), identity(12, 1, 2),
             np.array([9, -9], np.int64), name="b",
             arrays=(Array(1, 0, 12, 0, 3), Array(2, 0, 12, 3, 2))),
         requantize((5,), 6, [0.01], [10**5], 2),
-        PoolTable("sum", 2, 7, integers.Window((2, 2))),
+        Pool("sum", 2, 7, integers.Window((2, 2))),
         requantize((7,), 8, [0.25], [10**4], 3),
     ]  # fmt: skip
     tile = Writer(maps, tables)
@@ -430,14 +409,14 @@ def vector_program() -> Program:
     ]
     random = np.random.default_rng(7)
     tables: list[Table] = [
-        LookupTable(0, 2, random.integers(0, 16, (1, 16))),
-        LookupTable(2, 3, random.integers(0, 16, (2, 16))),
-        MultiplyTable((3, 1), 4),
-        MultiplyTable((3, 2), 5),
+        Lookup(0, 2, random.integers(0, 16, (1, 16))),
+        Lookup(2, 3, random.integers(0, 16, (2, 16))),
+        Multiply((3, 1), 4),
+        Multiply((3, 2), 5),
         replace(requantize((4, 5, 0), 6, [0.1, -0.2, 0.7], [225, 225, 15], 2, offset=-1.5),
                 low=1, high=14),
-        ConcatTable((2, 6, 3), 7),
-        PadTable(7, 8, (1, 2), (2, 1, 1, 2)),
+        Concat((2, 6, 3), 7),
+        Pad(7, 8, (1, 2), (2, 1, 1, 2)),
     ]  # fmt: skip
     tile = Writer(maps, tables)
     tile.load(0, 1)
@@ -467,11 +446,11 @@ def moving_program() -> Program:
     random = np.random.default_rng(8)
     selection = Selection(((1, 2, -1),), ((3, 3, -1), (0, 2, 0)), ((2, 1, 0), (0, 2, 1)))
     tables: list[Table] = [
-        SelectTable(0, 1, selection),
-        ConstantTable(2, random.integers(0, 16, (2, 2, 3))),
-        ConcatTable((0, 1, 2), 3, 1),
-        ConcatTable((3, 3), 4, 2),
-        PoolTable("sum", 4, 5, integers.Window((3, 3), (2, 1), (1, 1, 1, 1)), (1, 0, 0, 1)),
+        Select(0, 1, selection),
+        Constant(2, random.integers(0, 16, (2, 2, 3))),
+        Concat((0, 1, 2), 3, 1),
+        Concat((3, 3), 4, 2),
+        Pool("sum", 4, 5, integers.Window((3, 3), (2, 1), (1, 1, 1, 1)), (1, 0, 0, 1)),
         requantize((5,), 6, [0.03], [36 * 15], 2),
     ]
     tile = Writer(maps, tables)
@@ -501,8 +480,8 @@ def host_program() -> Program:
         mvm(0, 0, 1, integers.Window((1, 1)), random_weights((2, 2)), identity(2, 1, 2),
             np.zeros(2, np.int64)),
         requantize((1,), 2, [0.05], [10**5], 2),
-        HostTable("p", (2, 0), 3),
-        RearrangeTable(3, 4, (2, 0, 1), (4, 2, 3)),
+        Host("p", (2, 0), 3),
+        Rearrange(3, 4, (2, 0, 1), (4, 2, 3)),
     ]  # fmt: skip
     zero, one = Writer(maps, tables), Writer(maps, tables)
     zero.load(0, 1)
@@ -545,7 +524,7 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
 }
 
 
-def merged_weights(table: MvmTable, weights: integers.Ints, inputs: int) -> integers.Ints:
+def merged_weights(table: Mvm, weights: integers.Ints, inputs: int) -> integers.Ints:
     """The whole matrix [Cout, (Cin / groups)*Kh*Kw] that the rounds make of epitome values."""
     area = table.window.kernel[0] * table.window.kernel[1]
     whole = np.zeros((len(table.bias), inputs // table.groups * area), np.int64)

@@ -7,13 +7,15 @@ from typing import Any
 from hypothesis import strategies as st
 
 from epimc.backends.crossbar import operands
-from epimc.backends.crossbar.isa import END, LOOP, SPECS, Spec
+from epimc.backends.crossbar.instructions import registry
+from epimc.backends.crossbar.instructions.control import END, LOOP
+from epimc.backends.crossbar.instructions.declaration import Declared
 from epimc.backends.crossbar.operands import NESTING, Kind
 from epimc.backends.crossbar.program import Advance, Instruction, Ring
 
 Stream = tuple[Instruction, ...]
 
-PLAIN = [spec for spec in SPECS if spec.name not in (LOOP, END)]
+PLAIN = [spec for spec in registry.instructions() if spec.name not in (LOOP, END)]
 ROW = 32
 
 
@@ -61,7 +63,7 @@ def going_round(draw: st.DrawFn, depth: int) -> Any:
 @st.composite
 def instructions(draw: st.DrawFn, depth: int) -> Instruction:
     """Any instruction but `loop` and `end`, inside `depth` loops."""
-    spec: Spec = draw(st.sampled_from(PLAIN))
+    spec: type[Declared] = draw(st.sampled_from(PLAIN))
     drawn = [
         draw(
             going_round(depth) if o.kind.wraps and draw(st.booleans()) else advances(o.kind, depth)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from epimc.backends.crossbar import arrays
 from epimc.backends.crossbar.fused import fused
-from epimc.backends.crossbar.program import Array, Chip, MvmTable, OfatEntry, Round
+from epimc.backends.crossbar.instructions.mvm import Mapping, Mvm
+from epimc.backends.crossbar.program import Chip
+from epimc.backends.crossbar.rounds import Array, OfatEntry, Round
 from epimc.ir import integers
 from tests.backends.crossbar.programs import (
     CHIP,
@@ -52,10 +55,10 @@ def plans(draw: st.DrawFn) -> tuple[tuple[Round, ...], tuple[int, int], int]:
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[MvmTable, int, Chip]:
+def tables(draw: st.DrawFn) -> tuple[Mvm, int, Chip]:
     """A table cut into arrays anywhere, its Cin, and a chip with the least lossless ADC."""
     rounds, (rows, columns), inputs = draw(plans())
-    mapping, bits = draw(st.sampled_from(integers.MAPPINGS)), draw(st.integers(2, 6))
+    mapping, bits = draw(st.sampled_from(get_args(Mapping))), draw(st.integers(2, 6))
     cell_bits, dac_bits = draw(st.integers(1, 3)), draw(st.sampled_from((1, 2, 4)))
     weights = random_weights((rows, columns), bits, draw(st.integers(0, 99)))
     window = integers.Window((2, 2))
@@ -81,7 +84,7 @@ def tables(draw: st.DrawFn) -> tuple[MvmTable, int, Chip]:
 @settings(max_examples=150, deadline=None)
 @given(tables(), st.integers(0, 255), st.integers(0, 2**32 - 1))
 def test_both_paths_are_the_convolution(
-    drawn: tuple[MvmTable, int, Chip], zero_point: int, seed: int
+    drawn: tuple[Mvm, int, Chip], zero_point: int, seed: int
 ) -> None:
     table, inputs, chip = drawn
     columns = np.random.default_rng(seed).integers(0, 2**BITS, (inputs * 4, 3)).astype(np.uint8)
@@ -105,7 +108,7 @@ def test_parts_add_up_when_bit_slices_of_one_weight_lie_in_different_parts() -> 
 
 
 @pytest.mark.parametrize("mapping", integers.MAPPINGS)
-def test_cells_hold_the_weights(mapping: str) -> None:
+def test_cells_hold_the_weights(mapping: Mapping) -> None:
     weights = random_weights((5, 4))
     table = mvm(0, 0, 1, integers.Window((1, 1)), weights, identity(5, 1, 4),
                 np.zeros(4, np.int64), mapping=mapping)  # fmt: skip

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from epimc.backends.crossbar.assembler import format_program, parse_program
-from epimc.backends.crossbar.isa import SPECS
+from epimc.backends.crossbar.instructions.registry import instructions
 from epimc.backends.crossbar.program import Advance, Instruction, Ring
 from epimc.diagnostics import EpimcError
 from tests.backends.crossbar.programs import PROGRAMS
@@ -25,7 +25,7 @@ def test_examples_of_the_documentation_are_canonical() -> None:
         + ", ".join(
             f"{op.name}={text}" for op, text in zip(spec.operands, spec.example, strict=True)
         )
-        for spec in SPECS
+        for spec in instructions()
     ]
     text = HEAD + "\n".join(line.rstrip() for line in lines) + "\n"
     assert format_program(parse_program(text, "p.asm")) == text

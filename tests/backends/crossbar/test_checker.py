@@ -9,8 +9,10 @@ import pytest
 
 from epimc.backends.crossbar.assembler import format_program, parse_program
 from epimc.backends.crossbar.checker import check
-from epimc.backends.crossbar.program import Array, MvmTable, OfatEntry, Program, Round
+from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.program import Program
 from epimc.backends.crossbar.report import LIMIT
+from epimc.backends.crossbar.rounds import Array, OfatEntry, Round
 from epimc.diagnostics import render
 from epimc.layouts import Selection
 from tests.backends.crossbar.mutations import (
@@ -72,7 +74,7 @@ def flipped(weight: int, bit: int, bits: int) -> int:
 def test_every_flipped_weight_bit_is_refused(name: str) -> None:
     program = PROGRAMS[name]()
     for i, table in enumerate(program.tables):
-        if not isinstance(table, MvmTable):
+        if not isinstance(table, Mvm):
             continue
         for index in np.ndindex(table.weights.shape):
             for bit in range(table.weight_bits):
@@ -80,7 +82,7 @@ def test_every_flipped_weight_bit_is_refused(name: str) -> None:
                 weights[index] = flipped(int(weights[index]), bit, table.weight_bits)
                 tables = tuple(
                     replace(other, weights=weights)
-                    if isinstance(other, MvmTable) and other.weights_name == table.weights_name
+                    if isinstance(other, Mvm) and other.weights_name == table.weights_name
                     else other
                     for other in program.tables
                 )
@@ -348,12 +350,12 @@ ENTRY = OfatEntry(0, 2, 0, 1, False)
 def with_rounds(*entries: OfatEntry) -> Program:
     """The conv program with another OFAT in its first round."""
     table = PROGRAMS["conv"]().tables[0]
-    assert isinstance(table, MvmTable)
+    assert isinstance(table, Mvm)
     changed = replace(table.rounds[0], ofat=entries)
     return with_table("conv", 0, rounds=(changed, *table.rounds[1:]))
 
 
-GROUPS = [t for t in PROGRAMS["groups"]().tables if isinstance(t, MvmTable)]
+GROUPS = [t for t in PROGRAMS["groups"]().tables if isinstance(t, Mvm)]
 
 
 def with_round(round_: Round) -> Program:
@@ -389,7 +391,7 @@ DATA = {
     ),
     "element": (
         with_map("conv", 1, element="u8", bits=8),
-        "error: 'acc' must be of type i64, not u8.\n"
+        "error: 'acc' must hold accumulators, not activations.\n"
         f"  --> {CONV}",
     ),
     "multiplier": (
@@ -536,7 +538,7 @@ DATA = {
     ),
     "product of three": (
         with_table("vector", 2, sources=(3, 1, 1)),
-        "error: It must multiply two maps.\n  --> table 2 (multiply of 'gated')",
+        "error: It must read 2 maps, not 3.\n  --> table 2 (multiply of 'gated')",
     ),
     "values of another shape": (
         with_table("vector", 1, values=np.zeros((2, 8), np.int64)),
@@ -600,7 +602,7 @@ DATA = {
     ),
     "no source": (
         with_table("moving", 2, sources=()),
-        "error: It reads no map.\n  --> table 2 (concat of 'below')",
+        "error: It must read 1 to 255 maps, not 0.\n  --> table 2 (concat of 'below')",
     ),
     "permutation": (
         with_table("host", 3, perm=(2, 0, 0)),
@@ -632,7 +634,7 @@ DATA = {
     ),
     "producer": (
         with_table("classifier", 6, destination=3),
-        "error: 'max' must be of type i64, not u8.\n  --> table 6 (pool of 'max')",
+        "error: 'max' must hold accumulators, not activations.\n  --> table 6 (pool of 'max')",
     ),
 }  # fmt: skip
 
@@ -646,7 +648,7 @@ def test_bad_data(name: str) -> None:
 def test_a_flipped_weight_is_named() -> None:
     program = PROGRAMS["conv"]()
     table = program.tables[0]
-    assert isinstance(table, MvmTable)
+    assert isinstance(table, Mvm)
     weights = table.weights.copy()
     weights[0, 0] ^= 1
     wrong = first(with_table("conv", 0, weights=weights))
@@ -660,7 +662,7 @@ def test_a_flipped_weight_is_named() -> None:
 def test_a_cell_that_no_crossbar_holds() -> None:
     program = PROGRAMS["conv"]()
     table = program.tables[0]
-    assert isinstance(table, MvmTable)
+    assert isinstance(table, Mvm)
     short = replace(table.arrays[0], columns=4)
     corrections = table.corrections[:, :4]
     assert first(with_table("conv", 0, arrays=(short,), corrections=corrections)) == (

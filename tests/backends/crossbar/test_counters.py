@@ -10,18 +10,21 @@ import pytest
 
 from epimc.backends.crossbar import arrays
 from epimc.backends.crossbar.arrays import BitSerialMvm, Read
-from epimc.backends.crossbar.counters import Counters, Counts, position_counts
-from epimc.backends.crossbar.program import MvmTable, OfatEntry, Program
+from epimc.backends.crossbar.counters import Counters
+from epimc.backends.crossbar.counts import Counts
+from epimc.backends.crossbar.instructions.mvm import Mvm, position_counts
+from epimc.backends.crossbar.program import Program
+from epimc.backends.crossbar.rounds import OfatEntry
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.ir import integers
-from tests.backends.crossbar.programs import CHIP, PROGRAMS, mean_of_sources
+from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources
 
 
 def counted(program: Program, samples: int = 1, **options: Any) -> Counters:
     """The counts of an execution on zeros."""
     counters = Counters(program)
     inputs = {p.name: np.zeros((samples, *p.shape), np.float32) for p in program.inputs}
-    Simulator(program, host=mean_of_sources, **options).run(inputs, counters=counters)
+    Simulator(program, host=mean_of_sources, **options).run(inputs, [counters])
     return counters
 
 
@@ -163,7 +166,7 @@ def test_counts_are_what_the_bit_serial_path_does(
 
     monkeypatch.setattr(arrays.BitSerialMvm, "read", read)
     counters = counted(program, path="bit-serial")
-    tables = [table for table in program.tables if isinstance(table, MvmTable)]
+    tables = [table for table in program.tables if isinstance(table, Mvm)]
     assert set(done) == {id(table) for table in tables}
     for table in tables:
         counts = counters.maps[table.destination]
@@ -173,10 +176,10 @@ def test_counts_are_what_the_bit_serial_path_does(
 
 
 def test_columns_without_a_destination_are_not_converted() -> None:
-    table = next(t for t in PROGRAMS["conv"]().tables if isinstance(t, MvmTable))
+    table = next(t for t in PROGRAMS["conv"]().tables if isinstance(t, Mvm))
     first = table.rounds[0]
     narrow = replace(first, ofat=(OfatEntry(1, 1, 0, 1, False),))
     assert arrays.column_destinations(table, first).tolist() == [2, 2, 2, 2, 1]
     assert arrays.column_destinations(table, narrow).tolist() == [0, 0, 1, 1, 1]
-    counts = position_counts(replace(table, rounds=(narrow,)), 8, CHIP)
+    counts = position_counts(replace(table, rounds=(narrow,)), 4)
     assert (counts.array_reads, counts.adc_conversions, counts.multiply_adds) == (4, 4 * 3, 1)

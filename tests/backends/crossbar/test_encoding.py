@@ -5,8 +5,7 @@ import struct
 import pytest
 
 from epimc.backends.crossbar.encoding import decode, encode
-from epimc.backends.crossbar.isa import Streams
-from epimc.backends.crossbar.program import Advance, Instruction, Ring
+from epimc.backends.crossbar.program import Advance, Instruction, Ring, Streams
 from epimc.backends.crossbar.roll import roll
 from epimc.diagnostics import EpimcError
 from tests.backends.crossbar.programs import PROGRAMS

@@ -2,25 +2,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from epimc.backends.crossbar.isa import BY_CODE, BY_NAME, SPECS, format_instruction
+from epimc.backends.crossbar.instructions.registry import (
+    BY_CODE,
+    BY_NAME,
+    format_instruction,
+    instructions,
+)
 from epimc.backends.crossbar.isa_document import isa_document
 from epimc.backends.crossbar.program import Instruction, Ring
-from epimc.backends.crossbar.report import OPERATIONS
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_names_and_opcodes_are_unique_and_fit_a_byte() -> None:
-    assert len(BY_NAME) == len(BY_CODE) == len(SPECS)
-    assert all(0 <= spec.code < 256 for spec in SPECS)
-    for spec in SPECS:
+    assert len(BY_NAME) == len(BY_CODE) == len(instructions())
+    assert all(0 <= spec.code < 256 for spec in instructions())
+    for spec in instructions():
         names = [operand.name for operand in spec.operands]
         assert len(set(names)) == len(names) == len(spec.example)
-
-
-def test_every_table_has_its_instruction() -> None:
-    declared = {spec.table: spec.name for spec in SPECS if spec.table is not None}
-    assert declared == OPERATIONS
 
 
 def test_canonical_text() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from epimc.backends.crossbar.assembler import format_program, parse_program
 from epimc.backends.crossbar.checker import check
-from epimc.backends.crossbar.isa import format_instruction
+from epimc.backends.crossbar.instructions.registry import format_instruction
 from epimc.backends.crossbar.loops import (
     MAXIMUM_EXECUTED,
     executed,

@@ -134,7 +134,7 @@ def test_compiled_programs(model: str, target: str) -> None:
     results = []
     for version in (program, plain):
         counters = Counters(version)
-        outputs = Simulator(version, host=mean_of_sources).run({port.name: x}, counters=counters)
+        outputs = Simulator(version, host=mean_of_sources).run({port.name: x}, [counters])
         results.append(([outputs[o.name].tobytes() for o in version.outputs], counters.layers()))
     assert results[0] == results[1]
 

@@ -1,28 +1,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from epimc.backends.crossbar.assembler import format_program, parse_program
 from epimc.backends.crossbar.checker import check
-from epimc.backends.crossbar.program import (
-    AddTable,
-    ConcatTable,
-    ConstantTable,
-    FeatureMap,
-    HostTable,
-    LookupTable,
-    MultiplyTable,
-    MvmTable,
-    PadTable,
-    PoolTable,
-    Program,
-    RearrangeTable,
-    RequantizeTable,
-    SelectTable,
-)
+from epimc.backends.crossbar.execution import Observer
+from epimc.backends.crossbar.instructions.host import Host
+from epimc.backends.crossbar.instructions.moves import Concat, Constant, Pad, Rearrange, Select
+from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.instructions.pool import Pool
+from epimc.backends.crossbar.instructions.vector import Add, Lookup, Multiply, Requantize
+from epimc.backends.crossbar.program import FeatureMap, Program
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.diagnostics import EpimcError
 from epimc.ir import integers
@@ -40,7 +33,7 @@ def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str,
     for table in program.tables:
         maps = program.maps
         match table:
-            case MvmTable():
+            case Mvm():
                 source = maps[table.source]
                 x = values[table.source]
                 matrix = merged_weights(table, mask(table), source.channels)
@@ -50,21 +43,21 @@ def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str,
                     x, matrix.reshape(kernel), table.bias, table.window, source.zero_point, 8
                 )
                 layers[table.weights_name] = layers.get(table.weights_name, 0) + result
-            case RequantizeTable():
+            case Requantize():
                 terms = [values[s] - maps[s].zero_point for s in table.sources]
                 zero_point = maps[table.destination].zero_point
                 result = integers.requantize(
                     terms, table.multipliers, table.shifts, zero_point, table.low, table.high,
                     table.offsets,
                 )  # fmt: skip
-            case PoolTable(kind="max"):
+            case Pool(kind="max"):
                 result = integers.max_pool(values[table.source], table.window)
-            case PoolTable():
+            case Pool():
                 zero_point = maps[table.source].zero_point
                 result = integers.sum_pool(
                     values[table.source], table.window, zero_point, table.counted
                 )
-            case SelectTable():
+            case Select():
                 taken = [
                     [first + k * step for first, count, step in runs for k in range(count)]
                     for runs in table.selection.runs
@@ -72,26 +65,28 @@ def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str,
                 result = values[table.source]
                 for axis, numbers in enumerate(taken, 1):
                     result = np.take(result, numbers, axis)
-            case ConstantTable():
+            case Constant():
                 result = np.repeat(table.values[None], len(values[0]), axis=0)
-            case HostTable():
+            case Host():
                 sources = [values[s].astype(np.uint8) for s in table.sources]
                 result = mean_of_sources(table.fragment, sources).astype(np.int64)
-            case RearrangeTable():
+            case Rearrange():
                 moved = values[table.source].transpose(0, *(axis + 1 for axis in table.perm))
                 result = moved.reshape(len(moved), *table.shape)
-            case AddTable():
+            case Add():
                 result = values[table.sources[0]] + values[table.sources[1]]
-            case MultiplyTable():
+            case Multiply():
                 first, second = (values[s] - maps[s].zero_point for s in table.sources)
                 result = first * second
-            case LookupTable():
-                rows = np.broadcast_to(table.values, (maps[table.source].channels, 16))
+            case Lookup():
+                rows = np.broadcast_to(
+                    table.values, (maps[table.source].channels, table.values.shape[1])
+                )
                 parts = [row[values[table.source][:, c]] for c, row in enumerate(rows)]
                 result = np.stack(parts, axis=1)
-            case ConcatTable():
+            case Concat():
                 result = np.concatenate([values[s] for s in table.sources], axis=table.axis + 1)
-            case PadTable():
+            case Pad():
                 held = maps[table.destination]
                 shape = (len(values[table.source]), held.channels, held.height, held.width)
                 result = np.full(shape, held.zero_point)
@@ -108,7 +103,7 @@ def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str,
     return {program.maps[i].name: value for i, value in values.items()}
 
 
-def mask(table: MvmTable) -> integers.Ints:
+def mask(table: Mvm) -> integers.Ints:
     """The weights of a part that holds whole rows, zero elsewhere."""
     weights = np.zeros_like(table.weights)
     for array in table.arrays:
@@ -160,11 +155,11 @@ def test_observers_see_rows_as_they_are_computed() -> None:
     program = PROGRAMS["conv"]()
     seen: list[tuple[str, int, tuple[int, ...]]] = []
 
-    def observe(target: FeatureMap, first: int, rows: integers.Ints) -> None:
-        assert rows.dtype == np.int64
-        seen.append((target.name, first, rows.shape))
+    class Seeing(Observer):
+        def computed(self, target: FeatureMap, first: int, rows: NDArray[Any]) -> None:
+            seen.append((target.name, first, rows.shape))
 
-    Simulator(program).run(random_inputs(program, 2), observe)
+    Simulator(program).run(random_inputs(program, 2), [Seeing()])
     assert seen == [(n, y, (2, 4, 1, 6)) for y in range(5) for n in ("acc", "y")]
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from epimc.backends.crossbar.program import FeatureMap, MvmTable, Port, Program
+from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.program import FeatureMap, Port, Program
 from epimc.backends.crossbar.tables import Contents, read_tables, write_tables
 from epimc.diagnostics import EpimcError
 from tests.backends.crossbar.programs import PROGRAMS, conv_program, spill_program, split_program
@@ -60,7 +61,7 @@ def with_arrays(name: str, change: Callable[[dict[str, Any]], object]) -> Files:
 def test_every_kind_of_table_comes_back(name: str) -> None:
     program = PROGRAMS[name]()
     contents = read_tables(write_tables(program), "out")
-    expected = Contents(program.maps, program.tables, program.inputs, program.outputs)
+    expected = Contents(program.inputs, program.outputs, program.maps, program.tables)
     assert same(contents, expected)
 
 
@@ -84,13 +85,13 @@ def test_the_document_has_a_line_for_every_map_and_round() -> None:
 def test_a_matrix_is_stored_once_in_eight_bits() -> None:
     program = split_program()
     weights = load(write_tables(program)["weights.safetensors"])
-    first, second = (table for table in program.tables if isinstance(table, MvmTable))
+    first, second = (table for table in program.tables if isinstance(table, Mvm))
     assert list(weights) == ["w"]
     assert weights["w"].dtype == np.int8
     assert np.array_equal(weights["w"], first.weights)
     parts = [
         table for table in read_tables(write_tables(program), "out").tables
-        if isinstance(table, MvmTable)
+        if isinstance(table, Mvm)
     ]  # fmt: skip
     assert parts[0].weights is parts[1].weights
     assert parts[0].weights.dtype == np.int8
@@ -100,7 +101,7 @@ def test_a_matrix_is_stored_once_in_eight_bits() -> None:
 def test_wider_weights_take_wider_integers() -> None:
     program = conv_program()
     table = program.tables[0]
-    assert isinstance(table, MvmTable)
+    assert isinstance(table, Mvm)
     wide = replace(table, weights=table.weights * np.int16(1000), weight_bits=14)
     program = replace(program, tables=(wide, *program.tables[1:]))
     files = write_tables(program)
@@ -126,7 +127,7 @@ def test_names_of_any_script_come_back() -> None:
 def changed_table(program: Program, index: int, **changes: Any) -> Program:
     """A program with a changed mvm table."""
     table = program.tables[index]
-    assert isinstance(table, MvmTable)
+    assert isinstance(table, Mvm)
     tables = list(program.tables)
     tables[index] = replace(table, **changes)
     return replace(program, tables=tuple(tables))
@@ -135,11 +136,11 @@ def changed_table(program: Program, index: int, **changes: Any) -> Program:
 def test_a_defect_of_the_compiler_is_no_user_error() -> None:
     program = split_program()
     first = program.tables[0]
-    assert isinstance(first, MvmTable)
+    assert isinstance(first, Mvm)
     with pytest.raises(ValueError, match="two tables have different weights of the name 'w'"):
         write_tables(changed_table(program, 0, weights=first.weights + 1))
-    with pytest.raises(ValueError, match="a number of 'w' does not fit int8"):
-        write_tables(changed_table(program, 0, weights=first.weights + np.int16(200)))
+    with pytest.raises(ValueError, match="a number of 'w' does not fit int16"):
+        write_tables(changed_table(program, 0, weights=first.weights + np.int32(40000)))
     with pytest.raises(ValueError, match=r"a number of '0\.corrections' does not fit int32"):
         write_tables(changed_table(program, 0, corrections=first.corrections + 2**40))
 
@@ -150,19 +151,16 @@ def test_a_defect_of_the_compiler_is_no_user_error() -> None:
         (("maps", 0, "channels"), 0, "should be greater than or equal to 1"),
         (("maps", 0, "channels"), 2**31, "should be less than 2147483648"),
         (("maps", 0, "width"), 1.0, "should be a valid integer"),
-        (("maps", 0, "element"), "u16", "should be 'u8' or 'i64'"),
+        (("maps", 0, "element"), "u32", "should be 'u8', 'u16' or 'i64'"),
         (("maps", 0, "bits"), True, "should be a valid integer"),
         (("maps", 0, "address"), -2, "should be greater than or equal to -1"),
         (("maps", 0, "name"), "", "should have at least 1 character"),
         (("tables", 0, "tile"), 65536, "should be less than 65536"),
         (("tables", 0, "mapping"), "x", "should be 'twos_complement', 'offset' or 'differential'"),
-        (("tables", 0, "window", "kernel", 1), 4097, "should be less than or equal to 4096"),
-        (("tables", 0, "window", "strides", 0), 0, "should be greater than or equal to 1"),
-        (("tables", 0, "window", "pads", 3), -1, "should be greater than or equal to 0"),
         (("tables", 0, "rounds", 0, "ifat", 0, 1), 0, "should be greater than or equal to 1"),
         (("tables", 0, "rounds", 0, "ofat", 0, "accumulate"), 0, "should be a valid boolean"),
         (("tables", 0, "arrays", 0, "rows"), 5000, "should be less than or equal to 4096"),
-        (("tables", 0, "weights", "rows"), 2**40, "should be less than 2147483648"),
+        (("tables", 0, "weights", "shape", 0), 2**40, "should be less than 1099511627776"),
         (("inputs", 0, "scale"), 0.0, "should be greater than 0"),
         (("inputs", 0, "shape", 0), 0, "should be greater than or equal to 1"),
     ],
@@ -180,6 +178,21 @@ def test_a_wrong_value_is_named(path: tuple[str | int, ...], value: object, note
         "error: File 'tables.json' of bundle 'out' has 1 mistake.\n"
         f"  note: {where} = {json.dumps(value)}: {noun} {note}."
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "index", "value", "range"),
+    [
+        ("kernel", 1, 4097, "[1, 4096]"),
+        ("strides", 0, 0, "[1, 4096]"),
+        ("pads", 3, -1, "[0, 4096]"),
+    ],
+)
+def test_a_wrong_size_of_a_window_is_named(key: str, index: int, value: int, range: str) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["tables"][0]["window"][key][index] = value
+
+    assert f": its {key}[{index}] = {value} lies outside {range}." in refusal(with_document(change))
 
 
 def test_missing_and_unknown_keys_are_named() -> None:

@@ -1,0 +1,207 @@
+"""Instructions that compute rows of maps on a tile, from rows in rings to rows in a ring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.counts import Counts
+from epimc.backends.crossbar.instructions.declaration import Machine, Operand, Subjects, Tiles
+from epimc.backends.crossbar.instructions.table import Table
+from epimc.backends.crossbar.operands import NO_RINGS, RING, RINGS, ROWS, TABLE
+from epimc.backends.crossbar.program import ALIGNMENT, FeatureMap, Program, Ring
+from epimc.ir.integers import Ints
+
+if TYPE_CHECKING:
+    from epimc.backends.crossbar.instructions.mvm import Mvm
+
+Data = NDArray[Any]
+Rows = tuple[int, int]
+
+
+class Block(NamedTuple):
+    """Rows of a source that a kernel works on.
+
+    Attributes:
+        first: The number of the first of them.
+        data: Integers [batch, C, rows, W].
+    """
+
+    first: int
+    data: Data
+
+
+Kernel = Callable[[list[Block], int, int], Data]
+"""Computes output rows [first, end) of one table, integers [batch, C, end - first, W].
+
+It is called with blocks of all its sources, which hold the rows between the first and the last
+that these output rows read, and with `first` and `end`.  A result of one sample stands for all.
+"""
+
+Product = Callable[[Data], Ints]
+"""What crossbars compute: accumulators [Cout, n] of activations [Cin*Kh*Kw, n]."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What kernels are made for.
+
+    Attributes:
+        program: The program.
+        product: How the crossbars of a table compute.
+    """
+
+    program: Program
+    product: Callable[[Mvm], Product]
+
+
+class Computing(Table):
+    """An instruction that computes output rows, one after the other.
+
+    All have the same operands: the table, the output rows, the ring that takes them, and the rings
+    of the sources.
+    """
+
+    sources_doc: ClassVar[str] = "One ring, with the rows of the source map."
+
+    def __init_subclass__(cls) -> None:
+        """Declare the operands."""
+        super().__init_subclass__()
+        several = cls.most_sources > 1
+        rings = "[0x0:3, 0x800:2]" if several else "[0x0:3]" if cls.most_sources else "[]"
+        cls.example = ("7", "4:5", "0x400:2", rings)
+        kind = RINGS if cls.most_sources else NO_RINGS
+        cls.operands = (
+            Operand("table", TABLE, "The table, one of this instruction."),
+            Operand("rows", ROWS, "Output rows first to end - 1, at least one, in order."),
+            Operand("dst", RING, "Where the output rows go."),
+            Operand("src", kind, cls.sources_doc if cls.most_sources else "Nothing is read."),
+        )
+
+    def kernel(self, setting: Setting) -> Kernel:
+        """What computes the rows of this table."""
+        raise NotImplementedError(self.name)
+
+    @classmethod
+    def execute(
+        cls,
+        machine: Machine,
+        tile: int,
+        table: int,
+        rows: Rows,
+        dst: Ring,
+        sources: tuple[Ring, ...],
+    ) -> Tiles:
+        """At once."""
+        machine.compute(tile, table, rows, dst, sources)
+        return (tile,)
+
+    @classmethod
+    def problem(
+        cls,
+        program: Program,
+        tile: int,
+        table: int,
+        rows: Rows,
+        dst: Ring,
+        sources: tuple[Ring, ...],
+    ) -> str:
+        """Table, rows and rings are such as fit together; which rows lie in them, others see."""
+        if mistake := table_problem(cls, program, table):
+            return mistake
+        named = program.tables[table]
+        if mistake := named.tile_problem(tile, table):
+            return mistake
+        target = program.maps[named.destination]
+        first, end = rows
+        if not first < end <= target.height:
+            return f"Rows {first}:{end} are no rows of '{target.name}', which has {target.height}."
+        if len(sources) != len(named.sources):
+            return f"Table {table} has {len(named.sources)} sources, not {len(sources)}."
+        problems = (
+            ring_problem(program, ring, program.maps[index])
+            for index, ring in cls.rings(program, table, rows, dst, sources)
+        )
+        return next(filter(None, problems), "")
+
+    @classmethod
+    def rings(
+        cls, program: Program, table: int, rows: Rows, dst: Ring, sources: tuple[Ring, ...]
+    ) -> Iterator[tuple[int, Ring]]:
+        """All maps that it names, by number, with their rings, the destination first."""
+        named = program.tables[table]
+        yield named.destination, dst
+        yield from zip(named.sources, sources, strict=True)
+
+    @classmethod
+    def rings_read(
+        cls, program: Program, table: int, rows: Rows, dst: Ring, sources: tuple[Ring, ...]
+    ) -> Iterator[tuple[int, Ring]]:
+        """Those of the sources."""
+        return zip(program.tables[table].sources, sources, strict=True)
+
+    @classmethod
+    def buffer_end(
+        cls, program: Program, table: int, rows: Rows, dst: Ring, sources: tuple[Ring, ...]
+    ) -> int:
+        """A ring counts whole, since some of its rows may never be written."""
+        return max(
+            ring.address + ring.rows * program.maps[index].row_stride
+            for index, ring in cls.rings(program, table, rows, dst, sources)
+        )
+
+    @classmethod
+    def events(
+        cls, program: Program, table: int, rows: Rows, dst: Ring, sources: tuple[Ring, ...]
+    ) -> Counts:
+        """Rows read from and written to the buffer, and what the table's positions use."""
+        named, maps = program.tables[table], program.maps
+        target, count = maps[named.destination], rows[1] - rows[0]
+        result = Counts(instructions=1, buffer_written_bytes=count * target.row_bytes)
+        result.add(program.position_events[table], count * target.width)
+        read = [maps[index].row_bytes for index in named.sources]
+        for lines in program.source_rows[table].lines[rows[0] : rows[1]]:
+            for line, size in zip(lines, read, strict=True):
+                result.buffer_read_bytes += len(line) * size
+        return result
+
+    @classmethod
+    def subject(
+        cls,
+        subjects: Subjects,
+        tile: int,
+        table: int,
+        rows: Rows,
+        dst: Ring,
+        sources: tuple[Ring, ...],
+    ) -> int:
+        """The destination."""
+        program = subjects.program
+        destination = program.tables[table].destination
+        stride = program.maps[destination].row_stride
+        for y in range(*rows):
+            subjects.put(tile, dst.slot(y, stride), destination)
+        return destination
+
+
+def table_problem(kind: type[Table], program: Program, number: int) -> str:
+    """What is wrong with the table that an instruction names; empty when nothing is."""
+    if number >= len(program.tables):
+        return f"There is no table {number}."
+    table = program.tables[number]
+    return "" if type(table) is kind else f"Table {number} is one of '{table.name}'."
+
+
+def ring_problem(program: Program, ring: Ring, target: FeatureMap) -> str:
+    """What is wrong with the ring of a map; empty when nothing is."""
+    limit, end = program.chip.buffer_bytes, ring.address + ring.rows * target.row_stride
+    if ring.address % ALIGNMENT:
+        return f"An address is not a multiple of {ALIGNMENT}."
+    if not 1 <= ring.rows <= target.height:
+        return f"A ring of {ring.rows} rows for '{target.name}', which has {target.height}."
+    if end > limit:
+        return f"The ring of '{target.name}' ends at {end:#x}, beyond {limit:#x}."
+    return ""

@@ -1,0 +1,102 @@
+"""The instruction that has the host compute what the chip has no form for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from epimc.backends.crossbar.counts import Counts
+from epimc.backends.crossbar.instructions.computing import table_problem
+from epimc.backends.crossbar.instructions.declaration import Machine, Operand, Subjects, Tiles
+from epimc.backends.crossbar.instructions.registry import register
+from epimc.backends.crossbar.instructions.table import (
+    MOST_SOURCES,
+    Lowering,
+    Sources,
+    Table,
+    TableCheck,
+)
+from epimc.backends.crossbar.limits import Index, Name
+from epimc.backends.crossbar.operands import TABLE
+from epimc.backends.crossbar.program import NO_ADDRESS, Maps, Program
+
+# It names a file, `host/NAME.onnx`.
+FRAGMENT_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
+
+
+@register
+@dataclass(frozen=True)
+class Host(Table):
+    """Has the host compute a whole map from whole maps, by the ONNX model that the table names.
+
+    From off-chip memory to off-chip memory.  The tile waits for it.
+
+    Attributes:
+        fragment: Name of the ONNX model; in a bundle, `host/NAME.onnx`.
+        sources: Feature maps read (activations), the fragment's inputs in order.
+        destination: Feature map written (activations), the fragment's output.
+    """
+
+    code = 32
+    operands = (Operand("table", TABLE, "The table, one of this instruction."),)
+    example = ("7",)
+    lowers = "xbar.host"
+    most_sources = MOST_SOURCES
+
+    fragment: Name
+    sources: Sources
+    destination: Index
+    type: Literal["host"] = "host"
+
+    @classmethod
+    def of(cls, op: Any, lowering: Lowering) -> Self:
+        """The same maps; the fragment is named after its result."""
+        return cls(op.output.name, lowering.sources(op), lowering.destination(op))
+
+    def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
+        """All."""
+        return [range(maps[source].height) for source in self.sources]
+
+    def check(self, check: TableCheck) -> None:
+        """The name is one of a file, and all maps lie off chip."""
+        good = FRAGMENT_NAME.fullmatch(self.fragment) is not None
+        check.require(good, f"'{self.fragment}' is no name of a fragment.")
+        for target in (*check.sources, check.target):
+            placed = target.address != NO_ADDRESS
+            check.require(placed, f"'{target.name}' has no place off chip.")
+
+    @classmethod
+    def execute(cls, machine: Machine, tile: int, table: int) -> Tiles:
+        """At once."""
+        machine.host(tile, table)
+        return (tile,)
+
+    @classmethod
+    def problem(cls, program: Program, tile: int, table: int) -> str:
+        """It names a table of its own."""
+        return table_problem(cls, program, table)
+
+    @classmethod
+    def events(cls, program: Program, table: int) -> Counts:
+        """Whole maps from and to off-chip memory."""
+        named, maps = program.tables[table], program.maps
+        written = maps[named.destination]
+        return Counts(
+            instructions=1,
+            off_chip_read_bytes=sum(maps[s].row_bytes * maps[s].height for s in named.sources),
+            off_chip_written_bytes=written.row_bytes * written.height,
+        )
+
+    @classmethod
+    def subject(cls, subjects: Subjects, tile: int, table: int) -> int:
+        """The destination, which lies off chip now."""
+        destination = subjects.program.tables[table].destination
+        subjects.store(tile, destination)
+        return destination
+
+
+def host_tables(program: Program) -> list[Host]:
+    """The tables of all host calls."""
+    return list(program.tables_of(Host))

@@ -1,0 +1,335 @@
+"""Instructions that move activations without computing any."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
+from epimc.backends.crossbar.instructions.registry import register
+from epimc.backends.crossbar.instructions.table import (
+    MOST_SOURCES,
+    Lowering,
+    OneSource,
+    Sources,
+    Stored,
+    TableCheck,
+)
+from epimc.backends.crossbar.limits import Count, Index, Offset
+from epimc.backends.crossbar.program import FeatureMap, Maps
+from epimc.ir import integers
+from epimc.layouts import Rearrangement, Selection, element_indices, rows_read
+
+
+@register
+@dataclass(frozen=True)
+class Rearrange(OneSource, Computing):
+    """Moves activations: the dims of a map [C, H, W] permuted, then cut anew, row-major.
+
+    A flatten is the case that permutes nothing.
+
+    Attributes:
+        source: Feature map read (activations).
+        destination: Feature map written, of the same type.
+        perm: Dim k of the permuted map is dim perm[k] of the source's [C, H, W].
+        shape: [C, H, W] of the destination.
+    """
+
+    code = 19
+    lowers = "xbar.rearrange"
+
+    source: Index
+    destination: Index
+    perm: tuple[Index, Index, Index]
+    shape: tuple[Count, Count, Count]
+    type: Literal["rearrange"] = "rearrange"
+
+    @classmethod
+    def of(cls, op: Any, lowering: Lowering) -> Self:
+        """The same move, from map to map."""
+        first, second, third = op.map_move.perm
+        source, destination = lowering.sources(op)[0], lowering.destination(op)
+        return cls(source, destination, (first, second, third), lowering.map_shape(op))
+
+    def move(self, source: FeatureMap) -> Rearrangement:
+        """What moves where."""
+        return Rearrangement(source.shape, self.perm, self.shape)
+
+    def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
+        """Those from which its elements come."""
+        return [rows_read(self.move(maps[self.source]))[y]]
+
+    def kernel(self, setting: Setting) -> Kernel:
+        """Elements by their places in the rows that are read."""
+        source = setting.program.maps[self.source]
+        indices = element_indices(self.move(source))
+        height, width = source.height, source.width
+
+        def moved(blocks: list[Block], first: int, end: int) -> Data:
+            start, data = blocks[0]
+            channel, place = np.divmod(indices[:, first:end], height * width)
+            flat = channel * (data.shape[2] * width) + place - start * width
+            result: Data = data.reshape(len(data), -1)[:, flat]
+            return result
+
+        return moved
+
+    def check(self, check: TableCheck) -> None:
+        """It permutes three dims, and loses no element."""
+        (source,) = check.sources
+        check.require_kept(source)
+        permuted = sorted(self.perm) == [0, 1, 2]
+        check.require(permuted, f"{list(self.perm)} does not permute 3 dims.")
+        shape = list(self.shape)
+        made = check.target.shape == self.shape
+        check.require(made, f"Its result must have the shape {shape}.")
+        size = math.prod(source.shape)
+        kept = math.prod(self.shape) == size
+        check.require(kept, f"Its shape {shape} has not the {size} elements of its source.")
+
+
+@register
+@dataclass(frozen=True)
+class Concat(Computing):
+    """Puts the source maps one behind the other, along channels, rows or columns.
+
+    Along the rows, an output row reads a row of one source.
+
+    Attributes:
+        sources: Feature maps read (activations).
+        destination: Feature map written.
+        axis: Along channels (0), rows (1) or columns (2).
+    """
+
+    code = 26
+    lowers = "xbar.concat"
+    most_sources = MOST_SOURCES
+    sources_doc = "Rings, as many as the table has sources, with the rows of the source maps."
+
+    sources: Sources
+    destination: Index
+    axis: Annotated[int, Field(ge=0, le=2)] = 0
+    type: Literal["concat"] = "concat"
+
+    @classmethod
+    def of(cls, op: Any, lowering: Lowering) -> Self:
+        """The same maps."""
+        return cls(lowering.sources(op), lowering.destination(op), op.map_axis)
+
+    def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
+        """The same row; along the rows, that of the source in which it lies."""
+        if self.axis != 1:
+            return [[y]] * len(self.sources)
+        lines, top = [], 0
+        for source in self.sources:
+            height = maps[source].height
+            lines.append([y - top] if 0 <= y - top < height else [])
+            top += height
+        return lines
+
+    def kernel(self, setting: Setting) -> Kernel:
+        """integers.concat."""
+
+        def joined(blocks: list[Block], first: int, end: int) -> Data:
+            return integers.concat([block.data for block in blocks], self.axis)
+
+        return joined
+
+    def check(self, check: TableCheck) -> None:
+        """The sources make up the destination."""
+        for source in check.sources:
+            check.require_kept(source)
+        axis = self.axis
+        if not check.require(0 <= axis <= 2, f"There is no axis {axis}."):
+            return
+        shapes = [source.shape for source in check.sources]
+        total = list(check.target.shape)
+        others = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
+        size = sum(shape[axis] for shape in shapes)
+        check.require(
+            others == {(*total[:axis], *total[axis + 1 :])} and size == total[axis],
+            f"Its sources do not make up the shape {total}.",
+        )
+
+
+@register
+@dataclass(frozen=True)
+class Pad(OneSource, Computing):
+    """Puts zero points around a map: channels before and after, rows and columns.
+
+    Attributes:
+        source: Feature map read (activations).
+        destination: Feature map written.
+        channels: How many channels before and after.
+        pads: How many rows and columns: (top, left, bottom, right).
+    """
+
+    code = 27
+    lowers = "xbar.pad"
+
+    source: Index
+    destination: Index
+    channels: tuple[Offset, Offset]
+    pads: tuple[Offset, Offset, Offset, Offset]
+    type: Literal["pad"] = "pad"
+
+    @classmethod
+    def of(cls, op: Any, lowering: Lowering) -> Self:
+        """The same pads."""
+        return cls(lowering.sources(op)[0], lowering.destination(op), op.channels, op.pads)
+
+    def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
+        """The row that lies there; above and below the source none."""
+        row = y - self.pads[0]
+        return [[row] if 0 <= row < maps[self.source].height else []]
+
+    def kernel(self, setting: Setting) -> Kernel:
+        """integers.pad."""
+        zero_point = setting.program.maps[self.source].zero_point
+        top, left, _, right = self.pads
+
+        def padded(blocks: list[Block], first: int, end: int) -> Data:
+            data = blocks[0].data
+            above = min(max(top - first, 0), end - first)
+            below = end - first - above - data.shape[2]
+            return integers.pad(data, self.channels, (above, left, below, right), zero_point)
+
+        return padded
+
+    def check(self, check: TableCheck) -> None:
+        """The destination is the source with its pads."""
+        (source,) = check.sources
+        check.require_kept(source)
+        (before, after), (top, left, bottom, right) = self.channels, self.pads
+        size = [
+            source.channels + before + after,
+            source.height + top + bottom,
+            source.width + left + right,
+        ]
+        positive = min(*self.channels, *self.pads) >= 0
+        check.require(positive, "It pads with less than nothing.")
+        made = size == list(check.target.shape)
+        check.require(made, f"Its result must have the shape {size}.")
+
+
+def sane(selection: Selection) -> Selection:
+    """The selection of a file, if its numbers are sane.
+
+    Raises:
+        PydanticCustomError: One is not.
+    """
+    for runs in selection.runs:
+        for first, count, step in runs:
+            if not (0 <= first < 2**31 and 1 <= count < 2**31 and abs(step) < 2**31):
+                text = f"{[first, count, step]} is no run of indices"
+                raise PydanticCustomError("run", text)
+    return selection
+
+
+@register
+@dataclass(frozen=True)
+class Select(OneSource, Computing):
+    """Takes channels, rows and columns of a map by their indices.
+
+    Some of them, in any order, any number of times.
+
+    Attributes:
+        source: Feature map read (activations).
+        destination: Feature map written.
+        selection: Which ones: for channels, rows and columns runs (first, count, step) of indices.
+    """
+
+    code = 28
+    lowers = "xbar.select"
+
+    source: Index
+    destination: Index
+    selection: Annotated[Selection, AfterValidator(sane)]
+    type: Literal["select"] = "select"
+
+    @classmethod
+    def of(cls, op: Any, lowering: Lowering) -> Self:
+        """The same selection."""
+        return cls(lowering.sources(op)[0], lowering.destination(op), op.selection)
+
+    def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
+        """The row that is taken."""
+        return [[self.selection.row(y)]]
+
+    def kernel(self, setting: Setting) -> Kernel:
+        """Rows by their places in the block, then channels and columns."""
+        height = setting.program.maps[self.destination].height
+        rows = np.array([self.selection.row(y) for y in range(height)])
+        within = replace(self.selection, rows=())
+
+        def chosen(blocks: list[Block], first: int, end: int) -> Data:
+            start, data = blocks[0]
+            return within.apply(data[:, :, rows[first:end] - start])
+
+        return chosen
+
+    def check(self, check: TableCheck) -> None:
+        """What it takes is there, and makes the destination."""
+        (source,) = check.sources
+        check.require_kept(source)
+        shape = source.shape
+        if check.require(
+            self.selection.fits(shape),
+            f"It takes what the shape {list(shape)} of '{source.name}' lacks.",
+        ):
+            size = list(self.selection.shape(shape))
+            made = size == list(check.target.shape)
+            check.require(made, f"Its result must have the shape {size}.")
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Constant(Computing):
+    """Writes rows of activations that the table holds, the same for every sample.
+
+    Attributes:
+        destination: Feature map written.
+        values: [C, H, W].
+    """
+
+    code = 29
+    lowers = "xbar.constant"
+    least_sources = most_sources = 0
+    takes = None
+
+    destination: Index
+    values: Annotated[integers.Ints, Stored(np.uint8, np.uint16)]
+    type: Literal["constant"] = "constant"
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """None."""
+        return ()
+
+    @classmethod
+    def of(cls, op: Any, lowering: Lowering) -> Self:
+        """The same values, as a map."""
+        return cls(lowering.destination(op), lowering.array(op.value, lowering.map_shape(op)))
+
+    def kernel(self, setting: Setting) -> Kernel:
+        """The rows of one sample, which stands for all."""
+
+        def rows(blocks: list[Block], first: int, end: int) -> Data:
+            return self.values[None, :, first:end]
+
+        return rows
+
+    def check(self, check: TableCheck) -> None:
+        """A value for every element."""
+        shape = check.target.shape
+        if check.require(
+            self.values.shape == shape and self.values.dtype == np.int64,
+            f"Its values must be int64 {list(shape)}.",
+        ):
+            check.require_activations(self.values)

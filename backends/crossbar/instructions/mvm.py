@@ -1,0 +1,213 @@
+"""The instruction that drives crossbars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from epimc.backends.crossbar.arrays import (
+    column_destinations,
+    column_places,
+    column_sums,
+    driven_lines,
+)
+from epimc.backends.crossbar.counts import Counts
+from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
+from epimc.backends.crossbar.instructions.mvm_check import check_mvm
+from epimc.backends.crossbar.instructions.registry import register
+from epimc.backends.crossbar.instructions.table import (
+    ACCUMULATORS,
+    Lowering,
+    OneSource,
+    Stored,
+    TableCheck,
+)
+from epimc.backends.crossbar.instructions.windows import SaneWindow, Windows
+from epimc.backends.crossbar.limits import Count, Index, Name
+from epimc.backends.crossbar.program import Maps, Program
+from epimc.backends.crossbar.rounds import Array, OfatEntry, Ranges, Round
+from epimc.ir import integers
+
+Mapping = Literal["twos_complement", "offset", "differential"]
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Mvm(OneSource, Computing):
+    """Drives the tile's crossbars: activations to accumulators, as the activation rounds say.
+
+    A read outside the image delivers the zero point.  The result is the sum over the rounds'
+    arrays of (cells * (q - zero point)), recombined over bit slices, times the OFAT's multipliers,
+    plus `bias`.  A table is the part of one layer's epitome that lies on one tile: where a layer
+    is split, the parts' results are added by `add`, and `bias` is zero in all parts but one.
+
+    Attributes:
+        tile: Whose arrays it drives.
+        source: Feature map read (activations).
+        destination: Feature map written (accumulators).
+        window: Kernel, strides, pads, dilations of the convolution (1x1 for a matmul).
+        weights_name: Names the layer's weights; parts of a split layer share them.
+        weights: The epitome matrices of the groups, one below the other, [groups * rows, Eo], of
+            signed integers of any type, whole, not only the part; parts share the array.  The
+            columns of group g are epitome columns g * Eo to (g + 1) * Eo - 1 of the OFAT.
+        weight_bits: Bits of a weight.
+        mapping: How signs become cells (`integers.MAPPINGS`).
+        cell_bits: Bits of a cell.
+        rounds: Activation rounds in order.
+        arrays: The crossbars of this part.
+        corrections: For each round and each physical column of each array (arrays side by side in
+            order): the sum of the driven cells' levels, [rounds, sum of array columns].
+        bias: [Cout].
+        groups: Of a convolution in groups: channels and outputs are cut into as many equal runs.
+        pack: Groups that share an array, block-diagonally; the last pack may have fewer.
+    """
+
+    code = 16
+    lowers = "xbar.mvm"
+    makes = ACCUMULATORS
+
+    tile: Index
+    source: Index
+    destination: Index
+    window: SaneWindow
+    weights_name: Name
+    weights: Annotated[NDArray[Any], Stored(np.int8, np.int16, shared_by="weights_name")]
+    weight_bits: Annotated[int, Field(ge=1, le=16)]
+    mapping: Mapping
+    cell_bits: Annotated[int, Field(ge=1, le=4)]
+    rounds: tuple[Round, ...]
+    arrays: tuple[Array, ...]
+    corrections: Annotated[integers.Ints, Stored(np.int32)]
+    bias: Annotated[integers.Ints, Stored(np.int64)]
+    groups: Count = 1
+    pack: Count = 1
+    type: Literal["mvm"] = "mvm"
+
+    @classmethod
+    def of(cls, op: Any, lowering: Lowering) -> Self:
+        """The part of a layer that an op places on a tile."""
+        bias = np.zeros(op.channels, np.int64) if op.bias is None else lowering.array(op.bias)
+        return cls(
+            tile=op.tile,
+            source=lowering.sources(op)[0],
+            destination=lowering.destination(op),
+            window=op.window,
+            weights_name=op.epitome.name,
+            weights=lowering.matrix(op),
+            weight_bits=op.weight_bits,
+            mapping=op.mapping,
+            cell_bits=op.cell_bits,
+            rounds=tuple(Round(r.ifat, r.ifrt, entries_of(r.ofat)) for r in op.rounds),
+            arrays=tuple(Array(*array) for array in op.arrays),
+            corrections=np.zeros((0, 0), np.int64),
+            bias=bias,
+            groups=op.groups,
+            pack=op.pack,
+        )
+
+    def finished(self) -> Mvm:
+        """With the corrections of its zero point."""
+        return replace(self, corrections=column_sums(self))
+
+    def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
+        """Those of the window."""
+        return [self.window.rows(y, maps[self.source].height)]
+
+    def kernel(self, setting: Setting) -> Kernel:
+        """The product of its crossbars with the windows of the rows."""
+        product = setting.product(self)
+        windows = Windows(self.window)
+        zero_point = setting.program.maps[self.source].zero_point
+
+        def accumulators(blocks: list[Block], first: int, end: int) -> Data:
+            gathered = windows.gather(blocks[0], zero_point, first, end)
+            batch, channels, height, width, rows, columns = gathered.shape
+            flat = gathered.transpose(1, 2, 3, 0, 4, 5).reshape(channels * height * width, -1)
+            return product(flat).reshape(-1, batch, rows, columns).transpose(1, 0, 2, 3)
+
+        return accumulators
+
+    def check(self, check: TableCheck) -> None:
+        """Window, cells, rounds and arrays; the layer as a whole is for others."""
+        check_mvm(check, self)
+
+    def tile_problem(self, tile: int, number: int) -> str:
+        """Crossbars lie on one tile."""
+        if self.tile == tile:
+            return ""
+        return f"The crossbars of table {number} lie on tile {self.tile}."
+
+    def limit_problems(self, maps: Maps) -> list[str]:
+        """Rounds that name more channels, or rows, than there are."""
+        problems = []
+        for i, item in enumerate(self.rounds):
+            for name, ranges, limit in (
+                ("ifat", item.ifat, maps[self.source].channels),
+                ("ifrt", item.ifrt, len(self.weights)),
+            ):
+                if reach(ranges) > limit:
+                    problems.append(f"rounds[{i}].{name} names more than there are, {limit}.")
+        return problems
+
+    def position_events(self, program: Program) -> Counts:
+        """Rounds, and what they drive, read and add."""
+        bits = program.maps[self.source].bits
+        return position_counts(self, -(-bits // program.chip.dac_bits))
+
+
+def entries_of(ofat: Sequence[Sequence[int]]) -> tuple[OfatEntry, ...]:
+    """OFAT entries (column, count, destination, multiplier, accumulate) of the compiler."""
+    return tuple(OfatEntry(a, b, c, m, bool(accumulate)) for a, b, c, m, accumulate in ofat)
+
+
+def reach(ranges: Ranges) -> int:
+    """The larger of the end of the last range and of the number of numbers in all of them."""
+    end = max((first + count for first, count in ranges), default=0)
+    return max(end, sum(count for _, count in ranges))
+
+
+def position_counts(table: Mvm, inputs: int) -> Counts:
+    """What one output position of a table uses, with activations of `inputs` input slices."""
+    lines = _lines(table)
+    total = Counts()
+    for k in driving(table):
+        destinations = column_destinations(table, table.rounds[k])
+        read = np.flatnonzero(lines[k])
+        total.rounds += 1
+        total.array_reads += inputs * len(read)
+        total.array_reads_without_reuse += inputs * len(read) * int(destinations.max())
+        total.dac_drives += inputs * int(lines[k].sum())
+        covered = np.zeros(len(destinations), bool)
+        for array in (table.arrays[j] for j in read):
+            covered[array.column : array.column + array.columns] = True
+            used = destinations[array.column : array.column + array.columns] > 0
+            total.adc_conversions += inputs * int(used.sum())
+        total.multiply_adds += _multiply_adds(table, destinations, covered)
+    return total
+
+
+def _multiply_adds(table: Mvm, destinations: integers.Ints, covered: NDArray[np.bool_]) -> int:
+    """Columns of the epitome of which a slice is read, times their destinations."""
+    places = column_places(table)
+    read = covered & (places >= 0)
+    _, first = np.unique(places[read], return_index=True)
+    return int(destinations[read][first].sum())
+
+
+def _lines(table: Mvm) -> integers.Ints:
+    """How many word lines of each array every round drives, int64 [rounds, arrays]."""
+    before = np.cumsum(np.pad(driven_lines(table), ((0, 0), (1, 0))), axis=1)
+    first = np.array([array.row for array in table.arrays], np.int64)
+    size = np.array([array.rows for array in table.arrays], np.int64)
+    lines: integers.Ints = before[:, first + size] - before[:, first]
+    return lines
+
+
+def driving(table: Mvm) -> list[int]:
+    """The rounds that drive an array of the table, by number."""
+    return [int(k) for k in np.flatnonzero(_lines(table).any(axis=1))]

@@ -1,0 +1,138 @@
+"""The instruction that pools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
+from epimc.backends.crossbar.instructions.registry import register
+from epimc.backends.crossbar.instructions.table import (
+    ACCUMULATORS,
+    ACTIVATIONS,
+    Lowering,
+    OneSource,
+    TableCheck,
+)
+from epimc.backends.crossbar.instructions.windows import SaneWindow, Windows, check_window
+from epimc.backends.crossbar.limits import Index, Padding
+from epimc.backends.crossbar.program import Maps
+from epimc.ir import integers
+
+
+@register
+@dataclass(frozen=True)
+class Pool(OneSource, Computing):
+    """The maximum, or the sum, over a sliding window.
+
+    `max` makes activations of activations, and nothing outside the image wins; `sum` makes
+    accumulators of q - zero point.  Where the table says what counts, a sum is multiplied by the
+    least common multiple of the numbers of elements that the windows count, over the window's own.
+
+    Attributes:
+        kind: `max` or `sum`.
+        source: Feature map read (activations).
+        destination: Feature map written.
+        window: Slides over the map.
+        counted: Of sums that become means over windows with different numbers of elements: how
+            much of the padding counts, (top, left, bottom, right); see integers.sum_pool.
+    """
+
+    code = 18
+    lowers = "xbar.pool"
+
+    kind: Literal["max", "sum"]
+    source: Index
+    destination: Index
+    window: SaneWindow
+    counted: tuple[Padding, Padding, Padding, Padding] | None = None
+    type: Literal["pool"] = "pool"
+
+    @property
+    def contents(self) -> tuple[str | None, str]:
+        """A maximum is an activation, a sum an accumulator."""
+        return ACTIVATIONS, ACTIVATIONS if self.kind == "max" else ACCUMULATORS
+
+    @classmethod
+    def of(cls, op: Any, lowering: Lowering) -> Self:
+        """The same window."""
+        source, destination = lowering.sources(op)[0], lowering.destination(op)
+        return cls(op.kind, source, destination, op.window, op.counted)
+
+    def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
+        """Those of the window."""
+        return [self.window.rows(y, maps[self.source].height)]
+
+    def kernel(self, setting: Setting) -> Kernel:
+        """The maximum of each window, or its sum and perhaps its share."""
+        source = setting.program.maps[self.source]
+        windows = Windows(self.window)
+        shares: Data | None = None
+        if self.counted is not None:
+            _, shares = integers.window_shares(self.window, self.counted, source.shape[1:])
+
+        def maxima(blocks: list[Block], first: int, end: int) -> Data:
+            # In a type that holds -1 as well, which is less than any activation.
+            signed = np.promote_types(blocks[0].data.dtype, np.int8)
+            block = Block(blocks[0].first, blocks[0].data.astype(signed))
+            result: Data = windows.gather(block, -1, first, end).max(axis=(2, 3))
+            return result
+
+        def sums(blocks: list[Block], first: int, end: int) -> Data:
+            block = Block(blocks[0].first, blocks[0].data.astype(np.int64) - source.zero_point)
+            total: Data = windows.gather(block, 0, first, end).sum(axis=(2, 3))
+            return total if shares is None else total * shares[first:end]
+
+        return maxima if self.kind == "max" else sums
+
+    def check(self, check: TableCheck) -> None:
+        """The window fits; a maximum has something to choose from."""
+        if not check.require(self.kind in ("max", "sum"), f"Unknown kind of pool '{self.kind}'."):
+            return
+        (source,), target = check.sources, check.target
+        same = source.channels == target.channels
+        check.require(same, "It changes the number of channels.")
+        if not check_window(check, self.window):
+            return
+        if self.kind == "sum":
+            self._check_counted(check)
+            return
+        check.require(self.counted is None, "Nothing is counted for a maximum.")
+        check.require_kept(source)
+        for axis, (size, outputs) in enumerate(
+            zip(source.shape[1:], target.shape[1:], strict=True)
+        ):
+            first = np.arange(outputs) * self.window.strides[axis] - self.window.pads[axis]
+            offsets = np.arange(self.window.kernel[axis]) * self.window.dilations[axis]
+            reads = first[:, None] + offsets
+            inside = ((reads >= 0) & (reads < size)).any(axis=1).all()
+            check.require(bool(inside), "One of its windows lies outside the image.")
+
+    def _check_counted(self, check: TableCheck) -> None:
+        """What counts is padding, and the sums have a common multiple."""
+        if self.counted is None or not check.require(
+            all(
+                0 <= some <= every
+                for some, every in zip(self.counted, self.window.pads, strict=True)
+            ),
+            "It counts more padding than there is.",
+        ):
+            return
+        (source,) = check.sources
+        try:
+            integers.window_shares(self.window, self.counted, source.shape[1:])
+        except ValueError as problem:
+            check.require(False, f"Its sums have no common step: {problem}.")
+
+    def bound(self, maps: Maps) -> int | None:
+        """All elements of a window at their largest magnitude."""
+        if self.kind == "max":
+            return None
+        source = maps[self.source]
+        elements = self.window.kernel[0] * self.window.kernel[1]
+        if self.counted is not None:
+            elements, _ = integers.window_shares(self.window, self.counted, source.shape[1:])
+        return int(elements * (2**source.bits - 1))

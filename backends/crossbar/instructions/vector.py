@@ -1,0 +1,270 @@
+"""Instructions of the vector unit that compute each element from those at its place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+
+from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
+from epimc.backends.crossbar.instructions.registry import register
+from epimc.backends.crossbar.instructions.table import (
+    ACCUMULATORS,
+    MOST_SOURCES,
+    Lowering,
+    OneSource,
+    Sources,
+    Stored,
+    TableCheck,
+)
+from epimc.backends.crossbar.limits import Activation, Index
+from epimc.backends.crossbar.program import Maps
+from epimc.ir import integers
+
+Pair = tuple[Index, Index]
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Requantize(Computing):
+    """Accumulators or activations to activations, the only rounding.
+
+    clamp(zero point + floor((sum of (source - its zero point) * multiplier + offset + 2^(s-1)) /
+    2^s), low, high), by channel.
+
+    Attributes:
+        sources: Feature maps, accumulators or activations, of the destination's shape.
+        destination: Feature map written (activations).
+        multipliers: [sources, C].
+        shifts: [C].
+        low: Smallest result.
+        high: Largest result.
+        offsets: [C], added before the shift.
+    """
+
+    code = 17
+    lowers = "xbar.requantize"
+    most_sources = MOST_SOURCES
+    takes = None
+    sources_doc = "Rings, as many as the table has sources, with the rows of the source maps."
+
+    sources: Sources
+    destination: Index
+    multipliers: Annotated[integers.Ints, Stored(np.int32)]
+    shifts: Annotated[integers.Ints, Stored(np.int32)]
+    low: Activation
+    high: Activation
+    offsets: Annotated[integers.Ints, Stored(np.int64)]
+    type: Literal["requantize"] = "requantize"
+
+    @classmethod
+    def of(cls, op: Any, lowering: Lowering) -> Self:
+        """The same numbers."""
+        return cls(
+            lowering.sources(op),
+            lowering.destination(op),
+            lowering.array(op.multipliers),
+            lowering.array(op.shifts),
+            op.low,
+            op.high,
+            op.added(lowering.array),
+        )
+
+    def kernel(self, setting: Setting) -> Kernel:
+        """integers.requantize."""
+        maps = setting.program.maps
+        zero_points = [maps[source].zero_point for source in self.sources]
+        zero_point = maps[self.destination].zero_point
+        offsets = self.offsets if self.offsets.any() else None
+
+        def activations(blocks: list[Block], first: int, end: int) -> Data:
+            terms = [
+                block.data.astype(np.int64) - zero
+                if zero
+                else block.data.astype(np.int64, copy=False)
+                for block, zero in zip(blocks, zero_points, strict=True)
+            ]
+            return integers.requantize(
+                terms, self.multipliers, self.shifts, zero_point, self.low, self.high, offsets
+            )
+
+        return activations
+
+    def check(self, check: TableCheck) -> None:
+        """Shapes, and numbers that the vector unit takes."""
+        check.require_same_shape(check.sources)
+        target = check.target
+        arrays = (self.multipliers, self.shifts, self.offsets)
+        expected = [(len(self.sources), target.channels), (target.channels,), (target.channels,)]
+        if check.require(
+            [a.shape for a in arrays] == expected
+            and {a.dtype for a in arrays} == {np.dtype(np.int64)},
+            "Its multipliers must be int64 [sources, channels], its shifts and offsets int64 "
+            "[channels].",
+        ):
+            shifts = bool(((self.shifts >= 1) & (self.shifts <= integers.MAXIMUM_SHIFT)).all())
+            check.require(shifts, f"A shift lies outside [1, {integers.MAXIMUM_SHIFT}].")
+            limit = 2**integers.MULTIPLIER_BITS
+            sizes = bool((np.abs(self.multipliers) < limit).all())
+            check.require(sizes, f"A multiplier lies outside [{1 - limit}, {limit - 1}].")
+        check.require(
+            0 <= self.low <= self.high < 2**target.bits,
+            f"Its bounds {self.low} and {self.high} are no range of {target.bits}-bit activations.",
+        )
+
+    def check_sums(self, check: TableCheck, bounds: Mapping[int, integers.Ints]) -> None:
+        """No sum exceeds 63 bits, whatever the inputs."""
+        # Python's integers: the products have up to 2 * 63 bits.
+        total = 2 ** (self.shifts.astype(object) - 1) + abs(self.offsets.astype(object))
+        for index, source, factors in zip(
+            self.sources, check.sources, self.multipliers, strict=True
+        ):
+            bound = bounds.get(index, np.full(source.channels, 2**source.bits - 1))
+            total = total + bound.astype(object) * abs(factors.astype(object))
+        check.require(
+            max(total) < 2**63, "Its accumulators times its multipliers may exceed 63 bits."
+        )
+
+
+@register
+@dataclass(frozen=True)
+class Add(Computing):
+    """Adds the accumulators of two parts of one layer.
+
+    Attributes:
+        sources: The feature maps of the two parts.
+        destination: Feature map written (accumulators).
+    """
+
+    code = 20
+    lowers = "xbar.add"
+    least_sources = most_sources = 2
+    takes = makes = ACCUMULATORS
+    sources_doc = "The two rings of accumulators."
+
+    sources: Pair
+    destination: Index
+    type: Literal["add"] = "add"
+
+    @classmethod
+    def of(cls, op: Any, lowering: Lowering) -> Self:
+        """The same maps."""
+        first, second = lowering.sources(op)
+        return cls((first, second), lowering.destination(op))
+
+    def kernel(self, setting: Setting) -> Kernel:
+        """In int64."""
+
+        def accumulators(blocks: list[Block], first: int, end: int) -> Data:
+            total: Data = blocks[0].data + blocks[1].data
+            return total
+
+        return accumulators
+
+    def check(self, check: TableCheck) -> None:
+        """Two maps of one shape."""
+        first, second = self.sources
+        check.require(first != second, "It must add two different maps.")
+        check.require_same_shape(check.sources)
+
+
+@register
+@dataclass(frozen=True)
+class Multiply(Computing):
+    """Multiplies activations less their zero points: activations to accumulators.
+
+    Element by element or, by a map [C, 1, 1], whole channels.
+
+    Attributes:
+        sources: The feature maps; the second is of the first one's shape, or [C, 1, 1].
+        destination: Feature map written (accumulators).
+    """
+
+    code = 24
+    lowers = "xbar.multiply"
+    least_sources = most_sources = 2
+    makes = ACCUMULATORS
+    sources_doc = (
+        "The two rings of activations; a map [C, 1, 1] as the second gives its one row every time."
+    )
+
+    sources: Pair
+    destination: Index
+    type: Literal["multiply"] = "multiply"
+
+    @classmethod
+    def of(cls, op: Any, lowering: Lowering) -> Self:
+        """The same maps."""
+        first, second = lowering.sources(op)
+        return cls((first, second), lowering.destination(op))
+
+    def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
+        """The same row, or the one row that there is."""
+        return [[min(y, maps[source].height - 1)] for source in self.sources]
+
+    def kernel(self, setting: Setting) -> Kernel:
+        """integers.multiply."""
+        first_zero, second_zero = (setting.program.maps[s].zero_point for s in self.sources)
+
+        def accumulators(blocks: list[Block], first: int, end: int) -> Data:
+            a, b = (block.data.astype(np.int64) for block in blocks)
+            return integers.multiply(a, b, (first_zero, second_zero))
+
+        return accumulators
+
+    def check(self, check: TableCheck) -> None:
+        """Two maps of one shape, or a map and a number for each of its channels."""
+        first, second = check.sources
+        channelwise = second.shape == (check.target.channels, 1, 1)
+        check.require_same_shape([first] if channelwise else [first, second])
+
+    def bound(self, maps: Maps) -> int:
+        """The product of the largest magnitudes."""
+        return math.prod(2 ** maps[source].bits - 1 for source in self.sources)
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Lookup(OneSource, Computing):
+    """Replaces each activation by what the table, or its row for the channel, has for it.
+
+    Attributes:
+        source: Feature map read (activations).
+        destination: Feature map written, of the same shape.
+        values: [1, 2^bits of source], or [C, 2^bits] with a row for each channel.
+    """
+
+    code = 25
+    lowers = "xbar.lookup"
+
+    source: Index
+    destination: Index
+    values: Annotated[integers.Ints, Stored(np.uint8, np.uint16)]
+    type: Literal["lookup"] = "lookup"
+
+    @classmethod
+    def of(cls, op: Any, lowering: Lowering) -> Self:
+        """The same values."""
+        return cls(lowering.sources(op)[0], lowering.destination(op), lowering.array(op.table))
+
+    def kernel(self, setting: Setting) -> Kernel:
+        """integers.lookup."""
+
+        def activations(blocks: list[Block], first: int, end: int) -> Data:
+            return integers.lookup(blocks[0].data, self.values)
+
+        return activations
+
+    def check(self, check: TableCheck) -> None:
+        """A value for every activation of the source, an activation of the destination."""
+        (source,) = check.sources
+        check.require_same_shape([source])
+        shapes = [(rows, 2**source.bits) for rows in (1, source.channels)]
+        if check.require(
+            self.values.shape in shapes and self.values.dtype == np.int64,
+            f"Its values must be int64 [1 or {source.channels}, {2**source.bits}].",
+        ):
+            check.require_activations(self.values)

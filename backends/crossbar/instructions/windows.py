@@ -1,0 +1,66 @@
+"""What instructions share that slide a window over their source."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Annotated
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from epimc.backends.crossbar.instructions.computing import Block, Data
+from epimc.backends.crossbar.instructions.table import TableCheck
+from epimc.ir import integers
+
+# The largest size of a window, and the widest padding, that a file may name.
+LARGEST = 4096
+
+
+def sane(window: integers.Window) -> integers.Window:
+    """The window of a file, if its sizes are sane.
+
+    Raises:
+        PydanticCustomError: One is not.
+    """
+    for field in fields(window):
+        least = int(field.name != "pads")
+        for k, size in enumerate(getattr(window, field.name)):
+            if not least <= size <= LARGEST:
+                text = f"its {field.name}[{k}] = {size} lies outside [{least}, {LARGEST}]"
+                raise PydanticCustomError("window", text)
+    return window
+
+
+SaneWindow = Annotated[integers.Window, AfterValidator(sane)]
+
+
+class Windows:
+    """Gathers the windows of output rows from the rows of a source."""
+
+    def __init__(self, window: integers.Window) -> None:
+        self.window = window
+        self._shifted: dict[int, integers.Window] = {}
+
+    def gather(self, block: Block, fill: int, first: int, end: int) -> Data:
+        """The windows [batch, C, Kh, Kw, end - first, W] of output rows; outside lies `fill`."""
+        above = block.first - (first * self.window.strides[0] - self.window.pads[0])
+        window = self._shifted.get(above)
+        if window is None:
+            # The block is all there is of the source: what lies above it is padding, or not read.
+            window = replace(self.window, pads=(above, *self.window.pads[1:]))
+            self._shifted[above] = window
+        return integers.gather(block.data, window, fill, 0, end - first)
+
+
+def check_window(check: TableCheck, window: integers.Window) -> bool:
+    """Whether the window is sensible and makes the destination's height and width."""
+    (source,) = check.sources
+    target = check.target
+    positive = min(*window.kernel, *window.strides, *window.dilations) >= 1
+    if not check.require(
+        positive and min(window.pads) >= 0, "Its window has a size that is too small."
+    ):
+        return False
+    size = [window.output_size(side, axis) for axis, side in enumerate(source.shape[1:])]
+    wanted = [target.height, target.width]
+    return check.require(size == wanted, f"Its window makes rows and columns {size}, not {wanted}.")

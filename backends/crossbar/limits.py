@@ -1,0 +1,25 @@
+"""What numbers in a bundle's files may be: of sane size, so that none makes a reader allocate much.
+
+Whether a program is right is for the checker to say.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+# The most bytes of a feature map, and elements of an input or output.
+MAXIMUM_MAP_BYTES = 2**31
+
+Index = Annotated[int, Field(ge=0, lt=2**16)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Offset = Annotated[int, Field(ge=0, lt=2**31)]
+Signed = Annotated[int, Field(gt=-(2**31), lt=2**31)]
+Extent = Annotated[int, Field(ge=1, le=4096)]
+Padding = Annotated[int, Field(ge=0, le=4096)]
+Activation = Annotated[int, Field(ge=0, lt=2**16)]
+Name = Annotated[str, Field(min_length=1, max_length=4096)]
+
+# For every dataclass that a file describes: no key but its own, no conversion of types.
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
