@@ -1,22 +1,30 @@
 # Everything here needs only make and Python >= 3.11: the first target makes its own environment.
+# What is installed there is pinned by constraints.txt (docs/decisions/0005-pinned-and-floating.md).
 
 PYTHON ?= python3
 VENV ?= .venv
+LATEST ?= .venv-latest
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 DEMO := build/fashion-resnet8
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# One thread a process: xdist already gives each core one.
+PYTEST := -m pytest -n auto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint wheel clean
+.PHONY: help demo test test-latest lint wheel lock clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
-$(STAMP): pyproject.toml
+# Without isolation, so that the lock pins the build backend too: pip builds in isolation with the
+# newest one.
+$(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt setuptools
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	touch $@
 
 demo: $(STAMP) ## Compile the Fashion-MNIST ResNet-8 and verify the program
@@ -30,7 +38,12 @@ demo: $(STAMP) ## Compile the Fashion-MNIST ResNet-8 and verify the program
 	@echo "Read the last one, for example: less $$(ls $(DEMO)-ir/*.epi | tail -n 1)"
 
 test: $(STAMP) ## Run all tests on all cores
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python $(PYTEST)
+
+test-latest: ## Run all tests with the newest versions of all packages, without the lock
+	$(PYTHON) -m venv --clear $(LATEST)
+	$(LATEST)/bin/python $(PIP_INSTALL) --editable '.[dev]'
+	OPENBLAS_NUM_THREADS=1 $(LATEST)/bin/python $(PYTEST)
 
 lint: $(STAMP) ## Check style, formatting, types and import directions
 	$(BIN)/ruff check .
@@ -40,8 +53,16 @@ lint: $(STAMP) ## Check style, formatting, types and import directions
 
 wheel: $(STAMP) ## Build dist/epimc-*.whl
 	rm -rf build/lib build/bdist.*
-	$(BIN)/python -m build --wheel
+	$(BIN)/python -m build --wheel --no-isolation
+
+lock: ## Pin the newest versions of all packages in constraints.txt
+	$(PYTHON) -m venv --clear build/lock
+	build/lock/bin/python $(PIP_INSTALL) --upgrade setuptools
+	build/lock/bin/python $(PIP_INSTALL) --editable '.[dev]'
+	@echo "# The versions that make installs; written by make lock." > build/constraints.txt
+	build/lock/bin/python -m pip freeze --all --exclude pip --exclude-editable >> build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
 clean: ## Remove everything that make has made, the environment included
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(LATEST) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

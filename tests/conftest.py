@@ -8,10 +8,18 @@ import pytest
 from hypothesis import settings
 
 from tests.golden_files import GoldenFile
+from tests.goldens import Goldens
 
 # A busy machine is no failure.
 settings.register_profile("epimc", deadline=None)
 settings.load_profile("epimc")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update-golden`."""
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the golden files that differ anew"
+    )
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> GoldenFile | None:
@@ -19,3 +27,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> GoldenFile
     if file_path.suffix == ".epi" and file_path.parent.name == "golden":
         return GoldenFile.from_parent(parent, path=file_path)
     return None
+
+
+@pytest.fixture
+def goldens(request: pytest.FixtureRequest) -> Goldens:
+    """The golden files of this test."""
+    return Goldens(request.node.nodeid, update=request.config.getoption("--update-golden"))

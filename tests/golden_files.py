@@ -3,7 +3,8 @@
 The first line of a file names the pipeline, `// RUN: epimc opt %s -p 'a,b{n=4}'`.  CHECK lines
 (FileCheck's) say what the text after the pipeline must hold.  In a file whose RUN line ends in
 `// ERROR` the lines `// ERROR: …` are the whole rendered diagnostic instead; `%s` in them is the
-file's name.
+file's name.  `pytest --update-golden` writes these lines anew; CHECK lines, which say less than all
+that comes out, are for people to write.
 
 Every module is also printed and parsed back, before and after the pipeline: the same text again.
 """
@@ -31,6 +32,7 @@ from epimc.ir.printer import print_module
 from epimc.ir.tensors import Store, Tensor
 from epimc.ir.types import TensorType
 from epimc.passes import PASSES
+from tests.goldens import GoldenError
 
 RUN = re.compile(r"// RUN: epimc opt %s(?: -p (?P<passes>'[^']*'))?(?P<fails> // ERROR)?")
 ERROR = re.compile(r"^// ERROR:(?: (.*))?$", re.MULTILINE)
@@ -47,7 +49,8 @@ class GoldenItem(pytest.Item):
     """The test of one file."""
 
     def runtest(self) -> None:
-        run_golden(self.path, self.path.read_text(encoding="utf-8"))
+        text = self.path.read_text(encoding="utf-8")
+        run_golden(self.path, text, update=self.config.getoption("--update-golden"))
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None
@@ -60,32 +63,50 @@ class GoldenItem(pytest.Item):
         return self.path, 0, f"golden: {self.name}"
 
 
-class GoldenError(AssertionError):
-    """A golden file does not hold; the text says how."""
-
-
-def run_golden(path: Path, text: str) -> None:
-    """Run one file.
+def run_golden(path: Path, text: str, *, update: bool = False) -> None:
+    """Run one file; `update` writes another error than the expected one into it.
 
     Raises:
         GoldenError: It has no RUN line, or what comes out is something else.
     """
-    found = RUN.fullmatch(text.partition("\n")[0])
-    if not found:
+    line = RUN.fullmatch(text.partition("\n")[0])
+    if not line:
         raise GoldenError(f"The first line must match {RUN.pattern}")
-    pipeline = shlex.split(found["passes"] or "''")[0]
-    if not found["fails"]:
+    pipeline = shlex.split(line["passes"] or "''")[0]
+    if line["fails"]:
+        check_error(path, text, error_of(path, text, pipeline), update=update)
+    else:
         check_text(path, optimized(text, pipeline, path))
-        return
-    wanted = "\n".join(line.replace("%s", path.name) for line in ERROR.findall(text))
+
+
+def error_of(path: Path, text: str, pipeline: str) -> str:
+    """The rendered error of a file that must fail, with `%s` for the file's name.
+
+    Raises:
+        GoldenError: There is none.
+    """
     try:
         optimized(text, pipeline, path)
     except EpimcError as problem:
-        said = render(problem.diagnostic)
-        if said != wanted:
-            raise GoldenError(f"Another error than expected:\n{said}\n-- not:\n{wanted}") from None
-        return
+        return render(problem.diagnostic).replace(path.name, "%s")
     raise GoldenError("No error.")
+
+
+def check_error(path: Path, text: str, said: str, *, update: bool) -> None:
+    """Compare an error with the ERROR lines of a file, or write them anew.
+
+    Raises:
+        GoldenError: It is another one.
+    """
+    wanted = "\n".join(ERROR.findall(text))
+    if said == wanted:
+        return
+    if not update:
+        raise GoldenError(f"Another error than expected:\n{said}\n-- not:\n{wanted}")
+    rest = [line for line in text.splitlines() if not ERROR.match(line)]
+    lines = [f"// ERROR: {line}".rstrip() for line in said.splitlines()]
+    # Behind all the rest, so that the lines to which errors point keep their numbers.
+    path.write_text("\n".join([*rest, *lines]) + "\n", encoding="utf-8")
 
 
 def optimized(text: str, pipeline: str, path: Path) -> str:

@@ -10,7 +10,8 @@ import pytest
 from epimc.ir.dialects import OPS
 from epimc.ir.levels import LEVELS
 from epimc.passes import PASSES
-from tests.golden_files import RUN, GoldenError, run_golden
+from tests.golden_files import RUN, run_golden
+from tests.goldens import GoldenError, Goldens
 
 FOLDER = Path(__file__).parent / "golden"
 GOOD = """\
@@ -52,6 +53,34 @@ def test_an_error_is_compared_as_a_whole(tmp_path: Path) -> None:
         run(tmp_path, BAD + said)
     with pytest.raises(GoldenError, match="No error"):
         run(tmp_path, BAD.replace("folt", "fold") + said)
+
+
+def test_an_update_writes_the_error_that_comes_out(tmp_path: Path) -> None:
+    path = tmp_path / "m.epi"
+    good = (
+        BAD + "// ERROR: error: There is no pass 'folt'.\n// ERROR:   hint: Did you mean 'fold'?\n"
+    )
+    run_golden(path, BAD.replace("{", "{\n// ERROR: error: Another.", 1), update=True)
+    assert path.read_text(encoding="utf-8") == good
+    run(tmp_path, good)
+
+
+def test_a_text_is_compared_shown_and_written(tmp_path: Path) -> None:
+    goldens, update = (Goldens("test_x", update=flag, folder=tmp_path) for flag in (False, True))
+    with pytest.raises(GoldenError, match=r"There is no golden file '.*a/x\.txt'\.\nIf that is"):
+        goldens.check({"a/x.txt": "1\n2\n"})
+    update.check({"a/x.txt": "1\n2\n"})
+    goldens.check({"a/x.txt": "1\n2\n"})
+    with pytest.raises(GoldenError, match=r"\n 1\n-2\n\+3\nIf that is right: .* 'test_x'"):
+        goldens.check({"a/x.txt": "1\n3\n"})
+    with pytest.raises(GoldenError, match="other ends of lines"):
+        goldens.check({"a/x.txt": "1\n2"})
+    # What is as good stays as it is.
+    update.check({"a/x.txt": "1\n3\n"}, equal=lambda before, after: True)
+    assert (tmp_path / "a/x.txt").read_text(encoding="utf-8") == "1\n2\n"
+    goldens.check({"a/x.txt": "1\n3\n"}, equal=lambda before, after: True)
+    with pytest.raises(GoldenError, match="and 945 lines more"):
+        goldens.check({"a/x.txt": "0\n" * 1000})
 
 
 def texts() -> list[str]:

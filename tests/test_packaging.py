@@ -1,8 +1,14 @@
-"""The wheel must hold every package under epimc/, ir/ and backends/."""
+"""The wheel holds every package of the three folders, and the lock pins all that they need."""
 
 import os
+import re
 import tomllib
 from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import epimc
 
@@ -18,8 +24,28 @@ def packages_below(folder: str, name: str) -> set[str]:
     return found
 
 
+def declared() -> dict[str, Any]:
+    """What pyproject.toml says."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def requirements() -> list[Requirement]:
+    """All that pyproject.toml names: to run, to develop and to build."""
+    settings = declared()
+    extras = settings["project"]["optional-dependencies"].values()
+    lists = settings["project"]["dependencies"], settings["build-system"]["requires"], *extras
+    return [Requirement(text) for names in lists for text in names]
+
+
+def pins() -> dict[str, Version]:
+    """The version of every package in constraints.txt, by its canonical name."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if not line.startswith("#")]
+    return {canonicalize_name(name): Version(version) for name, version in pairs}
+
+
 def test_every_package_is_declared() -> None:
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    settings = declared()["tool"]["setuptools"]
     found = packages_below("epimc", "epimc")
     for name, folder in settings["package-dir"].items():
         found |= packages_below(folder, name)
@@ -27,5 +53,25 @@ def test_every_package_is_declared() -> None:
 
 
 def test_the_package_knows_its_version() -> None:
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert settings["project"]["version"] == epimc.__version__
+    assert declared()["project"]["version"] == epimc.__version__
+
+
+def test_the_lock_pins_all_that_is_named() -> None:
+    locked = pins()
+    named = requirements()
+    assert {requirement.name for requirement in named} >= {"numpy", "pytest", "setuptools"}
+    for requirement in named:
+        assert locked[canonicalize_name(requirement.name)] in requirement.specifier, requirement
+
+
+def test_the_lock_pins_nothing_twice_and_leaves_no_range() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    entries = [line for line in lines if not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.+!]+", entry) for entry in entries)
+    assert len(pins()) == len(entries)
+
+
+def test_lower_bounds_are_stated() -> None:
+    """A range without one promises what nobody has tried; one with an upper bound ages."""
+    operators = [[limit.operator for limit in entry.specifier] for entry in requirements()]
+    assert all(kinds == [">="] for kinds in operators)

@@ -8,8 +8,9 @@ import onnx
 
 from epimc.diagnostics import error
 
+# What an operator means may change with the opset: the importers were tested with these.  No opset
+# is read only because the installed onnxruntime, which runs the user's own model, loads it.
 OLDEST_IR, OLDEST_OPSET = 3, 7
-# The newest that onnxruntime 1.31 loads (measured): the reference runs the user's own model.
 NEWEST_IR, NEWEST_OPSET = 13, 26
 DEFAULT_DOMAINS = ("", "ai.onnx")
 

@@ -1,0 +1,37 @@
+"""Programs, their tables and their integers are those that are committed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from epimc.backends.crossbar.isa import BY_NAME
+from tests.golden_programs import CASES, golden_texts
+from tests.goldens import FOLDER, GoldenError, Goldens
+
+SUFFIXES = ("asm", "tables.json", "digests")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_programs_are_as_they_were(name: str, tmp_path: Path, goldens: Goldens) -> None:
+    try:
+        goldens.check(golden_texts(CASES[name], tmp_path))
+    except GoldenError as problem:
+        # A digest says that an array differs, not how.
+        command = f"python -m tests.golden_programs {name} DIR"
+        raise GoldenError(
+            f"{problem}\nTo compare arrays with another commit's: {command}"
+        ) from None
+
+
+def test_no_golden_program_is_left_over() -> None:
+    names = {path.name for path in (FOLDER / "programs").iterdir()}
+    assert names == {f"{name}.{suffix}" for name in CASES for suffix in SUFFIXES}
+
+
+def test_every_instruction_stands_in_a_golden_program() -> None:
+    texts = (path.read_text(encoding="utf-8") for path in (FOLDER / "programs").glob("*.asm"))
+    names = re.findall(r"^ +([a-z]+)", "\n".join(texts), re.MULTILINE)
+    assert set(names) == set(BY_NAME)
