@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from epimc.backends.crossbar.isa import BY_NAME
+from epimc.backends.crossbar.instructions.registry import BY_NAME
 from tests.golden_programs import CASES, golden_texts
 from tests.goldens import FOLDER, GoldenError, Goldens
 

@@ -93,7 +93,8 @@ def words(schema: Schema) -> str:
         return f"list of {words(schema['items'])}"
     if schema["type"] in ("integer", "number"):
         return number(schema)
-    return {"string": "text", "boolean": "`true` or `false`", "null": "`null`"}[schema["type"]]
+    others = {"string": "text", "boolean": "`true` or `false`", "null": "`null`"}
+    return others[schema["type"]]
 
 
 def number(schema: Schema) -> str:
@@ -105,4 +106,4 @@ def number(schema: Schema) -> str:
         low = above + 1 if above is not None else low
     elif "exclusiveMinimum" in schema:
         return f"number above {schema['exclusiveMinimum']}"
-    return schema["type"] if low is None or high is None else f"{low} to {high}"
+    return str(schema["type"]) if low is None or high is None else f"{low} to {high}"

@@ -11,7 +11,7 @@ from epimc.backends.crossbar.checker import check
 from epimc.backends.crossbar.instructions.moves import Concat, Constant, Pad
 from epimc.backends.crossbar.instructions.pool import Pool
 from epimc.backends.crossbar.instructions.vector import Lookup
-from epimc.backends.crossbar.program import FeatureMap, Port, Program
+from epimc.backends.crossbar.program import ElementName, FeatureMap, Port, Program
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.backends.crossbar.tables import read_tables, write_tables
 from epimc.diagnostics import render
@@ -83,7 +83,7 @@ def test_they_come_back_from_a_bundle() -> None:
 
 
 @pytest.mark.parametrize(("element", "bits"), [("u16", 8), ("u8", 9), ("u16", 17), ("u8", 0)])
-def test_one_element_type_for_each_width(element: str, bits: int) -> None:
+def test_one_element_type_for_each_width(element: ElementName, bits: int) -> None:
     program = wide_program(12)
     changed = replace(program.maps[3], element=element, bits=bits)
     maps = (*program.maps[:3], changed, *program.maps[4:])

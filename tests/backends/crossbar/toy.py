@@ -50,7 +50,8 @@ class Trail(OneSource, Computing):
             if start == first:
                 q = np.concatenate([np.zeros_like(q[:, :, :1]), q], axis=2)
             total = q[:, :, 1:] + q[:, :, :-1] // 2 + self.steps.reshape(1, -1, 1, 1)
-            return np.minimum(total, self.highest)
+            result: Data = np.minimum(total, self.highest)
+            return result
 
         return trailed
 
