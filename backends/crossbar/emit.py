@@ -44,6 +44,7 @@ from epimc.ir.core import Module, Op, Value
 from epimc.ir.dialects import xbar
 from epimc.ir.dialects.epi import HostCall
 from epimc.ir.types import as_map
+from epimc.origins import Nodes
 
 OPCODES: Mapping[type[Op], str] = {
     xbar.Mvm: "mvm",
@@ -77,8 +78,8 @@ def emit(module: Module) -> Program:
     numbers = {value: k for k, value in enumerate(module.values())}
     matrices = weight_matrices(ops, module)
     inputs = [v for _, v in module.inputs]
-    maps = [feature_map(v, a, "input") for v, a in zip(inputs, addresses, strict=True)]
-    maps += [feature_map(op.output, op.off_chip, str(op.location)) for op in ops]
+    maps = [feature_map(v, a) for v, a in zip(inputs, addresses, strict=True)]
+    maps += [feature_map(op.output, op.off_chip, op.location.nodes) for op in ops]
     return Program(
         chip=target_of(module).sized(int(module.attributes["tiles"])),
         maps=tuple(maps),
@@ -89,7 +90,7 @@ def emit(module: Module) -> Program:
     )
 
 
-def feature_map(value: Value, address: int, location: str) -> FeatureMap:
+def feature_map(value: Value, address: int, nodes: Nodes = ()) -> FeatureMap:
     """A value as the program knows it."""
     channels, height, width = as_map(value.type.shape)
     kept = value.type.element != "i64"
@@ -102,7 +103,7 @@ def feature_map(value: Value, address: int, location: str) -> FeatureMap:
         bits=value.type.bits if kept else 0,
         zero_point=value.type.zero_point,
         address=address if address >= 0 else NO_ADDRESS,
-        location=location,
+        nodes=nodes,
     )
 
 

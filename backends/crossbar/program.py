@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from epimc.ir import integers
 from epimc.layouts import Rearrangement, Selection, rows_read
+from epimc.origins import Nodes
 
 # Every row starts at a multiple of this many bytes, in tile buffers and off chip.
 ALIGNMENT = 8
@@ -52,7 +53,7 @@ class FeatureMap:
         bits: Bits of an activation (0 for accumulators).
         zero_point: Of activations; 0 for accumulators.
         address: Off-chip address of row 0, or NO_ADDRESS for a map that never leaves the chip.
-        location: The ONNX node it comes from.
+        nodes: The ONNX nodes it stands for; none for inputs.
     """
 
     name: str
@@ -63,7 +64,7 @@ class FeatureMap:
     bits: int = 0
     zero_point: int = 0
     address: int = NO_ADDRESS
-    location: str = ""
+    nodes: Nodes = ()
 
     @property
     def row_bytes(self) -> int:

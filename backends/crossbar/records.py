@@ -41,7 +41,7 @@ class MapRecord(Record):
     bits: Annotated[int, Field(ge=0, le=8)]
     zero_point: Annotated[int, Field(ge=0, le=255)]
     address: Annotated[int, Field(ge=program.NO_ADDRESS, le=2**40)]
-    location: str
+    nodes: tuple[tuple[str, str], ...]
 
     def build(self) -> program.FeatureMap:
         """The feature map itself."""

@@ -18,6 +18,7 @@ from epimc.backends.crossbar.program import (
     SelectTable,
 )
 from epimc.diagnostics import Diagnostic
+from epimc.origins import place_of
 
 LIMIT = 20
 
@@ -62,9 +63,7 @@ class Report:
 
     def map_place(self, index: int) -> str:
         """A feature map in words."""
-        held = self.program.maps[index]
-        place = f", {held.location}" if held.location else ""
-        return f"map {index} ('{held.name}'{place})"
+        return f"map {index} ({self.map_words(index)})"
 
     def table_place(self, index: int) -> str:
         """A table in words, with the map it computes where that exists."""
@@ -72,6 +71,11 @@ class Report:
         operation = OPERATIONS[type(table)]
         if not 0 <= table.destination < len(self.program.maps):
             return f"table {index} ({operation})"
-        held = self.program.maps[table.destination]
-        place = f", {held.location}" if held.location else ""
-        return f"table {index} ({operation} of '{held.name}'{place})"
+        return f"table {index} ({operation} of {self.map_words(table.destination)})"
+
+    def map_words(self, index: int) -> str:
+        """The name of a map, and what it stands for: ONNX nodes, or an input of the model."""
+        held = self.program.maps[index]
+        is_input = any(port.map == index for port in self.program.inputs)
+        origin = place_of(held.nodes) or ("input" if is_input else "")
+        return f"'{held.name}', {origin}" if origin else f"'{held.name}'"
