@@ -9,7 +9,7 @@ notes add facts, the hint says what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 
@@ -94,10 +94,38 @@ def indent(text: str) -> str:
     return "\n".join("  " + line for line in text.splitlines())
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint naming the nearest known word, or all of them when none is near."""
+def mistaken(clause: str, mistakes: Sequence[str], *, most: int = 0, hint: str = "") -> EpimcError:
+    """One error that names every mistake.
+
+    Args:
+        clause: What has them, with its verb: `Plan file 'x.toml' has`.
+        mistakes: A sentence each, at least one.
+        most: So many are named, the others counted; 0 names all.
+        hint: What the user can do.
+    """
+    notes = list(mistakes)
+    if most and len(notes) > most:
+        notes[most:] = [f"{len(notes) - most} more."]
+    count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
+    return error(f"{clause} {count}.", notes=notes, hint=hint)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is meant, where one is near enough to say so."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1)), None)
+
+
+def did_you_mean(word: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:
+    """A hint naming the nearest known word, or all of them when none is near.
+
+    Args:
+        word: What was written.
+        known: What may be meant.
+        listed: The words to name when none is near, where the known ones are too many.
+    """
     choices = sorted(known)
-    near = difflib.get_close_matches(word, choices, n=1)
-    if near:
-        return f"Did you mean '{near[0]}'?"
-    return f"Known: {', '.join(choices)}." if choices else ""
+    near = nearest(word, choices)
+    if near is not None:
+        return f"Did you mean '{near}'?"
+    names = choices if listed is None else sorted(listed)
+    return f"Known: {', '.join(names)}." if names else ""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from itertools import pairwise
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from epimc.diagnostics import EpimcError, error
+from epimc.diagnostics import EpimcError, error, mistaken
 
 WIDTH = 200
 MAXIMUM_NOTES = 20
@@ -80,10 +81,7 @@ def wrong_document(caught: ValidationError, subject: str, tags: Collection[str])
         mistake(key_path(item["loc"], tags), item["type"], item["msg"], item["input"])
         for item in found
     ]
-    if len(notes) > MAXIMUM_NOTES:
-        notes[MAXIMUM_NOTES:] = [f"{len(notes) - MAXIMUM_NOTES} more."]
-    count = f"{len(found)} mistake{'s' if len(found) > 1 else ''}"
-    return error(f"{subject} has {count}.", notes=notes)
+    return mistaken(f"{subject} has", notes, most=MAXIMUM_NOTES)
 
 
 def mistake(path: str, kind: str, reason: str, value: object) -> str:
@@ -103,9 +101,9 @@ def key_path(keys: tuple[int | str, ...], tags: Collection[str] = ()) -> str:
     Where records are told apart, pydantic puts the tag behind the index; it is left out here.
     """
     path = ""
-    for key in keys:
+    for before, key in pairwise((None, *keys)):
         if isinstance(key, int):
             path += f"[{key}]"
-        elif key not in tags or not path.endswith("]"):
+        elif key not in tags or not isinstance(before, int):
             path += f".{key}"
     return path.removeprefix(".") or "the document"
