@@ -9,8 +9,12 @@ notes add facts, the hint says what to do.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+
+REMAKE = "Make it again with this version of epimc."
+SHOWN_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,10 @@ class EpimcError(Exception):
         return EpimcError(replace(known, notes=(*known.notes, *notes)), self.exit_code)
 
 
+class OtherVersionError(EpimcError):
+    """A file is of another version of its format than the one that is read."""
+
+
 def error(
     message: str, *, where: Span | str = "", notes: Iterable[str] = (), hint: str = ""
 ) -> EpimcError:
@@ -69,6 +77,25 @@ def error(
 def check_failed(message: str, *, notes: Iterable[str] = (), hint: str = "") -> EpimcError:
     """An `EpimcError` for a check that failed on good input (exit code 1)."""
     return EpimcError(Diagnostic(message, "", tuple(notes), hint), exit_code=1)
+
+
+def other_version(
+    subject: str, stated: object, expected: int, *, where: Span | str = "", hint: str = REMAKE
+) -> OtherVersionError:
+    """The error for a file of another version of its format.
+
+    Args:
+        subject: What the message begins with, such as `Bundle 'out'`.
+        stated: The version that the file states, as JSON would have it; None where it states none.
+        expected: The version that is read.
+        where: The place in the file.
+        hint: What the user can do.
+    """
+    text = json.dumps(stated, ensure_ascii=False, default=str)
+    short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    version = "no format" if stated is None else f"the format {short}"
+    message = f"{subject} has {version}; this version of epimc reads the format {expected}."
+    return OtherVersionError(Diagnostic(message, where, (), hint))
 
 
 def render(diagnostic: Diagnostic) -> str:

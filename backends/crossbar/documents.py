@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from epimc.diagnostics import EpimcError, error, mistaken
+from epimc.diagnostics import EpimcError, error, mistaken, other_version
 
 WIDTH = 200
 MAXIMUM_NOTES = 20
@@ -54,7 +54,13 @@ def lines_of(value: object, depth: int) -> str:
     return f"{opening}{margin}  {body}{margin}{closing}" if inner else flat
 
 
-def read_document(data: bytes, model: type[R], subject: str, tags: Collection[str] = ()) -> R:
+def read_document(
+    data: bytes,
+    model: type[R],
+    subject: str,
+    tags: Collection[str] = (),
+    version: int | None = None,
+) -> R:
     """The record that a JSON text holds.
 
     Args:
@@ -62,14 +68,29 @@ def read_document(data: bytes, model: type[R], subject: str, tags: Collection[st
         model: What it must hold.
         subject: What messages begin with, such as `File 'tables.json' of bundle 'out'`.
         tags: Values of the key `type` by which records are told apart.
+        version: What the key `format` must hold, where the record has one.
 
     Raises:
+        OtherVersionError: It holds another version, or none.
         EpimcError: It is not JSON, or wrong: the first mistakes are named with their keys.
     """
     try:
         return model.model_validate_json(data)
     except ValidationError as caught:
+        if version is not None:
+            refuse_other_version(caught, subject, version)
         raise wrong_document(caught, subject, tags) from None
+
+
+def refuse_other_version(caught: ValidationError, subject: str, version: int) -> None:
+    """Raise OtherVersionError where it is the key `format` that is wrong.
+
+    Only a document that is refused is looked at: what else is wrong with it follows from that.
+    """
+    for item in caught.errors(include_url=False):
+        if item["loc"] == ("format",):
+            stated = None if item["type"] == "missing" else item["input"]
+            raise other_version(subject, stated, version)
 
 
 def wrong_document(caught: ValidationError, subject: str, tags: Collection[str]) -> EpimcError:

@@ -17,6 +17,9 @@ from epimc.backends.crossbar.target import MappingName
 from epimc.ir import integers
 from epimc.layouts import Selection
 
+# Of `tables.json`: to be raised when a document that was right before is refused or means another.
+# Up to format 1 none was stated, and maps named their nodes in words.
+FORMAT = 2
 MAXIMUM_MAP_BYTES = 2**31
 
 Index = Annotated[int, Field(ge=0, lt=2**16)]
@@ -282,6 +285,7 @@ TABLE_TYPES = (
 class ProgramRecord(Record):
     """The whole of `tables.json`."""
 
+    format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
     inputs: tuple[PortRecord, ...]
     outputs: tuple[PortRecord, ...]
     maps: Annotated[tuple[MapRecord, ...], Field(max_length=2**16)]

@@ -38,6 +38,7 @@ from epimc.backends.crossbar.program import (
     Table,
 )
 from epimc.backends.crossbar.records import (
+    FORMAT,
     TABLE_TYPES,
     AddRecord,
     ConcatRecord,
@@ -88,6 +89,7 @@ def write_tables(program: Program) -> dict[str, bytes]:
     numbers: Arrays = {}
     weights: Arrays = {}
     document = {
+        "format": FORMAT,
         "inputs": [asdict(port) for port in program.inputs],
         "outputs": [asdict(port) for port in program.outputs],
         "maps": [asdict(item) for item in program.maps],
@@ -180,10 +182,11 @@ def read_tables(files: Mapping[str, bytes], bundle: str) -> Contents:
         bundle: What messages call the bundle.
 
     Raises:
+        OtherVersionError: The document is of another version of its format.
         EpimcError: A file is broken, or holds something else than the document declares.
     """
     subject = f"File '{DOCUMENT}' of bundle '{bundle}'"
-    record = read_document(files[DOCUMENT], ProgramRecord, subject, TABLE_TYPES)
+    record = read_document(files[DOCUMENT], ProgramRecord, subject, TABLE_TYPES, FORMAT)
     if found := complaints(record):
         raise error(f"{subject} contradicts itself.", notes=found[:MAXIMUM_NOTES])
     maps = tuple(item.build() for item in record.maps)
