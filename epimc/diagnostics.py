@@ -9,8 +9,12 @@ notes add facts, the hint says what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+
+REMAKE = "Make it again with this version of epimc."
+SHOWN_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,10 @@ class EpimcError(Exception):
         return EpimcError(replace(known, notes=(*known.notes, *notes)), self.exit_code)
 
 
+class OtherVersionError(EpimcError):
+    """A file is of another version of its format than the one that is read."""
+
+
 def error(
     message: str, *, where: Span | str = "", notes: Iterable[str] = (), hint: str = ""
 ) -> EpimcError:
@@ -69,6 +77,25 @@ def error(
 def check_failed(message: str, *, notes: Iterable[str] = (), hint: str = "") -> EpimcError:
     """An `EpimcError` for a check that failed on good input (exit code 1)."""
     return EpimcError(Diagnostic(message, "", tuple(notes), hint), exit_code=1)
+
+
+def other_version(
+    subject: str, stated: object, expected: int, *, where: Span | str = "", hint: str = REMAKE
+) -> OtherVersionError:
+    """The error for a file of another version of its format.
+
+    Args:
+        subject: What the message begins with, such as `Bundle 'out'`.
+        stated: The version that the file states, as JSON would have it; None where it states none.
+        expected: The version that is read.
+        where: The place in the file.
+        hint: What the user can do.
+    """
+    text = json.dumps(stated, ensure_ascii=False, default=str)
+    short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    version = "no format" if stated is None else f"the format {short}"
+    message = f"{subject} has {version}; this version of epimc reads the format {expected}."
+    return OtherVersionError(Diagnostic(message, where, (), hint))
 
 
 def render(diagnostic: Diagnostic) -> str:
@@ -94,10 +121,38 @@ def indent(text: str) -> str:
     return "\n".join("  " + line for line in text.splitlines())
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint naming the nearest known word, or all of them when none is near."""
+def mistaken(clause: str, mistakes: Sequence[str], *, most: int = 0, hint: str = "") -> EpimcError:
+    """One error that names every mistake.
+
+    Args:
+        clause: What has them, with its verb: `Plan file 'x.toml' has`.
+        mistakes: A sentence each, at least one.
+        most: So many are named, the others counted; 0 names all.
+        hint: What the user can do.
+    """
+    notes = list(mistakes)
+    if most and len(notes) > most:
+        notes[most:] = [f"{len(notes) - most} more."]
+    count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
+    return error(f"{clause} {count}.", notes=notes, hint=hint)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is meant, where one is near enough to say so."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1)), None)
+
+
+def did_you_mean(word: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:
+    """A hint naming the nearest known word, or all of them when none is near.
+
+    Args:
+        word: What was written.
+        known: What may be meant.
+        listed: The words to name when none is near, where the known ones are too many.
+    """
     choices = sorted(known)
-    near = difflib.get_close_matches(word, choices, n=1)
-    if near:
-        return f"Did you mean '{near[0]}'?"
-    return f"Known: {', '.join(choices)}." if choices else ""
+    near = nearest(word, choices)
+    if near is not None:
+        return f"Did you mean '{near}'?"
+    names = choices if listed is None else sorted(listed)
+    return f"Known: {', '.join(names)}." if names else ""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.program import FeatureMap
 from epimc.ir import integers
 from epimc.measures import Loss
+from epimc.origins import Nodes, as_json
 from epimc.reference import Reference
 
 Array = NDArray[Any]
@@ -28,7 +29,7 @@ class LayerError:
 
     Attributes:
         name: Of its feature map.
-        location: The ONNX nodes that it stands for.
+        nodes: The ONNX nodes that it stands for.
         bits: Of its activations.
         alone: Its loss when it is given the true values of its inputs, quantized.
         accumulated: Its loss in the program, which the layers before it have a part in.
@@ -37,7 +38,7 @@ class LayerError:
     """
 
     name: str
-    location: str
+    nodes: Nodes
     bits: int
     alone: Loss = field(default_factory=Loss)
     accumulated: Loss = field(default_factory=Loss)
@@ -53,7 +54,7 @@ class LayerError:
         """The documented JSON form."""
         return {
             "name": self.name,
-            "location": self.location,
+            "nodes": as_json(self.nodes),
             "bits": self.bits,
             "sqnr_alone_db": self.alone.sqnr_db,
             "sqnr_accumulated_db": self.accumulated.sqnr_db,
@@ -99,7 +100,7 @@ class LayerMeter:
             if prefix + held.name in real and self.prefix + held.name in self.scales
         ]
         self.tensors = [prefix + held.name for held in self.maps]
-        self.errors = [LayerError(held.name, held.location, held.bits) for held in self.maps]
+        self.errors = [LayerError(held.name, held.nodes, held.bits) for held in self.maps]
         kept = [self.prefix + held.name for held in self.maps]
         cut, self.given = reading.layers_alone(whole, kept)
         self.alone = Reference(cut.SerializeToString(), "the layers by themselves", optimize=False)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from epimc.backends.crossbar.target import parse_toml, read_text
-from epimc.diagnostics import error
-from epimc.ir.layer_plans import Plans, load, mistaken, wrong_policy
+from epimc.diagnostics import error, mistaken
+from epimc.ir.layer_plans import Plans, load, wrong_policy
 from epimc.ir.policies import Layer
 
 MAXIMUM_FILE_BYTES = 2**28
@@ -32,5 +32,5 @@ def given_plans(epitome: str, layers: Sequence[Layer]) -> Plans:
     plans, found = load(parse_toml(text, epitome, "Plan"))
     found += plans.mistakes(layers)
     if found:
-        raise mistaken(f"Plan file '{epitome}'", found)
+        raise mistaken(f"Plan file '{epitome}' has", found)
     return plans

@@ -17,6 +17,7 @@ from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
 from epimc.ir.policies import Layer
 from epimc.ir.types import as_map
+from epimc.origins import as_json
 from epimc.plan_files import given_plans, is_plan_file
 
 # What the field compares with: 32-bit weights and no epitome.
@@ -77,7 +78,7 @@ def plan_model(request: PlanRequest) -> dict[str, Any]:
         counts = layer_counts(layer, epitome, patches, request.weight_bits, geometry)
         _, height, width = as_map(op.output.type.shape)
         reads = counts["reads_per_position"] * height * width * slices
-        named = {"name": op.output.name, "location": str(op.location)}
+        named = {"name": op.output.name, "nodes": as_json(op.location.nodes)}
         layers.append({**named, **counts, "positions": height * width, "array_reads": reads})
     totals = {key: sum(layer[key] for layer in layers) for key in SUMMED}
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.loops import executed
 from epimc.backends.crossbar.program import NO_ADDRESS, Program
+from epimc.origins import as_json, call_of, names_of, printable
 
 if TYPE_CHECKING:
     from epimc.backends.crossbar.counters import Counters
@@ -61,7 +61,7 @@ def program_summary(program: Program) -> dict[str, Any]:
         "off_chip_bytes": program.off_chip_extent,
         "lossless_adc": all(lossless(table, program.chip) for table in tables),
         "host_calls": [
-            {"name": held.name, "location": held.location}
+            {"name": held.name, "nodes": as_json(held.nodes)}
             for held in (program.maps[table.destination] for table in host_tables(program))
         ],
         "layers": [
@@ -75,7 +75,7 @@ def layer_summary(program: Program, number: int, parts: list[Mvm]) -> dict[str, 
     held, first = program.maps[number], parts[0]
     return {
         "name": held.name,
-        "location": held.location,
+        "nodes": as_json(held.nodes),
         "epitome": list(first.weights.shape),
         "groups": first.groups,
         "weight_bits": first.weight_bits,
@@ -89,7 +89,7 @@ def program_table(summary: dict[str, Any]) -> str:
     """The table of a program's layers, with totals."""
     rows = [
         (
-            node_name(layer["location"]) or layer["name"],
+            first_name(layer),
             "x".join(map(str, layer["epitome"])),
             str(layer["weight_bits"]),
             str(layer["rounds"]),
@@ -108,7 +108,7 @@ def program_table(summary: dict[str, Any]) -> str:
         f"{summary['off_chip_bytes']} bytes off chip",
     ]
     if calls := summary["host_calls"]:
-        named = ", ".join(node_kind_and_name(c["location"]) or c["name"] for c in calls)
+        named = ", ".join(map(call_words, calls))
         lines.append(f"{counted(len(calls), 'host call')}: {named}")
     if not summary["lossless_adc"]:
         lines.append("The ADC is not lossless: results differ from the integer reference.")
@@ -120,7 +120,7 @@ def plan_table(summary: dict[str, Any]) -> str:
     titles = ("layer", "weights", "epitome", "rounds", "FP32", "crossbars", "arrays", "reads")
     rows = [
         (
-            node_name(layer["location"]) or layer["name"],
+            first_name(layer),
             "x".join(map(str, layer["weights_shape"])),
             "x".join(map(str, layer["epitome_shape"])),
             str(layer["rounds"]),
@@ -147,12 +147,14 @@ def plan_table(summary: dict[str, Any]) -> str:
 
 def stats_summary(program: Program, counters: Counters) -> dict[str, Any]:
     """What one sample cost, layer by layer, as JSON-ready data; inputs are layers as well."""
+    inputs = {port.map for port in program.inputs}
     return {
         "total": asdict(counters.total()),
         "layers": [
             {
                 "name": program.maps[index].name,
-                "location": program.maps[index].location,
+                "nodes": as_json(program.maps[index].nodes),
+                "input": index in inputs,
                 **asdict(counts),
             }
             for index, counts in counters.layers().items()
@@ -231,7 +233,7 @@ def layers_table(report: Report) -> str:
 
     rows = [
         (
-            ", ".join(node_names(found.location)) or found.name,
+            ", ".join(names_of(found.nodes)) or found.name,
             str(found.bits),
             number(found.alone.sqnr_db, 2),
             number(found.accumulated.sqnr_db, 2),
@@ -264,7 +266,7 @@ def module_summary(module: Module) -> dict[str, Any]:
             {
                 "name": op.output.name,
                 "op": op.name,
-                "location": str(op.location),
+                "nodes": as_json(op.location.nodes),
                 "shape": list(op.output.type.shape),
             }
             for op in module.ops
@@ -274,12 +276,9 @@ def module_summary(module: Module) -> dict[str, Any]:
 
 def module_table(summary: dict[str, Any]) -> str:
     """The table of a model's ops."""
-    rows = [
-        (node_name(op["location"]) or op["name"], op["op"], "x".join(map(str, op["shape"])))
-        for op in summary["layers"]
-    ]
+    rows = [(first_name(op), op["op"], "x".join(map(str, op["shape"]))) for op in summary["layers"]]
     ends = [
-        f"{side[:-1]} '{port['name']}': {'x'.join(map(str, port['shape']))}"
+        f"{side[:-1]} '{printable(port['name'])}': {'x'.join(map(str, port['shape']))}"
         for side in ("inputs", "outputs")
         for port in summary[side]
     ]
@@ -297,20 +296,16 @@ def number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def node_name(location: str) -> str:
-    """The first node that a location names."""
-    return next(iter(node_names(location)), "")
+def first_name(layer: Mapping[str, Any]) -> str:
+    """The first node that a layer stands for; the layer's own name where there is none."""
+    names = [node["name"] for node in layer["nodes"]]
+    return str(names[0] if names and names[0] else layer["name"])
 
 
-def node_names(location: str) -> list[str]:
-    """The nodes that a location names."""
-    return re.findall(r"node '(.*?)' \([^()]*\)(?:, |$)", location)
-
-
-def node_kind_and_name(location: str) -> str:
-    """`Softmax 'probabilities'` for the first node that a location names."""
-    kind = location.partition("(")[2].partition(")")[0]
-    return f"{kind} '{node_name(location)}'" if node_name(location) else ""
+def call_words(call: Mapping[str, Any]) -> str:
+    """`Softmax 'probabilities'` for the first node of a host call."""
+    nodes = call["nodes"]
+    return call_of(nodes[0]["op"], nodes[0]["name"]) if nodes else str(call["name"])
 
 
 def spans(numbers: Sequence[int]) -> str:
@@ -320,7 +315,7 @@ def spans(numbers: Sequence[int]) -> str:
 
 def text_table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, left: int) -> str:
     """Aligned columns, the first `left` to the left, within WIDTH: the first column is cut."""
-    lines = [list(titles), *(list(row) for row in rows)]
+    lines = [list(titles), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(line[k]) for line in lines) for k in range(len(titles))]
     widths[0] = min(widths[0], WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1))
     printed = []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from epimc.backends.crossbar.bundle import Bundle
+from pathlib import Path
+
+from epimc.backends.crossbar.bundle import Bundle, to_compile_again
 from epimc.backends.crossbar.listing import list_program
 from epimc.console import read_text
-from epimc.diagnostics import did_you_mean, error
+from epimc.diagnostics import OtherVersionError, did_you_mean, error
 from epimc.ir.levels import LEVELS
 from epimc.ir.pipeline import parse_pipeline
 from epimc.passes import PASSES
@@ -36,7 +38,23 @@ def stage_text(bundle: Bundle, stage: str) -> str:
             f"Bundle '{bundle.folder}' has no '{name}': the IR of stage {stage} is lost.",
             hint="Compile the model again.",
         )
-    return read_text(path)
+    return of_this_version(read_text(path), path, bundle.folder)
+
+
+def of_this_version(text: str, path: Path, folder: Path) -> str:
+    """The same text, which must be of the version of the IR's text form that is read.
+
+    Raises:
+        OtherVersionError: It is not: nothing that reads it next would understand it.
+    """
+    # The parser brings lark, which the other stages need not wait for.
+    from epimc.ir.parser import refuse_other_version
+
+    try:
+        refuse_other_version(text, str(path))
+    except OtherVersionError as problem:
+        raise to_compile_again(problem, folder) from None
+    return text
 
 
 def dump_name(pipeline: str, level: str) -> str:

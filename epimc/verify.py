@@ -28,6 +28,7 @@ from epimc.diagnostics import check_failed, error
 from epimc.ir import integers
 from epimc.layers import LayerError, LayerMeter, worst_first
 from epimc.measures import Loss
+from epimc.origins import Nodes, as_json
 from epimc.proof import parameter_mismatches, setting_mismatches, window_numbers, wiring_mismatches
 from epimc.reference import Reference, refuse_other_ports
 from epimc.samples import Samples, Shaped, read_samples
@@ -45,7 +46,7 @@ class LayerReport:
     """One computed feature map, over all samples."""
 
     name: str
-    location: str
+    nodes: Nodes
     elements: int = 0
     mismatches: int = 0
 
@@ -166,7 +167,7 @@ class Report:
             "layers": [
                 {
                     "name": layer.name,
-                    "location": layer.location,
+                    "nodes": as_json(layer.nodes),
                     "elements": layer.elements,
                     "mismatches": layer.mismatches,
                 }
@@ -318,7 +319,7 @@ class _Runner:
         """All layers and outputs; nothing is compared yet but that the reference has the layer."""
         layers = []
         for held in computed_maps(self.program):
-            layer = LayerReport(held.name, held.location)
+            layer = LayerReport(held.name, held.nodes)
             if held.name not in self.tensors:
                 size = held.channels * held.height * held.width
                 layer.elements = layer.mismatches = size * count

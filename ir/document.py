@@ -53,6 +53,8 @@ writes one after every stage.
       output "y" = %y.real
     }}
 
+- The first line states the format of the text, {printer.VERSION}.  A text of another format is
+  refused before it is parsed.
 - `// …` is a comment.  Statements may stand in any order, but a value is defined before its use.
 - A value `%name` has a type and, once calibrated, a `range` of real values.
 - A type is `tensor<SHAPExELEMENT>`: a vector [K], a matrix [A, B] (as a map, [A, 1, B]), or a

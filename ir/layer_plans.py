@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from epimc.diagnostics import EpimcError, did_you_mean, error
+from epimc.diagnostics import did_you_mean, mistaken
 from epimc.ir import plan
 from epimc.ir.attributes import Plain, integers
 from epimc.ir.plan import PLAN, Plan, Shape
@@ -95,7 +95,7 @@ class Plans:
                 is none for its layer.
         """
         if found := self.mistakes(layers):
-            raise mistaken("The plans of the layers", found)
+            raise mistaken("The plans of the layers have", found)
         given = {find(one.name, layers)[0]: one for one in self.layers}
         rest = LayerPlan("", self.default)
         return [given.get(index, rest).choose(layer) for index, layer in enumerate(layers)]
@@ -132,10 +132,9 @@ def wrong_layer(given: LayerPlan, layers: Sequence[Layer]) -> Iterator[str]:
     """What is wrong with the plan of one layer."""
     found = find(given.name, layers)
     if not found:
-        hint = did_you_mean(given.name, {name for layer in layers for name in layer.names})
-        if hint.startswith("Known"):
-            # Of the many names of a layer the first is enough.
-            hint = did_you_mean("", {layer.names[0] for layer in layers})
+        names = {name for layer in layers for name in layer.names}
+        # Of the many names of a layer the first is enough to find it by.
+        hint = did_you_mean(given.name, names, {layer.names[0] for layer in layers})
         yield f"There is no layer '{given.name}'. {hint}".rstrip()
     elif len(found) > 1:
         yield f"'{given.name}' is a name of {len(found)} layers: take that of a value."
@@ -144,13 +143,6 @@ def wrong_layer(given: LayerPlan, layers: Sequence[Layer]) -> Iterator[str]:
             given.choose(layers[found[0]])
         except IrError as problem:
             yield f"Layer '{given.name}': {problem}."
-
-
-def mistaken(subject: str, found: Sequence[str]) -> EpimcError:
-    """The error that names every mistake."""
-    count = f"{len(found)} mistake{'s' if len(found) > 1 else ''}"
-    verb = "have" if subject.endswith("s") else "has"
-    return error(f"{subject} {verb} {count}.", notes=found)
 
 
 # --- reading ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput
 
-from epimc.diagnostics import EpimcError, Span, did_you_mean, error
+from epimc.diagnostics import EpimcError, Span, did_you_mean, error, other_version
 from epimc.ir import levels
 from epimc.ir.attributes import Ref
 from epimc.ir.core import Module, Op, UnknownAttributeError, Value
@@ -57,6 +58,9 @@ WORDS = {
     "__ANON_0": "'epimc.module'",
 }
 
+_SPACE = r"(?:[ \t\r\n]++|//[^\n]*+\n)*+"
+_HEADER = re.compile(rf"{_SPACE}epimc\.module{_SPACE}(-?[0-9]{{1,20}})")
+
 
 def read_module(path: Path) -> Module:
     """Read, check and verify a file; its tensors lie in the folder `tensors` beside it.
@@ -82,8 +86,10 @@ def parse_module(text: str, file: str = "<text>", store: Store | None = None) ->
         store: Where tensors declared by digest are loaded from.
 
     Raises:
+        OtherVersionError: It is of another version of the text form.
         EpimcError: With file, line and column.
     """
+    refuse_other_version(text, file)
     try:
         tree = _grammar().parse(text)
         module = _Reader(text, file, store).module(tree)
@@ -93,6 +99,22 @@ def parse_module(text: str, file: str = "<text>", store: Store | None = None) ->
         raise error(f"'{file}' is nested too deeply.") from None
     verify(module)
     return module
+
+
+def refuse_other_version(text: str, file: str) -> None:
+    """Raise OtherVersionError for a text of another version, whose grammar may be another too.
+
+    Args:
+        text: A module, or anything else, which is left to the parser.
+        file: Named in the error message.
+    """
+    header = _HEADER.match(text)
+    if header is None or int(header[1]) == VERSION:
+        return
+    start = header.start(1)
+    line, column = text.count("\n", 0, start), start - text.rfind("\n", 0, start)
+    where = Span(file, line + 1, column, _lines(text)[line])
+    raise other_version("The IR text", int(header[1]), VERSION, where=where)
 
 
 @cache
@@ -142,11 +164,8 @@ class _Reader:
         return error(message, where=self.span(node), hint=hint)
 
     def module(self, tree: Node) -> Module:
-        version, name, level, *statements = tree.children
-        if int(str(version)) != VERSION:
-            raise self.fail(
-                f"The text is of version {version}; this is {VERSION}.", _token(version)
-            )
+        # The version is checked before the text is parsed.
+        _, name, level, *statements = tree.children
         if str(level) not in levels.LEVELS:
             hint = did_you_mean(str(level), levels.LEVELS)
             raise self.fail(f"There is no level '{level}'.", _token(level), hint)

@@ -14,6 +14,7 @@ from epimc.ir.core import Module, Op, Value, dump_attributes
 from epimc.ir.tensors import Store, Tensor
 from epimc.ir.types import Location
 
+# Of the text: to be raised when a text that was right before is refused or means something else.
 VERSION = 1
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from epimc.layouts import Rearrangement
+from epimc.origins import Nodes, place_of
 
 ELEMENT = re.compile(r"f32|i64|[us](?:[1-9]|1[0-6])")
 
@@ -105,11 +106,11 @@ def map_move(move: Rearrangement) -> Rearrangement:
 class Location:
     """The ONNX nodes that an op stands for: (op type, node name), in execution order."""
 
-    nodes: tuple[tuple[str, str], ...] = ()
+    nodes: Nodes = ()
 
     def __add__(self, other: Location) -> Location:
         added = tuple(node for node in other.nodes if node not in self.nodes)
         return Location(self.nodes + added)
 
     def __str__(self) -> str:
-        return ", ".join(f"node '{name}' ({kind})" for kind, name in self.nodes)
+        return place_of(self.nodes)

@@ -458,7 +458,10 @@ def test_host_calls_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.splitlines()[-1] == shown
     assert main(["inspect", str(folder), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert summary["host_calls"][0] == {"name": "s", "location": "node 'attention' (Softmax)"}
+    assert summary["host_calls"][0] == {
+        "name": "s",
+        "nodes": [{"op": "Softmax", "name": "attention"}],
+    }
     assert summary["spilled"] == []
 
 

@@ -53,7 +53,12 @@ def test_json(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixtur
     stats = found.pop("stats")
     assert found == done
     assert [layer["name"] for layer in stats["layers"]] == ["x", "acc", "y"]
-    assert stats["layers"][1]["location"] == "node 'conv' (Conv)"
+    assert stats["layers"][1]["nodes"] == [{"op": "Conv", "name": "conv"}]
+    assert [(layer["nodes"] == [], layer["input"]) for layer in stats["layers"]] == [
+        (True, True),
+        (False, False),
+        (True, False),
+    ]
     for key, count in stats["total"].items():
         others = 1 if key == "instructions" else 0
         assert sum(layer[key] for layer in stats["layers"]) + others == count

@@ -28,7 +28,7 @@ from epimc.ir.interpreter import interpret
 from epimc.ir.parser import read_module
 from epimc.layers import LayerError, LayerMeter, worst_first
 from epimc.measures import Loss, decibels
-from epimc.report import WIDTH, layers_table, node_names, verify_table
+from epimc.report import WIDTH, layers_table, verify_table
 from epimc.verify import Report, verify
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -258,20 +258,21 @@ def test_the_table_of_layers(bundles: Bundles, capsys: pytest.CaptureFixture[str
     data = json.loads(capsys.readouterr().out)["layer_errors"]
     assert set(data[0]) == {
         "name",
-        "location",
+        "nodes",
         "bits",
         "sqnr_alone_db",
         "sqnr_accumulated_db",
         "outside_share",
     }
     assert [row["sqnr_alone_db"] for row in data] == sorted(row["sqnr_alone_db"] for row in data)
-    assert data[0]["location"].startswith("node '/l/l.1/c2/Conv' (Conv), node ")
+    assert data[0]["nodes"][0] == {"op": "Conv", "name": "/l/l.1/c2/Conv"}
+    assert len(data[0]["nodes"]) == 4
 
 
 def test_long_names_and_exact_layers_keep_the_table_narrow() -> None:
-    location = ", ".join(f"node '{'n' * 60}{number}' (Conv)" for number in range(3))
-    lost = LayerError("a", location, 8, Loss(2.0, 1.0), Loss(2.0, 2.0))
-    exact = LayerError("b", "", 8)
+    nodes = tuple(("Conv", f"{'n' * 60}{number}") for number in range(3))
+    lost = LayerError("a", nodes, 8, Loss(2.0, 1.0), Loss(2.0, 2.0))
+    exact = LayerError("b", (), 8)
     report = Report(1, [], [], layer_errors=[exact, lost])
     table = layers_table(report).splitlines()
     assert all(len(line) <= WIDTH for line in table)
@@ -288,19 +289,6 @@ def test_measures() -> None:
     assert loss.sqnr_db == decibels(9.0, 1.25) == pytest.approx(8.573, abs=0.001)
     assert decibels(1.0, 0.0) is None
     assert decibels(0.0, 1.0) is None
-
-
-@pytest.mark.parametrize(
-    ("location", "names"),
-    [
-        ("", []),
-        ("input", []),
-        ("node 'a' (Conv)", ["a"]),
-        ("node 'it's, node' (com.x.Conv), node 'b (c)' (Relu)", ["it's, node", "b (c)"]),
-    ],
-)
-def test_node_names(location: str, names: list[str]) -> None:
-    assert node_names(location) == names
 
 
 def test_maps_without_a_float_value_are_no_layers(bundles: Bundles) -> None:

@@ -20,8 +20,9 @@ from epimc.backends.crossbar.instructions.declaration import Declared, Operand
 from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
 from epimc.backends.crossbar.operands import Operands
 from epimc.backends.crossbar.program import Instruction, Streams
-from epimc.diagnostics import EpimcError, Span, did_you_mean, error
+from epimc.diagnostics import EpimcError, Span, did_you_mean, error, other_version
 
+# Of the text: to be raised when a text that was right before is refused or means something else.
 VERSION = 1
 
 _INDENT = "    "
@@ -87,11 +88,14 @@ class _Line:
     def __init__(self, file: str, number: int, text: str, code: str) -> None:
         self.file, self.number, self.text, self.code = file, number, text, code
 
+    def span(self, column: int | None = None) -> Span:
+        """The place of a 0-based column, by default that of the first word."""
+        start = len(self.code) - len(self.code.lstrip()) if column is None else column
+        return Span(self.file, self.number, start + 1, self.text.rstrip("\r"))
+
     def error(self, message: str, column: int | None = None, hint: str = "") -> EpimcError:
         """An error at a 0-based column, by default that of the first word."""
-        start = len(self.code) - len(self.code.lstrip()) if column is None else column
-        where = Span(self.file, self.number, start + 1, self.text.rstrip("\r"))
-        return error(message, where=where, hint=hint)
+        return error(message, where=self.span(column), hint=hint)
 
 
 def _check_header(line: _Line) -> None:
@@ -99,11 +103,8 @@ def _check_header(line: _Line) -> None:
     if match is None or match[1] != "epimc":
         raise line.error("The program has no header.", hint=f"Begin with '.epimc {VERSION}'.")
     if int(match[2]) != VERSION:
-        raise line.error(
-            f"Assembly version {int(match[2])} is not supported.",
-            match.start(2),
-            f"This tool reads version {VERSION}.",
-        )
+        place = line.span(match.start(2))
+        raise other_version("The program's text", int(match[2]), VERSION, where=place)
 
 
 def _check_tile(line: _Line, expected: int) -> None:

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
@@ -42,9 +43,11 @@ from epimc.backends.crossbar.instructions.host import host_tables
 from epimc.backends.crossbar.program import Port, Program, Streams
 from epimc.backends.crossbar.tables import DOCUMENT, NUMBERS, WEIGHTS, read_tables, write_tables
 from epimc.backends.crossbar.target import Target, parse_target
-from epimc.diagnostics import EpimcError, error
+from epimc.diagnostics import EpimcError, OtherVersionError, error, other_version
 
-FORMAT: Final = 1
+# Of the folder and its manifest: to be raised with the format of any file that a program needs, so
+# that the manifest, which is read first, tells another version before any other file can.
+FORMAT = 2
 MANIFEST, TARGET, TEXT, BINARY = "manifest.json", "target.toml", "program.asm", "program.bin"
 REQUIRED = (TARGET, TEXT, BINARY, DOCUMENT, NUMBERS, WEIGHTS)
 HOST = "host/"
@@ -100,7 +103,7 @@ class Manifest(Record):
         files: The SHA-256 of every other file by its path, sorted.
     """
 
-    format: Literal[1]
+    format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
     tool: str
     model: Model
     target: str
@@ -270,8 +273,24 @@ def read_bundle(folder: Path) -> Bundle:
     Only files below `ir/` and `reference/` may be missing.  Files that are not listed are ignored.
 
     Raises:
+        OtherVersionError: The bundle or one of its files is of another version of its format.
         EpimcError: The folder is no bundle, or a file is missing, changed or wrong.
     """
+    try:
+        return read_parts(folder)
+    except OtherVersionError as problem:
+        raise to_compile_again(problem, folder) from None
+
+
+def to_compile_again(problem: OtherVersionError, folder: Path) -> OtherVersionError:
+    """The error for a file of another version in a bundle, with how to make the bundle again."""
+    command = f"epimc compile MODEL -o {shlex.quote(str(folder))}"
+    hint = f"Compile the model again with this version of epimc: {command}"
+    return OtherVersionError(replace(problem.diagnostic, hint=hint))
+
+
+def read_parts(folder: Path) -> Bundle:
+    """Read a bundle file by file, the manifest first."""
     manifest = read_manifest(folder)
     files = read_files(folder, manifest)
     target = parse_target(text_of(files[TARGET], folder, TARGET), str(folder / TARGET))
@@ -332,16 +351,14 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a bundle, of this version of the format.
 
     Raises:
+        OtherVersionError: The bundle is of another version of the format.
         EpimcError: There is none, or it is wrong.
     """
     stated = stated_manifest(folder)
     subject = f"File '{MANIFEST}' of bundle '{folder}'"
     version = stated.get("format")
     if version != FORMAT or isinstance(version, (bool, float)):
-        raise error(
-            f"Bundle '{folder}' has the format {json.dumps(version)}, not {FORMAT}.",
-            hint="Compile the model again with this version of epimc.",
-        )
+        raise other_version(f"Bundle '{folder}'", version, FORMAT)
     return read_document(json.dumps(stated).encode(), TypeAdapter(Manifest), subject)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from itertools import pairwise
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from epimc.diagnostics import EpimcError, error
+from epimc.diagnostics import EpimcError, error, mistaken, other_version
 
 WIDTH = 200
 MAXIMUM_NOTES = 20
@@ -53,7 +54,13 @@ def lines_of(value: object, depth: int) -> str:
     return f"{opening}{margin}  {body}{margin}{closing}" if inner else flat
 
 
-def read_document(data: bytes, form: TypeAdapter[T], subject: str, tags: Collection[str] = ()) -> T:
+def read_document(
+    data: bytes,
+    form: TypeAdapter[T],
+    subject: str,
+    tags: Collection[str] = (),
+    version: int | None = None,
+) -> T:
     """What a JSON text holds.
 
     Args:
@@ -61,14 +68,29 @@ def read_document(data: bytes, form: TypeAdapter[T], subject: str, tags: Collect
         form: What it must hold.
         subject: What messages begin with, such as `File 'tables.json' of bundle 'out'`.
         tags: Values of the key `type` by which records are told apart.
+        version: What the key `format` must hold, where the record has one.
 
     Raises:
+        OtherVersionError: It holds another version, or none.
         EpimcError: It is not JSON, or wrong: the first mistakes are named with their keys.
     """
     try:
         return form.validate_json(data)
     except ValidationError as caught:
+        if version is not None:
+            refuse_other_version(caught, subject, version)
         raise wrong_document(caught, subject, tags) from None
+
+
+def refuse_other_version(caught: ValidationError, subject: str, version: int) -> None:
+    """Raise OtherVersionError where it is the key `format` that is wrong.
+
+    Only a document that is refused is looked at: what else is wrong with it follows from that.
+    """
+    for item in caught.errors(include_url=False):
+        if item["loc"] == ("format",):
+            stated = None if item["type"] == "missing" else item["input"]
+            raise other_version(subject, stated, version)
 
 
 def wrong_document(caught: ValidationError, subject: str, tags: Collection[str]) -> EpimcError:
@@ -80,10 +102,7 @@ def wrong_document(caught: ValidationError, subject: str, tags: Collection[str])
         mistake(key_path(item["loc"], tags), item["type"], item["msg"], item["input"])
         for item in found
     ]
-    if len(notes) > MAXIMUM_NOTES:
-        notes[MAXIMUM_NOTES:] = [f"{len(notes) - MAXIMUM_NOTES} more."]
-    count = f"{len(found)} mistake{'s' if len(found) > 1 else ''}"
-    return error(f"{subject} has {count}.", notes=notes)
+    return mistaken(f"{subject} has", notes, most=MAXIMUM_NOTES)
 
 
 def mistake(path: str, kind: str, reason: str, value: object) -> str:
@@ -103,9 +122,9 @@ def key_path(keys: tuple[int | str, ...], tags: Collection[str] = ()) -> str:
     Where records are told apart, pydantic puts the tag behind the index; it is left out here.
     """
     path = ""
-    for key in keys:
+    for before, key in pairwise((None, *keys)):
         if isinstance(key, int):
             path += f"[{key}]"
-        elif key not in tags or not path.endswith("]"):
+        elif key not in tags or not isinstance(before, int):
             path += f".{key}"
     return path.removeprefix(".") or "the document"

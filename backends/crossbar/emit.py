@@ -42,8 +42,8 @@ def emit(module: Module) -> Program:
     lowering = ModuleLowering(module)
     numbers = lowering.numbers
     inputs = [v for _, v in module.inputs]
-    maps = [feature_map(v, a, "input") for v, a in zip(inputs, addresses, strict=True)]
-    maps += [feature_map(op.output, op.off_chip, str(op.location)) for op in ops]
+    maps = [feature_map(v, a) for v, a in zip(inputs, addresses, strict=True)]
+    maps += [feature_map(op.output, op.off_chip, op.location.nodes) for op in ops]
     return Program(
         chip=target_of(module).sized(int(module.attributes["tiles"])),
         maps=tuple(maps),

@@ -20,9 +20,10 @@ from typing import Any
 from epimc.backends.crossbar.instructions.registry import BY_CODE, BY_NAME
 from epimc.backends.crossbar.operands import Kind, Operands
 from epimc.backends.crossbar.program import Advance, Instruction, Streams
-from epimc.diagnostics import EpimcError, error
+from epimc.diagnostics import EpimcError, error, other_version
 
 MAGIC = b"EPIMPROG"
+# Of the binary form: to be raised when bytes that were right before are refused or mean another.
 VERSION = 1
 
 _HEADER = struct.Struct("<8sHI")
@@ -100,7 +101,8 @@ def decode(data: bytes, file: str = "program") -> Streams:
     if magic != MAGIC:
         raise reader.error("Not a binary program: it does not begin with 'EPIMPROG'", 0)
     if version != VERSION:
-        raise reader.error(f"Binary program version {version} is not supported", len(MAGIC))
+        place = f"{file}, byte {len(MAGIC)}"
+        raise other_version("The binary program", version, VERSION, where=place)
     streams = []
     for tile in range(tiles):
         (count,) = reader.unpack(_LENGTH, f"number of instructions of tile {tile}")

@@ -52,6 +52,7 @@ tiles: the checker refuses a program whose result could depend on their speed.
     .tile 1
         halt
 
+The first line states the format of the text, {assembler.VERSION}; no other is read.
 One instruction a line; tiles in order.  The canonical text is as above: addresses hexadecimal,
 other numbers decimal, operands in the order given below.  A hand-written text may also have
 comments (`;` to the end of the line), blank lines, any spacing, numbers in either base, and
@@ -72,10 +73,10 @@ A program means what it means with all loops written out; they take no time.
 
 ## Binary
 
-Little-endian: the 8 bytes `{encoding.MAGIC.decode()}`, the version (u16, {encoding.VERSION}), the \
-number of tiles (u32); then, for every
-tile, the number of its instructions (u32) and the instructions.  An instruction is its opcode (u8)
-and its operands in order, in the encodings given below.
+Little-endian: the 8 bytes `{encoding.MAGIC.decode()}`, the format (u16, {encoding.VERSION}; no \
+other is read), the number of
+tiles (u32); then, for every tile, the number of its instructions (u32) and the instructions.  An
+instruction is its opcode (u8) and its operands in order, in the encodings given below.
 
 Where an operand advances, the opcode has its highest bit set, and the instruction goes on with one
 entry for every operand of a kind that may advance, in order.  An entry is a byte, the number of

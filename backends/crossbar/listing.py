@@ -9,6 +9,7 @@ from epimc.backends.crossbar.assembler import format_program
 from epimc.backends.crossbar.execution import DryRun
 from epimc.backends.crossbar.program import FeatureMap, Instruction, Program
 from epimc.backends.crossbar.subjects import SubjectObserver
+from epimc.origins import place_of, printable
 
 # The columns kept free for instructions; a longer one has its comment right behind it.
 CODE_WIDTH = 72
@@ -37,8 +38,7 @@ def list_program(program: Program) -> str:
 
 def words(held: FeatureMap) -> str:
     """What is said of a map, on one line: its nodes, or its name where it has none."""
-    text = held.location if held.location.startswith("node ") else f"map '{held.name}'"
-    return "".join(character if character.isprintable() else " " for character in text)
+    return place_of(held.nodes) or f"map '{printable(held.name)}'"
 
 
 class _Trace(SubjectObserver):

@@ -21,6 +21,7 @@ from epimc.ir.core import Module, Op, Value
 from epimc.ir.dialects import xbar
 from epimc.ir.integers import Ints
 from epimc.ir.types import as_map
+from epimc.origins import Nodes
 
 
 def instruction_of(op: Op) -> type[Table]:
@@ -30,7 +31,7 @@ def instruction_of(op: Op) -> type[Table]:
     return kind
 
 
-def feature_map(value: Value, address: int = NO_ADDRESS, location: str = "") -> FeatureMap:
+def feature_map(value: Value, address: int = NO_ADDRESS, nodes: Nodes = ()) -> FeatureMap:
     """A value as the program knows it."""
     channels, height, width = as_map(value.type.shape)
     kept = value.type.element != ACCUMULATOR
@@ -43,7 +44,7 @@ def feature_map(value: Value, address: int = NO_ADDRESS, location: str = "") -> 
         bits=value.type.bits if kept else 0,
         zero_point=value.type.zero_point,
         address=address if address >= 0 else NO_ADDRESS,
-        location=location,
+        nodes=nodes,
     )
 
 

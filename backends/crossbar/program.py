@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from epimc.backends.crossbar.limits import STRICT, Activation, Count, Index, Name
+from epimc.origins import Nodes
 
 if TYPE_CHECKING:
     from epimc.backends.crossbar.counts import Counts
@@ -79,7 +80,7 @@ class FeatureMap:
         bits: Bits of an activation (0 for accumulators).
         zero_point: Of activations; 0 for accumulators.
         address: Off-chip address of row 0, or NO_ADDRESS for a map that never leaves the chip.
-        location: The ONNX node it comes from.
+        nodes: The ONNX nodes it stands for; none for inputs.
     """
 
     __pydantic_config__ = STRICT
@@ -92,7 +93,7 @@ class FeatureMap:
     bits: Annotated[int, Field(ge=0, le=16)] = 0
     zero_point: Activation = 0
     address: Annotated[int, Field(ge=NO_ADDRESS, le=2**40)] = NO_ADDRESS
-    location: str = ""
+    nodes: Nodes = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from epimc.backends.crossbar.program import Program
 from epimc.diagnostics import Diagnostic
+from epimc.origins import place_of
 
 LIMIT = 20
 
@@ -33,15 +34,18 @@ class Report:
 
     def map_place(self, index: int) -> str:
         """A feature map in words."""
-        held = self.program.maps[index]
-        place = f", {held.location}" if held.location else ""
-        return f"map {index} ('{held.name}'{place})"
+        return f"map {index} ({self.map_words(index)})"
 
     def table_place(self, index: int) -> str:
         """A table in words, with the map it computes where that exists."""
         table = self.program.tables[index]
         if not 0 <= table.destination < len(self.program.maps):
             return f"table {index} ({table.name})"
-        held = self.program.maps[table.destination]
-        place = f", {held.location}" if held.location else ""
-        return f"table {index} ({table.name} of '{held.name}'{place})"
+        return f"table {index} ({table.name} of {self.map_words(table.destination)})"
+
+    def map_words(self, index: int) -> str:
+        """The name of a map, and what it stands for: ONNX nodes, or an input of the model."""
+        target = self.program.maps[index]
+        is_input = any(port.map == index for port in self.program.inputs)
+        origin = place_of(target.nodes) or ("input" if is_input else "")
+        return f"'{target.name}', {origin}" if origin else f"'{target.name}'"

@@ -82,7 +82,7 @@ def attribute_docs(docstring: str) -> dict[str, str]:
 def words(schema: Schema) -> str:
     """What a value may be, in words."""
     if "$ref" in schema:
-        return schema["$ref"].rpartition("/")[2]
+        return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:
         return " or ".join(words(item) for item in schema["anyOf"])
     if "enum" in schema:
@@ -94,7 +94,7 @@ def words(schema: Schema) -> str:
     if schema["type"] in ("integer", "number"):
         return number(schema)
     others = {"string": "text", "boolean": "`true` or `false`", "null": "`null`"}
-    return others[schema["type"]]
+    return others[str(schema["type"])]
 
 
 def number(schema: Schema) -> str:

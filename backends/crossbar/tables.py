@@ -32,6 +32,10 @@ Arrays = dict[str, NDArray[Any]]
 
 DOCUMENT, NUMBERS, WEIGHTS = "tables.json", "tables.safetensors", "weights.safetensors"
 
+# Of `tables.json`: to be raised when a document that was right before is refused or means another.
+# Up to format 1 none was stated, maps named their nodes in words, and arrays had keys.
+FORMAT = 2
+
 MAXIMUM_NOTES = 20
 
 
@@ -58,6 +62,7 @@ def write_tables(program: Program) -> dict[str, bytes]:
     numbers: Arrays = {}
     weights: Arrays = {}
     document = {
+        "format": FORMAT,
         "inputs": [asdict(port) for port in program.inputs],
         "outputs": [asdict(port) for port in program.outputs],
         "maps": [asdict(item) for item in program.maps],
@@ -123,13 +128,14 @@ def read_tables(files: Mapping[str, bytes], bundle: str) -> Contents:
         bundle: What messages call the bundle.
 
     Raises:
+        OtherVersionError: The document is of another version of its format.
         EpimcError: A file is broken, or holds something else than the document declares.
     """
     subject = f"File '{DOCUMENT}' of bundle '{bundle}'"
     kinds = table_classes()
     tags = [kind.name for kind in kinds]
-    document = read_document(files[DOCUMENT], document_of(kinds), subject, tags)
-    contents = Contents(**vars(document))
+    document = read_document(files[DOCUMENT], document_of(kinds), subject, tags, FORMAT)
+    contents = Contents(document.inputs, document.outputs, document.maps, document.tables)
     if problems := list(contradictions(contents)):
         raise error(f"{subject} contradicts itself.", notes=problems[:MAXIMUM_NOTES])
     numbers = Tensors(files[NUMBERS], f"File '{NUMBERS}' of bundle '{bundle}'")
@@ -160,6 +166,7 @@ def document_of(kinds: tuple[type[Table], ...]) -> TypeAdapter[Any]:
     table: Any = Annotated[reduce(or_, kinds), Field(discriminator="type")]
     tables: Any = Annotated[tuple[table, ...], Field(max_length=2**16)]
     members = {
+        "format": Annotated[int, Field(ge=FORMAT, le=FORMAT)],
         "inputs": tuple[Port, ...],
         "outputs": tuple[Port, ...],
         "maps": Annotated[tuple[FeatureMap, ...], Field(max_length=2**16)],

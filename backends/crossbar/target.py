@@ -20,8 +20,10 @@ from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
 from epimc.backends.crossbar.program import Chip
-from epimc.diagnostics import EpimcError, Span, did_you_mean, error
+from epimc.diagnostics import EpimcError, Span, did_you_mean, error, mistaken, other_version
 
+# Of a target's file: to be raised when a file that was right before is refused or means another.
+SCHEMA = 1
 MAXIMUM_FILE_BYTES = 1_000_000
 SHOWN_CHARACTERS = 40
 
@@ -29,13 +31,16 @@ SHOWN_CHARACTERS = 40
 def number(low: int, high: int, unit: str, meaning: str, **given: Any) -> Any:
     """A field that holds an integer between `low` and `high`, both allowed."""
     allowed = f"between {low} and {high}" if low < high else str(low)
-    texts: JsonDict = {"unit": unit, "allowed": allowed}
+    # A value of another type is told the type as well.
+    typed = f"an integer {allowed}" if low < high else allowed
+    texts: JsonDict = {"unit": unit, "allowed": allowed, "typed": typed}
     return Field(ge=low, le=high, description=meaning, json_schema_extra=texts, **given)
 
 
 def words(allowed: str, meaning: str, **given: Any) -> Any:
     """A field that holds text, or a word in the place of a number; `allowed` says which."""
-    return Field(description=meaning, json_schema_extra={"unit": "", "allowed": allowed}, **given)
+    texts: JsonDict = {"unit": "", "allowed": allowed, "typed": allowed}
+    return Field(description=meaning, json_schema_extra=texts, **given)
 
 
 def one_printable_line(text: str) -> str:
@@ -99,7 +104,7 @@ class ChipSize(Table):
 class Target(Table):
     """A crossbar chip; every number is checked, so that the compiler need not."""
 
-    schema_version: int = number(1, 1, "", "version of this format", alias="schema")
+    schema_version: int = number(SCHEMA, SCHEMA, "", "version of this format", alias="schema")
     name: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = words(
         "1 to 64 letters, digits, '.', '_' or '-', a letter or digit first",
         "what reports call the target",
@@ -264,15 +269,21 @@ def wrong_toml(text: str, file: str, kind: str, caught: ValueError | RecursionEr
 
 
 def wrong_target(caught: ValidationError, subject: str) -> EpimcError:
-    """One error with a note for every mistake."""
+    """One error with a note for every mistake; of another version that alone is told."""
     found: dict[str, str] = {}
     for item in caught.errors(include_url=False):
+        if item["loc"] == ("schema",) and is_version(item["input"]):
+            return other_version(subject, item["input"], SCHEMA, hint=SEE)
         keys = [str(key) for key in item["loc"]]
         # A value that may be of two types has a mistake for each: one note is enough.
         path, field, owner = locate(keys)
         found.setdefault(path, mistake(path, item["type"], item["input"], field, owner))
-    count = f"{len(found)} mistake{'s' if len(found) > 1 else ''}"
-    return error(f"{subject} has {count}.", notes=found.values(), hint=SEE)
+    return mistaken(f"{subject} has", list(found.values()), hint=SEE)
+
+
+def is_version(value: object) -> bool:
+    """Whether a value can be the version of a format; what cannot is a mistake like any other."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**16
 
 
 SEE = "The page 'Targets' of the documentation lists every key."
@@ -322,9 +333,7 @@ def mistake(
         if kind == "missing":
             return f"[{path}] is missing: it holds {', '.join(fields(inner))}."
         return f"{path} = {show(value)}: must be a table, [{path}]."
-    allowed = text_of(field, "allowed")
-    if allowed.startswith("between") and kind == "int_type":
-        allowed = f"an integer {allowed}"
+    allowed = text_of(field, "typed" if kind == "int_type" else "allowed")
     rule = f"must be {allowed} ({field.description})."
     return f"{path} is missing: {rule}" if kind == "missing" else f"{path} = {show(value)}: {rule}"
 

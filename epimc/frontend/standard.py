@@ -7,6 +7,7 @@ import re
 import onnx
 
 from epimc.diagnostics import error
+from epimc.origins import place_of
 
 # What an operator means may change with the opset: the importers were tested with these.  No opset
 # is read only because the installed onnxruntime, which runs the user's own model, loads it.
@@ -53,7 +54,7 @@ def short(text: str) -> str:
     """What a message of the ONNX library says, on one line, without its inner context."""
     said, *contexts = text.split("==> Context:")
     match = re.search(r"Name: (.*?) OpType: (\S+)", contexts[0]) if contexts else None
-    node = f"node '{match[1]}' ({match[2]}): " if match else ""
+    node = f"{place_of(((match[2], match[1]),))}: " if match else ""
     said = re.sub(r"^\[\w+\] ", "", " ".join(said.split()))
     return node + (said[:297] + "..." if len(said) > 300 else said)
 
@@ -71,4 +72,4 @@ def name_of(proto: onnx.NodeProto) -> str:
 
 def where_of(proto: onnx.NodeProto) -> str:
     """How messages name a node."""
-    return f"node '{name_of(proto)}' ({operator_of(proto)})"
+    return place_of(((operator_of(proto), name_of(proto)),))

@@ -14,6 +14,7 @@ from epimc.diagnostics import error
 from epimc.ir.core import Array, Module, Op, Value, dump_attributes
 from epimc.ir.dialects import epi, nn
 from epimc.ir.types import Location, TensorType
+from epimc.origins import call_of
 
 OPS: tuple[type[Op], ...] = (nn.Softmax,)
 """The ops of the float level that the chip has no form for."""
@@ -57,7 +58,7 @@ def fragment_of(op: Op, operands: Sequence[TensorType], result: TensorType) -> A
 def host_calls(module: Module) -> list[str]:
     """The host calls of a module, in words such as `Softmax 'probabilities'`."""
     calls = [op for op in module.ops if isinstance(op, (*OPS, epi.HostCall))]
-    return [", ".join(f"{kind} '{name}'" for kind, name in op.location.nodes) for op in calls]
+    return [", ".join(call_of(*node) for node in op.location.nodes) for op in calls]
 
 
 def refuse_host_calls(module: Module) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from epimc.diagnostics import error
+from epimc.diagnostics import error, mistaken
 from epimc.ir import plan
 from epimc.ir.core import Builder, Module, Op, Value
 from epimc.ir.dialects import epi, nn
-from epimc.ir.layer_plans import PLANS, Plans, load, mistaken, wrong_policy
+from epimc.ir.layer_plans import PLANS, Plans, load, wrong_policy
 from epimc.ir.levels import EPI
 from epimc.ir.passes.fold import find_chains
 from epimc.ir.pipeline import Pass
@@ -69,7 +69,7 @@ def module_plans(module: Module) -> Plans:
         )
     plans, found = load(given)
     if found:
-        raise mistaken("The plans of the layers", found)
+        raise mistaken("The plans of the layers have", found)
     return plans
 
 

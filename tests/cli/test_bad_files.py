@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -181,15 +180,6 @@ def test_no_bundle(here: Path, refuse: Refuse) -> None:
     )
     assert refuse("verify", "nothing") == "error: Bundle 'nothing' does not exist.\n"
     assert refuse("check", "model.onnx") == "error: Bundle 'model.onnx' is not a folder.\n"
-
-
-def test_a_bundle_of_the_future(here: Path, refuse: Refuse) -> None:
-    path = here / "bundle" / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
-    assert refuse("check", "bundle") == (
-        "error: Bundle 'bundle' has the format 2, not 1.\n"
-        "  hint: Compile the model again with this version of epimc.\n"
-    )
 
 
 def test_verify_needs_the_reference(here: Path, run: Run, refuse: Refuse) -> None:

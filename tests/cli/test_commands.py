@@ -22,7 +22,7 @@ PROGRAM_KEYS = {
     "crossbars", "host_calls", "instructions", "layers", "lossless_adc", "off_chip_bytes",
     "spilled", "tiles",
 }  # fmt: skip
-LAYER_KEYS = {"crossbars", "epitome", "location", "name", "rounds", "tiles", "weight_bits"}
+LAYER_KEYS = {"crossbars", "epitome", "name", "nodes", "rounds", "tiles", "weight_bits"}
 VERIFY_KEYS = {
     "accuracy", "epitomized_accuracy", "exact", "float_accuracy", "identity_plans", "layer_errors",
     "mismatches", "outputs", "samples", "top1_agreement",

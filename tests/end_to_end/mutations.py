@@ -22,7 +22,7 @@ Place = tuple[str | int, ...]
 """Names of fields and indices, from the program to a number or an array of numbers."""
 
 # Text is no part of what is computed.
-UNCHANGED = {"location", "name", "weights_name", "mapping", "element", "kind", "opcode"}
+UNCHANGED = {"nodes", "name", "weights_name", "mapping", "element", "kind", "opcode"}
 
 
 def places(value: Any, place: Place = ()) -> Iterator[Place]:

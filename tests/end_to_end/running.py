@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from epimc.diagnostics import EpimcError
 from epimc.host import OnnxHost
 from epimc.ir.core import Module
 from epimc.ir.interpreter import interpret
+from epimc.origins import Node
 from epimc.planning import PlanRequest, plan_model
 from epimc.samples import write_samples
 from epimc.verify import Report, verify
@@ -175,21 +176,24 @@ def assert_counts_as_planned(case: Case, done: Done) -> None:
     one = {name: array[:1] for name, array in case.samples.items()}
     Session(done.bundle).run(None, one, [counters])
     counted = {
-        layer_name(done.program.maps[index].location): (counts.rounds, counts.array_reads)
+        layer_name(done.program.maps[index].nodes): (counts.rounds, counts.array_reads)
         for index, counts in counters.layers().items()
         if counts.rounds
     }
     expected = {
-        layer_name(layer["location"]): (layer["rounds"] * layer["positions"], layer["array_reads"])
+        layer_name((node["op"], node["name"]) for node in layer["nodes"]): (
+            layer["rounds"] * layer["positions"],
+            layer["array_reads"],
+        )
         for layer in planned["layers"]
     }
     assert counted == expected, (counted, expected)
 
 
-def layer_name(location: str) -> str:
+def layer_name(nodes: Iterable[Node]) -> str:
     """The node with the weights, of all those that a layer stands for."""
-    (name,) = re.findall(r"node '([^']*)' \((?:Conv|Gemm|MatMul)\)", location)
-    return str(name)
+    (name,) = (name for kind, name in nodes if kind in ("Conv", "Gemm", "MatMul"))
+    return name
 
 
 def assert_texts_come_back(done: Done) -> None:

@@ -203,7 +203,7 @@ def conv_program() -> Program:
     window = integers.Window((3, 3), (1, 1), (1, 1, 1, 1))
     maps = [
         FeatureMap("x", 4, 5, 6, "u8", 8, 7, 0),
-        FeatureMap("acc", 4, 5, 6, "i64", location="node 'conv' (Conv)"),
+        FeatureMap("acc", 4, 5, 6, "i64", nodes=(("Conv", "conv"),)),
         FeatureMap("y", 4, 5, 6, "u8", 8, 3, 600),
     ]
     weights = random_weights((2 * 16, 2))
@@ -472,8 +472,8 @@ def host_program() -> Program:
     maps = [
         FeatureMap("x", 2, 3, 4, "u8", 8, 5, 0),
         FeatureMap("acc", 2, 3, 4, "i64"),
-        FeatureMap("h", 2, 3, 4, "u8", 8, 90, 64, "node 'conv' (Conv)"),
-        FeatureMap("p", 2, 3, 4, "u8", 8, 7, 128, "node 'probabilities' (Softmax)"),
+        FeatureMap("h", 2, 3, 4, "u8", 8, 90, 64, (("Conv", "conv"),)),
+        FeatureMap("p", 2, 3, 4, "u8", 8, 7, 128, (("Softmax", "probabilities"),)),
         FeatureMap("y", 4, 2, 3, "u8", 8, 7, 192),
     ]
     tables: list[Table] = [

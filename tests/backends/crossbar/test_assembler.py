@@ -179,8 +179,8 @@ def test_errors_of_a_line(line: str, message: str, column: int, hint: str) -> No
         (
             ".epimc 2",
             caret(
-                "Assembly version 2 is not supported.", 1, 8, ".epimc 2",
-                "This tool reads version 1.",
+                "The program's text has the format 2; this version of epimc reads the format 1.",
+                1, 8, ".epimc 2", "Make it again with this version of epimc.",
             ),
         ),
         (

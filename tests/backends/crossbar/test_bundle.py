@@ -88,7 +88,7 @@ def test_the_manifest_tells_what_the_bundle_is(folder: Path) -> None:
     names = sorted([*NEEDED, "ir/1.epi", "reference/x"])
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     assert manifest == {
-        "format": 1,
+        "format": 2,
         "tool": "epimc 0.1.0",
         "model": {"name": "x.onnx", "sha256": "0" * 64},
         "target": "tiny",
@@ -308,12 +308,14 @@ def test_a_manifest_without_bounds(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert refusal(folder) == expected
 
 
-@pytest.mark.parametrize("version", [2, "1", None, True, 1.0])
+@pytest.mark.parametrize("version", [1, 3, "2", None, True, 2.0])
 def test_another_format_is_refused(version: object, folder: Path) -> None:
     change_manifest(folder, lambda m: m.update(format=version))
+    stated = "no format" if version is None else f"the format {json.dumps(version)}"
     assert refusal(folder) == (
-        f"error: Bundle '{folder}' has the format {json.dumps(version)}, not 1.\n"
-        "  hint: Compile the model again with this version of epimc."
+        f"error: Bundle '{folder}' has {stated}; this version of epimc reads the format 2.\n"
+        "  hint: Compile the model again with this version of epimc: "
+        f"epimc compile MODEL -o {folder}"
     )
 
 

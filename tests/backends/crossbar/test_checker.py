@@ -366,11 +366,11 @@ def with_round(round_: Round) -> Program:
 DATA = {
     "names": (
         with_map("conv", 1, name="x"),
-        "error: Two maps have the same name.\n  --> map 0 ('x')",
+        "error: Two maps have the same name.\n  --> map 0 ('x', input)",
     ),
     "zero point": (
         with_map("conv", 0, zero_point=256),
-        "error: Zero point 256 is no activation of 8 bits.\n  --> map 0 ('x')",
+        "error: Zero point 256 is no activation of 8 bits.\n  --> map 0 ('x', input)",
     ),
     "off chip": (
         with_map("conv", 2, address=65536 - 112),

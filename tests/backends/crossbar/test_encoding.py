@@ -65,7 +65,6 @@ def test_layout_of_what_advances() -> None:
             "Not a binary program: it does not begin with 'EPIMPROG'.",
             0,
         ),
-        (struct.pack("<8sHI", b"EPIMPROG", 9, 0), "Binary program version 9 is not supported.", 8),
         (program() + b"xyz", "3 bytes follow the program.", 18),
         (program(b"\x00", b"\x63"), "Unknown opcode 99.", 19),
         (program(b"\x05\x01"), "The program ends inside its operands of 'signal'.", 19),

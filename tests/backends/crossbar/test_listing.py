@@ -10,6 +10,7 @@ from epimc.backends.crossbar.assembler import format_program, parse_program
 from epimc.backends.crossbar.listing import list_program
 from epimc.backends.crossbar.program import Advance, FeatureMap, Instruction, Program
 from epimc.backends.crossbar.roll import roll
+from epimc.origins import place_of
 from tests.backends.crossbar.programs import (
     CHIP,
     PROGRAMS,
@@ -40,7 +41,7 @@ def test_the_assembler_reads_a_listing_back(name: str) -> None:
 def test_every_instruction_names_the_nodes_whose_rows_it_works_on() -> None:
     program = split_program()
     names = {f"map '{held.name}'" for held in program.maps}
-    names |= {held.location for held in program.maps if held.location.startswith("node ")}
+    names |= {place_of(held.nodes) for held in program.maps if held.nodes}
     said = {comment for _, comment in split_lines(list_program(program)) if comment}
     assert said <= names
 
@@ -49,7 +50,7 @@ def test_moves_name_what_they_move() -> None:
     """What is sent, received, stored and loaded again is what was computed before."""
     for program in (split_program(), spill_program()):
         maps = [
-            replace(held, location=f"node 'n{number}' (Any)")
+            replace(held, nodes=(("Any", f"n{number}"),))
             for number, held in enumerate(program.maps)
         ]
         named = replace(program, maps=tuple(maps))
@@ -61,11 +62,11 @@ def test_moves_name_what_they_move() -> None:
                 _, said = next(lines)
                 match instruction.opcode, instruction.operands:
                     case "load", (_, int() as address, _):
-                        assert said == location_at(maps, address)
+                        assert said == place_at(maps, address)
                     case "store", (int() as address, _, _):
-                        assert said == location_at(maps, address)
+                        assert said == place_at(maps, address)
                     case _, (int() as table, tuple(), *_):
-                        assert said == maps[named.tables[table].destination].location
+                        assert said == place_of(maps[named.tables[table].destination].nodes)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -95,18 +96,18 @@ def test_an_instruction_in_loops_may_work_for_several_maps() -> None:
     ]  # fmt: skip
 
 
-def location_at(maps: list[FeatureMap], address: int) -> str:
-    """The location of the map that lies at an off-chip address."""
+def place_at(maps: list[FeatureMap], address: int) -> str:
+    """What is said of the map that lies at an off-chip address."""
     for held in maps:
         if 0 <= held.address <= address < held.address + held.height * held.row_stride:
-            return str(held.location)
+            return place_of(held.nodes)
     raise AssertionError(address)
 
 
 def test_what_a_node_is_called_cannot_break_a_line() -> None:
     program = conv_program()
     maps = tuple(
-        replace(held, name=f"m\n{number}", location="node 'a\nhalt\r; b' (Conv)")
+        replace(held, name=f"m\n{number}", nodes=(("Conv", "a\nhalt\r; b"),))
         for number, held in enumerate(program.maps)
     )
     listing = list_program(replace(program, maps=maps))

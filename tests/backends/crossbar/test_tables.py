@@ -75,7 +75,7 @@ def test_the_document_has_a_line_for_every_map_and_round() -> None:
     lines = write_tables(program)["tables.json"].decode().splitlines()
     assert (
         '    {"name": "acc", "channels": 4, "height": 5, "width": 6, "element": "i64", "bits": 0, '
-        '"zero_point": 0, "address": -1, "location": "node \'conv\' (Conv)"},'
+        '"zero_point": 0, "address": -1, "nodes": [["Conv", "conv"]]},'
     ) in lines
     assert max(map(len, lines)) <= 210
     arrays = [line for line in lines if '"crossbar": 0' in line]
@@ -119,7 +119,7 @@ def test_any_scale_comes_back_exactly() -> None:
 
 def test_names_of_any_script_come_back() -> None:
     program = conv_program()
-    named = replace(program.maps[0], name="Eingang/ü:0", location='node "ü\n"')
+    named = replace(program.maps[0], name="Eingang/ü:0", nodes=(("Conv", 'ü"\n(, )'),))
     files = write_tables(replace(program, maps=(named, *program.maps[1:])))
     assert read_tables(files, "out").maps[0] == named
 

@@ -144,8 +144,8 @@ def test_all_mistakes_are_in_one_message() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "note"),
     [
-        ("schema = 1", "schema = 2", "schema = 2: must be 1 (version of this format)."),
         ("schema = 1", "schema = true", "schema = true: must be 1 (version of this format)."),
+        ("schema = 1", "schema = -1", "schema = -1: must be 1 (version of this format)."),
         (
             'name = "tiny"',
             'name = "a b"',
@@ -219,6 +219,14 @@ def test_all_mistakes_are_in_one_message() -> None:
 def test_one_mistake(old: str, new: str, note: str) -> None:
     assert old in TINY
     assert notes(TINY.replace(old, new)) == (note,)
+
+
+def test_another_version_is_no_mistake() -> None:
+    text = TINY.replace("schema = 1", "schema = 2").replace("rows = 32", "wires = 32")
+    assert message(text) == (
+        "error: Target file 'x.toml' has the format 2; this version of epimc reads the format 1.\n"
+        "  hint: The page 'Targets' of the documentation lists every key."
+    )
 
 
 @pytest.mark.parametrize(

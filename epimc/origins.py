@@ -1,0 +1,38 @@
+"""The ONNX nodes that an op or a feature map stands for: as data, and in words.
+
+This module is at the bottom of the project: it imports nothing of it.  Nodes stay data from the
+import to the bundle and to `--json`; only what is printed turns them into words, and only here.
+"""
+
+from __future__ import annotations
+
+Node = tuple[str, str]
+"""One ONNX node: its op type, with the domain where that is not the default, and its name."""
+
+Nodes = tuple[Node, ...]
+"""Several of them, in execution order."""
+
+
+def place_of(nodes: Nodes) -> str:
+    """How messages and listings name nodes: `node 'a' (Conv), node 'b' (Relu)`, on one line."""
+    return ", ".join(f"node '{printable(name)}' ({kind})" for kind, name in nodes)
+
+
+def call_of(kind: str, name: str) -> str:
+    """How reports name a node that the host runs: `Softmax 'probabilities'`, on one line."""
+    return f"{kind} '{printable(name)}'"
+
+
+def names_of(nodes: Nodes) -> list[str]:
+    """The names alone."""
+    return [name for _, name in nodes]
+
+
+def as_json(nodes: Nodes) -> list[dict[str, str]]:
+    """How `--json` has nodes: a list of `{"op": "Conv", "name": "conv1"}`."""
+    return [{"op": kind, "name": name} for kind, name in nodes]
+
+
+def printable(text: str) -> str:
+    """A text on one line: ONNX lets a name hold line breaks and other control characters."""
+    return "".join(character if character.isprintable() else " " for character in text)
