@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -265,6 +266,12 @@ class Concat(moves.Concat, XbarOp):
     name = "xbar.concat"
     parts = Operand(ACTIVATION, variadic=True)
     result = Result(ACTIVATION)
+
+    @cached_property
+    def tops(self) -> tuple[int, ...]:
+        """Of a concatenation along rows: the row at which each operand begins in the result."""
+        heights = [as_map(operand.type.shape)[1] for operand in self.operands]
+        return tuple(np.cumsum([0, *heights]).tolist())
 
 
 class Select(moves.Select, XbarOp):

@@ -44,7 +44,7 @@ def rows_read(op: Op, index: int, y: int) -> list[int]:
     if isinstance(op, xbar.Select):
         return [op.selection.row(y)]
     if isinstance(op, xbar.Concat) and op.map_axis == 1:
-        row = y - sum(height(other) for other in op.operands[:index])
+        row = y - op.tops[index]
         return [row] if 0 <= row < height(operand) else []
     return [y]
 
