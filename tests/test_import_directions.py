@@ -24,7 +24,11 @@ BORDERS = {
 }
 # What runs or checks a program must not need the IR that the program was made from.
 CROSSBAR = "epimc.backends.crossbar"
-CROSSBAR_KNOWS_IR = ("epimc.backends.crossbar.passes", "epimc.backends.crossbar.emit")
+CROSSBAR_KNOWS_IR = (
+    "epimc.backends.crossbar.passes",
+    "epimc.backends.crossbar.emit",
+    "epimc.backends.crossbar.projection",
+)
 SHARED = "epimc.ir.integers"
 
 
