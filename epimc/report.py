@@ -50,7 +50,7 @@ def program_summary(program: Program) -> dict[str, Any]:
         for number, m in enumerate(program.maps)
         if m.address != NO_ADDRESS and number not in outside
     ]
-    tables = [table for table in program.tables if isinstance(table, Mvm)]
+    tables = list(program.tables_of(Mvm))
     counts = Counter(i.opcode for stream in program.streams for i in executed(stream))
     return {
         "tiles": len(program.streams),

@@ -365,7 +365,7 @@ class _Runner:
 
 def computed_maps(program: Program) -> list[FeatureMap]:
     """The maps to compare: inputs are the host's, and of a split layer only the sum is a value."""
-    parts = {s for table in program.tables if isinstance(table, Add) for s in table.sources}
+    parts = {source for table in program.tables_of(Add) for source in table.sources}
     outside = {port.map for port in program.inputs} | parts
     return [held for number, held in enumerate(program.maps) if number not in outside]
 

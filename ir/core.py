@@ -18,7 +18,7 @@ followed from the ONNX tensor to the rows of the program.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
@@ -82,7 +82,7 @@ class Operand:
     def __get__(self, op: Op | None, owner: type) -> Operand | Value:
         if op is None:
             return self
-        return op.operands[list(op.operand_fields).index(self.key)]
+        return op.operands[op.operand_indices[self.key]]
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ class Op:
 
     name: ClassVar[str] = ""
     operand_fields: ClassVar[dict[str, Operand]] = {}
+    operand_indices: ClassVar[dict[str, int]] = {}
     attribute_fields: ClassVar[dict[str, Attribute[Any]]] = {}
     result: ClassVar[Result]
 
@@ -139,6 +140,7 @@ class Op:
         for base in cls.__mro__:
             members = {**members, **{k: m for k, m in vars(base).items() if k not in members}}
         cls.operand_fields = {k: m for k, m in members.items() if isinstance(m, Operand)}
+        cls.operand_indices = {key: index for index, key in enumerate(cls.operand_fields)}
         cls.attribute_fields = {k: m for k, m in members.items() if isinstance(m, Attribute)}
 
     def __init__(
@@ -301,21 +303,21 @@ class Builder:
 
     def fresh(self, base: str) -> str:
         """A value name near `base` that is not taken."""
-        return self._unique(base, self.names)
+        name = self._unique(base, self.names)
+        self.names.add(name)
+        return name
 
     def store(self, base: str, array: Array, element: str) -> Ref:
         """Put a tensor into the side store; an equal one under the same name is shared."""
-        taken = set(self.module.tensors)
-        name = self._unique(base, taken)
+        name = self._unique(base, self.module.tensors)
         self.module.tensors[name] = Tensor.of(array, element)
         return Ref(name)
 
     @staticmethod
-    def _unique(base: str, taken: set[str]) -> str:
+    def _unique(base: str, taken: Container[str]) -> str:
         name, number = base, 1
         while name in taken:
             name, number = f"{base}.{number}", number + 1
-        taken.add(name)
         return name
 
     def finish(self) -> Module:

@@ -74,17 +74,16 @@ def evaluate(
 
 def batches(count: int, module: Module, budget: int = 2**24) -> list[slice]:
     """Slices of samples small enough that a layer's windows stay near `budget` elements."""
-    largest = max((_work(module, op.output) for op in module.ops), default=1)
+    largest = max((_work(module, op) for op in module.ops), default=1)
     size = max(1, min(64, budget // largest))
     return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 
 
-def _work(module: Module, value: Value) -> int:
-    producer = module.producers().get(value)
-    if producer is None:
-        return value.type.size
-    tensors: list[Tensor] = [module.tensors[ref.name] for _, ref in producer.tensor_refs()]
+def _work(module: Module, op: Op) -> int:
+    """Elements of the windows that an op gathers for one sample, and of its result."""
+    tensors: list[Tensor] = [module.tensors[ref.name] for _, ref in op.tensor_refs()]
     fan_in = max((t.type.size // t.type.shape[0] for t in tensors), default=1)
-    positions = value.type.size // value.type.shape[0]
-    groups = int(producer.attributes.get("groups", 1))
-    return positions * fan_in * groups + value.type.size
+    result = op.output.type
+    positions = result.size // result.shape[0]
+    groups = int(op.attributes.get("groups", 1))
+    return positions * fan_in * groups + result.size

@@ -26,7 +26,7 @@ BORDERS = {
 # What runs or checks a program must not need the IR that the program was made from.
 CROSSBAR = "epimc.backends.crossbar"
 CROSSBAR_KNOWS_IR = tuple(
-    f"epimc.backends.crossbar.{name}" for name in ("passes", "emit", "lowering")
+    f"epimc.backends.crossbar.{name}" for name in ("passes", "emit", "lowering", "projection")
 )
 SHARED = "epimc.ir.integers"
 

@@ -1,50 +1,24 @@
 """Abstract execution: the streams run with tags instead of data.
 
-Every 8 bytes of a tile's buffer carry a tag that says which part of which row of which feature
-map lies there.  A row is good only when all its tags are right, so that whatever overwrites a
-part of it makes it unreadable.  Vector clocks tell which events the program itself puts in order,
-so that a race is found even where this interleaving happens to work.
+Its parts keep what the program has done so far: `tags` what lies in the buffers, `off_chip` what
+has been stored, `order` which events the program itself puts in order.  Here stands what every
+instruction asks of them.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
-
-from epimc.backends.crossbar.execution import Execution, buffer_extent
+from epimc.backends.crossbar.execution import Execution
 from epimc.backends.crossbar.instructions.registry import BY_NAME
 from epimc.backends.crossbar.loops import executed
+from epimc.backends.crossbar.off_chip import OffChipRows
+from epimc.backends.crossbar.order import Order
 from epimc.backends.crossbar.program import (
-    ALIGNMENT,
     NO_ADDRESS,
-    FeatureMap,
     Program,
     Ring,
 )
 from epimc.backends.crossbar.report import Report
-
-Row = tuple[int, int]
-"""(map, row)."""
-
-
-@dataclass
-class Wait:
-    """A wait that no load has needed yet.
-
-    Attributes:
-        place: The instruction.
-        semaphore: Its semaphore.
-        count: Its count.
-        before: What the tile knew of the signaller before it.
-    """
-
-    place: str
-    semaphore: int
-    count: int
-    before: int
+from epimc.backends.crossbar.tags import BufferTags, Row, row_name, slot
 
 
 class AbstractExecution(Execution):
@@ -53,26 +27,12 @@ class AbstractExecution(Execution):
     def __init__(self, report: Report) -> None:
         super().__init__(report.program.streams)
         self.report, self.program = report, report.program
-        tiles = len(self.cursors)
-        extents = [buffer_extent(report.program, tile) for tile in range(tiles)]
-        self.tags = [np.zeros(extent // ALIGNMENT, np.int64) for extent in extents]
-        self.words = [held.row_stride // ALIGNMENT for held in self.program.maps]
-        sizes = [held.height * w for held, w in zip(self.program.maps, self.words, strict=True)]
-        # Tag 0 is nothing; the rows of all maps follow, word by word.
-        self.bases = [1 + sum(sizes[:i]) for i in range(len(sizes))]
-        placed = [(m.address, i) for i, m in enumerate(self.program.maps) if m.address >= 0]
-        self.regions = sorted(placed)
+        self.tags = BufferTags(report.program)
+        inputs = {port.map for port in self.program.inputs}
+        self.off_chip = OffChipRows(self.program.maps, inputs)
+        self.order = Order(len(self.cursors))
         self.rings = _rings(report.program)
-        self.inputs = {port.map for port in self.program.inputs}
         self.computed: set[Row] = set()
-        self.stored: dict[Row, tuple[int, int]] = {}
-        self.writers: dict[int, int] = {}
-        self.clocks = np.zeros((tiles, tiles), np.int64)
-        self.signals: dict[int, list[NDArray[np.int64]]] = {}
-        self.signallers: dict[int, int] = {}
-        self.stores = [0] * tiles
-        self.signalled: dict[int, int] = {}
-        self.pending: list[dict[int, list[Wait]]] = [{} for _ in range(tiles)]
 
     def check(self) -> None:
         """Run to the end; then everything must have been computed, stored and needed."""
@@ -80,241 +40,105 @@ class AbstractExecution(Execution):
         if waiting:
             self.report.add("", "The program is deadlocked.", *waiting)
             return
-        for index, held in enumerate(self.program.maps):
-            rows = range(held.height)
-            if index in self.inputs:
-                continue
-            missing = [row for row in rows if (index, row) not in self.computed]
-            if missing:
-                where = self.report.map_place(index)
-                self.report.add(where, f"Row {missing[0]} is never computed.")
+        for index in range(len(self.program.maps)):
+            if index not in self.off_chip.inputs:
+                self._check_computed(index)
         for port in self.program.outputs:
-            self._check_output(port.map)
-        for pending in self.pending:
-            for wait in (wait for waits in pending.values() for wait in waits):
-                self.report.add(wait.place, "No load after this wait needs it.")
+            if port.map not in self.off_chip.inputs:
+                self._check_output(port.map)
+        for place in self.order.idle():
+            self.report.add(place, "No load after this wait needs it.")
         self._check_stored()
 
-    def _check_output(self, index: int) -> None:
-        if index in self.inputs:
-            return
+    def _check_computed(self, index: int) -> None:
         rows = range(self.program.maps[index].height)
-        missing = [row for row in rows if (index, row) not in self.stored]
-        if missing:
+        missing = next((row for row in rows if (index, row) not in self.computed), None)
+        if missing is not None:
             where = self.report.map_place(index)
-            self.report.add(where, f"Row {missing[0]} of this output is never stored.")
+            self.report.add(where, f"Row {missing} is never computed.")
+
+    def _check_output(self, index: int) -> None:
+        missing = self.off_chip.missing(index)
+        if missing is not None:
+            where = self.report.map_place(index)
+            self.report.add(where, f"Row {missing} of this output is never stored.")
 
     def _check_stored(self) -> None:
         """A map that has a place off chip is used there."""
-        touched = {index for index, _ in self.stored} | self.inputs
-        for index, held in enumerate(self.program.maps):
-            if held.address != NO_ADDRESS and index not in touched:
+        used = self.off_chip.used()
+        for index, feature_map in enumerate(self.program.maps):
+            if feature_map.address != NO_ADDRESS and index not in used:
                 where = self.report.map_place(index)
                 self.report.add(where, "It has a place off chip, but is never stored.")
 
-    # --- tags -------------------------------------------------------------------------------
-
-    def tag(self, row: Row) -> int:
-        """The tag of a row's first word."""
-        return self.bases[row[0]] + row[1] * self.words[row[0]]
-
-    def row_at(self, tag: int) -> tuple[Row, int]:
-        """The row that a tag (not 0) belongs to, and the word in it."""
-        index = bisect_right(self.bases, tag) - 1
-        row, word = divmod(tag - self.bases[index], self.words[index])
-        return (index, row), word
+    # --- what instructions have in common ---------------------------------------------------------
 
     def name(self, row: Row) -> str:
         """A row in words."""
-        return f"row {row[1]} of '{self.program.maps[row[0]].name}'"
-
-    def found(self, tile: int, address: int) -> str:
-        """What lies at an address of a tile's buffer, in words."""
-        word = address // ALIGNMENT
-        tag = int(self.tags[tile][word]) if word < len(self.tags[tile]) else 0
-        if not tag:
-            return "nothing"
-        row, offset = self.row_at(tag)
-        return f"the inside of {self.name(row)}" if offset else self.name(row)
-
-    def holds(self, tile: int, address: int, row: Row) -> bool:
-        """Whether a whole row lies at an address of a tile's buffer."""
-        word, count, tag = address // ALIGNMENT, self.words[row[0]], self.tag(row)
-        held = self.tags[tile][word : word + count]
-        return len(held) == count and bool((held == np.arange(tag, tag + count)).all())
-
-    def put(self, tile: int, address: int, row: Row) -> None:
-        """Write a row to an address of a tile's buffer."""
-        word, count, tag = address // ALIGNMENT, self.words[row[0]], self.tag(row)
-        self.tags[tile][word : word + count] = np.arange(tag, tag + count)
-
-    def arrive(self, tile: int, address: int, row: Row) -> None:
-        """Put a loaded or received row into its slot of a ring from which the tile reads it."""
-        rings = self.rings.get((tile, row[0]), ())
-        held = self.program.maps[row[0]]
-        if not rings:
-            self.complain(tile, f"No instruction of tile {tile} reads '{held.name}'.")
-        elif all(_slot(ring, held, row[1]) != address for ring in rings):
-            self.complain(tile, f"It brings {self.name(row)} to no slot of that row.")
-        if self.holds(tile, address, row):
-            self.complain(tile, f"It brings {self.name(row)} to where it lies already.")
-        self.put(tile, address, row)
+        return row_name(self.program.maps, row)
 
     def complain(self, tile: int, message: str, *notes: str) -> None:
         """Report a mistake of the instruction at which a tile stands."""
         self.report.add(self.place(tile), message, *notes)
 
     def demand(self, tile: int, address: int, row: Row) -> None:
-        """Report unless a whole row lies at an address of a tile's buffer."""
-        if self.holds(tile, address, row):
+        """Report unless all of a row lies at an address of a tile's buffer."""
+        if self.tags.holds(tile, address, row):
             return
-        found = self.found(tile, address)
-        if found == self.name(row):
-            found = "only a part of it"
+        content = self.tags.content(tile, address)
+        if content == self.name(row):
+            content = "only a part of it"
         self.complain(
-            tile, f"It reads {self.name(row)} at {address:#x}, where {found} lies (undefined)."
+            tile, f"It reads {self.name(row)} at {address:#x}, where {content} lies (undefined)."
         )
+
+    def arrive(self, tile: int, address: int, row: Row) -> None:
+        """Put a loaded or received row into its slot of a ring from which the tile reads it."""
+        rings = self.rings.get((tile, row[0]), ())
+        feature_map = self.program.maps[row[0]]
+        if not rings:
+            self.complain(tile, f"No instruction of tile {tile} reads '{feature_map.name}'.")
+        elif all(slot(ring, feature_map, row[1]) != address for ring in rings):
+            self.complain(tile, f"It brings {self.name(row)} to no slot of that row.")
+        if self.tags.holds(tile, address, row):
+            self.complain(tile, f"It brings {self.name(row)} to where it lies already.")
+        self.tags.put(tile, address, row)
 
     def off_chip_row(self, tile: int, address: int, size: int) -> Row | None:
         """The row that lies exactly at an off-chip address, or None and a report."""
-        position = bisect_right(self.regions, (address, len(self.program.maps))) - 1
-        if position >= 0:
-            start, index = self.regions[position]
-            held = self.program.maps[index]
-            row, offset = divmod(address - start, held.row_stride)
-            if row < held.height and not offset:
-                if size == held.row_bytes:
-                    return index, row
-                self.complain(tile, f"A row of '{held.name}' has {held.row_bytes} bytes.")
-                return None
-        self.complain(tile, f"No row of a map begins at off-chip address {address:#x}.")
-        return None
-
-    # --- instructions -----------------------------------------------------------------------
-
-    def load(self, tile: int, dst: int, src: int, size: int) -> None:
-        """A load: of a whole row that has been stored, in the program's own order."""
-        row = self.off_chip_row(tile, src, size)
+        row = self.off_chip.row_at(address)
         if row is None:
-            return
-        if row[0] not in self.inputs:
-            self._check_order(tile, row)
-        self.arrive(tile, dst, row)
+            self.complain(tile, f"No row of a map begins at off-chip address {address:#x}.")
+            return None
+        return row if self._is_row_size(tile, row, size) else None
 
-    def _check_order(self, tile: int, row: Row, verb: str = "loads") -> None:
+    def _is_row_size(self, tile: int, row: Row, size: int) -> bool:
+        feature_map = self.program.maps[row[0]]
+        if size == feature_map.row_bytes:
+            return True
+        self.complain(tile, f"A row of '{feature_map.name}' has {feature_map.row_bytes} bytes.")
+        return False
+
+    def _check_order(self, tile: int, row: Row, verb: str) -> None:
         """The store of a row must come before the load, or host call, that a tile stands at."""
-        if row not in self.stored:
+        if row[0] in self.off_chip.inputs:
+            return
+        if row not in self.off_chip.stored:
             self.complain(tile, f"It {verb} {self.name(row)}, which has not been stored.")
             return
-        writer, time = self.stored[row]
+        writer, time = self.off_chip.stored[row]
         if writer == tile:
             return
-        if self.clocks[tile, writer] < time:
+        if not self.order.knows(tile, writer, time):
             message = (
                 f"It {verb} {self.name(row)}, but nothing orders this after tile {writer}'s store."
             )
             self.complain(tile, message, "The program has a race.")
-        waits = self.pending[tile].get(writer, [])
-        if not waits or time <= waits[0].before:
-            return
-        for wait in waits:
-            history = self.signals[wait.semaphore]
-            earlier = history[wait.count - 2][writer] if wait.count > 1 else 0
-            if earlier < time:
-                waits.remove(wait)
-                return
-        self.report.add(
-            waits[0].place, "It waits for more than the next load needs.", self.place(tile)
-        )
-        waits.clear()
-
-    def store(self, tile: int, dst: int, src: int, size: int) -> None:
-        """A store: of the right row to its place, once, by one tile."""
-        row = self.off_chip_row(tile, dst, size)
-        if row is None:
-            return
-        self.demand(tile, src, row)
-        if row[0] in self.inputs:
-            self.complain(tile, f"It overwrites {self.name(row)}, an input.")
-        if row in self.stored:
-            self.complain(tile, f"It stores {self.name(row)} a second time.")
-        if self.writers.setdefault(row[0], tile) != tile:
-            self.complain(tile, f"Tile {self.writers[row[0]]} stores rows of this map too.")
-        self.stored[row] = (tile, self._tick(tile))
-        self.stores[tile] += 1
-
-    def transfer(self, sender: int, receiver: int) -> None:
-        """A send that has met a recv: a whole row, of equal size, goes over."""
-        src, size, dst, room = self.transferred(sender, receiver)
-        if size != room:
-            self.complain(sender, "It meets a recv of another size.", self.place(receiver))
-        word = src // ALIGNMENT
-        tag = int(self.tags[sender][word]) if word < len(self.tags[sender]) else 0
-        row = self.row_at(tag)[0] if tag else None
-        if row is None or not self.holds(sender, src, row):
-            self.complain(sender, f"It sends {self.found(sender, src)}, which is no whole row.")
-        elif size != self.program.maps[row[0]].row_bytes:
-            held = self.program.maps[row[0]]
-            self.complain(sender, f"A row of '{held.name}' has {held.row_bytes} bytes.")
-        else:
-            self.arrive(receiver, dst, row)
-        self._tick(sender)
-        self._tick(receiver)
-        joined = np.maximum(self.clocks[sender], self.clocks[receiver])
-        self.clocks[sender] = self.clocks[receiver] = joined
-
-    def signal(self, tile: int, semaphore: int) -> None:
-        """A signal: it publishes what its tile has done so far."""
-        super().signal(tile, semaphore)
-        if self.signalled.get(semaphore) == self.stores[tile]:
-            self.complain(tile, "Nothing has been stored since the last signal.")
-        self.signalled[semaphore] = self.stores[tile]
-        self._tick(tile)
-        self.signallers[semaphore] = tile
-        self.signals.setdefault(semaphore, []).append(self.clocks[tile].copy())
-
-    def wait(self, tile: int, semaphore: int, count: int) -> bool:
-        """A wait: the tile knows from here on what the signaller had done."""
-        if not super().wait(tile, semaphore, count):
-            return False
-        signaller = self.signallers[semaphore]
-        waits = self.pending[tile].setdefault(signaller, [])
-        for earlier in [wait for wait in waits if wait.semaphore == semaphore]:
-            self.report.add(earlier.place, "No load after this wait needs it.")
-            waits.remove(earlier)
-        before = int(self.clocks[tile, signaller])
-        waits.append(Wait(self.place(tile), semaphore, count, before))
-        np.maximum(self.clocks[tile], self.signals[semaphore][count - 1], out=self.clocks[tile])
-        return True
-
-    def host(self, tile: int, table: int) -> None:
-        """A host call: its sources have been stored whole, and its result is stored then."""
-        named = self.program.tables[table]
-        for index in named.sources:
-            if index not in self.inputs:
-                # The last row first: it is the one that a wait is for.
-                for row in reversed(range(self.program.maps[index].height)):
-                    self._check_order(tile, (index, row), "reads")
-        time = self._tick(tile)
-        self.writers[named.destination] = tile
-        for y in range(self.program.maps[named.destination].height):
-            self._compute_row(tile, (named.destination, y))
-            self.stored[named.destination, y] = (tile, time)
-        self.stores[tile] += 1
-
-    def compute(
-        self, tile: int, table: int, rows: tuple[int, int], dst: Ring, sources: tuple[Ring, ...]
-    ) -> None:
-        """A computation, row by row: every row it reads must lie in its slot."""
-        named, maps = self.program.tables[table], self.program.maps
-        for y in range(*rows):
-            lines = self.program.source_rows[table].lines[y]
-            for ring, source, needed in zip(sources, named.sources, lines, strict=True):
-                for line in needed:
-                    self.demand(tile, _slot(ring, maps[source], line), (source, line))
-            row = (named.destination, y)
-            self._compute_row(tile, row)
-            self.put(tile, _slot(dst, maps[named.destination], y), row)
+        excessive = self.order.need(tile, writer, time)
+        if excessive is not None:
+            self.report.add(
+                excessive, "It waits for more than the next load needs.", self.place(tile)
+            )
 
     def _compute_row(self, tile: int, row: Row) -> None:
         if row in self.computed:
@@ -324,13 +148,86 @@ class AbstractExecution(Execution):
     def _tick(self, tile: int) -> int:
         """Let a tile's own clock go on to the instruction at which it stands."""
         time = self.cursors[tile].executed + 1
-        self.clocks[tile, tile] = time
+        self.order.tick(tile, time)
         return time
 
+    # --- instructions -----------------------------------------------------------------------------
 
-def _slot(ring: Ring, held: FeatureMap, row: int) -> int:
-    """The buffer address of a row in a ring."""
-    return ring.slot(row, held.row_stride)
+    def load(self, tile: int, dst: int, src: int, size: int) -> None:
+        """A load: of a row that has been stored before, in the program's own order."""
+        row = self.off_chip_row(tile, src, size)
+        if row is None:
+            return
+        self._check_order(tile, row, "loads")
+        self.arrive(tile, dst, row)
+
+    def store(self, tile: int, dst: int, src: int, size: int) -> None:
+        """A store: of the right row to its place, once, by one tile."""
+        row = self.off_chip_row(tile, dst, size)
+        if row is None:
+            return
+        self.demand(tile, src, row)
+        for problem in self.off_chip.problems(tile, row):
+            self.complain(tile, problem)
+        self.off_chip.store(tile, row, self._tick(tile))
+        self.order.store(tile)
+
+    def transfer(self, sender: int, receiver: int) -> None:
+        """A send that has met a recv: a row, of equal size, goes over."""
+        src, size, dst, room = self.transferred(sender, receiver)
+        if size != room:
+            self.complain(sender, "It meets a recv of another size.", self.place(receiver))
+        place = self.tags.row_at(sender, src)
+        row = place[0] if place else None
+        if row is None or not self.tags.holds(sender, src, row):
+            content = self.tags.content(sender, src)
+            self.complain(sender, f"It sends {content}, which is no whole row.")
+        elif self._is_row_size(sender, row, size):
+            self.arrive(receiver, dst, row)
+        self._tick(sender)
+        self._tick(receiver)
+        self.order.meet(sender, receiver)
+
+    def signal(self, tile: int, semaphore: int) -> None:
+        """A signal: it publishes what its tile has done so far."""
+        super().signal(tile, semaphore)
+        self._tick(tile)
+        if not self.order.signal(tile, semaphore):
+            self.complain(tile, "Nothing has been stored since the last signal.")
+
+    def wait(self, tile: int, semaphore: int, count: int) -> bool:
+        """A wait: the tile knows from here on what the signaller had done."""
+        if not super().wait(tile, semaphore, count):
+            return False
+        for place in self.order.wait(tile, semaphore, count, self.place(tile)):
+            self.report.add(place, "No load after this wait needs it.")
+        return True
+
+    def host(self, tile: int, table: int) -> None:
+        """A host call: all its sources have been stored, and its result is stored then."""
+        call, maps = self.program.tables[table], self.program.maps
+        for index in call.sources:
+            # The last row first: it is the one that a wait is for.
+            for row in reversed(range(maps[index].height)):
+                self._check_order(tile, (index, row), "reads")
+        self.off_chip.store_map(tile, call.destination, self._tick(tile))
+        for y in range(maps[call.destination].height):
+            self._compute_row(tile, (call.destination, y))
+        self.order.store(tile)
+
+    def compute(
+        self, tile: int, table: int, rows: tuple[int, int], dst: Ring, sources: tuple[Ring, ...]
+    ) -> None:
+        """A computation, row by row: every row it reads must lie in its slot."""
+        named, maps = self.program.tables[table], self.program.maps
+        lines = self.program.source_rows[table].lines
+        for y in range(*rows):
+            for ring, source, needed in zip(sources, named.sources, lines[y], strict=True):
+                for line in needed:
+                    self.demand(tile, slot(ring, maps[source], line), (source, line))
+            row = (named.destination, y)
+            self._compute_row(tile, row)
+            self.tags.put(tile, slot(dst, maps[named.destination], y), row)
 
 
 def _rings(program: Program) -> dict[tuple[int, int], set[Ring]]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 
-from epimc.backends.crossbar.instructions.control import END, LOOP
 from epimc.backends.crossbar.instructions.declaration import Declared, Operand
 from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
 from epimc.backends.crossbar.operands import Operands
@@ -38,10 +37,11 @@ def format_program(streams: Streams) -> str:
         lines.append(f".tile {tile}")
         depth = 1
         for instruction in stream:
+            nesting = BY_NAME[instruction.opcode].nesting
             # A wrong program has a text too, even with more ends than loops.
-            depth = max(depth - (instruction.opcode == END), 1)
+            depth = max(depth + min(nesting, 0), 1)
             lines.append(_INDENT * depth + format_instruction(instruction))
-            depth += instruction.opcode == LOOP
+            depth += max(nesting, 0)
     return "\n".join(lines) + "\n"
 
 

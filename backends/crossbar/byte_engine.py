@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.execution import Execution, Observer, buffer_extent
 from epimc.backends.crossbar.instructions.computing import Block, Computing, Kernel, Setting
-from epimc.backends.crossbar.instructions.host import Host
+from epimc.backends.crossbar.instructions.host import host_calls
 from epimc.backends.crossbar.program import ELEMENTS, FeatureMap, Port, Program, Ring
-from epimc.backends.crossbar.simulator import Arrays, HostRunner, Options
+from epimc.backends.crossbar.simulator import Arrays, Options
 from epimc.diagnostics import error
 from epimc.ir import integers
 
@@ -59,7 +59,7 @@ class _Machine(Execution):
         super().__init__(engine.program.streams, observers, engine.strategy)
         self.program, self.batch = engine.program, batch
         self.kernels: dict[int, Kernel] = engine.kernels
-        self.runner: HostRunner | None = engine.host
+        self.calls, self.runner = host_calls(engine.program), engine.host
         self.buffers = [np.zeros((batch, extent), np.uint8) for extent in engine.extents]
         self.off_chip = np.zeros((batch, self.program.off_chip_extent), np.uint8)
 
@@ -86,8 +86,7 @@ class _Machine(Execution):
         self.buffers[receiver][:, dst : dst + room] = self.buffers[sender][:, src : src + size]
 
     def host(self, tile: int, table: int) -> None:
-        named, maps = self.program.tables[table], self.program.maps
-        assert isinstance(named, Host)
+        named, maps = self.calls[table], self.program.maps
         assert self.runner is not None
         sources = [self.read_map(maps[source]) for source in named.sources]
         target = maps[named.destination]

@@ -6,7 +6,7 @@ import struct
 from collections import Counter
 
 from epimc.backends.crossbar.encoding import encode_instruction
-from epimc.backends.crossbar.instructions.control import HALT, SIGNAL, WAIT
+from epimc.backends.crossbar.instructions.control import SIGNAL, WAIT
 from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
 from epimc.backends.crossbar.loops import loop_problem, region_problem, walk
 from epimc.backends.crossbar.program import Instruction, Ring
@@ -14,6 +14,12 @@ from epimc.backends.crossbar.report import Report
 
 Rings = dict[tuple[int, int, int], Ring]
 """By tile, table and place among its maps: the ring that instructions name for it."""
+
+
+def is_last(instruction: Instruction) -> bool:
+    """Whether a stream ends in an instruction, which may be none of the set."""
+    kind = BY_NAME.get(instruction.opcode)
+    return kind is not None and kind.is_last
 
 
 def check_streams(report: Report) -> None:
@@ -26,7 +32,7 @@ def check_streams(report: Report) -> None:
     )
     rings: Rings = {}
     for tile, stream in enumerate(program.streams):
-        halts = [i for i, instruction in enumerate(stream) if instruction.opcode == HALT]
+        halts = [i for i, instruction in enumerate(stream) if is_last(instruction)]
         report.require(
             halts == [len(stream) - 1],
             f"tile {tile}",

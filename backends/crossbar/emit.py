@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-import numpy as np
+from collections.abc import Mapping
 
 from epimc.backends.crossbar.lowering import ModuleLowering, feature_map, instruction_of
 from epimc.backends.crossbar.passes.map import target_of
-from epimc.backends.crossbar.passes.rows import reads
 from epimc.backends.crossbar.program import (
-    ALIGNMENT,
-    FeatureMap,
-    Instruction,
     Port,
     Program,
-    Ring,
 )
+from epimc.backends.crossbar.projection import project
 from epimc.backends.crossbar.roll import roll
 from epimc.diagnostics import error
-from epimc.ir import integers
 from epimc.ir.core import Module, Value
 from epimc.ir.dialects import xbar
 from epimc.ir.dialects.epi import HostCall
@@ -44,13 +37,16 @@ def emit(module: Module) -> Program:
     inputs = [v for _, v in module.inputs]
     maps = [feature_map(v, a) for v, a in zip(inputs, addresses, strict=True)]
     maps += [feature_map(op.output, op.off_chip, op.location.nodes) for op in ops]
+    tiles, target = int(module.attributes["tiles"]), target_of(module)
+    opcodes = [instruction_of(op).name for op in ops]
+    streams = project(ops, opcodes, maps, numbers, tiles, target.tile.buffer_bytes)
     return Program(
-        chip=target_of(module).sized(int(module.attributes["tiles"])),
+        chip=target.sized(tiles),
         maps=tuple(maps),
         tables=tuple(lowering.table(op) for op in ops),
         inputs=tuple(port(name, value, numbers) for name, value in module.inputs),
         outputs=tuple(port(name, value, numbers) for name, value in module.outputs),
-        streams=roll(_Streams(module, ops, maps, numbers).build()),
+        streams=roll(streams),
     )
 
 
@@ -66,166 +62,3 @@ def fragments(module: Module) -> dict[str, bytes]:
         for op in module.ops
         if isinstance(op, HostCall)
     }
-
-
-# --- streams --------------------------------------------------------------------------------------
-
-
-class _Streams:
-    """Projects the one global order of rows onto the tiles' streams.
-
-    Since every transfer stands at the same place of that order on both sides, rendezvous cannot
-    deadlock.
-    """
-
-    def __init__(
-        self,
-        module: Module,
-        ops: list[xbar.XbarOp],
-        maps: list[FeatureMap],
-        numbers: Mapping[Value, int],
-    ) -> None:
-        self.maps = [maps[numbers[op.output]] for op in ops]
-        self.ops = ops
-        self.map_of = {value: maps[number] for value, number in numbers.items()}
-        self.streams: list[list[Instruction]] = [[] for _ in range(module.attributes["tiles"])]
-        self.homes = {op.output: op for op in ops}
-        self.loads = {
-            (op, index): reads(op, index, op.order)
-            for op in ops
-            for index in range(len(op.operands))
-        }
-        self.tables = {op: k for k, op in enumerate(ops)}
-        self.readers: dict[Value, list[tuple[xbar.XbarOp, int]]] = {v: [] for v in numbers}
-        for op in ops:
-            for index, operand in enumerate(op.operands):
-                self.readers[operand].append((op, index))
-        watched = [op.output for op in ops if op.spilled and self.is_read_elsewhere(op)]
-        self.semaphores = {value: k for k, value in enumerate(watched)}
-        # clocks[t, u]: how many instructions of tile u are known, on tile t, to be done.
-        self.clocks = np.zeros((len(self.streams), len(self.streams)), np.int64)
-        # For each row that is signalled: what its tile had done then, and the semaphore's count.
-        self.signals: dict[tuple[Value, int], tuple[integers.Ints, int]] = {}
-        # What lies in the tiles' buffers, word by word: the number of a row, 0 for nothing.
-        heights = [0, *(found.height for found in maps)]
-        self.first_rows = np.cumsum(heights)[:-1] + 1
-        self.numbers = numbers
-        words = target_of(module).tile.buffer_bytes // ALIGNMENT + 1
-        self.contents = np.zeros((len(self.streams), words), np.int64)
-
-    def is_read_elsewhere(self, op: xbar.XbarOp) -> bool:
-        """Whether another tile reads an op's result."""
-        return any(reader.tile != op.tile for reader, _ in self.readers[op.output])
-
-    def build(self) -> tuple[tuple[Instruction, ...], ...]:
-        """All streams."""
-        rows = [(step, op, y) for op in self.ops for y, step in enumerate(op.order)]
-        for step, op, y in sorted(rows, key=lambda row: row[0]):
-            if isinstance(op, xbar.Host):
-                if y == len(op.order) - 1:
-                    self.call_host(op)
-                continue
-            for index, operand in enumerate(op.operands):
-                if self.is_off_chip(operand):
-                    spans = self.loads[op, index].items()
-                    due = [row for row, (first, _) in spans if first == step]
-                    self.load(op, index, due)
-            self.compute(op, y)
-            self.deliver(op, y)
-        waited = {i.operands[0] for stream in self.streams for i in stream if i.opcode == "wait"}
-        # Where every reader knows by other ways that a row is stored, nobody waits for its signal.
-        return tuple(
-            (
-                *(i for i in stream if i.opcode != "signal" or i.operands[0] in waited),
-                Instruction("halt", ()),
-            )
-            for stream in self.streams
-        )
-
-    def is_off_chip(self, value: Value) -> bool:
-        """Whether readers load a value from off-chip memory."""
-        return value not in self.homes or self.homes[value].spilled
-
-    def put(
-        self, tile: int, opcode: str, *operands: int | tuple[int, int] | Ring | tuple[Ring, ...]
-    ) -> None:
-        self.streams[tile].append(Instruction(opcode, operands))
-        self.clocks[tile, tile] += 1
-
-    def load(self, op: xbar.XbarOp, index: int, rows: list[int]) -> None:
-        """Fill an op's line buffer with the rows that it reads for the first time."""
-        value = op.operands[index]
-        found, (address, ring) = self.map_of[value], op.sources[index]
-        for row in sorted(rows):
-            target = address + row % ring * found.row_stride
-            if self.occupy(op.tile, value, row, target):
-                self.wait(op.tile, value, row)
-                self.put(op.tile, "load", target, self.off_chip(found, row), found.row_bytes)
-
-    def occupy(self, tile: int, value: Value, row: int, address: int) -> bool:
-        """Note that a row is put at an address of a buffer; False when it lies there already."""
-        words = self.map_of[value].row_stride // ALIGNMENT
-        held = self.contents[tile, address // ALIGNMENT :][:words]
-        number = self.first_rows[self.numbers[value]] + row
-        if (held == number).all():
-            return False
-        held[:] = number
-        return True
-
-    def wait(self, tile: int, value: Value, row: int) -> None:
-        """Wait until a row is stored, unless the tile can know it already."""
-        if (value, row) not in self.signals:
-            return
-        signal, count = self.signals[value, row]
-        home = self.homes[value].tile
-        if self.clocks[tile, home] < signal[home]:
-            self.put(tile, "wait", self.semaphores[value], count)
-            np.maximum(self.clocks[tile], signal, out=self.clocks[tile])
-
-    @staticmethod
-    def off_chip(found: FeatureMap, row: int) -> int:
-        return found.address + row * found.row_stride
-
-    def compute(self, op: xbar.XbarOp, y: int) -> None:
-        """The instruction that computes one row."""
-        assert op.ring is not None
-        sources = tuple(Ring(*source) for source in op.sources)
-        address, ring = op.ring
-        self.occupy(op.tile, op.output, y, address + y % ring * self.map_of[op.output].row_stride)
-        self.put(
-            op.tile, instruction_of(op).name, self.tables[op], (y, y + 1), Ring(*op.ring), sources
-        )
-
-    def call_host(self, op: xbar.Host) -> None:
-        """The instruction that has the host compute a whole map."""
-        for operand in op.operands:
-            self.wait(op.tile, operand, self.map_of[operand].height - 1)
-        self.put(op.tile, "host", self.tables[op])
-        self.signal(op, range(self.map_of[op.output].height), 1)
-
-    def signal(self, op: xbar.XbarOp, rows: Iterable[int], count: int) -> None:
-        """Tell the tiles that load an op's result that rows of it are stored."""
-        value = op.output
-        if value in self.semaphores:
-            self.signals |= {(value, y): (self.clocks[op.tile].copy(), count) for y in rows}
-            self.put(op.tile, "signal", self.semaphores[value])
-
-    def deliver(self, op: xbar.XbarOp, y: int) -> None:
-        """Store a computed row off chip, or send it to the other tiles that read it."""
-        assert op.ring is not None
-        value, found = op.output, self.map_of[op.output]
-        address, ring = op.ring
-        source = address + y % ring * found.row_stride
-        if op.off_chip >= 0:
-            self.put(op.tile, "store", self.off_chip(found, y), source, found.row_bytes)
-        if op.spilled:
-            self.signal(op, [y], y + 1)
-            return
-        readers = [(r, k) for r, k in self.readers[value] if y in self.loads[r, k]]
-        rings = {r.tile: r.sources[k] for r, k in readers if r.tile != op.tile}
-        for tile, (remote, rows) in sorted(rings.items()):
-            self.put(op.tile, "send", tile, source, found.row_bytes)
-            place = remote + y % rows * found.row_stride
-            self.occupy(tile, value, y, place)
-            self.put(tile, "recv", op.tile, place, found.row_bytes)
-            self.clocks[[op.tile, tile]] = np.maximum(self.clocks[op.tile], self.clocks[tile])

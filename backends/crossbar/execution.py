@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.instructions.control import HALT
 from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
 from epimc.backends.crossbar.loops import Cursor, executed
 from epimc.backends.crossbar.program import (
@@ -142,7 +141,7 @@ class Execution(ABC):
     def halted(self, tile: int) -> bool:
         """Whether a tile has reached its end."""
         instruction = self.cursors[tile].current
-        return instruction is None or instruction.opcode == HALT
+        return instruction is None or BY_NAME[instruction.opcode].is_last
 
     def _tell(self, tile: int, number: int, instruction: Instruction) -> None:
         for observer in self.observers:

@@ -21,6 +21,7 @@ class Halt(Declared):
 
     name = "halt"
     code = 0
+    is_last = True
     orders_tiles = True
 
     @classmethod
@@ -88,6 +89,7 @@ class Loop(Declared):
 
     name = "loop"
     code = 14
+    nesting = 1
     operands = (Operand("count", ITERATIONS, "Iterations, at least 1."),)
     example = ("28",)
 
@@ -109,6 +111,7 @@ class End(Declared):
 
     name = "end"
     code = 15
+    nesting = -1
 
     @classmethod
     def execute(cls, machine: Machine, tile: int) -> Tiles:

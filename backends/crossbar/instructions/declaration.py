@@ -105,6 +105,8 @@ class Declared:
         operands: In the order of the text, the binary and `Instruction.operands`.
         example: Operand texts of the documentation's example, in order.
         lowers: The op of the compiler that it executes, by name; empty where there is none.
+        nesting: 1 where it opens a loop, -1 where it closes one.
+        is_last: Whether a stream ends in it.
         orders_tiles: Whether it does nothing but order tiles, for no feature map in particular.
     """
 
@@ -113,6 +115,8 @@ class Declared:
     operands: ClassVar[tuple[Operand, ...]] = ()
     example: ClassVar[tuple[str, ...]] = ()
     lowers: ClassVar[str] = ""
+    nesting: ClassVar[int] = 0
+    is_last: ClassVar[bool] = False
     orders_tiles: ClassVar[bool] = False
 
     @classmethod

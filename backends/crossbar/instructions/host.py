@@ -97,6 +97,11 @@ class Host(Table):
         return destination
 
 
+def host_calls(program: Program) -> dict[int, Host]:
+    """The tables of all host calls, by their numbers."""
+    return {k: table for k, table in enumerate(program.tables) if isinstance(table, Host)}
+
+
 def host_tables(program: Program) -> list[Host]:
     """The tables of all host calls."""
     return list(program.tables_of(Host))

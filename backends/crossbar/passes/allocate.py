@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import ClassVar
 
+from epimc.backends.crossbar.passes.first_fit import Block, block_of, first_fit
+from epimc.backends.crossbar.passes.liveness import Liveness, Region
 from epimc.backends.crossbar.passes.map import target_of
-from epimc.backends.crossbar.passes.rows import Span, height, reads, ring_rows, row_stride
+from epimc.backends.crossbar.passes.rows import height, row_stride
 from epimc.diagnostics import EpimcError, error
-from epimc.ir.core import Builder, Module, Op, Value
-from epimc.ir.dialects.xbar import Host, XbarOp
+from epimc.ir.core import Builder, Module, Value
+from epimc.ir.dialects.xbar import XbarOp
 from epimc.ir.pipeline import Pass
 
 
@@ -57,91 +58,6 @@ class Allocate(Pass):
         return builder.finish()
 
 
-@dataclass(frozen=True)
-class Region:
-    """A ring buffer: of a value on a tile, or the line buffer of one operand of one op."""
-
-    tile: int
-    value: Value
-    reader: tuple[Op, int] | None = None
-
-    @staticmethod
-    def of_result(op: XbarOp) -> Region:
-        """Where an op writes its rows."""
-        return Region(op.tile, op.output)
-
-
-class Liveness:
-    """When each row is computed and read, from the schedule."""
-
-    def __init__(self, module: Module) -> None:
-        """Read the schedule of a placed and scheduled module."""
-        self.ops = [op for op in module.ops if isinstance(op, XbarOp)]
-        for op in self.ops:
-            if op.tile < 0 or not op.order:
-                raise error(
-                    f"Value %{op.output.name} has no tile or no order of rows.",
-                    hint="Run the passes 'place' and 'schedule' before 'allocate'.",
-                )
-        self.inputs = [value for _, value in module.inputs]
-        self.homes = {op.output: op for op in self.ops}
-        self.readers: dict[Value, list[tuple[XbarOp, int]]] = {v: [] for v in module.values()}
-        for op in self.ops:
-            for index, operand in enumerate(op.operands):
-                self.readers[operand].append((op, index))
-
-    @cached_property
-    def read_spans(self) -> dict[tuple[Op, int], dict[int, Span]]:
-        """For each operand of each op the rows that it reads, and when."""
-        return {(op, k): reads(op, k, op.order) for op in self.ops for k in range(len(op.operands))}
-
-    def ring_spans(self, value: Value, tile: int) -> dict[int, Span]:
-        """For each row that a tile holds: from its computation to its last reader there.
-
-        The tile that computes the value holds every row; another one those that it reads.
-        """
-        order = self.homes[value].order
-        at_home = tile == self.homes[value].tile
-        spans = {row: (step, step) for row, step in enumerate(order)} if at_home else {}
-        for op, index in self.readers[value]:
-            if op.tile == tile:
-                for row, (_, last) in self.read_spans[op, index].items():
-                    kept = max(spans[row][1], last) if row in spans else last
-                    spans[row] = order[row], kept
-        return spans
-
-    def regions(self, spilled: frozenset[Value]) -> Iterator[tuple[Region, dict[int, Span]]]:
-        """All ring buffers with the life of their rows."""
-        for value in self.inputs:
-            yield from self.line_buffers(value)
-        for op in self.ops:
-            value = op.output
-            if value in spilled:
-                yield from self.spilled_regions(value)
-                continue
-            for tile in sorted({op.tile, *(reader.tile for reader, _ in self.readers[value])}):
-                yield Region(tile, value), self.ring_spans(value, tile)
-
-    def spilled_regions(self, value: Value) -> Iterator[tuple[Region, dict[int, Span]]]:
-        """What a spilled value takes: a row where it is computed, and its readers' buffers."""
-        home = self.homes[value]
-        if not isinstance(home, Host):
-            yield Region.of_result(home), {row: (step, step) for row, step in enumerate(home.order)}
-        yield from self.line_buffers(value)
-
-    def for_the_host(self) -> frozenset[Value]:
-        """What the host reads and writes, which lies off chip in any case."""
-        calls = [op for op in self.ops if isinstance(op, Host)]
-        read = {operand for op in calls for operand in op.operands}
-        return frozenset(read | {op.output for op in calls}) - frozenset(self.inputs)
-
-    def line_buffers(self, value: Value) -> Iterator[tuple[Region, dict[int, Span]]]:
-        """One buffer a reader of a value that lies off chip; the host needs none."""
-        for op, index in self.readers[value]:
-            if not isinstance(op, Host):
-                yield Region(op.tile, value, (op, index)), self.read_spans[op, index]
-
-
 @dataclass
 class Layout:
     """Where everything lies: (address, rows) of each region, and the values that are spilled."""
@@ -158,100 +74,116 @@ class Layout:
         return Region(op.tile, value)
 
 
-@dataclass(frozen=True)
-class Block:
-    """A region to place: its bytes, and the steps at which it holds a row that is still needed.
-
-    `busy` has bit k set for step k: a region that is empty between two rows, as those of
-    accumulators are, can share its place with another.
-    """
-
-    region: Region
-    rows: int
-    size: int
-    busy: int
-
-    @property
-    def byte_steps(self) -> int:
-        """Its bytes, counted once for every step at which it is busy."""
-        return self.size * self.busy.bit_count()
-
-
 def fit_buffers(liveness: Liveness, capacity: int) -> Layout:
     """Place all regions, spilling as few values as it takes.
 
     Raises:
         EpimcError: A tile's buffer is too small even with everything spilled.
     """
-    inputs = frozenset(liveness.inputs)
-    spilled = liveness.for_the_host()
-    while True:
-        blocks = [block_of(*found) for found in liveness.regions(spilled)]
-        layout = Layout(spilled, inputs)
-        ends = first_fit(blocks, layout)
-        full = [tile for tile, end in sorted(ends.items()) if end > capacity]
-        if not full:
-            return layout
-        victim = choose_victim(liveness, blocks, full[0], spilled)
+    buffers = _Buffers(liveness, capacity)
+    victims: dict[int, Iterator[Value]] = {}
+    while buffers.full:
+        tile = min(buffers.full)
+        if tile not in victims:
+            victims[tile] = iter(victims_of(tile, buffers))
+        victim = next((v for v in victims[tile] if v not in buffers.spilled), None)
         if victim is None:
-            raise too_small(full[0], ends[full[0]], capacity, blocks)
-        spilled |= {victim}
+            raise too_small(buffers.blocks_on(tile), capacity)
+        buffers.spill(victim)
+    layout = Layout(frozenset(buffers.spilled), frozenset(liveness.inputs))
+    for placed in buffers.placed.values():
+        layout.rings |= {block.region: (address, block.rows) for block, address in placed}
+    return layout
 
 
-def block_of(region: Region, spans: dict[int, Span]) -> Block:
-    """The block of a region; one that is never read still takes a row."""
-    rows = ring_rows(spans)
-    busy = 0
-    for first, last in spans.values():
-        busy |= ((1 << (last - first + 1)) - 1) << first
-    return Block(region, rows, rows * row_stride(region.value), busy)
+class _Buffers:
+    """The blocks of all tiles, laid out; what a spill changes is laid out anew, and only that.
 
-
-def first_fit(blocks: list[Block], layout: Layout) -> dict[int, int]:
-    """Give each block the lowest address that is free whenever it is busy; the end of each tile.
-
-    Blocks come in the order of their first step, the larger first.
+    Attributes:
+        tiles: For each tile the blocks of each value on it.
+        tiles_of: For each value the tiles on which it has any.
+        spilled: The values that lie off chip.
+        placed: For each tile that has room, its blocks with their addresses.
+        full: The other tiles.
     """
-    placed: dict[int, list[tuple[int, Block]]] = {}
-    for block in sorted(blocks, key=lambda b: (b.busy & -b.busy, -b.size)):
-        others = placed.setdefault(block.region.tile, [])
-        address = 0
-        for start, other in sorted(others, key=lambda item: item[0]):
-            if other.busy & block.busy and start < address + block.size:
-                address = max(address, start + other.size)
-        others.append((address, block))
-        layout.rings[block.region] = address, block.rows
-    return {tile: max(a + b.size for a, b in items) for tile, items in placed.items()}
+
+    def __init__(self, liveness: Liveness, capacity: int) -> None:
+        self.liveness, self.capacity = liveness, capacity
+        self.spilled = set(liveness.for_the_host())
+        values = [*liveness.inputs, *liveness.homes]
+        self.numbers = {value: number for number, value in enumerate(values)}
+        self.tiles: dict[int, dict[Value, list[Block]]] = {}
+        self.tiles_of: dict[Value, set[int]] = {}
+        self.placed: dict[int, list[tuple[Block, int]]] = {}
+        self.full: set[int] = set()
+        for value in values:
+            self._add(value)
+        for tile in self.tiles:
+            self._lay_out(tile)
+
+    def blocks_on(self, tile: int) -> list[Block]:
+        """The blocks of a tile in the order of their values: inputs, then results."""
+        values = sorted(self.tiles[tile], key=self.numbers.__getitem__)
+        return [block for value in values for block in self.tiles[tile][value]]
+
+    def spill(self, value: Value) -> None:
+        """Let a value lie off chip."""
+        before = self.tiles_of[value]
+        for tile in before:
+            del self.tiles[tile][value]
+        self.spilled.add(value)
+        self._add(value)
+        for tile in before | self.tiles_of[value]:
+            self._lay_out(tile)
+
+    def _add(self, value: Value) -> None:
+        self.tiles_of[value] = set()
+        for region, spans in self.liveness.regions(value, spilled=value in self.spilled):
+            blocks = self.tiles.setdefault(region.tile, {}).setdefault(value, [])
+            blocks.append(block_of(region, spans))
+            self.tiles_of[value].add(region.tile)
+
+    def _lay_out(self, tile: int) -> None:
+        placed = []
+        for block, address in first_fit(self.blocks_on(tile)):
+            if address + block.size > self.capacity:
+                self.placed.pop(tile, None)
+                self.full.add(tile)
+                return
+            placed.append((block, address))
+        self.placed[tile] = placed
+        self.full.discard(tile)
 
 
-def choose_victim(
-    liveness: Liveness, blocks: list[Block], tile: int, spilled: frozenset[Value]
-) -> Value | None:
-    """The value to spill next on a tile; None when no other would make room.
+def victims_of(tile: int, buffers: _Buffers) -> list[Value]:
+    """The values that make room on a tile when they are spilled, in the order in which to do so.
 
-    The one that frees most bytes; where none frees any, the one that frees most byte-steps: rows
-    that wait long to be read all at once take the same room, but only when they are read.
+    The one that frees most bytes first; after those that free any, the one that frees most
+    byte-steps: rows that wait long to be read all at once take the same room, but only when they
+    are read.  What a value frees does not depend on where anything lies, or on other spills.
     """
-    found: list[tuple[bool, int, Value]] = []
-    for block in blocks:
+    ranked: list[tuple[bool, int, Value]] = []
+    for block in buffers.blocks_on(tile):
         value = block.region.value
-        if block.region.tile != tile or block.region.reader or value in spilled:
+        if block.region.reader or value in buffers.spilled:
             continue
-        kept = [block_of(*region) for region in liveness.spilled_regions(value)]
-        kept = [other for other in kept if other.region.tile == tile]
+        regions = buffers.liveness.regions(value, spilled=True)
+        kept = [block_of(region, spans) for region, spans in regions if region.tile == tile]
         gain = block.size - sum(other.size for other in kept)
         relief = block.byte_steps - sum(other.byte_steps for other in kept)
         if max(gain, relief) > 0:
-            found.append((gain > 0, gain if gain > 0 else relief, value))
-    return max(found, key=lambda item: item[:2])[2] if found else None
+            ranked.append((gain > 0, gain if gain > 0 else relief, value))
+    return [value for *_, value in sorted(ranked, key=lambda item: item[:2], reverse=True)]
 
 
-def too_small(tile: int, needed: int, capacity: int, blocks: list[Block]) -> EpimcError:
-    """The error for a buffer that cannot hold even the rows in work."""
-    mine = sorted((b for b in blocks if b.region.tile == tile), key=lambda b: -b.size)[:3]
-    notes = [f"%{b.region.value.name}: {b.rows} rows, {b.size} bytes" for b in mine]
+def too_small(blocks: list[Block], capacity: int) -> EpimcError:
+    """The error for a buffer that cannot hold even the rows in work, its blocks."""
+    needed = max(address + block.size for block, address in first_fit(blocks))
+    largest = sorted(blocks, key=lambda block: -block.size)[:3]
+    notes = [f"%{b.region.value.name}: {b.rows} rows, {b.size} bytes" for b in largest]
     return error(
-        f"Tile {tile} needs a buffer of {needed} bytes, the target has {capacity}.",
+        f"Tile {blocks[0].region.tile} needs a buffer of {needed} bytes, "
+        f"the target has {capacity}.",
         notes=["the largest of its rows in work:", *notes],
         hint="Use a larger tile.buffer_bytes, or fewer tile.crossbars: fewer layers a tile.",
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from epimc.backends.crossbar.passes.map import target_of
 from epimc.diagnostics import error
-from epimc.ir.core import Builder, Module, Op, Value
+from epimc.ir.core import Builder, Module, Value
 from epimc.ir.dialects import xbar
 from epimc.ir.pipeline import Pass
 
@@ -34,13 +34,13 @@ class Place(Pass):
         builder = Builder(module)
         builder.inputs_of(module)
         tiles = _Tiles(target.tile.crossbars)
-        homes: dict[Value, int] = {}
+        homes = _Homes()
         for op in module.ops:
             if isinstance(op, xbar.Mvm):
                 place_mvm(builder, op, list(tiles.take(op.arrays)), homes)
             else:
-                tile = home(op, builder, homes)
-                homes[builder.copy(op, tile=tile)] = tile
+                tile = homes.of([builder.mapped[operand] for operand in op.operands])
+                homes.add(builder.copy(op, tile=tile), tile)
         limit = target.chip.tiles
         if limit != "auto" and tiles.count > limit:
             raise error(
@@ -76,24 +76,34 @@ class _Tiles:
             first, self.used = first + len(part), self.used + len(part)
 
 
-def home(op: Op, builder: Builder, homes: dict[Value, int]) -> int:
-    """The tile of the operand that is computed last; of a graph input, the first tile.
+class _Homes:
+    """The results so far, each with its place in the order of execution and its tile."""
 
-    What has no operands runs where the op before it does.
-    """
-    order = {op.output: index for index, op in enumerate(builder.module.ops)}
-    operands = [builder.mapped[operand] for operand in op.operands] or list(order)[-1:]
-    latest = max(operands, key=lambda value: order.get(value, -1), default=None)
-    return homes.get(latest, 0) if latest else 0
+    def __init__(self) -> None:
+        self.places: dict[Value, tuple[int, int]] = {}
+        self.last = 0
+
+    def add(self, value: Value, tile: int) -> None:
+        """Note that a value is computed next, on a tile."""
+        self.places[value] = len(self.places), tile
+        self.last = tile
+
+    def of(self, operands: Sequence[Value]) -> int:
+        """The tile of the operand that is computed last; of a graph input, the first tile.
+
+        What has no operands runs where the op before it does.
+        """
+        places = [self.places.get(operand, (-1, 0)) for operand in operands]
+        return max(places)[1] if places else self.last
 
 
 def place_mvm(
-    builder: Builder, op: xbar.Mvm, parts: list[tuple[int, Arrays]], homes: dict[Value, int]
+    builder: Builder, op: xbar.Mvm, parts: list[tuple[int, Arrays]], homes: _Homes
 ) -> None:
     """Append one mvm a tile and the additions of their partial sums, on the last tile."""
     last = parts[-1][0]
     if len(parts) == 1:
-        homes[builder.copy(op, tile=last, arrays=parts[0][1])] = last
+        homes.add(builder.copy(op, tile=last, arrays=parts[0][1]), last)
         return
     total: Value | None = None
     for index, (tile, arrays) in enumerate(parts):
@@ -107,4 +117,4 @@ def place_mvm(
         total = partial
     assert total is not None
     builder.mapped[op.output] = total
-    homes[total] = last
+    homes.add(total, last)

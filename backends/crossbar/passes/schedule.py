@@ -36,22 +36,17 @@ class Schedule(Pass):
 
 def streaming_order(module: Module) -> dict[Op, list[int]]:
     """The step at which each op computes each of its rows; steps count from 0 over all ops."""
+    demand = _Demand(module)
     producers = module.producers()
-    depths = depth_of(module, producers)
-    order: dict[Op, list[int]] = {op: [] for op in module.ops}
-    step = 0
     wanted = [producers[value] for _, value in module.outputs if value in producers]
     # An op that no output needs still runs: the program keeps all that the module says.
     for op in (*wanted, *reversed(module.ops)):
-        for y in range(len(order[op]), height(op.output)):
-            for ready, row in demanded(op, y, order, producers, depths):
-                if len(order[ready]) == row:
-                    order[ready].append(step)
-                    step += 1
-    return order
+        for y in range(len(demand.order[op]), height(op.output)):
+            demand.row(op, y)
+    return demand.order
 
 
-def depth_of(module: Module, producers: dict[Value, Op]) -> dict[Value, int]:
+def depth_of(module: Module) -> dict[Value, int]:
     """The longest way from an input to each value, in ops."""
     depths = {value: 0 for _, value in module.inputs}
     for op in module.ops:
@@ -59,40 +54,50 @@ def depth_of(module: Module, producers: dict[Value, Op]) -> dict[Value, int]:
     return depths
 
 
-def demanded(
-    op: Op,
-    y: int,
-    order: dict[Op, list[int]],
-    producers: dict[Value, Op],
-    depths: dict[Value, int],
-) -> list[tuple[Op, int]]:
-    """Rows to compute for row `y` of an op, itself last, each after what it reads.
+class _Demand:
+    """The order so far, and what one more row adds to it.
 
-    A row may be named twice; the first time counts.
+    Attributes:
+        order: For each op the steps of the rows that it has computed, which are always its first.
     """
-    found: list[tuple[Op, int]] = []
-    # (op, row, whether what it reads is on the list already): an explicit stack, since networks
-    # are deeper than Python's recursion limit.
-    stack = [(op, y, False)]
-    planned = {candidate: len(rows) for candidate, rows in order.items()}
-    while stack:
-        current, row, ready = stack.pop()
-        if row < planned[current]:
-            continue
-        if ready:
-            found.append((current, row))
-            planned[current] = row + 1
-            continue
-        stack.append((current, row, True))
-        operands = current.operands
-        for index in sorted(range(len(operands)), key=lambda k: depths[operands[k]]):
-            operand = operands[index]
-            producer = producers.get(operand)
-            if producer is None:
+
+    def __init__(self, module: Module) -> None:
+        self.order: dict[Op, list[int]] = {op: [] for op in module.ops}
+        self.producers = module.producers()
+        self.depths = depth_of(module)
+        self.step = 0
+
+    def row(self, op: Op, y: int) -> None:
+        """Compute row `y` of an op, after all rows that it reads and that are not there yet."""
+        # (op, row, whether what it reads is there already): an explicit stack, since networks
+        # are deeper than Python's recursion limit.
+        stack = [(op, y, False)]
+        while stack:
+            current, row, ready = stack.pop()
+            # Several readers may have asked for one row: the first of them got it.
+            if row < len(self.order[current]):
                 continue
-            needed = rows_read(current, index, row)
-            last = needed[-1] if needed else -1
-            # The host computes a map whole: its rows are one step after the other.
-            last = height(operand) - 1 if isinstance(producer, xbar.Host) else last
-            stack += [(producer, k, False) for k in range(last, planned[producer] - 1, -1)]
-    return found
+            if ready:
+                self.order[current].append(self.step)
+                self.step += 1
+                continue
+            stack.append((current, row, True))
+            for index in self.by_depth(current):
+                stack += [(*needed, False) for needed in self.missing(current, index, row)]
+
+    def by_depth(self, op: Op) -> list[int]:
+        """An op's operands by number, those that lie deepest in the network last."""
+        operands = op.operands
+        return sorted(range(len(operands)), key=lambda index: self.depths[operands[index]])
+
+    def missing(self, op: Op, index: int, row: int) -> list[tuple[Op, int]]:
+        """The rows of one operand that a row needs and that are still to compute, descending."""
+        operand = op.operands[index]
+        producer = self.producers.get(operand)
+        if producer is None:
+            return []
+        needed = rows_read(op, index, row)
+        last = needed[-1] if needed else -1
+        # The host computes a map whole: its rows are one step after the other.
+        last = height(operand) - 1 if isinstance(producer, xbar.Host) else last
+        return [(producer, k) for k in range(last, len(self.order[producer]) - 1, -1)]

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.checker import check
 from epimc.backends.crossbar.emit import emit
-from epimc.backends.crossbar.passes.allocate import Block, Layout, Region, first_fit
+from epimc.backends.crossbar.passes.first_fit import NEVER, Block, busy_steps, first_fit
+from epimc.backends.crossbar.passes.liveness import Region
 from epimc.backends.crossbar.passes.map import cut
 from epimc.backends.crossbar.passes.rows import height, ring_rows, row_stride, rows_read
 from epimc.backends.crossbar.program import Program
@@ -313,26 +314,51 @@ def off_chip_places(module: Module) -> Iterator[tuple[int, int]]:
         yield address, address + height(value) * row_stride(value)
 
 
-@given(
-    st.lists(
-        st.tuples(st.integers(1, 40), st.integers(1, 2**12 - 1), st.integers(0, 1)), max_size=12
-    )
+Spans = list[tuple[int, int]]
+
+SPANS = st.lists(
+    st.tuples(st.integers(0, 30), st.integers(0, 8)).map(lambda drawn: (drawn[0], sum(drawn))),
+    max_size=6,
 )
-def test_first_fit_keeps_busy_blocks_apart(drawn: list[tuple[int, int, int]]) -> None:
+
+
+def steps_in(spans: Spans) -> set[int]:
+    """All steps of the spans, one by one."""
+    return {step for first, last in spans for step in range(first, last + 1)}
+
+
+@given(SPANS)
+def test_the_steps_at_which_a_block_is_busy(spans: Spans) -> None:
+    first, busy = busy_steps(spans)
+    assert {first + k for k in range(busy.bit_length()) if busy >> k & 1} == steps_in(spans)
+    assert first == min(steps_in(spans), default=NEVER)
+    assert busy & 1 or not spans
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), SPANS), max_size=20))
+def test_first_fit_finds_the_lowest_free_addresses(drawn: list[tuple[int, Spans]]) -> None:
+    steps: dict[Region, set[int]] = {}
     blocks = []
-    for number, (size, busy, tile) in enumerate(drawn):
-        region = Region(tile, Value(str(number), TensorType((1,))))
-        blocks.append(Block(region, 1, size * 8, busy))
-    layout = Layout(frozenset(), frozenset())
-    ends = first_fit(blocks, layout)
-    for block in blocks:
-        address = layout.rings[block.region][0]
-        assert address + block.size <= ends[block.region.tile]
-        for other in blocks:
-            start = layout.rings[other.region][0]
-            apart = start + other.size <= address or address + block.size <= start
-            together = block.region.tile == other.region.tile and block.busy & other.busy
-            assert other is block or apart or not together
+    for number, (size, spans) in enumerate(drawn):
+        region = Region(0, Value(str(number), TensorType((1,))))
+        steps[region] = steps_in(spans)
+        blocks.append(Block(region, 1, size * 8, *busy_steps(spans)))
+    placed: list[tuple[Block, int]] = []
+    for block, address in first_fit(blocks):
+        together = [
+            (start, start + other.size)
+            for other, start in placed
+            if steps[other.region] & steps[block.region]
+        ]
+        free = [
+            candidate
+            for candidate in (0, *(end for _, end in together))
+            if all(candidate + block.size <= start or end <= candidate for start, end in together)
+        ]
+        assert address == min(free)
+        placed.append((block, address))
+    order = [block for block, _ in placed]
+    assert order == sorted(blocks, key=lambda b: (min(steps[b.region], default=-1), -b.size))
 
 
 @given(
