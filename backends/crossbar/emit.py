@@ -103,6 +103,7 @@ def feature_map(value: Value, address: int, location: str) -> FeatureMap:
         zero_point=value.type.zero_point,
         address=address if address >= 0 else NO_ADDRESS,
         location=location,
+        scale=(value.type.scale or 1.0) if kept else 0.0,
     )
 
 

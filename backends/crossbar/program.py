@@ -53,6 +53,7 @@ class FeatureMap:
         zero_point: Of activations; 0 for accumulators.
         address: Off-chip address of row 0, or NO_ADDRESS for a map that never leaves the chip.
         location: The ONNX node it comes from.
+        scale: Real value of one step of activations; 0 for accumulators.
     """
 
     name: str
@@ -64,6 +65,7 @@ class FeatureMap:
     zero_point: int = 0
     address: int = NO_ADDRESS
     location: str = ""
+    scale: float = 0.0
 
     @property
     def row_bytes(self) -> int:

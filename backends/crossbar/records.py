@@ -42,6 +42,7 @@ class MapRecord(Record):
     zero_point: Annotated[int, Field(ge=0, le=255)]
     address: Annotated[int, Field(ge=program.NO_ADDRESS, le=2**40)]
     location: str
+    scale: Annotated[float, Field(ge=0)]
 
     def build(self) -> program.FeatureMap:
         """The feature map itself."""
