@@ -23,8 +23,10 @@ FAILURES: tuple[type[Exception], ...] = (
         if isinstance(kind, type) and issubclass(kind, Exception)
     ),
     RuntimeError,
+    UnicodeDecodeError,
 )
-"""What onnxruntime raises: its own exceptions, which have no common base, and C++'s."""
+"""What onnxruntime raises: its own exceptions, which have no common base, C++'s, and what Python
+raises where its message quotes a name that is no UTF-8."""
 
 
 class Reference:

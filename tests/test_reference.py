@@ -153,6 +153,12 @@ def share_a_result(model: onnx.ModelProto) -> None:
     model.graph.node.append(model.graph.node[0])
 
 
+def spoil_text(model: onnx.ModelProto) -> None:
+    """A name that is no UTF-8, which no protocol buffer would write."""
+    data = model.SerializeToString().replace(b"%x.q/dims", b"%x.q/\xff\xffms")
+    model.ParseFromString(data)
+
+
 FORGED: dict[str, tuple[Callable[[onnx.ModelProto], None], str]] = {
     "attribute": (rename_attribute, "onnxruntime refuses the integer reference."),
     "numbers": (cut_numbers, "'%x.q/scale' has not as many numbers as it says."),
@@ -161,6 +167,7 @@ FORGED: dict[str, tuple[Callable[[onnx.ModelProto], None], str]] = {
     "roles": (number_roles, "Its metadata 'epimc.roles' do not declare initializers."),
     "opset": (move_opset, "It is not of opset 13 alone."),
     "field": (store_as_ints, "The initializer '%x.q/scale' is of another form."),
+    "text": (spoil_text, "A text in it is not UTF-8."),
     "result": (share_a_result, "A node does not make one tensor of its own."),
 }
 

@@ -108,6 +108,8 @@ def read_exported(data: bytes, what: str) -> Exported:
 
 def complaints(model: ModelProto) -> Iterator[str]:
     """What is wrong with the form of an exported integer graph."""
+    if not is_text(model):
+        yield "A text in it is not UTF-8."
     for message, known in ((model, MODEL_FIELDS), (model.graph, GRAPH_FIELDS)):
         for name in fields_of(message) - known:
             yield f"It has the field '{name}'."
@@ -147,6 +149,18 @@ def fields_of(message: Message) -> set[str]:
     return {descriptor.name for descriptor, _ in message.ListFields()}
 
 
+def is_text(message: Message) -> bool:
+    """Whether all texts in a message are UTF-8: protocol buffers give bytes for others."""
+    for descriptor, value in message.ListFields():
+        entries = [value] if isinstance(value, (str, bytes, Message)) else value
+        kind = descriptor.type
+        if kind == descriptor.TYPE_MESSAGE and not all(map(is_text, entries)):
+            return False
+        if kind == descriptor.TYPE_STRING and any(isinstance(entry, bytes) for entry in entries):
+            return False
+    return True
+
+
 def roles_of(model: ModelProto) -> dict[str, Tensor] | None:
     """The declared roles by initializer; None where the metadata hold something else."""
     try:
@@ -183,7 +197,7 @@ def properties_of(model: ModelProto) -> dict[str, str]:
 def prefix_of(model: ModelProto) -> str:
     """The prefix that an exported model was written with."""
     prefix: object = properties_of(model).get(PREFIX_KEY)
-    # Protocol buffers give bytes where a text is not UTF-8.
+    # It is bytes where it is not UTF-8.
     return prefix if isinstance(prefix, str) else "%"
 
 
