@@ -51,8 +51,7 @@ class OnnxHost:
                 for (key, shape), array in zip(shapes.items(), operands, strict=True)
             }
             (result,) = fragment.run(list(fragment.outputs), inputs)
-        # What onnxruntime raises has no common base of its own.
-        except Exception as problem:
-            reason = str(problem).splitlines()[0]
-            raise error(f"The fragment '{name}' does not run.", notes=[reason]) from None
+        # It takes or gives other tensors, or of sizes that are no numbers.
+        except (TypeError, ValueError) as problem:
+            raise error(f"The fragment '{name}' does not run.", notes=[str(problem)]) from None
         return result

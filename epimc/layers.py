@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.program import FeatureMap
+from epimc.backends.onnx import reading
+from epimc.backends.onnx.reading import Exported
 from epimc.ir import integers
 from epimc.measures import Loss
 from epimc.origins import Nodes, as_json
@@ -81,28 +83,27 @@ class LayerMeter:
         tensors: The tensor of the epitomized model that each layer stands for.
     """
 
-    def __init__(self, maps: Iterable[FeatureMap], model: bytes, epitomized: bytes) -> None:
+    def __init__(self, maps: Iterable[FeatureMap], exported: Exported, epitomized: bytes) -> None:
         """Prepare the layers.
 
         Args:
             maps: What the program computes.
-            model: The integer reference, an ONNX file.
+            exported: The integer reference.
             epitomized: The epitomized float model, an ONNX file.
         """
-        from epimc.backends.onnx import reading
-
-        whole, floats = reading.read_model(model), reading.read_model(epitomized)
-        self.prefix, self.scales = reading.prefix_of(whole), reading.scales(whole)
-        real, prefix = reading.tensor_names(floats), reading.prefix_of(floats)
+        floats = reading.read_model(epitomized, "The epitomized model of the bundle")
+        integer = exported.prefix, exported.nodes.keys()
+        real = reading.prefix_of(floats), reading.tensor_names(floats)
         self.maps = [
             held
             for held in maps
-            if prefix + held.name in real and self.prefix + held.name in self.scales
+            if held.is_activation
+            and all(prefix + held.name in names for prefix, names in (integer, real))
         ]
-        self.tensors = [prefix + held.name for held in self.maps]
+        self.tensors = [real[0] + held.name for held in self.maps]
         self.errors = [LayerError(held.name, held.nodes, held.bits) for held in self.maps]
-        kept = [self.prefix + held.name for held in self.maps]
-        cut, self.given = reading.layers_alone(whole, kept)
+        self.values = [integer[0] + held.name for held in self.maps]
+        cut, self.given = reading.layers_alone(exported, [held.name for held in self.maps])
         self.alone = Reference(cut.SerializeToString(), "the layers by themselves", optimize=False)
 
     def add(
@@ -117,12 +118,13 @@ class LayerMeter:
         """
         feeds = dict(inputs)
         for held, values in zip(self.maps, true, strict=True):
-            name = self.prefix + held.name
-            q = integers.quantize_input(values, self.scales[name], held.zero_point, held.bits)
-            feeds[self.given[name]] = q.astype(np.uint8)
-        alone = self.alone.run(list(self.given), feeds)
+            q = integers.quantize_input(values, held.scale, held.zero_point, held.bits)
+            # Every value of the integer graph is a map, whatever dims the real one has.
+            shape = len(values), held.channels, held.height, held.width
+            feeds[self.given[held.name]] = q.astype(np.uint8).reshape(shape)
+        alone = self.alone.run(self.values, feeds)
         for held, error, q, values in zip(self.maps, self.errors, alone, true, strict=True):
-            scale = self.scales[self.prefix + held.name]
+            scale = held.scale
             error.values += values.size
             error.outside += count_outside(values, scale, held)
             error.alone.add(integers.dequantize_output(q, scale, held.zero_point), values)

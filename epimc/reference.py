@@ -9,11 +9,24 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state
 
 from epimc.backends.crossbar.program import Program
-from epimc.diagnostics import check_failed, error
+from epimc.diagnostics import EpimcError, check_failed, error
 
 Array = NDArray[Any]
+
+FAILURES: tuple[type[Exception], ...] = (
+    *(
+        kind
+        for kind in vars(onnxruntime_pybind11_state).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
+    RuntimeError,
+    UnicodeDecodeError,
+)
+"""What onnxruntime raises: its own exceptions, which have no common base, C++'s, and what Python
+raises where its message quotes a name that is no UTF-8."""
 
 
 class Reference:
@@ -37,9 +50,8 @@ class Reference:
         self.what, self.users = what, users
         try:
             self.session = load_session(model, optimize=optimize)
-        except Exception as problem:  # onnxruntime's exceptions have no common base of their own.
-            reason = str(problem).splitlines()[0]
-            raise error(f"onnxruntime refuses {what}.", notes=[reason]) from None
+        except FAILURES as problem:
+            raise error(f"onnxruntime refuses {what}.", notes=[first_line(problem)]) from None
         first = self.session.get_inputs()[0].shape
         self.fixed_batch = first[0] if first and isinstance(first[0], int) else None
 
@@ -65,7 +77,8 @@ class Reference:
         A model with a fixed batch is run in pieces of it, the last one filled up and cut.
 
         Raises:
-            EpimcError: An output holds NaN or infinity, with which nothing can be compared.
+            EpimcError: onnxruntime fails on them, or an output holds NaN or infinity, with which
+                nothing can be compared.
         """
         results = self.computed(names, inputs)
         for name, array in zip(names, results, strict=True):
@@ -90,18 +103,35 @@ class Reference:
             piece = {
                 name: filled(array[first : first + size], size) for name, array in inputs.items()
             }
-            parts.append(self.session.run(list(names), piece))
+            parts.append(self._run(names, piece))
         return [np.concatenate(columns)[:count] for columns in zip(*parts, strict=True)]
 
     def _at_once(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         """The named outputs of one run; none where the user's model fails on so many samples."""
         try:
-            results: list[Array] = self.session.run(list(names), dict(inputs))
-        except Exception:
+            return self._run(names, inputs)
+        except EpimcError:
             if not self.users:
                 raise
             return []
+
+    def _run(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        """The named outputs of one run."""
+        missing = [name for name in self.inputs if name not in inputs]
+        if missing:
+            notes = [f"It has an input '{name}', which the program has not." for name in missing]
+            raise error(f"onnxruntime cannot run {self.what}.", notes=notes)
+        try:
+            results: list[Array] = self.session.run(list(names), dict(inputs))
+        except FAILURES as problem:
+            notes = [first_line(problem)]
+            raise error(f"onnxruntime cannot run {self.what}.", notes=notes) from None
         return results
+
+
+def first_line(problem: Exception) -> str:
+    """What an exception says first."""
+    return next(iter(str(problem).splitlines()), type(problem).__name__)
 
 
 def filled(array: Array, size: int) -> Array:

@@ -1,7 +1,7 @@
 """Verify a bundle: exact against the integer reference, measured against the float model.
 
-Three things are compared.  Every parameter and window that the program's tables hold with those
-of the integer ONNX graph; every integer that every layer computes, on real samples, with what
+Three things are compared.  All that the program's tables claim of the integer ONNX graph, with the
+graph; every integer that every layer computes, on real samples, with what
 onnxruntime computes for it; and the outputs with the user's own float model.  The first two must
 be equal; the third is reported, with the share that the epitomes have in it and the share that
 quantization has: the epitomized float model stands between the two.
@@ -25,17 +25,19 @@ from epimc.backends.crossbar.instructions.vector import Add
 from epimc.backends.crossbar.program import FeatureMap, Program
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.diagnostics import check_failed, error
+from epimc.integer_reference import IntegerReference
 from epimc.ir import integers
 from epimc.layers import LayerError, LayerMeter, worst_first
 from epimc.measures import Loss
 from epimc.origins import Nodes, as_json
-from epimc.proof import parameter_mismatches, setting_mismatches, window_numbers, wiring_mismatches
-from epimc.reference import Reference, refuse_other_ports
+from epimc.proof import setting_mismatches
+from epimc.reference import Reference
 from epimc.samples import Samples, Shaped, read_samples
 
 Array = NDArray[Any]
 
 INTEGERS = "integer.onnx"
+EPITOMIZED = "The epitomized model of the bundle"
 
 # Samples that are run at once, and integers of all layers that are compared at once.
 BATCH, MAXIMUM_COMPARED = 64, 2**26
@@ -109,7 +111,8 @@ class Report:
         samples: How many were run.
         layers: Every computed feature map.
         outputs: Every output.
-        parameters: Names of table entries that differ from the reference's constants, with counts.
+        parameters: What the tables claim of the reference that it is not, and what it is that they
+            do not claim: counts by the names of tensors.
         top1_agreement: Share of samples whose largest output is the float model's; None when the
             first output is no vector of classes.
         accuracy: Share of samples whose largest output is the label; None without labels.
@@ -257,70 +260,34 @@ class _Runner:
         self.bundle, self.program = bundle, bundle.program
         self.batch = batch_size(bundle.program)
         self.simulator = Simulator(bundle.program, batch=self.batch, host=host_of(bundle))
-        try:
-            self.read_integers()
-        # What is read of the graph, the compiler wrote there: nothing else is expected of it.
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as problem:
-            raise error(
-                f"'reference/{INTEGERS}' of bundle '{bundle.folder}' is not what epimc writes.",
-                notes=[f"{type(problem).__name__}: {problem}"],
-                hint="Compile the model again.",
-            ) from None
+        data = reference_file(bundle, INTEGERS).read_bytes()
+        what = f"'reference/{INTEGERS}' of bundle '{bundle.folder}'"
+        self.integers = IntegerReference(data, what, self.program, computed_maps(self.program))
         self.floats = Reference(reference_file(bundle, "float.onnx"), "the float model", users=True)
-        refuse_other_ports(self.program, self.integers, self.prefix)
         epitomized: bytes | Path = reference_file(bundle, "epi.onnx")
         self.meter = None
         if layers:
-            data, file = (reference_file(bundle, n).read_bytes() for n in (INTEGERS, "epi.onnx"))
-            self.meter = LayerMeter(computed_maps(self.program), data, file)
-            watched = with_outputs(read_model(file), self.meter.tensors)
+            file = reference_file(bundle, "epi.onnx").read_bytes()
+            maps, exported = computed_maps(self.program), self.integers.exported
+            self.meter = LayerMeter(maps, exported, file)
+            watched = with_outputs(read_model(file, EPITOMIZED), self.meter.tensors)
             epitomized = watched.SerializeToString()
         self.epitomized = Reference(epitomized, "the epitomized model")
         self.identity_plans = has_identity_plans(self.epitomized.properties)
 
-    def read_integers(self) -> None:
-        """The integer reference: what it states, and itself, giving every integer it computes."""
-        from epimc.backends.onnx import reading
-        from epimc.backends.onnx.fragments import fragment_mismatches
-
-        model = reading.read_model(reference_file(self.bundle, INTEGERS).read_bytes())
-        self.constants = reading.parameters(model) | reading.groups(model)
-        self.prefix = prefix = reading.prefix_of(model)
-        self.windows = {name: window_numbers(w) for name, w in reading.windows(model).items()}
-        self.sources, self.wiring = reading.concatenations(model), reading.wiring_of(model)
-        self.rearrangements = reading.rearrangements(model)
-        self.fragments = fragment_mismatches(self.program, self.bundle.fragments, model, prefix)
-        computed = reading.tensor_names(model)
-        names = [held.name for held in computed_maps(self.program)]
-        self.tensors = {name: prefix + name for name in names if prefix + name in computed}
-        data = reading.with_outputs(model, self.tensors.values()).SerializeToString()
-        self.integers = Reference(data, "the integer reference", optimize=False)
-
     def parameter_mismatches(self) -> dict[str, int]:
-        """Table entries that are not the integer reference's, the manifest's or the target's."""
+        """What is not the integer reference's, the manifest's or the target's."""
         options, mapping = self.bundle.manifest.options, self.bundle.target.crossbar.mapping
-        return {
-            **parameter_mismatches(
-                self.program,
-                self.constants,
-                self.windows,
-                self.sources,
-                self.rearrangements,
-                self.prefix,
-            ),
-            **wiring_mismatches(self.program, self.wiring),
-            **self.fragments,
-            **setting_mismatches(
-                self.program, options.weight_bits, options.activation_bits, mapping
-            ),
-        }
+        bits = options.weight_bits, options.activation_bits
+        settings = setting_mismatches(self.program, *bits, mapping)
+        return self.integers.mismatches(self.bundle.fragments) | settings
 
     def empty_report(self, count: int) -> Report:
         """All layers and outputs; nothing is compared yet but that the reference has the layer."""
         layers = []
         for held in computed_maps(self.program):
             layer = LayerReport(held.name, held.nodes)
-            if held.name not in self.tensors:
+            if held.name not in self.integers.tensors:
                 size = held.channels * held.height * held.width
                 layer.elements = layer.mismatches = size * count
             layers.append(layer)
@@ -340,8 +307,9 @@ class _Runner:
         """
         outputs, maps = self.simulator.run_collect(inputs)
         ports = [output.name for output in report.outputs]
-        layers = [layer for layer in report.layers if layer.name in self.tensors]
-        tensors = [self.tensors[layer.name] for layer in layers]
+        known = self.integers.tensors
+        layers = [layer for layer in report.layers if layer.name in known]
+        tensors = [known[layer.name] for layer in layers]
         exact = self.integers.run([*ports, *tensors], inputs)
         real = self.floats.run(ports, inputs)
         watched = self.meter.tensors if self.meter else []

@@ -25,9 +25,10 @@ from epimc.backends.crossbar.passes.schedule import Schedule
 from epimc.backends.crossbar.program import Program
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.backends.onnx.export import export_integers
-from epimc.backends.onnx.reading import groups, parameters, windows
+from epimc.backends.onnx.reading import read_exported
 from epimc.cli import main
 from epimc.diagnostics import EpimcError
+from epimc.integer_reference import mismatches_of
 from epimc.ir import integers, plan
 from epimc.ir.core import Module, dump_attributes
 from epimc.ir.interpreter import interpret
@@ -37,7 +38,6 @@ from epimc.ir.policies import repeated
 from epimc.ir.printer import print_module, write_module
 from epimc.ir.types import IrError
 from epimc.ir.verifier import verify
-from epimc.proof import parameter_mismatches, window_numbers
 from epimc.reference import Reference
 from tests.layers import Layer, inputs_of, layers, module_of
 from tests.nets import NETS
@@ -56,6 +56,12 @@ def compiled(module: Module) -> tuple[Module, Program]:
 def mvm_tables(program: Program) -> list[Mvm]:
     """The tables of its crossbars."""
     return [table for table in program.tables if isinstance(table, Mvm)]
+
+
+def mismatches(program: Program, module: Module) -> dict[str, int]:
+    """What the program claims of the integer reference of a module that it is not."""
+    data = export_integers(module).SerializeToString()
+    return mismatches_of(read_exported(data, "it"), program, {})
 
 
 def depthwise(channels: int, kernel: int = 3, bits: int = 8) -> Layer:
@@ -94,11 +100,7 @@ def test_every_stage_agrees(
     q = {"x": integers.quantize_input(x["x"], 0.5, layer.zero_point, 8)}
     found = interpret(mapped, q)["y"]
     assert np.array_equal(integers.dequantize_output(found.astype(np.int64), 0.5, 7), y)
-    model = export_integers(module)
-    numbers = {name: window_numbers(window) for name, window in windows(model).items()}
-    assert (
-        parameter_mismatches(program, parameters(model) | groups(model), numbers, {}, {}, "%") == {}
-    )
+    assert mismatches(program, module) == {}
 
 
 def test_text_holds_groups_and_packs(tmp_path: Path) -> None:
@@ -239,18 +241,19 @@ def test_a_wrong_table_does_not_pass_the_proof() -> None:
     module = module_of(depthwise(4))
     _, program = compiled(module)
     (table,) = mvm_tables(program)
+    wrong = replace(table, weights=np.roll(table.weights, 9, axis=0))
+    tables = tuple(wrong if t is table else t for t in program.tables)
+    assert mismatches(replace(program, tables=tables), module) == {"%acc/weight/0": 36}
+
+
+def test_other_groups_do_not_pass_the_proof() -> None:
+    module = module_of(depthwise(4))
+    _, program = compiled(module)
     model = export_integers(module)
-    constants = parameters(model) | groups(model)
-    numbers = {name: window_numbers(window) for name, window in windows(model).items()}
-    changes: list[tuple[str, dict[str, Any], dict[str, int]]] = [
-        ("weights", {"weights": np.roll(table.weights, 9, axis=0)}, {"%acc.weight": 36}),
-        ("groups", {}, {"%acc.groups": 1}),
-    ]
-    for name, change, expected in changes:
-        tables = tuple(replace(t, **change) if t is table else t for t in program.tables)
-        wrong = constants | ({"%acc.groups": np.array([2])} if name == "groups" else {})
-        found = parameter_mismatches(replace(program, tables=tables), wrong, numbers, {}, {}, "%")
-        assert set(found) == set(expected)
+    (node,) = (node for node in model.graph.node if node.op_type == "ConvInteger")
+    next(attribute for attribute in node.attribute if attribute.name == "group").i = 2
+    exported = read_exported(model.SerializeToString(), "it")
+    assert mismatches_of(exported, program, {}) == {"%acc/i32/0": 1}
 
 
 def test_a_group_too_large_for_the_reference() -> None:

@@ -13,23 +13,15 @@ from epimc.backends.crossbar.checker import check
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.paths import PATHS
 from epimc.backends.crossbar.simulator import Simulator
-from epimc.backends.onnx.reading import (
-    concatenations,
-    groups,
-    parameters,
-    prefix_of,
-    read_model,
-    rearrangements,
-    windows,
-)
+from epimc.backends.onnx.reading import read_exported
 from epimc.compiler import Request, Watcher
+from epimc.integer_reference import mismatches_of
 from epimc.ir import integers
 from epimc.ir.core import Module
 from epimc.ir.interpreter import interpret
 from epimc.ir.parser import read_module
 from epimc.ir.printer import print_module, write_module
 from epimc.ir.verifier import verify as verify_module
-from epimc.proof import parameter_mismatches, window_numbers
 from epimc.verify import verify
 from tests.backends.crossbar.mutations import nested
 from tests.networks import NETWORKS
@@ -100,11 +92,8 @@ def test_every_number_between_the_layers_is_compared(name: str, tmp_path: Path) 
     path.write_bytes(NETWORKS[name]().SerializeToString())
     bundle = build(Request(path), tmp_path / "out", None, Watcher())
     program = bundle.program
-    model = read_model((tmp_path / "out/reference/integer.onnx").read_bytes())
-    known = {k: window_numbers(window) for k, window in windows(model).items()}
-    moved = concatenations(model), rearrangements(model)
-    given = parameters(model) | groups(model), known, *moved, prefix_of(model)
-    assert parameter_mismatches(program, *given) == {}
+    exported = read_exported((tmp_path / "out/reference/integer.onnx").read_bytes(), "it")
+    assert mismatches_of(exported, program, bundle.fragments) == {}
     for index, table in enumerate(program.tables):
         if isinstance(table, Mvm):
             continue
@@ -113,24 +102,5 @@ def test_every_number_between_the_layers_is_compared(name: str, tmp_path: Path) 
         for what, changed in cases[:: max(1, len(cases) // 24)]:
             tables = (*program.tables[:index], changed, *program.tables[index + 1 :])
             wrong = replace(program, tables=tables)
-            found = check(wrong) or parameter_mismatches(wrong, *given)
+            found = check(wrong) or mismatches_of(exported, wrong, bundle.fragments)
             assert found, (index, type(table).__name__, what)
-
-
-def test_a_missing_part_is_found(tmp_path: Path) -> None:
-    """The reference has offsets, values, pads and sources that the program lacks."""
-    path = tmp_path / "m.onnx"
-    path.write_bytes(NETWORKS["prelu"]().SerializeToString())
-    bundle = build(Request(path), tmp_path / "out", None, Watcher())
-    model = read_model((tmp_path / "out/reference/integer.onnx").read_bytes())
-    given = parameters(model) | groups(model)
-    for key in ("offset", "values", "pads"):
-        given[f"%absent.{key}"] = np.ones(5, np.int64)
-    known = {k: window_numbers(window) for k, window in windows(model).items()}
-    absent = {"%absent": ["%a", "%b"]}
-    assert parameter_mismatches(bundle.program, given, known, absent, {}, "%") == {
-        "%absent.offset": 5,
-        "%absent.values": 5,
-        "%absent.pads": 5,
-        "%absent.sources": 2,
-    }

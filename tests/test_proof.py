@@ -12,9 +12,9 @@ from onnx import helper, numpy_helper
 from epimc.api import build
 from epimc.backends.crossbar.bundle import Bundle
 from epimc.backends.crossbar.instructions.vector import Requantize
-from epimc.backends.onnx.reading import parameters, read_model, wiring_of
+from epimc.backends.onnx.reading import Exported, read_exported
 from epimc.compiler import Request, Watcher
-from epimc.proof import parameter_mismatches, wiring_mismatches
+from epimc.integer_reference import mismatches_of
 from epimc.verify import verify
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -27,11 +27,19 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return build(request, tmp_path_factory.mktemp("proof") / "bundle", None, Watcher())
 
 
-def test_wiring(bundle: Bundle) -> None:
+@pytest.fixture(scope="module")
+def exported(bundle: Bundle) -> Exported:
+    """Its integer reference."""
     assert bundle.folder is not None
-    model = read_model((bundle.folder / "reference/integer.onnx").read_bytes())
-    wiring, program = wiring_of(model), bundle.program
-    assert wiring_mismatches(program, wiring) == {}
+    return read_exported((bundle.folder / "reference/integer.onnx").read_bytes(), "it")
+
+
+def test_the_right_program_claims_what_is_there(bundle: Bundle, exported: Exported) -> None:
+    assert mismatches_of(exported, bundle.program, {}) == {}
+
+
+def test_terms_the_other_way_round(bundle: Bundle, exported: Exported) -> None:
+    program = bundle.program
     index, table = next(
         (k, t)
         for k, t in enumerate(program.tables)
@@ -40,32 +48,43 @@ def test_wiring(bundle: Bundle) -> None:
     swapped = replace(table, sources=table.sources[::-1])
     tables = (*program.tables[:index], swapped, *program.tables[index + 1 :])
     name = program.maps[table.destination].name
-    assert wiring_mismatches(replace(program, tables=tables), wiring) == {f"{name}.wiring": 1}
+    wrong = mismatches_of(exported, replace(program, tables=tables), {})
+    assert {f"%{name}/term/0", f"%{name}/term/1"} <= set(wrong)
+    assert all(key.startswith(f"%{name}/") for key in wrong)
+
+
+def test_another_map_as_the_output(bundle: Bundle, exported: Exported) -> None:
+    program = bundle.program
     port = replace(program.outputs[0], map=program.inputs[0].map)
-    found = wiring_mismatches(replace(program, outputs=(port,)), wiring)
-    assert found == {"=> logits.wiring": 1}
+    wrong = mismatches_of(exported, replace(program, outputs=(port,)), {})
+    assert wrong["logits"] == 1
 
 
-def test_the_bound_of_an_input(bundle: Bundle) -> None:
-    assert bundle.folder is not None
-    model = read_model((bundle.folder / "reference/integer.onnx").read_bytes())
-    maps = tuple(replace(held, bits=8 if held.bits else 0) for held in bundle.program.maps)
-    wrong = replace(bundle.program, maps=maps)
-    found = parameter_mismatches(wrong, parameters(model), {}, {}, {}, "%")
-    assert found["%input.q.high"] == 1
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [({"bits": 8}, "%input.q/high"), ({"scale": 0.5}, "%input.q/scale"),
+     ({"zero_point": 3}, "%input.q/zero_point")],
+)  # fmt: skip
+def test_the_numbers_of_an_input(
+    changes: dict[str, float], name: str, bundle: Bundle, exported: Exported
+) -> None:
+    program = bundle.program
+    held = replace(program.maps[0], **changes)  # type: ignore[arg-type]
+    wrong = mismatches_of(exported, replace(program, maps=(held, *program.maps[1:])), {})
+    assert wrong[name] == 1
 
 
 def test_names_of_the_users_do_not_meet_those_of_the_reference(tmp_path: Path) -> None:
-    """Tensors called as the reference calls its own: `r.divisor`, `r.acc.bias`, `y.scale`."""
+    """Tensors called as the reference calls its own: `r/divisor`, `r.acc/bias`, `y/scale`."""
     make = helper.make_node
     nodes = [
         make("Conv", ["x", "w"], ["r"], "c1"),
-        make("Relu", ["r"], ["r.divisor"], "r1"),
-        make("Conv", ["r.divisor", "w"], ["r.acc.bias"], "c2"),
-        make("Relu", ["r.acc.bias"], ["y"], "r2"),
-        make("Relu", ["r"], ["y.scale"], "r3"),
+        make("Relu", ["r"], ["r/divisor"], "r1"),
+        make("Conv", ["r/divisor", "w"], ["r.acc/bias"], "c2"),
+        make("Relu", ["r.acc/bias"], ["y"], "r2"),
+        make("Relu", ["r"], ["y/scale"], "r3"),
     ]
-    sizes = {"x": 9, "y": 5, "y.scale": 7}
+    sizes = {"x": 9, "y": 5, "y/scale": 7}
     x, y, scale = (
         helper.make_tensor_value_info(name, 1, ["N", 3, size, size]) for name, size in sizes.items()
     )

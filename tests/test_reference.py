@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,18 +117,99 @@ def test_references_of_another_model_are_refused(tmp_path: Path) -> None:
     assert caught.value.exit_code == 1
 
 
-def test_an_integer_reference_without_what_epimc_writes_there_is_refused(tmp_path: Path) -> None:
+def rename_attribute(model: onnx.ModelProto) -> None:
+    """The pads of the pool under a name that ONNX does not know."""
+    (pool,) = (node for node in model.graph.node if node.op_type == "MaxPool")
+    next(entry for entry in pool.attribute if entry.name == "pads").name = "dads"
+
+
+def cut_numbers(model: onnx.ModelProto) -> None:
+    """An initializer that says to have more numbers than it has."""
+    model.graph.initializer[0].dims.append(2**62)
+
+
+def add_function(model: onnx.ModelProto) -> None:
+    """A function of the model's own, by which an operator could mean something else."""
+    body = [helper.make_node("Neg", ["x"], ["y"])]
+    opsets = [helper.make_opsetid("", 13)]
+    model.functions.append(helper.make_function("", "MaxPool", ["x"], ["y"], body, opsets))
+
+
+def spoil_roles(model: onnx.ModelProto) -> None:
+    """Metadata that are no JSON."""
+    (entry,) = (entry for entry in model.metadata_props if entry.key == "epimc.roles")
+    entry.value = "{" + entry.value
+
+
+def number_roles(model: onnx.ModelProto) -> None:
+    """Roles that are no lists of texts."""
+    (entry,) = (entry for entry in model.metadata_props if entry.key == "epimc.roles")
+    entry.value = json.dumps({"x": [1, 2]})
+
+
+def move_opset(model: onnx.ModelProto) -> None:
+    """Another version of the operators."""
+    model.opset_import[0].version = 14
+
+
+def store_as_ints(model: onnx.ModelProto) -> None:
+    """Numbers in another field than epimc writes them in."""
+    constant = model.graph.initializer[0]
+    constant.ClearField("raw_data")
+    constant.int32_data.append(1)
+
+
+def share_a_result(model: onnx.ModelProto) -> None:
+    """Two nodes make one tensor."""
+    model.graph.node.append(model.graph.node[0])
+
+
+def spoil_text(model: onnx.ModelProto) -> None:
+    """A name that is no UTF-8, which no protocol buffer would write."""
+    data = model.SerializeToString().replace(b"%x.q/dims", b"%x.q/\xff\xffms")
+    model.ParseFromString(data)
+
+
+FORGED: dict[str, tuple[Callable[[onnx.ModelProto], None], str]] = {
+    "attribute": (rename_attribute, "onnxruntime refuses the integer reference."),
+    "numbers": (cut_numbers, "'%x.q/scale' has not as many numbers as it says."),
+    "function": (add_function, "It has the field 'functions'."),
+    "no roles": (spoil_roles, "Its metadata 'epimc.roles' do not declare initializers."),
+    "roles": (number_roles, "Its metadata 'epimc.roles' do not declare initializers."),
+    "opset": (move_opset, "It is not of opset 13 alone."),
+    "field": (store_as_ints, "The initializer '%x.q/scale' is of another form."),
+    "text": (spoil_text, "A text in it is not UTF-8."),
+    "result": (share_a_result, "A node does not make one tensor of its own."),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_an_integer_reference_of_another_form_is_refused(name: str, tmp_path: Path) -> None:
+    onnx.save(padded_pool(), tmp_path / "m.onnx")
+    epimc.compile(tmp_path / "m.onnx", tmp_path / "out")
+    bundle = read_bundle(tmp_path / "out")
+    path = tmp_path / "out/reference/integer.onnx"
+    model, (change, said) = onnx.load(path), FORGED[name]
+    change(model)
+    onnx.save(model, path)
+    with pytest.raises(EpimcError) as caught:
+        verify(bundle)
+    assert said in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_an_integer_reference_that_onnxruntime_cannot_run(tmp_path: Path) -> None:
     onnx.save(padded_pool(), tmp_path / "m.onnx")
     epimc.compile(tmp_path / "m.onnx", tmp_path / "out")
     bundle = read_bundle(tmp_path / "out")
     path = tmp_path / "out/reference/integer.onnx"
     model = onnx.load(path)
-    (pool,) = (node for node in model.graph.node if node.op_type == "MaxPool")
-    next(entry for entry in pool.attribute if entry.name == "pads").name = "dads"
+    shape = next(c for c in model.graph.initializer if c.name == "%x.q/dims")
+    shape.raw_data = np.array([-1, 2, 5, 7]).tobytes()
     onnx.save(model, path)
-    with pytest.raises(EpimcError, match=r"'reference/integer.onnx' of .* is not what epimc") as e:
+    with pytest.raises(EpimcError, match="onnxruntime cannot run the integer reference") as caught:
         verify(bundle)
-    assert e.value.diagnostic.notes == ("KeyError: 'pads'",)
+    assert caught.value.exit_code == 2
 
 
 def test_a_pad_of_zeros_before_a_pool_counts() -> None:

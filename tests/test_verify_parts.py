@@ -19,6 +19,7 @@ from onnx import numpy_helper
 import epimc
 from epimc.backends.crossbar.bundle import read_bundle
 from epimc.backends.crossbar.program import FeatureMap
+from epimc.backends.onnx.reading import read_exported
 from epimc.cli import main
 from epimc.diagnostics import EpimcError
 from epimc.ir import integers
@@ -221,12 +222,12 @@ def test_a_damaged_layer_is_the_worst(bundles: Bundles) -> None:
     model = onnx.load(folder / "reference" / "integer.onnx")
     name = "l_l_1_Relu_output_0"
     for constant in model.graph.initializer:
-        if constant.name == f"%{name}.multipliers.0":
+        if constant.name == f"%{name}/multipliers/0":
             halved = numpy_helper.to_array(constant) // 2
             constant.CopyFrom(numpy_helper.from_array(halved, constant.name))
     maps = [held for held in bundle.program.maps if held.element == "u8"]
     epitomized = (folder / "reference" / "epi.onnx").read_bytes()
-    meter = LayerMeter(maps, model.SerializeToString(), epitomized)
+    meter = LayerMeter(maps, read_exported(model.SerializeToString(), "it"), epitomized)
     inputs = samples_of(folder)
     true = values(dumped(folder, "calibrate"), inputs)
     meter.add(inputs, {}, [true[error.name].astype(np.float32) for error in meter.errors])
@@ -295,7 +296,7 @@ def test_maps_without_a_float_value_are_no_layers(bundles: Bundles) -> None:
     folder = bundles("mnist-conv", "none", 8)
     files = [(folder / "reference" / f"{name}.onnx").read_bytes() for name in ("integer", "epi")]
     stranger = FeatureMap("stranger", 1, 1, 1, "u8", 8)
-    assert LayerMeter([stranger], files[0], files[1]).errors == []
+    assert LayerMeter([stranger], read_exported(files[0], "it"), files[1]).errors == []
 
 
 def test_values_outside_the_calibrated_range_are_counted(bundles: Bundles) -> None:

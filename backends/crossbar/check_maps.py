@@ -36,8 +36,8 @@ def check_maps(report: Report) -> None:
 
 def _check_integers(report: Report, where: str, held: FeatureMap) -> None:
     if held.element == ACCUMULATOR:
-        plain = held.bits == 0 and held.zero_point == 0
-        report.require(plain, where, "Accumulators must have 0 bits and zero point 0.")
+        plain = held.bits == 0 and held.zero_point == 0 and held.scale == 0
+        report.require(plain, where, "Accumulators must have 0 bits, zero point 0 and scale 0.")
         return
     most = ELEMENTS[held.element].bits
     # One element type for every number of bits: the smallest.
@@ -48,6 +48,8 @@ def _check_integers(report: Report, where: str, held: FeatureMap) -> None:
             where,
             f"Zero point {held.zero_point} is no activation of {held.bits} bits.",
         )
+    finite = math.isfinite(held.scale) and held.scale > 0
+    report.require(finite, where, f"Its scale {held.scale} is not a positive number.")
 
 
 def _check_region(report: Report, where: str, held: FeatureMap) -> None:
@@ -108,8 +110,11 @@ def _check_port(report: Report, where: str, port: Port) -> None:
         where,
         f"Its shape {port.shape} has not the {size} elements of its map.",
     )
-    finite = math.isfinite(port.scale) and port.scale > 0
-    report.require(finite, where, f"Its scale {port.scale} is not a positive number.")
+    report.require(
+        port.scale == held.scale,
+        where,
+        f"Its scale {port.scale} is not that of its map, {held.scale}.",
+    )
 
 
 def check_dataflow(report: Report) -> None:

@@ -7,7 +7,6 @@ looks at the IR or at data.  A layer that is split over tiles counts as one.
 from __future__ import annotations
 
 from epimc.backends.crossbar.counts import Counts
-from epimc.backends.crossbar.instructions.layers import layer_of
 from epimc.backends.crossbar.instructions.mvm import Mvm, driving
 from epimc.backends.crossbar.instructions.registry import BY_NAME
 from epimc.backends.crossbar.program import Instruction, Program
@@ -62,7 +61,7 @@ class Counters(SubjectObserver):
 
         The parts of a split layer run a round at the same time: it counts once.
         """
-        homes = layer_of(self.program)
+        homes = self.program.layer_of
         result: dict[int, Counts] = {}
         for index, counts in enumerate(self.maps):
             result.setdefault(homes[index], Counts()).add(counts)

@@ -5,6 +5,8 @@ It agrees with the bit-serial path of `arrays.py` wherever the ADC is lossless.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +104,21 @@ def programmed_weights(table: Mvm, inputs: int) -> tuple[slice, integers.Ints]:
             own = values[pack.group, first : first + array.rows]
             recombine_into(own.T, table, array, cells)
     return merged(table, values, inputs, rows.start)
+
+
+def layer_weights(parts: Sequence[Mvm], inputs: int) -> NDArray[np.int32]:
+    """The weights [Cout, (Cin / groups)*Kh*Kw] that all parts of a layer add up to.
+
+    In int32: the checker has seen that one round brings each weight, of at most 16 bits, with a
+    multiplier of at most 12.
+    """
+    first = parts[0]
+    area = math.prod(first.window.kernel)
+    total = np.zeros((len(first.bias), inputs // first.groups * area), np.int32)
+    for part in parts:
+        positions, matrix = programmed_weights(part, inputs)
+        total[:, positions] += matrix
+    return total
 
 
 def held_rows(table: Mvm) -> slice:

@@ -45,6 +45,7 @@ def feature_map(value: Value, address: int = NO_ADDRESS, nodes: Nodes = ()) -> F
         zero_point=value.type.zero_point,
         address=address if address >= 0 else NO_ADDRESS,
         nodes=nodes,
+        scale=(value.type.scale or 1.0) if kept else 0.0,
     )
 
 

@@ -81,6 +81,7 @@ class FeatureMap:
         zero_point: Of activations; 0 for accumulators.
         address: Off-chip address of row 0, or NO_ADDRESS for a map that never leaves the chip.
         nodes: The ONNX nodes it stands for; none for inputs.
+        scale: Real value of one step of activations; 0 for accumulators.
     """
 
     __pydantic_config__ = STRICT
@@ -94,11 +95,17 @@ class FeatureMap:
     zero_point: Activation = 0
     address: Annotated[int, Field(ge=NO_ADDRESS, le=2**40)] = NO_ADDRESS
     nodes: Nodes = ()
+    scale: Annotated[float, Field(ge=0)] = 0.0
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """[C, H, W]."""
         return self.channels, self.height, self.width
+
+    @property
+    def is_activation(self) -> bool:
+        """Whether it holds activations, and not accumulators."""
+        return self.element != ACCUMULATOR
 
     @property
     def row_bytes(self) -> int:
@@ -220,6 +227,13 @@ class Program:
         return indices[bisect_right(addresses, address) - 1]
 
     @cached_property
+    def layer_of(self) -> list[int]:
+        """For each map the map with its layer's result: of a split layer the sum of all parts."""
+        joins = (table for table in self.tables if table.joins_parts)
+        sums = {source: table.destination for table in joins for source in table.sources}
+        return [_end(sums, index) for index in range(len(self.maps))]
+
+    @cached_property
     def source_rows(self) -> list[SourceRows]:
         """For each table the rows of its sources that each row of its destination reads."""
         return [table.source_rows(self.maps) for table in self.tables]
@@ -232,3 +246,13 @@ class Program:
     def tables_of(self, kind: type[T]) -> Iterator[T]:
         """The tables of one instruction, in order."""
         return (table for table in self.tables if isinstance(table, kind))
+
+
+def _end(sums: Mapping[int, int], index: int) -> int:
+    """The end of a chain of sums."""
+    # Bounded, since the tables of a wrong program may add in a circle.
+    for _ in range(len(sums)):
+        if index not in sums:
+            break
+        index = sums[index]
+    return index

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from epimc.backends.onnx.export import write_concat, write_constant, write_select
 from epimc.backends.onnx.graph import Graph, channelwise
 from epimc.ir.core import Op
 from epimc.ir.dialects import elementwise, moves, nn
 from epimc.ir.functions import FUNCTIONS
+from epimc.layouts import indices
 
 # ONNX's operators for the functions, with what ONNX calls alpha and beta.
 NODES: dict[str, tuple[str, dict[str, str]]] = {
@@ -84,6 +84,38 @@ def write_activation(graph: Graph, op: Op) -> None:
     if op.function == "gelu_tanh":
         given["approximate"] = "tanh"
     graph.node(kind, [source], name, **given)
+
+
+def write_concat(graph: Graph, op: Op) -> None:
+    """Concat along a dim behind the batch."""
+    assert isinstance(op, moves.Concat)
+    sources = [graph.names[operand] for operand in op.operands]
+    graph.node("Concat", sources, graph.names[op.output], axis=op.axis + 1)
+
+
+def write_select(graph: Graph, op: Op) -> None:
+    """Gather along every dim of the operand's map where there is something to choose."""
+    assert isinstance(op, moves.Select)
+    name, source, rank = graph.names[op.output], graph.input_of(op), len(op.output.type.shape)
+    chosen = [(axis, runs) for axis, runs in enumerate(op.selection.runs) if runs]
+    for axis, runs in chosen:
+        numbers = graph.constant(f"{name}/chosen/{axis}", indices(runs))
+        result = name if axis == chosen[-1][0] else f"{name}/taken/{axis}"
+        # Of a matrix, which is a map of one row, the columns are the second dim.
+        source = graph.node("Gather", [source, numbers], result, axis=min(axis + 1, rank))
+
+
+def write_constant(graph: Graph, op: Op) -> None:
+    """The tensor, expanded to as many samples as the first input has."""
+    assert isinstance(op, moves.Constant)
+    name = graph.names[op.output]
+    values = graph.module.tensor(op.value).astype(np.float32)
+    shape = graph.node("Shape", [graph.module.inputs[0][0]], f"{name}/input_shape")
+    ends = [graph.constant(f"{name}/{key}", np.array([k])) for k, key in enumerate(("from", "to"))]
+    samples = graph.node("Slice", [shape, *ends], f"{name}/samples")
+    sizes = graph.constant(f"{name}/dims", np.array(op.output.type.shape))
+    whole = graph.node("Concat", [samples, sizes], f"{name}/sizes", axis=0)
+    graph.node("Expand", [graph.constant(f"{name}/values", values[None]), whole], name)
 
 
 def write_pad(graph: Graph, op: Op) -> None:

@@ -1,4 +1,4 @@
-"""What the host runs, inside the integer reference: the nodes of a fragment repeated in a graph.
+"""What the host runs: the models of host calls, and the same inside the integer reference.
 
 A fragment is a model of its own in the bundle.  The integer reference has the same nodes under
 other names, so that both compute the same by the same operators.
@@ -6,33 +6,98 @@ other names, so that both compute the same by the same operators.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto
 
-from epimc.backends.crossbar.instructions.host import host_tables
-from epimc.backends.crossbar.program import Program
+from epimc.backends.forms import Claim, Dims, Tensor, host_inputs, host_output
+from epimc.backends.onnx.graph import Graph, IntegerGraph
 from epimc.diagnostics import error
+from epimc.ir.core import Module, Op
+from epimc.ir.dialects import epi, nn
+
+HOST = "host"
+"""The role of what belongs to a fragment; its key is the name that it has there."""
+
+
+# --- a fragment by itself -------------------------------------------------------------------------
+
+
+def export_fragment(module: Module) -> ModelProto:
+    """The model of a host call: a module from activations to activations, on reals inside."""
+    graph = Graph(module)
+    for op in module.ops:
+        FRAGMENT_WRITERS[type(op)](graph, op)
+    return graph.model()
+
+
+def write_quantize(graph: Graph, op: Op) -> None:
+    """QuantizeLinear, clipped where there are fewer than 8 bits."""
+    kind, name = op.output.type, graph.names[op.output]
+    scale = graph.constant(f"{name}/scale", np.float32(kind.scale or 1.0))
+    zero = graph.constant(f"{name}/zero_point", np.uint8(kind.zero_point))
+    result = name if kind.bits == 8 else f"{name}/rounded"
+    graph.node("QuantizeLinear", [graph.input_of(op), scale, zero], result)
+    if result != name:
+        low = graph.constant(f"{name}/low", np.uint8(0))
+        high = graph.constant(f"{name}/high", np.uint8(2**kind.bits - 1))
+        graph.node("Clip", [result, low, high], name)
+
+
+def write_dequantize(graph: Graph, op: Op) -> None:
+    """DequantizeLinear."""
+    kind, source = op.operands[0].type, graph.input_of(op)
+    scale = graph.constant(f"{source}/scale", np.float32(kind.scale or 1.0))
+    zero = graph.constant(f"{source}/zero_point", np.uint8(kind.zero_point))
+    graph.node("DequantizeLinear", [source, scale, zero], graph.names[op.output])
+
+
+def write_softmax(graph: Graph, op: Op) -> None:
+    """Softmax on reals."""
+    assert isinstance(op, nn.Softmax)
+    graph.node("Softmax", [graph.input_of(op)], graph.names[op.output], axis=op.axis + 1)
+
+
+FRAGMENT_WRITERS: dict[type[Op], Callable[[Graph, Op], None]] = {
+    epi.Quantize: write_quantize,
+    epi.Dequantize: write_dequantize,
+    nn.Softmax: write_softmax,
+}
+
+
+# --- inside another graph -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Inlined:
-    """The nodes and constants of a fragment under the names of another graph."""
+    """What a host call is in the integer reference.
 
+    Attributes:
+        claims: What is around the fragment.
+        nodes: Those of the fragment.
+        constants: Those of the fragment.
+    """
+
+    claims: list[Claim]
     nodes: list[onnx.NodeProto]
-    constants: list[onnx.TensorProto]
+    constants: dict[Tensor, onnx.TensorProto]
 
 
-def inlined(fragment: bytes, inputs: Sequence[str], output: str) -> Inlined:
-    """A fragment over the named tensors of a graph; all its other names get a prefix.
+def inlined(
+    fragment: bytes, sources: Sequence[str], value: str, dims: Dims, prefix: str
+) -> Inlined:
+    """A fragment over values of the integer reference.
 
     Args:
         fragment: The serialized model.
-        inputs: What stands for its inputs, in order.
-        output: What stands for its one output; the prefix of all other names.
+        sources: The values that stand for its inputs, in order.
+        value: What stands for its one output.
+        dims: Of that as a map.
+        prefix: Of the names of the reference.
 
     Raises:
         EpimcError: It is no ONNX model, or has other inputs or outputs.
@@ -40,58 +105,42 @@ def inlined(fragment: bytes, inputs: Sequence[str], output: str) -> Inlined:
     try:
         graph = onnx.load_model_from_string(fragment).graph
     except DecodeError:
-        raise error(f"The fragment for '{output}' is no ONNX model.") from None
-    if len(graph.input) != len(inputs) or len(graph.output) != 1:
-        raise error(f"The fragment for '{output}' has other inputs and outputs than its call.")
-    given = {entry.name: name for entry, name in zip(graph.input, inputs, strict=True)}
-    given |= {graph.output[0].name: output, "": ""}
+        raise error(f"The fragment for '{value}' is no ONNX model.") from None
+    if len(graph.input) != len(sources) or len(graph.output) != 1:
+        raise error(f"The fragment for '{value}' has other inputs and outputs than its call.")
+    shapes = [[d.dim_value for d in x.type.tensor_type.shape.dim][1:] for x in graph.input]
+    names = {entry.name: Tensor(value, "x", k) for k, entry in enumerate(graph.input)}
+    names[graph.output[0].name] = Tensor(value, "y")
 
     def renamed(name: str) -> str:
-        return given.get(name, f"{output}.host/{name}")
+        # ONNX names an operand that is left out by nothing.
+        return names.get(name, Tensor(value, HOST, name)).name(prefix) if name else ""
 
-    nodes, constants = [], []
+    nodes, constants = [], {}
     for node in graph.node:
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
-        copy.name = renamed(node.name)
+        copy.name = Tensor(value, HOST, node.name).name(prefix)
         copy.input[:], copy.output[:] = map(renamed, node.input), map(renamed, node.output)
         nodes.append(copy)
-    for tensor in graph.initializer:
-        constant = onnx.TensorProto()
-        constant.CopyFrom(tensor)
-        constant.name = renamed(tensor.name)
-        constants.append(constant)
-    return Inlined(nodes, constants)
+    for initializer in graph.initializer:
+        tensor, constant = Tensor(value, HOST, initializer.name), onnx.TensorProto()
+        constant.CopyFrom(initializer)
+        constant.name = tensor.name(prefix)
+        constants[tensor] = constant
+    claims = [*host_inputs(value, sources, shapes), *host_output(value, dims)]
+    return Inlined(claims, nodes, constants)
 
 
-def missing(model: ModelProto, part: Inlined) -> int:
-    """How many nodes and constants of an inlined fragment a model does not have just so."""
-    nodes = {node.SerializeToString(deterministic=True) for node in model.graph.node}
-    constants = {c.SerializeToString(deterministic=True) for c in model.graph.initializer}
-    count = sum(n.SerializeToString(deterministic=True) not in nodes for n in part.nodes)
-    return count + sum(
-        c.SerializeToString(deterministic=True) not in constants for c in part.constants
-    )
-
-
-def fragment_mismatches(
-    program: Program, fragments: Mapping[str, bytes], model: ModelProto, prefix: str
-) -> dict[str, int]:
-    """What the integer reference does not have of the host calls: counts by host call.
-
-    Args:
-        program: Whose host calls are compared.
-        fragments: The models that they name.
-        model: The integer reference.
-        prefix: What its names of integer tensors begin with.
-
-    Raises:
-        EpimcError: A fragment is no ONNX model, or does not fit its call.
-    """
-    found: dict[str, int] = {}
-    for table in host_tables(program):
-        inputs = [prefix + program.maps[source].name for source in table.sources]
-        output = prefix + program.maps[table.destination].name
-        part = inlined(fragments[table.fragment], inputs, output)
-        found[f"{output}.host"] = missing(model, part)
-    return {name: count for name, count in found.items() if count}
+def write_inlined(
+    graph: IntegerGraph, fragment: bytes, sources: Sequence[str], value: str, dims: Dims
+) -> None:
+    """A host call in the integer reference; the arguments are those of `inlined`."""
+    part = inlined(fragment, sources, value, dims, graph.prefix)
+    # ONNX wants the nodes in an order in which they can be computed: the last one makes the map.
+    graph.write(part.claims[:-1])
+    graph.nodes += part.nodes
+    graph.write(part.claims[-1:])
+    for tensor, constant in part.constants.items():
+        graph.roles[constant.name] = tensor
+        graph.constants[constant.name] = constant

@@ -16,8 +16,9 @@ import numpy as np
 import onnx
 from onnx import FunctionProto, ModelProto, NodeProto, helper
 
-from epimc.backends.onnx.export import window_attributes, write_max_pool, write_softmax
+from epimc.backends.forms import window_attributes
 from epimc.backends.onnx.float_ops import WRITERS as BETWEEN
+from epimc.backends.onnx.fragments import write_softmax
 from epimc.backends.onnx.graph import Graph
 from epimc.ir import integers, plan
 from epimc.ir.attributes import Ref
@@ -253,6 +254,13 @@ def write_relu(graph: Graph, op: Op) -> None:
 def write_add(graph: Graph, op: Op) -> None:
     """Add."""
     graph.node("Add", [graph.input_of(op, 0), graph.input_of(op, 1)], graph.names[op.output])
+
+
+def write_max_pool(graph: Graph, op: Op) -> None:
+    """MaxPool."""
+    assert isinstance(op, nn.MaxPool)
+    attributes = window_attributes(op.window)
+    graph.node("MaxPool", [graph.input_of(op)], graph.names[op.output], **attributes)
 
 
 def write_average_pool(graph: Graph, op: Op) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,17 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
+from epimc.backends.forms import Claim, Constant, Node, Tensor, scale_of, zero_point_of
 from epimc.ir.core import Module, Op, Value
 
 OPSET = 13
 IR_VERSION = 8
 BATCH = "N"
 PREFIX_KEY = "epimc.integer_prefix"
-WIRING_KEY = "epimc.wiring"
-SCALE_KEY = "SCALE_TENSOR"  # ONNX's own word for it, in annotations of quantized tensors.
+ROLES_KEY = "epimc.roles"
+
+# ONNX's own words for what its annotations of quantized tensors name.
+SCALE_KEY, ZERO_POINT_KEY = "SCALE_TENSOR", "ZERO_POINT_TENSOR"
 
 
 def integer_prefix(borders: Iterable[str]) -> str:
@@ -51,60 +54,102 @@ class Graph:
 
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Add a node with one output; returns the output's name."""
-        self.nodes.append(
-            helper.make_node(kind, inputs, [output], f"{output}/{kind}", **attributes)
-        )
+        self.nodes.append(node_proto(kind, inputs, output, attributes))
         return output
 
     def input_of(self, op: Op, index: int = 0) -> str:
         """The tensor of an operand."""
         return self.names[op.operands[index]]
 
-    def annotations(self) -> Iterator[onnx.TensorAnnotation]:
-        """What one step of each tensor of activations stands for."""
-        for value in self.module.values():
-            if value.type.is_activation:
-                name = self.names[value]
-                scale = self.constant(f"{name}.scale", np.float32(value.type.scale or 1.0))
-                entry = onnx.StringStringEntryProto(key=SCALE_KEY, value=scale)
-                yield onnx.TensorAnnotation(tensor_name=name, quant_parameter_tensor_names=[entry])
+    def properties(self) -> dict[str, str]:
+        """The metadata of the model."""
+        return {PREFIX_KEY: self.prefix}
 
     def model(self) -> ModelProto:
         """The whole model, made once: the constants are handed over to it."""
-        annotations = list(self.annotations())
         graph = helper.make_graph(
             self.nodes,
             self.module.name,
-            [self.border(name, value) for name, value in self.module.inputs],
-            [self.border(name, value) for name, value in self.module.outputs],
+            [border(n, v.type.shape, element_of(v)) for n, v in self.module.inputs],
+            [border(n, v.type.shape, element_of(v)) for n, v in self.module.outputs],
         )
-        graph.quantization_annotation.extend(annotations)
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, producer_name="epimc")
         model.ir_version = IR_VERSION
-        props = {PREFIX_KEY: self.prefix, WIRING_KEY: json.dumps(self.wiring())}
-        helper.set_model_props(model, props)
+        helper.set_model_props(model, self.properties())
         # Each of them is copied, which must not double a large model.
         for name in list(self.constants):
             model.graph.initializer.append(self.constants.pop(name))
         return model
 
-    def wiring(self) -> dict[str, list[str]]:
-        """What each value is computed from, by name; outputs behind `=> `."""
-        module = self.module
-        found = {op.output.name: [v.name for v in op.operands] for op in module.ops}
-        found |= {
-            f"=> {name}": found.pop(value.name, [value.name]) for name, value in module.outputs
-        }
-        return found | {value.name: [f"<= {name}"] for name, value in module.inputs}
 
-    @staticmethod
-    def border(name: str, value: Value) -> onnx.ValueInfoProto:
-        """An input or output of the graph, for any number of samples."""
-        shape: list[str | int | None] = [BATCH, *value.type.shape]
-        whole = value.type.is_activation
-        element = onnx.TensorProto.UINT8 if whole else onnx.TensorProto.FLOAT
-        return helper.make_tensor_value_info(name, element, shape)
+class IntegerGraph(Graph):
+    """Collects forms, and declares what each initializer is."""
+
+    def __init__(self, module: Module) -> None:
+        """Start an empty graph for a quantized module."""
+        super().__init__(module)
+        self.roles: dict[str, Tensor] = {}
+
+    def write(self, claims: Iterable[Claim]) -> None:
+        """Add the constants and nodes of a form."""
+        for claim in claims:
+            if isinstance(claim, Constant):
+                name = claim.tensor.name(self.prefix)
+                self.roles[name] = claim.tensor
+                self.constant(name, claim.array.astype(claim.element, copy=False))
+            else:
+                self.nodes.append(proto_of(claim, self.prefix))
+
+    def properties(self) -> dict[str, str]:
+        """Those of every graph, and the roles: [value, role] or [value, role, key] by name."""
+        declared = {name: [part for part in tensor if part is not None]
+                    for name, tensor in self.roles.items()}  # fmt: skip
+        return {**super().properties(), ROLES_KEY: json.dumps(declared)}
+
+    def model(self) -> ModelProto:
+        """The whole model, with annotations of all activations."""
+        model = super().model()
+        model.graph.quantization_annotation.extend(
+            annotation(value.name, self.prefix)
+            for value in self.module.values()
+            if value.type.is_activation
+        )
+        return model
+
+
+def node_proto(
+    kind: str, inputs: Iterable[str], output: str, attributes: Mapping[str, Any]
+) -> onnx.NodeProto:
+    """A node with one output, named after it."""
+    return helper.make_node(kind, list(inputs), [output], f"{output}/{kind}", **attributes)
+
+
+def proto_of(node: Node, prefix: str) -> onnx.NodeProto:
+    """A node of a form as the graph has it."""
+    inputs = [tensor.name(prefix) for tensor in node.inputs]
+    return node_proto(node.kind, inputs, node.result.name(prefix), node.attributes)
+
+
+def annotation(value: str, prefix: str) -> onnx.TensorAnnotation:
+    """Names the constants that say what an activation stands for."""
+    tensors = ((SCALE_KEY, scale_of(value)), (ZERO_POINT_KEY, zero_point_of(value)))
+    entries = [
+        onnx.StringStringEntryProto(key=key, value=tensor.name(prefix)) for key, tensor in tensors
+    ]
+    return onnx.TensorAnnotation(
+        tensor_name=Tensor(value).name(prefix), quant_parameter_tensor_names=entries
+    )
+
+
+def element_of(value: Value) -> int:
+    """ONNX's element type of an input or output."""
+    return int(onnx.TensorProto.UINT8 if value.type.is_activation else onnx.TensorProto.FLOAT)
+
+
+def border(name: str, shape: Sequence[int], element: int) -> onnx.ValueInfoProto:
+    """An input or output of a graph, for any number of samples."""
+    return helper.make_tensor_value_info(name, element, [BATCH, *shape])
 
 
 def channelwise(values: NDArray[Any], rank: int) -> NDArray[Any]:

@@ -1,31 +1,217 @@
-"""What the verification reads from an exported graph: numbers, windows, wiring, names."""
+"""What the verification reads from an exported graph, and that it is one.
+
+Nothing is inferred from names: what an initializer is, the model's metadata say; what a node
+computes is compared as a whole.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from onnx import ModelProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper
 
-from epimc.backends.onnx.graph import PREFIX_KEY, SCALE_KEY, WIRING_KEY
+from epimc.backends.forms import Tensor
+from epimc.backends.onnx.graph import OPSET, PREFIX_KEY, ROLES_KEY
 from epimc.diagnostics import error
-from epimc.ir import integers
-from epimc.ir.types import as_map
 
-# What ConvInteger computes is named behind the layer, and by the part where it is cut.
-I32_SUFFIX = re.compile(r"\.i32(\.\d+)?$")
+Array = NDArray[Any]
 
-# What a rearrangement permutes is named behind its result.
-PERMUTED = ".permuted"
+PREFIX = re.compile("%+")
 
-# The shape of a constant for as many samples as there are is named behind the constant.
-EXPANDED = ".expanded"
+ELEMENTS: Mapping[int, str] = {
+    TensorProto.FLOAT: "<f4",
+    TensorProto.UINT8: "<u1",
+    TensorProto.INT8: "<i1",
+    TensorProto.INT64: "<i8",
+}
+"""How the element types of initializers lie in a file."""
+
+# What an exported model has; anything else could change what it computes.
+MODEL_FIELDS = frozenset(("ir_version", "producer_name", "opset_import", "graph", "metadata_props"))
+GRAPH_FIELDS = frozenset(
+    ("node", "name", "initializer", "input", "output", "quantization_annotation")
+)
+TENSOR_FIELDS = frozenset(("dims", "data_type", "name", "raw_data"))
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """An exported integer graph, after all checks of its form.
+
+    Attributes:
+        model: The graph itself.
+        prefix: Of all its names but those of inputs and outputs.
+        roles: What each initializer is, by its name, as far as the model declares it.
+    """
+
+    model: ModelProto
+    prefix: str
+    roles: dict[str, Tensor]
+
+    @cached_property
+    def constants(self) -> dict[str, Array]:
+        """The initializers by name."""
+        return parameters(self.model)
+
+    @cached_property
+    def nodes(self) -> dict[str, bytes]:
+        """The nodes, each as its bytes, by the tensor that it makes."""
+        return {node.output[0]: as_bytes(node) for node in self.model.graph.node}
+
+
+def read_model(data: bytes, what: str = "The integer reference of the bundle") -> ModelProto:
+    """Parse a model.
+
+    Args:
+        data: An ONNX file.
+        what: Names it in errors.
+
+    Raises:
+        EpimcError: It is no ONNX model.
+    """
+    try:
+        return onnx.load_model_from_string(data)
+    except DecodeError:
+        raise error(f"{what} is no ONNX model.") from None
+
+
+def read_exported(data: bytes, what: str) -> Exported:
+    """An exported integer graph.
+
+    Args:
+        data: An ONNX file.
+        what: Names it in errors.
+
+    Raises:
+        EpimcError: It is no ONNX model, or not of the form in which epimc writes them.
+    """
+    model = read_model(data, what)
+    complaint = next(complaints(model), None)
+    roles = None if complaint else roles_of(model)
+    if roles is None:
+        raise error(
+            f"{what} is not what epimc writes.",
+            notes=[complaint or f"Its metadata '{ROLES_KEY}' do not declare initializers."],
+            hint="Compile the model again.",
+        )
+    return Exported(model, prefix_of(model), roles)
+
+
+def complaints(model: ModelProto) -> Iterator[str]:
+    """What is wrong with the form of an exported integer graph."""
+    if not is_text(model):
+        yield "A text in it is not UTF-8."
+    for message, known in ((model, MODEL_FIELDS), (model.graph, GRAPH_FIELDS)):
+        for name in fields_of(message) - known:
+            yield f"It has the field '{name}'."
+    opsets = [(entry.domain, entry.version) for entry in model.opset_import]
+    if opsets != [("", OPSET)]:
+        yield f"It is not of opset {OPSET} alone."
+    stated = {entry.key: entry.value for entry in model.metadata_props}
+    plain = stated.get(PREFIX_KEY) == prefix_of(model) and PREFIX.fullmatch(prefix_of(model))
+    if len(model.metadata_props) != 2 or stated.keys() != {PREFIX_KEY, ROLES_KEY} or not plain:
+        yield f"Its metadata are not '{PREFIX_KEY}' and '{ROLES_KEY}'."
+    yield from constant_complaints(model)
+    made = [tuple(node.output) for node in model.graph.node]
+    if any(len(names) != 1 for names in made) or len(set(made)) != len(made):
+        yield "A node does not make one tensor of its own."
+
+
+def constant_complaints(model: ModelProto) -> Iterator[str]:
+    """What is wrong with the form of the initializers."""
+    names = [constant.name for constant in model.graph.initializer]
+    if len(set(names)) != len(names):
+        yield "Two initializers have one name."
+    for constant in model.graph.initializer:
+        element = ELEMENTS.get(constant.data_type)
+        if element is None or fields_of(constant) - TENSOR_FIELDS:
+            yield f"The initializer '{constant.name}' is of another form."
+            continue
+        # In Python's integers, which a forged size does not overflow.
+        size = np.dtype(element).itemsize
+        for length in constant.dims:
+            size *= length
+        if any(length < 0 for length in constant.dims) or size != len(constant.raw_data):
+            yield f"The initializer '{constant.name}' has not as many numbers as it says."
+
+
+def fields_of(message: Message) -> set[str]:
+    """The names of the fields that a message has."""
+    return {descriptor.name for descriptor, _ in message.ListFields()}
+
+
+def is_text(message: Message) -> bool:
+    """Whether all texts in a message are UTF-8: protocol buffers give bytes for others."""
+    for descriptor, value in message.ListFields():
+        entries = [value] if isinstance(value, (str, bytes, Message)) else value
+        kind = descriptor.type
+        if kind == descriptor.TYPE_MESSAGE and not all(map(is_text, entries)):
+            return False
+        if kind == descriptor.TYPE_STRING and any(isinstance(entry, bytes) for entry in entries):
+            return False
+    return True
+
+
+def roles_of(model: ModelProto) -> dict[str, Tensor] | None:
+    """The declared roles by initializer; None where the metadata hold something else."""
+    try:
+        declared = json.loads(properties_of(model).get(ROLES_KEY, ""))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(declared, dict) or not all(map(is_role, declared.values())):
+        return None
+    return {name: Tensor(*parts) for name, parts in declared.items()}
+
+
+def is_role(parts: object) -> bool:
+    """Whether this is [value, role] or [value, role, key]."""
+    if not isinstance(parts, list) or not 2 <= len(parts) <= 3:
+        return False
+    return all(type(part) is str for part in parts[:2]) and type(parts[-1]) in (str, int)
+
+
+def parameters(model: ModelProto) -> dict[str, Array]:
+    """The initializers by name, read only."""
+    return {
+        constant.name: np.frombuffer(constant.raw_data, ELEMENTS[constant.data_type]).reshape(
+            tuple(constant.dims)
+        )
+        for constant in model.graph.initializer
+    }
+
+
+def properties_of(model: ModelProto) -> dict[str, str]:
+    """The metadata of a model."""
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def prefix_of(model: ModelProto) -> str:
+    """The prefix that an exported model was written with."""
+    prefix: object = properties_of(model).get(PREFIX_KEY)
+    # It is bytes where it is not UTF-8.
+    return prefix if isinstance(prefix, str) else "%"
+
+
+def tensor_names(model: ModelProto) -> set[str]:
+    """All tensors that nodes compute."""
+    return {name for node in model.graph.node for name in node.output}
+
+
+def as_bytes(message: Message) -> bytes:
+    """A message in the one form in which equal ones are equal."""
+    return bytes(message.SerializeToString(deterministic=True))
+
+
+# --- other graphs made of it ----------------------------------------------------------------------
 
 
 def with_outputs(model: ModelProto, names: Iterable[str]) -> ModelProto:
@@ -37,113 +223,24 @@ def with_outputs(model: ModelProto, names: Iterable[str]) -> ModelProto:
     return copy
 
 
-def read_model(data: bytes) -> ModelProto:
-    """Parse an exported model.
-
-    Raises:
-        EpimcError: It is no ONNX model.
-    """
-    try:
-        return onnx.load_model_from_string(data)
-    except DecodeError:
-        raise error("The integer reference of the bundle is no ONNX model.") from None
-
-
-def parameters(model: ModelProto) -> dict[str, NDArray[Any]]:
-    """The initializers by name, such as `%VALUE.weight` or `%VALUE.multipliers.0`."""
-    return {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
-
-
-def windows(model: ModelProto) -> dict[str, integers.Window]:
-    """The windows of convolutions and pools by the tensor they make, such as `%VALUE`."""
-    found: dict[str, integers.Window] = {}
-    for node in model.graph.node:
-        if node.op_type not in ("ConvInteger", "MaxPool"):
-            continue
-        sizes = {a.name: tuple(a.ints) for a in node.attribute if a.ints}
-        names = ("kernel_shape", "strides", "pads", "dilations")
-        name = node.output[0]
-        if node.op_type == "ConvInteger":
-            # The parts of a convolution, `.i32.0` and on, have the same.
-            name = I32_SUFFIX.sub("", name)
-        found[name] = integers.Window(*(sizes[key] for key in names))
-    return found
-
-
-def groups(model: ModelProto) -> dict[str, NDArray[Any]]:
-    """The groups of convolutions and sums, as [groups] by `%VALUE.groups`."""
-    found: dict[str, NDArray[Any]] = {}
-    for node in model.graph.node:
-        if node.op_type == "ConvInteger":
-            count = next((a.i for a in node.attribute if a.name == "group"), 1)
-            found[f"{I32_SUFFIX.sub('', node.output[0])}.groups"] = np.array([count])
-    return found
-
-
-def concatenations(model: ModelProto) -> dict[str, list[str]]:
-    """What is concatenated, by the tensor that it makes."""
-    joined = [node for node in model.graph.node if node.op_type == "Concat"]
-    return {n.output[0]: list(n.input) for n in joined if not n.output[0].endswith(EXPANDED)}
-
-
-def scales(model: ModelProto) -> dict[str, float]:
-    """The real step of every tensor of activations, by the tensor's name."""
-    constants = parameters(model)
-    return {
-        note.tensor_name: float(constants[entry.value])
-        for note in model.graph.quantization_annotation
-        for entry in note.quant_parameter_tensor_names
-        if entry.key == SCALE_KEY and entry.value in constants
-    }
-
-
-def layers_alone(model: ModelProto, kept: Iterable[str]) -> tuple[ModelProto, dict[str, str]]:
-    """The model cut at the named tensors (u8), which become its outputs.
+def layers_alone(exported: Exported, kept: Iterable[str]) -> tuple[ModelProto, dict[str, str]]:
+    """The graph cut at the named values (u8 maps), which become its outputs.
 
     Whatever reads one of them reads a new input instead, so that one run computes every layer
     from given inputs, none from another's results.
 
     Returns:
-        The model, and the name of each new input by the tensor that it stands for.
+        The model, and the name of each new input by the value that it stands for.
     """
-    # No tensor of the export has a name with this in it: values have no '/' in theirs.
-    given = {name: f"{name}/given" for name in kept}
+    prefix, model = exported.prefix, exported.model
+    given = {value: Tensor(value, "given").name(prefix) for value in kept}
+    renamed = {Tensor(value).name(prefix): name for value, name in given.items()}
     cut = ModelProto()
     cut.CopyFrom(model)
     for node in cut.graph.node:
-        node.input[:] = [given.get(name, name) for name in node.input]
+        node.input[:] = [renamed.get(name, name) for name in node.input]
     kind = onnx.TensorProto.UINT8
     cut.graph.input.extend(helper.make_tensor_value_info(n, kind, None) for n in given.values())
     del cut.graph.output[:]
-    cut.graph.output.extend(onnx.ValueInfoProto(name=name) for name in given)
+    cut.graph.output.extend(onnx.ValueInfoProto(name=name) for name in renamed)
     return cut, given
-
-
-def rearrangements(model: ModelProto) -> dict[str, NDArray[np.int64]]:
-    """The rearrangements by the tensor they make: dims permuted, then the result's as a map."""
-    shapes, found = parameters(model), {}
-    for node in model.graph.node:
-        name = node.output[0].removesuffix(PERMUTED)
-        if node.op_type == "Transpose" and name != node.output[0]:
-            (perm,) = (tuple(a.ints)[1:] for a in node.attribute if a.name == "perm")
-            shape = tuple(int(size) for size in shapes[f"{name}.shape"][1:])
-            found[name] = np.array([*(axis - 1 for axis in perm), *as_map(shape)])
-    return found
-
-
-def prefix_of(model: ModelProto) -> str:
-    """The prefix that an exported model was written with."""
-    found = {prop.key: prop.value for prop in model.metadata_props}
-    return str(found.get(PREFIX_KEY, "%"))
-
-
-def wiring_of(model: ModelProto) -> dict[str, list[str]]:
-    """What each value of an exported model is computed from, as `_Graph.wiring` stated it."""
-    found = {prop.key: prop.value for prop in model.metadata_props}
-    stated: dict[str, list[str]] = json.loads(found.get(WIRING_KEY, "{}"))
-    return stated
-
-
-def tensor_names(model: ModelProto) -> set[str]:
-    """All tensors that nodes compute."""
-    return {name for node in model.graph.node for name in node.output}

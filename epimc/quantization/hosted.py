@@ -37,7 +37,7 @@ def fragment_of(op: Op, operands: Sequence[TensorType], result: TensorType) -> A
         operands: The quantized types of its operands.
         result: The quantized type of its result.
     """
-    from epimc.backends.onnx.export import export_fragment
+    from epimc.backends.onnx.fragments import export_fragment
 
     module = Module(op.output.name, "epi")
     reals: list[Value] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -21,6 +21,7 @@ from epimc.backends.crossbar.instructions.table import (
 from epimc.backends.crossbar.limits import Index, Name
 from epimc.backends.crossbar.operands import TABLE
 from epimc.backends.crossbar.program import NO_ADDRESS, Maps, Program
+from epimc.backends.forms import Claim
 
 # It names a file, `host/NAME.onnx`.
 FRAGMENT_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
@@ -58,6 +59,10 @@ class Host(Table):
     def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
         """All."""
         return [range(maps[source].height) for source in self.sources]
+
+    def claims(self, program: Program) -> Iterator[Claim]:
+        """Nothing: the fragment tells all, node by node."""
+        return iter(())
 
     def check(self, check: TableCheck) -> None:
         """The name is one of a file, and all maps lie off chip."""

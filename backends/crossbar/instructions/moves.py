@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
 
@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from epimc.backends import forms
 from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
 from epimc.backends.crossbar.instructions.registry import register
 from epimc.backends.crossbar.instructions.table import (
@@ -22,7 +23,8 @@ from epimc.backends.crossbar.instructions.table import (
     TableCheck,
 )
 from epimc.backends.crossbar.limits import Count, Index, Offset
-from epimc.backends.crossbar.program import FeatureMap, Maps
+from epimc.backends.crossbar.program import FeatureMap, Maps, Program
+from epimc.backends.forms import Claim
 from epimc.ir import integers
 from epimc.layouts import Rearrangement, Selection, element_indices, rows_read
 
@@ -79,6 +81,11 @@ class Rearrange(OneSource, Computing):
             return result
 
         return moved
+
+    def claims(self, program: Program) -> Iterator[Claim]:
+        """Permuted dims and the result's."""
+        name, source = program.maps[self.destination].name, program.maps[self.source].name
+        return forms.rearrangement(name, source, self.perm, self.shape)
 
     def check(self, check: TableCheck) -> None:
         """It permutes three dims, and loses no element."""
@@ -141,6 +148,11 @@ class Concat(Computing):
 
         return joined
 
+    def claims(self, program: Program) -> Iterator[Claim]:
+        """What comes behind what."""
+        sources = [program.maps[source].name for source in self.sources]
+        return forms.concatenation(program.maps[self.destination].name, sources, self.axis)
+
     def check(self, check: TableCheck) -> None:
         """The sources make up the destination."""
         for source in check.sources:
@@ -201,6 +213,11 @@ class Pad(OneSource, Computing):
             return integers.pad(data, self.channels, (above, left, below, right), zero_point)
 
         return padded
+
+    def claims(self, program: Program) -> Iterator[Claim]:
+        """The widths."""
+        name, source = program.maps[self.destination].name, program.maps[self.source].name
+        return forms.padding(name, source, self.channels, self.pads)
 
     def check(self, check: TableCheck) -> None:
         """The destination is the source with its pads."""
@@ -274,6 +291,11 @@ class Select(OneSource, Computing):
 
         return chosen
 
+    def claims(self, program: Program) -> Iterator[Claim]:
+        """The indices."""
+        name, source = program.maps[self.destination].name, program.maps[self.source].name
+        return forms.selection(name, source, self.selection.runs)
+
     def check(self, check: TableCheck) -> None:
         """What it takes is there, and makes the destination."""
         (source,) = check.sources
@@ -324,6 +346,11 @@ class Constant(Computing):
             return self.values[None, :, first:end]
 
         return rows
+
+    def claims(self, program: Program) -> Iterator[Claim]:
+        """The values, for as many samples as the first input has."""
+        name, port = program.maps[self.destination].name, program.inputs[0].name
+        return forms.fixed(name, port, self.values)
 
     def check(self, check: TableCheck) -> None:
         """A value for every element."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from epimc.backends import forms
 from epimc.backends.crossbar.arrays import (
     column_destinations,
     column_places,
@@ -17,6 +18,7 @@ from epimc.backends.crossbar.arrays import (
     driven_lines,
 )
 from epimc.backends.crossbar.counts import Counts
+from epimc.backends.crossbar.fused import layer_weights
 from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
 from epimc.backends.crossbar.instructions.mvm_check import check_mvm
 from epimc.backends.crossbar.instructions.registry import register
@@ -31,6 +33,7 @@ from epimc.backends.crossbar.instructions.windows import SaneWindow, Windows
 from epimc.backends.crossbar.limits import Count, Index, Name
 from epimc.backends.crossbar.program import Maps, Program
 from epimc.backends.crossbar.rounds import Array, OfatEntry, Ranges, Round
+from epimc.backends.forms import Claim
 from epimc.ir import integers
 
 Mapping = Literal["twos_complement", "offset", "differential"]
@@ -131,6 +134,22 @@ class Mvm(OneSource, Computing):
             return product(flat).reshape(-1, batch, rows, columns).transpose(1, 0, 2, 3)
 
         return accumulators
+
+    def claims(self, program: Program) -> Iterator[Claim]:
+        """The layer in one piece, as the first of its parts: the reference does not split it."""
+        layer = program.layer_of[self.destination]
+        parts = [p for p in program.tables_of(Mvm) if program.layer_of[p.destination] == layer]
+        if parts[0] is not self:
+            return iter(())
+        # The checker has seen that all parts read one map by one window, in as many groups.
+        source = program.maps[self.source]
+        inputs = source.channels // self.groups
+        weights = layer_weights(parts, source.channels)
+        weights = weights.reshape(-1, inputs, *self.window.kernel)
+        bias = np.stack([part.bias for part in parts]).sum(axis=0)
+        edges = forms.summable_blocks(weights, source.bits)
+        name = program.maps[layer].name
+        return forms.convolution(name, source.name, weights, bias, self.window, self.groups, edges)
 
     def check(self, check: TableCheck) -> None:
         """Window, cells, rounds and arrays; the layer as a whole is for others."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
 
+from epimc.backends import forms
 from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
 from epimc.backends.crossbar.instructions.registry import register
 from epimc.backends.crossbar.instructions.table import (
@@ -19,7 +20,8 @@ from epimc.backends.crossbar.instructions.table import (
 )
 from epimc.backends.crossbar.instructions.windows import SaneWindow, Windows, check_window
 from epimc.backends.crossbar.limits import Index, Padding
-from epimc.backends.crossbar.program import Maps
+from epimc.backends.crossbar.program import Maps, Program
+from epimc.backends.forms import Claim
 from epimc.ir import integers
 
 
@@ -87,6 +89,13 @@ class Pool(OneSource, Computing):
             return total if shares is None else total * shares[first:end]
 
         return maxima if self.kind == "max" else sums
+
+    def claims(self, program: Program) -> Iterator[Claim]:
+        """The window, and the shares of sums."""
+        source, name = program.maps[self.source], program.maps[self.destination].name
+        if self.kind == "max":
+            return forms.maximum(name, source.name, self.window)
+        return forms.sums(name, source.name, source.shape, self.window, self.counted)
 
     def check(self, check: TableCheck) -> None:
         """The window fits; a maximum has something to choose from."""

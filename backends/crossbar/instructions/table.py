@@ -7,7 +7,7 @@ and arrays beside it), what the reader demands of a file, and what the documenta
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self, get_type_hints
 
@@ -18,7 +18,8 @@ from pydantic import Field, GetCoreSchemaHandler
 from epimc.backends.crossbar.counts import Counts
 from epimc.backends.crossbar.instructions.declaration import Declared
 from epimc.backends.crossbar.limits import STRICT
-from epimc.backends.crossbar.program import ACCUMULATOR, FeatureMap, Maps, Program
+from epimc.backends.crossbar.program import FeatureMap, Maps, Program
+from epimc.backends.forms import Claim, Term
 from epimc.ir.integers import Ints
 
 if TYPE_CHECKING:
@@ -201,6 +202,7 @@ class Table(Declared):
         most_sources: How many at most.
         takes: What these hold, ACTIVATIONS or ACCUMULATORS; None for either.
         makes: What its destination holds.
+        joins_parts: Whether it adds the parts of one layer, which the reference does not split.
     """
 
     __pydantic_config__ = STRICT
@@ -212,6 +214,7 @@ class Table(Declared):
     most_sources: ClassVar[int] = 1
     takes: ClassVar[str | None] = ACTIVATIONS
     makes: ClassVar[str] = ACTIVATIONS
+    joins_parts: ClassVar[bool] = False
 
     destination: int
 
@@ -272,6 +275,13 @@ class Table(Declared):
             bounds: The largest magnitudes, int64 [C], in each map of accumulators.
         """
 
+    def claims(self, program: Program) -> Iterator[Claim]:
+        """What the integer reference must have for it: constants and nodes, just so.
+
+        Whatever the reference has and no table claims, is not proven: then verification fails.
+        """
+        raise NotImplementedError(self.name)
+
     def bound(self, maps: Maps) -> int | None:
         """The largest magnitude of the accumulators that it makes; None: others tell."""
         return None
@@ -314,4 +324,9 @@ class OneSource:
 
 def holds(target: FeatureMap) -> str:
     """ACTIVATIONS or ACCUMULATORS."""
-    return ACCUMULATORS if target.element == ACCUMULATOR else ACTIVATIONS
+    return ACTIVATIONS if target.is_activation else ACCUMULATORS
+
+
+def term_of(source: FeatureMap) -> Term:
+    """A map as an operand of a sum or product of the reference."""
+    return source.name, source.zero_point if source.is_activation else None

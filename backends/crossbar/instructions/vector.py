@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 
+from epimc.backends import forms
 from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
 from epimc.backends.crossbar.instructions.registry import register
 from epimc.backends.crossbar.instructions.table import (
@@ -19,9 +20,11 @@ from epimc.backends.crossbar.instructions.table import (
     Sources,
     Stored,
     TableCheck,
+    term_of,
 )
 from epimc.backends.crossbar.limits import Activation, Index
-from epimc.backends.crossbar.program import Maps
+from epimc.backends.crossbar.program import Maps, Program
+from epimc.backends.forms import Claim
 from epimc.ir import integers
 
 Pair = tuple[Index, Index]
@@ -93,6 +96,20 @@ class Requantize(Computing):
 
         return activations
 
+    def claims(self, program: Program) -> Iterator[Claim]:
+        """Multipliers, shifts, offsets and bounds."""
+        result = program.maps[self.destination]
+        to = forms.Rescaling(
+            multipliers=self.multipliers,
+            shifts=self.shifts,
+            offsets=self.offsets,
+            zero_point=result.zero_point,
+            low=self.low,
+            high=self.high,
+        )
+        terms = [term_of(program.maps[source]) for source in self.sources]
+        return forms.requantization(result.name, terms, to)
+
     def check(self, check: TableCheck) -> None:
         """Shapes, and numbers that the vector unit takes."""
         check.require_same_shape(check.sources)
@@ -143,6 +160,7 @@ class Add(Computing):
     lowers = "xbar.add"
     least_sources = most_sources = 2
     takes = makes = ACCUMULATORS
+    joins_parts = True
     sources_doc = "The two rings of accumulators."
 
     sources: Pair
@@ -163,6 +181,10 @@ class Add(Computing):
             return total
 
         return accumulators
+
+    def claims(self, program: Program) -> Iterator[Claim]:
+        """Nothing: what it adds are parts of a layer that the reference has in one piece."""
+        return iter(())
 
     def check(self, check: TableCheck) -> None:
         """Two maps of one shape."""
@@ -215,6 +237,11 @@ class Multiply(Computing):
 
         return accumulators
 
+    def claims(self, program: Program) -> Iterator[Claim]:
+        """The zero points of the factors."""
+        terms = [term_of(program.maps[source]) for source in self.sources]
+        return forms.product(program.maps[self.destination].name, terms)
+
     def check(self, check: TableCheck) -> None:
         """Two maps of one shape, or a map and a number for each of its channels."""
         first, second = check.sources
@@ -257,6 +284,11 @@ class Lookup(OneSource, Computing):
             return integers.lookup(blocks[0].data, self.values)
 
         return activations
+
+    def claims(self, program: Program) -> Iterator[Claim]:
+        """The values."""
+        name, source = program.maps[self.destination].name, program.maps[self.source].name
+        return forms.look_up(name, source, self.values)
 
     def check(self, check: TableCheck) -> None:
         """A value for every activation of the source, an activation of the destination."""

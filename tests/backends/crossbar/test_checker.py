@@ -390,7 +390,7 @@ DATA = {
         f"  --> {CONV}",
     ),
     "element": (
-        with_map("conv", 1, element="u8", bits=8),
+        with_map("conv", 1, element="u8", bits=8, scale=0.5),
         "error: 'acc' must hold accumulators, not activations.\n"
         f"  --> {CONV}",
     ),
@@ -513,8 +513,21 @@ DATA = {
         "error: A shift lies outside [1, 62].\n  --> table 1 (requantize of 'y')",
     ),
     "scale": (
-        replace(PROGRAMS["conv"](), inputs=(replace(PROGRAMS["conv"]().inputs[0], scale=0.0),)),
-        "error: Its scale 0.0 is not a positive number.\n  --> input 'x'",
+        replace(PROGRAMS["conv"](), inputs=(replace(PROGRAMS["conv"]().inputs[0], scale=2.0),)),
+        "error: Its scale 2.0 is not that of its map, 0.5.\n  --> input 'x'",
+    ),
+    "no scale": (
+        with_map("vector", 3, scale=0.0),
+        "error: Its scale 0.0 is not a positive number.\n  --> map 3 ('curved')",
+    ),
+    "endless scale": (
+        with_map("vector", 3, scale=float("inf")),
+        "error: Its scale inf is not a positive number.\n  --> map 3 ('curved')",
+    ),
+    "scale of accumulators": (
+        with_map("conv", 1, scale=0.5),
+        "error: Accumulators must have 0 bits, zero point 0 and scale 0.\n"
+        "  --> map 1 ('acc', node 'conv' (Conv))",
     ),
     "multiplier of a requantization": (
         with_table("vector", 4, multipliers=np.array([[1, 1], [1, -(2**31)], [1, 1]])),

@@ -75,7 +75,7 @@ def test_the_document_has_a_line_for_every_map_and_round() -> None:
     lines = write_tables(program)["tables.json"].decode().splitlines()
     assert (
         '    {"name": "acc", "channels": 4, "height": 5, "width": 6, "element": "i64", "bits": 0, '
-        '"zero_point": 0, "address": -1, "nodes": [["Conv", "conv"]]},'
+        '"zero_point": 0, "address": -1, "nodes": [["Conv", "conv"]], "scale": 0.0},'
     ) in lines
     assert max(map(len, lines)) <= 210
     arrays = [line for line in lines if '"crossbar": 0' in line]

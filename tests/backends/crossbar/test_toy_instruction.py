@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from epimc.backends.crossbar.assembler import format_program, parse_program
@@ -20,7 +21,13 @@ from epimc.backends.crossbar.isa_document import isa_document
 from epimc.backends.crossbar.listing import list_program
 from epimc.backends.crossbar.program import FeatureMap, Port, Program
 from epimc.backends.crossbar.simulator import Simulator
+from epimc.backends.onnx.graph import IntegerGraph, border
 from epimc.diagnostics import EpimcError, render
+from epimc.integer_reference import IntegerReference, mismatches_of
+from epimc.ir.core import Module, Value
+from epimc.ir.levels import EPI
+from epimc.ir.types import TensorType
+from epimc.proof import claims
 from tests.backends.crossbar.bundles import bundle_of
 from tests.backends.crossbar.programs import CHIP, Writer
 from tests.backends.crossbar.test_tables import same
@@ -37,8 +44,8 @@ def registered() -> Iterator[None]:
 def toy_program() -> Program:
     """One tile with nothing but the toy."""
     maps = [
-        FeatureMap("x", 2, 4, 3, "u8", 8, 0, 0),
-        FeatureMap("y", 2, 4, 3, "u8", 8, 0, 32),
+        FeatureMap("x", 2, 4, 3, "u8", 8, 0, 0, scale=1.0),
+        FeatureMap("y", 2, 4, 3, "u8", 8, 0, 32, scale=1.0),
     ]
     tables = [Trail(0, 1, np.array([1, 20], np.int64), 200)]
     tile = Writer(maps, list(tables))
@@ -121,6 +128,42 @@ def test_it_is_simulated() -> None:
     inputs = {"x": x.astype(np.float32)}
     for batch in (1, 2, 5):
         assert np.array_equal(Simulator(toy_program(), batch=batch).run(inputs)["y"], expected)
+
+
+def reference_of(program: Program) -> onnx.ModelProto:
+    """The graph of all that a program claims."""
+    maps = [
+        Value(target.name, TensorType(target.shape, f"u{target.bits}", target.scale))
+        for target in program.maps
+    ]
+    module = Module("toy", EPI, inputs=[("x", maps[0])], outputs=[("y", maps[1])])
+    graph = IntegerGraph(module)
+    graph.write(claims(program))
+    model = graph.model()
+    real = onnx.TensorProto.FLOAT
+    for entries, ports in (
+        (model.graph.input, program.inputs),
+        (model.graph.output, program.outputs),
+    ):
+        del entries[:]
+        entries.extend(border(port.name, port.shape, real) for port in ports)
+    return model
+
+
+def test_it_is_proved() -> None:
+    """The reference is made of what the program claims, computes the same, and hides no fault."""
+    program = toy_program()
+    model = reference_of(program)
+    reference = IntegerReference(model.SerializeToString(), "it", program, program.maps)
+    assert reference.mismatches({}) == {}
+    x = {"x": np.random.default_rng(2).integers(0, 256, (3, 2, 4, 3)).astype(np.float32)}
+    outputs, maps = Simulator(program).run_collect(x)
+    exact, integers = reference.run(["y", reference.tensors["y"]], x)
+    assert np.array_equal(exact, outputs["y"])
+    assert np.array_equal(integers, maps["y"])
+    other = changed(program, steps=np.array([1, 21], np.int64))
+    assert mismatches_of(reference.exported, other, {}) == {"%y/steps": 1}
+    assert mismatches_of(reference.exported, changed(program, highest=199), {}) == {"%y/highest": 1}
 
 
 def test_it_is_counted_and_listed() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -13,6 +13,7 @@ from epimc.backends.crossbar.instructions.computing import Block, Computing, Dat
 from epimc.backends.crossbar.instructions.table import OneSource, Stored, TableCheck
 from epimc.backends.crossbar.limits import Activation, Index
 from epimc.backends.crossbar.program import Maps, Program
+from epimc.backends.forms import INT64, UINT8, Claim, Node, Tensor, channelwise, constant
 from epimc.ir.integers import Ints
 
 
@@ -62,6 +63,33 @@ class Trail(OneSource, Computing):
         if check.require(self.steps.shape == shape, f"Its steps must be {list(shape)}."):
             check.require(bool((self.steps >= 0).all()), "A step is negative.")
         check.require(self.highest < 2**check.target.bits, f"{self.highest} is no activation.")
+
+    def claims(self, program: Program) -> Iterator[Claim]:
+        """The same in ONNX's operators."""
+        target, source = program.maps[self.destination], program.maps[self.source].name
+
+        def part(role: str) -> Tensor:
+            return Tensor(target.name, role)
+
+        for role, numbers in (
+            ("pads", [0, 0, 1, 0, 0, 0, 0, 0]),
+            ("first", [0]),
+            ("end", [target.height]),
+            ("axis", [2]),
+            ("two", 2),
+            ("highest", self.highest),
+        ):
+            yield constant(part(role), numbers)
+        yield constant(part("steps"), channelwise(self.steps))
+        yield Node(part("wide"), "Cast", (Tensor(source),), {"to": INT64})
+        yield Node(part("padded"), "Pad", (part("wide"), part("pads")), {"mode": "constant"})
+        bounds = part("first"), part("end"), part("axis")
+        yield Node(part("above"), "Slice", (part("padded"), *bounds))
+        yield Node(part("halved"), "Div", (part("above"), part("two")))
+        yield Node(part("sum"), "Add", (part("wide"), part("halved")))
+        yield Node(part("total"), "Add", (part("sum"), part("steps")))
+        yield Node(part("least"), "Min", (part("total"), part("highest")))
+        yield Node(Tensor(target.name), "Cast", (part("least"),), {"to": UINT8})
 
     def position_events(self, program: Program) -> Counts:
         """An addition for every channel."""
