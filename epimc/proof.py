@@ -44,26 +44,26 @@ Array = NDArray[Any]
 def claims(program: Program) -> Iterator[Claim]:
     """Everything that the integer reference must be, but for what fragments are made of."""
     maps = program.maps
-    for held in maps:
-        if held.element == "u8":
-            yield from forms.activation(held.name, held.scale, held.zero_point)
+    for feature in maps:
+        if feature.element == "u8":
+            yield from forms.activation(feature.name, feature.scale, feature.zero_point)
     for port in program.inputs:
-        held = maps[port.map]
-        yield from forms.quantized_input(port.name, held.name, held.bits, dims_of(held))
+        feature = maps[port.map]
+        yield from forms.quantized_input(port.name, feature.name, feature.bits, dims_of(feature))
     for table in program.tables:
         yield from CLAIMS[type(table)](table, program)
     for port in program.outputs:
         yield from forms.dequantized_output(port.name, maps[port.map].name, port.shape)
 
 
-def dims_of(held: FeatureMap) -> Dims:
+def dims_of(feature: FeatureMap) -> Dims:
     """[C, H, W] of a map."""
-    return held.channels, held.height, held.width
+    return feature.channels, feature.height, feature.width
 
 
-def term_of(held: FeatureMap) -> Term:
+def term_of(feature: FeatureMap) -> Term:
     """A map as an operand of a sum or product."""
-    return held.name, held.zero_point if held.element == "u8" else None
+    return feature.name, feature.zero_point if feature.element == "u8" else None
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -215,9 +215,9 @@ def setting_mismatches(
     The reference's integers say nothing of them where no value comes near a bound.
     """
     wrong = {
-        f"{held.name}.bits": 1
-        for held in program.maps
-        if held.element == "u8" and held.bits != activation_bits
+        f"{feature.name}.bits": 1
+        for feature in program.maps
+        if feature.element == "u8" and feature.bits != activation_bits
     }
     for table in program.tables:
         if isinstance(table, MvmTable):
