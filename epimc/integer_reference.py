@@ -45,7 +45,7 @@ class IntegerReference:
         """
         self.program, self.exported = program, read_exported(data, what)
         prefix, made = self.exported.prefix, self.exported.nodes
-        names = {held.name: Tensor(held.name).name(prefix) for held in maps}
+        names = {feature.name: Tensor(feature.name).name(prefix) for feature in maps}
         self.tensors = {name: tensor for name, tensor in names.items() if tensor in made}
         watched = with_outputs(self.exported.model, self.tensors.values()).SerializeToString()
         self.session = Reference(watched, "the integer reference", optimize=False)
@@ -85,7 +85,7 @@ def mismatches_of(
         sources, result = [maps[source].name for source in table.sources], maps[table.destination]
         fragment, dims = fragments[table.fragment], result.shape
         ledger.take_fragment(inlined(fragment, sources, result.name, dims, exported.prefix))
-    ledger.take_annotations(held.name for held in maps if held.is_activation)
+    ledger.take_annotations(feature.name for feature in maps if feature.is_activation)
     inputs, outputs = ([(p.name, p.shape) for p in ps] for ps in (program.inputs, program.outputs))
     ledger.take_borders(inputs, outputs)
     ledger.close()

@@ -7,6 +7,7 @@ same name in the epitomized model, so that what is measured is what quantization
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.program import FeatureMap
 from epimc.backends.onnx import reading
 from epimc.backends.onnx.reading import Exported
+from epimc.diagnostics import check_failed
 from epimc.ir import integers
 from epimc.measures import Loss
 from epimc.origins import Nodes, as_json
@@ -95,15 +97,17 @@ class LayerMeter:
         integer = exported.prefix, exported.nodes.keys()
         real = reading.prefix_of(floats), reading.tensor_names(floats)
         self.maps = [
-            held
-            for held in maps
-            if held.is_activation
-            and all(prefix + held.name in names for prefix, names in (integer, real))
+            feature
+            for feature in maps
+            if feature.is_activation
+            and all(prefix + feature.name in names for prefix, names in (integer, real))
         ]
-        self.tensors = [real[0] + held.name for held in self.maps]
-        self.errors = [LayerError(held.name, held.nodes, held.bits) for held in self.maps]
-        self.values = [integer[0] + held.name for held in self.maps]
-        cut, self.given = reading.layers_alone(exported, [held.name for held in self.maps])
+        self.tensors = [real[0] + feature.name for feature in self.maps]
+        self.errors = [
+            LayerError(feature.name, feature.nodes, feature.bits) for feature in self.maps
+        ]
+        self.values = [integer[0] + feature.name for feature in self.maps]
+        cut, self.fed = reading.layers_alone(exported, [feature.name for feature in self.maps])
         self.alone = Reference(cut.SerializeToString(), "the layers by themselves", optimize=False)
 
     def add(
@@ -115,28 +119,34 @@ class LayerMeter:
             inputs: Of the model, by name.
             computed: The integers that the program computes, by the name of the map.
             true: The values of `tensors`.
+
+        Raises:
+            EpimcError: They are of other sizes than those of the program (exit code 1).
         """
         feeds = dict(inputs)
-        for held, values in zip(self.maps, true, strict=True):
-            q = integers.quantize_input(values, held.scale, held.zero_point, held.bits)
+        for feature, values in zip(self.maps, true, strict=True):
+            q = integers.quantize_input(values, feature.scale, feature.zero_point, feature.bits)
             # Every value of the integer graph is a map, whatever dims the real one has.
-            shape = len(values), held.channels, held.height, held.width
-            feeds[self.given[held.name]] = q.astype(np.uint8).reshape(shape)
+            shape = len(values), feature.channels, feature.height, feature.width
+            if values.size != math.prod(shape):
+                message = f"'{feature.name}' has another size in the epitomized model."
+                raise check_failed(message)
+            feeds[self.fed[feature.name]] = q.astype(np.uint8).reshape(shape)
         alone = self.alone.run(self.values, feeds)
-        for held, error, q, values in zip(self.maps, self.errors, alone, true, strict=True):
-            scale = held.scale
+        for feature, error, q, values in zip(self.maps, self.errors, alone, true, strict=True):
+            scale = feature.scale
             error.values += values.size
-            error.outside += count_outside(values, scale, held)
-            error.alone.add(integers.dequantize_output(q, scale, held.zero_point), values)
-            found = computed.get(held.name)
+            error.outside += count_outside(values, scale, feature)
+            error.alone.add(integers.dequantize_output(q, scale, feature.zero_point), values)
+            own = computed.get(feature.name)
             # A wrong program may leave a map out; what is compared exactly tells that.
-            if found is not None and found.size == values.size:
-                real = integers.dequantize_output(found, scale, held.zero_point)
+            if own is not None and own.size == values.size:
+                real = integers.dequantize_output(own, scale, feature.zero_point)
                 error.accumulated.add(real, values)
 
 
-def count_outside(values: Array, scale: float, held: FeatureMap) -> int:
+def count_outside(values: Array, scale: float, feature: FeatureMap) -> int:
     """How many real values are more than half a step beyond what a map can hold."""
-    low = (-held.zero_point - 0.5) * scale
-    high = (2**held.bits - 0.5 - held.zero_point) * scale
+    low = (-feature.zero_point - 0.5) * scale
+    high = (2**feature.bits - 0.5 - feature.zero_point) * scale
     return int(np.count_nonzero((values < low) | (values > high)))

@@ -27,12 +27,12 @@ Array = NDArray[Any]
 def claims(program: Program) -> Iterator[Claim]:
     """Everything that the integer reference must be, but for what fragments are made of."""
     maps = program.maps
-    for held in maps:
-        if held.is_activation:
-            yield from forms.activation(held.name, held.scale, held.zero_point)
+    for feature in maps:
+        if feature.is_activation:
+            yield from forms.activation(feature.name, feature.scale, feature.zero_point)
     for port in program.inputs:
-        held = maps[port.map]
-        yield from forms.quantized_input(port.name, held.name, held.bits, held.shape)
+        feature = maps[port.map]
+        yield from forms.quantized_input(port.name, feature.name, feature.bits, feature.shape)
     for table in program.tables:
         yield from table.claims(program)
     for port in program.outputs:
@@ -50,9 +50,9 @@ def setting_mismatches(
     The reference's integers say nothing of them where no value comes near a bound.
     """
     wrong = {
-        f"{held.name}.bits": 1
-        for held in program.maps
-        if held.is_activation and held.bits != activation_bits
+        f"{feature.name}.bits": 1
+        for feature in program.maps
+        if feature.is_activation and feature.bits != activation_bits
     }
     for table in program.tables_of(Mvm):
         name = program.maps[table.destination].name

@@ -69,8 +69,8 @@ def test_the_numbers_of_an_input(
     changes: dict[str, float], name: str, bundle: Bundle, exported: Exported
 ) -> None:
     program = bundle.program
-    held = replace(program.maps[0], **changes)  # type: ignore[arg-type]
-    wrong = mismatches_of(exported, replace(program, maps=(held, *program.maps[1:])), {})
+    feature = replace(program.maps[0], **changes)  # type: ignore[arg-type]
+    wrong = mismatches_of(exported, replace(program, maps=(feature, *program.maps[1:])), {})
     assert wrong[name] == 1
 
 

@@ -91,6 +91,16 @@ def test_values_that_are_not_finite_are_refused() -> None:
         model.run(["y"], {"x": np.ones((1, 4), np.float32)})
 
 
+def test_a_model_with_an_input_of_its_own_does_not_run() -> None:
+    model = Reference(overflowing().SerializeToString(), "the float model")
+    with pytest.raises(EpimcError) as caught:
+        model.run(["y"], {"z": np.ones((1, 4), np.float32)})
+    assert str(caught.value) == (
+        "error: onnxruntime cannot run the float model.\n"
+        "  note: It has an input 'x', which the program has not."
+    )
+
+
 def test_a_model_that_overflows_is_not_verified(tmp_path: Path) -> None:
     onnx.save(overflowing(), tmp_path / "m.onnx")
     np.savez(tmp_path / "small.npz", x=np.full((2, 4), 1e-3, np.float32))

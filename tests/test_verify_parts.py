@@ -308,3 +308,16 @@ def test_values_outside_the_calibrated_range_are_counted(bundles: Bundles) -> No
     assert report.exact
     clipped = [error for error in report.layer_errors or [] if error.outside_share > 0.01]
     assert len(clipped) >= 5
+
+
+def test_real_values_of_another_size_are_refused(bundles: Bundles) -> None:
+    folder = bundles("mnist-conv", "none", 8)
+    data, epitomized = (
+        (folder / "reference" / f"{name}.onnx").read_bytes() for name in ("integer", "epi")
+    )
+    maps = read_bundle(folder).program.maps
+    meter, inputs = LayerMeter(maps, read_exported(data, "it"), epitomized), samples_of(folder)
+    count = len(next(iter(inputs.values())))
+    with pytest.raises(EpimcError, match="has another size in the epitomized model") as caught:
+        meter.add(inputs, {}, [np.zeros((count, 1), np.float32) for _ in meter.errors])
+    assert caught.value.exit_code == 1

@@ -114,8 +114,8 @@ def write_constant(graph: Graph, op: Op) -> None:
     ends = [graph.constant(f"{name}/{key}", np.array([k])) for k, key in enumerate(("from", "to"))]
     samples = graph.node("Slice", [shape, *ends], f"{name}/samples")
     sizes = graph.constant(f"{name}/dims", np.array(op.output.type.shape))
-    whole = graph.node("Concat", [samples, sizes], f"{name}/sizes", axis=0)
-    graph.node("Expand", [graph.constant(f"{name}/values", values[None]), whole], name)
+    dims = graph.node("Concat", [samples, sizes], f"{name}/sizes", axis=0)
+    graph.node("Expand", [graph.constant(f"{name}/values", values[None]), dims], name)
 
 
 def write_pad(graph: Graph, op: Op) -> None:

@@ -233,14 +233,14 @@ def layers_alone(exported: Exported, kept: Iterable[str]) -> tuple[ModelProto, d
         The model, and the name of each new input by the value that it stands for.
     """
     prefix, model = exported.prefix, exported.model
-    given = {value: Tensor(value, "given").name(prefix) for value in kept}
-    renamed = {Tensor(value).name(prefix): name for value, name in given.items()}
+    fed = {value: Tensor(value, "given").name(prefix) for value in kept}
+    renamed = {Tensor(value).name(prefix): name for value, name in fed.items()}
     cut = ModelProto()
     cut.CopyFrom(model)
     for node in cut.graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
     kind = onnx.TensorProto.UINT8
-    cut.graph.input.extend(helper.make_tensor_value_info(n, kind, None) for n in given.values())
+    cut.graph.input.extend(helper.make_tensor_value_info(n, kind, None) for n in fed.values())
     del cut.graph.output[:]
     cut.graph.output.extend(onnx.ValueInfoProto(name=name) for name in renamed)
-    return cut, given
+    return cut, fed

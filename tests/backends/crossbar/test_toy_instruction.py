@@ -136,17 +136,13 @@ def reference_of(program: Program) -> onnx.ModelProto:
         Value(target.name, TensorType(target.shape, f"u{target.bits}", target.scale))
         for target in program.maps
     ]
-    module = Module("toy", EPI, inputs=[("x", maps[0])], outputs=[("y", maps[1])])
-    graph = IntegerGraph(module)
+    graph = IntegerGraph(Module("toy", EPI, inputs=[(value.name, value) for value in maps]))
     graph.write(claims(program))
     model = graph.model()
+    del model.graph.input[:]
     real = onnx.TensorProto.FLOAT
-    for entries, ports in (
-        (model.graph.input, program.inputs),
-        (model.graph.output, program.outputs),
-    ):
-        del entries[:]
-        entries.extend(border(port.name, port.shape, real) for port in ports)
+    model.graph.input.extend(border(p.name, p.shape, real) for p in program.inputs)
+    model.graph.output.extend(border(p.name, p.shape, real) for p in program.outputs)
     return model
 
 
