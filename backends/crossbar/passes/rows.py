@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from epimc import layouts
@@ -49,13 +49,21 @@ def rows_read(op: Op, index: int, y: int) -> list[int]:
     return [y]
 
 
-def reads(op: Op, index: int, order: Iterable[int]) -> dict[int, Span]:
+def reads(op: Op, index: int, order: Sequence[int]) -> dict[int, Span]:
     """For each row of an operand that an op reads: the first and the last step at which it does."""
     spans: dict[int, Span] = {}
-    for y, step in enumerate(order):
+    for y in reading_rows(op, index):
+        step = order[y]
         for row in rows_read(op, index, y):
             spans[row] = (spans[row][0] if row in spans else step, step)
     return spans
+
+
+def reading_rows(op: Op, index: int) -> range:
+    """The output rows that may read one operand: all, but for one of many that are joined."""
+    if isinstance(op, xbar.Concat) and op.map_axis == 1:
+        return range(op.tops[index], op.tops[index + 1])
+    return range(height(op.output))
 
 
 def ring_rows(spans: Mapping[int, Span]) -> int:
