@@ -88,3 +88,18 @@ def test_quantizers_fails_when_an_output_is_much_worse(
     arguments += ["--input", str(folder / "mnist-calibration.npz")]
     assert script("quantizers").main(arguments) == 1
     assert capsys.readouterr().err.startswith("an output is worse by ")
+
+
+@pytest.mark.parametrize("network", ["tall", "deep", "wide", "spilled"])
+def test_scaling(network: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert script("scaling").main([network, "3", "12", "--least", "0"]) == 0
+    head, *lines = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert [head[0], head[1], head[-1]] == [network, "import", "all"]
+    assert {"schedule", "allocate", "emit", "check"} < {*head}
+    assert [line[0] for line in lines] == ["3", "12"]
+    for line in lines:
+        *stages, everything = map(float, line[1:])
+        assert len(stages) == len(head) - 2
+        # Each is rounded to hundredths.
+        assert everything == pytest.approx(sum(stages), abs=0.005 * len(line))
+        assert everything > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from epimc.backends.crossbar.clocks import VectorClocks
 from epimc.backends.crossbar.instructions.control import HALT, SIGNAL, WAIT
@@ -14,9 +15,6 @@ from epimc.backends.crossbar.residency import Residency
 from epimc.backends.crossbar.semaphores import Semaphores, without_idle_signals
 from epimc.ir.core import Value
 from epimc.ir.dialects import xbar
-
-Reader = tuple[xbar.XbarOp, int]
-"""(op, index of an operand)."""
 
 
 def project(
@@ -51,6 +49,47 @@ def project(
     return tuple((*stream, Instruction(HALT, ())) for stream in streams)
 
 
+class _Readings:
+    """Which rows the ops read, and how these come to them.
+
+    Attributes:
+        loads: For each op, by step, the (operand, row) that it loads then from off chip: all rows
+            that it reads there for the first time.
+        receivers: For each value that stays on chip, by tile in order, the ring and the rows of it
+            that are sent to the tile.
+        loaded_elsewhere: The values off chip that another tile than that of their op loads.
+    """
+
+    def __init__(self, ops: Sequence[xbar.XbarOp]) -> None:
+        homes = {op.output: op for op in ops}
+        self.loads: dict[xbar.XbarOp, dict[int, list[tuple[int, int]]]] = {}
+        self.receivers: dict[Value, dict[int, tuple[tuple[int, ...], set[int]]]] = {}
+        loaded: set[Value] = set()
+        for op in ops:
+            self.loads[op] = defaultdict(list)
+            for index, operand in enumerate(op.operands):
+                home = homes.get(operand)
+                is_elsewhere = home is not None and home.tile != op.tile
+                if home is None or home.spilled:
+                    self._load(op, index)
+                    loaded.update([operand] if is_elsewhere else [])
+                elif is_elsewhere:
+                    self._receive(op, index)
+        self.loaded_elsewhere = [op.output for op in ops if op.output in loaded]
+        # In the order of tiles, whoever reads first: the same program for the same module.
+        for value, tiles in self.receivers.items():
+            self.receivers[value] = dict(sorted(tiles.items(), key=itemgetter(0)))
+
+    def _load(self, op: xbar.XbarOp, index: int) -> None:
+        for row, (first, _) in sorted(reads(op, index, op.order).items()):
+            self.loads[op][first].append((index, row))
+
+    def _receive(self, op: xbar.XbarOp, index: int) -> None:
+        receivers = self.receivers.setdefault(op.operands[index], {})
+        _, rows = receivers.setdefault(op.tile, (op.sources[index], set()))
+        rows.update(reads(op, index, op.order))
+
+
 class _Projection:
     """Appends to the streams what each row of the global order asks for.
 
@@ -71,40 +110,20 @@ class _Projection:
         self.numbers, self.maps = numbers, maps
         pairs = zip(ops, opcodes, strict=True)
         self.tables = {op: (opcode, table) for table, (op, opcode) in enumerate(pairs)}
-        self.readers: dict[Value, list[Reader]] = {value: [] for value in numbers}
-        for op in ops:
-            for index, operand in enumerate(op.operands):
-                self.readers[operand].append((op, index))
-        kept = {op.output for op in ops if not op.spilled}
-        # For each operand, the rows that are read, and at which step each is read first.
-        self.read: dict[Reader, set[int]] = {}
-        self.due: dict[Reader, dict[int, list[int]]] = {}
-        for reader in (reader for readers in self.readers.values() for reader in readers):
-            self._note_reads(reader, loaded=reader[0].operands[reader[1]] not in kept)
+        self.sources = {op: tuple(Ring(*source) for source in op.sources) for op in ops}
+        self.readings = _Readings(ops)
         self.clocks = VectorClocks(tiles)
         self.residency = Residency(maps, tiles, buffer_bytes)
-        watched = [op.output for op in ops if op.spilled and self._is_read_elsewhere(op)]
-        self.semaphores = Semaphores((numbers[value] for value in watched), self.clocks)
-
-    def _note_reads(self, reader: Reader, *, loaded: bool) -> None:
-        op, index = reader
-        spans = reads(op, index, op.order)
-        self.read[reader] = set(spans)
-        due = self.due[reader] = defaultdict(list)
-        for row, (first, _) in sorted(spans.items()) if loaded else ():
-            due[first].append(row)
-
-    def _is_read_elsewhere(self, op: xbar.XbarOp) -> bool:
-        """Whether another tile reads an op's result."""
-        return any(reader.tile != op.tile for reader, _ in self.readers[op.output])
+        watched = (numbers[value] for value in self.readings.loaded_elsewhere)
+        self.semaphores = Semaphores(watched, self.clocks)
 
     def append(self, step: int, op: xbar.XbarOp, y: int) -> None:
         """Load what row `y` of an op reads, compute it, and bring it to where it is read."""
         if isinstance(op, xbar.Host):
             self._call_host(op)
             return
-        for index in range(len(op.operands)):
-            self._load(op, index, self.due[op, index].get(step, ()))
+        for index, row in self.readings.loads[op].get(step, ()):
+            self._load(op, index, row)
         self._compute(op, y)
         self._deliver(op, y)
 
@@ -118,14 +137,13 @@ class _Projection:
         number = self.numbers[value]
         return number, self.maps[number]
 
-    def _load(self, op: xbar.XbarOp, index: int, rows: Sequence[int]) -> None:
-        """Fill an op's line buffer with the rows that it reads for the first time."""
+    def _load(self, op: xbar.XbarOp, index: int, row: int) -> None:
+        """Bring a row into the line buffer of an op's operand, unless it lies there."""
         number, source = self._map_of(op.operands[index])
-        for row in rows:
-            target = _slot(op.sources[index], source, row)
-            if self.residency.put(op.tile, number, row, target):
-                self._wait(op.tile, number, row)
-                self._put(op.tile, Load.name, target, _off_chip(source, row), source.row_bytes)
+        target = _slot(op.sources[index], source, row)
+        if self.residency.put(op.tile, number, row, target):
+            self._wait(op.tile, number, row)
+            self._put(op.tile, Load.name, target, _off_chip(source, row), source.row_bytes)
 
     def _wait(self, tile: int, number: int, row: int) -> None:
         """Wait until a row is stored, unless the tile can know it already."""
@@ -138,9 +156,8 @@ class _Projection:
         assert op.ring is not None
         number, target = self._map_of(op.output)
         opcode, table = self.tables[op]
-        sources = tuple(Ring(*source) for source in op.sources)
         self.residency.put(op.tile, number, y, _slot(op.ring, target, y))
-        self._put(op.tile, opcode, table, (y, y + 1), Ring(*op.ring), sources)
+        self._put(op.tile, opcode, table, (y, y + 1), Ring(*op.ring), self.sources[op])
 
     def _call_host(self, op: xbar.Host) -> None:
         """The instruction that has the host compute a whole map."""
@@ -168,9 +185,9 @@ class _Projection:
         if op.spilled:
             self._signal(op, [y], y + 1)
             return
-        readers = [(r, k) for r, k in self.readers[op.output] if y in self.read[r, k]]
-        rings = {r.tile: r.sources[k] for r, k in readers if r.tile != op.tile}
-        for tile, ring in sorted(rings.items()):
+        for tile, (ring, rows) in self.readings.receivers.get(op.output, {}).items():
+            if y not in rows:
+                continue
             place = _slot(ring, target, y)
             self._put(op.tile, Send.name, tile, source, target.row_bytes)
             self.residency.put(tile, number, y, place)

@@ -22,8 +22,8 @@ class Residency:
         heights = [feature_map.height for feature_map in maps]
         self._first_rows = np.cumsum([NOTHING + 1, *heights])[:-1].tolist()
         self._words = [feature_map.row_stride // ALIGNMENT for feature_map in maps]
-        # A buffer need not end with a word.
-        self._contents = np.full((tiles, buffer_bytes // ALIGNMENT + 1), NOTHING, np.int64)
+        # A buffer need not end with a word.  Zeros take no memory where no row ever comes.
+        self._contents = np.zeros((tiles, buffer_bytes // ALIGNMENT + 1), np.int64)
 
     def put(self, tile: int, index: int, row: int, address: int) -> bool:
         """Note that row `row` of map `index` is put at an address; False when it lies there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from weakref import WeakKeyDictionary
 
@@ -36,7 +36,7 @@ def rows_read(op: Op, index: int, y: int) -> Sequence[int]:
     return reader.lines[y][index]
 
 
-def reads(op: Op, index: int, order: Iterable[int]) -> dict[int, Span]:
+def reads(op: Op, index: int, order: Sequence[int]) -> dict[int, Span]:
     """For each row of an operand that an op reads: the first and the last step at which it does."""
     spans: dict[int, Span] = {}
     for y, step in enumerate(order):

@@ -64,7 +64,12 @@ class _Demand:
     def __init__(self, module: Module) -> None:
         self.order: dict[Op, list[int]] = {op: [] for op in module.ops}
         self.producers = module.producers()
-        self.depths = depth_of(module)
+        depths = depth_of(module)
+        # For each op its operands by number, those that lie deepest in the network last.
+        self.by_depth = {
+            op: sorted(range(len(op.operands)), key=lambda k: depths[op.operands[k]])
+            for op in module.ops
+        }
         self.step = 0
 
     def row(self, op: Op, y: int) -> None:
@@ -82,13 +87,8 @@ class _Demand:
                 self.step += 1
                 continue
             stack.append((current, row, True))
-            for index in self.by_depth(current):
+            for index in self.by_depth[current]:
                 stack += [(*needed, False) for needed in self.missing(current, index, row)]
-
-    def by_depth(self, op: Op) -> list[int]:
-        """An op's operands by number, those that lie deepest in the network last."""
-        operands = op.operands
-        return sorted(range(len(operands)), key=lambda index: self.depths[operands[index]])
 
     def missing(self, op: Op, index: int, row: int) -> list[tuple[Op, int]]:
         """The rows of one operand that a row needs and that are still to compute, descending."""
