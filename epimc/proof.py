@@ -76,5 +76,4 @@ def part_mismatches(program: Program) -> dict[str, int]:
 
 def sums_of(program: Program, layer: int) -> list[Table]:
     """The additions of a layer's parts."""
-    joins = (table for table in program.tables if table.joins_parts)
-    return [table for table in joins if program.layer_of[table.destination] == layer]
+    return [table for table in program.layer_tables[layer] if table.joins_parts]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 
@@ -42,6 +42,7 @@ def check_layers(report: Report) -> None:
 def _check_crossbars(report: Report) -> None:
     """No crossbar holds two arrays, and those that a tile uses are its first ones."""
     users: dict[tuple[int, int], str] = {}
+    used: dict[int, list[int]] = defaultdict(list)
     for index, table in enumerate(report.program.tables):
         if not isinstance(table, Mvm):
             continue
@@ -54,13 +55,13 @@ def _check_crossbars(report: Report) -> None:
                 f"Crossbar {array.crossbar} of tile {table.tile} is also used by "
                 f"{users.get(place, '')}.",
             )
+            if place not in users:
+                used[table.tile].append(array.crossbar)
             users[place] = where
-    for tile in sorted({tile for tile, _ in users}):
-        used = sorted(crossbar for other, crossbar in users if other == tile)
-        free = next((k for k, crossbar in enumerate(used) if crossbar > k), None)
-        report.require(
-            free is None, f"tile {tile}", f"It uses {len(used)} crossbars, but not crossbar {free}."
-        )
+    for tile, crossbars in sorted(used.items()):
+        free = next((k for k, crossbar in enumerate(sorted(crossbars)) if crossbar > k), None)
+        message = f"It uses {len(crossbars)} crossbars, but not crossbar {free}."
+        report.require(free is None, f"tile {tile}", message)
 
 
 def _check_agreement(report: Report, parts: Parts) -> bool:

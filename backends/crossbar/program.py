@@ -234,6 +234,14 @@ class Program:
         return [_end(sums, index) for index in range(len(self.maps))]
 
     @cached_property
+    def layer_tables(self) -> dict[int, list[Table]]:
+        """The tables that make a map, or the parts of which it is the sum, by the map's number."""
+        tables: dict[int, list[Table]] = {}
+        for table in self.tables:
+            tables.setdefault(self.layer_of[table.destination], []).append(table)
+        return tables
+
+    @cached_property
     def source_rows(self) -> list[SourceRows]:
         """For each table the rows of its sources that each row of its destination reads."""
         return [table.source_rows(self.maps) for table in self.tables]

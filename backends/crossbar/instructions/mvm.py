@@ -138,7 +138,7 @@ class Mvm(OneSource, Computing):
     def claims(self, program: Program) -> Iterator[Claim]:
         """The layer in one piece, as the first of its parts: the reference does not split it."""
         layer = program.layer_of[self.destination]
-        parts = [p for p in program.tables_of(Mvm) if program.layer_of[p.destination] == layer]
+        parts = [table for table in program.layer_tables[layer] if isinstance(table, Mvm)]
         if parts[0] is not self:
             return iter(())
         # The checker has seen that all parts read one map by one window, in as many groups.
