@@ -14,10 +14,10 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput
 
 from epimc.diagnostics import EpimcError, Span, did_you_mean, error
-from epimc.ir import levels
 from epimc.ir.attributes import Ref
 from epimc.ir.core import Module, Op, UnknownAttributeError, Value
 from epimc.ir.dialects import OPS
+from epimc.ir.levels import LEVELS
 from epimc.ir.printer import VERSION
 from epimc.ir.tensors import (
     MAXIMUM_BYTES,
@@ -143,12 +143,13 @@ class _Reader:
 
     def module(self, tree: Node) -> Module:
         version, name, level, *statements = tree.children
-        if int(str(version)) != VERSION:
-            raise self.fail(
-                f"The text is of version {version}; this is {VERSION}.", _token(version)
-            )
-        if str(level) not in levels.LEVELS:
-            hint = did_you_mean(str(level), levels.LEVELS)
+        if (number := int(str(version))) != VERSION:
+            message = f"The text is of version {number}; this epimc reads version {VERSION}."
+            older = "Make it anew from the model: `epimc compile --dump-ir`."
+            hint = older if number < VERSION else "A newer epimc wrote it: update epimc."
+            raise self.fail(message, _token(version), hint)
+        if str(level) not in LEVELS:
+            hint = did_you_mean(str(level), LEVELS)
             raise self.fail(f"There is no level '{level}'.", _token(level), hint)
         module = Module(self.string(_token(name)), str(level))
         for statement in statements:

@@ -14,7 +14,7 @@ from epimc.ir.core import Module, Op, Value, dump_attributes
 from epimc.ir.tensors import Store, Tensor
 from epimc.ir.types import Location
 
-VERSION = 1
+VERSION = 2
 
 
 def print_module(module: Module) -> str:

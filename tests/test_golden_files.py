@@ -15,7 +15,7 @@ from tests.golden_files import RUN, GoldenError, run_golden
 FOLDER = Path(__file__).parent / "golden"
 GOOD = """\
 // RUN: epimc opt %s -p 'fold'
-epimc.module 1 "m" level nn {
+epimc.module 2 "m" level nn {
   input "x" %x : tensor<2xf32>
   output "x" = %x
 }
@@ -36,7 +36,7 @@ def test_a_file_that_holds(tmp_path: Path) -> None:
 
 
 def test_a_file_that_does_not_hold(tmp_path: Path) -> None:
-    with pytest.raises(GoldenError, match=r"-- in:\nepimc\.module 1"):
+    with pytest.raises(GoldenError, match=r"-- in:\nepimc\.module 2"):
         run(tmp_path, GOOD.replace('["fold"]', '["calibrate"]'))
 
 

@@ -1,4 +1,4 @@
-"""Emit: a placed, scheduled and allocated `xbar` module to a program."""
+"""Emit: a module at level `allocated` to a program."""
 
 from __future__ import annotations
 
@@ -38,11 +38,12 @@ from epimc.backends.crossbar.program import (
     Table,
 )
 from epimc.backends.crossbar.roll import roll
-from epimc.diagnostics import error
 from epimc.ir import integers
 from epimc.ir.core import Module, Op, Value
 from epimc.ir.dialects import xbar
 from epimc.ir.dialects.epi import HostCall
+from epimc.ir.levels import ALLOCATED, expect_level
+from epimc.ir.module_attributes import INPUT_ADDRESSES, TILES
 from epimc.ir.types import as_map
 
 OPCODES: Mapping[type[Op], str] = {
@@ -61,26 +62,21 @@ OPCODES: Mapping[type[Op], str] = {
 
 
 def emit(module: Module) -> Program:
-    """The program of a module that has gone through `allocate`.
+    """The program of a module at level `allocated`.
 
     Raises:
-        EpimcError: A pass is missing.
+        EpimcError: It is at another level.
     """
+    expect_level(module, "A program", ALLOCATED)
     ops = [op for op in module.ops if isinstance(op, xbar.XbarOp)]
-    addresses = module.attributes.get("input_addresses")
-    placed = all(op.ring is not None or isinstance(op, xbar.Host) for op in ops)
-    if not placed or addresses is None:
-        raise error(
-            f"Module '{module.name}' is not allocated.",
-            hint="Run the passes 'place', 'schedule' and 'allocate' first.",
-        )
+    addresses = module.attributes[INPUT_ADDRESSES]
     numbers = {value: k for k, value in enumerate(module.values())}
     matrices = weight_matrices(ops, module)
     inputs = [v for _, v in module.inputs]
     maps = [feature_map(v, a, "input") for v, a in zip(inputs, addresses, strict=True)]
     maps += [feature_map(op.output, op.off_chip, str(op.location)) for op in ops]
     return Program(
-        chip=target_of(module).sized(int(module.attributes["tiles"])),
+        chip=target_of(module).sized(module.attributes[TILES]),
         maps=tuple(maps),
         tables=tuple(table_of(op, module, numbers, matrices) for op in ops),
         inputs=tuple(port(name, value, numbers) for name, value in module.inputs),
@@ -230,7 +226,7 @@ class _Streams:
         self.maps = [maps[numbers[op.output]] for op in ops]
         self.ops = ops
         self.map_of = {value: maps[number] for value, number in numbers.items()}
-        self.streams: list[list[Instruction]] = [[] for _ in range(module.attributes["tiles"])]
+        self.streams: list[list[Instruction]] = [[] for _ in range(module.attributes[TILES])]
         self.homes = {op.output: op for op in ops}
         self.loads = {
             (op, index): reads(op, index, op.order)

@@ -23,6 +23,7 @@ from epimc.backends.onnx.reading import EXPANDED, PERMUTED
 from epimc.ir import integers
 from epimc.ir.core import Module, Op
 from epimc.ir.dialects import epi, moves, nn
+from epimc.ir.levels import QUANTIZED, expect_level
 from epimc.ir.printer import refused
 from epimc.ir.types import map_move
 from epimc.layouts import indices
@@ -32,18 +33,15 @@ MAXIMUM_PARTIAL_SUM = 2**31 - 1
 
 
 def export_integers(module: Module) -> ModelProto:
-    """The graph of a quantized module (level `epi`, after `quantize`).
+    """The graph of a module at level `quantized`.
 
     Raises:
-        EpimcError: The module is not quantized.
+        EpimcError: It is at another level, or a layer is too large for the graph's operators.
     """
+    expect_level(module, "The integer ONNX export", QUANTIZED)
     graph = Graph(module)
     for op in module.ops:
-        writer = WRITERS.get(type(op))
-        if writer is None or (op.output.type.element == "f32" and type(op) is not epi.Dequantize):
-            hint = "Run the pass 'quantize' first."
-            raise refused(op, f"{op.name} has no integer form.", hint)
-        writer(graph, op)
+        WRITERS[type(op)](graph, op)
     return graph.model()
 
 

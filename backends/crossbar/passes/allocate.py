@@ -12,6 +12,8 @@ from epimc.backends.crossbar.passes.rows import Span, height, reads, ring_rows, 
 from epimc.diagnostics import EpimcError, error
 from epimc.ir.core import Builder, Module, Op, Value
 from epimc.ir.dialects.xbar import Host, XbarOp
+from epimc.ir.levels import ALLOCATED, SCHEDULED
+from epimc.ir.module_attributes import INPUT_ADDRESSES
 from epimc.ir.pipeline import Pass
 
 
@@ -25,8 +27,8 @@ class Allocate(Pass):
     """
 
     name: ClassVar[str] = "allocate"
-    requires: ClassVar[str] = "xbar"
-    ensures: ClassVar[str] = "xbar"
+    requires: ClassVar[str] = SCHEDULED
+    ensures: ClassVar[str] = ALLOCATED
 
     def run(self, module: Module) -> Module:
         """Set `ring`, `sources`, `off_chip` and `spilled` on every op."""
@@ -39,7 +41,7 @@ class Allocate(Pass):
                 f"target '{target.name}' has {target.memory.off_chip_bytes}.",
                 hint="Use a target with a larger memory.off_chip_bytes.",
             )
-        builder = Builder(module)
+        builder = Builder(module, self.ensures)
         builder.inputs_of(module)
         for op in module.ops:
             assert isinstance(op, XbarOp)
@@ -52,7 +54,7 @@ class Allocate(Pass):
                 spilled=op.output in layout.spilled,
             )
         inputs = tuple(addresses[value] for _, value in module.inputs)
-        builder.module.attributes["input_addresses"] = inputs
+        builder.module.attributes[INPUT_ADDRESSES] = inputs
         builder.outputs_of(module)
         return builder.finish()
 
@@ -77,12 +79,6 @@ class Liveness:
     def __init__(self, module: Module) -> None:
         """Read the schedule of a placed and scheduled module."""
         self.ops = [op for op in module.ops if isinstance(op, XbarOp)]
-        for op in self.ops:
-            if op.tile < 0 or not op.order:
-                raise error(
-                    f"Value %{op.output.name} has no tile or no order of rows.",
-                    hint="Run the passes 'place' and 'schedule' before 'allocate'.",
-                )
         self.inputs = [value for _, value in module.inputs]
         self.homes = {op.output: op for op in self.ops}
         self.readers: dict[Value, list[tuple[XbarOp, int]]] = {v: [] for v in module.values()}
