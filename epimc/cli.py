@@ -265,8 +265,8 @@ def inspect(
     stage: Annotated[
         str | None,
         typer.Option(
-            metavar="nn|epi|xbar|asm",
-            help="Print a bundle's IR of that level, or its program with comments.",
+            metavar="LEVEL|asm",
+            help="Print a bundle's IR at a level (nn to allocated), or its program with comments.",
             show_default=False,
         ),
     ] = None,
@@ -352,7 +352,7 @@ def opt(
         told(step.name, step.seconds)
         dumps.add(step.number, step.name, step.module)
 
-    module = Runner(after=after).run(read_module(file), steps)
+    module = Runner(PASSES, after=after).run(read_module(file), steps)
     if dump_ir is not None:
         dumps.write(dump_ir)
     if output is not None:

@@ -142,7 +142,7 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
         if step.name in ("calibrate", "quantize"):
             made[step.name] = step.module
 
-    lowered = Runner(before=watcher.stage, after=after).run(module, passes)
+    lowered = Runner(PASSES, before=watcher.stage, after=after).run(module, passes)
 
     watcher.stage("emit")
     program = emit(lowered)
@@ -198,14 +198,15 @@ def default_count(inputs: Sequence[Shaped], limit_bytes: int) -> int:
 def prepared(module: Module, samples: Samples, target: Target) -> Module:
     """The imported module with all that the passes need: target and calibration samples."""
     from epimc.ir.core import Builder
+    from epimc.ir.module_attributes import CALIBRATION
     from epimc.ir.verifier import verify
 
     builder = Builder(module)
     builder.module.inputs, builder.module.ops = module.inputs, module.ops
     builder.module.outputs = module.outputs
-    refs = [builder.store("calibration", samples.inputs[name], "f32") for name, _ in module.inputs]
+    refs = [builder.store(CALIBRATION, samples.inputs[name], "f32") for name, _ in module.inputs]
     attributes = builder.module.attributes
-    attributes["calibration"] = tuple(refs)
+    attributes[CALIBRATION] = tuple(refs)
     attributes["target"] = target.to_dict()
     attributes["passes"] = ()
     verify(builder.module)

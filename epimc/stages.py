@@ -1,4 +1,4 @@
-"""`epimc inspect --stage`: what a bundle keeps of each level of the compilation, as text."""
+"""`epimc inspect --stage`: a bundle's IR at each level, and its program, as text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def stage_text(bundle: Bundle, stage: str) -> str:
 
     Args:
         bundle: Read from a folder; its program passes the check.
-        stage: `nn`, `epi`, `xbar` or `asm`.
+        stage: A level of the IR, or `asm`.
 
     Raises:
         EpimcError: There is no such stage, or the dump was deleted.

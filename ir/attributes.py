@@ -68,6 +68,18 @@ TRUTH = Kind("true or false", _truth)
 TENSOR = Kind("a tensor reference", _reference)
 
 
+def at_least(minimum: int) -> Kind[int]:
+    """An integer that is not below a minimum."""
+    expected = f"an integer, at least {minimum}"
+
+    def load(value: Any) -> int:
+        if _integer(value) < minimum:
+            raise _refuse(expected)
+        return int(value)
+
+    return Kind(expected, load)
+
+
 def one_of(*words: str) -> Kind[str]:
     """One of some words."""
 

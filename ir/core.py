@@ -6,6 +6,7 @@ An op is a class; its fields say everything the builder, verifier, printer and p
         '''max(x, 0).'''
 
         name = "nn.relu"
+        levels = FLOATS
         x = Operand(FLOAT)
         result = Result(FLOAT)
 
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 
 from epimc.diagnostics import Span
 from epimc.ir.attributes import Kind, Plain, Ref
+from epimc.ir.levels import ALLOCATED, NN, from_level, up_to
 from epimc.ir.tensors import Tensor
 from epimc.ir.types import IrError, Location, TensorType
 
@@ -95,7 +97,9 @@ class Result:
 class Attribute(Generic[T]):
     """Declares an attribute: its kind, and its default where it may be left out.
 
-    `stored` restricts a tensor reference: (element types, rank).
+    `stored` restricts a tensor reference: (element types, rank).  An attribute that a pass sets
+    exists from the level `since` on: before, it is at its default, which stands for nothing; from
+    then on it is something else, unless it is `optional`.  Behind the level `until` it is gone.
     """
 
     def __init__(
@@ -105,12 +109,20 @@ class Attribute(Generic[T]):
         *,
         optional: bool = False,
         stored: tuple[frozenset[str], int] | None = None,
+        since: str = NN,
+        until: str = ALLOCATED,
     ) -> None:
         self.kind = kind
-        self.optional = optional or default is not None
+        self.since, self.until = since, until
+        self.optional = optional or (default is not None and since == NN)
         self.default = None if default is None else kind.load(default)
         self.stored = stored
         self.key = ""
+
+    @property
+    def levels(self) -> frozenset[str]:
+        """Those at which it may be set."""
+        return from_level(self.since) & up_to(self.until)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.key = name
@@ -127,9 +139,15 @@ class Attribute(Generic[T]):
 
 
 class Op:
-    """Base of all ops; see the module's docstring for how one is declared."""
+    """Base of all ops; see the module's docstring for how one is declared.
+
+    Attributes:
+        name: In the text: its dialect's name, a dot, its own.
+        levels: Where it is legal.
+    """
 
     name: ClassVar[str] = ""
+    levels: ClassVar[frozenset[str]] = frozenset()
     operand_fields: ClassVar[dict[str, Operand]] = {}
     operand_indices: ClassVar[dict[str, int]] = {}
     attribute_fields: ClassVar[dict[str, Attribute[Any]]] = {}
@@ -138,7 +156,8 @@ class Op:
     def __init_subclass__(cls) -> None:
         members: dict[str, object] = {}
         for base in cls.__mro__:
-            members = {**members, **{k: m for k, m in vars(base).items() if k not in members}}
+            # What a class declares anew keeps the place that its base gave it.
+            members |= {key: members.pop(key, member) for key, member in vars(base).items()}
         cls.operand_fields = {k: m for k, m in members.items() if isinstance(m, Operand)}
         cls.operand_indices = {key: index for index, key in enumerate(cls.operand_fields)}
         cls.attribute_fields = {k: m for k, m in members.items() if isinstance(m, Attribute)}
@@ -166,7 +185,8 @@ class Op:
         loaded: dict[str, Any] = {}
         for key, attribute in self.attribute_fields.items():
             value = given.pop(key, None)
-            if value is None and not attribute.optional:
+            # What a pass has not set yet is for the verifier, which knows the level.
+            if value is None and not attribute.optional and attribute.since == NN:
                 raise IrError(f"attribute '{key}' is missing: expected {attribute.kind.expected}")
             try:
                 loaded[key] = attribute.default if value is None else attribute.kind.load(value)
@@ -212,7 +232,7 @@ class Module:
 
     Attributes:
         name: Of the model.
-        level: `nn`, `epi` or `xbar` (`levels.py`).
+        level: What is true of it (`levels.py`).
         attributes: What the passes need to go on: the target, the passes that ran, …
         tensors: The side store, by name.
         inputs: (ONNX name, value).

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator
 from inspect import getdoc
 
-from epimc.ir import levels, printer
+from epimc.ir import printer
 from epimc.ir.attributes import Plain
 from epimc.ir.core import Attribute, Op, Operand
 from epimc.ir.dialects import elementwise, epi, moves, nn, xbar
+from epimc.ir.levels import LEVELS, NN, ON_CROSSBARS, in_order
+from epimc.ir.module_attributes import MEANINGS, MODULE_ATTRIBUTES
 
 TITLES = {
     "nn": ((nn, elementwise, moves), "the float operators of a network"),
@@ -22,27 +24,23 @@ TITLES = {
 
 ELEMENTS = {"f32": "f32", "i64": "i64", "u": "uN", "s": "sN"}
 
-_INTRODUCTION = f"""\
+_INTRODUCTION = """\
 # The intermediate representation
 
 <!-- Made by ir_document() of epimc.ir.document: change that, not this page. -->
 
 A module is a network in static single assignment form: values, and ops that compute one value
 each from others.  Every value is of one sample; the batch is an execution-time dimension.  A
-module is at one of three levels, each with its own ops:
+module is at one of these levels, and every pass says which it takes and which it gives:
+"""
 
-| Level | Inputs and outputs | What it is |
-| --- | --- | --- |
-| `nn` | real | The network as imported. |
-| `epi` | real | Convolutions and matmuls are epitomes; integers after `quantize`. |
-| `xbar` | activations | Everything is mapped onto arrays, tiles, rows and addresses. |
-
+_TEXT = f"""
 `epimc opt file.epi -p 'pass1,pass2{{option=4}}'` runs passes on a text; `epimc compile --dump-ir`
 writes one after every stage.
 
 ## Text
 
-    epimc.module {printer.VERSION} "name" level epi {{
+    epimc.module {printer.VERSION} "name" level quantized {{
       attribute note = "text"
       tensor @e : tensor<4x3x1x1xs8> = normal(seed = 1, scale = 40.0)
       input "x" %x : tensor<3x8x8xf32> range [-1.0, 2.0]
@@ -56,7 +54,7 @@ writes one after every stage.
 - The first line states the format of the text, {printer.VERSION}.  A text of another format is
   refused before it is parsed.
 - `// …` is a comment.  Statements may stand in any order, but a value is defined before its use.
-- A value `%name` has a type and, once calibrated, a `range` of real values.
+- A value `%name` has a type and, from level `calibrated` on, a `range` of real values.
 - A type is `tensor<SHAPExELEMENT>`: a vector [K], a matrix [A, B] (as a map, [A, 1, B]), or a
   feature map [C, H, W].  Elements are `f32`, `i64` (accumulators), `uN` (activations of N bits,
   with a `scale` and perhaps a `zero_point`; bytes of a fragment without) and `sN` (signed,
@@ -69,12 +67,21 @@ writes one after every stage.
   integers rounded and clipped; or a list of at most 64 values, in row-major order.
 
 Printing is canonical: what is printed parses to an equal module, and prints the same again.
+
+## Attributes of a module
+
+A module may carry any attribute.  These belong to certain levels:
+"""
+
+_OTHER_ATTRIBUTES = """
+Besides, `target` is the chip, as the keys of its file; `plans` are the layers' epitomes, where a
+file gives them; and `passes` are those that made the module, in order.
 """
 
 
 def ir_document() -> str:
     """The text of docs/ir.md."""
-    lines = [_INTRODUCTION]
+    lines = [_INTRODUCTION, *_levels(), _TEXT, *_module_attributes(), _OTHER_ATTRIBUTES]
     for name, (modules, title) in TITLES.items():
         lines += [f"## Dialect `{name}`: {title}", "", *_module_text(getdoc(modules[0])), ""]
         lines += [_doc(xbar.XbarOp), ""] if name == "xbar" else []
@@ -82,6 +89,35 @@ def ir_document() -> str:
             for op in module.OPS:
                 lines += _section(op)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _levels() -> Iterator[str]:
+    """The table of levels."""
+    yield "| Level | Inputs and outputs | What is true of it |"
+    yield "| --- | --- | --- |"
+    for level, truth in LEVELS.items():
+        border = "activations" if level in ON_CROSSBARS else "real"
+        yield f"| `{level}` | {border} | {truth} |"
+
+
+def _module_attributes() -> Iterator[str]:
+    """The table of the module's attributes."""
+    yield "| Attribute | Value | Levels | Meaning |"
+    yield "| --- | --- | --- | --- |"
+    for key, attribute in MODULE_ATTRIBUTES.items():
+        value, levels = attribute.kind.expected, _levels_of(attribute)
+        yield f"| `{key}` | {value} | {levels} | {MEANINGS[key]} |"
+
+
+def _levels_of(attribute: Attribute[object]) -> str:
+    """Where an attribute is set."""
+    return _span(attribute.levels) + (", or left out" if attribute.optional else "")
+
+
+def _span(levels: frozenset[str]) -> str:
+    """Levels that follow each other, by the first and the last."""
+    first, *_, last = (*in_order(levels), *in_order(levels))
+    return f"`{first}`" if first == last else f"`{first}` to `{last}`"
 
 
 def _module_text(text: str | None) -> list[str]:
@@ -94,18 +130,28 @@ def _section(op: type[Op]) -> Iterator[str]:
     yield ""
     yield from _doc(op).splitlines()
     yield ""
-    legal = [f"`{level}`" for level in levels.LEVELS if op.name in levels.LEGAL[level]]
-    yield f"- Levels: {', '.join(legal)}."
+    yield f"- Levels: {_span(op.levels)}."
     operands = [_operand(key, operand) for key, operand in op.operand_fields.items()]
     yield f"- Operands: {'; '.join(operands)}."
     yield f"- Result: {_elements(op.result.elements)}."
     yield ""
     if op.attribute_fields:
-        yield "| Attribute | Value | Default |"
-        yield "| --- | --- | --- |"
-        for key, attribute in op.attribute_fields.items():
-            yield f"| `{key}` | {_kind(attribute)} | {_default(attribute)} |"
+        yield from _attributes(op)
         yield ""
+
+
+def _attributes(op: type[Op]) -> Iterator[str]:
+    """The table of an op's attributes, with the levels of those that a later pass sets."""
+    fields = op.attribute_fields
+    later = any(attribute.since != NN for attribute in fields.values())
+    columns = ["Attribute", "Value", "Default", *(["Set at"] if later else [])]
+    yield f"| {' | '.join(columns)} |"
+    yield f"| {' | '.join('---' for _ in columns)} |"
+    for key, attribute in fields.items():
+        cells = [f"`{key}`", _kind(attribute), _default(attribute)]
+        if later:
+            cells.append(_levels_of(attribute) if attribute.since != NN else "")
+        yield f"| {' | '.join(cells)} |"
 
 
 def _doc(op: type[Op]) -> str:
@@ -142,7 +188,7 @@ def _kind(attribute: Attribute[object]) -> str:
 
 
 def _default(attribute: Attribute[object]) -> str:
-    if attribute.default is not None:
+    if attribute.default is not None and attribute.optional:
         value: Plain = attribute.kind.dump(attribute.default)
         return f"`{printer.plain(value)}`"
     return "absent" if attribute.optional else ""

@@ -1,80 +1,72 @@
-"""What is legal at each level of the IR: one table, checked at the boundaries of passes."""
+"""The levels of the IR: what is true of a module, from the imported network to addresses.
+
+Ops and attributes name the levels at which they are legal (`core.py`), passes those that they
+take and give (`pipeline.py`); the verifier holds a module to its own.
+"""
 
 from __future__ import annotations
 
-from epimc.ir.core import Module, Op
-from epimc.ir.types import IrError, as_map
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-NN, EPI, XBAR = "nn", "epi", "xbar"
-LEVELS = (NN, EPI, XBAR)
+from epimc.diagnostics import error
 
-# Float ops that stay as they are until they are quantized, and those that also move activations.
-BETWEEN = frozenset(
-    {
-        "nn.affine",
-        "nn.relu",
-        "nn.add",
-        "nn.max_pool",
-        "nn.average_pool",
-        "nn.sub",
-        "nn.multiply",
-        "nn.clip",
-        "nn.activation",
-        "nn.concat",
-        "nn.pad",
-        "nn.select",
-        "nn.constant",
-        "nn.rearrange",
-        "nn.softmax",
-    }
-)
+if TYPE_CHECKING:
+    from epimc.ir.core import Module
 
-# Which ops each level holds.  At `epi` the constant-weight ops have become epitomes.
-LEGAL: dict[str, frozenset[str]] = {
-    NN: BETWEEN | {"nn.conv", "nn.gemm", "nn.batch_norm"},
-    EPI: BETWEEN
-    | {
-        "epi.conv",
-        "epi.quantize",
-        "epi.dequantize",
-        "epi.sum_pool",
-        "epi.requantize",
-        "epi.multiply",
-        "epi.lookup",
-        "epi.host",
-    },
-    XBAR: frozenset(
-        {
-            "xbar.mvm",
-            "xbar.add",
-            "xbar.pool",
-            "xbar.rearrange",
-            "xbar.requantize",
-            "xbar.multiply",
-            "xbar.lookup",
-            "xbar.concat",
-            "xbar.pad",
-            "xbar.select",
-            "xbar.constant",
-            "xbar.host",
-        },
-    ),
+NN, EPI, CALIBRATED, QUANTIZED = "nn", "epi", "calibrated", "quantized"
+MAPPED, PLACED, SCHEDULED, ALLOCATED = "mapped", "placed", "scheduled", "allocated"
+
+LEVELS: Mapping[str, str] = {
+    NN: "The network as imported, in floats.",
+    EPI: "Convolutions and constant matmuls are epitomes, in floats.",
+    CALIBRATED: "Every value has its range on the calibration samples.",
+    QUANTIZED: "Everything is integers; reals are left at inputs and outputs alone.",
+    MAPPED: "Layers are arrays, bit slices and rounds; the border is the host's.",
+    PLACED: "Every op has its tile, and every array its crossbar.",
+    SCHEDULED: "Every row has its step in the program.",
+    ALLOCATED: "Every row has its address: what a program is made from.",
 }
-
-# What inputs and outputs of the module are: real values until the border becomes the host's.
-BORDER: dict[str, str] = {NN: "f", EPI: "f", XBAR: "u"}
+"""What is true at each level, in the order in which passes go through them."""
 
 
-def check_op(op: Op, level: str) -> None:
-    """Raise IrError unless the op is legal at the level."""
-    if op.name not in LEGAL[level]:
-        raise IrError(f"op {op.name} is not legal at level {level}")
+def from_level(first: str) -> frozenset[str]:
+    """A level and all behind it."""
+    order = list(LEVELS)
+    return frozenset(order[order.index(first) :])
 
 
-def check_border(module: Module) -> None:
-    """Raise IrError unless inputs and outputs are vectors or maps of what the level says."""
-    for name, value in (*module.inputs, *module.outputs):
-        as_map(value.type.shape)
-        if value.type.element[0] != BORDER[module.level]:
-            wanted = "real (f32)" if BORDER[module.level] == "f" else "activations (uN)"
-            raise IrError(f"'{name}' must be {wanted} at level {module.level}")
+def up_to(last: str) -> frozenset[str]:
+    """A level and all before it."""
+    order = list(LEVELS)
+    return frozenset(order[: order.index(last) + 1])
+
+
+FLOATS = up_to(CALIBRATED)
+ON_CROSSBARS = from_level(MAPPED)
+
+
+def in_order(levels: Iterable[str]) -> list[str]:
+    """Levels as the passes go through them."""
+    return [level for level in LEVELS if level in levels]
+
+
+def expect_level(module: Module, what: str, *levels: str) -> None:
+    """What reads a module without being a pass says which levels it is right for.
+
+    Args:
+        module: To read.
+        what: Who reads it, at the beginning of a sentence.
+        levels: Those that it is right for.
+
+    Raises:
+        EpimcError: The module is at another level.
+    """
+    if module.level not in levels:
+        raise error(
+            f"{what} takes IR at level {' or '.join(levels)}, "
+            f"module '{module.name}' is at level {module.level}.",
+            hint="Run the passes that lie between."
+            if module.level in up_to(levels[0])
+            else f"Start from IR at level {levels[-1]}.",
+        )

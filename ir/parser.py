@@ -15,10 +15,10 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput
 
 from epimc.diagnostics import EpimcError, Span, did_you_mean, error, other_version
-from epimc.ir import levels
 from epimc.ir.attributes import Ref
 from epimc.ir.core import Module, Op, UnknownAttributeError, Value
 from epimc.ir.dialects import OPS
+from epimc.ir.levels import LEVELS
 from epimc.ir.printer import VERSION
 from epimc.ir.tensors import (
     MAXIMUM_BYTES,
@@ -166,8 +166,8 @@ class _Reader:
     def module(self, tree: Node) -> Module:
         # The version is checked before the text is parsed.
         _, name, level, *statements = tree.children
-        if str(level) not in levels.LEVELS:
-            hint = did_you_mean(str(level), levels.LEVELS)
+        if str(level) not in LEVELS:
+            hint = did_you_mean(str(level), LEVELS)
             raise self.fail(f"There is no level '{level}'.", _token(level), hint)
         module = Module(self.string(_token(name)), str(level))
         for statement in statements:

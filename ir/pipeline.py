@@ -25,8 +25,8 @@ class Pass:
 
     Attributes:
         name: Its name in pipelines, dumps and errors.
-        requires: The level of IR it takes.
-        ensures: The level of IR it gives.
+        requires: The level of IR that it takes.
+        ensures: The level of IR that it gives; the same one where it may run again.
     """
 
     name: ClassVar[str]
@@ -139,27 +139,24 @@ class Runner:
     """Runs passes: checks levels, verifies after each, times, and tells an observer.
 
     Attributes:
+        registry: All passes: an error names from it those that must run first.
         before: Called with the name of a pass before it runs.
         after: Called with a Step after each pass (dumps, printing, progress).
     """
 
+    registry: Registry
     before: Callable[[str], None] = field(default=lambda name: None)
     after: Callable[[Step], None] = field(default=lambda step: None)
 
     def run(self, module: Module, passes: Sequence[Pass]) -> Module:
-        """Run the passes in order.
+        """Run the passes in order, if the level of each is right.
 
         Raises:
-            EpimcError: A pass at the wrong level, or a problem that a pass found: the error
-                names the pass.
+            EpimcError: A pass at the wrong level, before any has run; or a problem that a pass
+                meets: the error names the pass.
         """
+        check_order(module, passes, self.registry)
         for step in passes:
-            if module.level != step.requires:
-                raise error(
-                    f"Pass '{step.name}' takes IR at level {step.requires}, "
-                    f"the module is at level {module.level}.",
-                    hint="Check the order of the passes.",
-                )
             module = self._one(module, step)
         return module
 
@@ -181,6 +178,59 @@ class Runner:
             raise AssertionError(f"pass '{step.name}' must return level {step.ensures}")
         self.after(Step(len(history), step.name, result, time.perf_counter() - started))
         return result
+
+
+def check_order(module: Module, passes: Sequence[Pass], registry: Registry) -> None:
+    """Follow the levels from pass to pass, without running any.
+
+    Raises:
+        EpimcError: One comes to the wrong level: which passes must run before it, or that it has
+            run already.
+    """
+    level, history = module.level, [name_of(step) for step in done(module)]
+    for count, step in enumerate(passes):
+        if level != step.requires:
+            place = f"after '{passes[count - 1].name}' the module" if count else "the module"
+            reason, hint = misplaced(step, level, history, registry)
+            raise error(
+                f"Pass '{step.name}' takes IR at level {step.requires}, "
+                f"{place} is at level {level}: {reason}.",
+                hint=hint,
+            )
+        level = step.ensures
+        history.append(step.name)
+
+
+def misplaced(
+    step: Pass, level: str, history: Sequence[str], registry: Registry
+) -> tuple[str, str]:
+    """Why a pass cannot run at a level, in words, and a hint."""
+    kinds = [pass_class(name, registry) for name in registry]
+    missing = way(level, step.requires, kinds)
+    if missing:
+        return f"run '{','.join(missing)}' first", ""
+    givers = [kind.name for kind in kinds if kind.ensures == step.requires and kind.name in history]
+    example = f", as '{givers[-1]}' leaves it" if givers else ""
+    hint = f"Start from IR at level {step.requires}{example}."
+    reason = "has run already" if step.name in history else "comes too late"
+    return f"'{step.name}' {reason}", hint
+
+
+def way(start: str, end: str, kinds: Sequence[type[Pass]]) -> list[str]:
+    """The fewest passes that lead from a level to another; none: there is no way."""
+    ways: dict[str, list[str]] = {start: []}
+    pending = [start]
+    for level in pending:
+        for kind in kinds:
+            if kind.requires == level and kind.ensures not in ways:
+                ways[kind.ensures] = [*ways[level], kind.name]
+                pending.append(kind.ensures)
+    return ways.get(end, [])
+
+
+def name_of(step: str) -> str:
+    """The name of a pass in a history, which has its options behind it."""
+    return step.partition("{")[0]
 
 
 def done(module: Module) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from epimc.ir.tensors import Store, Tensor
 from epimc.ir.types import Location
 
 # Of the text: to be raised when a text that was right before is refused or means something else.
-VERSION = 1
+VERSION = 2
 
 
 def print_module(module: Module) -> str:

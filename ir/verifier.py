@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from epimc.diagnostics import EpimcError, Span, error
-from epimc.ir import levels
 from epimc.ir.attributes import Ref
-from epimc.ir.core import Module, Op, Operand, Value, refs_in
-from epimc.ir.types import IrError, TensorType
+from epimc.ir.core import FLOAT, Attribute, Module, Op, Operand, Value, refs_in
+from epimc.ir.levels import CALIBRATED, FLOATS, ON_CROSSBARS, QUANTIZED, from_level, in_order
+from epimc.ir.module_attributes import INPUT_ADDRESSES, MODULE_ATTRIBUTES
+from epimc.ir.types import IrError, TensorType, as_map
 
 # A value of a text is not allocated by its declaration alone, but by whatever runs it.
 MAXIMUM_VALUE = 2**28
@@ -19,7 +22,8 @@ def verify(module: Module) -> None:
         EpimcError: The first rule that is broken; it shows the op and where it comes from.
     """
     try:
-        levels.check_border(module)
+        check_module_attributes(module)
+        check_border(module)
         for ref in refs_in(module.attributes):
             stored_type(module, ref)
     except IrError as problem:
@@ -34,6 +38,13 @@ def verify(module: Module) -> None:
             raise op_error(op, str(problem)) from None
         known.add(op.output)
         names.add(op.output.name)
+    check_outputs(module, known)
+    if module.level == QUANTIZED:
+        check_quantized_border(module)
+
+
+def check_outputs(module: Module, known: set[Value]) -> None:
+    """Raise EpimcError unless every output has an op that computes it."""
     for name, value in module.outputs:
         if value not in known:
             raise error(
@@ -63,21 +74,99 @@ def check_names(op: Op, known: set[Value], names: set[str]) -> None:
 
 def check_op(op: Op, module: Module) -> None:
     """One op against its declaration and the level."""
-    levels.check_op(op, module.level)
+    level = module.level
+    if level not in op.levels:
+        raise IrError(f"op {op.name} is not legal at level {level}")
+    for key, attribute in op.attribute_fields.items():
+        check_present(key, attribute, op.attributes[key], level)
     for field, operand in zip(operand_fields(op), op.operands, strict=True):
-        check_type(operand.type, field.elements, f"operand %{operand.name}")
+        check_type(operand.type, elements_at(level, field.elements), f"operand %{operand.name}")
         if len(operand.type.shape) not in field.ranks:
             raise IrError(f"operand %{operand.name} has rank {len(operand.type.shape)}")
     for key, ref in op.tensor_refs():
         check_stored(op, key, stored_type(module, ref))
     result = op.output.type
-    check_type(result, op.result.elements, "the result")
+    check_type(result, elements_at(level, op.result.elements), "the result")
+    check_range(op.output, level)
     if result.size > MAXIMUM_VALUE:
         raise IrError(f"the result has more than {MAXIMUM_VALUE} elements a sample")
     shape = op.result_shape(lambda ref: module.tensors[ref.name].type)
     if shape != result.shape:
         raise IrError(f"the result is of shape {list(shape)}, not {list(result.shape)}")
     op.check(lambda ref: module.tensors[ref.name].type)
+
+
+def check_module_attributes(module: Module) -> None:
+    """Raise IrError unless the module carries what its level says."""
+    for key, attribute in MODULE_ATTRIBUTES.items():
+        value = module.attributes.get(key)
+        check_present(key, attribute, value, module.level)
+        if value is None:
+            continue
+        try:
+            attribute.kind.load(value)
+        except IrError as problem:
+            raise IrError(f"attribute '{key}': {problem}") from None
+    addresses = module.attributes.get(INPUT_ADDRESSES)
+    if addresses is not None and len(addresses) != len(module.inputs):
+        raise IrError(f"attribute '{INPUT_ADDRESSES}' must have one address an input")
+
+
+def check_border(module: Module) -> None:
+    """Raise IrError unless inputs and outputs are vectors or maps of what the level says."""
+    real = module.level not in ON_CROSSBARS
+    for name, value in (*module.inputs, *module.outputs):
+        as_map(value.type.shape)
+        if (value.type.element == "f32") != real or value.type.element[0] not in "fu":
+            wanted = "real (f32)" if real else "activations (uN)"
+            raise IrError(f"'{name}' must be {wanted} at level {module.level}")
+    for _, value in module.inputs:
+        check_range(value, module.level)
+
+
+def check_quantized_border(module: Module) -> None:
+    """Raise EpimcError unless each input is quantized, once, and nothing else is."""
+    uses, inputs = module.uses(), {value for _, value in module.inputs}
+    for name, value in module.inputs:
+        if [op.name if op else "" for op in uses[value]] != ["epi.quantize"]:
+            raise error(
+                f"Invalid module '{module.name}': "
+                f"input '{name}' must be quantized once, and read by nothing else."
+            )
+    for op in module.ops:
+        if op.name == "epi.quantize" and op.operands[0] not in inputs:
+            raise op_error(op, f"%{op.operands[0].name} is no input")
+
+
+def check_range(value: Value, level: str) -> None:
+    """Raise IrError unless a value has a range where the level demands it, and none before."""
+    if value.range is None:
+        if level == CALIBRATED:
+            raise IrError(f"%{value.name} has no range, which level {CALIBRATED} demands")
+        return
+    if level not in from_level(CALIBRATED):
+        raise IrError(f"%{value.name} has a range, which no value has before level {CALIBRATED}")
+    if not value.range[0] <= value.range[1]:
+        raise IrError(f"the range of %{value.name} is empty")
+
+
+def check_present(key: str, attribute: Attribute[Any], value: object, level: str) -> None:
+    """Raise IrError unless an attribute is set where its level demands it, and nowhere else."""
+    unset = value is None or value == attribute.default
+    if level in attribute.levels:
+        if unset and not attribute.optional:
+            expected = attribute.kind.expected
+            raise IrError(f"attribute '{key}' is missing at level {level}: expected {expected}")
+    elif not unset:
+        allowed = ", ".join(in_order(attribute.levels))
+        raise IrError(f"attribute '{key}' is set at level {level}: it belongs to {allowed}")
+
+
+def elements_at(level: str, elements: frozenset[str]) -> frozenset[str]:
+    """Of what an op may take or give, what it does at a level: floats, or integers."""
+    if level in FLOATS:
+        return elements & FLOAT or elements
+    return elements - FLOAT or elements
 
 
 def operand_fields(op: Op) -> list[Operand]:

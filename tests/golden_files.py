@@ -113,7 +113,7 @@ def optimized(text: str, pipeline: str, path: Path) -> str:
     """The text after the pipeline; both modules survive printing and parsing."""
     module = parse_module(text, path.name)
     round_trip(module)
-    result = Runner().run(module, parse_pipeline(pipeline, PASSES))
+    result = Runner(PASSES).run(module, parse_pipeline(pipeline, PASSES))
     return round_trip(result)
 
 

@@ -13,7 +13,7 @@ from epimc.backends.crossbar.target import load_target
 from epimc.ir import integers, plan
 from epimc.ir.core import Builder, Module, Value
 from epimc.ir.dialects import epi
-from epimc.ir.levels import EPI
+from epimc.ir.levels import QUANTIZED
 from epimc.ir.plan import Patch, Plan, Shape
 from epimc.ir.types import Location, TensorType, as_map
 
@@ -58,7 +58,7 @@ def module_of(layer: Layer, height: int = 5, width: int = 4, **target: Any) -> M
     described = load_target("tiny").to_dict()
     for key, changes in target.items():
         described[key] |= changes
-    builder = Builder(Module("layer", EPI, {"target": described}), EPI)
+    builder = Builder(Module("layer", QUANTIZED, {"target": described}))
     cout, cin = layer.weights[:2]
     shape = (cin * layer.groups, height, width)
     x = Value("x", TensorType(shape))

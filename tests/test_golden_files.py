@@ -16,7 +16,7 @@ from tests.goldens import GoldenError, Goldens
 FOLDER = Path(__file__).parent / "golden"
 GOOD = """\
 // RUN: epimc opt %s -p 'fold'
-epimc.module 1 "m" level nn {
+epimc.module 2 "m" level nn {
   input "x" %x : tensor<2xf32>
   output "x" = %x
 }
@@ -37,7 +37,7 @@ def test_a_file_that_holds(tmp_path: Path) -> None:
 
 
 def test_a_file_that_does_not_hold(tmp_path: Path) -> None:
-    with pytest.raises(GoldenError, match=r"-- in:\nepimc\.module 1"):
+    with pytest.raises(GoldenError, match=r"-- in:\nepimc\.module 2"):
         run(tmp_path, GOOD.replace('["fold"]', '["calibrate"]'))
 
 

@@ -44,7 +44,7 @@ from tests.nets import NETS
 
 
 def compiled(module: Module) -> tuple[Module, Program]:
-    """The module at level `xbar`, verified after every pass, and its program, checked."""
+    """The module at level `allocated`, verified after every pass, and its program, checked."""
     for step in (Map(), Place(), Schedule(), Allocate()):
         module = step.run(module)
         verify(module)
@@ -120,7 +120,7 @@ def test_text_holds_groups_and_packs(tmp_path: Path) -> None:
         ({"pack": 9}, "there is no pack of 9 groups"),
         ({"pack": 2}, "the array at row 0, column 0 does not hold a whole pack"),
         (
-            {"arrays": [[0, 0, 27, 0, 13], [0, 27, 27, 12, 13]]},
+            {"arrays": [[-1, 0, 27, 0, 13], [-1, 27, 27, 12, 13]]},
             "the array at row 27, column 12 does not hold a whole pack",
         ),
     ],

@@ -470,7 +470,7 @@ def test_host_calls_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_a_module_without_host_calls_is_not_refused(tmp_path: Path) -> None:
     module = parse_module(
-        'epimc.module 1 "m" level nn {\n  input "x" %x : tensor<4xf32>\n'
+        'epimc.module 2 "m" level nn {\n  input "x" %x : tensor<4xf32>\n'
         '  %y = nn.relu(%x) : tensor<4xf32> loc(Relu "r")\n  output "y" = %y\n}\n'
     )
     assert host_calls(module) == []

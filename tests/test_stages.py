@@ -15,8 +15,12 @@ from epimc.backends.crossbar.bundle import read_bundle
 from epimc.backends.crossbar.listing import list_program
 from epimc.backends.crossbar.loops import expand
 from epimc.cli import main
+from epimc.compiler import Request
+from epimc.ir.levels import LEVELS
 from epimc.ir.parser import read_module
-from epimc.stages import dump_name
+from epimc.ir.pipeline import parse_pipeline
+from epimc.passes import PASSES
+from epimc.stages import ASSEMBLY, STAGES, dump_name
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -31,7 +35,17 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("stage", "last"), [("nn", "equalize"), ("epi", "quantize"), ("xbar", "allocate")]
+    ("stage", "last"),
+    [
+        ("nn", "equalize"),
+        ("epi", "epitomize"),
+        ("calibrated", "calibrate"),
+        ("quantized", "quantize"),
+        ("mapped", "map"),
+        ("placed", "place"),
+        ("scheduled", "schedule"),
+        ("allocated", "allocate"),
+    ],
 )
 def test_the_last_dump_of_a_level(
     stage: str, last: str, bundle: Path, capsys: pytest.CaptureFixture[str]
@@ -87,18 +101,24 @@ def test_deleted_dumps(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     folder = tmp_path / "out"
     shutil.copytree(bundle, folder)
     shutil.rmtree(folder / "ir")
-    assert main(["inspect", str(folder), "--stage", "epi"]) == 2
+    assert main(["inspect", str(folder), "--stage", "quantized"]) == 2
     assert capsys.readouterr().err == (
-        f"error: Bundle '{folder}' has no 'ir/06-quantize.epi': the IR of stage epi is lost.\n"
+        f"error: Bundle '{folder}' has no 'ir/06-quantize.epi': "
+        "the IR of stage quantized is lost.\n"
         "  hint: Compile the model again.\n"
     )
     assert main(["inspect", str(folder), "--stage", "asm"]) == 0
 
 
+def test_every_level_is_a_stage() -> None:
+    passes = parse_pipeline(Request(Path("m.onnx")).pipeline, PASSES)
+    assert {step.ensures for step in passes} == set(LEVELS) == set(STAGES) - {ASSEMBLY}
+
+
 def test_unknown_stage(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["inspect", str(bundle), "--stage", "xbr"]) == 2
+    assert main(["inspect", str(bundle), "--stage", "maped"]) == 2
     assert capsys.readouterr().err == (
-        "error: There is no stage 'xbr'.\n  hint: Did you mean 'xbar'?\n"
+        "error: There is no stage 'maped'.\n  hint: Did you mean 'mapped'?\n"
     )
 
 
@@ -112,9 +132,9 @@ def test_a_model_has_no_stages(capsys: pytest.CaptureFixture[str]) -> None:
     ("pipeline", "level", "name"),
     [
         ("fold,epitomize,calibrate,quantize,map", "nn", "ir/01-fold.epi"),
-        ("fold,epitomize,calibrate,quantize{weight_bits=4},map", "epi", "ir/04-quantize.epi"),
+        ("fold,epitomize,calibrate,quantize{weight_bits=4},map", "quantized", "ir/04-quantize.epi"),
         ("epitomize,calibrate,quantize,map", "nn", "ir/00-import.epi"),
-        ("fold,epitomize,calibrate,quantize,map,place", "xbar", "ir/06-place.epi"),
+        ("fold,epitomize,calibrate,quantize,map,place", "placed", "ir/06-place.epi"),
     ],
 )
 def test_dump_names(pipeline: str, level: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Emit: a placed, scheduled and allocated `xbar` module to a program."""
+"""Emit: a module at level `allocated` to a program."""
 
 from __future__ import annotations
 
@@ -12,32 +12,28 @@ from epimc.backends.crossbar.program import (
 )
 from epimc.backends.crossbar.projection import project
 from epimc.backends.crossbar.roll import roll
-from epimc.diagnostics import error
 from epimc.ir.core import Module, Value
 from epimc.ir.dialects import xbar
 from epimc.ir.dialects.epi import HostCall
+from epimc.ir.levels import ALLOCATED, expect_level
+from epimc.ir.module_attributes import INPUT_ADDRESSES, TILES
 
 
 def emit(module: Module) -> Program:
-    """The program of a module that has gone through `allocate`.
+    """The program of a module at level `allocated`.
 
     Raises:
-        EpimcError: A pass is missing.
+        EpimcError: It is at another level.
     """
+    expect_level(module, "A program", ALLOCATED)
     ops = [op for op in module.ops if isinstance(op, xbar.XbarOp)]
-    addresses = module.attributes.get("input_addresses")
-    placed = all(op.ring is not None or isinstance(op, xbar.Host) for op in ops)
-    if not placed or addresses is None:
-        raise error(
-            f"Module '{module.name}' is not allocated.",
-            hint="Run the passes 'place', 'schedule' and 'allocate' first.",
-        )
+    addresses = module.attributes[INPUT_ADDRESSES]
     lowering = ModuleLowering(module)
     numbers = lowering.numbers
     inputs = [v for _, v in module.inputs]
     maps = [feature_map(v, a) for v, a in zip(inputs, addresses, strict=True)]
     maps += [feature_map(op.output, op.off_chip, op.location.nodes) for op in ops]
-    tiles, target = int(module.attributes["tiles"]), target_of(module)
+    tiles, target = int(module.attributes[TILES]), target_of(module)
     opcodes = [instruction_of(op).name for op in ops]
     streams = project(ops, opcodes, maps, numbers, tiles, target.tile.buffer_bytes)
     return Program(

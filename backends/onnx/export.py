@@ -17,26 +17,24 @@ from epimc.backends.onnx.fragments import write_inlined
 from epimc.backends.onnx.graph import IntegerGraph
 from epimc.ir.core import Module, Op, Value
 from epimc.ir.dialects import epi, moves, nn
+from epimc.ir.levels import QUANTIZED, expect_level
 from epimc.ir.printer import refused
 from epimc.ir.types import as_map, map_move
 
 
 def export_integers(module: Module) -> ModelProto:
-    """The graph of a quantized module (level `epi`, after `quantize`).
+    """The graph of a module at level `quantized`.
 
     Raises:
-        EpimcError: The module is not quantized.
+        EpimcError: It is at another level, or a layer is too large for the graph's operators.
     """
+    expect_level(module, "The integer ONNX export", QUANTIZED)
     graph = IntegerGraph(module)
     for op in module.ops:
-        writer = WRITERS.get(type(op))
-        if writer is None or (op.output.type.element == "f32" and type(op) is not epi.Dequantize):
-            hint = "Run the pass 'quantize' first."
-            raise refused(op, f"{op.name} has no integer form.", hint)
         kind = op.output.type
         if kind.is_activation:
             graph.write(forms.activation(op.output.name, kind.scale or 1.0, kind.zero_point))
-        writer(graph, op)
+        WRITERS[type(op)](graph, op)
     return graph.model()
 
 

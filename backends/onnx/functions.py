@@ -1,4 +1,4 @@
-"""The floats of level `epi` as ONNX: every epitome op is a call of a function of the model itself.
+"""The epitomized float model as ONNX: every epitome op is a call of a function of the model itself.
 
 The function (domain `epimc`) rebuilds the weights from the epitome, as the plan says, and
 convolves.  So onnxruntime runs the epitomized float model, viewers show what it consists of, and
@@ -24,8 +24,8 @@ from epimc.ir import integers, plan
 from epimc.ir.attributes import Ref
 from epimc.ir.core import Module, Op
 from epimc.ir.dialects import epi, nn
+from epimc.ir.levels import CALIBRATED, EPI, expect_level
 from epimc.ir.plan import Patch, Plan, Shape
-from epimc.ir.printer import refused
 
 DOMAIN = "epimc"
 IDENTITY_KEY = "epimc.identity_plans"
@@ -38,18 +38,15 @@ PLACES = ((0, 1), (2, 3))
 
 
 def export_floats(module: Module) -> ModelProto:
-    """The graph of a float module (level `epi`, before `quantize`).
+    """The graph of a module at level `epi` or `calibrated`.
 
     Raises:
-        EpimcError: The module is not at level `epi`, or quantized.
+        EpimcError: It is at another level.
     """
+    expect_level(module, "The float ONNX export", EPI, CALIBRATED)
     graph = _FloatGraph(module)
     for op in module.ops:
-        writer = FLOAT_WRITERS.get(type(op))
-        if writer is None or op.output.type.element != "f32":
-            hint = "Export the module between 'epitomize' and 'quantize'."
-            raise refused(op, f"{op.name} has no float form.", hint)
-        writer(graph, op)
+        FLOAT_WRITERS[type(op)](graph, op)
     for name, value in module.outputs:
         graph.node("Identity", [graph.names[value]], name)
     return graph.model()

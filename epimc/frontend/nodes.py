@@ -21,6 +21,7 @@ from epimc.frontend.shapes import Array, Binding, Folded, Unknown
 from epimc.frontend.standard import name_of, operator_of, where_of
 from epimc.ir.attributes import Ref
 from epimc.ir.core import ANY_RANK, Builder, Module, Op, Value
+from epimc.ir.levels import NN
 from epimc.ir.types import IrError, Location, TensorType
 
 MAXIMUM_ELEMENTS = 2**31
@@ -206,7 +207,7 @@ class Context:
             opset: Of the model.
         """
         self.batch, self.opset = batch, opset
-        self.builder = Builder(Module(name, "nn"))
+        self.builder = Builder(Module(name, NN))
         self.stored: dict[str, list[tuple[Array, Ref]]] = {}
 
     @property

@@ -9,9 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from epimc.diagnostics import error
-from epimc.ir.attributes import Ref
 from epimc.ir.core import Array, Builder, Module, Value
 from epimc.ir.interpreter import batches, interpret
+from epimc.ir.levels import CALIBRATED, EPI
+from epimc.ir.module_attributes import CALIBRATION
 from epimc.ir.pipeline import Pass
 
 # Ranges are kept to this many significant bits: the float64 sums of another machine may differ in
@@ -28,14 +29,14 @@ class Calibrate(Pass):
     """
 
     name: ClassVar[str] = "calibrate"
-    requires: ClassVar[str] = "epi"
-    ensures: ClassVar[str] = "epi"
+    requires: ClassVar[str] = EPI
+    ensures: ClassVar[str] = CALIBRATED
 
     def run(self, module: Module) -> Module:
         """Annotate every value with its range."""
         ranges = observed_ranges(module, calibration_samples(module))
-        builder = Builder(module)
-        del builder.module.attributes["calibration"]
+        builder = Builder(module, self.ensures)
+        del builder.module.attributes[CALIBRATION]
         builder.inputs_of(module)
         for op in module.ops:
             builder.copy(op)
@@ -51,15 +52,15 @@ def calibration_samples(module: Module) -> dict[str, Array]:
     Raises:
         EpimcError: There are none, or they do not fit the inputs.
     """
-    refs = module.attributes.get("calibration")
-    if not isinstance(refs, tuple) or len(refs) != len(module.inputs):
+    refs = module.attributes.get(CALIBRATION, ())
+    if len(refs) != len(module.inputs):
         raise error(
             f"Module '{module.name}' has no calibration samples for its inputs.",
             hint="Declare them: attribute calibration = [@samples], one tensor an input.",
         )
     samples: dict[str, Array] = {}
     for ref, (name, value) in zip(refs, module.inputs, strict=True):
-        if not isinstance(ref, Ref) or module.tensors[ref.name].type.shape[1:] != value.type.shape:
+        if module.tensors[ref.name].type.shape[1:] != value.type.shape:
             raise error(f"The calibration samples of input '{name}' do not fit {value.type}.")
         samples[name] = module.tensor(ref)
     if len({len(array) for array in samples.values()}) != 1:

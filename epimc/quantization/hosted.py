@@ -13,11 +13,12 @@ import numpy as np
 from epimc.diagnostics import error
 from epimc.ir.core import Array, Module, Op, Value, dump_attributes
 from epimc.ir.dialects import epi, nn
+from epimc.ir.levels import QUANTIZED
 from epimc.ir.types import Location, TensorType
 from epimc.origins import call_of
 
 OPS: tuple[type[Op], ...] = (nn.Softmax,)
-"""The ops of the float level that the chip has no form for."""
+"""The ops on floats that the chip has no form for."""
 
 KNOWN_RANGES: dict[type[Op], tuple[float, float]] = {nn.Softmax: (0.0, 1.0)}
 """Where the result lies whatever the operands are."""
@@ -39,7 +40,8 @@ def fragment_of(op: Op, operands: Sequence[TensorType], result: TensorType) -> A
     """
     from epimc.backends.onnx.fragments import export_fragment
 
-    module = Module(op.output.name, "epi")
+    # Reals between integers are at no level: the module is exported, and never verified.
+    module = Module(op.output.name, QUANTIZED)
     reals: list[Value] = []
     for k, kind in enumerate(operands):
         activation = Value(f"x{k}", kind)

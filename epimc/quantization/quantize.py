@@ -16,6 +16,7 @@ from epimc.diagnostics import error
 from epimc.ir import integers
 from epimc.ir.core import Array, Builder, Module, Op, Value, dump_attributes
 from epimc.ir.dialects import elementwise, epi, moves, nn
+from epimc.ir.levels import CALIBRATED, QUANTIZED
 from epimc.ir.pipeline import Pass
 from epimc.ir.plan import rebuild
 from epimc.ir.printer import refused
@@ -59,8 +60,8 @@ class Quantize(Pass):
     activation_bits: int = 8
 
     name: ClassVar[str] = "quantize"
-    requires: ClassVar[str] = "epi"
-    ensures: ClassVar[str] = "epi"
+    requires: ClassVar[str] = CALIBRATED
+    ensures: ClassVar[str] = QUANTIZED
 
     def __post_init__(self) -> None:
         if not 2 <= self.weight_bits <= 8:
@@ -77,17 +78,14 @@ def activation_type(value: Value, bits: int, least_step: float = SMALLEST_STEP) 
     """The quantized type of a calibrated value: its range widened to hold 0.
 
     Args:
-        value: Has a range.
+        value: Of a calibrated module.
         bits: Of its activations.
         least_step: A range of smaller steps than this is widened.
 
     Raises:
-        EpimcError: The value has no range.
+        EpimcError: The range is too wide.
     """
-    if value.range is None:
-        raise error(
-            f"Value %{value.name} has no range.", hint="Run the pass 'calibrate' before 'quantize'."
-        )
+    assert value.range is not None
     low, high = min(value.range[0], 0.0), max(value.range[1], 0.0)
     with np.errstate(over="ignore"):
         step = float(np.float32((high - low) / (2**bits - 1)))
@@ -106,7 +104,7 @@ class _Rewriter:
 
     def __init__(self, module: Module, weight_bits: int, activation_bits: int) -> None:
         self.old = module
-        self.builder = Builder(module)
+        self.builder = Builder(module, QUANTIZED)
         self.weight_bits, self.bits = weight_bits, activation_bits
         self.uses = module.uses()
         self.producers = module.producers()

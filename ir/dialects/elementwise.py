@@ -11,12 +11,14 @@ from epimc.ir.core import FLOAT, Array, Attribute, Lookup, Op, Operand, Result, 
 from epimc.ir.dialects.nn import Add, per_channel
 from epimc.ir.dialects.rules import expect
 from epimc.ir.functions import FUNCTIONS
+from epimc.ir.levels import FLOATS
 
 
 class Sub(Add):
     """a - b, of equal shapes."""
 
     name = "nn.sub"
+    levels = FLOATS
     sign = -1
 
 
@@ -24,6 +26,7 @@ class Multiply(Op):
     """a * b, of equal shapes; or b is [C, 1, 1] and multiplies whole channels of a [C, H, W]."""
 
     name = "nn.multiply"
+    levels = FLOATS
     a = Operand(FLOAT)
     b = Operand(FLOAT)
     result = Result(FLOAT)
@@ -54,6 +57,7 @@ class Clip(Op):
     """min(max(x, low), high); a bound that is left out does not hold."""
 
     name = "nn.clip"
+    levels = FLOATS
     x = Operand(FLOAT)
     low = Attribute(maybe(NUMBER), optional=True)
     high = Attribute(maybe(NUMBER), optional=True)
@@ -92,6 +96,7 @@ class Activation(Op):
     """
 
     name = "nn.activation"
+    levels = FLOATS
     x = Operand(FLOAT)
     function = Attribute(one_of(*FUNCTIONS))
     alpha = Attribute(maybe(NUMBER), optional=True)

@@ -1,7 +1,7 @@
 """Dialect `epi`: epitome convolutions, and the integer operators that quantization introduces.
 
-`epi.conv` lives in both halves of the level: on floats before `quantize`, on activations after it,
-where it yields exact int64 accumulators.
+`epi.conv` is one op for both: on floats up to level `calibrated`, on activations at level
+`quantized`, where it yields exact int64 accumulators.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ from epimc.ir.dialects.elementwise import product_shape
 from epimc.ir.dialects.nn import SummingPool, per_channel
 from epimc.ir.dialects.rules import check_bias, check_groups, expect, window_shape
 from epimc.ir.floats import float_convolve
+from epimc.ir.levels import EPI, QUANTIZED, from_level, up_to
 from epimc.ir.plan import PLAN, Shape, rebuild
 from epimc.ir.plan import check as check_plan
 from epimc.ir.types import as_map
 
 SIGNED = frozenset({"s"})
+EPITOMES = from_level(EPI) & up_to(QUANTIZED)
+INTEGERS = frozenset({QUANTIZED})
 
 
 class Conv(Op):
@@ -46,6 +49,7 @@ class Conv(Op):
     """
 
     name = "epi.conv"
+    levels = EPITOMES
     x = Operand(FLOAT | ACTIVATION, VECTOR_OR_MAP)
     epitome = Attribute(TENSOR, stored=(FLOAT | SIGNED, 4))
     bias = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT | ACCUMULATOR, 1))
@@ -115,6 +119,7 @@ class Quantize(Op):
     """The border: real inputs to activations (integers.quantize_input); the host does it."""
 
     name = "epi.quantize"
+    levels = INTEGERS
     x = Operand(FLOAT)
     result = Result(ACTIVATION)
 
@@ -133,6 +138,7 @@ class Dequantize(Op):
     """The border: activations to real outputs (integers.dequantize_output); the host does it."""
 
     name = "epi.dequantize"
+    levels = INTEGERS
     x = Operand(ACTIVATION)
     result = Result(FLOAT)
 
@@ -153,6 +159,7 @@ class SumPool(SummingPool):
     """
 
     name = "epi.sum_pool"
+    levels = INTEGERS
     x = Operand(ACTIVATION, (3,))
     result = Result(ACCUMULATOR)
 
@@ -163,7 +170,7 @@ class SumPool(SummingPool):
 
 
 class Rescale(Op):
-    """What the requantizations of levels `epi` and `xbar` share: everything but the name."""
+    """What the requantizations of dialects `epi` and `xbar` share: everything but the name."""
 
     terms = Operand(ACCUMULATOR | ACTIVATION, variadic=True)
     multipliers = Attribute(TENSOR, stored=(ACCUMULATOR, 2))
@@ -218,10 +225,11 @@ class Requantize(Rescale):
     """
 
     name = "epi.requantize"
+    levels = INTEGERS
 
 
 class Product(Op):
-    """What the products of levels `epi` and `xbar` share: everything but the name."""
+    """What the products of dialects `epi` and `xbar` share: everything but the name."""
 
     a = Operand(ACTIVATION)
     b = Operand(ACTIVATION)
@@ -241,10 +249,11 @@ class Multiply(Product):
     """Accumulators (a - its zero point) * (b - its zero point); b may be [C, 1, 1]."""
 
     name = "epi.multiply"
+    levels = INTEGERS
 
 
 class Table(Op):
-    """What the look-ups of levels `epi` and `xbar` share: everything but the name."""
+    """What the look-ups of dialects `epi` and `xbar` share: everything but the name."""
 
     x = Operand(ACTIVATION)
     table = Attribute(TENSOR, stored=(ACTIVATION, 2))
@@ -272,10 +281,11 @@ class LookUp(Table):
     """table[q], or table[c, q] in channel c, where the table has a row for each."""
 
     name = "epi.lookup"
+    levels = INTEGERS
 
 
 class HostCall(Op):
-    """What the host calls of levels `epi` and `xbar` share: everything but the name."""
+    """What the host calls of dialects `epi` and `xbar` share: everything but the name."""
 
     inputs = Operand(ACTIVATION, variadic=True)
     fragment = Attribute(TENSOR, stored=(ACTIVATION, 1))
@@ -299,6 +309,7 @@ class Host(HostCall):
     """
 
     name = "epi.host"
+    levels = INTEGERS
 
 
 OPS: tuple[type[Op], ...] = (

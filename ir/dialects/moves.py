@@ -6,7 +6,7 @@ from epimc.ir import integers
 from epimc.ir.attributes import INTEGER, TENSOR, pair, rows_of, sides
 from epimc.ir.attributes import integers as ints
 from epimc.ir.core import ANY_RANK, Array, Attribute, Lookup, Op, Operand, Result, Stored
-from epimc.ir.dialects.nn import MAP, MOVABLE
+from epimc.ir.dialects.nn import MAP, MOVABLE, MOVING
 from epimc.ir.dialects.rules import expect, expect_moved
 from epimc.ir.types import as_map
 from epimc.layouts import Selection
@@ -19,6 +19,7 @@ class Concat(Op):
     """Values one behind the other along one dim of the sample, the others being equal."""
 
     name = "nn.concat"
+    levels = MOVING
     parts = Operand(MOVABLE, variadic=True)
     axis = Attribute(INTEGER, 0)
     result = Result(MOVABLE)
@@ -57,6 +58,7 @@ class Pad(Op):
     """
 
     name = "nn.pad"
+    levels = MOVING
     x = Operand(MOVABLE, MAP)
     channels = Attribute(pair(0), (0, 0))
     pads = Attribute(sides(0), (0, 0, 0, 0))
@@ -88,6 +90,7 @@ class Select(Op):
     """
 
     name = "nn.select"
+    levels = MOVING
     x = Operand(MOVABLE)
     channels = Attribute(rows_of(ints(3)), ())
     rows = Attribute(rows_of(ints(3)), ())
@@ -131,6 +134,7 @@ class Constant(Op):
     """The same value for every sample; activations from `quantize` on."""
 
     name = "nn.constant"
+    levels = MOVING
     value = Attribute(TENSOR)
     result = Result(MOVABLE)
 

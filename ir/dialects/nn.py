@@ -36,11 +36,15 @@ from epimc.ir.dialects.rules import (
     window_shape,
 )
 from epimc.ir.floats import float_convolve
+from epimc.ir.levels import FLOATS, NN, QUANTIZED, up_to
 from epimc.layouts import Rearrangement
 
 MAP = (3,)
 VECTOR = (1,)
 MOVABLE = FLOAT | ACTIVATION
+
+# Layers with weights become epitomes; what moves elements does so with integers, too.
+BEFORE_EPITOMES, MOVING = up_to(NN), up_to(QUANTIZED)
 
 
 def per_channel(values: Array, rank: int) -> Array:
@@ -55,6 +59,7 @@ class Conv(Op):
     """
 
     name = "nn.conv"
+    levels = BEFORE_EPITOMES
     x = Operand(FLOAT, MAP)
     weight = Attribute(TENSOR, stored=(FLOAT, 4))
     bias = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT, 1))
@@ -86,6 +91,7 @@ class Gemm(Op):
     """Vector times constant matrix: y[n] = sum_k weight[n, k] * x[k] + bias[n]."""
 
     name = "nn.gemm"
+    levels = BEFORE_EPITOMES
     x = Operand(FLOAT, VECTOR)
     weight = Attribute(TENSOR, stored=(FLOAT, 2))
     bias = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT, 1))
@@ -124,6 +130,7 @@ class Affine(ChannelAffine):
     """y[c] = x[c] * scale[c] + offset[c]: a constant added or multiplied."""
 
     name = "nn.affine"
+    levels = FLOATS
     scale = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT, 1))
     offset = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT, 1))
     result = Result(FLOAT)
@@ -147,6 +154,7 @@ class Relu(Op):
     """max(x, 0)."""
 
     name = "nn.relu"
+    levels = FLOATS
     bounds = (0.0, math.inf)
     x = Operand(FLOAT)
     result = Result(FLOAT)
@@ -165,6 +173,7 @@ class Add(Op):
     """a + b, of equal shapes."""
 
     name = "nn.add"
+    levels = FLOATS
     # What b is multiplied by; a subtraction has -1.
     sign = 1
     a = Operand(FLOAT)
@@ -217,6 +226,7 @@ class MaxPool(Pool):
     """Maximum over each window; padding never wins.  Also on activations, which keep their type."""
 
     name = "nn.max_pool"
+    levels = MOVING
     result = Result(MOVABLE)
 
     def check(self, stored: Stored) -> None:
@@ -263,6 +273,7 @@ class AveragePool(SummingPool):
     """Mean over each window, padding counted as 0, as far as it counts."""
 
     name = "nn.average_pool"
+    levels = FLOATS
     x = Operand(FLOAT, MAP)
     result = Result(FLOAT)
 
@@ -283,6 +294,7 @@ class Rearrange(Op):
     """
 
     name = "nn.rearrange"
+    levels = MOVING
     x = Operand(MOVABLE)
     perm = Attribute(ints(minimum=0))
     shape = Attribute(ints(minimum=1))
@@ -317,6 +329,7 @@ class Softmax(Op):
     """exp(x) over the sum of exp(x) along one dim of the sample.  The host runs it."""
 
     name = "nn.softmax"
+    levels = FLOATS
     x = Operand(FLOAT)
     axis = Attribute(INTEGER)
     result = Result(FLOAT)
@@ -339,6 +352,7 @@ class BatchNorm(ChannelAffine):
     """Inference batch normalization: (x - mean) / sqrt(variance + epsilon) * scale + offset."""
 
     name = "nn.batch_norm"
+    levels = BEFORE_EPITOMES
     scale = Attribute(TENSOR, stored=(FLOAT, 1))
     offset = Attribute(TENSOR, stored=(FLOAT, 1))
     mean = Attribute(TENSOR, stored=(FLOAT, 1))

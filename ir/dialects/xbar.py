@@ -1,7 +1,7 @@
 """Dialect `xbar`: a network mapped onto crossbars; every op runs on one tile, row by row.
 
 `map` introduces the ops, `place` gives tiles and crossbars, `schedule` the order of rows and
-`allocate` the addresses.  An attribute that its pass has not set yet is absent from the text.
+`allocate` the addresses: each pass sets what the next level must have.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from epimc.ir.core import (
 from epimc.ir.dialects import epi, moves, nn, rules
 from epimc.ir.dialects.nn import Windowed
 from epimc.ir.dialects.rules import check_bias, expect, window_shape
+from epimc.ir.levels import ALLOCATED, ON_CROSSBARS, PLACED, SCHEDULED
 from epimc.ir.types import as_map, map_move
 from epimc.layouts import Rearrangement
 
@@ -38,33 +39,36 @@ UNPLACED = -1
 
 
 class XbarOp(Op):
-    """What all ops of the level carry.
+    """What all ops on crossbars carry.
 
     Attributes:
         tile: Where it runs.
         order: For each output row the step of the program at which it is computed.
         ring: (address, rows) of the ring buffer that takes the result's rows.
-        sources: (address, rows) of the ring buffer that each operand is read from.
+        sources: (address, rows) of the ring buffer that each operand is read from, if there is a
+            ring.
         off_chip: Off-chip address of the result, when it is stored there.
         spilled: Whether consumers load the result from off-chip memory.
     """
 
-    tile = Attribute(INTEGER, UNPLACED)
-    order = Attribute(ints(minimum=0), ())
-    ring = Attribute(maybe(RING), optional=True)
-    sources = Attribute(rows_of(RING), ())
-    off_chip = Attribute(INTEGER, -1)
-    spilled = Attribute(TRUTH, False)
+    tile = Attribute(INTEGER, UNPLACED, since=PLACED)
+    order = Attribute(ints(minimum=0), (), since=SCHEDULED)
+    ring = Attribute(maybe(RING), since=ALLOCATED)
+    sources = Attribute(rows_of(RING), (), optional=True, since=ALLOCATED)
+    off_chip = Attribute(INTEGER, -1, optional=True, since=ALLOCATED)
+    spilled = Attribute(TRUTH, False, optional=True, since=ALLOCATED)
 
     def check(self, stored: Stored) -> None:
-        """The order names every row, ascending."""
+        """The order names every row, ascending; what is read from rings has one each."""
         super().check(stored)
+        expect(self.tile >= UNPLACED, f"there is no tile {self.tile}")
         height = as_map(self.output.type.shape)[1]
         rows = self.order
         expect(not rows or len(rows) == height, f"the order must name {height} steps")
         expect(all(a < b for a, b in pairwise(rows)), "the order must ascend")
-        sources = len(self.sources)
-        expect(sources in (0, len(self.operands)), "each operand must have a source ring")
+        rings = 0 if self.ring is None else len(self.operands)
+        expect(len(self.sources) == rings, f"there must be {rings} source rings")
+        expect(not self.spilled or self.off_chip >= 0, "what is spilled has an address off chip")
 
 
 class Mvm(Windowed, XbarOp):
@@ -85,6 +89,7 @@ class Mvm(Windowed, XbarOp):
     """
 
     name = "xbar.mvm"
+    levels = ON_CROSSBARS
     x = Operand(ACTIVATION, VECTOR_OR_MAP)
     epitome = Attribute(TENSOR, stored=(frozenset({"s"}), 4))
     bias = Attribute(maybe(TENSOR), optional=True, stored=(ACCUMULATOR, 1))
@@ -110,8 +115,11 @@ class Mvm(Windowed, XbarOp):
         return shape if len(self.x.type.shape) == 3 else shape[:1]
 
     def check(self, stored: Stored) -> None:
-        """A pack of several groups lies in one array, whole."""
+        """Placed arrays have crossbars; a pack of several groups lies in one array, whole."""
         super().check(stored)
+        placed = {array[0] != UNPLACED for array in self.arrays}
+        rule = "every array must have a crossbar if, and only if, there is a tile"
+        expect(placed <= {self.tile >= 0}, rule)
         columns, *channel = stored(self.epitome).shape
         height, width = math.prod(channel), columns // self.groups * self.slices
         for _, row, rows, column, count in self.arrays if self.pack > 1 else ():
@@ -187,6 +195,7 @@ class Add(XbarOp):
     """Accumulators of two parts of a layer, added."""
 
     name = "xbar.add"
+    levels = ON_CROSSBARS
     a = Operand(ACCUMULATOR)
     b = Operand(ACCUMULATOR)
     result = Result(ACCUMULATOR)
@@ -206,6 +215,7 @@ class Pool(nn.SummingPool, XbarOp):
     """`max`: of activations; `sum`: accumulators of q - zero point, as epi.sum_pool."""
 
     name = "xbar.pool"
+    levels = ON_CROSSBARS
     x = Operand(ACTIVATION, (3,))
     kind = Attribute(one_of("max", "sum"))
     result = Result(ACTIVATION | ACCUMULATOR)
@@ -232,6 +242,7 @@ class Rearrange(nn.Rearrange, XbarOp):
     """As nn.rearrange, on the vector unit of one tile."""
 
     name = "xbar.rearrange"
+    levels = ON_CROSSBARS
     x = Operand(ACTIVATION)
     result = Result(ACTIVATION)
 
@@ -245,24 +256,28 @@ class Requantize(epi.Rescale, XbarOp):
     """As epi.requantize, on the vector unit of one tile."""
 
     name = "xbar.requantize"
+    levels = ON_CROSSBARS
 
 
 class Multiply(epi.Product, XbarOp):
     """As epi.multiply."""
 
     name = "xbar.multiply"
+    levels = ON_CROSSBARS
 
 
 class LookUp(epi.Table, XbarOp):
     """As epi.lookup."""
 
     name = "xbar.lookup"
+    levels = ON_CROSSBARS
 
 
 class Concat(moves.Concat, XbarOp):
     """As nn.concat."""
 
     name = "xbar.concat"
+    levels = ON_CROSSBARS
     parts = Operand(ACTIVATION, variadic=True)
     result = Result(ACTIVATION)
 
@@ -271,6 +286,7 @@ class Select(moves.Select, XbarOp):
     """As nn.select."""
 
     name = "xbar.select"
+    levels = ON_CROSSBARS
     x = Operand(ACTIVATION)
     result = Result(ACTIVATION)
 
@@ -279,6 +295,7 @@ class Constant(moves.Constant, XbarOp):
     """As nn.constant: rows from a table of the tile."""
 
     name = "xbar.constant"
+    levels = ON_CROSSBARS
     result = Result(ACTIVATION)
 
 
@@ -286,6 +303,7 @@ class Pad(moves.Pad, XbarOp):
     """As nn.pad."""
 
     name = "xbar.pad"
+    levels = ON_CROSSBARS
     x = Operand(ACTIVATION, nn.MAP)
     result = Result(ACTIVATION)
 
@@ -297,6 +315,15 @@ class Host(epi.HostCall, XbarOp):
     """
 
     name = "xbar.host"
+    levels = ON_CROSSBARS
+    ring = Attribute(maybe(RING), optional=True, since=ALLOCATED)
+    off_chip = Attribute(INTEGER, -1, since=ALLOCATED)
+    spilled = Attribute(TRUTH, False, since=ALLOCATED)
+
+    def check(self, stored: Stored) -> None:
+        """The host has no rings."""
+        super().check(stored)
+        expect(self.ring is None, "the host has no rings")
 
 
 OPS: tuple[type[Op], ...] = (

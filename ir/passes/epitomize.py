@@ -10,8 +10,8 @@ from epimc.ir import plan
 from epimc.ir.core import Builder, Module, Op, Value
 from epimc.ir.dialects import epi, nn
 from epimc.ir.layer_plans import PLANS, Plans, load, wrong_policy
-from epimc.ir.levels import EPI
-from epimc.ir.passes.fold import find_chains
+from epimc.ir.levels import EPI, NN
+from epimc.ir.passes.fold import find_chains, keep
 from epimc.ir.pipeline import Pass
 from epimc.ir.policies import Layer
 
@@ -29,16 +29,16 @@ class Epitomize(Pass):
     policy: str = "none"
 
     name: ClassVar[str] = "epitomize"
-    requires: ClassVar[str] = "nn"
-    ensures: ClassVar[str] = "epi"
+    requires: ClassVar[str] = NN
+    ensures: ClassVar[str] = EPI
 
     def __post_init__(self) -> None:
         if self.policy != PLANS and (problem := wrong_policy(self.policy)):
             raise ValueError(problem)
 
     def run(self, module: Module) -> Module:
-        """Rewrite nn.conv and nn.gemm; everything else stays."""
-        builder = Builder(module, EPI)
+        """Rewrite nn.conv and nn.gemm, and nn.batch_norm to nn.affine; everything else stays."""
+        builder = Builder(module, self.ensures)
         builder.inputs_of(module)
         plans = Plans(self.policy)
         if self.policy == PLANS:
@@ -50,7 +50,8 @@ class Epitomize(Pass):
             if isinstance(op, (nn.Conv, nn.Gemm)):
                 rewrite(builder, module, op, *chosen[op])
             else:
-                builder.copy(op)
+                # A batch normalization that no one folds is affine behind the weights, too.
+                keep(builder, module, op)
         builder.outputs_of(module)
         return builder.finish()
 

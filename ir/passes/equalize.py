@@ -9,6 +9,7 @@ import numpy as np
 
 from epimc.ir.core import Array, Builder, Module, Op, Value
 from epimc.ir.dialects import elementwise, moves, nn
+from epimc.ir.levels import NN
 from epimc.ir.pipeline import Pass
 
 # A positive factor on a channel of their operand is the same factor on that of their result.
@@ -38,8 +39,8 @@ class Equalize(Pass):
     """
 
     name: ClassVar[str] = "equalize"
-    requires: ClassVar[str] = "nn"
-    ensures: ClassVar[str] = "nn"
+    requires: ClassVar[str] = NN
+    ensures: ClassVar[str] = NN
 
     def run(self, module: Module) -> Module:
         """Scale the weights and biases of all such pairs of layers."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from epimc.ir.core import Builder, Module, Op, Value, dump_attributes
 from epimc.ir.dialects import elementwise, moves, nn, rules
+from epimc.ir.levels import NN
 from epimc.ir.pipeline import Pass
 from epimc.ir.types import IrError
 
@@ -24,8 +25,8 @@ class Fold(Pass):
     """
 
     name: ClassVar[str] = "fold"
-    requires: ClassVar[str] = "nn"
-    ensures: ClassVar[str] = "nn"
+    requires: ClassVar[str] = NN
+    ensures: ClassVar[str] = NN
 
     def run(self, module: Module) -> Module:
         """Fold all of them."""

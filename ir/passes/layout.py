@@ -10,6 +10,7 @@ import numpy as np
 
 from epimc.ir.core import Builder, Module, Op, Value, dump_attributes
 from epimc.ir.dialects import elementwise, moves, nn
+from epimc.ir.levels import NN
 from epimc.ir.pipeline import Pass
 from epimc.ir.types import Location, TensorType
 from epimc.layouts import Rearrangement, element_indices, merged, simplified
@@ -29,8 +30,8 @@ class Layout(Pass):
     """
 
     name: ClassVar[str] = "layout"
-    requires: ClassVar[str] = "nn"
-    ensures: ClassVar[str] = "nn"
+    requires: ClassVar[str] = NN
+    ensures: ClassVar[str] = NN
 
     def run(self, module: Module) -> Module:
         """The cheaper of both rewrites."""

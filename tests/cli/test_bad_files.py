@@ -242,8 +242,8 @@ def test_files_that_are_no_programs(here: Path, refuse: Refuse) -> None:
         ),
         (
             "fold,map",
-            "error: Pass 'map' takes IR at level epi, the module is at level nn.\n"
-            "  hint: Check the order of the passes.\n",
+            "error: Pass 'map' takes IR at level quantized, "
+            "after 'fold' the module is at level nn: run 'epitomize,calibrate,quantize' first.\n",
         ),
         (
             "fold{",

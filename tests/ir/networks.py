@@ -13,6 +13,7 @@ from epimc.backends.crossbar.target import load_target
 from epimc.ir.attributes import Ref
 from epimc.ir.core import Module, Op, Value
 from epimc.ir.dialects import epi, nn
+from epimc.ir.levels import EPI, NN
 from epimc.ir.pipeline import Runner, parse_pipeline
 from epimc.ir.tensors import Tensor
 from epimc.ir.types import Location, TensorType
@@ -34,7 +35,7 @@ class Net:
 
     seed: int = 0
     target: str | dict[str, Any] = "tiny"
-    built: Module = field(default_factory=lambda: Module("net", "nn"))
+    built: Module = field(default_factory=lambda: Module("net", NN))
 
     def __post_init__(self) -> None:
         self.random = np.random.default_rng(self.seed)
@@ -93,7 +94,7 @@ class Net:
     def epitome(self, x: Value, found: Found, *, bias: bool = True, **window: Any) -> Value:
         """A convolution by a random epitome over a plan, which makes the module one of `epi`."""
         chosen, shape, size = found
-        self.built.level = "epi"
+        self.built.level = EPI
         return self.op(
             epi.Conv,
             x,
@@ -136,7 +137,7 @@ class Net:
 
 def lower(module: Module, pipeline: str) -> Module:
     """The module after a pipeline of the project's passes."""
-    return Runner().run(module, parse_pipeline(pipeline, PASSES))
+    return Runner(PASSES).run(module, parse_pipeline(pipeline, PASSES))
 
 
 def quantized(module: Module, weight_bits: int = 8, activation_bits: int = 8) -> Module:

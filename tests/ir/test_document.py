@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from epimc.ir import levels
 from epimc.ir.dialects import OPS
 from epimc.ir.document import ir_document
+from epimc.ir.levels import LEVELS
+from epimc.ir.module_attributes import MEANINGS, MODULE_ATTRIBUTES
 
 PAGE = Path(__file__).parents[2] / "docs" / "ir.md"
 
@@ -25,5 +26,17 @@ def test_every_op_and_attribute_is_on_the_page() -> None:
         assert all(f"`{key}`, " in sections[name] for key in op.operand_fields)
 
 
+def test_every_level_and_module_attribute_is_on_the_page() -> None:
+    page = ir_document()
+    assert all(f"| `{level}` | " in page and truth in page for level, truth in LEVELS.items())
+    assert set(MEANINGS) == set(MODULE_ATTRIBUTES)
+    assert all(f"| `{key}` | " in page for key in MODULE_ATTRIBUTES)
+
+
 def test_every_op_is_legal_somewhere() -> None:
-    assert set().union(*levels.LEGAL.values()) == set(OPS)
+    order = list(LEVELS)
+    for op in OPS.values():
+        places = [order.index(level) for level in op.levels]
+        # The page names the first and the last: there is no gap between them.
+        assert len(places) == max(places) - min(places) + 1
+    assert set().union(*(op.levels for op in OPS.values())) == set(LEVELS)

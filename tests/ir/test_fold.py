@@ -11,7 +11,7 @@ from epimc.ir.parser import parse_module
 from epimc.ir.passes.fold import Fold
 from epimc.ir.verifier import verify
 
-HEAD = """epimc.module 1 "m" level nn {
+HEAD = """epimc.module 2 "m" level nn {
   tensor @w : tensor<2x3x3x3xf32> = normal(seed = 1, scale = 1.0)
   tensor @three : tensor<3xf32> = [0.5, 1.0, -2.0]
   tensor @positive : tensor<3xf32> = [0.5, 1.0, 2.0]

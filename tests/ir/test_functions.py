@@ -34,7 +34,7 @@ def test_nothing_overflows() -> None:
 def module(line: str) -> str:
     """A module of one op over a map of three channels."""
     return (
-        'epimc.module 1 "m" level nn {\n'
+        'epimc.module 2 "m" level nn {\n'
         "  tensor @three : tensor<3xf32> = [0.5, 1.0, -2.0]\n"
         "  tensor @two : tensor<2xf32> = [0.5, 1.0]\n"
         '  input "x" %x : tensor<3x4x5xf32>\n'
@@ -137,7 +137,7 @@ def integer_module(line: str) -> str:
     """A module of one integer op over activations of 2 bits."""
     kind = "u2, scale = 0.5, zero_point = 1"
     return (
-        'epimc.module 1 "m" level epi {\n'
+        'epimc.module 2 "m" level quantized {\n'
         "  tensor @table : tensor<1x4xu2> = [3, 2, 1, 0]\n"
         "  tensor @short : tensor<1x3xu2> = [3, 2, 1]\n"
         "  tensor @wide : tensor<3x4xu4> = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]\n"
@@ -147,7 +147,8 @@ def integer_module(line: str) -> str:
         '  input "x" %x : tensor<3xf32>\n'
         f"  %q = epi.quantize(%x) : tensor<3x{kind}>\n"
         f"  %y = {line}\n"
-        '  output "x" = %x\n}\n'
+        "  %q.real = epi.dequantize(%q) : tensor<3xf32>\n"
+        '  output "x" = %q.real\n}\n'
     )
 
 

@@ -185,7 +185,7 @@ def test_plans_that_are_none_for_the_model(layers: list[LayerPlan], problems: li
 
 
 NET = """
-epimc.module 1 "net" level nn {
+epimc.module 2 "net" level nn {
   tensor @w : tensor<4x3x3x3xf32> = normal(seed = 1, scale = 1.0)
   tensor @s : tensor<4xf32> = normal(seed = 2, scale = 1.0)
   tensor @v : tensor<4x4x1x1xf32> = normal(seed = 3, scale = 1.0)
@@ -233,9 +233,9 @@ def test_the_pass_finds_layers_by_what_was_folded_into_them(name: str) -> None:
     if name == "a":
         # The value of the convolution itself is gone: it was folded.
         with pytest.raises(EpimcError, match="There is no layer 'a'"):
-            Runner().run(net(plans), passes)
+            Runner(PASSES).run(net(plans), passes)
         return
-    folded = Runner().run(net(plans), passes)
+    folded = Runner(PASSES).run(net(plans), passes)
     first, second = (op for op in folded.ops if isinstance(op, epi.Conv))
     assert first.plan == given.patches
     assert folded.tensors[first.epitome.name].type.shape == (2, 2, 4, 3)
@@ -251,7 +251,7 @@ def test_layers_can_be_called_by_what_folding_keeps() -> None:
     assert plans.mistakes(layers) == []
     named = plans.by_values(layers)
     assert [given.name for given in named.layers] == ["b", "c"]
-    folded = Runner().run(module, parse_pipeline("fold", PASSES))
+    folded = Runner(PASSES).run(module, parse_pipeline("fold", PASSES))
     after = list(layers_of(folded, 32).values())
     assert [layer.names for layer in after] == [("conv1", "scale1", "b"), ("conv2", "c")]
     assert named.choose(after) == plans.choose(layers)
@@ -273,7 +273,7 @@ def test_plans_stand_in_the_text_of_a_module() -> None:
 def test_the_pass_needs_plans() -> None:
     passes = parse_pipeline("fold,epitomize{policy=plans}", PASSES)
     with pytest.raises(EpimcError) as caught:
-        Runner().run(net(None), passes)
+        Runner(PASSES).run(net(None), passes)
     assert str(caught.value) == (
         "error: Module 'net' has no plans for its layers.\n"
         "  note: in pass 'epitomize'\n"
@@ -286,7 +286,7 @@ def test_the_pass_refuses_wrong_plans() -> None:
     module.attributes["plans"] = {"layers": ()}
     passes = parse_pipeline("fold,epitomize{policy=plans}", PASSES)
     with pytest.raises(EpimcError) as caught:
-        Runner().run(module, passes)
+        Runner(PASSES).run(module, passes)
     assert str(caught.value) == (
         "error: The plans of the layers have 1 mistake.\n"
         "  note: Key 'layers' is unknown. Did you mean 'layer'?\n"

@@ -165,7 +165,7 @@ def test_the_history_and_the_steps() -> None:
     begun: list[str] = []
     steps: list[Step] = []
     module = network()
-    result = Runner(begun.append, steps.append).run(module, [Options(), Options(2)])
+    result = Runner({}, begun.append, steps.append).run(module, [Options(), Options(2)])
     assert begun == ["options", "options"]
     assert [(step.number, step.name) for step in steps] == [(1, "options"), (2, "options")]
     assert all(step.seconds >= 0 for step in steps)
@@ -176,16 +176,23 @@ def test_the_history_and_the_steps() -> None:
 
 def test_a_pass_at_the_wrong_level() -> None:
     with pytest.raises(EpimcError) as caught:
-        Runner().run(network(), parse_pipeline("map", PASSES))
+        Runner(PASSES).run(network(), parse_pipeline("map", PASSES))
     assert str(caught.value) == (
-        "error: Pass 'map' takes IR at level epi, the module is at level nn.\n"
-        "  hint: Check the order of the passes."
+        "error: Pass 'map' takes IR at level quantized, the module is at level nn: "
+        "run 'epitomize,calibrate,quantize' first."
     )
+
+
+def test_no_pass_runs_where_a_later_one_cannot() -> None:
+    begun: list[str] = []
+    with pytest.raises(EpimcError, match="after 'options' the module is at level nn"):
+        Runner(PASSES, begun.append).run(network(), [Options(), *parse_pipeline("map", PASSES)])
+    assert begun == []
 
 
 def test_a_mistake_that_a_pass_finds_names_it() -> None:
     with pytest.raises(EpimcError) as caught:
-        Runner().run(network(), [Refusing()])
+        Runner(PASSES).run(network(), [Refusing()])
     assert str(caught.value) == (
         "error: I do not like it.\n  note: it is small\n  note: in pass 'refusing'"
     )
@@ -193,7 +200,7 @@ def test_a_mistake_that_a_pass_finds_names_it() -> None:
 
 def test_an_invalid_result_is_a_defect() -> None:
     with pytest.raises(EpimcError) as caught:
-        Runner().run(network(), [Wrong()])
+        Runner(PASSES).run(network(), [Wrong()])
     assert str(caught.value) == (
         "error: Invalid module 'net': output 'y' has no op that computes it.\n"
         "  note: pass 'wrong' made this module: a defect of epimc, please report it"
@@ -202,7 +209,7 @@ def test_an_invalid_result_is_a_defect() -> None:
 
 def test_a_pass_must_give_the_level_that_it_promises() -> None:
     with pytest.raises(AssertionError, match="pass 'lying' must return level epi"):
-        Runner().run(network(), [Lying()])
+        Runner(PASSES).run(network(), [Lying()])
 
 
 @pytest.mark.parametrize("history", [5, "fold", (1,)])
@@ -210,7 +217,7 @@ def test_a_history_that_is_none(history: object) -> None:
     module = network()
     module.attributes["passes"] = history
     with pytest.raises(EpimcError) as caught:
-        Runner().run(module, [Options()])
+        Runner(PASSES).run(module, [Options()])
     assert str(caught.value) == (
         "error: Attribute 'passes' of module 'net' is no list of passes.\n"
         "  hint: Leave it out: the passes write it."

@@ -19,7 +19,7 @@ from epimc.ir.types import TensorType
 from tests.golden_files import round_trip
 from tests.ir.networks import LOWERING, Net, lower, networks, quantized, unread
 
-HEAD = 'epimc.module 1 "m" level nn {\n'
+HEAD = 'epimc.module 2 "m" level nn {\n'
 
 
 def refusal(text: str) -> str:

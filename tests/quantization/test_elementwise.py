@@ -13,7 +13,7 @@ from epimc.ir.verifier import verify
 from epimc.quantization.lookup import lookup_table
 from epimc.quantization.quantize import Quantize
 
-HEAD = """epimc.module 1 "m" level epi {
+HEAD = """epimc.module 2 "m" level calibrated {
   tensor @w : tensor<3x3x1x1xf32> = normal(seed = 1, scale = 1.0)
   tensor @three : tensor<3xf32> = [0.5, 1.0, -2.0]
   input "x" %x : tensor<3x4x4xf32> range [-1.0, 1.0]

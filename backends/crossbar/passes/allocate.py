@@ -13,6 +13,8 @@ from epimc.backends.crossbar.passes.rows import height, row_stride
 from epimc.diagnostics import EpimcError, error
 from epimc.ir.core import Builder, Module, Value
 from epimc.ir.dialects.xbar import XbarOp
+from epimc.ir.levels import ALLOCATED, SCHEDULED
+from epimc.ir.module_attributes import INPUT_ADDRESSES
 from epimc.ir.pipeline import Pass
 
 
@@ -26,8 +28,8 @@ class Allocate(Pass):
     """
 
     name: ClassVar[str] = "allocate"
-    requires: ClassVar[str] = "xbar"
-    ensures: ClassVar[str] = "xbar"
+    requires: ClassVar[str] = SCHEDULED
+    ensures: ClassVar[str] = ALLOCATED
 
     def run(self, module: Module) -> Module:
         """Set `ring`, `sources`, `off_chip` and `spilled` on every op."""
@@ -40,7 +42,7 @@ class Allocate(Pass):
                 f"target '{target.name}' has {target.memory.off_chip_bytes}.",
                 hint="Use a target with a larger memory.off_chip_bytes.",
             )
-        builder = Builder(module)
+        builder = Builder(module, self.ensures)
         builder.inputs_of(module)
         for op in module.ops:
             assert isinstance(op, XbarOp)
@@ -53,7 +55,7 @@ class Allocate(Pass):
                 spilled=op.output in layout.spilled,
             )
         inputs = tuple(addresses[value] for _, value in module.inputs)
-        builder.module.attributes["input_addresses"] = inputs
+        builder.module.attributes[INPUT_ADDRESSES] = inputs
         builder.outputs_of(module)
         return builder.finish()
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from epimc.backends.crossbar.passes.rows import Span, reads
-from epimc.diagnostics import error
 from epimc.ir.core import Module, Op, Value
 from epimc.ir.dialects.xbar import Host, XbarOp
 
@@ -35,12 +34,6 @@ class Liveness:
     def __init__(self, module: Module) -> None:
         """Read the schedule of a placed and scheduled module."""
         self.ops = [op for op in module.ops if isinstance(op, XbarOp)]
-        for op in self.ops:
-            if op.tile < 0 or not op.order:
-                raise error(
-                    f"Value %{op.output.name} has no tile or no order of rows.",
-                    hint="Run the passes 'place' and 'schedule' before 'allocate'.",
-                )
         self.inputs = [value for _, value in module.inputs]
         self.homes = {op.output: op for op in self.ops}
         self.readers: dict[Value, list[Reader]] = {value: [] for value in module.values()}

@@ -18,9 +18,8 @@ from epimc.diagnostics import error
 from epimc.ir import plan
 from epimc.ir.core import Builder, Module, Op, Value
 from epimc.ir.dialects import epi, moves, nn, xbar
-from epimc.ir.levels import XBAR
+from epimc.ir.levels import MAPPED, QUANTIZED
 from epimc.ir.pipeline import Pass
-from epimc.ir.printer import refused
 
 KINDS: Mapping[type[Op], type[Op]] = {
     epi.Requantize: xbar.Requantize,
@@ -49,13 +48,13 @@ class Map(Pass):
     """
 
     name: ClassVar[str] = "map"
-    requires: ClassVar[str] = "epi"
-    ensures: ClassVar[str] = "xbar"
+    requires: ClassVar[str] = QUANTIZED
+    ensures: ClassVar[str] = MAPPED
 
     def run(self, module: Module) -> Module:
-        """Rewrite every op to its `xbar` counterpart."""
+        """Rewrite every op to its counterpart of dialect `xbar`."""
         target = target_of(module)
-        builder = Builder(module, XBAR)
+        builder = Builder(module, self.ensures)
         names = {value: name for name, value in module.inputs}
         for op in module.ops:
             if isinstance(op, epi.Quantize):
@@ -64,11 +63,8 @@ class Map(Pass):
                 builder.mapped[op.output] = builder.mapped[op.x]
             elif isinstance(op, epi.Conv):
                 map_conv(builder, module, op, target.crossbar)
-            elif type(op) in KINDS:
-                change_level(builder, op)
             else:
-                hint = "Run the pass 'quantize' before 'map'."
-                raise refused(op, f"{op.name} has no form on crossbars.", hint)
+                change_level(builder, op)
         builder.outputs_of(module)
         return builder.finish()
 
@@ -89,7 +85,7 @@ def target_of(module: Module) -> Target:
 
 
 def change_level(builder: Builder, op: Op) -> None:
-    """The op over the same operands under its name at level `xbar`."""
+    """The op over the same operands under its name in dialect `xbar`."""
     attributes: dict[str, Any] = dict(op.attributes)
     if type(op) in POOLS:
         attributes["kind"] = POOLS[type(op)]
@@ -106,9 +102,6 @@ def change_level(builder: Builder, op: Op) -> None:
 def map_conv(builder: Builder, module: Module, op: epi.Conv, crossbar: Crossbar) -> None:
     """Append the mvm over all arrays of one layer."""
     stored = module.tensors[op.epitome.name].type
-    if stored.element[0] != "s":
-        hint = "Run the pass 'quantize' before 'map'."
-        raise refused(op, "A float epitome cannot be mapped.", hint)
     eo, ei, eh, ew = stored.shape
     _, _, kh, kw = op.shape
     matrix = matrix_of((eo, ei, eh, ew), op.groups)

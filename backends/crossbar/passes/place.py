@@ -10,6 +10,8 @@ from epimc.backends.crossbar.passes.map import target_of
 from epimc.diagnostics import error
 from epimc.ir.core import Builder, Module, Value
 from epimc.ir.dialects import xbar
+from epimc.ir.levels import MAPPED, PLACED
+from epimc.ir.module_attributes import TILES
 from epimc.ir.pipeline import Pass
 
 Arrays = tuple[tuple[int, ...], ...]
@@ -25,13 +27,13 @@ class Place(Pass):
     """
 
     name: ClassVar[str] = "place"
-    requires: ClassVar[str] = "xbar"
-    ensures: ClassVar[str] = "xbar"
+    requires: ClassVar[str] = MAPPED
+    ensures: ClassVar[str] = PLACED
 
     def run(self, module: Module) -> Module:
         """Give every op its tile and every array its crossbar."""
         target = target_of(module)
-        builder = Builder(module)
+        builder = Builder(module, self.ensures)
         builder.inputs_of(module)
         tiles = _Tiles(target.tile.crossbars)
         homes = _Homes()
@@ -47,7 +49,7 @@ class Place(Pass):
                 f"The model needs {tiles.count} tiles, target '{target.name}' has {limit}.",
                 hint='Use fewer weight bits, a target with more tiles, or chip.tiles = "auto".',
             )
-        builder.module.attributes["tiles"] = tiles.count
+        builder.module.attributes[TILES] = tiles.count
         builder.outputs_of(module)
         return builder.finish()
 

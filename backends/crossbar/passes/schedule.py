@@ -8,6 +8,7 @@ from typing import ClassVar
 from epimc.backends.crossbar.passes.rows import height, rows_read
 from epimc.ir.core import Builder, Module, Op, Value
 from epimc.ir.dialects import xbar
+from epimc.ir.levels import PLACED, SCHEDULED
 from epimc.ir.pipeline import Pass
 
 
@@ -20,13 +21,13 @@ class Schedule(Pass):
     """
 
     name: ClassVar[str] = "schedule"
-    requires: ClassVar[str] = "xbar"
-    ensures: ClassVar[str] = "xbar"
+    requires: ClassVar[str] = PLACED
+    ensures: ClassVar[str] = SCHEDULED
 
     def run(self, module: Module) -> Module:
         """Give every op the step of each of its rows."""
         order = streaming_order(module)
-        builder = Builder(module)
+        builder = Builder(module, self.ensures)
         builder.inputs_of(module)
         for op in module.ops:
             builder.copy(op, order=tuple(order[op]))

@@ -15,6 +15,7 @@ from epimc.ir.core import Array, Builder, Module, Op, Value
 from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.dialects.rules import window_shape
 from epimc.ir.interpreter import interpret
+from epimc.ir.levels import QUANTIZED
 from epimc.ir.types import Location, TensorType
 from epimc.ir.verifier import verify
 from epimc.layouts import Selection, runs_of
@@ -29,7 +30,7 @@ class Network:
         """Declare the inputs."""
         self.data = data
         self.random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-        self.builder = Builder(Module("m", "epi"))
+        self.builder = Builder(Module("m", QUANTIZED))
         self.shape = (self.number(1, 4), self.number(1, 4), self.number(1, 4))
         gate = (self.shape[0], 1, 1)
         self.values = [self.input(name, s) for name, s in
@@ -157,7 +158,7 @@ def test_onnxruntime_computes_the_same(data: st.DataObject) -> None:
 
 
 def test_the_constants_that_verification_compares() -> None:
-    builder = Builder(Module("m", "epi"))
+    builder = Builder(Module("m", QUANTIZED))
     real = Value("x", TensorType((2, 1, 1)))
     builder.module.inputs.append(("x", real))
     u2 = TensorType((2, 1, 1), "u2", 1.0, 1)

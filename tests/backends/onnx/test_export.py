@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from epimc.backends.forms import MAXIMUM_PARTIAL_SUM
-from epimc.backends.onnx.export import export_integers
+from epimc.backends.onnx.export import WRITERS, export_integers
 from epimc.backends.onnx.graph import integer_prefix
 from epimc.backends.onnx.reading import (
     parameters,
@@ -19,8 +19,9 @@ from epimc.backends.onnx.reading import (
 )
 from epimc.diagnostics import EpimcError
 from epimc.ir.core import Module
-from epimc.ir.dialects import nn
+from epimc.ir.dialects import OPS, nn
 from epimc.ir.integers import accumulator_bound
+from epimc.ir.levels import QUANTIZED
 from tests.backends.onnx.agreement import disagreements
 from tests.ir.networks import Net, lower, quantized
 
@@ -97,8 +98,15 @@ def test_floats_have_no_integer_form() -> None:
     module = lower(net.module(net.relu(net.conv(net.input(1, 3, 3), 1))), "fold,epitomize")
     with pytest.raises(EpimcError) as caught:
         export_integers(module)
-    assert "epi.conv has no integer form." in str(caught.value)
-    assert "  hint: Run the pass 'quantize' first." in str(caught.value)
+    assert str(caught.value) == (
+        "error: The integer ONNX export takes IR at level quantized, "
+        "module 'net' is at level epi.\n"
+        "  hint: Run the passes that lie between."
+    )
+
+
+def test_every_integer_op_has_a_writer() -> None:
+    assert set(WRITERS) == {op for op in OPS.values() if QUANTIZED in op.levels}
 
 
 def test_what_is_no_model() -> None:

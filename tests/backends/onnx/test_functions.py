@@ -17,10 +17,10 @@ from epimc.backends.crossbar.target import load_target
 from epimc.backends.onnx.functions import FLOAT_WRITERS, export_floats, has_identity_plans
 from epimc.diagnostics import EpimcError
 from epimc.frontend import import_model
-from epimc.ir import levels
 from epimc.ir.core import Builder, Module, Value
 from epimc.ir.dialects import OPS, epi
 from epimc.ir.interpreter import interpret
+from epimc.ir.levels import CALIBRATED, EPI
 from epimc.ir.parser import parse_module
 from epimc.ir.pipeline import Runner, parse_pipeline
 from epimc.ir.plan import Patch, Plan, Shape, identity
@@ -64,7 +64,7 @@ def epitomized(model: str, policy: str) -> Module:
     module = import_model(EXAMPLES / f"{model}.onnx").module
     module.attributes["target"] = load_target("epim-256").to_dict()
     passes = parse_pipeline(f"fold,epitomize{{policy={policy}}}", PASSES)
-    return Runner().run(module, passes)
+    return Runner(PASSES).run(module, passes)
 
 
 @pytest.mark.parametrize("policy", ["none", "uniform:256x32", "uniform:72x8"])
@@ -99,7 +99,7 @@ def layer(
     **window: Any,
 ) -> Module:
     """One epitome op over an input of `size`, with random numbers."""
-    builder = Builder(Module("layer", "epi"))
+    builder = Builder(Module("layer", EPI))
     draw = np.random.default_rng(0)
     x = builder.input("x", Value("x", TensorType((weights[1], *size))))
     given = {"shape": weights, "plan": plan, **window}
@@ -168,7 +168,7 @@ def test_outputs_that_wrap_share_their_weights() -> None:
 
 
 OTHERS = """
-epimc.module 1 "others" level epi {
+epimc.module 2 "others" level epi {
   tensor @a : tensor<4x3x1x1xf32> = normal(seed = 1, scale = 1.0)
   tensor @b : tensor<4xf32> = normal(seed = 2, scale = 1.0)
   tensor @m : tensor<5x32x1x1xf32> = normal(seed = 3, scale = 1.0)
@@ -208,15 +208,14 @@ def test_every_other_op_agrees_with_the_interpreter() -> None:
 
 
 def test_every_float_op_of_the_level_has_a_writer() -> None:
-    legal = {OPS[name] for name in levels.LEGAL[levels.EPI]}
-    floats = {op for op in legal if "f32" in op.result.elements}
-    assert set(FLOAT_WRITERS) == floats - {epi.Dequantize}
+    for level in (EPI, CALIBRATED):
+        assert set(FLOAT_WRITERS) == {op for op in OPS.values() if level in op.levels}
 
 
 def test_integers_have_no_float_form() -> None:
     module = parse_module(
         """
-        epimc.module 1 "integers" level epi {
+        epimc.module 2 "integers" level quantized {
           input "x" %x : tensor<3xf32>
           %q = epi.quantize(%x) : tensor<3xu8, scale = 0.5>
           %y = epi.dequantize(%q) : tensor<3xf32>
@@ -226,9 +225,11 @@ def test_integers_have_no_float_form() -> None:
     )
     with pytest.raises(EpimcError) as caught:
         export_floats(module)
-    assert caught.value.diagnostic.message == "epi.quantize has no float form."
-    hint = "Export the module between 'epitomize' and 'quantize'."
-    assert caught.value.diagnostic.hint == hint
+    assert str(caught.value) == (
+        "error: The float ONNX export takes IR at level epi or calibrated, "
+        "module 'integers' is at level quantized.\n"
+        "  hint: Start from IR at level calibrated."
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,7 +241,7 @@ def test_integers_have_no_float_form() -> None:
     ],
 )
 def test_means_that_count_a_part_of_the_padding(attributes: str, shape: str) -> None:
-    text = f"""epimc.module 1 "m" level epi {{
+    text = f"""epimc.module 2 "m" level epi {{
       input "x" %x : tensor<3x6x5xf32>
       %y = nn.average_pool(%x) {{{attributes}}} : tensor<3x{shape}xf32>
       output "y" = %y

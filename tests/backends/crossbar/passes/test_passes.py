@@ -497,6 +497,6 @@ def test_a_module_that_is_not_allocated_has_no_program() -> None:
     with pytest.raises(EpimcError) as caught:
         emit(module)
     assert str(caught.value) == (
-        "error: Module 'net' is not allocated.\n"
-        "  hint: Run the passes 'place', 'schedule' and 'allocate' first."
+        "error: A program takes IR at level allocated, module 'net' is at level scheduled.\n"
+        "  hint: Run the passes that lie between."
     )

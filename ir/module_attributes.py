@@ -1,0 +1,26 @@
+"""The attributes of a module that passes write or read; it may carry others, which mean nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from epimc.ir.attributes import TENSOR, at_least, rows_of
+from epimc.ir.attributes import integers as ints
+from epimc.ir.core import Attribute
+from epimc.ir.levels import ALLOCATED, EPI, PLACED
+
+CALIBRATION, TILES, INPUT_ADDRESSES = "calibration", "tiles", "input_addresses"
+
+MODULE_ATTRIBUTES: Mapping[str, Attribute[Any]] = {
+    CALIBRATION: Attribute(rows_of(TENSOR), optional=True, until=EPI),
+    TILES: Attribute(at_least(1), since=PLACED),
+    INPUT_ADDRESSES: Attribute(ints(minimum=0), since=ALLOCATED),
+}
+
+MEANINGS: Mapping[str, str] = {
+    CALIBRATION: "samples [samples, …] of each input, which `calibrate` turns into ranges",
+    TILES: "how many tiles the program takes",
+    INPUT_ADDRESSES: "off-chip address of each input",
+}
+"""One line of documentation each."""
