@@ -101,6 +101,9 @@ def parse_module(text: str, file: str = "<text>", store: Store | None = None) ->
     return module
 
 
+REMAKE = "Make it again with this version of epimc: epimc compile MODEL -o DIR --dump-ir DUMPS"
+
+
 def refuse_other_version(text: str, file: str) -> None:
     """Raise OtherVersionError for a text of another version, whose grammar may be another too.
 
@@ -114,7 +117,7 @@ def refuse_other_version(text: str, file: str) -> None:
     start = header.start(1)
     line, column = text.count("\n", 0, start), start - text.rfind("\n", 0, start)
     where = Span(file, line + 1, column, _lines(text)[line])
-    raise other_version("The IR text", int(header[1]), VERSION, where=where)
+    raise other_version("The IR text", int(header[1]), VERSION, where=where, hint=REMAKE)
 
 
 @cache

@@ -172,10 +172,10 @@ def test_the_manifest_comes_first(here: Path, refuse: Refuse) -> None:
 def test_a_dump_of_another_version_is_not_shown(here: Path, run: Run, refuse: Refuse) -> None:
     manifest = json.loads((here / "bundle" / "manifest.json").read_text())
     path = Path("bundle", dump_name(manifest["options"]["passes"], "nn"))
-    path.write_text(path.read_text().replace("epimc.module 1 ", "epimc.module 2 "))
+    path.write_text(path.read_text().replace("epimc.module 2 ", "epimc.module 3 "))
     rechecksum(here / "bundle")
     assert refuse("inspect", "bundle", "--stage", "nn") == (
-        other("The IR text", "the format 2", 1)
+        other("The IR text", "the format 3", 2)
         + f"  --> {path}:1:14\n1 | {path.read_text().splitlines()[0]}\n  |              ^\n"
         + again("bundle")
     )
@@ -203,8 +203,8 @@ def test_a_program_by_itself(here: Path, refuse: Refuse) -> None:
 @pytest.mark.parametrize(
     ("text", "place", "line"),
     [
-        ('epimc.module 2 "m" level nn {}\n', "1:14", 'epimc.module 2 "m" level nn {}'),
-        ("// by hand\n\n  epimc.module// so\n 2 a new grammar [", "4:2", " 2 a new grammar ["),
+        ('epimc.module 3 "m" level nn {}\n', "1:14", 'epimc.module 3 "m" level nn {}'),
+        ("// by hand\n\n  epimc.module// so\n 3 a new grammar [", "4:2", " 3 a new grammar ["),
         ("epimc.module 99999999999999999999", "1:14", "epimc.module 99999999999999999999"),
     ],
 )
@@ -214,9 +214,10 @@ def test_ir_by_itself(text: str, place: str, line: str, here: Path, refuse: Refu
     number, column = (int(part) for part in place.split(":"))
     version = re.findall(r"\d+", text)[0]
     assert refuse("opt", "m.epi") == (
-        other("The IR text", f"the format {version}", 1)
+        other("The IR text", f"the format {version}", 2)
         + f"  --> m.epi:{place}\n{number} | {line}\n  | {' ' * (column - 1)}^\n"
-        + REMAKE
+        + "  hint: Make it again with this version of epimc: "
+        + "epimc compile MODEL -o DIR --dump-ir DUMPS\n"
     )
 
 
