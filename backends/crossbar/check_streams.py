@@ -8,7 +8,7 @@ from collections import Counter
 from epimc.backends.crossbar.encoding import encode_instruction
 from epimc.backends.crossbar.instructions.control import SIGNAL, WAIT
 from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
-from epimc.backends.crossbar.loops import loop_problem, region_problem, walk
+from epimc.backends.crossbar.loops import Cursor, loop_problem, region_problem, walk
 from epimc.backends.crossbar.program import Instruction, Ring
 from epimc.backends.crossbar.report import Report
 
@@ -40,9 +40,7 @@ def check_streams(report: Report) -> None:
         )
         if _check_form(report, tile, stream):
             for cursor in walk(stream):
-                assert cursor.current is not None
-                place = f"tile {tile}, {cursor.place}"
-                _check_instruction(report, tile, place, cursor.current, rings)
+                _check_instruction(report, tile, cursor, stream[cursor.index], rings)
     if not report.diagnostics:
         _check_semaphores(report)
 
@@ -71,15 +69,20 @@ def _check_encoding(report: Report, place: str, instruction: Instruction) -> boo
 
 
 def _check_instruction(
-    report: Report, tile: int, place: str, instruction: Instruction, rings: Rings
+    report: Report, tile: int, cursor: Cursor, written: Instruction, rings: Rings
 ) -> None:
-    # What has advanced in a loop may have left the range of its kind.
-    if not _check_encoding(report, place, instruction):
+    """An instruction in one iteration of its loops; `written` is how the stream has it."""
+    instruction = cursor.current
+    assert instruction is not None
+    # What has advanced in a loop may have left the range of its kind; all else was encoded before.
+    if instruction is not written and not _check_encoding(
+        report, f"tile {tile}, {cursor.place}", instruction
+    ):
         return
     kind, operands = BY_NAME[instruction.opcode], instruction.operands
     problem = kind.problem(report.program, tile, *operands)
     if problem or (problem := _other_ring(report, tile, instruction, rings)):
-        report.add(f"{place}: {format_instruction(instruction)}", problem)
+        report.add(f"tile {tile}, {cursor.place}: {format_instruction(instruction)}", problem)
 
 
 def _other_ring(report: Report, tile: int, instruction: Instruction, rings: Rings) -> str:
@@ -100,7 +103,9 @@ def _check_semaphores(report: Report) -> None:
     signaller: dict[int, int] = {}
     waits: list[tuple[int, int, str, int]] = []
     for tile, stream in enumerate(report.program.streams):
-        for cursor in walk(stream):
+        # Most tiles wait for nobody, and need no second walk.
+        pairing = any(instruction.opcode in (SIGNAL, WAIT) for instruction in stream)
+        for cursor in walk(stream) if pairing else ():
             instruction = cursor.current
             if instruction is None or instruction.opcode not in (SIGNAL, WAIT):
                 continue

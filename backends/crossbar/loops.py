@@ -87,24 +87,26 @@ class Cursor:
 
     def _resolve(self) -> None:
         stream = self._stream
-        self._current = stream[self._index] if self._index < len(stream) else None
-        if self._current is not None and self._loops:
-            self._current = resolved(self._current, [loop.iteration for loop in self._loops])
+        current = stream[self._index] if self._index < len(stream) else None
+        if current is not None and self._loops and current.advances:
+            current = resolved(current, [loop.iteration for loop in self._loops])
+        self._current = current
 
 
 def resolved(instruction: Instruction, iterations: list[int]) -> Instruction:
     """An instruction in the given iterations of the loops around it, the outermost first."""
-    operands = tuple(
+    operands = [
         value_of(operand, iterations) if isinstance(operand, Advance) else operand
         for operand in instruction.operands
-    )
-    return Instruction(instruction.opcode, operands)
+    ]
+    return Instruction(instruction.opcode, tuple(operands))
 
 
 def value_of(operand: Advance, iterations: list[int]) -> int | tuple[int, int]:
     """What an operand has advanced to."""
-    pairs = zip(operand.strides, reversed(iterations), strict=False)
-    added = sum(stride * iteration for stride, iteration in pairs)
+    added = 0
+    for stride, iteration in zip(operand.strides, reversed(iterations), strict=False):
+        added += stride * iteration
     if isinstance(operand.first, tuple):
         return operand.first[0] + added, operand.first[1] + added
     if operand.region is None:

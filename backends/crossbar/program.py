@@ -107,12 +107,12 @@ class FeatureMap:
         """Whether it holds activations, and not accumulators."""
         return self.element != ACCUMULATOR
 
-    @property
+    @cached_property
     def row_bytes(self) -> int:
         """Bytes of a row, without padding."""
         return self.channels * self.width * ELEMENTS[self.element].size
 
-    @property
+    @cached_property
     def row_stride(self) -> int:
         """Bytes from a row to the next, off chip and in a ring."""
         return aligned(self.row_bytes)
@@ -175,6 +175,11 @@ class Instruction:
 
     opcode: str
     operands: tuple[int | tuple[int, int] | Ring | tuple[Ring, ...] | Advance, ...]
+
+    @cached_property
+    def advances(self) -> bool:
+        """Whether an operand advances, so that it differs from iteration to iteration."""
+        return any(isinstance(operand, Advance) for operand in self.operands)
 
 
 Streams = tuple[tuple[Instruction, ...], ...]
