@@ -83,7 +83,7 @@ def mismatches_of(
         ledger.take(claim)
     for table in host_tables(program):
         sources, result = [maps[source].name for source in table.sources], maps[table.destination]
-        fragment, dims = fragments[table.fragment], result.shape
+        fragment, dims = fragments[table.fragment], result.dims
         ledger.take_fragment(inlined(fragment, sources, result.name, dims, exported.prefix))
     ledger.take_annotations(feature.name for feature in maps if feature.is_activation)
     inputs, outputs = ([(p.name, p.shape) for p in ps] for ps in (program.inputs, program.outputs))

@@ -32,7 +32,7 @@ def claims(program: Program) -> Iterator[Claim]:
             yield from forms.activation(feature.name, feature.scale, feature.zero_point)
     for port in program.inputs:
         feature = maps[port.map]
-        yield from forms.quantized_input(port.name, feature.name, feature.bits, feature.shape)
+        yield from forms.quantized_input(port.name, feature.name, feature.bits, feature.dims)
     for table in program.tables:
         yield from table.claims(program)
     for port in program.outputs:

@@ -295,7 +295,7 @@ def test_measures() -> None:
 def test_maps_without_a_float_value_are_no_layers(bundles: Bundles) -> None:
     folder = bundles("mnist-conv", "none", 8)
     files = [(folder / "reference" / f"{name}.onnx").read_bytes() for name in ("integer", "epi")]
-    stranger = FeatureMap("stranger", 1, 1, 1, "u8", 8)
+    stranger = FeatureMap("stranger", (1, 1, 1), "u8", 8)
     assert LayerMeter([stranger], read_exported(files[0], "it"), files[1]).errors == []
 
 

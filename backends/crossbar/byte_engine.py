@@ -88,9 +88,12 @@ class _Machine(Execution):
     def host(self, tile: int, table: int) -> None:
         named, maps = self.calls[table], self.program.maps
         assert self.runner is not None
-        sources = [self.read_map(maps[source]) for source in named.sources]
+        sources = [
+            self.read_map(maps[source]).reshape(self.batch, *maps[source].shape)
+            for source in named.sources
+        ]
         target = maps[named.destination]
-        result = self.runner(named.fragment, sources).reshape(self.batch, *target.shape)
+        result = self.runner(named.fragment, sources).reshape(self.batch, *target.dims)
         self.write_map(target, result)
         for observer in self.observers:
             observer.computed(target, 0, result)
@@ -120,7 +123,7 @@ class _Machine(Execution):
     def write_map(self, target: FeatureMap, values: NDArray[Any]) -> None:
         """Put a whole map into off-chip memory."""
         ring = Ring(target.address, target.height)
-        self.write(self.off_chip, ring, target, 0, values.reshape(self.batch, *target.shape))
+        self.write(self.off_chip, ring, target, 0, values.reshape(self.batch, *target.dims))
 
     def read(
         self, memory: Bytes, ring: Ring, source: FeatureMap, first: int, end: int

@@ -24,8 +24,8 @@ def check_maps(report: Report) -> None:
     for index, held in enumerate(report.program.maps):
         where = report.map_place(index)
         report.require(names[held.name] == 1, where, "Two maps have the same name.")
-        sizes = min(held.channels, held.height, held.width)
-        report.require(sizes >= 1, where, "Every size of a map must be at least 1.")
+        sizes = len(held.shape) >= 3 and min(held.shape) >= 1
+        report.require(sizes, where, "A map must have three sizes or more, each at least 1.")
         if report.require(
             held.element in ELEMENTS, where, f"Unknown element type '{held.element}'."
         ):

@@ -33,13 +33,10 @@ def instruction_of(op: Op) -> type[Table]:
 
 def feature_map(value: Value, address: int = NO_ADDRESS, nodes: Nodes = ()) -> FeatureMap:
     """A value as the program knows it."""
-    channels, height, width = as_map(value.type.shape)
     kept = value.type.element != ACCUMULATOR
     return FeatureMap(
         name=value.name,
-        channels=channels,
-        height=height,
-        width=width,
+        shape=as_map(value.type.shape),
         element=activation_element(value.type.bits) if kept else ACCUMULATOR,
         bits=value.type.bits if kept else 0,
         zero_point=value.type.zero_point,

@@ -7,6 +7,7 @@ the tables are, the instructions say that use them (`instructions/`).
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from epimc.backends.crossbar.limits import STRICT, Activation, Count, Index, Name
 from epimc.origins import Nodes
@@ -67,15 +69,24 @@ def aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
+def with_rows(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a map in a file, if it has rows, columns and channels.
+
+    Raises:
+        PydanticCustomError: It has not.
+    """
+    if len(shape) < 3:
+        raise PydanticCustomError("map", "a map has three dims or more")
+    return shape
+
+
 @dataclass(frozen=True)
 class FeatureMap:
     """A value that instructions write and read row by row; a row is [channels, width].
 
     Attributes:
         name: Name of the IR value; unique in the program.
-        channels: C.
-        height: Rows.
-        width: W.
+        shape: Of one sample: rows and columns last, and before them dims that count as channels.
         element: A name in ELEMENTS: activations or accumulators.
         bits: Bits of an activation (0 for accumulators).
         zero_point: Of activations; 0 for accumulators.
@@ -87,9 +98,7 @@ class FeatureMap:
     __pydantic_config__ = STRICT
 
     name: Name
-    channels: Count
-    height: Count
-    width: Count
+    shape: Annotated[tuple[Count, ...], Field(max_length=16), AfterValidator(with_rows)]
     element: ElementName
     bits: Annotated[int, Field(ge=0, le=16)] = 0
     zero_point: Activation = 0
@@ -97,8 +106,23 @@ class FeatureMap:
     nodes: Nodes = ()
     scale: Annotated[float, Field(ge=0)] = 0.0
 
+    @cached_property
+    def channels(self) -> int:
+        """Of a row: all dims but the last two, as one."""
+        return math.prod(self.shape[:-2])
+
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def height(self) -> int:
+        """How many rows there are."""
+        return self.shape[-2]
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.shape[-1]
+
+    @property
+    def dims(self) -> tuple[int, int, int]:
         """[C, H, W]."""
         return self.channels, self.height, self.width
 

@@ -165,7 +165,7 @@ class Collector(Observer):
         """Keep rows."""
         maps = self._batches[-1]
         if target.name not in maps:
-            maps[target.name] = np.zeros((len(rows), *target.shape), np.int64)
+            maps[target.name] = np.zeros((len(rows), *target.dims), np.int64)
         maps[target.name][:, :, first : first + rows.shape[2]] = rows
 
     def maps(self) -> dict[str, integers.Ints]:

@@ -61,7 +61,7 @@ class Rearrange(OneSource, Computing):
 
     def move(self, source: FeatureMap) -> Rearrangement:
         """What moves where."""
-        return Rearrangement(source.shape, self.perm, self.shape)
+        return Rearrangement(source.dims, self.perm, self.shape)
 
     def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
         """Those from which its elements come."""
@@ -94,9 +94,9 @@ class Rearrange(OneSource, Computing):
         permuted = sorted(self.perm) == [0, 1, 2]
         check.require(permuted, f"{list(self.perm)} does not permute 3 dims.")
         shape = list(self.shape)
-        made = check.target.shape == self.shape
+        made = check.target.dims == self.shape
         check.require(made, f"Its result must have the shape {shape}.")
-        size = math.prod(source.shape)
+        size = math.prod(source.dims)
         kept = math.prod(self.shape) == size
         check.require(kept, f"Its shape {shape} has not the {size} elements of its source.")
 
@@ -160,8 +160,8 @@ class Concat(Computing):
         axis = self.axis
         if not check.require(0 <= axis <= 2, f"There is no axis {axis}."):
             return
-        shapes = [source.shape for source in check.sources]
-        total = list(check.target.shape)
+        shapes = [source.dims for source in check.sources]
+        total = list(check.target.dims)
         others = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
         size = sum(shape[axis] for shape in shapes)
         check.require(
@@ -231,7 +231,7 @@ class Pad(OneSource, Computing):
         ]
         positive = min(*self.channels, *self.pads) >= 0
         check.require(positive, "It pads with less than nothing.")
-        made = size == list(check.target.shape)
+        made = size == list(check.target.dims)
         check.require(made, f"Its result must have the shape {size}.")
 
 
@@ -300,13 +300,13 @@ class Select(OneSource, Computing):
         """What it takes is there, and makes the destination."""
         (source,) = check.sources
         check.require_kept(source)
-        shape = source.shape
+        shape = source.dims
         if check.require(
             self.selection.fits(shape),
             f"It takes what the shape {list(shape)} of '{source.name}' lacks.",
         ):
             size = list(self.selection.shape(shape))
-            made = size == list(check.target.shape)
+            made = size == list(check.target.dims)
             check.require(made, f"Its result must have the shape {size}.")
 
 
@@ -354,7 +354,7 @@ class Constant(Computing):
 
     def check(self, check: TableCheck) -> None:
         """A value for every element."""
-        shape = check.target.shape
+        shape = check.target.dims
         if check.require(
             self.values.shape == shape and self.values.dtype == np.int64,
             f"Its values must be int64 {list(shape)}.",

@@ -74,7 +74,7 @@ class Pool(OneSource, Computing):
         windows = Windows(self.window)
         shares: Data | None = None
         if self.counted is not None:
-            _, shares = integers.window_shares(self.window, self.counted, source.shape[1:])
+            _, shares = integers.window_shares(self.window, self.counted, source.dims[1:])
 
         def maxima(blocks: list[Block], first: int, end: int) -> Data:
             # In a type that holds -1 as well, which is less than any activation.
@@ -95,7 +95,7 @@ class Pool(OneSource, Computing):
         source, name = program.maps[self.source], program.maps[self.destination].name
         if self.kind == "max":
             return forms.maximum(name, source.name, self.window)
-        return forms.sums(name, source.name, source.shape, self.window, self.counted)
+        return forms.sums(name, source.name, source.dims, self.window, self.counted)
 
     def check(self, check: TableCheck) -> None:
         """The window fits; a maximum has something to choose from."""
@@ -111,9 +111,7 @@ class Pool(OneSource, Computing):
             return
         check.require(self.counted is None, "Nothing is counted for a maximum.")
         check.require_kept(source)
-        for axis, (size, outputs) in enumerate(
-            zip(source.shape[1:], target.shape[1:], strict=True)
-        ):
+        for axis, (size, outputs) in enumerate(zip(source.dims[1:], target.dims[1:], strict=True)):
             first = np.arange(outputs) * self.window.strides[axis] - self.window.pads[axis]
             offsets = np.arange(self.window.kernel[axis]) * self.window.dilations[axis]
             reads = first[:, None] + offsets
@@ -132,7 +130,7 @@ class Pool(OneSource, Computing):
             return
         (source,) = check.sources
         try:
-            integers.window_shares(self.window, self.counted, source.shape[1:])
+            integers.window_shares(self.window, self.counted, source.dims[1:])
         except ValueError as problem:
             check.require(False, f"Its sums have no common step: {problem}.")
 
@@ -143,5 +141,5 @@ class Pool(OneSource, Computing):
         source = maps[self.source]
         elements = self.window.kernel[0] * self.window.kernel[1]
         if self.counted is not None:
-            elements, _ = integers.window_shares(self.window, self.counted, source.shape[1:])
+            elements, _ = integers.window_shares(self.window, self.counted, source.dims[1:])
         return int(elements * (2**source.bits - 1))

@@ -146,9 +146,9 @@ class TableCheck:
 
     def require_same_shape(self, sources: Sequence[FeatureMap]) -> None:
         """The sources are of the destination's shape."""
-        shape = list(self.target.shape)
+        shape = list(self.target.dims)
         for source in sources:
-            same = source.shape == self.target.shape
+            same = source.dims == self.target.dims
             self.require(
                 same, f"'{source.name}' has not the shape {shape} of '{self.target.name}'."
             )

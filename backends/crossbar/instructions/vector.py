@@ -245,7 +245,7 @@ class Multiply(Computing):
     def check(self, check: TableCheck) -> None:
         """Two maps of one shape, or a map and a number for each of its channels."""
         first, second = check.sources
-        channelwise = second.shape == (check.target.channels, 1, 1)
+        channelwise = second.dims == (check.target.channels, 1, 1)
         check.require_same_shape([first] if channelwise else [first, second])
 
     def bound(self, maps: Maps) -> int:

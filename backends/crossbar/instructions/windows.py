@@ -61,6 +61,6 @@ def check_window(check: TableCheck, window: integers.Window) -> bool:
         positive and min(window.pads) >= 0, "Its window has a size that is too small."
     ):
         return False
-    size = [window.output_size(side, axis) for axis, side in enumerate(source.shape[1:])]
+    size = [window.output_size(side, axis) for axis, side in enumerate(source.dims[1:])]
     wanted = [target.height, target.width]
     return check.require(size == wanted, f"Its window makes rows and columns {size}, not {wanted}.")

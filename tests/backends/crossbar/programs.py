@@ -202,9 +202,9 @@ def conv_program() -> Program:
     """One tile: an epitome convolution with wrapped and overlapping windows, and a relu."""
     window = integers.Window((3, 3), (1, 1), (1, 1, 1, 1))
     maps = [
-        FeatureMap("x", 4, 5, 6, "u8", 8, 7, 0, scale=0.5),
-        FeatureMap("acc", 4, 5, 6, "i64", nodes=(("Conv", "conv"),)),
-        FeatureMap("y", 4, 5, 6, "u8", 8, 3, 600, scale=0.25),
+        FeatureMap("x", (4, 5, 6), "u8", 8, 7, 0, scale=0.5),
+        FeatureMap("acc", (4, 5, 6), "i64", nodes=(("Conv", "conv"),)),
+        FeatureMap("y", (4, 5, 6), "u8", 8, 3, 600, scale=0.25),
     ]
     weights = random_weights((2 * 16, 2))
     size, kernel = (4, 4), (3, 3)
@@ -234,11 +234,11 @@ def split_program() -> Program:
     """Two tiles share a layer (partial sums sent and added); the input rows are forwarded too."""
     window = integers.Window((3, 3), (2, 2), (1, 1, 1, 1))
     maps = [
-        FeatureMap("x", 4, 6, 6, "u8", 8, 9, 0, scale=0.5),
-        FeatureMap("part0", 3, 3, 3, "i64"),
-        FeatureMap("part1", 3, 3, 3, "i64"),
-        FeatureMap("acc", 3, 3, 3, "i64"),
-        FeatureMap("y", 3, 3, 3, "u8", 8, 100, 192, scale=0.25),
+        FeatureMap("x", (4, 6, 6), "u8", 8, 9, 0, scale=0.5),
+        FeatureMap("part0", (3, 3, 3), "i64"),
+        FeatureMap("part1", (3, 3, 3), "i64"),
+        FeatureMap("acc", (3, 3, 3), "i64"),
+        FeatureMap("y", (3, 3, 3), "u8", 8, 100, 192, scale=0.25),
     ]
     weights = random_weights((36, 3))
     rounds, bias = identity(4, 9, 3), np.array([1, -2, 3], np.int64)
@@ -277,11 +277,11 @@ def spill_program() -> Program:
     window = integers.Window((1, 1))
     second = integers.Window((2, 2), (2, 2))
     maps = [
-        FeatureMap("x", 2, 4, 4, "u8", 8, 0, 0, scale=0.5),
-        FeatureMap("acc0", 3, 4, 4, "i64"),
-        FeatureMap("h", 3, 4, 4, "u8", 8, 128, 128, scale=0.5),
-        FeatureMap("acc1", 2, 2, 2, "i64"),
-        FeatureMap("y", 2, 2, 2, "u8", 8, 50, 256, scale=0.25),
+        FeatureMap("x", (2, 4, 4), "u8", 8, 0, 0, scale=0.5),
+        FeatureMap("acc0", (3, 4, 4), "i64"),
+        FeatureMap("h", (3, 4, 4), "u8", 8, 128, 128, scale=0.5),
+        FeatureMap("acc1", (2, 2, 2), "i64"),
+        FeatureMap("y", (2, 2, 2), "u8", 8, 50, 256, scale=0.25),
     ]
     tables: list[Table] = [
         mvm(0, 0, 1, window, random_weights((2, 3)), identity(2, 1, 3), np.zeros(3, np.int64),
@@ -314,15 +314,15 @@ def classifier_program() -> Program:
     window = integers.Window((1, 1))
     pool = integers.Window((2, 2), (2, 2))
     maps = [
-        FeatureMap("x", 3, 4, 4, "u8", 8, 20, 0, scale=0.5),
-        FeatureMap("acc", 3, 4, 4, "i64"),
-        FeatureMap("sum", 3, 4, 4, "u8", 8, 30, scale=0.5),
-        FeatureMap("max", 3, 2, 2, "u8", 8, 30, scale=0.5),
-        FeatureMap("flat", 12, 1, 1, "u8", 8, 30, scale=0.5),
-        FeatureMap("scores", 2, 1, 1, "i64"),
-        FeatureMap("y", 2, 1, 1, "u8", 8, 99, 64, scale=0.25),
-        FeatureMap("pooled", 3, 3, 3, "i64"),
-        FeatureMap("z", 3, 3, 3, "u8", 8, 60, 80, scale=0.125),
+        FeatureMap("x", (3, 4, 4), "u8", 8, 20, 0, scale=0.5),
+        FeatureMap("acc", (3, 4, 4), "i64"),
+        FeatureMap("sum", (3, 4, 4), "u8", 8, 30, scale=0.5),
+        FeatureMap("max", (3, 2, 2), "u8", 8, 30, scale=0.5),
+        FeatureMap("flat", (12, 1, 1), "u8", 8, 30, scale=0.5),
+        FeatureMap("scores", (2, 1, 1), "i64"),
+        FeatureMap("y", (2, 1, 1), "u8", 8, 99, 64, scale=0.25),
+        FeatureMap("pooled", (3, 3, 3), "i64"),
+        FeatureMap("z", (3, 3, 3), "u8", 8, 60, 80, scale=0.125),
     ]
     tables: list[Table] = [
         mvm(0, 0, 1, window, random_weights((3, 3)), identity(3, 1, 3), np.zeros(3, np.int64),
@@ -360,11 +360,11 @@ def classifier_program() -> Program:
 def groups_program() -> Program:
     """A depthwise convolution in two packs, then two groups by themselves with wrapped rounds."""
     maps = [
-        FeatureMap("x", 4, 4, 4, "u8", 8, 20, 0, scale=0.5),
-        FeatureMap("acc0", 4, 4, 4, "i64"),
-        FeatureMap("h", 4, 4, 4, "u8", 8, 30, scale=0.5),
-        FeatureMap("acc1", 6, 2, 2, "i64"),
-        FeatureMap("y", 6, 2, 2, "u8", 8, 90, 64, scale=0.25),
+        FeatureMap("x", (4, 4, 4), "u8", 8, 20, 0, scale=0.5),
+        FeatureMap("acc0", (4, 4, 4), "i64"),
+        FeatureMap("h", (4, 4, 4), "u8", 8, 30, scale=0.5),
+        FeatureMap("acc1", (6, 2, 2), "i64"),
+        FeatureMap("y", (6, 2, 2), "u8", 8, 90, 64, scale=0.25),
     ]
     # Group 0 drives rows 0 to 3 of its six and then 2 to 5, group 1 likewise behind them.
     rounds = (
@@ -397,15 +397,15 @@ def groups_program() -> Program:
 def vector_program() -> Program:
     """What the vector unit does between layers: on one tile, without any crossbar."""
     maps = [
-        FeatureMap("x", 2, 3, 2, "u8", 4, 6, 0, scale=0.5),
-        FeatureMap("gates", 2, 1, 1, "u8", 4, 3, 64, scale=0.25),
-        FeatureMap("bent", 2, 3, 2, "u8", 4, 5, scale=0.5),
-        FeatureMap("curved", 2, 3, 2, "u8", 4, 5, scale=0.5),
-        FeatureMap("gated", 2, 3, 2, "i64"),
-        FeatureMap("products", 2, 3, 2, "i64"),
-        FeatureMap("sum", 2, 3, 2, "u8", 4, 5, scale=0.5),
-        FeatureMap("joined", 6, 3, 2, "u8", 4, 5, scale=0.5),
-        FeatureMap("y", 9, 6, 5, "u8", 4, 5, 80, scale=0.25),
+        FeatureMap("x", (2, 3, 2), "u8", 4, 6, 0, scale=0.5),
+        FeatureMap("gates", (2, 1, 1), "u8", 4, 3, 64, scale=0.25),
+        FeatureMap("bent", (2, 3, 2), "u8", 4, 5, scale=0.5),
+        FeatureMap("curved", (2, 3, 2), "u8", 4, 5, scale=0.5),
+        FeatureMap("gated", (2, 3, 2), "i64"),
+        FeatureMap("products", (2, 3, 2), "i64"),
+        FeatureMap("sum", (2, 3, 2), "u8", 4, 5, scale=0.5),
+        FeatureMap("joined", (6, 3, 2), "u8", 4, 5, scale=0.5),
+        FeatureMap("y", (9, 6, 5), "u8", 4, 5, 80, scale=0.25),
     ]
     random = np.random.default_rng(7)
     tables: list[Table] = [
@@ -435,13 +435,13 @@ def vector_program() -> Program:
 def moving_program() -> Program:
     """Rows turned and repeated, a constant, maps below and beside each other, uneven means."""
     maps = [
-        FeatureMap("x", 2, 4, 3, "u8", 4, 6, 0, scale=0.5),
-        FeatureMap("picked", 2, 5, 3, "u8", 4, 6, scale=0.5),
-        FeatureMap("fixed", 2, 2, 3, "u8", 4, 6, scale=0.5),
-        FeatureMap("below", 2, 11, 3, "u8", 4, 6, scale=0.5),
-        FeatureMap("beside", 2, 11, 6, "u8", 4, 6, scale=0.5),
-        FeatureMap("sums", 2, 6, 6, "i64"),
-        FeatureMap("y", 2, 6, 6, "u8", 8, 5, 32, scale=0.25),
+        FeatureMap("x", (2, 4, 3), "u8", 4, 6, 0, scale=0.5),
+        FeatureMap("picked", (2, 5, 3), "u8", 4, 6, scale=0.5),
+        FeatureMap("fixed", (2, 2, 3), "u8", 4, 6, scale=0.5),
+        FeatureMap("below", (2, 11, 3), "u8", 4, 6, scale=0.5),
+        FeatureMap("beside", (2, 11, 6), "u8", 4, 6, scale=0.5),
+        FeatureMap("sums", (2, 6, 6), "i64"),
+        FeatureMap("y", (2, 6, 6), "u8", 8, 5, 32, scale=0.25),
     ]
     random = np.random.default_rng(8)
     selection = Selection(((1, 2, -1),), ((3, 3, -1), (0, 2, 0)), ((2, 1, 0), (0, 2, 1)))
@@ -470,11 +470,11 @@ def host_program() -> Program:
     The host has the program's input for a second source.
     """
     maps = [
-        FeatureMap("x", 2, 3, 4, "u8", 8, 5, 0, scale=0.5),
-        FeatureMap("acc", 2, 3, 4, "i64"),
-        FeatureMap("h", 2, 3, 4, "u8", 8, 90, 64, (("Conv", "conv"),), 0.5),
-        FeatureMap("p", 2, 3, 4, "u8", 8, 7, 128, (("Softmax", "probabilities"),), 0.5),
-        FeatureMap("y", 4, 2, 3, "u8", 8, 7, 192, scale=0.25),
+        FeatureMap("x", (2, 3, 4), "u8", 8, 5, 0, scale=0.5),
+        FeatureMap("acc", (2, 3, 4), "i64"),
+        FeatureMap("h", (2, 3, 4), "u8", 8, 90, 64, (("Conv", "conv"),), 0.5),
+        FeatureMap("p", (2, 3, 4), "u8", 8, 7, 128, (("Softmax", "probabilities"),), 0.5),
+        FeatureMap("y", (4, 2, 3), "u8", 8, 7, 192, scale=0.25),
     ]
     tables: list[Table] = [
         mvm(0, 0, 1, integers.Window((1, 1)), random_weights((2, 2)), identity(2, 1, 2),

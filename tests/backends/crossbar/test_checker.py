@@ -112,7 +112,9 @@ def with_table(name: str, index: int, **changes: Any) -> Program:
 def with_map(program_name: str, index: int, /, **changes: Any) -> Program:
     """A program with fields of one map replaced."""
     program = PROGRAMS[program_name]()
-    held = replace(program.maps[index], **changes)
+    old = program.maps[index]
+    sizes = tuple(changes.pop(key, getattr(old, key)) for key in ("channels", "height", "width"))
+    held = replace(old, **{"shape": sizes, **changes})
     return replace(program, maps=(*program.maps[:index], held, *program.maps[index + 1 :]))
 
 
@@ -545,7 +547,7 @@ DATA = {
         "  --> table 4 (requantize of 'sum')",
     ),
     "product of other shapes": (
-        with_map("vector", 1, channels=1, height=2),
+        with_map("vector", 1, shape=(1, 2, 1)),
         "error: 'gates' has not the shape [2, 3, 2] of 'gated'.\n"
         "  --> table 2 (multiply of 'gated')",
     ),
@@ -626,7 +628,7 @@ DATA = {
         "error: Its result must have the shape [4, 3, 2].\n  --> table 3 (rearrange of 'y')",
     ),
     "rearranged size": (
-        with_map("host", 3, height=4),
+        with_map("host", 3, shape=(2, 4, 4)),
         "error: Its shape [4, 2, 3] has not the 32 elements of its source.\n"
         "  --> table 3 (rearrange of 'y')",
     ),

@@ -40,7 +40,7 @@ def test_signals_without_a_waiter_are_left_out() -> None:
 
 
 def test_a_row_lies_in_a_buffer_until_a_part_of_it_is_overwritten() -> None:
-    maps = [FeatureMap(name, 1, 4, 16, "u8") for name in "ab"]
+    maps = [FeatureMap(name, (1, 4, 16), "u8") for name in "ab"]
     residency = Residency(maps, 2, 60)
     assert residency.put(0, 0, 1, 16)
     assert not residency.put(0, 0, 1, 16)

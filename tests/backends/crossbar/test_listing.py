@@ -85,7 +85,7 @@ def test_loops_are_listed_as_they_are_stored(name: str) -> None:
 
 def test_an_instruction_in_loops_may_work_for_several_maps() -> None:
     """The two inputs lie one behind the other, and a loop loads both."""
-    maps = tuple(FeatureMap(name, 8, 1, 1, "u8", 8, 0, k * 8) for k, name in enumerate("xy"))
+    maps = tuple(FeatureMap(name, (8, 1, 1), "u8", 8, 0, k * 8) for k, name in enumerate("xy"))
     load = Instruction("load", (Advance(0, (8,)), Advance(0, (8,)), 8))
     store = Instruction("store", (0, 0, 8))
     loop, end, halt = Instruction("loop", (2,)), Instruction("end", ()), Instruction("halt", ())

@@ -244,3 +244,24 @@ def test_a_program_with_host_calls_needs_a_host() -> None:
     with pytest.raises(EpimcError) as caught:
         Simulator(PROGRAMS["host"]())
     assert str(caught.value) == "error: The program calls the host for 'p', but has no host."
+
+
+def test_maps_of_any_rank() -> None:
+    """What the host computes may have more dims than a row tells apart."""
+    program = PROGRAMS["host"]()
+    maps = list(program.maps)
+    for index in (2, 3):
+        maps[index] = replace(maps[index], shape=(1, 2, 1, 3, 4))
+    wide = replace(program, maps=tuple(maps))
+    assert check(wide) == []
+    assert [m.dims for m in wide.maps] == [m.dims for m in program.maps]
+    seen: list[tuple[int, ...]] = []
+
+    def host(name: str, sources: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        seen.extend(source.shape for source in sources)
+        return mean_of_sources(name, [source.reshape(-1, 2, 3, 4) for source in sources])
+
+    inputs = random_inputs(program, 2)
+    outputs = Simulator(wide, host=host).run(inputs)
+    assert np.array_equal(outputs["y"], Simulator(program, host=mean_of_sources).run(inputs)["y"])
+    assert seen == [(2, 1, 2, 1, 3, 4), (2, 2, 3, 4)]

@@ -74,7 +74,7 @@ def test_the_document_has_a_line_for_every_map_and_round() -> None:
     program = conv_program()
     lines = write_tables(program)["tables.json"].decode().splitlines()
     assert (
-        '    {"name": "acc", "channels": 4, "height": 5, "width": 6, "element": "i64", "bits": 0, '
+        '    {"name": "acc", "shape": [4, 5, 6], "element": "i64", "bits": 0, '
         '"zero_point": 0, "address": -1, "nodes": [["Conv", "conv"]], "scale": 0.0},'
     ) in lines
     assert max(map(len, lines)) <= 210
@@ -148,9 +148,9 @@ def test_a_defect_of_the_compiler_is_no_user_error() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "note"),
     [
-        (("maps", 0, "channels"), 0, "should be greater than or equal to 1"),
-        (("maps", 0, "channels"), 2**31, "should be less than 2147483648"),
-        (("maps", 0, "width"), 1.0, "should be a valid integer"),
+        (("maps", 0, "shape", 0), 0, "should be greater than or equal to 1"),
+        (("maps", 0, "shape", 0), 2**31, "should be less than 2147483648"),
+        (("maps", 0, "shape", 2), 1.0, "should be a valid integer"),
         (("maps", 0, "element"), "u32", "should be 'u8', 'u16' or 'i64'"),
         (("maps", 0, "bits"), True, "should be a valid integer"),
         (("maps", 0, "address"), -2, "should be greater than or equal to -1"),
@@ -224,7 +224,7 @@ def test_missing_and_unknown_keys_are_named() -> None:
             "outputs[0].shape has more than 2147483648 elements.",
         ),
         (
-            lambda d: d["maps"][1].update(height=2**30),
+            lambda d: d["maps"][1].update(shape=[4, 2**30, 6]),
             "maps[1] has more than 2147483648 bytes.",
         ),
         (
@@ -303,7 +303,7 @@ def test_a_truncated_file_is_refused() -> None:
 
 def test_a_map_without_padding_may_reach_the_limit() -> None:
     program = conv_program()
-    large = FeatureMap("large", 2**16, 2**15, 1, "u8")
+    large = FeatureMap("large", (2**16, 2**15, 1), "u8")
     port = Port("large", (2**16, 2**15), 3, 1.0)
     files = write_tables(replace(program, maps=(*program.maps, large), inputs=(port,)))
     assert read_tables(files, "out").maps[3] == large

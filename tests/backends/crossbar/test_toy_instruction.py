@@ -44,8 +44,8 @@ def registered() -> Iterator[None]:
 def toy_program() -> Program:
     """One tile with nothing but the toy."""
     maps = [
-        FeatureMap("x", 2, 4, 3, "u8", 8, 0, 0, scale=1.0),
-        FeatureMap("y", 2, 4, 3, "u8", 8, 0, 32, scale=1.0),
+        FeatureMap("x", (2, 4, 3), "u8", 8, 0, 0, scale=1.0),
+        FeatureMap("y", (2, 4, 3), "u8", 8, 0, 32, scale=1.0),
     ]
     tables = [Trail(0, 1, np.array([1, 20], np.int64), 200)]
     tile = Writer(maps, list(tables))

@@ -32,14 +32,14 @@ def wide_program(bits: int) -> Program:
     """A convolution, a maximum, a look-up, a constant behind it and a pad, all of `bits` bits."""
     highest = 2**bits - 1
     maps = [
-        FeatureMap("x", 3, 4, 4, "u16", bits, 300, 0, scale=0.5),
-        FeatureMap("acc", 2, 4, 4, "i64"),
-        FeatureMap("h", 2, 4, 4, "u16", bits, 200, scale=0.25),
-        FeatureMap("max", 2, 2, 2, "u16", bits, 200, scale=0.25),
-        FeatureMap("bent", 2, 2, 2, "u16", bits, 200, scale=0.25),
-        FeatureMap("fixed", 1, 2, 2, "u16", bits, 200, scale=0.25),
-        FeatureMap("joined", 3, 2, 2, "u16", bits, 200, scale=0.25),
-        FeatureMap("y", 3, 3, 3, "u16", bits, 200, 256, scale=0.25),
+        FeatureMap("x", (3, 4, 4), "u16", bits, 300, 0, scale=0.5),
+        FeatureMap("acc", (2, 4, 4), "i64"),
+        FeatureMap("h", (2, 4, 4), "u16", bits, 200, scale=0.25),
+        FeatureMap("max", (2, 2, 2), "u16", bits, 200, scale=0.25),
+        FeatureMap("bent", (2, 2, 2), "u16", bits, 200, scale=0.25),
+        FeatureMap("fixed", (1, 2, 2), "u16", bits, 200, scale=0.25),
+        FeatureMap("joined", (3, 2, 2), "u16", bits, 200, scale=0.25),
+        FeatureMap("y", (3, 3, 3), "u16", bits, 200, 256, scale=0.25),
     ]
     random = np.random.default_rng(3)
     window = integers.Window((3, 3), (1, 1), (1, 1, 1, 1))
