@@ -41,10 +41,10 @@ class Argument:
 class Session:
     """A compiled program on the bundled simulator, with the interface of onnxruntime's session."""
 
-    def __init__(self, bundle: Bundle, *, path: str = "auto") -> None:
-        """Prepare a bundle for execution; `path` as in `Simulator`."""
+    def __init__(self, bundle: Bundle, *, path: str = "auto", engine: str = "bytes") -> None:
+        """Prepare a bundle for execution; `path` and `engine` as in `Simulator`."""
         self.bundle = bundle
-        self.simulator = Simulator(bundle.program, path=path, host=host_of(bundle))
+        self.simulator = Simulator(bundle.program, path=path, host=host_of(bundle), engine=engine)
 
     def get_inputs(self) -> list[Argument]:
         """The inputs; their first dimension is the number of samples."""
@@ -166,14 +166,16 @@ def build(request: Request, output: Path, dump_ir: Path | None, watcher: Watcher
     return replace(bundle, extra_files={}, folder=output)
 
 
-def load(folder: str | Path, *, path: str = "auto") -> Session:
+def load(folder: str | Path, *, path: str = "auto", engine: str = "bytes") -> Session:
     """Load a bundle.
 
     Args:
         folder: The bundle's folder.
         path: How crossbars compute, as in `Simulator`.
+        engine: What executes instructions, as in `Simulator`.
 
     Raises:
-        EpimcError: It is no bundle, or a file does not match its checksum.
+        EpimcError: It is no bundle, a file does not match its checksum, or there is no such path
+            or engine.
     """
-    return Session(read_bundle(Path(folder)), path=path)
+    return Session(read_bundle(Path(folder)), path=path, engine=engine)

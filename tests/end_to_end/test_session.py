@@ -203,3 +203,15 @@ def test_a_failed_compile_leaves_the_old_bundle(
         epimc.compile(tmp_path / "missing.onnx", folder)
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
     assert read_bundle(folder).program.outputs == sessions["N"].bundle.program.outputs
+
+
+def test_paths_and_engines_go_by_name(sessions: dict[int | str, epimc.Session]) -> None:
+    folder = sessions["N"].bundle.folder
+    assert folder is not None
+    expected = sessions["N"].run(None, samples(2))
+    outputs = epimc.load(folder, engine="bytes").run(None, samples(2))
+    assert all(np.array_equal(a, b) for a, b in zip(outputs, expected, strict=True))
+    with pytest.raises(EpimcError, match="Unknown simulation engine 'bites'"):
+        epimc.load(folder, engine="bites")
+    with pytest.raises(EpimcError, match="Unknown simulation path 'fussed'"):
+        epimc.load(folder, path="fussed")
