@@ -83,7 +83,8 @@ def changed(value: Any, random: np.random.Generator) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, float):
-        return float(np.float32(value * random.choice([0.5, 1.001, 2])))
+        # Accumulators have the scale 0, of which every multiple is the same.
+        return float(np.float32((value or 1.0) * random.choice([0.5, 1.001, 2])))
     if isinstance(value, int):
         return value + int(random.choice([-64, -8, -1, 1, 8, 64]))
     array = value.copy()
