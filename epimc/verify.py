@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from epimc.api import host_of
 from epimc.backends.crossbar.bundle import Bundle
 from epimc.backends.crossbar.checker import refuse_bad
-from epimc.backends.crossbar.instructions.vector import Add
 from epimc.backends.crossbar.program import FeatureMap, Program
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.diagnostics import check_failed, error
@@ -333,7 +332,8 @@ class _Runner:
 
 def computed_maps(program: Program) -> list[FeatureMap]:
     """The maps to compare: inputs are the host's, and of a split layer only the sum is a value."""
-    parts = {source for table in program.tables_of(Add) for source in table.sources}
+    joins = (table for table in program.tables if table.joins_parts)
+    parts = {source for table in joins for source in table.sources}
     outside = {port.map for port in program.inputs} | parts
     return [held for number, held in enumerate(program.maps) if number not in outside]
 

@@ -6,12 +6,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from epimc.backends.crossbar.arrays import (
-    column_sums,
-    contiguous,
-    pack_at,
-    within_group,
-)
+from epimc.backends.crossbar.arrays import column_sums, contiguous, pack_at, within_group
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.instructions.table import TableCheck
 from epimc.backends.crossbar.instructions.vector import Add

@@ -6,10 +6,7 @@ from collections.abc import Mapping
 
 from epimc.backends.crossbar.lowering import ModuleLowering, feature_map, instruction_of
 from epimc.backends.crossbar.passes.map import target_of
-from epimc.backends.crossbar.program import (
-    Port,
-    Program,
-)
+from epimc.backends.crossbar.program import Port, Program
 from epimc.backends.crossbar.projection import project
 from epimc.backends.crossbar.roll import roll
 from epimc.ir.core import Module, Value

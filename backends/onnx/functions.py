@@ -98,8 +98,8 @@ class _FloatGraph(Graph):
         model.ir_version, model.opset_import[0].version = IR_VERSION, OPSET
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
         model.functions.extend(self.functions.values())
-        told = "true" if self.has_identity_plans else "false"
-        model.metadata_props.add(key=IDENTITY_KEY, value=told)
+        state = "true" if self.has_identity_plans else "false"
+        model.metadata_props.add(key=IDENTITY_KEY, value=state)
         return model
 
 
