@@ -24,8 +24,9 @@ from epimc.ir import integers, plan
 from epimc.ir.attributes import Ref
 from epimc.ir.core import Module, Op
 from epimc.ir.dialects import epi, nn
-from epimc.ir.levels import CALIBRATED, EPI, expect_level
+from epimc.ir.levels import CALIBRATED, EPI
 from epimc.ir.plan import Patch, Plan, Shape
+from epimc.ir.verifier import expect_level
 
 DOMAIN = "epimc"
 IDENTITY_KEY = "epimc.identity_plans"
