@@ -120,15 +120,15 @@ def array_cells(table: Mvm, array: Array) -> integers.Cells:
 def block_diagonal(blocks: integers.Ints, groups: int) -> integers.Ints:
     """Matrices one below the other, [groups * rows, n], as [groups * rows, groups * n]."""
     rows, columns = len(blocks) // groups, blocks.shape[1]
-    whole = np.zeros((groups, rows, groups, columns), np.int64)
-    np.einsum("grgc->grc", whole)[...] = blocks.reshape(groups, rows, columns)
-    return whole.reshape(groups * rows, groups * columns)
+    dense = np.zeros((groups, rows, groups, columns), np.int64)
+    np.einsum("grgc->grc", dense)[...] = blocks.reshape(groups, rows, columns)
+    return dense.reshape(groups * rows, groups * columns)
 
 
-def diagonal_blocks(whole: integers.Ints, groups: int) -> integers.Ints:
+def diagonal_blocks(dense: integers.Ints, groups: int) -> integers.Ints:
     """The inverse of `block_diagonal`: what does not lie on the diagonal is dropped."""
-    rows, columns = whole.shape[0] // groups, whole.shape[1] // groups
-    blocks = np.einsum("grgc->grc", whole.reshape(groups, rows, groups, columns))
+    rows, columns = dense.shape[0] // groups, dense.shape[1] // groups
+    blocks = np.einsum("grgc->grc", dense.reshape(groups, rows, groups, columns))
     result: integers.Ints = blocks.reshape(groups * rows, columns)
     return result
 
@@ -312,11 +312,11 @@ def bit_serial(table: Mvm, bits: int, zero_point: int, chip: Chip) -> BitSerialM
     for round_, corrections in zip(table.rounds, table.corrections, strict=True):
         lines, positions = spread(round_.ifrt), input_positions(table, round_)
         reads = []
-        for array, held, end in zip(table.arrays, cells, ends, strict=True):
+        for array, levels, end in zip(table.arrays, cells, ends, strict=True):
             driven = (lines >= array.row) & (lines < array.row + array.rows)
             if driven.any():
                 offsets = zero_point * corrections[end - array.columns : end, None]
-                chosen = held[:, lines[driven] - array.row]
+                chosen = levels[:, lines[driven] - array.row]
                 reads.append(Read(array, positions[driven], chosen, offsets))
         rounds.append(tuple(reads))
     slices = -(-bits // chip.dac_bits)

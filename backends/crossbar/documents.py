@@ -95,12 +95,12 @@ def refuse_other_version(caught: ValidationError, subject: str, version: int) ->
 
 def wrong_document(caught: ValidationError, subject: str, tags: Collection[str]) -> EpimcError:
     """The error for a text that is not JSON, or holds something else."""
-    found = caught.errors(include_url=False)
-    if found[0]["type"] == "json_invalid":
-        return error(f"{subject} is not JSON: {found[0]['ctx']['error']}.")
+    mistakes = caught.errors(include_url=False)
+    if mistakes[0]["type"] == "json_invalid":
+        return error(f"{subject} is not JSON: {mistakes[0]['ctx']['error']}.")
     notes = [
         mistake(key_path(item["loc"], tags), item["type"], item["msg"], item["input"])
-        for item in found
+        for item in mistakes
     ]
     return mistaken(f"{subject} has", notes, most=MAXIMUM_NOTES)
 
