@@ -166,6 +166,7 @@ def elements_at(level: str, elements: frozenset[str]) -> frozenset[str]:
     """Of what an op may take or give, what it does at a level: floats, or integers."""
     if level in FLOATS:
         return elements & FLOAT or elements
+    # Ops at the border take or give reals, and nothing else, where all the rest is integers.
     return elements - FLOAT or elements
 
 

@@ -106,6 +106,7 @@ def array_cells(table: Mvm, array: Array) -> integers.Cells:
     pack = pack_at(table, array.row)
     slices, column = pack.slices, array.column - pack.column
     end = min(column + array.columns, pack.sliced)
+    # An array may begin and end within the slices of a column: slice whole columns, then cut.
     first, last = column // slices, -(-end // slices)
     block = table.weights[array.row : array.row + array.rows]
     if pack.groups > 1:
@@ -165,11 +166,13 @@ def recombine_into(result: integers.Ints, table: Mvm, array: Array, columns: NDA
     first = array.column - pack.column
     count = max(min(first + array.columns, pack.sliced) - first, 0)
     for k, factor in enumerate(coefficients):
+        # The first physical column of this array that holds slice k, wherever the array begins.
         start = (k - first) % pack.slices
         slices = columns[start : max(count, start) : pack.slices]
         place = (first + start) // pack.slices
         result[place : place + len(slices)] += np.multiply(slices, factor, dtype=np.int64)
     if count < array.columns:
+        # The last column is the pack's reference, which counts for every column of the epitome.
         factor = integers.reference_coefficient(table.mapping, table.weight_bits)
         result += np.multiply(columns[-1], factor, dtype=np.int64)
 
@@ -300,6 +303,7 @@ class BitSerialMvm:
         for k in range(self.slices):
             levels = (driven >> (k * self.dac_bits)) & mask
             sums = integers.matmul(read.cells, levels, len(driven) * mask * highest)
+            # What the ADC cannot express is lost here, and only here.
             total += np.clip(sums, 0, self.adc_limit) << (k * self.dac_bits)
         return total - read.offsets
 

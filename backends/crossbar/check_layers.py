@@ -198,6 +198,7 @@ def _check_sums(report: Report, layers: dict[str, Parts]) -> dict[int, str]:
     producer = {table.destination: index for index, table in enumerate(tables)}
     parts: dict[int, frozenset[int]] = {}
     pending = [i for i, t in enumerate(tables) if isinstance(t, (Mvm, Add))]
+    # Sums may be terms of sums, in any order of tables: those come first whose terms are known.
     while pending:
         ready = [
             i

@@ -9,11 +9,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from epimc.diagnostics import EpimcError, error, mistaken, other_version
+from epimc.diagnostics import EpimcError, error, mistaken, other_version, shortened
 
 WIDTH = 200
 MAXIMUM_NOTES = 20
-SHOWN_CHARACTERS = 40
 
 
 class Record(BaseModel):
@@ -111,8 +110,7 @@ def mistake(path: str, kind: str, reason: str, value: object) -> str:
         return f"{path} is missing."
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{path} is unknown."
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    short = shortened(json.dumps(value, ensure_ascii=False, default=str))
     return f"{path} = {short}: {reason[:1].lower()}{reason[1:]}."
 
 

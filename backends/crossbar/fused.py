@@ -75,6 +75,7 @@ def fused(table: Mvm, inputs: int, bits: int, zero_point: int) -> FusedMvm:
         apply_ofat(constant, round_, corrected(table, corrections))
     constant = table.bias[:, None].astype(np.int64) - zero_point * constant
     bound = integers.accumulator_bound(matrix, np.zeros(len(matrix), np.int64), bits)
+    # Of a split layer most positions are of other parts: products with their zeros are saved.
     used = np.flatnonzero(matrix.any(axis=0))
     chosen = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0)
     typed = np.ascontiguousarray(matrix[:, chosen], integers.exact_type(bound))

@@ -158,6 +158,7 @@ def table_classes() -> tuple[type[Table], ...]:
     return tuple(kind for kind in instructions() if issubclass(kind, Table))
 
 
+# Building a validator takes some 20 ms.
 @lru_cache(maxsize=8)
 def document_of(kinds: tuple[type[Table], ...]) -> TypeAdapter[Any]:
     """What `tables.json` holds, with tables of these classes; arrays are StoredArrays."""

@@ -89,6 +89,7 @@ _STORED: dict[type[Table], dict[str, Stored]] = {}
 
 def stored_fields(kind: type[Table]) -> Mapping[str, Stored]:
     """The fields of a table that are arrays beside the document."""
+    # Resolving type hints takes long, and a reader asks for every table of a program.
     if kind not in _STORED:
         _STORED[kind] = _marked_fields(kind)
     return _STORED[kind]
