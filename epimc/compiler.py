@@ -198,7 +198,7 @@ def default_count(inputs: Sequence[Shaped], limit_bytes: int) -> int:
 def prepared(module: Module, samples: Samples, target: Target) -> Module:
     """The imported module with all that the passes need: target and calibration samples."""
     from epimc.ir.core import Builder
-    from epimc.ir.module_attributes import CALIBRATION
+    from epimc.ir.module_attributes import CALIBRATION, PASSES, TARGET
     from epimc.ir.verifier import verify
 
     builder = Builder(module)
@@ -207,8 +207,8 @@ def prepared(module: Module, samples: Samples, target: Target) -> Module:
     refs = [builder.store(CALIBRATION, samples.inputs[name], "f32") for name, _ in module.inputs]
     attributes = builder.module.attributes
     attributes[CALIBRATION] = tuple(refs)
-    attributes["target"] = target.to_dict()
-    attributes["passes"] = ()
+    attributes[TARGET] = target.to_dict()
+    attributes[PASSES] = ()
     verify(builder.module)
     return builder.module
 

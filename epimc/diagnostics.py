@@ -91,11 +91,15 @@ def other_version(
         where: The place in the file.
         hint: What the user can do.
     """
-    text = json.dumps(stated, ensure_ascii=False, default=str)
-    short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    short = shortened(json.dumps(stated, ensure_ascii=False, default=str))
     version = "no format" if stated is None else f"the format {short}"
     message = f"{subject} has {version}; this version of epimc reads the format {expected}."
     return OtherVersionError(Diagnostic(message, where, (), hint))
+
+
+def shortened(text: str) -> str:
+    """A text of a user's file, cut to what fits into a sentence."""
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
 
 def render(diagnostic: Diagnostic) -> str:

@@ -89,5 +89,6 @@ def mismatches_of(
     inputs, outputs = ([(p.name, p.shape) for p in ps] for ps in (program.inputs, program.outputs))
     ledger.take_borders(inputs, outputs)
     ledger.close()
+    # Every name above has the prefix that the reference states; that it is the right one is left.
     right = integer_prefix(name for name, _ in (*inputs, *outputs)) == exported.prefix
     return ledger.wrong if right else ledger.wrong | {exported.prefix: 1}

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from epimc.api import host_of
 from epimc.backends.crossbar.bundle import Bundle
 from epimc.backends.crossbar.checker import refuse_bad
-from epimc.backends.crossbar.instructions.vector import Add
 from epimc.backends.crossbar.program import FeatureMap, Program
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.diagnostics import check_failed, error
@@ -136,8 +135,8 @@ class Report:
     @property
     def mismatches(self) -> int:
         """Elements that differ: of layers, outputs and parameters."""
-        found = sum(layer.mismatches for layer in self.layers)
-        return found + sum(o.mismatches for o in self.outputs) + sum(self.parameters.values())
+        layers = sum(layer.mismatches for layer in self.layers)
+        return layers + sum(o.mismatches for o in self.outputs) + sum(self.parameters.values())
 
     @property
     def exact(self) -> bool:
@@ -246,7 +245,7 @@ def reference_file(bundle: Bundle, name: str) -> Path:
 
 def batch_size(program: Program) -> int:
     """How many samples to run at once: the integers of all their layers are kept."""
-    size = sum(held.channels * held.height * held.width for held in program.maps)
+    size = sum(feature.channels * feature.height * feature.width for feature in program.maps)
     return max(1, min(BATCH, MAXIMUM_COMPARED // size))
 
 
@@ -285,10 +284,10 @@ class _Runner:
     def empty_report(self, count: int) -> Report:
         """All layers and outputs; nothing is compared yet but that the reference has the layer."""
         layers = []
-        for held in computed_maps(self.program):
-            layer = LayerReport(held.name, held.nodes)
-            if held.name not in self.integers.tensors:
-                size = held.channels * held.height * held.width
+        for feature in computed_maps(self.program):
+            layer = LayerReport(feature.name, feature.nodes)
+            if feature.name not in self.integers.tensors:
+                size = feature.channels * feature.height * feature.width
                 layer.elements = layer.mismatches = size * count
             layers.append(layer)
         return Report(
@@ -314,16 +313,16 @@ class _Runner:
         real = self.floats.run(ports, inputs)
         watched = self.meter.tensors if self.meter else []
         epitomized = self.epitomized.run([*ports, *watched], inputs)
-        for output, integer, whole, float_ in zip(
+        for output, integer, middle, float_ in zip(
             report.outputs, exact, epitomized, real, strict=False
         ):
             got = outputs[output.name]
-            if got.shape != integer.shape or not got.size == whole.size == float_.size:
-                found = ", ".join(str(list(a.shape)) for a in (got, integer, whole, float_))
-                notes = [f"Program, integer, epitomized and float model: {found}."]
+            if got.shape != integer.shape or not got.size == middle.size == float_.size:
+                sizes = ", ".join(str(list(a.shape)) for a in (got, integer, middle, float_))
+                notes = [f"Program, integer, epitomized and float model: {sizes}."]
                 raise check_failed(f"Output '{output.name}' has different sizes.", notes=notes)
             output.add(got, integer, float_)
-            output.add_epitomized(got, whole, float_)
+            output.add_epitomized(got, middle, float_)
         for layer, integer in zip(layers, exact[len(ports) :], strict=True):
             compare_layer(layer, maps.get(layer.name), integer)
         if self.meter:
@@ -333,9 +332,10 @@ class _Runner:
 
 def computed_maps(program: Program) -> list[FeatureMap]:
     """The maps to compare: inputs are the host's, and of a split layer only the sum is a value."""
-    parts = {source for table in program.tables_of(Add) for source in table.sources}
+    joins = (table for table in program.tables if table.joins_parts)
+    parts = {source for table in joins for source in table.sources}
     outside = {port.map for port in program.inputs} | parts
-    return [held for number, held in enumerate(program.maps) if number not in outside]
+    return [feature for number, feature in enumerate(program.maps) if number not in outside]
 
 
 def compare_layer(layer: LayerReport, got: Array | None, exact: Array) -> None:

@@ -7,12 +7,6 @@ take and give (`pipeline.py`); the verifier holds a module to its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
-
-from epimc.diagnostics import error
-
-if TYPE_CHECKING:
-    from epimc.ir.core import Module
 
 NN, EPI, CALIBRATED, QUANTIZED = "nn", "epi", "calibrated", "quantized"
 MAPPED, PLACED, SCHEDULED, ALLOCATED = "mapped", "placed", "scheduled", "allocated"
@@ -49,24 +43,3 @@ ON_CROSSBARS = from_level(MAPPED)
 def in_order(levels: Iterable[str]) -> list[str]:
     """Levels as the passes go through them."""
     return [level for level in LEVELS if level in levels]
-
-
-def expect_level(module: Module, what: str, *levels: str) -> None:
-    """What reads a module without being a pass says which levels it is right for.
-
-    Args:
-        module: To read.
-        what: Who reads it, at the beginning of a sentence.
-        levels: Those that it is right for.
-
-    Raises:
-        EpimcError: The module is at another level.
-    """
-    if module.level not in levels:
-        raise error(
-            f"{what} takes IR at level {' or '.join(levels)}, "
-            f"module '{module.name}' is at level {module.level}.",
-            hint="Run the passes that lie between."
-            if module.level in up_to(levels[0])
-            else f"Start from IR at level {levels[-1]}.",
-        )

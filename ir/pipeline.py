@@ -16,6 +16,7 @@ from typing import Any, ClassVar, get_type_hints
 
 from epimc.diagnostics import EpimcError, did_you_mean, error
 from epimc.ir.core import Module
+from epimc.ir.module_attributes import PASSES
 from epimc.ir.verifier import verify
 
 
@@ -85,14 +86,14 @@ def pass_class(name: str, registry: Registry) -> type[Pass]:
     if name not in registry:
         raise error(f"There is no pass '{name}'.", hint=did_you_mean(name, registry))
     module, _, attribute = registry[name].partition(":")
-    found: type[Pass] = getattr(import_module(module), attribute)
-    return found
+    kind: type[Pass] = getattr(import_module(module), attribute)
+    return kind
 
 
 def _make(name: str, options: str, registry: Registry) -> Pass:
     kind = pass_class(name, registry)
     types = {f.name: get_type_hints(kind)[f.name] for f in fields(kind)}
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for item in filter(None, (part.strip() for part in options.split(","))):
         key, separator, value = (part.strip() for part in item.partition("="))
         key = key.replace("-", "_")
@@ -100,11 +101,11 @@ def _make(name: str, options: str, registry: Registry) -> Pass:
             what = f"'{key}'" if separator else f"'{item}' without a value"
             hint = did_you_mean(key, types) or "It has no options."
             raise error(f"Pass '{name}' has no option {what}.", hint=hint)
-        if key in given:
+        if key in values:
             raise error(f"Option '{key}' of pass '{name}' is given twice.")
-        given[key] = _read_option(name, key, value, types[key])
+        values[key] = _read_option(name, key, value, types[key])
     try:
-        return kind(**given)
+        return kind(**values)
     except ValueError as problem:
         raise error(f"Pass '{name}': {problem}.") from None
 
@@ -168,7 +169,7 @@ class Runner:
         except EpimcError as problem:
             raise problem.with_notes(f"in pass '{step.name}'") from None
         history = (*done(module), str(step))
-        result.attributes["passes"] = history
+        result.attributes[PASSES] = history
         try:
             verify(result)
         except EpimcError as problem:
@@ -237,12 +238,12 @@ def done(module: Module) -> tuple[str, ...]:
     """The passes that made the module, in order.
 
     Raises:
-        EpimcError: The attribute `passes` holds something else.
+        EpimcError: Their attribute holds something else.
     """
-    history = module.attributes.get("passes", ())
+    history = module.attributes.get(PASSES, ())
     if not isinstance(history, tuple) or not all(isinstance(step, str) for step in history):
         raise error(
-            f"Attribute 'passes' of module '{module.name}' is no list of passes.",
+            f"Attribute '{PASSES}' of module '{module.name}' is no list of passes.",
             hint="Leave it out: the passes write it.",
         )
     return history

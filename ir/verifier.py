@@ -7,7 +7,7 @@ from typing import Any
 from epimc.diagnostics import EpimcError, Span, error
 from epimc.ir.attributes import Ref
 from epimc.ir.core import FLOAT, Attribute, Module, Op, Operand, Value, refs_in
-from epimc.ir.levels import CALIBRATED, FLOATS, ON_CROSSBARS, QUANTIZED, from_level, in_order
+from epimc.ir.levels import CALIBRATED, FLOATS, ON_CROSSBARS, QUANTIZED, from_level, in_order, up_to
 from epimc.ir.module_attributes import INPUT_ADDRESSES, MODULE_ATTRIBUTES
 from epimc.ir.types import IrError, TensorType, as_map
 
@@ -166,6 +166,7 @@ def elements_at(level: str, elements: frozenset[str]) -> frozenset[str]:
     """Of what an op may take or give, what it does at a level: floats, or integers."""
     if level in FLOATS:
         return elements & FLOAT or elements
+    # Ops at the border take or give reals, and nothing else, where all the rest is integers.
     return elements - FLOAT or elements
 
 
@@ -206,3 +207,24 @@ def stored_type(module: Module, ref: Ref) -> TensorType:
     if ref.name not in module.tensors:
         raise IrError(f"tensor @{ref.name} is not declared")
     return module.tensors[ref.name].type
+
+
+def expect_level(module: Module, what: str, *levels: str) -> None:
+    """What reads a module without being a pass says which levels it is right for.
+
+    Args:
+        module: To read.
+        what: Who reads it, at the beginning of a sentence.
+        levels: Those that it is right for.
+
+    Raises:
+        EpimcError: The module is at another level.
+    """
+    if module.level not in levels:
+        raise error(
+            f"{what} takes IR at level {' or '.join(levels)}, "
+            f"module '{module.name}' is at level {module.level}.",
+            hint="Run the passes that lie between."
+            if module.level in up_to(levels[0])
+            else f"Start from IR at level {levels[-1]}.",
+        )

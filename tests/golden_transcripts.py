@@ -48,7 +48,8 @@ def measured(data: str) -> list[list[str]]:
 def all_else(model: str, data: str) -> tuple[list[list[str]], list[list[str]]]:
     """Both kinds of commands that print what the others print as well: for one example only."""
     calibration = ["--calibration", f"{data}-calibration.npz"]
-    listed = [["inspect", "bundle", "--stage", stage] for stage in ("nn", "epi", "xbar", "asm")]
+    stages = ("nn", "epi", "allocated", "asm")
+    listed = [["inspect", "bundle", "--stage", stage] for stage in stages]
     again = ["compile", model, "-o", "bundle", *calibration, "--json"]
     return [again, *both("check", "bundle"), *listed], both("verify", "bundle")
 

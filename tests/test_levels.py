@@ -27,10 +27,11 @@ from epimc.frontend import import_model
 from epimc.ir.core import Module
 from epimc.ir.dialects import OPS, nn
 from epimc.ir.interpreter import interpret
-from epimc.ir.levels import LEVELS, NN, QUANTIZED, expect_level
+from epimc.ir.levels import LEVELS, NN, QUANTIZED
 from epimc.ir.parser import read_module
 from epimc.ir.pipeline import Pass, Runner, parse_pipeline, pass_class
 from epimc.ir.printer import print_module
+from epimc.ir.verifier import expect_level
 from epimc.passes import PASSES
 from tests.ir.networks import LOWERING, Net, lower, quantized
 from tests.strategies.networks import networks

@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import epimc
+import epimc.backends.crossbar
 
 ROOT = Path(__file__).parent.parent
 
@@ -50,6 +51,14 @@ def test_every_package_is_declared() -> None:
     for name, folder in settings["package-dir"].items():
         found |= packages_below(folder, name)
     assert set(settings["packages"]) == found
+
+
+def test_the_map_of_the_crossbar_backend_is_complete() -> None:
+    """Its docstring leads a reader through all that lies in the folder."""
+    entries = (ROOT / "backends/crossbar").iterdir()
+    names = {path.stem if path.is_file() else path.name for path in entries}
+    text = epimc.backends.crossbar.__doc__ or ""
+    assert names - {"__init__", "__pycache__"} <= set(re.findall(r"\w+", text))
 
 
 def test_the_package_knows_its_version() -> None:

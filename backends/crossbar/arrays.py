@@ -106,6 +106,7 @@ def array_cells(table: Mvm, array: Array) -> integers.Cells:
     pack = pack_at(table, array.row)
     slices, column = pack.slices, array.column - pack.column
     end = min(column + array.columns, pack.sliced)
+    # An array may begin and end within the slices of a column: slice whole columns, then cut.
     first, last = column // slices, -(-end // slices)
     block = table.weights[array.row : array.row + array.rows]
     if pack.groups > 1:
@@ -120,15 +121,15 @@ def array_cells(table: Mvm, array: Array) -> integers.Cells:
 def block_diagonal(blocks: integers.Ints, groups: int) -> integers.Ints:
     """Matrices one below the other, [groups * rows, n], as [groups * rows, groups * n]."""
     rows, columns = len(blocks) // groups, blocks.shape[1]
-    whole = np.zeros((groups, rows, groups, columns), np.int64)
-    np.einsum("grgc->grc", whole)[...] = blocks.reshape(groups, rows, columns)
-    return whole.reshape(groups * rows, groups * columns)
+    dense = np.zeros((groups, rows, groups, columns), np.int64)
+    np.einsum("grgc->grc", dense)[...] = blocks.reshape(groups, rows, columns)
+    return dense.reshape(groups * rows, groups * columns)
 
 
-def diagonal_blocks(whole: integers.Ints, groups: int) -> integers.Ints:
+def diagonal_blocks(dense: integers.Ints, groups: int) -> integers.Ints:
     """The inverse of `block_diagonal`: what does not lie on the diagonal is dropped."""
-    rows, columns = whole.shape[0] // groups, whole.shape[1] // groups
-    blocks = np.einsum("grgc->grc", whole.reshape(groups, rows, groups, columns))
+    rows, columns = dense.shape[0] // groups, dense.shape[1] // groups
+    blocks = np.einsum("grgc->grc", dense.reshape(groups, rows, groups, columns))
     result: integers.Ints = blocks.reshape(groups * rows, columns)
     return result
 
@@ -165,11 +166,13 @@ def recombine_into(result: integers.Ints, table: Mvm, array: Array, columns: NDA
     first = array.column - pack.column
     count = max(min(first + array.columns, pack.sliced) - first, 0)
     for k, factor in enumerate(coefficients):
+        # The first physical column of this array that holds slice k, wherever the array begins.
         start = (k - first) % pack.slices
         slices = columns[start : max(count, start) : pack.slices]
         place = (first + start) // pack.slices
         result[place : place + len(slices)] += np.multiply(slices, factor, dtype=np.int64)
     if count < array.columns:
+        # The last column is the pack's reference, which counts for every column of the epitome.
         factor = integers.reference_coefficient(table.mapping, table.weight_bits)
         result += np.multiply(columns[-1], factor, dtype=np.int64)
 
@@ -300,6 +303,7 @@ class BitSerialMvm:
         for k in range(self.slices):
             levels = (driven >> (k * self.dac_bits)) & mask
             sums = integers.matmul(read.cells, levels, len(driven) * mask * highest)
+            # What the ADC cannot express is lost here, and only here.
             total += np.clip(sums, 0, self.adc_limit) << (k * self.dac_bits)
         return total - read.offsets
 
@@ -312,11 +316,11 @@ def bit_serial(table: Mvm, bits: int, zero_point: int, chip: Chip) -> BitSerialM
     for round_, corrections in zip(table.rounds, table.corrections, strict=True):
         lines, positions = spread(round_.ifrt), input_positions(table, round_)
         reads = []
-        for array, held, end in zip(table.arrays, cells, ends, strict=True):
+        for array, levels, end in zip(table.arrays, cells, ends, strict=True):
             driven = (lines >= array.row) & (lines < array.row + array.rows)
             if driven.any():
                 offsets = zero_point * corrections[end - array.columns : end, None]
-                chosen = held[:, lines[driven] - array.row]
+                chosen = levels[:, lines[driven] - array.row]
                 reads.append(Read(array, positions[driven], chosen, offsets))
         rounds.append(tuple(reads))
     slices = -(-bits // chip.dac_bits)

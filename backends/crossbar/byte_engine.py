@@ -108,6 +108,7 @@ class _Machine(Execution):
             first, end = lines.span(*rows, k)
             blocks.append(Block(first, self.read(buffer, ring, program.maps[source], first, end)))
         result = self.kernels[table](blocks, *rows)
+        # The rows of a constant are those of one sample.
         if len(result) != self.batch:
             result = np.broadcast_to(result, (self.batch, *result.shape[1:]))
         target = program.maps[named.destination]
@@ -142,6 +143,7 @@ class _Machine(Execution):
         """Put rows [batch, C, rows, W] at first, first + 1 ... of a ring, in order."""
         slots, kind = self.slots(memory, ring, target), ELEMENTS[target.element].dtype
         shape = (self.batch, target.channels, target.width)
+        # One after the other: a ring shorter than the rows keeps the last of them.
         for i in range(rows.shape[2]):
             place = slots[:, (first + i) % ring.rows, : target.row_bytes]
             place.view(kind).reshape(shape)[...] = rows[:, :, i]

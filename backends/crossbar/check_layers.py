@@ -6,12 +6,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from epimc.backends.crossbar.arrays import (
-    column_sums,
-    contiguous,
-    pack_at,
-    within_group,
-)
+from epimc.backends.crossbar.arrays import column_sums, contiguous, pack_at, within_group
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.instructions.table import TableCheck
 from epimc.backends.crossbar.instructions.vector import Add
@@ -108,10 +103,10 @@ def _check_cells(report: Report, parts: Parts) -> None:
                 f"{table.corrections[number, column]}, but the driven cells sum to "
                 f"{sums[number, column]}.",
             )
-    _check_held_once(report, parts)
+    _check_cells_once(report, parts)
 
 
-def _check_held_once(report: Report, parts: Parts) -> None:
+def _check_cells_once(report: Report, parts: Parts) -> None:
     """Every cell of every pack lies in one array of one part."""
     first = parts[0][1]
     # Cells in the columns of their own pack: the whole matrix of many groups would be huge.
@@ -125,18 +120,18 @@ def _check_held_once(report: Report, parts: Parts) -> None:
     # The blocks cut the matrix into a grid, in each field of which all cells are held alike.
     rows = np.unique([0, *(edge for block in blocks for edge in block[:2])])
     columns = np.unique([0, *(edge for block in blocks for edge in block[2:])])
-    held = np.zeros((len(rows) - 1, len(columns) - 1), np.int64)
+    holders = np.zeros((len(rows) - 1, len(columns) - 1), np.int64)
     for block in blocks:
         top, bottom = np.searchsorted(rows, block[:2])
         left, right = np.searchsorted(columns, block[2:])
-        held[top:bottom, left:right] += 1
-    wrong = np.argwhere(held != 1)
+        holders[top:bottom, left:right] += 1
+    wrong = np.argwhere(holders != 1)
     if len(wrong):
         k, j = wrong[0]
         row, column = int(rows[k]), int(columns[j])
         report.add(
             report.table_place(parts[0][0]),
-            f"{held[k, j]} crossbars hold the cell at row {row}, physical column "
+            f"{holders[k, j]} crossbars hold the cell at row {row}, physical column "
             f"{pack_at(first, row).column + column} of '{first.weights_name}', where 1 must.",
         )
 
@@ -184,10 +179,10 @@ def _check_rounds_of_part(
     """A part has every round of the layer that drives one of its word lines, once."""
     own = Counter(round_.identity for round_ in table.rounds)
     report.require(max(own.values()) == 1, where, "It has the same round twice.")
-    held = np.zeros(len(table.weights), bool)
+    filled = np.zeros(len(table.weights), bool)
     for array in table.arrays:
-        held[array.row : array.row + array.rows] = True
-    lacking = [key for key, r in rounds.items() if key not in own and held[spread(r.ifrt)].any()]
+        filled[array.row : array.row + array.rows] = True
+    lacking = [key for key, r in rounds.items() if key not in own and filled[spread(r.ifrt)].any()]
     report.require(
         not lacking, where, "It lacks a round of another part that drives its word lines."
     )
@@ -203,6 +198,7 @@ def _check_sums(report: Report, layers: dict[str, Parts]) -> dict[int, str]:
     producer = {table.destination: index for index, table in enumerate(tables)}
     parts: dict[int, frozenset[int]] = {}
     pending = [i for i, t in enumerate(tables) if isinstance(t, (Mvm, Add))]
+    # Sums may be terms of sums, in any order of tables: those come first whose terms are known.
     while pending:
         ready = [
             i
@@ -216,7 +212,7 @@ def _check_sums(report: Report, layers: dict[str, Parts]) -> dict[int, str]:
             parts[tables[i].destination] = _leaves(report, i, parts)
         pending = [i for i in pending if i not in ready]
     complete = {frozenset(i for i, _ in layer): name for name, layer in layers.items()}
-    sums = {index: complete[held] for index, held in parts.items() if held in complete}
+    sums = {index: complete[leaves] for index, leaves in parts.items() if leaves in complete}
     for index, table in enumerate(tables):
         if isinstance(table, Add):
             continue

@@ -20,47 +20,51 @@ from epimc.backends.crossbar.report import Report
 
 def check_maps(report: Report) -> None:
     """Names, sizes, element types, zero points and off-chip regions of all maps."""
-    names = Counter(held.name for held in report.program.maps)
-    for index, held in enumerate(report.program.maps):
+    names = Counter(feature.name for feature in report.program.maps)
+    for index, feature in enumerate(report.program.maps):
         where = report.map_place(index)
-        report.require(names[held.name] == 1, where, "Two maps have the same name.")
-        sizes = len(held.shape) >= 3 and min(held.shape) >= 1
-        report.require(sizes, where, "A map must have three sizes or more, each at least 1.")
-        if report.require(
-            held.element in ELEMENTS, where, f"Unknown element type '{held.element}'."
+        report.require(names[feature.name] == 1, where, "Two maps have the same name.")
+        if not report.require(
+            len(feature.shape) >= 3 and min(feature.shape) >= 1,
+            where,
+            "A map must have three sizes or more, each at least 1.",
         ):
-            _check_integers(report, where, held)
-            _check_region(report, where, held)
+            continue
+        if report.require(
+            feature.element in ELEMENTS, where, f"Unknown element type '{feature.element}'."
+        ):
+            _check_integers(report, where, feature)
+            _check_region(report, where, feature)
     _check_overlaps(report)
 
 
-def _check_integers(report: Report, where: str, held: FeatureMap) -> None:
-    if held.element == ACCUMULATOR:
-        plain = held.bits == 0 and held.zero_point == 0 and held.scale == 0
+def _check_integers(report: Report, where: str, feature: FeatureMap) -> None:
+    if feature.element == ACCUMULATOR:
+        plain = feature.bits == 0 and feature.zero_point == 0 and feature.scale == 0
         report.require(plain, where, "Accumulators must have 0 bits, zero point 0 and scale 0.")
         return
-    most = ELEMENTS[held.element].bits
+    most = ELEMENTS[feature.element].bits
     # One element type for every number of bits: the smallest.
-    fits = 1 <= held.bits <= most and activation_element(held.bits) == held.element
-    if report.require(fits, where, f"Activations of {held.bits} bits in {held.element}."):
+    fits = 1 <= feature.bits <= most and activation_element(feature.bits) == feature.element
+    if report.require(fits, where, f"Activations of {feature.bits} bits in {feature.element}."):
         report.require(
-            0 <= held.zero_point < 2**held.bits,
+            0 <= feature.zero_point < 2**feature.bits,
             where,
-            f"Zero point {held.zero_point} is no activation of {held.bits} bits.",
+            f"Zero point {feature.zero_point} is no activation of {feature.bits} bits.",
         )
-    finite = math.isfinite(held.scale) and held.scale > 0
-    report.require(finite, where, f"Its scale {held.scale} is not a positive number.")
+    finite = math.isfinite(feature.scale) and feature.scale > 0
+    report.require(finite, where, f"Its scale {feature.scale} is not a positive number.")
 
 
-def _check_region(report: Report, where: str, held: FeatureMap) -> None:
-    if held.address == NO_ADDRESS:
+def _check_region(report: Report, where: str, feature: FeatureMap) -> None:
+    if feature.address == NO_ADDRESS:
         return
     limit = report.program.chip.off_chip_bytes
-    end = held.address + held.height * held.row_stride
+    end = feature.address + feature.height * feature.row_stride
     report.require(
-        held.address >= 0 and held.address % ALIGNMENT == 0,
+        feature.address >= 0 and feature.address % ALIGNMENT == 0,
         where,
-        f"Off-chip address {held.address:#x} is not a multiple of {ALIGNMENT}.",
+        f"Off-chip address {feature.address:#x} is not a multiple of {ALIGNMENT}.",
     )
     report.require(
         end <= limit, where, f"The map ends at off-chip address {end:#x}, beyond {limit:#x}."
@@ -70,7 +74,9 @@ def _check_region(report: Report, where: str, held: FeatureMap) -> None:
 def _check_overlaps(report: Report) -> None:
     """Off-chip regions must lie side by side, in any order."""
     maps = report.program.maps
-    placed = sorted((held.address, i) for i, held in enumerate(maps) if held.address != NO_ADDRESS)
+    placed = sorted(
+        (feature.address, i) for i, feature in enumerate(maps) if feature.address != NO_ADDRESS
+    )
     for (address, first), (following, second) in pairwise(placed):
         if maps[first].element not in ELEMENTS:
             continue
@@ -101,19 +107,19 @@ def _check_port(report: Report, where: str, port: Port) -> None:
     maps = report.program.maps
     if not report.require(0 <= port.map < len(maps), where, f"There is no map {port.map}."):
         return
-    held = maps[port.map]
-    size = held.channels * held.height * held.width
-    report.require(held.element != ACCUMULATOR, where, "Its map holds no activations.")
-    report.require(held.address != NO_ADDRESS, where, "Its map has no place off chip.")
+    feature = maps[port.map]
+    size = feature.channels * feature.height * feature.width
+    report.require(feature.element != ACCUMULATOR, where, "Its map holds no activations.")
+    report.require(feature.address != NO_ADDRESS, where, "Its map has no place off chip.")
     report.require(
         math.prod(port.shape) == size,
         where,
         f"Its shape {port.shape} has not the {size} elements of its map.",
     )
     report.require(
-        port.scale == held.scale,
+        port.scale == feature.scale,
         where,
-        f"Its scale {port.scale} is not that of its map, {held.scale}.",
+        f"Its scale {port.scale} is not that of its map, {feature.scale}.",
     )
 
 

@@ -122,8 +122,8 @@ def _check_semaphores(report: Report) -> None:
             report.require(other == tile, place, f"Tile {other} signals this semaphore too.")
     for semaphore, count, place, tile in waits:
         if count > signals[semaphore]:
-            found = f"The semaphore is signalled {signals[semaphore]} times."
-            report.add(place, "A wait that no signal ever meets.", found)
+            note = f"The semaphore is signalled {signals[semaphore]} times."
+            report.add(place, "A wait that no signal ever meets.", note)
         report.require(count >= 1, place, "A wait for a count of 0.")
         report.require(signaller.get(semaphore) != tile, place, "A tile waits for its own signal.")
     for semaphore in sorted(set(signals) - {wait[0] for wait in waits}):

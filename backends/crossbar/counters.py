@@ -45,8 +45,8 @@ class Counters(SubjectObserver):
     ) -> None:
         """Add what the instruction uses."""
         kind = BY_NAME[instruction.opcode]
-        of_none = kind.orders_tiles or subject is None
-        counts = self.others if of_none or subject is None else self.maps[subject]
+        # A signal or wait has a subject, for listings, but is no part of a layer's own work.
+        counts = self.others if subject is None or kind.orders_tiles else self.maps[subject]
         counts.add(kind.events(self.program, *instruction.operands))
 
     def total(self) -> Counts:

@@ -9,11 +9,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from epimc.diagnostics import EpimcError, error, mistaken, other_version
+from epimc.diagnostics import EpimcError, error, mistaken, other_version, shortened
 
 WIDTH = 200
 MAXIMUM_NOTES = 20
-SHOWN_CHARACTERS = 40
 
 
 class Record(BaseModel):
@@ -95,12 +94,12 @@ def refuse_other_version(caught: ValidationError, subject: str, version: int) ->
 
 def wrong_document(caught: ValidationError, subject: str, tags: Collection[str]) -> EpimcError:
     """The error for a text that is not JSON, or holds something else."""
-    found = caught.errors(include_url=False)
-    if found[0]["type"] == "json_invalid":
-        return error(f"{subject} is not JSON: {found[0]['ctx']['error']}.")
+    mistakes = caught.errors(include_url=False)
+    if mistakes[0]["type"] == "json_invalid":
+        return error(f"{subject} is not JSON: {mistakes[0]['ctx']['error']}.")
     notes = [
         mistake(key_path(item["loc"], tags), item["type"], item["msg"], item["input"])
-        for item in found
+        for item in mistakes
     ]
     return mistaken(f"{subject} has", notes, most=MAXIMUM_NOTES)
 
@@ -111,8 +110,7 @@ def mistake(path: str, kind: str, reason: str, value: object) -> str:
         return f"{path} is missing."
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{path} is unknown."
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    short = shortened(json.dumps(value, ensure_ascii=False, default=str))
     return f"{path} = {short}: {reason[:1].lower()}{reason[1:]}."
 
 

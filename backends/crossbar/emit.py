@@ -6,17 +6,15 @@ from collections.abc import Mapping
 
 from epimc.backends.crossbar.lowering import ModuleLowering, feature_map, instruction_of
 from epimc.backends.crossbar.passes.map import target_of
-from epimc.backends.crossbar.program import (
-    Port,
-    Program,
-)
+from epimc.backends.crossbar.program import Port, Program
 from epimc.backends.crossbar.projection import project
 from epimc.backends.crossbar.roll import roll
 from epimc.ir.core import Module, Value
 from epimc.ir.dialects import xbar
 from epimc.ir.dialects.epi import HostCall
-from epimc.ir.levels import ALLOCATED, expect_level
+from epimc.ir.levels import ALLOCATED
 from epimc.ir.module_attributes import INPUT_ADDRESSES, TILES
+from epimc.ir.verifier import expect_level
 
 
 def emit(module: Module) -> Program:

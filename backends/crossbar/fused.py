@@ -75,6 +75,7 @@ def fused(table: Mvm, inputs: int, bits: int, zero_point: int) -> FusedMvm:
         apply_ofat(constant, round_, corrected(table, corrections))
     constant = table.bias[:, None].astype(np.int64) - zero_point * constant
     bound = integers.accumulator_bound(matrix, np.zeros(len(matrix), np.int64), bits)
+    # Of a split layer most positions are of other parts: products with their zeros are saved.
     used = np.flatnonzero(matrix.any(axis=0))
     chosen = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0)
     typed = np.ascontiguousarray(matrix[:, chosen], integers.exact_type(bound))
@@ -90,15 +91,15 @@ def programmed_weights(table: Mvm, inputs: int) -> tuple[slice, integers.Ints]:
         Positions in a group's window, and int64 [Cout, positions]; the weights of all other
         positions are 0: the arrays of a split layer hold a part of the rows.
     """
-    rows = held_rows(table)
+    rows = rows_in_arrays(table)
     values = np.zeros((table.groups, rows.stop - rows.start, table.weights.shape[1]), np.int64)
     for array in table.arrays:
         cells = array_cells(table, array).T
         pack = pack_at(table, array.row)
         if pack.groups > 1:
-            whole = recombine(table, array, cells).T
+            dense = recombine(table, array, cells).T
             own = values[pack.group : pack.group + pack.groups]
-            own += diagonal_blocks(whole, pack.groups).reshape(own.shape)
+            own += diagonal_blocks(dense, pack.groups).reshape(own.shape)
         else:
             first = array.row - pack.row - rows.start
             own = values[pack.group, first : first + array.rows]
@@ -121,7 +122,7 @@ def layer_weights(parts: Sequence[Mvm], inputs: int) -> NDArray[np.int32]:
     return total
 
 
-def held_rows(table: Mvm) -> slice:
+def rows_in_arrays(table: Mvm) -> slice:
     """The rows of a group between which all are that the table's arrays hold of any group."""
     packs = [pack_at(table, array.row) for array in table.arrays]
     height = len(table.weights) // table.groups
@@ -147,12 +148,12 @@ def merged(
         The positions in a group's window between which all are that these rows serve, and int64
         [Cout, positions].
     """
-    held, height = inputs // table.groups, len(table.weights) // table.groups
+    inputs_of_group, height = inputs // table.groups, len(table.weights) // table.groups
     places: list[tuple[integers.Ints, integers.Ints]] = []
     for round_ in table.rounds:
         rows = within_group(spread(round_.ifrt), height) - first
         chosen = (rows >= 0) & (rows < values.shape[1])
-        positions = window_positions(table, within_group(spread(round_.ifat), held))
+        positions = window_positions(table, within_group(spread(round_.ifat), inputs_of_group))
         places.append((positions[chosen], rows[chosen]))
     served = np.concatenate([positions for positions, _ in places])
     low, high = (int(served.min()), int(served.max()) + 1) if len(served) else (0, 0)

@@ -29,7 +29,8 @@ instructions in order, and the program ends when every tile has reached its `hal
 
 Each tile has a byte-addressed buffer and its crossbars; one byte-addressed off-chip memory is
 shared by all tiles.  Data moves and is computed in rows of feature maps: row y of a map
-[C, H, W] is [C, W], one byte an activation, eight bytes (little-endian, signed) an accumulator.
+[C, H, W] is [C, W], little-endian: one byte an activation of up to 8 bits, two bytes one of more,
+eight bytes (signed) an accumulator.
 Every row starts at a multiple of 8 bytes.  In a buffer the rows of a map lie in a ring
 `address:rows`: row y at address + (y mod rows) * (row bytes, rounded up to 8).
 

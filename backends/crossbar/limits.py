@@ -12,12 +12,15 @@ from pydantic import ConfigDict, Field
 # The most bytes of a feature map, and elements of an input or output.
 MAXIMUM_MAP_BYTES = 2**31
 
+# The largest size of a window, and the widest padding.
+LARGEST_WINDOW = 4096
+
 Index = Annotated[int, Field(ge=0, lt=2**16)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Offset = Annotated[int, Field(ge=0, lt=2**31)]
 Signed = Annotated[int, Field(gt=-(2**31), lt=2**31)]
 Extent = Annotated[int, Field(ge=1, le=4096)]
-Padding = Annotated[int, Field(ge=0, le=4096)]
+Padding = Annotated[int, Field(ge=0, le=LARGEST_WINDOW)]
 Activation = Annotated[int, Field(ge=0, lt=2**16)]
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
 

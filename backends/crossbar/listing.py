@@ -31,14 +31,14 @@ def list_program(program: Program) -> str:
         lines.append(next(text))
         for number, _ in enumerate(stream):
             code, maps = next(text), trace.maps_of(tile, number)
-            found = ", ".join(dict.fromkeys(map(words, maps)))
-            lines.append(f"{code.ljust(CODE_WIDTH)} ; {found}" if found else code)
+            comment = ", ".join(dict.fromkeys(map(words, maps)))
+            lines.append(f"{code.ljust(CODE_WIDTH)} ; {comment}" if comment else code)
     return "\n".join(lines) + "\n"
 
 
-def words(held: FeatureMap) -> str:
+def words(feature: FeatureMap) -> str:
     """What is said of a map, on one line: its nodes, or its name where it has none."""
-    return place_of(held.nodes) or f"map '{printable(held.name)}'"
+    return place_of(feature.nodes) or f"map '{printable(feature.name)}'"
 
 
 class _Trace(SubjectObserver):

@@ -88,10 +88,12 @@ class Order:
             The place of a wait for more than was needed; None when there is none.
         """
         waits = self._pending[tile].get(writer, [])
+        # What the tile knew before the oldest of these waits needed none of them.
         if not waits or time <= waits[0].before:
             return None
         for wait in waits:
             history = self._signals[wait.semaphore]
+            # A wait is needed if one signal less would not have told of it.
             earlier = history[wait.count - 2][writer] if wait.count > 1 else 0
             if earlier < time:
                 waits.remove(wait)

@@ -63,7 +63,7 @@ class _Readings:
     def __init__(self, ops: Sequence[xbar.XbarOp]) -> None:
         homes = {op.output: op for op in ops}
         self.loads: dict[xbar.XbarOp, dict[int, list[tuple[int, int]]]] = {}
-        self.receivers: dict[Value, dict[int, tuple[tuple[int, ...], set[int]]]] = {}
+        self.receivers: dict[Value, dict[int, tuple[Ring, set[int]]]] = {}
         loaded: set[Value] = set()
         for op in ops:
             self.loads[op] = defaultdict(list)
@@ -86,7 +86,7 @@ class _Readings:
 
     def _receive(self, op: xbar.XbarOp, index: int) -> None:
         receivers = self.receivers.setdefault(op.operands[index], {})
-        _, rows = receivers.setdefault(op.tile, (op.sources[index], set()))
+        _, rows = receivers.setdefault(op.tile, (Ring(*op.sources[index]), set()))
         rows.update(reads(op, index, op.order))
 
 
@@ -140,7 +140,7 @@ class _Projection:
     def _load(self, op: xbar.XbarOp, index: int, row: int) -> None:
         """Bring a row into the line buffer of an op's operand, unless it lies there."""
         number, source = self._map_of(op.operands[index])
-        target = _slot(op.sources[index], source, row)
+        target = self.sources[op][index].slot(row, source.row_stride)
         if self.residency.put(op.tile, number, row, target):
             self._wait(op.tile, number, row)
             self._put(op.tile, Load.name, target, _off_chip(source, row), source.row_bytes)
@@ -156,8 +156,9 @@ class _Projection:
         assert op.ring is not None
         number, target = self._map_of(op.output)
         opcode, table = self.tables[op]
-        self.residency.put(op.tile, number, y, _slot(op.ring, target, y))
-        self._put(op.tile, opcode, table, (y, y + 1), Ring(*op.ring), self.sources[op])
+        ring = Ring(*op.ring)
+        self.residency.put(op.tile, number, y, ring.slot(y, target.row_stride))
+        self._put(op.tile, opcode, table, (y, y + 1), ring, self.sources[op])
 
     def _call_host(self, op: xbar.Host) -> None:
         """The instruction that has the host compute a whole map."""
@@ -166,7 +167,7 @@ class _Projection:
             self._wait(op.tile, number, source.height - 1)
         opcode, table = self.tables[op]
         self._put(op.tile, opcode, table)
-        number, target = self._map_of(op.output)
+        _, target = self._map_of(op.output)
         self._signal(op, range(target.height), 1)
 
     def _signal(self, op: xbar.XbarOp, rows: Sequence[int], count: int) -> None:
@@ -179,7 +180,7 @@ class _Projection:
         """Store a computed row off chip, or send it to the other tiles that read it."""
         assert op.ring is not None
         number, target = self._map_of(op.output)
-        source = _slot(op.ring, target, y)
+        source = Ring(*op.ring).slot(y, target.row_stride)
         if op.off_chip >= 0:
             self._put(op.tile, Store.name, _off_chip(target, y), source, target.row_bytes)
         if op.spilled:
@@ -188,18 +189,13 @@ class _Projection:
         for tile, (ring, rows) in self.readings.receivers.get(op.output, {}).items():
             if y not in rows:
                 continue
-            place = _slot(ring, target, y)
+            place = ring.slot(y, target.row_stride)
             self._put(op.tile, Send.name, tile, source, target.row_bytes)
             self.residency.put(tile, number, y, place)
             self._put(tile, Recv.name, op.tile, place, target.row_bytes)
             self.clocks.meet(op.tile, tile)
 
 
-def _slot(ring: tuple[int, ...], feature_map: FeatureMap, row: int) -> int:
-    """The buffer address of a row in a ring (address, rows)."""
-    address, rows = ring
-    return address + row % rows * feature_map.row_stride
-
-
 def _off_chip(feature_map: FeatureMap, row: int) -> int:
+    """The off-chip address of a row."""
     return feature_map.address + row * feature_map.row_stride

@@ -21,7 +21,7 @@ from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from epimc.backends.crossbar.documents import lay_out, read_document
+from epimc.backends.crossbar.documents import MAXIMUM_NOTES, lay_out, read_document
 from epimc.backends.crossbar.instructions.registry import instructions
 from epimc.backends.crossbar.instructions.table import StoredArray, Table, stored_fields
 from epimc.backends.crossbar.limits import MAXIMUM_MAP_BYTES, STRICT
@@ -35,8 +35,6 @@ DOCUMENT, NUMBERS, WEIGHTS = "tables.json", "tables.safetensors", "weights.safet
 # Of `tables.json`: to be raised when a document that was right before is refused or means another.
 # Up to format 1 none was stated, maps named their nodes in words, and arrays had keys.
 FORMAT = 2
-
-MAXIMUM_NOTES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +158,7 @@ def table_classes() -> tuple[type[Table], ...]:
     return tuple(kind for kind in instructions() if issubclass(kind, Table))
 
 
+# Building a validator takes some 20 ms.
 @lru_cache(maxsize=8)
 def document_of(kinds: tuple[type[Table], ...]) -> TypeAdapter[Any]:
     """What `tables.json` holds, with tables of these classes; arrays are StoredArrays."""

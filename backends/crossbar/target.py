@@ -20,12 +20,19 @@ from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
 from epimc.backends.crossbar.program import Chip
-from epimc.diagnostics import EpimcError, Span, did_you_mean, error, mistaken, other_version
+from epimc.diagnostics import (
+    EpimcError,
+    Span,
+    did_you_mean,
+    error,
+    mistaken,
+    other_version,
+    shortened,
+)
 
 # Of a target's file: to be raised when a file that was right before is refused or means another.
 SCHEMA = 1
 MAXIMUM_FILE_BYTES = 1_000_000
-SHOWN_CHARACTERS = 40
 
 
 def number(low: int, high: int, unit: str, meaning: str, **given: Any) -> Any:
@@ -355,7 +362,7 @@ def show(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 128:
         return f"a number of {value.bit_length()} bits"
     text = toml(value)
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    return shortened(text)
 
 
 def toml(value: object) -> str:

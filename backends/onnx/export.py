@@ -17,9 +17,10 @@ from epimc.backends.onnx.fragments import write_inlined
 from epimc.backends.onnx.graph import IntegerGraph
 from epimc.ir.core import Module, Op, Value
 from epimc.ir.dialects import epi, moves, nn
-from epimc.ir.levels import QUANTIZED, expect_level
+from epimc.ir.levels import QUANTIZED
 from epimc.ir.printer import refused
 from epimc.ir.types import as_map, map_move
+from epimc.ir.verifier import expect_level
 
 
 def export_integers(module: Module) -> ModelProto:

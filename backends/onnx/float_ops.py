@@ -77,13 +77,13 @@ def write_activation(graph: Graph, op: Op) -> None:
         return
     kind, parameters = NODES[op.function]
     defaults = dict(FUNCTIONS[op.function].parameters)
-    given = {
+    attributes = {
         onnx_name: defaults[key] if op.attributes[key] is None else op.attributes[key]
         for key, onnx_name in parameters.items()
     }
     if op.function == "gelu_tanh":
-        given["approximate"] = "tanh"
-    graph.node(kind, [source], name, **given)
+        attributes["approximate"] = "tanh"
+    graph.node(kind, [source], name, **attributes)
 
 
 def write_concat(graph: Graph, op: Op) -> None:

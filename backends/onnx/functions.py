@@ -24,8 +24,9 @@ from epimc.ir import integers, plan
 from epimc.ir.attributes import Ref
 from epimc.ir.core import Module, Op
 from epimc.ir.dialects import epi, nn
-from epimc.ir.levels import CALIBRATED, EPI, expect_level
+from epimc.ir.levels import CALIBRATED, EPI
 from epimc.ir.plan import Patch, Plan, Shape
+from epimc.ir.verifier import expect_level
 
 DOMAIN = "epimc"
 IDENTITY_KEY = "epimc.identity_plans"
@@ -98,8 +99,8 @@ class _FloatGraph(Graph):
         model.ir_version, model.opset_import[0].version = IR_VERSION, OPSET
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
         model.functions.extend(self.functions.values())
-        told = "true" if self.has_identity_plans else "false"
-        model.metadata_props.add(key=IDENTITY_KEY, value=told)
+        state = "true" if self.has_identity_plans else "false"
+        model.metadata_props.add(key=IDENTITY_KEY, value=state)
         return model
 
 

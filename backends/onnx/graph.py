@@ -103,8 +103,10 @@ class IntegerGraph(Graph):
 
     def properties(self) -> dict[str, str]:
         """Those of every graph, and the roles: [value, role] or [value, role, key] by name."""
-        declared = {name: [part for part in tensor if part is not None]
-                    for name, tensor in self.roles.items()}  # fmt: skip
+        declared = {
+            name: [part for part in tensor if part is not None]
+            for name, tensor in self.roles.items()
+        }
         return {**super().properties(), ROLES_KEY: json.dumps(declared)}
 
     def model(self) -> ModelProto:

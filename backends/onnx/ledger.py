@@ -96,6 +96,7 @@ class Ledger:
 
     def close(self) -> None:
         """Note all that nobody has claimed."""
+        # An initializer without elements is there all the same, and counts as one.
         for name, array in self.exported.constants.items():
             self.note(name, (name not in self.claimed_constants) * max(array.size, 1))
         for name in self.exported.nodes:

@@ -11,6 +11,7 @@ from epimc.ir.core import Builder, Module, Op, Value
 from epimc.ir.dialects import epi, nn
 from epimc.ir.layer_plans import PLANS, Plans, load, wrong_policy
 from epimc.ir.levels import EPI, NN
+from epimc.ir.module_attributes import TARGET
 from epimc.ir.passes.fold import find_chains, keep
 from epimc.ir.pipeline import Pass
 from epimc.ir.policies import Layer
@@ -107,7 +108,7 @@ def array_rows(module: Module) -> int:
     Raises:
         EpimcError: The module names no target.
     """
-    target = module.attributes.get("target")
+    target = module.attributes.get(TARGET)
     rows = target.get("crossbar", {}).get("rows") if isinstance(target, dict) else None
     if not isinstance(rows, int) or rows < 1:
         raise error(

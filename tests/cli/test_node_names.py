@@ -82,7 +82,7 @@ def test_names_of_any_kind(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert table.splitlines()[-1] == f"1 host call: Softmax '{shown(name)}'"
 
     maps = read_bundle(Path("out")).program.maps
-    assert [held.nodes for held in maps if ("Softmax", name) in held.nodes] == [
+    assert [feature.nodes for feature in maps if ("Softmax", name) in feature.nodes] == [
         (("Softmax", name),)
     ]
     assert maps[0].nodes == ()

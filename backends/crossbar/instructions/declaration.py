@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 from epimc.backends.crossbar.counts import Counts
 from epimc.backends.crossbar.operands import Kind
-from epimc.backends.crossbar.program import ALIGNMENT, Instruction, Program, Ring
+from epimc.backends.crossbar.program import ALIGNMENT, Instruction, Program, Ring, aligned
 
 Tiles = tuple[int, ...]
 """Tiles whose instructions are finished, in order; none: the instruction must wait."""
@@ -140,7 +140,10 @@ class Declared:
 
     @classmethod
     def buffer_end(cls, program: Program, *operands: Any) -> int:
-        """The first address of the tile's buffer behind all that it names; 0 for none."""
+        """The first address of the tile's buffer behind what it may write and the rings it names.
+
+        What `store` and `send` read lies before it: another instruction has put it there.
+        """
         return 0
 
     @classmethod
@@ -174,7 +177,7 @@ def row_problem(program: Program, buffer: int, size: int, *addresses: int) -> st
     `addresses` are all that the instruction names.
     """
     limit = program.chip.buffer_bytes
-    end = buffer + -(-size // ALIGNMENT) * ALIGNMENT
+    end = buffer + aligned(size)
     if any(address % ALIGNMENT for address in addresses):
         return f"An address is not a multiple of {ALIGNMENT}."
     if end > limit:

@@ -201,6 +201,7 @@ def position_counts(table: Mvm, inputs: int) -> Counts:
         total.array_reads += inputs * len(read)
         total.array_reads_without_reuse += inputs * len(read) * int(destinations.max())
         total.dac_drives += inputs * int(lines[k].sum())
+        # A round drives word lines, not columns: of an array that is read, every column is there.
         covered = np.zeros(len(destinations), bool)
         for array in (table.arrays[j] for j in read):
             covered[array.column : array.column + array.columns] = True
@@ -214,6 +215,7 @@ def _multiply_adds(table: Mvm, destinations: integers.Ints, covered: NDArray[np.
     """Columns of the epitome of which a slice is read, times their destinations."""
     places = column_places(table)
     read = covered & (places >= 0)
+    # The slices of a column are recombined before the joint module, which sees the column once.
     _, first = np.unique(places[read], return_index=True)
     return int(destinations[read][first].sum())
 

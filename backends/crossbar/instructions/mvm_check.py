@@ -137,12 +137,12 @@ def _check_round(check: TableCheck, table: Mvm, round_: Round) -> bool:
 def _check_driven(check: TableCheck, table: Mvm, round_: Round) -> bool:
     """Every group that a round drives is driven in the same window of its epitome."""
     inputs, height = check.program.maps[table.source].channels, len(table.weights)
-    held, height = inputs // table.groups, height // table.groups
+    size, height = inputs // table.groups, height // table.groups
     channels, rows = spread(round_.ifat), spread(round_.ifrt)
-    own = within_group(channels, held)
-    driven = channels[:: len(own)] // held
+    own = within_group(channels, size)
+    driven = channels[:: len(own)] // size
     lines = rows[: len(own) * math.prod(table.window.kernel)] - driven[0] * height
-    alike = np.array_equal(channels, (driven[:, None] * held + own).ravel())
+    alike = np.array_equal(channels, (driven[:, None] * size + own).ravel())
     alike = alike and np.array_equal(rows, (driven[:, None] * height + lines).ravel())
     if not check.require(
         alike, "It does not drive the same channels and rows of each of its groups."
@@ -163,10 +163,10 @@ def _check_columns(check: TableCheck, table: Mvm, entry: OfatEntry, driven: inte
     """The channels that an entry writes and the columns that it reads are of one driven group."""
     places = np.arange(entry.count)
     taken = (entry.column + places) // table.weights.shape[1]
-    given = (entry.destination + places) // (len(table.bias) // table.groups)
+    written = (entry.destination + places) // (len(table.bias) // table.groups)
     last = entry.destination + entry.count - 1
     return check.require(
-        bool((taken == given).all() and np.isin(taken, driven).all()),
+        bool((taken == written).all() and np.isin(taken, driven).all()),
         f"OFAT gives channels {entry.destination} to {last} columns of another group, or of one "
         "that is not driven.",
     )
@@ -209,5 +209,5 @@ def _check_array(check: TableCheck, table: Mvm, array: Array) -> None:
         inside,
         f"It holds cells outside {what}'s {pack.rows} rows and {pack.columns} physical columns.",
     ):
-        whole = pack.groups == 1 or (array.rows, array.columns) == (pack.rows, pack.columns)
-        check.require(whole, "It holds only a part of a pack of several groups.")
+        complete = pack.groups == 1 or (array.rows, array.columns) == (pack.rows, pack.columns)
+        check.require(complete, "It holds only a part of a pack of several groups.")

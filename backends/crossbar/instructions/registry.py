@@ -23,6 +23,7 @@ def register(kind: D) -> D:
     Raises:
         ValueError: Its name or its opcode is taken, or the opcode does not fit.
     """
+    # BY_OP never holds the empty name, which stands for no op.
     for other in (BY_NAME.get(kind.name), BY_CODE.get(kind.code), BY_OP.get(kind.lowers)):
         if other is not None:
             raise ValueError(f"instruction '{kind.name}' ({kind.code}) meets '{other.name}'")

@@ -17,7 +17,7 @@ from pydantic import Field, GetCoreSchemaHandler
 
 from epimc.backends.crossbar.counts import Counts
 from epimc.backends.crossbar.instructions.declaration import Declared
-from epimc.backends.crossbar.limits import STRICT
+from epimc.backends.crossbar.limits import STRICT, Index
 from epimc.backends.crossbar.program import FeatureMap, Maps, Program
 from epimc.backends.forms import Claim, Term
 from epimc.ir.integers import Ints
@@ -31,7 +31,7 @@ ACTIVATIONS, ACCUMULATORS = "activations", "accumulators"
 
 # The most maps that a list of rings can name: its length is a byte of the binary.
 MOST_SOURCES = 255
-Sources = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**16)], ...], Field(min_length=1)]
+Sources = Annotated[tuple[Index, ...], Field(min_length=1)]
 
 
 # --- arrays in a bundle ---------------------------------------------------------------------------
@@ -89,6 +89,7 @@ _STORED: dict[type[Table], dict[str, Stored]] = {}
 
 def stored_fields(kind: type[Table]) -> Mapping[str, Stored]:
     """The fields of a table that are arrays beside the document."""
+    # Resolving type hints takes long, and a reader asks for every table of a program.
     if kind not in _STORED:
         _STORED[kind] = _marked_fields(kind)
     return _STORED[kind]
@@ -233,7 +234,7 @@ class Table(Declared):
 
     @property
     def contents(self) -> tuple[str | None, str]:
-        """What its sources hold, None for anything, and what its destination holds."""
+        """`takes` and `makes`, where a table's own fields decide them too."""
         return self.takes, self.makes
 
     @classmethod

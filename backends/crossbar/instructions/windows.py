@@ -10,10 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from epimc.backends.crossbar.instructions.computing import Block, Data
 from epimc.backends.crossbar.instructions.table import TableCheck
+from epimc.backends.crossbar.limits import LARGEST_WINDOW
 from epimc.ir import integers
-
-# The largest size of a window, and the widest padding, that a file may name.
-LARGEST = 4096
 
 
 def sane(window: integers.Window) -> integers.Window:
@@ -25,8 +23,8 @@ def sane(window: integers.Window) -> integers.Window:
     for field in fields(window):
         least = int(field.name != "pads")
         for k, size in enumerate(getattr(window, field.name)):
-            if not least <= size <= LARGEST:
-                text = f"its {field.name}[{k}] = {size} lies outside [{least}, {LARGEST}]"
+            if not least <= size <= LARGEST_WINDOW:
+                text = f"its {field.name}[{k}] = {size} lies outside [{least}, {LARGEST_WINDOW}]"
                 raise PydanticCustomError("window", text)
     return window
 

@@ -19,6 +19,7 @@ from epimc.ir import plan
 from epimc.ir.core import Builder, Module, Op, Value
 from epimc.ir.dialects import epi, moves, nn, xbar
 from epimc.ir.levels import MAPPED, QUANTIZED
+from epimc.ir.module_attributes import TARGET
 from epimc.ir.pipeline import Pass
 
 KINDS: Mapping[type[Op], type[Op]] = {
@@ -75,7 +76,7 @@ def target_of(module: Module) -> Target:
     Raises:
         EpimcError: It carries none, or a wrong one.
     """
-    described = module.attributes.get("target")
+    described = module.attributes.get(TARGET)
     if not isinstance(described, dict):
         raise error(
             f"Module '{module.name}' names no target.",

@@ -96,12 +96,12 @@ def test_observers_are_told_of_every_instruction_once(name: str) -> None:
     logs = Log(), Log()
     DryRun(program.streams, logs).run()
     assert logs[0].instructions == logs[1].instructions
-    told = Counter((tile, number) for tile, number, _ in logs[0].instructions)
+    reported = Counter((tile, number) for tile, number, _ in logs[0].instructions)
     for tile, stream in enumerate(expand(program.streams)):
         own = [i for t, _, i in logs[0].instructions if t == tile and i.opcode not in (LOOP, END)]
         assert tuple(own) == stream
     written = {(t, n) for t, s in enumerate(program.streams) for n in range(len(s))}
-    assert set(told) == written
+    assert set(reported) == written
 
 
 def test_a_send_is_told_right_before_its_recv() -> None:
