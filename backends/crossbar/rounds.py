@@ -25,6 +25,13 @@ class OfatEntry:
 
     The column block [column, column + count) of the epitome is multiplied by `multiplier` and
     stored into (or, with `accumulate`, added to) output channels [destination, destination+count).
+
+    Attributes:
+        column: The first epitome column.
+        count: How many columns, and channels.
+        destination: The first output channel.
+        multiplier: Of at most 12 bits, not 0.
+        accumulate: Whether it adds; the first write to a channel stores.
     """
 
     __pydantic_config__ = STRICT

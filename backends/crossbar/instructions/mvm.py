@@ -59,13 +59,13 @@ class Mvm(OneSource, Computing):
             signed integers of any type, whole, not only the part; parts share the array.  The
             columns of group g are epitome columns g * Eo to (g + 1) * Eo - 1 of the OFAT.
         weight_bits: Bits of a weight.
-        mapping: How signs become cells (`integers.MAPPINGS`).
+        mapping: How signs become cells, as the target says.
         cell_bits: Bits of a cell.
         rounds: Activation rounds in order.
         arrays: The crossbars of this part.
         corrections: For each round and each physical column of each array (arrays side by side in
             order): the sum of the driven cells' levels, [rounds, sum of array columns].
-        bias: [Cout].
+        bias: [Cout], added at every position.
         groups: Of a convolution in groups: channels and outputs are cut into as many equal runs.
         pack: Groups that share an array, block-diagonally; the last pack may have fewer.
     """

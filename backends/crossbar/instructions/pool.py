@@ -40,7 +40,7 @@ class Pool(OneSource, Computing):
         destination: Feature map written.
         window: Slides over the map.
         counted: Of sums that become means over windows with different numbers of elements: how
-            much of the padding counts, (top, left, bottom, right); see integers.sum_pool.
+            much of the padding counts, (top, left, bottom, right).
     """
 
     code = 18

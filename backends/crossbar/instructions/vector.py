@@ -41,8 +41,8 @@ class Requantize(Computing):
     Attributes:
         sources: Feature maps, accumulators or activations, of the destination's shape.
         destination: Feature map written (activations).
-        multipliers: [sources, C].
-        shifts: [C].
+        multipliers: [sources, C], of at most 31 bits and a sign.
+        shifts: [C], from 1 to 62.
         low: Smallest result.
         high: Largest result.
         offsets: [C], added before the shift.
