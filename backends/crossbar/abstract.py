@@ -17,7 +17,7 @@ from epimc.backends.crossbar.program import (
     Ring,
 )
 from epimc.backends.crossbar.report import Report
-from epimc.backends.crossbar.tags import BufferTags, Row, row_name, slot
+from epimc.backends.crossbar.tags import BufferTags, Row, row_name
 
 
 class AbstractExecution(Execution):
@@ -97,7 +97,7 @@ class AbstractExecution(Execution):
         feature_map = self.program.maps[row[0]]
         if not rings:
             self.complain(tile, f"No instruction of tile {tile} reads '{feature_map.name}'.")
-        elif all(slot(ring, feature_map, row[1]) != address for ring in rings):
+        elif all(ring.slot(row[1], feature_map.row_stride) != address for ring in rings):
             self.complain(tile, f"It brings {self.name(row)} to no slot of that row.")
         if self.tags.holds(tile, address, row):
             self.complain(tile, f"It brings {self.name(row)} to where it lies already.")
@@ -223,10 +223,10 @@ class AbstractExecution(Execution):
         for y in range(*rows):
             for ring, source, needed in zip(sources, named.sources, lines[y], strict=True):
                 for line in needed:
-                    self.demand(tile, slot(ring, maps[source], line), (source, line))
+                    self.demand(tile, ring.slot(line, maps[source].row_stride), (source, line))
             row = (named.destination, y)
             self._compute_row(tile, row)
-            self.tags.put(tile, slot(dst, maps[named.destination], y), row)
+            self.tags.put(tile, dst.slot(y, maps[named.destination].row_stride), row)
 
 
 def _rings(program: Program) -> dict[tuple[int, int], set[Ring]]:

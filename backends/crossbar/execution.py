@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
 from epimc.backends.crossbar.loops import Cursor, executed
 from epimc.backends.crossbar.program import (
-    ALIGNMENT,
     FeatureMap,
     Instruction,
     Program,
     Ring,
     Streams,
+    aligned,
 )
 
 
@@ -234,4 +234,4 @@ def buffer_extent(program: Program, tile: int) -> int:
         BY_NAME[instruction.opcode].buffer_end(program, *instruction.operands)
         for instruction in executed(program.streams[tile])
     )
-    return -(-max(ends, default=0) // ALIGNMENT) * ALIGNMENT
+    return aligned(max(ends, default=0))

@@ -87,10 +87,10 @@ class FeatureMap:
     Attributes:
         name: Name of the IR value; unique in the program.
         shape: Of one sample: rows and columns last, and before them dims that count as channels.
-        element: A name in ELEMENTS: activations or accumulators.
+        element: `u8` (activations of 1 to 8 bits), `u16` (of 9 to 16) or `i64` (accumulators).
         bits: Bits of an activation (0 for accumulators).
         zero_point: Of activations; 0 for accumulators.
-        address: Off-chip address of row 0, or NO_ADDRESS for a map that never leaves the chip.
+        address: Off-chip address of row 0; -1 for a map that never leaves the chip.
         nodes: The ONNX nodes it stands for; none for inputs.
         scale: Real value of one step of activations; 0 for accumulators.
     """

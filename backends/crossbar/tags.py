@@ -12,7 +12,7 @@ from itertools import accumulate
 import numpy as np
 
 from epimc.backends.crossbar.execution import buffer_extent
-from epimc.backends.crossbar.program import ALIGNMENT, FeatureMap, Program, Ring
+from epimc.backends.crossbar.program import ALIGNMENT, FeatureMap, Program
 
 Row = tuple[int, int]
 """(map, row)."""
@@ -73,8 +73,3 @@ class BufferTags:
 def row_name(maps: tuple[FeatureMap, ...], row: Row) -> str:
     """A row in words."""
     return f"row {row[1]} of '{maps[row[0]].name}'"
-
-
-def slot(ring: Ring, feature_map: FeatureMap, row: int) -> int:
-    """The buffer address of a row in a ring."""
-    return ring.address + row % ring.rows * feature_map.row_stride
