@@ -10,10 +10,11 @@ other module of epimc is imported here.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import permutations
+from functools import cached_property, lru_cache
+from itertools import accumulate, permutations
 from typing import Any
 
 import numpy as np
@@ -189,14 +190,19 @@ class Selection:
             for first, count, step in runs
         )  # fmt: skip
 
+    @cached_property
+    def _first_rows(self) -> list[int]:
+        """The rows of the result at which the runs begin."""
+        counts = (count for _, count, _ in self.rows)
+        return list(accumulate(counts, initial=0))[: len(self.rows)]
+
     def row(self, y: int) -> int:
         """The row of the source that row `y` of the result is taken from."""
-        left = y
-        for first, count, step in self.rows:
-            if left < count:
-                return first + left * step
-            left -= count
-        return y
+        run = bisect_right(self._first_rows, y) - 1
+        if run < 0:
+            return y
+        first, _, step = self.rows[run]
+        return first + (y - self._first_rows[run]) * step
 
     def apply(self, x: Array) -> Array:
         """What is selected of maps [batch, C, H, W]."""

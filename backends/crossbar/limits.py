@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, FailFast, Field
 
 # The most bytes of a feature map, and elements of an input or output.
 MAXIMUM_MAP_BYTES = 2**31
 
 # The largest size of a window, and the widest padding.
 LARGEST_WINDOW = 4096
+
+# The most rows of all feature maps together: the checker keeps account of each.
+MAXIMUM_ROWS = 2**22
 
 Index = Annotated[int, Field(ge=0, lt=2**16)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
@@ -23,6 +26,10 @@ Extent = Annotated[int, Field(ge=1, le=4096)]
 Padding = Annotated[int, Field(ge=0, le=LARGEST_WINDOW)]
 Activation = Annotated[int, Field(ge=0, lt=2**16)]
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
+
+# For lists of any length: a reader names the first wrong item alone, since a mistake takes a
+# hundred times the memory of the item.
+FIRST_MISTAKE = FailFast()
 
 # For every dataclass that a file describes: no key but its own, no conversion of types.
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)

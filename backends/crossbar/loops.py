@@ -15,6 +15,7 @@ from epimc.backends.crossbar.instructions.control import END, LOOP
 from epimc.backends.crossbar.instructions.registry import BY_NAME
 from epimc.backends.crossbar.operands import NESTING
 from epimc.backends.crossbar.program import Advance, Instruction, Streams
+from epimc.ir.integers import Ints
 
 MAXIMUM_EXECUTED = 2**28
 """The most instructions that a stream may execute."""
@@ -125,11 +126,34 @@ def lowest(operand: Advance, counts: Sequence[int]) -> int:
     assert isinstance(operand.first, int)
     assert operand.region is not None
     low, size = operand.region
+    # The longest loop comes last and piece by piece: what the others come to are few addresses.
+    *others, (count, stride) = sorted(zip(counts, operand.strides, strict=False))
     found = np.array([operand.first - low], np.int64)
-    for stride, count in zip(operand.strides, counts, strict=False):
-        steps = np.arange(min(count, size), dtype=np.int64) * (stride % size) % size
-        found = np.unique((found[:, None] + np.unique(steps)) % size)
-    return low + int(found[0])
+    for times, step in others:
+        found = np.unique((found[:, None] + _multiples(step, 0, times, size)) % size)
+    pieces = range(0, min(count, size), _PIECE)
+    return low + min(
+        _least_sum(found, _multiples(stride, start, min(start + _PIECE, count, size), size), size)
+        for start in pieces
+    )
+
+
+# Iterations of a loop that are looked at together.
+_PIECE = 2**20
+
+
+def _multiples(stride: int, start: int, end: int, size: int) -> Ints:
+    """The multiples start, start + 1 ... end - 1 of a stride in a region, sorted."""
+    return np.unique(np.arange(start, min(end, start + size), dtype=np.int64) * stride % size)
+
+
+def _least_sum(first: Ints, second: Ints, size: int) -> int:
+    """The least sum, modulo a size, of two sorted numbers below it, one from each array."""
+    least = int(first[0] + second[0])
+    around = np.searchsorted(second, size - first)
+    wraps = around < len(second)
+    sums = first[wraps] + second[around[wraps]] - size
+    return min(least if least < size else size, int(sums.min(initial=size)))
 
 
 def walk(stream: tuple[Instruction, ...]) -> Iterator[Cursor]:

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from epimc.backends.crossbar.limits import STRICT, Activation, Count, Index, Name
+from epimc.backends.crossbar.limits import FIRST_MISTAKE, STRICT, Activation, Count, Index, Name
 from epimc.origins import Nodes
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class FeatureMap:
     bits: Annotated[int, Field(ge=0, le=16)] = 0
     zero_point: Activation = 0
     address: Annotated[int, Field(ge=NO_ADDRESS, le=2**40)] = NO_ADDRESS
-    nodes: Nodes = ()
+    nodes: Annotated[Nodes, FIRST_MISTAKE] = ()
     scale: Annotated[float, Field(ge=0)] = 0.0
 
     @cached_property

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.limits import STRICT, Count, Extent, Index, Offset, Signed
+from epimc.backends.crossbar.limits import (
+    FIRST_MISTAKE,
+    STRICT,
+    Count,
+    Extent,
+    Index,
+    Offset,
+    Signed,
+)
 
-Ranges = tuple[tuple[Offset, Count], ...]
+Ranges = Annotated[tuple[tuple[Offset, Count], ...], FIRST_MISTAKE]
 """(first, count) pairs, in order."""
 
 
@@ -58,7 +67,7 @@ class Round:
 
     ifat: Ranges
     ifrt: Ranges
-    ofat: tuple[OfatEntry, ...]
+    ofat: Annotated[tuple[OfatEntry, ...], FIRST_MISTAKE]
 
     @property
     def identity(self) -> tuple[object, ...]:

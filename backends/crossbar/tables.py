@@ -24,7 +24,7 @@ from safetensors.numpy import load, save
 from epimc.backends.crossbar.documents import MAXIMUM_NOTES, lay_out, read_document
 from epimc.backends.crossbar.instructions.registry import instructions
 from epimc.backends.crossbar.instructions.table import StoredArray, Table, stored_fields
-from epimc.backends.crossbar.limits import MAXIMUM_MAP_BYTES, STRICT
+from epimc.backends.crossbar.limits import MAXIMUM_MAP_BYTES, MAXIMUM_ROWS, STRICT
 from epimc.backends.crossbar.program import FeatureMap, Maps, Port, Program
 from epimc.diagnostics import error
 
@@ -166,8 +166,8 @@ def document_of(kinds: tuple[type[Table], ...]) -> TypeAdapter[Any]:
     tables: Any = Annotated[tuple[table, ...], Field(max_length=2**16)]
     members = {
         "format": Annotated[int, Field(ge=FORMAT, le=FORMAT)],
-        "inputs": tuple[Port, ...],
-        "outputs": tuple[Port, ...],
+        "inputs": Annotated[tuple[Port, ...], Field(max_length=2**16)],
+        "outputs": Annotated[tuple[Port, ...], Field(max_length=2**16)],
         "maps": Annotated[tuple[FeatureMap, ...], Field(max_length=2**16)],
         "tables": tables,
     }
@@ -183,6 +183,8 @@ def contradictions(contents: Contents) -> Iterator[str]:
     for i, item in enumerate(maps):
         if item.row_stride * item.height > MAXIMUM_MAP_BYTES:
             yield f"maps[{i}] has more than {MAXIMUM_MAP_BYTES} bytes."
+    if sum(item.height for item in maps) > MAXIMUM_ROWS:
+        yield f"maps have more than {MAXIMUM_ROWS} rows in all."
     for side in ("inputs", "outputs"):
         for i, port in enumerate(getattr(contents, side)):
             yield from unknown_maps(f"{side}[{i}]", [port.map], maps)

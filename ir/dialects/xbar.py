@@ -37,6 +37,9 @@ from epimc.layouts import Rearrangement
 RING = ints(2, minimum=0)
 UNPLACED = -1
 
+# The most bits of a weight and of a cell, whatever the target.
+WEIGHT_BITS, CELL_BITS = 16, 4
+
 
 class XbarOp(Op):
     """What all ops on crossbars carry.
@@ -115,8 +118,13 @@ class Mvm(Windowed, XbarOp):
         return shape if len(self.x.type.shape) == 3 else shape[:1]
 
     def check(self, stored: Stored) -> None:
-        """Placed arrays have crossbars; a pack of several groups lies in one array, whole."""
+        """Bits that cells hold; placed arrays have crossbars; packs lie in one array, whole."""
         super().check(stored)
+        for what, bits, most in (
+            ("weights", self.weight_bits, WEIGHT_BITS),
+            ("cells", self.cell_bits, CELL_BITS),
+        ):
+            expect(1 <= bits <= most, f"{what} of {bits} bits, which are no 1 to {most}")
         placed = {array[0] != UNPLACED for array in self.arrays}
         rule = "every array must have a crossbar if, and only if, there is a tile"
         expect(placed <= {self.tile >= 0}, rule)

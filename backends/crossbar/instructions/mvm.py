@@ -30,7 +30,7 @@ from epimc.backends.crossbar.instructions.table import (
     TableCheck,
 )
 from epimc.backends.crossbar.instructions.windows import SaneWindow, Windows
-from epimc.backends.crossbar.limits import Count, Index, Name
+from epimc.backends.crossbar.limits import FIRST_MISTAKE, Count, Index, Name
 from epimc.backends.crossbar.program import Maps, Program
 from epimc.backends.crossbar.rounds import Array, OfatEntry, Ranges, Round
 from epimc.backends.forms import Claim
@@ -83,8 +83,8 @@ class Mvm(OneSource, Computing):
     weight_bits: Annotated[int, Field(ge=1, le=16)]
     mapping: Mapping
     cell_bits: Annotated[int, Field(ge=1, le=4)]
-    rounds: tuple[Round, ...]
-    arrays: tuple[Array, ...]
+    rounds: Annotated[tuple[Round, ...], FIRST_MISTAKE]
+    arrays: Annotated[tuple[Array, ...], FIRST_MISTAKE]
     corrections: Annotated[integers.Ints, Stored(np.int32)]
     bias: Annotated[integers.Ints, Stored(np.int64)]
     groups: Count = 1
@@ -162,7 +162,9 @@ class Mvm(OneSource, Computing):
         return f"The crossbars of table {number} lie on tile {self.tile}."
 
     def limit_problems(self, maps: Maps) -> list[str]:
-        """Rounds that name more channels, or rows, than there are."""
+        """Weights that are no matrix; rounds that name more channels, or rows, than there are."""
+        if self.weights.ndim != 2:
+            return [f"weights must be [rows, columns], not {list(self.weights.shape)}."]
         problems = []
         for i, item in enumerate(self.rounds):
             for name, ranges, limit in (

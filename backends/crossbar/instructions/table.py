@@ -17,7 +17,7 @@ from pydantic import Field, GetCoreSchemaHandler
 
 from epimc.backends.crossbar.counts import Counts
 from epimc.backends.crossbar.instructions.declaration import Declared
-from epimc.backends.crossbar.limits import STRICT, Index
+from epimc.backends.crossbar.limits import FIRST_MISTAKE, STRICT, Index
 from epimc.backends.crossbar.program import FeatureMap, Maps, Program
 from epimc.backends.forms import Claim, Term
 from epimc.ir.integers import Ints
@@ -31,7 +31,7 @@ ACTIVATIONS, ACCUMULATORS = "activations", "accumulators"
 
 # The most maps that a list of rings can name: its length is a byte of the binary.
 MOST_SOURCES = 255
-Sources = Annotated[tuple[Index, ...], Field(min_length=1)]
+Sources = Annotated[tuple[Index, ...], Field(min_length=1), FIRST_MISTAKE]
 
 
 # --- arrays in a bundle ---------------------------------------------------------------------------
@@ -44,7 +44,7 @@ class StoredArray:
     __pydantic_config__ = STRICT
 
     type: str
-    shape: tuple[Annotated[int, Field(ge=0, lt=2**40)], ...]
+    shape: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**40)], ...], Field(max_length=16)]
 
 
 class Stored:

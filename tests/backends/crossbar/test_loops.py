@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from epimc.backends.crossbar.loops import (
     executed,
     executed_count,
     loop_problem,
+    lowest,
+    value_of,
     walk,
 )
-from epimc.backends.crossbar.program import Program
+from epimc.backends.crossbar.program import Advance, Program
 from epimc.backends.crossbar.roll import roll
 from epimc.backends.crossbar.simulator import Simulator
 from epimc.diagnostics import EpimcError, render
@@ -152,3 +155,24 @@ def test_a_deadlock_in_a_loop_is_reported() -> None:
         "error: The program is deadlocked.\n"
         "  note: tile 1, instruction 1 in iteration 1: wait sem=0, count=5 waits."
     )
+
+
+@pytest.mark.parametrize("piece", [1, 3, 2**20])
+def test_the_lowest_address_is_that_of_all_iterations(
+    piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epimc.backends.crossbar.loops._PIECE", piece)
+    random = np.random.default_rng(piece)
+    for _ in range(200):
+        low, size, depth = int(random.integers(9)), int(random.integers(1, 60)), random.integers(4)
+        first, *strides = (int(n) for n in random.integers(size, size=depth + 2))
+        counts = [int(n) for n in random.integers(1, 6, size=4)]
+        operand = Advance(low + first, tuple(strides), (low, size))
+        iterations = product(*(range(count) for count in reversed(counts)))
+        every = [value_of(operand, list(numbers)) for numbers in iterations]
+        assert lowest(operand, counts) == min(n for n in every if isinstance(n, int))
+
+
+def test_the_lowest_address_of_many_iterations_takes_little_memory() -> None:
+    # The iterations of both loops together would be 2 GiB of addresses.
+    assert lowest(Advance(5, (1048583, 7), (0, 2**32 - 5)), [4095, 65536]) == 5

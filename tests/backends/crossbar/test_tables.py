@@ -215,6 +215,31 @@ def test_missing_and_unknown_keys_are_named() -> None:
     ("change", "note"),
     [
         (
+            lambda d: d["tables"][0]["rounds"][0].update(ifat=[["x", 1]] * 1000),
+            'tables[0].rounds[0].ifat[0][0] = "x": input should be a valid integer.',
+        ),
+        (
+            lambda d: d["tables"][0].update(rounds=[{"ifat": [], "ifrt": []}] * 1000),
+            "tables[0].rounds[0].ofat is missing.",
+        ),
+        (
+            lambda d: d["maps"][0].update(nodes=[["Conv", 7]] * 1000),
+            "maps[0].nodes[0][1] = 7: input should be a valid string.",
+        ),
+    ],
+)
+def test_the_first_mistake_of_a_long_list_is_named(
+    change: Callable[[dict[str, Any]], object], note: str
+) -> None:
+    assert refusal(with_document(change)) == (
+        f"error: File 'tables.json' of bundle 'out' has 1 mistake.\n  note: {note}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (
             lambda d: d["tables"][1].update(destination=3),
             "tables[1] names map 3, but there are 3.",
         ),
@@ -224,8 +249,12 @@ def test_missing_and_unknown_keys_are_named() -> None:
             "outputs[0].shape has more than 2147483648 elements.",
         ),
         (
-            lambda d: d["maps"][1].update(shape=[4, 2**30, 6]),
+            lambda d: d["maps"][1].update(shape=[4, 5, 2**30]),
             "maps[1] has more than 2147483648 bytes.",
+        ),
+        (
+            lambda d: d["maps"][1].update(shape=[1, 2**22, 1]),
+            "maps have more than 4194304 rows in all.",
         ),
         (
             lambda d: d["tables"][0]["rounds"][1].update(ifat=[[2, 3]]),
@@ -278,6 +307,17 @@ def test_wrong_arrays_are_named(
     name: str, change: Callable[[dict[str, Any]], object], expected: str
 ) -> None:
     assert refusal(with_arrays(name, change)) == f"error: File '{name}' of bundle 'out' {expected}"
+
+
+@pytest.mark.parametrize("shape", [(), (32,), (32, 2, 1)])
+def test_weights_that_are_no_matrix_are_refused(shape: tuple[int, ...]) -> None:
+    stated = {"type": "int8", "shape": list(shape)}
+    files = with_document(lambda d: d["tables"][0].update(weights=stated))
+    files["weights.safetensors"] = save({"w": np.zeros(shape, np.int8)})
+    assert refusal(files) == (
+        "error: File 'tables.json' of bundle 'out' contradicts itself.\n"
+        f"  note: tables[0].weights must be [rows, columns], not {list(shape)}."
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 8, b"\xff" * 100, b'\x02\0\0\0\0\0\0\0{"'])
