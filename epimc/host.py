@@ -54,4 +54,6 @@ class OnnxHost:
         # It takes or gives other tensors, or of sizes that are no numbers.
         except (TypeError, ValueError) as problem:
             raise error(f"The fragment '{name}' does not run.", notes=[str(problem)]) from None
+        if result.dtype != np.uint8:
+            raise error(f"The fragment '{name}' gives {result.dtype}, not uint8.")
         return result

@@ -30,12 +30,22 @@ def print_module(module: Module) -> str:
 
 
 def write_module(module: Module, path: Path) -> None:
-    """Write the text, and the tensors into the folder `tensors` beside it."""
+    """Write the text, and the tensors into the folder `tensors` beside it.
+
+    Raises:
+        EpimcError: They cannot be written.
+    """
+    # Before any tensor is written.
+    if path.is_dir():
+        raise error(f"'{path}' cannot be written: it is a folder.")
     store = Store(path.parent / "tensors")
-    for tensor in module.tensors.values():
-        if tensor.random is None and not tensor.literal:
-            store.save(tensor)
-    path.write_text(print_module(module), encoding="utf-8")
+    try:
+        for tensor in module.tensors.values():
+            if tensor.random is None and not tensor.literal:
+                store.save(tensor)
+        path.write_text(print_module(module), encoding="utf-8")
+    except OSError as problem:
+        raise error(f"'{path}' cannot be written: {problem.strerror}.") from None
 
 
 def print_op(op: Op) -> str:

@@ -340,6 +340,36 @@ def test_unknown_and_unfit_fragments(bundle: Bundle) -> None:
         OnnxHost({"x": b"no model"})
 
 
+def with_one_node(data: bytes, node: onnx.NodeProto, element: int) -> bytes:
+    """A fragment that computes something else: one node from `x` or the constant `k` to `y`."""
+    model = onnx.load_model_from_string(data)
+    graph = model.graph
+    del graph.node[:]
+    node.input[0] = node.input[0] or graph.input[0].name
+    node.output[0] = graph.output[0].name
+    graph.node.append(node)
+    graph.output[0].type.tensor_type.elem_type = element
+    graph.initializer.append(numpy_helper.from_array(np.zeros((1, 2), np.uint8), "k"))
+    changed: bytes = model.SerializeToString()
+    return changed
+
+
+def test_a_fragment_of_another_type(bundle: Bundle) -> None:
+    kind = onnx.TensorProto.FLOAT
+    data = with_one_node(bundle.fragments["s"], make_node("Cast", [""], ["y"], to=kind), kind)
+    (sizes,) = Reference(data, "it", optimize=False).inputs.values()
+    with pytest.raises(EpimcError, match=r"^error: The fragment 's' gives float32, not uint8\.$"):
+        OnnxHost({"s": data})("s", [np.zeros((1, *map(int, sizes)), np.uint8)])
+
+
+def test_a_fragment_of_another_size(bundle: Bundle) -> None:
+    node = make_node("Identity", ["k"], ["y"])
+    data = with_one_node(bundle.fragments["s"], node, onnx.TensorProto.UINT8)
+    simulator = Simulator(bundle.program, host=OnnxHost({**bundle.fragments, "s": data}))
+    with pytest.raises(EpimcError, match=r"^error: The host gives \[1, 2\] for 's', which is not"):
+        simulator.run({"x": random(3, 3, 6, 5, seed=2)})
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ A wrong address therefore gives wrong data, as it does on a chip.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -93,7 +94,13 @@ class _Machine(Execution):
             for source in named.sources
         ]
         target = maps[named.destination]
-        result = self.runner(named.fragment, sources).reshape(self.batch, *target.dims)
+        result = self.runner(named.fragment, sources)
+        shape = (self.batch, *target.dims)
+        # A fragment is the host's own, of which the checker knows nothing but its name.
+        if result.size != math.prod(shape):
+            made = f"The host gives {list(result.shape)} for '{named.fragment}'"
+            raise error(f"{made}, which is not {list(shape)}.")
+        result = result.reshape(shape)
         self.write_map(target, result)
         for observer in self.observers:
             observer.computed(target, 0, result)

@@ -91,6 +91,8 @@ def _check_overlaps(report: Report) -> None:
 def check_ports(report: Report) -> None:
     """Inputs and outputs name activations that lie off chip, of the right size."""
     program = report.program
+    # Constants have as many samples as the first input.
+    report.require(bool(program.inputs), "inputs", "The program has no input.")
     report.require(bool(program.outputs), "outputs", "The program has no output.")
     for kind, ports in (("input", program.inputs), ("output", program.outputs)):
         names = Counter(port.name for port in ports)

@@ -261,3 +261,14 @@ def test_no_ir(refuse: Refuse) -> None:
     assert refuse("opt", "none.epi") == (
         "error: 'none.epi' is not a file.\n  hint: Give the path of an .epi file.\n"
     )
+
+
+def test_ir_that_cannot_be_written(here: Path, refuse: Refuse) -> None:
+    (here / "folder").mkdir()
+    assert refuse("opt", "bundle/ir/00-import.epi", "-o", "folder") == (
+        "error: 'folder' cannot be written: it is a folder.\n"
+    )
+    (here / "file").write_text("")
+    assert refuse("opt", "bundle/ir/00-import.epi", "-o", "file/x.epi") == (
+        "error: 'file/x.epi' cannot be written: Not a directory.\n"
+    )

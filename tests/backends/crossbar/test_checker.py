@@ -514,6 +514,10 @@ DATA = {
         with_table("conv", 1, shifts=np.array([1, 63, 1, 1])),
         "error: A shift lies outside [1, 62].\n  --> table 1 (requantize of 'y')",
     ),
+    "no input": (
+        replace(PROGRAMS["conv"](), inputs=()),
+        "error: The program has no input.\n  --> inputs",
+    ),
     "scale": (
         replace(PROGRAMS["conv"](), inputs=(replace(PROGRAMS["conv"]().inputs[0], scale=2.0),)),
         "error: Its scale 2.0 is not that of its map, 0.5.\n  --> input 'x'",
