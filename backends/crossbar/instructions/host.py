@@ -23,6 +23,9 @@ from epimc.backends.crossbar.operands import TABLE
 from epimc.backends.crossbar.program import NO_ADDRESS, Maps, Program
 from epimc.backends.forms import Claim
 
+# Fragments take and give bytes.
+HOST_BITS = 8
+
 # It names a file, `host/NAME.onnx`.
 FRAGMENT_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
 
@@ -71,6 +74,8 @@ class Host(Table):
         for target in (*check.sources, check.target):
             placed = target.address != NO_ADDRESS
             check.require(placed, f"'{target.name}' has no place off chip.")
+            narrow = target.bits <= HOST_BITS
+            check.require(narrow, f"'{target.name}' has more than the host's {HOST_BITS} bits.")
 
     @classmethod
     def execute(cls, machine: Machine, tile: int, table: int) -> Tiles:

@@ -646,6 +646,11 @@ DATA = {
         "error: '../p' is no name of a fragment.\n"
         "  --> table 2 (host of 'p', node 'probabilities' (Softmax))",
     ),
+    "wide activations for the host": (
+        with_map("host", 3, element="u16", bits=12, address=1024),
+        "error: 'p' has more than the host's 8 bits.\n"
+        "  --> table 2 (host of 'p', node 'probabilities' (Softmax))",
+    ),
     "off the chip's memory": (
         with_map("host", 2, address=-1),
         "error: 'h' has no place off chip.\n"
