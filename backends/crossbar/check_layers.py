@@ -198,19 +198,18 @@ def _check_sums(report: Report, layers: dict[str, Parts]) -> dict[int, str]:
     producer = {table.destination: index for index, table in enumerate(tables)}
     parts: dict[int, frozenset[int]] = {}
     pending = [i for i, t in enumerate(tables) if isinstance(t, (Mvm, Add))]
-    # Sums may be terms of sums, in any order of tables: those come first whose terms are known.
+    # Sums may be terms of sums, in any order of tables; in the compiler's, one walk does it.
     while pending:
-        ready = [
-            i
-            for i in pending
-            if isinstance(tables[i], Mvm) or all(s in parts for s in tables[i].sources)
-        ]
-        if not ready:
+        waiting = []
+        for i in pending:
+            if isinstance(tables[i], Mvm) or all(s in parts for s in tables[i].sources):
+                parts[tables[i].destination] = _leaves(report, i, parts)
+            else:
+                waiting.append(i)
+        if len(waiting) == len(pending):
             report.add(report.table_place(pending[0]), "It adds what is no part of a layer.")
             return {}
-        for i in ready:
-            parts[tables[i].destination] = _leaves(report, i, parts)
-        pending = [i for i in pending if i not in ready]
+        pending = waiting
     complete = {frozenset(i for i, _ in layer): name for name, layer in layers.items()}
     sums = {index: complete[leaves] for index, leaves in parts.items() if leaves in complete}
     for index, table in enumerate(tables):
