@@ -35,4 +35,7 @@ def as_json(nodes: Nodes) -> list[dict[str, str]]:
 
 def printable(text: str) -> str:
     """A text on one line: ONNX lets a name hold line breaks and other control characters."""
+    # Nearly every name is printable as it is, and the checker names every table.
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else " " for character in text)

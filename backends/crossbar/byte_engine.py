@@ -43,7 +43,8 @@ class ByteEngine:
         Raises:
             EpimcError: The program is deadlocked.
         """
-        batch = len(inputs[self.program.inputs[0].name]) if self.program.inputs else 1
+        # The checker refuses a program without inputs.
+        batch = len(inputs[self.program.inputs[0].name])
         machine = _Machine(self, batch, observers)
         for port in self.program.inputs:
             machine.put(port, inputs[port.name])

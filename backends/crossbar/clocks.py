@@ -20,10 +20,6 @@ class VectorClocks:
     def __init__(self, tiles: int) -> None:
         self._known: Ints = np.zeros((tiles, tiles), np.int64)
 
-    def own(self, tile: int) -> int:
-        """How far a tile has come itself."""
-        return self.known(tile, tile)
-
     def known(self, tile: int, other: int) -> int:
         """How far another tile has come for all that a tile knows."""
         return int(self._known[tile, other])

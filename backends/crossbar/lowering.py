@@ -13,7 +13,6 @@ from epimc.backends.crossbar.program import (
     ACCUMULATOR,
     NO_ADDRESS,
     FeatureMap,
-    Maps,
     activation_element,
 )
 from epimc.ir.attributes import Ref
@@ -93,15 +92,13 @@ class RowsOnly:
     Its operands are maps 0, 1, ..., its result is the last.
 
     Attributes:
-        maps: Those.
         lines: For each row of the result, and each operand, the rows that are read, ascending.
     """
 
     def __init__(self, op: Op) -> None:
         """Make the table."""
-        values = [*op.operands, op.output]
-        self.maps: Maps = tuple(feature_map(value) for value in values)
-        self.lines = instruction_of(op).of(op, self).source_rows(self.maps).lines
+        maps = tuple(feature_map(value) for value in (*op.operands, op.output))
+        self.lines = instruction_of(op).of(op, self).source_rows(maps).lines
 
     def sources(self, op: Op) -> tuple[int, ...]:
         """The maps of an op's operands, by number."""
