@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from epimc.ir import integers
-from epimc.layouts import Runs, indices
+from epimc.ir.semantics import integers
+from epimc.ir.semantics.layouts import Runs, indices
 
 Array = NDArray[Any]
 Dims = tuple[int, int, int]

@@ -37,7 +37,7 @@ from onnxruntime.quantization import (
 )
 
 import epimc
-from epimc.measures import Loss
+from epimc.verification.measures import Loss
 
 OPSET = 13
 

@@ -20,9 +20,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from epimc.backends.crossbar.target import load_target
-from epimc.compiler import Request, Watcher, compile_model
-from epimc.samples import write_samples
+from epimc.backends.crossbar.target.schema import load_target
+from epimc.compiler.compiler import Request, Watcher, compile_model
+from epimc.compiler.samples import write_samples
 
 OPSET, IR_VERSION = 13, 8
 

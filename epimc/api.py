@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.bundle import Bundle, check_output, read_bundle, write_bundle
-from epimc.backends.crossbar.simulator import HostRunner, Simulator
-from epimc.diagnostics import did_you_mean, error
+from epimc.backends.crossbar.bundle.bundle import Bundle, check_output, read_bundle, write_bundle
+from epimc.backends.crossbar.sim.simulator import HostRunner, Simulator
+from epimc.support.diagnostics import did_you_mean, error
 
 if TYPE_CHECKING:
-    from epimc.backends.crossbar.execution import Observer
-    from epimc.compiler import Request, Watcher
-    from epimc.ir.core import Module
+    from epimc.backends.crossbar.isa.execution import Observer
+    from epimc.compiler.compiler import Request, Watcher
+    from epimc.ir.core.module import Module
 
 
 def host_of(bundle: Bundle) -> HostRunner | None:
     """What runs the host calls of a bundle; None where there are none, without onnxruntime."""
     if not bundle.fragments:
         return None
-    from epimc.host import OnnxHost
+    from epimc.runtime.host import OnnxHost
 
     return OnnxHost(bundle.fragments)
 
@@ -127,7 +127,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     Raises:
         EpimcError: Anything wrong with the arguments, the model or the samples.
     """
-    from epimc.compiler import Request, Watcher
+    from epimc.compiler.compiler import Request, Watcher
 
     samples = None if calibration is None else Path(calibration)
     request = Request(
@@ -145,8 +145,8 @@ def compile(  # The name is the interface, as in `re.compile`.
 
 def build(request: Request, output: Path, dump_ir: Path | None, watcher: Watcher) -> Bundle:
     """Compile a request and write the bundle, and the IR dumps where they are asked for."""
-    from epimc.compiler import Watcher, compile_model
-    from epimc.dumps import Dumps, check_folder
+    from epimc.compiler.compiler import Watcher, compile_model
+    from epimc.compiler.dumps import Dumps, check_folder
 
     check_output(output)
     if dump_ir is not None:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from epimc.ir.core import Array, Module, Op, Value
+from epimc.ir.core.module import Array, Module, Op, Value
+from epimc.ir.core.tensors import Tensor
 from epimc.ir.dialects import moves
 from epimc.ir.dialects.epi import HostCall
-from epimc.ir.printer import refused
-from epimc.ir.tensors import Tensor
+from epimc.ir.text.printer import refused
 
 Observer = Callable[[Value, Array], None]
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, fields
 from importlib import import_module
 from typing import Any, ClassVar, get_type_hints
 
-from epimc.diagnostics import EpimcError, did_you_mean, error
-from epimc.ir.core import Module
-from epimc.ir.module_attributes import PASSES
+from epimc.ir.core.module import Module
+from epimc.ir.core.module_attributes import PASSES
 from epimc.ir.verifier import verify
+from epimc.support.diagnostics import EpimcError, did_you_mean, error
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from epimc.diagnostics import EpimcError, Span, error
-from epimc.ir.attributes import Ref
-from epimc.ir.core import FLOAT, Attribute, Module, Op, Operand, Value, refs_in
-from epimc.ir.levels import CALIBRATED, FLOATS, ON_CROSSBARS, QUANTIZED, from_level, in_order, up_to
-from epimc.ir.module_attributes import INPUT_ADDRESSES, MODULE_ATTRIBUTES
-from epimc.ir.types import IrError, TensorType, as_map
+from epimc.ir.core.attributes import Ref
+from epimc.ir.core.levels import (
+    CALIBRATED,
+    FLOATS,
+    ON_CROSSBARS,
+    QUANTIZED,
+    from_level,
+    in_order,
+    up_to,
+)
+from epimc.ir.core.module import FLOAT, Attribute, Module, Op, Operand, Value, refs_in
+from epimc.ir.core.module_attributes import INPUT_ADDRESSES, MODULE_ATTRIBUTES
+from epimc.ir.core.types import IrError, TensorType, as_map
+from epimc.ir.text.printer import print_op
+from epimc.support.diagnostics import EpimcError, Span, error
 
 # A value of a text is not allocated by its declaration alone, but by whatever runs it.
 MAXIMUM_VALUE = 2**28
@@ -54,8 +63,6 @@ def check_outputs(module: Module, known: set[Value]) -> None:
 
 def op_error(op: Op, problem: str) -> EpimcError:
     """A broken rule, with the op shown."""
-    from epimc.ir.printer import print_op
-
     notes = [print_op(op)]
     where: Span | str = op.span or str(op.location)
     if op.span and op.location.nodes:

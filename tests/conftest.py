@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import epimc.backends.crossbar.dialect
+import epimc.ir.dialects  # noqa: F401  (both register their ops)
 from tests.golden_files import GoldenFile
 from tests.goldens import Goldens
 

@@ -24,14 +24,14 @@ from filecheck.matcher import Matcher
 from filecheck.options import Options
 from filecheck.parser import Parser
 
-from epimc.diagnostics import EpimcError, render
-from epimc.ir.core import Module
-from epimc.ir.parser import parse_module
+from epimc.compiler.passes import PASSES
+from epimc.ir.core.module import Module
+from epimc.ir.core.tensors import Store, Tensor
+from epimc.ir.core.types import TensorType
 from epimc.ir.pipeline import Runner, parse_pipeline
-from epimc.ir.printer import print_module
-from epimc.ir.tensors import Store, Tensor
-from epimc.ir.types import TensorType
-from epimc.passes import PASSES
+from epimc.ir.text.parser import parse_module
+from epimc.ir.text.printer import print_module
+from epimc.support.diagnostics import EpimcError, render
 from tests.goldens import GoldenError
 
 RUN = re.compile(r"// RUN: epimc opt %s(?: -p (?P<passes>'[^']*'))?(?P<fails> // ERROR)?")

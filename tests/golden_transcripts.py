@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from epimc import __version__
-from epimc.cli import main
+from epimc.cli.main import main
 
 # Not part of a word or of another number: '1.67x' and 'conv1.2' are words.
 REAL = re.compile(r"(?<![\w.])-?\d+(?:\.\d+(?:e[+-]?\d+)?|e[+-]?\d+)(?![\w.])")

@@ -9,13 +9,14 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.target import load_target
-from epimc.ir import integers, plan
-from epimc.ir.core import Builder, Module, Value
+from epimc.backends.crossbar.target.schema import load_target
+from epimc.ir.core.levels import QUANTIZED
+from epimc.ir.core.module import Builder, Module, Value
+from epimc.ir.core.types import Location, TensorType, as_map
 from epimc.ir.dialects import epi
-from epimc.ir.levels import QUANTIZED
-from epimc.ir.plan import Patch, Plan, Shape
-from epimc.ir.types import Location, TensorType, as_map
+from epimc.ir.epitome import plan
+from epimc.ir.epitome.plan import Patch, Plan, Shape
+from epimc.ir.semantics import integers
 
 BITS = 8
 SCALE = 0.5

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from epimc.ir.dialects import OPS
-from epimc.ir.levels import LEVELS
-from epimc.passes import PASSES
+from epimc.compiler.passes import PASSES
+from epimc.ir.core.levels import LEVELS
+from epimc.ir.core.registry import OPS
 from tests.golden_files import RUN, run_golden
 from tests.goldens import GoldenError, Goldens
 

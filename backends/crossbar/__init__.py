@@ -1,21 +1,19 @@
-"""The crossbar backend: targets, mapping passes, programs, bundles, checker and simulator.
+"""The crossbar backend: from the quantized IR to programs for a chip of crossbars, and back.
 
-    the chip          target, targets/; target_document writes docs/targets.md
-    counting          counting: crossbars from shapes alone
-    IR to program     passes/ in the order map, place, schedule, allocate; then emit, with
-                      lowering (ops to tables), projection (rows to streams), residency,
-                      semaphores and clocks; roll folds the streams into loops
-    a program         program (maps, ports, streams), rounds and arrays (what an mvm drives),
-                      instructions/ (what each is and does), limits (sizes that files may name)
-    its streams       operands, assembler (text), encoding (binary), loops (the walk through a
-                      stream), listing (text with comments); isa_document and table_document
-                      write docs/isa.md
-    its bundle        bundle, files, documents (JSON), tables
-    its check         checker: check_maps, check_tables, check_layers, check_streams, then
-                      abstract (execution with tags: tags, off_chip, order); report collects
-    its execution     execution (the interleaving, observers), simulator with byte_engine;
-                      paths, fused and arrays compute what crossbars do
-    its observers     subjects (which map an instruction works for), counters, counts
+    dialect       the ops of the IR on crossbars, levels `mapped` to `allocated`
+    core/         a program as data: program (chip, maps, ports, streams), operands, rounds, limits,
+                  counts; findings collects what is wrong with one
+    kernels/      what arrays of cells compute: arrays (as they are read), fused (one product)
+    instructions/ what each instruction is and does, a file a family
+    isa/          instruction streams: assembly (text), binary, loops (the walk through a stream),
+                  execution (the interleaving), listing, subjects, clocks; the pages about them
+    target/       chips: schema of their files, builtin/
+    lower/        IR to program: the passes map, place, schedule, allocate; then emit, with lowering
+                  (ops to tables), projection (rows to streams), residency, semaphores; roll folds
+                  the streams into loops; counting counts crossbars from shapes alone
+    bundle/       the files in which a program is kept
+    check/        what can be known of a program without running it
+    sim/          the simulator, its engine, paths and counters
 
 What executes or checks a program imports nothing of what makes one from IR.
 """

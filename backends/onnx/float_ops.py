@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from epimc.backends.onnx.graph import Graph, channelwise
-from epimc.ir.core import Op
+from epimc.ir.core.module import Op
 from epimc.ir.dialects import elementwise, moves, nn
-from epimc.ir.functions import FUNCTIONS
-from epimc.layouts import indices
+from epimc.ir.semantics.functions import FUNCTIONS
+from epimc.ir.semantics.layouts import indices
 
 # ONNX's operators for the functions, with what ONNX calls alpha and beta.
 NODES: dict[str, tuple[str, dict[str, str]]] = {

@@ -16,9 +16,9 @@ from onnx import ModelProto
 
 from epimc.backends.forms import Claim, Dims, Tensor, host_inputs, host_output
 from epimc.backends.onnx.graph import Graph, IntegerGraph
-from epimc.diagnostics import error
-from epimc.ir.core import Module, Op
+from epimc.ir.core.module import Module, Op
 from epimc.ir.dialects import epi, nn
+from epimc.support.diagnostics import error
 
 HOST = "host"
 """The role of what belongs to a fragment; its key is the name that it has there."""

@@ -20,12 +20,13 @@ from epimc.backends.forms import window_attributes
 from epimc.backends.onnx.float_ops import WRITERS as BETWEEN
 from epimc.backends.onnx.fragments import write_softmax
 from epimc.backends.onnx.graph import Graph
-from epimc.ir import integers, plan
-from epimc.ir.attributes import Ref
-from epimc.ir.core import Module, Op
+from epimc.ir.core.attributes import Ref
+from epimc.ir.core.levels import CALIBRATED, EPI
+from epimc.ir.core.module import Module, Op
 from epimc.ir.dialects import epi, nn
-from epimc.ir.levels import CALIBRATED, EPI
-from epimc.ir.plan import Patch, Plan, Shape
+from epimc.ir.epitome import plan
+from epimc.ir.epitome.plan import Patch, Plan, Shape
+from epimc.ir.semantics import integers
 from epimc.ir.verifier import expect_level
 
 DOMAIN = "epimc"

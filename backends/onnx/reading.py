@@ -21,7 +21,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from epimc.backends.forms import Tensor
 from epimc.backends.onnx.graph import OPSET, PREFIX_KEY, ROLES_KEY
-from epimc.diagnostics import error
+from epimc.support.diagnostics import error
 
 Array = NDArray[Any]
 

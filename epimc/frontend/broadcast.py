@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from epimc.frontend.moving import rearranged, selected
 from epimc.frontend.nodes import Context, Node, UnsupportedError
-from epimc.ir.core import Value
+from epimc.ir.core.module import Value
 from epimc.ir.dialects import moves
-from epimc.layouts import Runs
+from epimc.ir.semantics.layouts import Runs
 
 Wide = NDArray[np.float64]
 Shape = tuple[int, ...]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import onnx
 
-from epimc.diagnostics import error
 from epimc.frontend.external import external_tensors
 from epimc.frontend.shapes import graph_inputs
 from epimc.frontend.standard import check_versions, short
+from epimc.support.diagnostics import error
 
 
 def check_model(model: onnx.ModelProto, newest_opset: int, data: bytes | None = None) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import onnx
 
-from epimc.diagnostics import EpimcError, error
+from epimc.support.diagnostics import EpimcError, error
 
 
 @dataclass(frozen=True)

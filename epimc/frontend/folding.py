@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from epimc.diagnostics import error
 from epimc.frontend.nodes import UnsupportedError
 from epimc.frontend.shapes import SHAPE_OF, Array, Binding, shape_of, type_of
+from epimc.support.diagnostics import error
 
 # Of all folded constants of a model together: a small file can declare enormous ones.
 MAXIMUM_ELEMENTS = 2**28

@@ -14,18 +14,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from epimc.diagnostics import EpimcError, error
-from epimc.frontend import (
-    ops_arithmetic,
-    ops_elementwise,
-    ops_join,
-    ops_linear,
-    ops_move,
-    ops_pool,
-    ops_reduce,
-    ops_resize,
-    ops_select,
-)
 from epimc.frontend.checks import check_model
 from epimc.frontend.external import external_tensors
 from epimc.frontend.folding import FOLDABLE, Folder, constant_of
@@ -37,7 +25,16 @@ from epimc.frontend.nodes import (
     Node,
     UnsupportedError,
 )
-from epimc.frontend.ops_move import TAKING_MORE_DIMS
+from epimc.frontend.operators import arithmetic as ops_arithmetic
+from epimc.frontend.operators import elementwise as ops_elementwise
+from epimc.frontend.operators import join as ops_join
+from epimc.frontend.operators import linear as ops_linear
+from epimc.frontend.operators import move as ops_move
+from epimc.frontend.operators import pool as ops_pool
+from epimc.frontend.operators import reduce as ops_reduce
+from epimc.frontend.operators import resize as ops_resize
+from epimc.frontend.operators import select as ops_select
+from epimc.frontend.operators.move import TAKING_MORE_DIMS
 from epimc.frontend.shapes import (
     SHAPE_OF,
     Binding,
@@ -53,7 +50,8 @@ from epimc.frontend.standard import (
     opset_of,
     where_of,
 )
-from epimc.ir.core import Module, Op, Value
+from epimc.ir.core.module import Module, Op, Value
+from epimc.support.diagnostics import EpimcError, error
 
 # Importing these modules registers their importers.
 REGISTERED = (

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from epimc.frontend.nodes import Context, Node
-from epimc.ir.core import Value
+from epimc.ir.core.module import Value
 from epimc.ir.dialects import moves, nn
-from epimc.layouts import Rearrangement, Runs
+from epimc.ir.semantics.layouts import Rearrangement, Runs
 
 KEYS = ("channels", "rows", "columns")
 

@@ -16,13 +16,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from epimc.diagnostics import error
 from epimc.frontend.shapes import Array, Binding, Folded, Unknown
 from epimc.frontend.standard import name_of, operator_of, where_of
-from epimc.ir.attributes import Ref
-from epimc.ir.core import ANY_RANK, Builder, Module, Op, Value
-from epimc.ir.levels import NN
-from epimc.ir.types import IrError, Location, TensorType
+from epimc.ir.core.attributes import Ref
+from epimc.ir.core.levels import NN
+from epimc.ir.core.module import ANY_RANK, Builder, Module, Op, Value
+from epimc.ir.core.types import IrError, Location, TensorType
+from epimc.support.diagnostics import error
 
 MAXIMUM_ELEMENTS = 2**31
 

@@ -16,11 +16,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
 
-from epimc.diagnostics import error
 from epimc.frontend.standard import short, where_of
-from epimc.ir.core import ANY_RANK, Value
-from epimc.ir.types import Location
-from epimc.layouts import Factors
+from epimc.ir.core.module import ANY_RANK, Value
+from epimc.ir.core.types import Location
+from epimc.ir.semantics.layouts import Factors
+from epimc.support.diagnostics import error
 
 Array = NDArray[Any]
 

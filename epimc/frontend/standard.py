@@ -6,8 +6,8 @@ import re
 
 import onnx
 
-from epimc.diagnostics import error
-from epimc.origins import place_of
+from epimc.support.diagnostics import error
+from epimc.support.origins import place_of
 
 # What an operator means may change with the opset: the importers were tested with these.  No opset
 # is read only because the installed onnxruntime, which runs the user's own model, loads it.

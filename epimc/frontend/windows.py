@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from epimc.frontend.nodes import Node, UnsupportedError
-from epimc.ir.core import Value
-from epimc.ir.integers import Window
+from epimc.ir.core.module import Value
+from epimc.ir.semantics.integers import Window
 
 Pads = tuple[int, int, int, int]
 

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from epimc.diagnostics import error
-from epimc.ir.core import Array, Builder, Module, Value
+from epimc.ir.core.levels import CALIBRATED, EPI
+from epimc.ir.core.module import Array, Builder, Module, Value
+from epimc.ir.core.module_attributes import CALIBRATION
 from epimc.ir.interpreter import batches, interpret
-from epimc.ir.levels import CALIBRATED, EPI
-from epimc.ir.module_attributes import CALIBRATION
 from epimc.ir.pipeline import Pass
+from epimc.support.diagnostics import error
 
 # Ranges are kept to this many significant bits: the float64 sums of another machine may differ in
 # their last bits, and the same inputs must give the same program everywhere.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from epimc.ir.core import Module, Value
+from epimc.ir.core.module import Module, Value
+from epimc.ir.core.types import TensorType
 from epimc.ir.dialects import moves, nn
-from epimc.ir.types import TensorType
 
 # What moves the activations of one operand without computing.
 MOVING = (nn.MaxPool, nn.Rearrange, moves.Pad, moves.Select)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from epimc.ir import integers
-from epimc.ir.core import Array, Builder, Value
+from epimc.ir.core.module import Array, Builder, Value
+from epimc.ir.core.types import TensorType
 from epimc.ir.dialects import moves
-from epimc.ir.types import TensorType
+from epimc.ir.semantics import integers
 
 
 def quantize_constant(

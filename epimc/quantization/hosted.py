@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from epimc.diagnostics import error
-from epimc.ir.core import Array, Module, Op, Value, dump_attributes
+from epimc.ir.core.levels import QUANTIZED
+from epimc.ir.core.module import Array, Module, Op, Value, dump_attributes
+from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import epi, nn
-from epimc.ir.levels import QUANTIZED
-from epimc.ir.types import Location, TensorType
-from epimc.origins import call_of
+from epimc.support.diagnostics import error
+from epimc.support.origins import call_of
 
 OPS: tuple[type[Op], ...] = (nn.Softmax,)
 """The ops on floats that the chip has no form for."""

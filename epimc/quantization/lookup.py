@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from epimc.ir.core import Array, Lookup
+from epimc.ir.core.module import Array, Lookup
+from epimc.ir.core.types import TensorType
 from epimc.ir.dialects.elementwise import Activation
-from epimc.ir.types import TensorType
 
 
 def lookup_table(op: Activation, x: TensorType, y: TensorType, tensors: Lookup) -> Array:

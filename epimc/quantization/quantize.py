@@ -1,4 +1,4 @@
-"""`quantize`: floats to integers, as `epimc.ir.integers` defines them.
+"""`quantize`: floats to integers, as `epimc.ir.semantics.integers` defines them.
 
 Sums of convolutions, pools and residuals stay exact accumulators until the value that is really
 kept: conv + add + relu requantize once, after the last.
@@ -12,21 +12,21 @@ from typing import ClassVar
 
 import numpy as np
 
-from epimc.diagnostics import error
-from epimc.ir import integers
-from epimc.ir.core import Array, Builder, Module, Op, Value, dump_attributes
+from epimc.ir.core.levels import CALIBRATED, QUANTIZED
+from epimc.ir.core.module import Array, Builder, Module, Op, Value, dump_attributes
+from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import elementwise, epi, moves, nn
-from epimc.ir.levels import CALIBRATED, QUANTIZED
+from epimc.ir.epitome.plan import rebuild
 from epimc.ir.pipeline import Pass
-from epimc.ir.plan import rebuild
-from epimc.ir.printer import refused
-from epimc.ir.types import Location, TensorType
+from epimc.ir.semantics import integers
+from epimc.ir.text.printer import refused
 from epimc.quantization import hosted
 from epimc.quantization.common import MOVING, common_types
 from epimc.quantization.constants import quantize_constant
 from epimc.quantization.lookup import lookup_table
 from epimc.quantization.terms import Term, Total
 from epimc.quantization.weights import SMALLEST_STEP, column_scales, used_elements, whole_steps
+from epimc.support.diagnostics import error
 
 # What makes sums, which stay sums where their one reader is LINEAR or CLIPPING.
 LINEAR = (nn.Add, nn.Affine)

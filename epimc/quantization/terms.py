@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from epimc.ir.core import Array, Value
-from epimc.ir.types import Location
+from epimc.ir.core.module import Array, Value
+from epimc.ir.core.types import Location
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 
-from epimc.ir import integers
-from epimc.ir.core import Array
+from epimc.ir.core.module import Array
 from epimc.ir.dialects import epi
-from epimc.ir.plan import used
+from epimc.ir.epitome.plan import used
+from epimc.ir.semantics import integers
 
 # A channel whose weights are this much smaller than the layer's largest shares the scale of that
 # floor: its weights count for nothing, and its multiplier would leave the 31 bits.

@@ -1,10 +1,25 @@
-"""The ops, by name; each module declares some of them, `nn` being spread over three."""
+"""The IR's own dialects, `nn` and `epi`; importing this package registers them."""
 
 from __future__ import annotations
 
-from epimc.ir.core import Op
-from epimc.ir.dialects import elementwise, epi, moves, nn, xbar
+from inspect import getdoc
 
-MODULES = (nn, elementwise, moves, epi, xbar)
+from epimc.ir.core.registry import Dialect, register
+from epimc.ir.dialects import elementwise, epi, moves, nn
 
-OPS: dict[str, type[Op]] = {op.name: op for module in MODULES for op in module.OPS}
+NN = register(
+    Dialect(
+        "nn",
+        "the float operators of a network",
+        getdoc(nn) or "",
+        (*nn.OPS, *elementwise.OPS, *moves.OPS),
+    )
+)
+EPI = register(
+    Dialect(
+        "epi",
+        "epitomes, and the integer operators that quantization introduces",
+        getdoc(epi) or "",
+        epi.OPS,
+    )
+)

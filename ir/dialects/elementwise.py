@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from epimc.ir.attributes import NUMBER, TENSOR, maybe, one_of
-from epimc.ir.core import FLOAT, Array, Attribute, Lookup, Op, Operand, Result, Stored
+from epimc.ir.core.attributes import NUMBER, TENSOR, maybe, one_of
+from epimc.ir.core.levels import FLOATS
+from epimc.ir.core.module import FLOAT, Array, Attribute, Lookup, Op, Operand, Result, Stored
 from epimc.ir.dialects.nn import Add, per_channel
 from epimc.ir.dialects.rules import expect
-from epimc.ir.functions import FUNCTIONS
-from epimc.ir.levels import FLOATS
+from epimc.ir.semantics.functions import FUNCTIONS
 
 
 class Sub(Add):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from epimc.ir import integers
-from epimc.ir.attributes import INTEGER, TENSOR, maybe, pair, sides
-from epimc.ir.attributes import integers as ints
-from epimc.ir.core import (
+from epimc.ir.core.attributes import INTEGER, TENSOR, maybe, pair, sides
+from epimc.ir.core.attributes import integers as ints
+from epimc.ir.core.levels import EPI, QUANTIZED, from_level, up_to
+from epimc.ir.core.module import (
     ACCUMULATOR,
     ACTIVATION,
     FLOAT,
@@ -25,14 +25,14 @@ from epimc.ir.core import (
     Stored,
     activations,
 )
+from epimc.ir.core.types import as_map
 from epimc.ir.dialects.elementwise import product_shape
 from epimc.ir.dialects.nn import SummingPool, per_channel
 from epimc.ir.dialects.rules import check_bias, check_groups, expect, window_shape
-from epimc.ir.floats import float_convolve
-from epimc.ir.levels import EPI, QUANTIZED, from_level, up_to
-from epimc.ir.plan import PLAN, Shape, rebuild
-from epimc.ir.plan import check as check_plan
-from epimc.ir.types import as_map
+from epimc.ir.epitome.plan import PLAN, Shape, rebuild
+from epimc.ir.epitome.plan import check as check_plan
+from epimc.ir.semantics import integers
+from epimc.ir.semantics.floats import float_convolve
 
 SIGNED = frozenset({"s"})
 EPITOMES = from_level(EPI) & up_to(QUANTIZED)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from epimc.ir import integers
-from epimc.ir.attributes import INTEGER, TENSOR, pair, rows_of, sides
-from epimc.ir.attributes import integers as ints
-from epimc.ir.core import ANY_RANK, Array, Attribute, Lookup, Op, Operand, Result, Stored
+from epimc.ir.core.attributes import INTEGER, TENSOR, pair, rows_of, sides
+from epimc.ir.core.attributes import integers as ints
+from epimc.ir.core.module import ANY_RANK, Array, Attribute, Lookup, Op, Operand, Result, Stored
+from epimc.ir.core.types import as_map
 from epimc.ir.dialects.nn import MAP, MOVABLE, MOVING
 from epimc.ir.dialects.rules import expect, expect_moved
-from epimc.ir.types import as_map
-from epimc.layouts import Selection
+from epimc.ir.semantics import integers
+from epimc.ir.semantics.layouts import Selection
 
 # An instruction names its sources in a list with a length of one byte.
 MAXIMUM_SOURCES = 255

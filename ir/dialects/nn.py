@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from epimc.ir import integers
-from epimc.ir.attributes import INTEGER, NUMBER, TENSOR, maybe, pair, sides
-from epimc.ir.attributes import integers as ints
-from epimc.ir.core import (
+from epimc.ir.core.attributes import INTEGER, NUMBER, TENSOR, maybe, pair, sides
+from epimc.ir.core.attributes import integers as ints
+from epimc.ir.core.levels import FLOATS, NN, QUANTIZED, up_to
+from epimc.ir.core.module import (
     ACTIVATION,
     ANY_RANK,
     FLOAT,
@@ -35,9 +35,9 @@ from epimc.ir.dialects.rules import (
     expect_moved,
     window_shape,
 )
-from epimc.ir.floats import float_convolve
-from epimc.ir.levels import FLOATS, NN, QUANTIZED, up_to
-from epimc.layouts import Rearrangement
+from epimc.ir.semantics import integers
+from epimc.ir.semantics.floats import float_convolve
+from epimc.ir.semantics.layouts import Rearrangement
 
 MAP = (3,)
 VECTOR = (1,)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from epimc.ir import integers
-from epimc.ir.attributes import Ref
-from epimc.ir.core import Op, Stored
-from epimc.ir.types import IrError, as_map
+from epimc.ir.core.attributes import Ref
+from epimc.ir.core.module import Op, Stored
+from epimc.ir.core.types import IrError, as_map
+from epimc.ir.semantics import integers
 
 
 def expect(condition: bool, rule: str) -> None:

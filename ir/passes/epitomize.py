@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from epimc.diagnostics import error, mistaken
-from epimc.ir import plan
-from epimc.ir.core import Builder, Module, Op, Value
+from epimc.ir.core.levels import EPI, NN
+from epimc.ir.core.module import Builder, Module, Op, Value
+from epimc.ir.core.module_attributes import TARGET
 from epimc.ir.dialects import epi, nn
-from epimc.ir.layer_plans import PLANS, Plans, load, wrong_policy
-from epimc.ir.levels import EPI, NN
-from epimc.ir.module_attributes import TARGET
+from epimc.ir.epitome import plan
+from epimc.ir.epitome.layer_plans import PLANS, Plans, load, wrong_policy
+from epimc.ir.epitome.policies import Layer
 from epimc.ir.passes.fold import find_chains, keep
 from epimc.ir.pipeline import Pass
-from epimc.ir.policies import Layer
+from epimc.support.diagnostics import error, mistaken
 
 
 @dataclass(frozen=True)

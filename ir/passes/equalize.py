@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from epimc.ir.core import Array, Builder, Module, Op, Value
+from epimc.ir.core.levels import NN
+from epimc.ir.core.module import Array, Builder, Module, Op, Value
 from epimc.ir.dialects import elementwise, moves, nn
-from epimc.ir.levels import NN
 from epimc.ir.pipeline import Pass
 
 # A positive factor on a channel of their operand is the same factor on that of their result.

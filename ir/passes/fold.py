@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from epimc.ir.core import Builder, Module, Op, Value, dump_attributes
+from epimc.ir.core.levels import NN
+from epimc.ir.core.module import Builder, Module, Op, Value, dump_attributes
+from epimc.ir.core.types import IrError
 from epimc.ir.dialects import elementwise, moves, nn, rules
-from epimc.ir.levels import NN
 from epimc.ir.pipeline import Pass
-from epimc.ir.types import IrError
 
 
 @dataclass(frozen=True)

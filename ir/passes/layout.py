@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from epimc.ir.core import Builder, Module, Op, Value, dump_attributes
+from epimc.ir.core.levels import NN
+from epimc.ir.core.module import Builder, Module, Op, Value, dump_attributes
+from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import elementwise, moves, nn
-from epimc.ir.levels import NN
 from epimc.ir.pipeline import Pass
-from epimc.ir.types import Location, TensorType
-from epimc.layouts import Rearrangement, element_indices, merged, simplified
+from epimc.ir.semantics.layouts import Rearrangement, element_indices, merged, simplified
 
 Attributes = dict[str, Any]
 Rule = Callable[[Op, Rearrangement], Attributes | None]

@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from epimc.cli import main
-from epimc.samples import write_samples
+from epimc.cli.main import main
+from epimc.compiler.samples import write_samples
 
 Array = NDArray[Any]
 

@@ -12,8 +12,8 @@ import pytest
 from onnx import helper
 
 import epimc
-from epimc.backends.crossbar.bundle import read_bundle
-from epimc.report import WIDTH
+from epimc.backends.crossbar.bundle.bundle import read_bundle
+from epimc.report.report import WIDTH
 from tests.cli.conftest import NO_SAMPLES, Run, contents, small_model
 
 EXAMPLES = Path(epimc.__file__).parents[1] / "examples"

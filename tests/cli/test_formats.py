@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 
 import epimc
-from epimc.backends.crossbar import assembler, bundle, encoding, tables, target
-from epimc.backends.crossbar.bundle import rechecksum
-from epimc.backends.crossbar.files import sha256_of_file
-from epimc.diagnostics import EpimcError, OtherVersionError
-from epimc.ir import printer
-from epimc.stages import dump_name
+from epimc.backends.crossbar.bundle import bundle, tables
+from epimc.backends.crossbar.bundle.bundle import rechecksum
+from epimc.backends.crossbar.isa import assembly as assembler
+from epimc.backends.crossbar.isa import binary as encoding
+from epimc.backends.crossbar.target import schema as target
+from epimc.compiler.stages import dump_name
+from epimc.ir.text import printer
+from epimc.support.diagnostics import EpimcError, OtherVersionError
+from epimc.support.files import sha256_of_file
 from tests.cli.conftest import Refuse, Run
 
 ROOT = Path(__file__).parents[2]

@@ -11,12 +11,12 @@ import onnx
 import pytest
 from onnx import helper
 
-from epimc.backends.crossbar.assembler import parse_program
-from epimc.backends.crossbar.bundle import read_bundle
-from epimc.cli import main
-from epimc.ir.parser import parse_module
-from epimc.ir.tensors import Store
-from epimc.samples import write_samples
+from epimc.backends.crossbar.bundle.bundle import read_bundle
+from epimc.backends.crossbar.isa.assembly import parse_program
+from epimc.cli.main import main
+from epimc.compiler.samples import write_samples
+from epimc.ir.core.tensors import Store
+from epimc.ir.text.parser import parse_module
 from tests.cli.conftest import small_model
 
 NAMES = {

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import epimc
-from epimc.cli import main
-from epimc.diagnostics import EpimcError
+from epimc.cli.main import main
+from epimc.support.diagnostics import EpimcError
 from tests.cli.conftest import Run, contents
 
 ROOT = Path(epimc.__file__).parents[1]
@@ -40,7 +40,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     result = python(
         "import sys\n"
-        "from epimc.cli import main\n"
+        "from epimc.cli.main import main\n"
         f"code = main({arguments})\n"
         "heavy = {'numpy', 'onnx', 'onnxruntime', 'rich', 'lark', 'networkx'}\n"
         "print(sorted(heavy & set(sys.modules)), code)\n"
@@ -59,7 +59,7 @@ def test_importing_epimc_loads_nothing() -> None:
 
 def test_the_module_runs() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "epimc.cli", "--version"],
+        [sys.executable, "-m", "epimc.cli.main", "--version"],
         capture_output=True,
         text=True,
         check=False,
@@ -67,7 +67,7 @@ def test_the_module_runs() -> None:
     )
     assert (result.returncode, result.stdout) == (0, f"epimc {epimc.__version__}\n")
     result = subprocess.run(
-        [sys.executable, "-m", "epimc.cli", "check", "nothing"],
+        [sys.executable, "-m", "epimc.cli.main", "check", "nothing"],
         capture_output=True,
         text=True,
         check=False,
@@ -134,7 +134,7 @@ def test_an_unknown_pass_to_print_after(run: Run, here: Path) -> None:
 
 def test_a_bad_program_is_exit_code_1(run: Run, here: Path) -> None:
     """The files are whole, what they say is wrong."""
-    from epimc.backends.crossbar.bundle import rechecksum
+    from epimc.backends.crossbar.bundle.bundle import rechecksum
 
     path = here / "bundle" / "program.asm"
     lines = path.read_text().splitlines(keepends=True)
@@ -165,9 +165,9 @@ def test_a_bad_program_is_exit_code_1(run: Run, here: Path) -> None:
     "stage",
     [
         "epimc.frontend.import_model",
-        "epimc.backends.crossbar.emit.emit",
-        "epimc.compiler.reference_files",
-        "epimc.backends.crossbar.files.write_files",
+        "epimc.backends.crossbar.lower.emit.emit",
+        "epimc.compiler.compiler.reference_files",
+        "epimc.support.files.write_files",
     ],
 )
 @pytest.mark.parametrize("output", ["bundle", "new"])

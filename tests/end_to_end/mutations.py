@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from epimc.backends.crossbar.assembler import format_program
-from epimc.backends.crossbar.bundle import rechecksum
-from epimc.backends.crossbar.encoding import encode
+from epimc.backends.crossbar.bundle.bundle import rechecksum
+from epimc.backends.crossbar.bundle.tables import write_tables
+from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.mvm import Mvm
-from epimc.backends.crossbar.program import Program
-from epimc.backends.crossbar.tables import write_tables
-from epimc.diagnostics import EpimcError
+from epimc.backends.crossbar.isa.assembly import format_program
+from epimc.backends.crossbar.isa.binary import encode
+from epimc.support.diagnostics import EpimcError
 
 Place = tuple[str | int, ...]
 """Names of fields and indices, from the program to a number or an array of numbers."""

@@ -15,22 +15,22 @@ import onnx
 from numpy.typing import NDArray
 
 from epimc.api import Session
-from epimc.backends.crossbar.assembler import format_program, parse_program
-from epimc.backends.crossbar.bundle import Bundle, read_bundle, write_bundle
-from epimc.backends.crossbar.counters import Counters
-from epimc.backends.crossbar.encoding import decode, encode
-from epimc.backends.crossbar.listing import list_program
-from epimc.backends.crossbar.program import Program
-from epimc.backends.crossbar.target import Target
-from epimc.compiler import Request, Watcher, compile_model
-from epimc.diagnostics import EpimcError
-from epimc.host import OnnxHost
-from epimc.ir.core import Module
+from epimc.backends.crossbar.bundle.bundle import Bundle, read_bundle, write_bundle
+from epimc.backends.crossbar.core.program import Program
+from epimc.backends.crossbar.isa.assembly import format_program, parse_program
+from epimc.backends.crossbar.isa.binary import decode, encode
+from epimc.backends.crossbar.isa.listing import list_program
+from epimc.backends.crossbar.sim.counters import Counters
+from epimc.backends.crossbar.target.schema import Target
+from epimc.compiler.compiler import Request, Watcher, compile_model
+from epimc.compiler.planning import PlanRequest, plan_model
+from epimc.compiler.samples import write_samples
+from epimc.ir.core.module import Module
 from epimc.ir.interpreter import interpret
-from epimc.origins import Node
-from epimc.planning import PlanRequest, plan_model
-from epimc.samples import write_samples
-from epimc.verify import Report, verify
+from epimc.runtime.host import OnnxHost
+from epimc.support.diagnostics import EpimcError
+from epimc.support.origins import Node
+from epimc.verification.verify import Report, verify
 from tests.golden_files import round_trip
 from tests.strategies.cases import Case, toml_of
 

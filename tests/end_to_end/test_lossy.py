@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import epimc
-from epimc.backends.crossbar.target import Target, load_target
-from epimc.cli import main
+from epimc.backends.crossbar.target.schema import Target, load_target
+from epimc.cli.main import main
 from tests.end_to_end.conftest import EXAMPLES, Compile
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from epimc.backends.crossbar.bundle import read_bundle
-from epimc.cli import main
+from epimc.backends.crossbar.bundle.bundle import read_bundle
+from epimc.cli.main import main
 from tests.end_to_end.conftest import Compile
 from tests.end_to_end.mutations import kinds, mutated, write_mutated
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from epimc.cli import main
+from epimc.cli.main import main
 from tests.end_to_end.conftest import EXAMPLES, MODELS, Compile, Compiled
 
 STAGES = ["import", "layout", "fold", "equalize", "epitomize", "calibrate", "quantize", "map",
@@ -79,7 +79,7 @@ def test_compiling_again_gives_the_same_bytes(
         folder = tmp_path / seed
         subprocess.run(
             [
-                *(sys.executable, "-m", "epimc.cli", "compile", str(EXAMPLES / MODELS[data])),
+                *(sys.executable, "-m", "epimc.cli.main", "compile", str(EXAMPLES / MODELS[data])),
                 *("-o", str(folder), "--target", target),
                 *("--calibration", str(EXAMPLES / f"{data}-calibration.npz")),
             ],

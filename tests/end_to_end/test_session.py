@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 import epimc
-from epimc.backends.crossbar.bundle import read_bundle
-from epimc.diagnostics import EpimcError
-from epimc.samples import write_samples
-from epimc.verify import verify
+from epimc.backends.crossbar.bundle.bundle import read_bundle
+from epimc.compiler.samples import write_samples
+from epimc.support.diagnostics import EpimcError
+from epimc.verification.verify import verify
 from tests.end_to_end.conftest import EXAMPLES, MODELS, Compile
 
 Array = NDArray[Any]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from epimc.backends.crossbar.bundle import read_bundle
-from epimc.report import program_summary
-from epimc.verify import verify
+from epimc.backends.crossbar.bundle.bundle import read_bundle
+from epimc.report.report import program_summary
+from epimc.verification.verify import verify
 from tests.end_to_end.conftest import Compile
 
 LAYERS = {"mnist": 9, "fashion": 21}

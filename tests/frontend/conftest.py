@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from epimc.frontend import ImportedModel, import_proto
-from epimc.ir.core import Module
+from epimc.ir.core.module import Module
 from epimc.ir.verifier import verify
 
 Array = NDArray[Any]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from onnx.helper import make_node
 
 from epimc.frontend import ImportedModel
-from epimc.frontend.ops_elementwise import OPERATORS
-from epimc.ir.functions import FUNCTIONS
+from epimc.frontend.operators.elementwise import OPERATORS
+from epimc.ir.semantics.functions import FUNCTIONS
 
 Array = NDArray[Any]
 Build = Callable[..., onnx.ModelProto]

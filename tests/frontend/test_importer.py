@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from onnx.helper import make_node
 
-from epimc.diagnostics import EpimcError
 from epimc.frontend import ImportedModel, import_model, import_proto
 from epimc.frontend.nodes import IMPORTERS, identifier
-from epimc.ir.core import Module
-from epimc.ir.types import Location
+from epimc.ir.core.module import Module
+from epimc.ir.core.types import Location
 from epimc.ir.verifier import verify
+from epimc.support.diagnostics import EpimcError
 
 Array = NDArray[Any]
 Build = Callable[..., onnx.ModelProto]

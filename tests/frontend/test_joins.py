@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx.helper import make_node
 
-from epimc.diagnostics import EpimcError
 from epimc.frontend import ImportedModel
+from epimc.support.diagnostics import EpimcError
 
 Array = NDArray[Any]
 Build = Callable[..., onnx.ModelProto]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.helper import make_node
 
-from epimc.diagnostics import EpimcError
 from epimc.frontend import import_model
+from epimc.support.diagnostics import EpimcError
 
 Array = NDArray[Any]
 Build = Callable[..., onnx.ModelProto]

@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx.helper import make_node
 
-from epimc.diagnostics import EpimcError
 from epimc.frontend import ImportedModel
+from epimc.support.diagnostics import EpimcError
 
 Build = Callable[..., onnx.ModelProto]
 Compare = Callable[[onnx.ModelProto], ImportedModel]

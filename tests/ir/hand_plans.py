@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hypothesis import strategies as st
 
-from epimc.ir.plan import Patch, Plan, Shape
+from epimc.ir.epitome.plan import Patch, Plan, Shape
 
 
 def below(most: int) -> st.SearchStrategy[int]:

@@ -9,16 +9,16 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.target import load_target
-from epimc.ir.attributes import Ref
-from epimc.ir.core import Module, Op, Value
+from epimc.backends.crossbar.target.schema import load_target
+from epimc.compiler.passes import PASSES
+from epimc.ir.core.attributes import Ref
+from epimc.ir.core.levels import EPI, NN
+from epimc.ir.core.module import Module, Op, Value
+from epimc.ir.core.tensors import Tensor
+from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import epi, nn
-from epimc.ir.levels import EPI, NN
 from epimc.ir.pipeline import Runner, parse_pipeline
-from epimc.ir.tensors import Tensor
-from epimc.ir.types import Location, TensorType
 from epimc.ir.verifier import verify
-from epimc.passes import PASSES
 from tests.ir.plans import Found
 
 Array = NDArray[Any]

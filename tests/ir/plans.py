@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from epimc.ir.plan import Patch, Plan, Shape
+from epimc.ir.epitome.plan import Patch, Plan, Shape
 
 Found = tuple[Plan, Shape, Shape]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from epimc.ir.attributes import Ref
-from epimc.ir.core import Module, Value
+from epimc.ir.core.attributes import Ref
+from epimc.ir.core.module import Module, Value
+from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import elementwise, epi
-from epimc.ir.parser import parse_module
-from epimc.ir.types import Location, TensorType
+from epimc.ir.text.parser import parse_module
 from epimc.ir.verifier import verify
 from epimc.quantization.lookup import lookup_table
 from epimc.quantization.quantize import Quantize

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from epimc.diagnostics import EpimcError
-from epimc.ir import plan
-from epimc.ir.core import Module, Op, Value
+from epimc.ir.core.module import Module, Op, Value
+from epimc.ir.core.tensors import Normal
+from epimc.ir.core.types import TensorType
 from epimc.ir.dialects import elementwise, epi, nn
+from epimc.ir.epitome import plan
+from epimc.ir.epitome.plan import Patch
 from epimc.ir.interpreter import interpret
-from epimc.ir.plan import Patch
-from epimc.ir.tensors import Normal
-from epimc.ir.types import TensorType
 from epimc.quantization.quantize import activation_type
 from epimc.quantization.weights import column_scales, used_elements
+from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import disagreements, interpreted
 from tests.ir.networks import SIZES, Net, lower, networks, quantized, unread
 from tests.ir.plans import Found, plans

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
+from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.moves import Rearrange
 from epimc.backends.crossbar.instructions.vector import Add
-from epimc.backends.crossbar.program import Program
-from epimc.ir.core import Module
+from epimc.ir.core.module import Module
 from epimc.ir.dialects import epi, moves, nn
-from epimc.ir.plan import Patch
-from epimc.report import program_summary
+from epimc.ir.epitome.plan import Patch
+from epimc.report.report import program_summary
 
 OPERATORS = (
     "Add",

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.counts import Counts
+from epimc.backends.crossbar.core.counts import Counts
+from epimc.backends.crossbar.core.operands import NO_RINGS, RING, RINGS, ROWS, TABLE
+from epimc.backends.crossbar.core.program import ALIGNMENT, FeatureMap, Program, Ring
 from epimc.backends.crossbar.instructions.declaration import Machine, Operand, Subjects, Tiles
 from epimc.backends.crossbar.instructions.table import Table
-from epimc.backends.crossbar.operands import NO_RINGS, RING, RINGS, ROWS, TABLE
-from epimc.backends.crossbar.program import ALIGNMENT, FeatureMap, Program, Ring
-from epimc.ir.integers import Ints
+from epimc.ir.semantics.integers import Ints
 
 if TYPE_CHECKING:
     from epimc.backends.crossbar.instructions.mvm import Mvm

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from epimc.backends.crossbar.counts import Counts
+from epimc.backends.crossbar.core.counts import Counts
+from epimc.backends.crossbar.core.operands import COUNT, ITERATIONS, SEMAPHORE
+from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.declaration import (
     Declared,
     Machine,
@@ -11,8 +13,6 @@ from epimc.backends.crossbar.instructions.declaration import (
     Tiles,
 )
 from epimc.backends.crossbar.instructions.registry import register
-from epimc.backends.crossbar.operands import COUNT, ITERATIONS, SEMAPHORE
-from epimc.backends.crossbar.program import Program
 
 
 @register

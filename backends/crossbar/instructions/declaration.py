@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from inspect import getdoc
 from typing import Any, ClassVar, Protocol
 
-from epimc.backends.crossbar.counts import Counts
-from epimc.backends.crossbar.operands import Kind
-from epimc.backends.crossbar.program import ALIGNMENT, Instruction, Program, Ring, aligned
+from epimc.backends.crossbar.core.counts import Counts
+from epimc.backends.crossbar.core.operands import Kind
+from epimc.backends.crossbar.core.program import ALIGNMENT, Instruction, Program, Ring, aligned
 
 Tiles = tuple[int, ...]
 """Tiles whose instructions are finished, in order; none: the instruction must wait."""

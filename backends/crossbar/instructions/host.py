@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from epimc.backends.crossbar.counts import Counts
+from epimc.backends.crossbar.core.counts import Counts
+from epimc.backends.crossbar.core.limits import Index, Name
+from epimc.backends.crossbar.core.operands import TABLE
+from epimc.backends.crossbar.core.program import NO_ADDRESS, Maps, Program
 from epimc.backends.crossbar.instructions.computing import table_problem
 from epimc.backends.crossbar.instructions.declaration import Machine, Operand, Subjects, Tiles
 from epimc.backends.crossbar.instructions.registry import register
@@ -18,9 +21,6 @@ from epimc.backends.crossbar.instructions.table import (
     Table,
     TableCheck,
 )
-from epimc.backends.crossbar.limits import Index, Name
-from epimc.backends.crossbar.operands import TABLE
-from epimc.backends.crossbar.program import NO_ADDRESS, Maps, Program
 from epimc.backends.forms import Claim
 
 # Fragments take and give bytes.

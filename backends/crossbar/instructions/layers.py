@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.mvm import Mvm
-from epimc.backends.crossbar.program import Program
 
 
 def mvm_layers(program: Program) -> dict[int, list[Mvm]]:

@@ -12,6 +12,8 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from epimc.backends import forms
+from epimc.backends.crossbar.core.limits import Count, Index, Offset
+from epimc.backends.crossbar.core.program import FeatureMap, Maps, Program
 from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
 from epimc.backends.crossbar.instructions.registry import register
 from epimc.backends.crossbar.instructions.table import (
@@ -22,11 +24,9 @@ from epimc.backends.crossbar.instructions.table import (
     Stored,
     TableCheck,
 )
-from epimc.backends.crossbar.limits import Count, Index, Offset
-from epimc.backends.crossbar.program import FeatureMap, Maps, Program
 from epimc.backends.forms import Claim
-from epimc.ir import integers
-from epimc.layouts import Rearrangement, Selection, element_indices, rows_read
+from epimc.ir.semantics import integers
+from epimc.ir.semantics.layouts import Rearrangement, Selection, element_indices, rows_read
 
 
 @register

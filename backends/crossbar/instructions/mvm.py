@@ -11,14 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from epimc.backends import forms
-from epimc.backends.crossbar.arrays import (
-    column_destinations,
-    column_places,
-    column_sums,
-    driven_lines,
-)
-from epimc.backends.crossbar.counts import Counts
-from epimc.backends.crossbar.fused import layer_weights
+from epimc.backends.crossbar.core.counts import Counts
+from epimc.backends.crossbar.core.limits import FIRST_MISTAKE, Count, Index, Name
+from epimc.backends.crossbar.core.program import Maps, Program
+from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Ranges, Round
 from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
 from epimc.backends.crossbar.instructions.mvm_check import check_mvm
 from epimc.backends.crossbar.instructions.registry import register
@@ -30,11 +26,15 @@ from epimc.backends.crossbar.instructions.table import (
     TableCheck,
 )
 from epimc.backends.crossbar.instructions.windows import SaneWindow, Windows
-from epimc.backends.crossbar.limits import FIRST_MISTAKE, Count, Index, Name
-from epimc.backends.crossbar.program import Maps, Program
-from epimc.backends.crossbar.rounds import Array, OfatEntry, Ranges, Round
+from epimc.backends.crossbar.kernels.arrays import (
+    column_destinations,
+    column_places,
+    column_sums,
+    driven_lines,
+)
+from epimc.backends.crossbar.kernels.fused import layer_weights
 from epimc.backends.forms import Claim
-from epimc.ir import integers
+from epimc.ir.semantics import integers
 
 Mapping = Literal["twos_complement", "offset", "differential"]
 

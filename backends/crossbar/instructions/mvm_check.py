@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from epimc.backends.crossbar.arrays import epitome_columns, pack_at, within_group
+from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Ranges, Round, spread
 from epimc.backends.crossbar.instructions.table import TableCheck
 from epimc.backends.crossbar.instructions.windows import check_window
-from epimc.backends.crossbar.rounds import Array, OfatEntry, Ranges, Round, spread
-from epimc.ir import integers
+from epimc.backends.crossbar.kernels.arrays import epitome_columns, pack_at, within_group
+from epimc.ir.semantics import integers
 
 if TYPE_CHECKING:
     from epimc.backends.crossbar.instructions.mvm import Mvm

@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from epimc.backends import forms
+from epimc.backends.crossbar.core.limits import Index, Padding
+from epimc.backends.crossbar.core.program import Maps, Program
 from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
 from epimc.backends.crossbar.instructions.registry import register
 from epimc.backends.crossbar.instructions.table import (
@@ -19,10 +21,8 @@ from epimc.backends.crossbar.instructions.table import (
     TableCheck,
 )
 from epimc.backends.crossbar.instructions.windows import SaneWindow, Windows, check_window
-from epimc.backends.crossbar.limits import Index, Padding
-from epimc.backends.crossbar.program import Maps, Program
 from epimc.backends.forms import Claim
-from epimc.ir import integers
+from epimc.ir.semantics import integers
 
 
 @register

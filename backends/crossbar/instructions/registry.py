@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from epimc.backends.crossbar.core.program import Instruction
 from epimc.backends.crossbar.instructions.declaration import Declared
-from epimc.backends.crossbar.program import Instruction
 
 BY_NAME: dict[str, type[Declared]] = {}
 BY_CODE: dict[int, type[Declared]] = {}

@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from pydantic import Field, GetCoreSchemaHandler
 
-from epimc.backends.crossbar.counts import Counts
+from epimc.backends.crossbar.core.counts import Counts
+from epimc.backends.crossbar.core.limits import FIRST_MISTAKE, STRICT, Index
+from epimc.backends.crossbar.core.program import FeatureMap, Maps, Program
 from epimc.backends.crossbar.instructions.declaration import Declared
-from epimc.backends.crossbar.limits import FIRST_MISTAKE, STRICT, Index
-from epimc.backends.crossbar.program import FeatureMap, Maps, Program
 from epimc.backends.forms import Claim, Term
-from epimc.ir.integers import Ints
+from epimc.ir.semantics.integers import Ints
 
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
-    from epimc.backends.crossbar.report import Report
+    from epimc.backends.crossbar.core.findings import Report
 
 ACTIVATIONS, ACCUMULATORS = "activations", "accumulators"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from epimc.backends.crossbar.counts import Counts
+from epimc.backends.crossbar.core.counts import Counts
+from epimc.backends.crossbar.core.operands import BUFFER_ADDRESS, OFF_CHIP_ADDRESS, SIZE, TILE
+from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.declaration import (
     Declared,
     Machine,
@@ -13,8 +15,6 @@ from epimc.backends.crossbar.instructions.declaration import (
     row_problem,
 )
 from epimc.backends.crossbar.instructions.registry import register
-from epimc.backends.crossbar.operands import BUFFER_ADDRESS, OFF_CHIP_ADDRESS, SIZE, TILE
-from epimc.backends.crossbar.program import Program
 
 
 @register

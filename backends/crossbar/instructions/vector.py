@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 
 from epimc.backends import forms
+from epimc.backends.crossbar.core.limits import Activation, Index
+from epimc.backends.crossbar.core.program import Maps, Program
 from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
 from epimc.backends.crossbar.instructions.registry import register
 from epimc.backends.crossbar.instructions.table import (
@@ -22,10 +24,8 @@ from epimc.backends.crossbar.instructions.table import (
     TableCheck,
     term_of,
 )
-from epimc.backends.crossbar.limits import Activation, Index
-from epimc.backends.crossbar.program import Maps, Program
 from epimc.backends.forms import Claim
-from epimc.ir import integers
+from epimc.ir.semantics import integers
 
 Pair = tuple[Index, Index]
 

@@ -8,10 +8,10 @@ from typing import Annotated
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
+from epimc.backends.crossbar.core.limits import LARGEST_WINDOW
 from epimc.backends.crossbar.instructions.computing import Block, Data
 from epimc.backends.crossbar.instructions.table import TableCheck
-from epimc.backends.crossbar.limits import LARGEST_WINDOW
-from epimc.ir import integers
+from epimc.ir.semantics import integers
 
 
 def sane(window: integers.Window) -> integers.Window:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from epimc.backends.crossbar.bundle import Bundle, Model, Options, new_manifest
-from epimc.backends.crossbar.files import File
+from epimc.backends.crossbar.bundle.bundle import Bundle, Model, Options, new_manifest
+from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.host import host_tables
-from epimc.backends.crossbar.program import Program
-from epimc.backends.crossbar.target import Target, load_target
+from epimc.backends.crossbar.target.schema import Target, load_target
+from epimc.support.files import File
 
 MODEL = Model(name="x.onnx", sha256="0" * 64)
 OPTIONS = Options(

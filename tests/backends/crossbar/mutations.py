@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from epimc.backends.crossbar.core.program import Instruction, Program
 from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
-from epimc.backends.crossbar.program import Instruction, Program
 
 DELTAS = (-8, -1, 1, 8)
 

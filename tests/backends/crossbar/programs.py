@@ -8,18 +8,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.arrays import column_sums, physical_columns
-from epimc.backends.crossbar.fused import merged
+from epimc.backends.crossbar.core.program import Chip, FeatureMap, Instruction, Port, Program, Ring
+from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Ranges, Round
 from epimc.backends.crossbar.instructions.host import Host
 from epimc.backends.crossbar.instructions.moves import Concat, Constant, Pad, Rearrange, Select
 from epimc.backends.crossbar.instructions.mvm import Mapping, Mvm
 from epimc.backends.crossbar.instructions.pool import Pool
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.instructions.vector import Add, Lookup, Multiply, Requantize
-from epimc.backends.crossbar.program import Chip, FeatureMap, Instruction, Port, Program, Ring
-from epimc.backends.crossbar.rounds import Array, OfatEntry, Ranges, Round
-from epimc.ir import integers
-from epimc.layouts import Selection
+from epimc.backends.crossbar.kernels.arrays import column_sums, physical_columns
+from epimc.backends.crossbar.kernels.fused import merged
+from epimc.ir.semantics import integers
+from epimc.ir.semantics.layouts import Selection
 
 CHIP = Chip(
     tiles=1,

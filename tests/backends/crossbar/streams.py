@@ -6,12 +6,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from epimc.backends.crossbar import operands
+from epimc.backends.crossbar.core import operands
+from epimc.backends.crossbar.core.operands import NESTING, Kind
+from epimc.backends.crossbar.core.program import Advance, Instruction, Ring
 from epimc.backends.crossbar.instructions import registry
 from epimc.backends.crossbar.instructions.control import END, LOOP
 from epimc.backends.crossbar.instructions.declaration import Declared
-from epimc.backends.crossbar.operands import NESTING, Kind
-from epimc.backends.crossbar.program import Advance, Instruction, Ring
 
 Stream = tuple[Instruction, ...]
 

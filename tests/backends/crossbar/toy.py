@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from epimc.backends.crossbar.counts import Counts
+from epimc.backends.crossbar.core.counts import Counts
+from epimc.backends.crossbar.core.limits import Activation, Index
+from epimc.backends.crossbar.core.program import Maps, Program
 from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
 from epimc.backends.crossbar.instructions.table import OneSource, Stored, TableCheck
-from epimc.backends.crossbar.limits import Activation, Index
-from epimc.backends.crossbar.program import Maps, Program
 from epimc.backends.forms import INT64, UINT8, Claim, Node, Tensor, channelwise, constant
-from epimc.ir.integers import Ints
+from epimc.ir.semantics.integers import Ints
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from epimc.backends.onnx.export import export_integers
 from epimc.backends.onnx.reading import prefix_of, with_outputs
-from epimc.ir.core import Module, Value
+from epimc.ir.core.module import Module, Value
+from epimc.ir.core.types import as_map
 from epimc.ir.interpreter import interpret
-from epimc.ir.types import as_map
 
 Array = NDArray[Any]
 

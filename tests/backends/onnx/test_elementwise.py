@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from epimc.backends.onnx.export import export_integers
 from epimc.backends.onnx.reading import parameters, prefix_of, with_outputs
-from epimc.ir import integers
-from epimc.ir.core import Array, Builder, Module, Op, Value
+from epimc.ir.core.levels import QUANTIZED
+from epimc.ir.core.module import Array, Builder, Module, Op, Value
+from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.dialects.rules import window_shape
 from epimc.ir.interpreter import interpret
-from epimc.ir.levels import QUANTIZED
-from epimc.ir.types import Location, TensorType
+from epimc.ir.semantics import integers
+from epimc.ir.semantics.layouts import Selection, runs_of
 from epimc.ir.verifier import verify
-from epimc.layouts import Selection, runs_of
-from epimc.reference import Reference
+from epimc.runtime.reference import Reference
 from tests.backends.onnx.agreement import same
 
 

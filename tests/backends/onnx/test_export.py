@@ -17,11 +17,12 @@ from epimc.backends.onnx.reading import (
     tensor_names,
     with_outputs,
 )
-from epimc.diagnostics import EpimcError
-from epimc.ir.core import Module
-from epimc.ir.dialects import OPS, nn
-from epimc.ir.integers import accumulator_bound
-from epimc.ir.levels import QUANTIZED
+from epimc.ir.core.levels import QUANTIZED
+from epimc.ir.core.module import Module
+from epimc.ir.core.registry import OPS
+from epimc.ir.dialects import nn
+from epimc.ir.semantics.integers import accumulator_bound
+from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import disagreements
 from tests.ir.networks import Net, lower, quantized
 

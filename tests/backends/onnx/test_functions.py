@@ -13,20 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.target import load_target
+from epimc.backends.crossbar.target.schema import load_target
 from epimc.backends.onnx.functions import FLOAT_WRITERS, export_floats, has_identity_plans
-from epimc.diagnostics import EpimcError
+from epimc.compiler.passes import PASSES
 from epimc.frontend import import_model
-from epimc.ir.core import Builder, Module, Value
-from epimc.ir.dialects import OPS, epi
+from epimc.ir.core.levels import CALIBRATED, EPI
+from epimc.ir.core.module import Builder, Module, Value
+from epimc.ir.core.registry import OPS
+from epimc.ir.core.types import Location, TensorType
+from epimc.ir.dialects import epi
+from epimc.ir.epitome.plan import Patch, Plan, Shape, identity
 from epimc.ir.interpreter import interpret
-from epimc.ir.levels import CALIBRATED, EPI
-from epimc.ir.parser import parse_module
 from epimc.ir.pipeline import Runner, parse_pipeline
-from epimc.ir.plan import Patch, Plan, Shape, identity
-from epimc.ir.types import Location, TensorType
+from epimc.ir.text.parser import parse_module
 from epimc.ir.verifier import verify
-from epimc.passes import PASSES
+from epimc.support.diagnostics import EpimcError
 from tests.ir.hand_plans import hand_plans
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

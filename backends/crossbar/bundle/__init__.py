@@ -1,0 +1,1 @@
+"""The files in which a program is kept."""

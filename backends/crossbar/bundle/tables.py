@@ -1,0 +1,263 @@
+"""The tables of a program as files: a JSON document and two sets of arrays.
+
+`tables.json` is for people as well: it holds maps, rounds and numbers.  Every table stands there
+with the fields of its instruction's class.  What is long goes into safetensors, and the document
+keeps its element type and shape: in `tables.safetensors` under `NUMBER.FIELD`, or, what several
+tables may share, in `weights.safetensors` under its name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass, make_dataclass, replace
+from functools import lru_cache, reduce
+from operator import or_
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from pydantic import Field, TypeAdapter
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from epimc.backends.crossbar.core.limits import MAXIMUM_MAP_BYTES, MAXIMUM_ROWS, STRICT
+from epimc.backends.crossbar.core.program import FeatureMap, Maps, Port, Program
+from epimc.backends.crossbar.instructions.registry import instructions
+from epimc.backends.crossbar.instructions.table import StoredArray, Table, stored_fields
+from epimc.support.diagnostics import error
+from epimc.support.documents import MAXIMUM_NOTES, lay_out, read_document
+
+Arrays = dict[str, NDArray[Any]]
+
+DOCUMENT, NUMBERS, WEIGHTS = "tables.json", "tables.safetensors", "weights.safetensors"
+
+# Of `tables.json`: to be raised when a document that was right before is refused or means another.
+# Up to format 1 none was stated, maps named their nodes in words, and arrays had keys.
+FORMAT = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """All of a program but its streams and its chip."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    maps: Maps
+    tables: tuple[Table, ...]
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def write_tables(program: Program) -> dict[str, bytes]:
+    """The files `tables.json`, `tables.safetensors` and `weights.safetensors` by name.
+
+    Raises:
+        ValueError: Two tables use one name for different weights, or an integer does not fit its
+            type: a defect of the compiler.
+    """
+    numbers: Arrays = {}
+    weights: Arrays = {}
+    document = {
+        "format": FORMAT,
+        "inputs": [asdict(port) for port in program.inputs],
+        "outputs": [asdict(port) for port in program.outputs],
+        "maps": [asdict(item) for item in program.maps],
+        "tables": [as_record(i, table, numbers, weights) for i, table in enumerate(program.tables)],
+    }
+    text = lay_out(document).encode()
+    return {DOCUMENT: text, NUMBERS: save(numbers), WEIGHTS: save(weights)}
+
+
+def as_record(number: int, table: Table, numbers: Arrays, weights: Arrays) -> dict[str, Any]:
+    """One table for the document; its arrays go into `numbers` and `weights`."""
+    stored = stored_fields(type(table))
+    record: dict[str, Any] = {"type": table.name}
+    for name in field_names(type(table)):
+        value = getattr(table, name)
+        if name not in stored:
+            record[name] = plain(value)
+            continue
+        mark, key = stored[name], array_key(number, table, name)
+        array = mark.narrowed(value, key)
+        store(weights if mark.shared_by else numbers, key, array)
+        record[name] = {"type": array.dtype.name, "shape": array.shape}
+    return record
+
+
+def field_names(kind: type[Table]) -> list[str]:
+    """The fields of a table, in order, but for its type."""
+    return [item.name for item in fields(kind) if item.name != "type"]
+
+
+def plain(value: Any) -> Any:
+    """A value of a field as JSON has it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def array_key(number: int, table: Table, name: str) -> str:
+    """Under which key an array of a table lies in its file."""
+    shared_by = stored_fields(type(table))[name].shared_by
+    return str(getattr(table, shared_by)) if shared_by else f"{number}.{name}"
+
+
+def store(arrays: Arrays, key: str, array: NDArray[Any]) -> None:
+    """Put an array into a file; an equal one may lie there already.
+
+    Raises:
+        ValueError: Another one does.
+    """
+    known = arrays.setdefault(key, array)
+    if known is not array and not np.array_equal(known, array):
+        raise ValueError(f"two tables have different weights of the name '{key}'")
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def read_tables(files: Mapping[str, bytes], bundle: str) -> Contents:
+    """The inverse of `write_tables`.
+
+    Args:
+        files: Contents of the three files by name.
+        bundle: What messages call the bundle.
+
+    Raises:
+        OtherVersionError: The document is of another version of its format.
+        EpimcError: A file is broken, or holds something else than the document declares.
+    """
+    subject = f"File '{DOCUMENT}' of bundle '{bundle}'"
+    kinds = table_classes()
+    tags = [kind.name for kind in kinds]
+    document = read_document(files[DOCUMENT], document_of(kinds), subject, tags, FORMAT)
+    contents = Contents(document.inputs, document.outputs, document.maps, document.tables)
+    if problems := list(contradictions(contents)):
+        raise error(f"{subject} contradicts itself.", notes=problems[:MAXIMUM_NOTES])
+    numbers = Tensors(files[NUMBERS], f"File '{NUMBERS}' of bundle '{bundle}'")
+    weights = Tensors(files[WEIGHTS], f"File '{WEIGHTS}' of bundle '{bundle}'")
+    tables = tuple(
+        with_arrays(number, table, numbers, weights) for number, table in enumerate(contents.tables)
+    )
+    for tensors in (numbers, weights):
+        tensors.check_all_are_used()
+    problems = [
+        f"tables[{number}].{problem}"
+        for number, table in enumerate(tables)
+        for problem in table.limit_problems(contents.maps)
+    ]
+    if problems:
+        raise error(f"{subject} contradicts itself.", notes=problems[:MAXIMUM_NOTES])
+    return replace(contents, tables=tables)
+
+
+def table_classes() -> tuple[type[Table], ...]:
+    """The classes of all tables."""
+    return tuple(kind for kind in instructions() if issubclass(kind, Table))
+
+
+# Building a validator takes some 20 ms.
+@lru_cache(maxsize=8)
+def document_of(kinds: tuple[type[Table], ...]) -> TypeAdapter[Any]:
+    """What `tables.json` holds, with tables of these classes; arrays are StoredArrays."""
+    table: Any = Annotated[reduce(or_, kinds), Field(discriminator="type")]
+    tables: Any = Annotated[tuple[table, ...], Field(max_length=2**16)]
+    members = {
+        "format": Annotated[int, Field(ge=FORMAT, le=FORMAT)],
+        "inputs": Annotated[tuple[Port, ...], Field(max_length=2**16)],
+        "outputs": Annotated[tuple[Port, ...], Field(max_length=2**16)],
+        "maps": Annotated[tuple[FeatureMap, ...], Field(max_length=2**16)],
+        "tables": tables,
+    }
+    document = make_dataclass(
+        "Document", members.items(), namespace={"__pydantic_config__": STRICT}
+    )
+    return TypeAdapter(document)
+
+
+def contradictions(contents: Contents) -> Iterator[str]:
+    """What the fields, each right by itself, say against each other."""
+    maps = contents.maps
+    for i, item in enumerate(maps):
+        if item.row_stride * item.height > MAXIMUM_MAP_BYTES:
+            yield f"maps[{i}] has more than {MAXIMUM_MAP_BYTES} bytes."
+    if sum(item.height for item in maps) > MAXIMUM_ROWS:
+        yield f"maps have more than {MAXIMUM_ROWS} rows in all."
+    for side in ("inputs", "outputs"):
+        for i, port in enumerate(getattr(contents, side)):
+            yield from unknown_maps(f"{side}[{i}]", [port.map], maps)
+            if math.prod(port.shape) > MAXIMUM_MAP_BYTES:
+                yield f"{side}[{i}].shape has more than {MAXIMUM_MAP_BYTES} elements."
+    for i, table in enumerate(contents.tables):
+        yield from unknown_maps(f"tables[{i}]", [*table.sources, table.destination], maps)
+
+
+def unknown_maps(place: str, numbers: list[int], maps: Maps) -> Iterator[str]:
+    """A complaint for every number of a map that the program does not have."""
+    count = len(maps)
+    return (f"{place} names map {i}, but there are {count}." for i in numbers if i >= count)
+
+
+def with_arrays(number: int, table: Table, numbers: Tensors, weights: Tensors) -> Table:
+    """A table with its arrays in the place of what the document says of them."""
+    changes = {}
+    for name, mark in stored_fields(type(table)).items():
+        stated: StoredArray = getattr(table, name)
+        tensors, key = weights if mark.shared_by else numbers, array_key(number, table, name)
+        types = [kind.name for kind in mark.types]
+        if stated.type not in types:
+            wanted = " or ".join(types)
+            raise error(f"{tensors.subject} must hold '{key}' as {wanted}, not {stated.type}.")
+        changes[name] = tensors.take(key, np.dtype(stated.type), stated.shape, mark.read_as)
+    return replace(table, **changes) if changes else table
+
+
+class Tensors:
+    """The arrays of a safetensors file, each converted once."""
+
+    def __init__(self, data: bytes, subject: str) -> None:
+        """Read the file.
+
+        Args:
+            data: Its contents.
+            subject: What messages begin with.
+
+        Raises:
+            EpimcError: It is not a safetensors file.
+        """
+        self.subject = subject
+        self.used: Arrays = {}
+        try:
+            self.stored = load(data)
+        # Besides its own error, the library raises these for types that numpy does not have.
+        except (SafetensorError, KeyError, TypeError, ValueError) as caught:
+            raise error(f"{subject} is not a safetensors file.", notes=[str(caught)]) from None
+
+    def take(
+        self, key: str, kind: np.dtype[Any], shape: tuple[int, ...], read_as: DTypeLike | None
+    ) -> NDArray[Any]:
+        """The array of a key, which must have this type and shape; `read_as` is what it becomes.
+
+        Raises:
+            EpimcError: It is not there, or has not.
+        """
+        array = self.stored.get(key)
+        if array is None:
+            raise error(f"{self.subject} lacks the array '{key}'.")
+        if array.dtype != kind or array.shape != shape:
+            expected = f"{kind.name} {list(shape)}"
+            actual = f"{array.dtype.name} {list(array.shape)}"
+            raise error(
+                f"{self.subject} has a wrong array '{key}'.",
+                notes=[f"Expected {expected}, found {actual}."],
+            )
+        if key not in self.used:
+            self.used[key] = array.astype(read_as or array.dtype, copy=False)
+        return self.used[key]
+
+    def check_all_are_used(self) -> None:
+        """Raise EpimcError if an array has never been taken."""
+        if spare := sorted(set(self.stored) - set(self.used)):
+            raise error(f"{self.subject} has an array '{spare[0]}' that no table uses.")

@@ -1,0 +1,45 @@
+"""The static checker: refuses a bad program before anything executes it.
+
+Three stages, each on the ground that the one before has made firm: maps, tables and layers by
+themselves; every instruction by itself; then an execution of all streams with tags for data.
+"""
+
+from __future__ import annotations
+
+from epimc.backends.crossbar.check.abstract import AbstractExecution
+from epimc.backends.crossbar.check.layers import check_layers
+from epimc.backends.crossbar.check.maps import check_dataflow, check_maps, check_ports
+from epimc.backends.crossbar.check.streams import check_streams
+from epimc.backends.crossbar.check.tables import check_tables
+from epimc.backends.crossbar.core.findings import EnoughError, Report
+from epimc.backends.crossbar.core.program import Program
+from epimc.support.diagnostics import Diagnostic, check_failed, render
+
+
+def check(program: Program) -> list[Diagnostic]:
+    """Everything that is wrong with a program, at most 20 diagnostics; empty when it is good."""
+    report = Report(program)
+    stages = (
+        (check_maps, check_ports, check_tables),
+        (check_dataflow,),
+        (check_layers,),
+        (check_streams,),
+        (lambda found: AbstractExecution(found).check(),),
+    )
+    try:
+        for stage in stages:
+            for part in stage:
+                part(report)
+            if report.diagnostics:
+                break
+    except EnoughError:
+        pass
+    return report.diagnostics
+
+
+def refuse_bad(program: Program, what: str = "The program") -> None:
+    """Raise EpimcError (exit code 1) for a program that `check` refuses."""
+    found = check(program)
+    if found:
+        notes = [render(diagnostic) for diagnostic in found]
+        raise check_failed(f"{what} does not pass its check.", notes=notes)

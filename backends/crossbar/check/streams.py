@@ -1,0 +1,130 @@
+"""Static checks of the streams: every instruction by itself, and the pairing of semaphores."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+
+from epimc.backends.crossbar.core.findings import Report
+from epimc.backends.crossbar.core.program import Instruction, Ring
+from epimc.backends.crossbar.instructions.control import SIGNAL, WAIT
+from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
+from epimc.backends.crossbar.isa.binary import encode_instruction
+from epimc.backends.crossbar.isa.loops import Cursor, loop_problem, region_problem, walk
+
+Rings = dict[tuple[int, int, int], Ring]
+"""By tile, table and place among its maps: the ring that instructions name for it."""
+
+
+def is_last(instruction: Instruction) -> bool:
+    """Whether a stream ends in an instruction, which may be none of the set."""
+    kind = BY_NAME.get(instruction.opcode)
+    return kind is not None and kind.is_last
+
+
+def check_streams(report: Report) -> None:
+    """All streams; maps and tables are good already."""
+    program = report.program
+    report.require(
+        len(program.streams) == program.chip.tiles,
+        "streams",
+        f"The chip has {program.chip.tiles} tiles, the program {len(program.streams)} streams.",
+    )
+    rings: Rings = {}
+    for tile, stream in enumerate(program.streams):
+        halts = [i for i, instruction in enumerate(stream) if is_last(instruction)]
+        report.require(
+            halts == [len(stream) - 1],
+            f"tile {tile}",
+            "The stream must end in its only 'halt'.",
+        )
+        if _check_form(report, tile, stream):
+            for cursor in walk(stream):
+                _check_instruction(report, tile, cursor, stream[cursor.index], rings)
+    if not report.diagnostics:
+        _check_semaphores(report)
+
+
+def _check_form(report: Report, tile: int, stream: tuple[Instruction, ...]) -> bool:
+    """Whether all operands are of their kinds and all loops are paired."""
+    good = True
+    for number, instruction in enumerate(stream):
+        place = f"tile {tile}, instruction {number}"
+        good &= _check_encoding(report, place, instruction)
+    problem = (loop_problem(stream) or region_problem(stream)) if good else None
+    if problem is not None:
+        number, message = problem
+        text = format_instruction(stream[number])
+        report.add(f"tile {tile}, instruction {number}: {text}", message)
+    return good and problem is None
+
+
+def _check_encoding(report: Report, place: str, instruction: Instruction) -> bool:
+    try:
+        encode_instruction(instruction)
+    except (KeyError, ValueError, TypeError, AttributeError, struct.error):
+        report.add(place, f"Malformed instruction '{instruction.opcode}'.")
+        return False
+    return True
+
+
+def _check_instruction(
+    report: Report, tile: int, cursor: Cursor, written: Instruction, rings: Rings
+) -> None:
+    """An instruction in one iteration of its loops; `written` is how the stream has it."""
+    instruction = cursor.current
+    assert instruction is not None
+    # What has advanced in a loop may have left the range of its kind; all else was encoded before.
+    if instruction is not written and not _check_encoding(
+        report, f"tile {tile}, {cursor.place}", instruction
+    ):
+        return
+    kind, operands = BY_NAME[instruction.opcode], instruction.operands
+    problem = kind.problem(report.program, tile, *operands)
+    if problem or (problem := _other_ring(report, tile, instruction, rings)):
+        report.add(f"tile {tile}, {cursor.place}: {format_instruction(instruction)}", problem)
+
+
+def _other_ring(report: Report, tile: int, instruction: Instruction, rings: Rings) -> str:
+    """A table's maps have the same rings in all instructions; what is wrong, or empty."""
+    kind, operands = BY_NAME[instruction.opcode], instruction.operands
+    for place, (index, ring) in enumerate(kind.rings(report.program, *operands)):
+        table = operands[0]
+        assert isinstance(table, int)
+        if rings.setdefault((tile, table, place), ring) != ring:
+            name = report.program.maps[index].name
+            return f"The ring of '{name}' differs from that used before."
+    return ""
+
+
+def _check_semaphores(report: Report) -> None:
+    """One tile signals a semaphore; every wait can be met; every signal has a waiter."""
+    signals: Counter[int] = Counter()
+    signaller: dict[int, int] = {}
+    waits: list[tuple[int, int, str, int]] = []
+    for tile, stream in enumerate(report.program.streams):
+        # Most tiles wait for nobody, and need no second walk.
+        pairing = any(instruction.opcode in (SIGNAL, WAIT) for instruction in stream)
+        for cursor in walk(stream) if pairing else ():
+            instruction = cursor.current
+            if instruction is None or instruction.opcode not in (SIGNAL, WAIT):
+                continue
+            place = f"tile {tile}, {cursor.place}: {format_instruction(instruction)}"
+            semaphore = instruction.operands[0]
+            assert isinstance(semaphore, int)
+            if instruction.opcode == WAIT:
+                count = instruction.operands[1]
+                assert isinstance(count, int)
+                waits.append((semaphore, count, place, tile))
+                continue
+            signals[semaphore] += 1
+            other = signaller.setdefault(semaphore, tile)
+            report.require(other == tile, place, f"Tile {other} signals this semaphore too.")
+    for semaphore, count, place, tile in waits:
+        if count > signals[semaphore]:
+            note = f"The semaphore is signalled {signals[semaphore]} times."
+            report.add(place, "A wait that no signal ever meets.", note)
+        report.require(count >= 1, place, "A wait for a count of 0.")
+        report.require(signaller.get(semaphore) != tile, place, "A tile waits for its own signal.")
+    for semaphore in sorted(set(signals) - {wait[0] for wait in waits}):
+        report.add(f"tile {signaller[semaphore]}", f"Nobody waits for semaphore {semaphore}.")

@@ -1,0 +1,36 @@
+"""Static checks of tables: the maps that each names, and what its instruction demands of it."""
+
+from __future__ import annotations
+
+from epimc.backends.crossbar.core.findings import Report
+from epimc.backends.crossbar.instructions.table import Table, TableCheck, holds
+
+
+def check_tables(report: Report) -> None:
+    """Each table by itself."""
+    for index, table in enumerate(report.program.tables):
+        check = TableCheck(report, report.table_place(index), table)
+        if _check_maps(check, table):
+            table.check(check)
+
+
+def _check_maps(check: TableCheck, table: Table) -> bool:
+    """Whether the maps that a table names exist and hold what they must."""
+    maps = check.maps
+    number, least, most = len(table.sources), table.least_sources, table.most_sources
+    bounds = f"{least}" if least == most else f"{least} to {most}"
+    if not check.require(least <= number <= most, f"It must read {bounds} maps, not {number}."):
+        return False
+    for index in (*table.sources, table.destination):
+        if not check.require(0 <= index < len(maps), f"There is no map {index}."):
+            return False
+    takes, makes = table.contents
+    wanted = [*((index, takes) for index in table.sources), (table.destination, makes)]
+    good = [
+        check.require(
+            content in (None, holds(maps[index])),
+            f"'{maps[index].name}' must hold {content}, not {holds(maps[index])}.",
+        )
+        for index, content in wanted
+    ]
+    return all(good)

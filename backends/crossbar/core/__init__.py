@@ -1,0 +1,1 @@
+"""A program as data: chip, maps, tables, streams; and what is counted of it."""

@@ -1,0 +1,362 @@
+"""Dialect `xbar`: a network mapped onto crossbars; every op runs on one tile, row by row.
+
+`map` introduces the ops, `place` gives tiles and crossbars, `schedule` the order of rows and
+`allocate` the addresses: each pass sets what the next level must have.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from itertools import pairwise
+
+import numpy as np
+
+from epimc.ir.core.attributes import INTEGER, TENSOR, TRUTH, maybe, one_of, rows_of
+from epimc.ir.core.attributes import integers as ints
+from epimc.ir.core.levels import ALLOCATED, ON_CROSSBARS, PLACED, SCHEDULED
+from epimc.ir.core.module import (
+    ACCUMULATOR,
+    ACTIVATION,
+    VECTOR_OR_MAP,
+    Array,
+    Attribute,
+    Lookup,
+    Op,
+    Operand,
+    Result,
+    Stored,
+    activations,
+)
+from epimc.ir.core.registry import Dialect, register
+from epimc.ir.core.types import as_map, map_move
+from epimc.ir.dialects import epi, moves, nn, rules
+from epimc.ir.dialects.nn import Windowed
+from epimc.ir.dialects.rules import check_bias, expect, window_shape
+from epimc.ir.epitome import plan
+from epimc.ir.semantics import integers
+from epimc.ir.semantics.layouts import Rearrangement
+
+RING = ints(2, minimum=0)
+UNPLACED = -1
+
+# The most bits of a weight and of a cell, whatever the target.
+WEIGHT_BITS, CELL_BITS = 16, 4
+
+
+class XbarOp(Op):
+    """What all ops on crossbars carry.
+
+    Attributes:
+        tile: Where it runs.
+        order: For each output row the step of the program at which it is computed.
+        ring: (address, rows) of the ring buffer that takes the result's rows.
+        sources: (address, rows) of the ring buffer that each operand is read from, if there is a
+            ring.
+        off_chip: Off-chip address of the result, when it is stored there.
+        spilled: Whether consumers load the result from off-chip memory.
+    """
+
+    tile = Attribute(INTEGER, UNPLACED, since=PLACED)
+    order = Attribute(ints(minimum=0), (), since=SCHEDULED)
+    ring = Attribute(maybe(RING), since=ALLOCATED)
+    sources = Attribute(rows_of(RING), (), optional=True, since=ALLOCATED)
+    off_chip = Attribute(INTEGER, -1, optional=True, since=ALLOCATED)
+    spilled = Attribute(TRUTH, False, optional=True, since=ALLOCATED)
+
+    def check(self, stored: Stored) -> None:
+        """The order names every row, ascending; what is read from rings has one each."""
+        super().check(stored)
+        expect(self.tile >= UNPLACED, f"there is no tile {self.tile}")
+        height = as_map(self.output.type.shape)[1]
+        rows = self.order
+        expect(not rows or len(rows) == height, f"the order must name {height} steps")
+        expect(all(a < b for a, b in pairwise(rows)), "the order must ascend")
+        rings = 0 if self.ring is None else len(self.operands)
+        expect(len(self.sources) == rings, f"there must be {rings} source rings")
+        expect(not self.spilled or self.off_chip >= 0, "what is spilled has an address off chip")
+
+
+class Mvm(Windowed, XbarOp):
+    """The part of a layer's epitome that lies on one tile, streamed over the operand.
+
+    Attributes:
+        epitome: Signed integers [groups * Eo, Ei, Eh, Ew], the whole epitome.
+        channels: Output channels.
+        groups: Of a convolution in groups.
+        pack: Groups that share arrays, block-diagonally; the last pack may have fewer.  A pack of
+            several groups lies in one array.
+        rounds: Activation rounds with their IFAT, IFRT and OFAT.
+        arrays: (crossbar, first epitome row, rows, first physical column, columns) of each array.
+            Rows count group after group; physical columns pack after pack, each with the bit
+            slices of its columns and then, for mapping `offset`, its reference column.
+        mapping: How signed weights become cells; with `weight_bits` and `cell_bits`.
+        bias: In units of the accumulator; absent in all parts of a layer but one.
+    """
+
+    name = "xbar.mvm"
+    levels = ON_CROSSBARS
+    x = Operand(ACTIVATION, VECTOR_OR_MAP)
+    epitome = Attribute(TENSOR, stored=(frozenset({"s"}), 4))
+    bias = Attribute(maybe(TENSOR), optional=True, stored=(ACCUMULATOR, 1))
+    channels = Attribute(INTEGER)
+    weight_bits = Attribute(INTEGER)
+    cell_bits = Attribute(INTEGER)
+    mapping = Attribute(one_of(*integers.MAPPINGS))
+    rounds = Attribute(plan.ROUNDS)
+    arrays = Attribute(rows_of(ints(5, minimum=UNPLACED)))
+    groups = Attribute(INTEGER, 1)
+    pack = Attribute(INTEGER, 1)
+    result = Result(ACCUMULATOR)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """[Cout, Hout, Wout], or [Cout] of a vector."""
+        inputs = self.x.type.shape[0]
+        columns = stored(self.epitome).shape[0]
+        rules.check_groups(self.groups, inputs, inputs // max(self.groups, 1), self.channels)
+        expect(columns % self.groups == 0, f"{columns} columns do not divide into groups")
+        expect(1 <= self.pack <= self.groups, f"there is no pack of {self.pack} groups")
+        shape = window_shape(self.x.type.shape, self.channels, self.window)
+        check_bias(self.bias, stored, self.channels)
+        return shape if len(self.x.type.shape) == 3 else shape[:1]
+
+    def check(self, stored: Stored) -> None:
+        """Bits that cells hold; placed arrays have crossbars; packs lie in one array, whole."""
+        super().check(stored)
+        for what, bits, most in (
+            ("weights", self.weight_bits, WEIGHT_BITS),
+            ("cells", self.cell_bits, CELL_BITS),
+        ):
+            expect(1 <= bits <= most, f"{what} of {bits} bits, which are no 1 to {most}")
+        placed = {array[0] != UNPLACED for array in self.arrays}
+        rule = "every array must have a crossbar if, and only if, there is a tile"
+        expect(placed <= {self.tile >= 0}, rule)
+        columns, *channel = stored(self.epitome).shape
+        height, width = math.prod(channel), columns // self.groups * self.slices
+        for _, row, rows, column, count in self.arrays if self.pack > 1 else ():
+            number = row // (self.pack * height)
+            group, reference = number * self.pack, int(self.reference != 0)
+            groups = min(self.pack, self.groups - group)
+            whole = (group * height, groups * height, group * width + number * reference)
+            expect(
+                (row, rows, column, count) == (*whole, groups * width + reference),
+                f"the array at row {row}, column {column} does not hold a whole pack",
+            )
+
+    def partial_epitome(self, epitome: Array) -> Array:
+        """What this part's cells make of the groups' matrices: int64 [groups, rows, Eo]."""
+        split = epitome.reshape(self.groups, len(epitome) // self.groups, -1)
+        matrix = activations(split.transpose(0, 2, 1))
+        groups, height, columns = matrix.shape
+        levels = integers.slice_weights(matrix, self.mapping, self.weight_bits, self.cell_bits)
+        weighted = levels * np.array(
+            integers.slice_coefficients(self.mapping, self.weight_bits, self.cell_bits), np.int64
+        )
+        slices, reference = self.slices, self.reference
+        held = np.zeros((groups * height, columns * slices + 1), np.int64)
+        for _, row, rows, column, count in self.arrays:
+            left = column - row // height * (columns * slices + bool(reference))
+            own = slice(left, left + count) if self.pack == 1 else slice(None)
+            held[row : row + rows, own] = 1
+        mask = held[:, :-1].reshape(groups, height, columns, slices)
+        part = (weighted * mask).sum(axis=3)
+        whole: Array = part + reference * held[:, -1].reshape(groups, height, 1)
+        return whole
+
+    @property
+    def slices(self) -> int:
+        """Bit slices of a weight."""
+        return len(integers.slice_coefficients(self.mapping, self.weight_bits, self.cell_bits))
+
+    @property
+    def reference(self) -> int:
+        """What a reference column counts for; 0 where there is none."""
+        return integers.reference_coefficient(self.mapping, self.weight_bits)
+
+    def weights(self, tensors: Lookup) -> Array:
+        """The part's weights [Cout, Cin / groups, Kh, Kw], as its tables rebuild them."""
+        matrix = self.partial_epitome(tensors(self.epitome))
+        kh, kw = self.kernel
+        cin = self.x.type.shape[0] // self.groups
+        weights = np.zeros((self.channels, cin, kh * kw), np.int64)
+        for round_ in self.rounds:
+            # All groups that a round drives take the same channels and rows of their own.
+            channels, rows = plan.from_ranges(round_.ifat), plan.from_ranges(round_.ifrt)
+            inputs = channels[channels // cin == channels[0] // cin] % cin
+            lines = rows[rows // matrix.shape[1] == rows[0] // matrix.shape[1]] % matrix.shape[1]
+            window = matrix[:, lines].transpose(0, 2, 1).reshape(-1, len(inputs), kh * kw)
+            for column, count, first, multiplier, accumulate in round_.ofat:
+                outputs = slice(first, first + count)
+                if not accumulate:
+                    weights[outputs] = 0
+                weights[outputs, inputs] += multiplier * window[column : column + count]
+        return weights.reshape(self.channels, cin, kh, kw)
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """integers.convolve with the part's weights, whose shape tells the groups."""
+        x = activations(inputs[0]).reshape(len(inputs[0]), *as_map(self.x.type.shape))
+        weights = self.weights(tensors)
+        bias = np.zeros(self.channels, np.int64) if self.bias is None else tensors(self.bias)
+        kind = self.x.type
+        y = integers.convolve(x, weights, bias, self.window, kind.zero_point, kind.bits)
+        return y.reshape(len(x), *self.output.type.shape)
+
+
+class Add(XbarOp):
+    """Accumulators of two parts of a layer, added."""
+
+    name = "xbar.add"
+    levels = ON_CROSSBARS
+    a = Operand(ACCUMULATOR)
+    b = Operand(ACCUMULATOR)
+    result = Result(ACCUMULATOR)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of both."""
+        expect(self.a.type.shape == self.b.type.shape, "the shapes differ")
+        return self.a.type.shape
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """In int64."""
+        result: Array = inputs[0] + inputs[1]
+        return result
+
+
+class Pool(nn.SummingPool, XbarOp):
+    """`max`: of activations; `sum`: accumulators of q - zero point, as epi.sum_pool."""
+
+    name = "xbar.pool"
+    levels = ON_CROSSBARS
+    x = Operand(ACTIVATION, (3,))
+    kind = Attribute(one_of("max", "sum"))
+    result = Result(ACTIVATION | ACCUMULATOR)
+
+    def check(self, stored: Stored) -> None:
+        """`max` keeps the type, `sum` accumulates."""
+        super().check(stored)
+        if self.kind == "max":
+            rules.expect_moved(self)
+            rules.expect_maxima(self.x.type.shape, self.window)
+            expect(self.counted is None, "nothing is counted for a maximum")
+        else:
+            expect(self.output.type.element == "i64", "a sum yields accumulators (i64)")
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """integers.max_pool or integers.sum_pool."""
+        x = activations(inputs[0])
+        if self.kind == "max":
+            return integers.max_pool(x, self.window)
+        return integers.sum_pool(x, self.window, self.x.type.zero_point, self.counted)
+
+
+class Rearrange(nn.Rearrange, XbarOp):
+    """As nn.rearrange, on the vector unit of one tile."""
+
+    name = "xbar.rearrange"
+    levels = ON_CROSSBARS
+    x = Operand(ACTIVATION)
+    result = Result(ACTIVATION)
+
+    @property
+    def map_move(self) -> Rearrangement:
+        """What moves where, from map to map."""
+        return map_move(self.move)
+
+
+class Requantize(epi.Rescale, XbarOp):
+    """As epi.requantize, on the vector unit of one tile."""
+
+    name = "xbar.requantize"
+    levels = ON_CROSSBARS
+
+
+class Multiply(epi.Product, XbarOp):
+    """As epi.multiply."""
+
+    name = "xbar.multiply"
+    levels = ON_CROSSBARS
+
+
+class LookUp(epi.Table, XbarOp):
+    """As epi.lookup."""
+
+    name = "xbar.lookup"
+    levels = ON_CROSSBARS
+
+
+class Concat(moves.Concat, XbarOp):
+    """As nn.concat."""
+
+    name = "xbar.concat"
+    levels = ON_CROSSBARS
+    parts = Operand(ACTIVATION, variadic=True)
+    result = Result(ACTIVATION)
+
+
+class Select(moves.Select, XbarOp):
+    """As nn.select."""
+
+    name = "xbar.select"
+    levels = ON_CROSSBARS
+    x = Operand(ACTIVATION)
+    result = Result(ACTIVATION)
+
+
+class Constant(moves.Constant, XbarOp):
+    """As nn.constant: rows from a table of the tile."""
+
+    name = "xbar.constant"
+    levels = ON_CROSSBARS
+    result = Result(ACTIVATION)
+
+
+class Pad(moves.Pad, XbarOp):
+    """As nn.pad."""
+
+    name = "xbar.pad"
+    levels = ON_CROSSBARS
+    x = Operand(ACTIVATION, nn.MAP)
+    result = Result(ACTIVATION)
+
+
+class Host(epi.HostCall, XbarOp):
+    """As epi.host: a whole map at once, from off-chip memory to off-chip memory.
+
+    Its operands and its result are `spilled`; it has no rings.
+    """
+
+    name = "xbar.host"
+    levels = ON_CROSSBARS
+    ring = Attribute(maybe(RING), optional=True, since=ALLOCATED)
+    off_chip = Attribute(INTEGER, -1, since=ALLOCATED)
+    spilled = Attribute(TRUTH, False, since=ALLOCATED)
+
+    def check(self, stored: Stored) -> None:
+        """The host has no rings."""
+        super().check(stored)
+        expect(self.ring is None, "the host has no rings")
+
+
+OPS: tuple[type[Op], ...] = (
+    Mvm,
+    Add,
+    Pool,
+    Rearrange,
+    Requantize,
+    Multiply,
+    LookUp,
+    Concat,
+    Select,
+    Constant,
+    Pad,
+    Host,
+)
+
+DIALECT = register(
+    Dialect(
+        "xbar",
+        "a network on crossbars, row by row",
+        f"{inspect.cleandoc(__doc__)}\n\n{inspect.getdoc(XbarOp)}",
+        OPS,
+    )
+)

@@ -1,0 +1,1 @@
+"""Instruction streams: text, binary, loops, and the stepper that walks through them."""

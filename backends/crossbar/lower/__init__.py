@@ -1,0 +1,1 @@
+"""From the quantized IR to a program: the passes, and emitting."""

@@ -1,0 +1,204 @@
+"""`allocate`: ring buffers for rows, by liveness, first fit; what does not fit is spilled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from epimc.backends.crossbar.dialect import XbarOp
+from epimc.backends.crossbar.lower.first_fit import Block, block_of, first_fit
+from epimc.backends.crossbar.lower.liveness import Liveness, Region
+from epimc.backends.crossbar.lower.map import target_of
+from epimc.backends.crossbar.lower.rows import height, row_stride
+from epimc.ir.core.levels import ALLOCATED, SCHEDULED
+from epimc.ir.core.module import Builder, Module, Value
+from epimc.ir.core.module_attributes import INPUT_ADDRESSES
+from epimc.ir.pipeline import Pass
+from epimc.support.diagnostics import EpimcError, error
+
+
+@dataclass(frozen=True)
+class Allocate(Pass):
+    """Give every row its place in a tile buffer, and off chip where it is stored there.
+
+    A value has a ring on its own tile and on every tile that reads it.  Where a buffer is too
+    small, values are spilled, the one that frees most first: each row is then stored off chip as
+    soon as it is computed, and every reader has a line buffer of its own that it loads.
+    """
+
+    name: ClassVar[str] = "allocate"
+    requires: ClassVar[str] = SCHEDULED
+    ensures: ClassVar[str] = ALLOCATED
+
+    def run(self, module: Module) -> Module:
+        """Set `ring`, `sources`, `off_chip` and `spilled` on every op."""
+        target = target_of(module)
+        layout = fit_buffers(Liveness(module), target.tile.buffer_bytes)
+        addresses, extent = off_chip_addresses(module, layout.spilled)
+        if extent > target.memory.off_chip_bytes:
+            raise error(
+                f"One sample needs {extent} bytes off chip, "
+                f"target '{target.name}' has {target.memory.off_chip_bytes}.",
+                hint="Use a target with a larger memory.off_chip_bytes.",
+            )
+        builder = Builder(module, self.ensures)
+        builder.inputs_of(module)
+        for op in module.ops:
+            assert isinstance(op, XbarOp)
+            sources = [layout.source(op, k) for k in range(len(op.operands))]
+            builder.copy(
+                op,
+                ring=layout.rings.get(Region.of_result(op)),
+                sources=[layout.rings[s] for s in sources if s in layout.rings],
+                off_chip=addresses.get(op.output, -1),
+                spilled=op.output in layout.spilled,
+            )
+        inputs = tuple(addresses[value] for _, value in module.inputs)
+        builder.module.attributes[INPUT_ADDRESSES] = inputs
+        builder.outputs_of(module)
+        return builder.finish()
+
+
+@dataclass
+class Layout:
+    """Where everything lies: (address, rows) of each region, and the values that are spilled."""
+
+    spilled: frozenset[Value]
+    inputs: frozenset[Value]
+    rings: dict[Region, tuple[int, int]] = field(default_factory=dict)
+
+    def source(self, op: XbarOp, index: int) -> Region:
+        """The region that an op reads an operand from."""
+        value = op.operands[index]
+        if value in self.spilled or value in self.inputs:
+            return Region(op.tile, value, (op, index))
+        return Region(op.tile, value)
+
+
+def fit_buffers(liveness: Liveness, capacity: int) -> Layout:
+    """Place all regions, spilling as few values as it takes.
+
+    Raises:
+        EpimcError: A tile's buffer is too small even with everything spilled.
+    """
+    buffers = _Buffers(liveness, capacity)
+    victims: dict[int, Iterator[Value]] = {}
+    while buffers.full:
+        tile = min(buffers.full)
+        if tile not in victims:
+            victims[tile] = iter(victims_of(tile, buffers))
+        victim = next((v for v in victims[tile] if v not in buffers.spilled), None)
+        if victim is None:
+            raise too_small(buffers.blocks_on(tile), capacity)
+        buffers.spill(victim)
+    layout = Layout(frozenset(buffers.spilled), frozenset(liveness.inputs))
+    for placed in buffers.placed.values():
+        layout.rings |= {block.region: (address, block.rows) for block, address in placed}
+    return layout
+
+
+class _Buffers:
+    """The blocks of all tiles, laid out; what a spill changes is laid out anew, and only that.
+
+    Attributes:
+        tiles: For each tile the blocks of each value on it.
+        tiles_of: For each value the tiles on which it has any.
+        spilled: The values that lie off chip.
+        placed: For each tile that has room, its blocks with their addresses.
+        full: The other tiles.
+    """
+
+    def __init__(self, liveness: Liveness, capacity: int) -> None:
+        self.liveness, self.capacity = liveness, capacity
+        self.spilled = set(liveness.for_the_host())
+        values = [*liveness.inputs, *liveness.homes]
+        self.numbers = {value: number for number, value in enumerate(values)}
+        self.tiles: dict[int, dict[Value, list[Block]]] = {}
+        self.tiles_of: dict[Value, set[int]] = {}
+        self.placed: dict[int, list[tuple[Block, int]]] = {}
+        self.full: set[int] = set()
+        for value in values:
+            self._add(value)
+        for tile in self.tiles:
+            self._lay_out(tile)
+
+    def blocks_on(self, tile: int) -> list[Block]:
+        """The blocks of a tile in the order of their values: inputs, then results."""
+        values = sorted(self.tiles[tile], key=self.numbers.__getitem__)
+        return [block for value in values for block in self.tiles[tile][value]]
+
+    def spill(self, value: Value) -> None:
+        """Let a value lie off chip."""
+        before = self.tiles_of[value]
+        for tile in before:
+            del self.tiles[tile][value]
+        self.spilled.add(value)
+        self._add(value)
+        for tile in before | self.tiles_of[value]:
+            self._lay_out(tile)
+
+    def _add(self, value: Value) -> None:
+        self.tiles_of[value] = set()
+        for region, spans in self.liveness.regions(value, spilled=value in self.spilled):
+            blocks = self.tiles.setdefault(region.tile, {}).setdefault(value, [])
+            blocks.append(block_of(region, spans))
+            self.tiles_of[value].add(region.tile)
+
+    def _lay_out(self, tile: int) -> None:
+        placed = []
+        for block, address in first_fit(self.blocks_on(tile)):
+            if address + block.size > self.capacity:
+                self.placed.pop(tile, None)
+                self.full.add(tile)
+                return
+            placed.append((block, address))
+        self.placed[tile] = placed
+        self.full.discard(tile)
+
+
+def victims_of(tile: int, buffers: _Buffers) -> list[Value]:
+    """The values that make room on a tile when they are spilled, in the order in which to do so.
+
+    The one that frees most bytes first; after those that free any, the one that frees most
+    byte-steps: rows that wait long to be read all at once take the same room, but only when they
+    are read.  What a value frees does not depend on where anything lies, or on other spills.
+    """
+    ranked: list[tuple[bool, int, Value]] = []
+    for block in buffers.blocks_on(tile):
+        value = block.region.value
+        if block.region.reader or value in buffers.spilled:
+            continue
+        regions = buffers.liveness.regions(value, spilled=True)
+        kept = [block_of(region, spans) for region, spans in regions if region.tile == tile]
+        gain = block.size - sum(other.size for other in kept)
+        relief = block.byte_steps - sum(other.byte_steps for other in kept)
+        if max(gain, relief) > 0:
+            ranked.append((gain > 0, gain if gain > 0 else relief, value))
+    return [value for *_, value in sorted(ranked, key=lambda item: item[:2], reverse=True)]
+
+
+def too_small(blocks: list[Block], capacity: int) -> EpimcError:
+    """The error for a buffer that cannot hold even the rows in work, its blocks."""
+    needed = max(address + block.size for block, address in first_fit(blocks))
+    largest = sorted(blocks, key=lambda block: -block.size)[:3]
+    notes = [f"%{b.region.value.name}: {b.rows} rows, {b.size} bytes" for b in largest]
+    return error(
+        f"Tile {blocks[0].region.tile} needs a buffer of {needed} bytes, "
+        f"the target has {capacity}.",
+        notes=["the largest of its rows in work:", *notes],
+        hint="Use a larger tile.buffer_bytes, or fewer tile.crossbars: fewer layers a tile.",
+    )
+
+
+def off_chip_addresses(module: Module, spilled: frozenset[Value]) -> tuple[dict[Value, int], int]:
+    """Addresses of inputs, outputs and spilled values, in this order, and the end of them all."""
+    stored = [value for _, value in (*module.inputs, *module.outputs)]
+    stored += [op.output for op in module.ops if op.output in spilled]
+    addresses: dict[Value, int] = {}
+    end = 0
+    for value in stored:
+        if value not in addresses:
+            addresses[value] = end
+            end += height(value) * row_stride(value)
+    return addresses, end

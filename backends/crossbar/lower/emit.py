@@ -1,0 +1,58 @@
+"""Emit: a module at level `allocated` to a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from epimc.backends.crossbar import dialect as xbar
+from epimc.backends.crossbar.core.program import Port, Program
+from epimc.backends.crossbar.lower.lowering import ModuleLowering, feature_map, instruction_of
+from epimc.backends.crossbar.lower.map import target_of
+from epimc.backends.crossbar.lower.projection import project
+from epimc.backends.crossbar.lower.roll import roll
+from epimc.ir.core.levels import ALLOCATED
+from epimc.ir.core.module import Module, Value
+from epimc.ir.core.module_attributes import INPUT_ADDRESSES, TILES
+from epimc.ir.dialects.epi import HostCall
+from epimc.ir.verifier import expect_level
+
+
+def emit(module: Module) -> Program:
+    """The program of a module at level `allocated`.
+
+    Raises:
+        EpimcError: It is at another level.
+    """
+    expect_level(module, "A program", ALLOCATED)
+    ops = [op for op in module.ops if isinstance(op, xbar.XbarOp)]
+    addresses = module.attributes[INPUT_ADDRESSES]
+    lowering = ModuleLowering(module)
+    numbers = lowering.numbers
+    inputs = [v for _, v in module.inputs]
+    maps = [feature_map(v, a) for v, a in zip(inputs, addresses, strict=True)]
+    maps += [feature_map(op.output, op.off_chip, op.location.nodes) for op in ops]
+    tiles, target = int(module.attributes[TILES]), target_of(module)
+    opcodes = [instruction_of(op).name for op in ops]
+    streams = project(ops, opcodes, maps, numbers, tiles, target.tile.buffer_bytes)
+    return Program(
+        chip=target.sized(tiles),
+        maps=tuple(maps),
+        tables=tuple(lowering.table(op) for op in ops),
+        inputs=tuple(port(name, value, numbers) for name, value in module.inputs),
+        outputs=tuple(port(name, value, numbers) for name, value in module.outputs),
+        streams=roll(streams),
+    )
+
+
+def port(name: str, value: Value, numbers: Mapping[Value, int]) -> Port:
+    """A graph input or output."""
+    return Port(name, value.type.shape, numbers[value], value.type.scale or 1.0)
+
+
+def fragments(module: Module) -> dict[str, bytes]:
+    """The ONNX models that the host runs, by the names that the program's tables give them."""
+    return {
+        op.output.name: module.tensor(op.fragment).tobytes()
+        for op in module.ops
+        if isinstance(op, HostCall)
+    }

@@ -1,0 +1,121 @@
+"""What instructions need of a compiled module to make their tables of its ops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar import dialect as xbar
+from epimc.backends.crossbar.core.program import (
+    ACCUMULATOR,
+    NO_ADDRESS,
+    FeatureMap,
+    activation_element,
+)
+from epimc.backends.crossbar.instructions.registry import BY_OP
+from epimc.backends.crossbar.instructions.table import Table
+from epimc.ir.core.attributes import Ref
+from epimc.ir.core.module import Module, Op, Value
+from epimc.ir.core.types import as_map
+from epimc.ir.semantics.integers import Ints
+from epimc.support.origins import Nodes
+
+
+def instruction_of(op: Op) -> type[Table]:
+    """The instruction that executes an op."""
+    kind = BY_OP[op.name]
+    assert issubclass(kind, Table), kind
+    return kind
+
+
+def feature_map(value: Value, address: int = NO_ADDRESS, nodes: Nodes = ()) -> FeatureMap:
+    """A value as the program knows it."""
+    kept = value.type.element != ACCUMULATOR
+    return FeatureMap(
+        name=value.name,
+        shape=as_map(value.type.shape),
+        element=activation_element(value.type.bits) if kept else ACCUMULATOR,
+        bits=value.type.bits if kept else 0,
+        zero_point=value.type.zero_point,
+        address=address if address >= 0 else NO_ADDRESS,
+        nodes=nodes,
+        scale=(value.type.scale or 1.0) if kept else 0.0,
+    )
+
+
+class ModuleLowering:
+    """The tables of a module's ops, whose values are numbered as its feature maps are."""
+
+    def __init__(self, module: Module) -> None:
+        """Number the values: the inputs, then the results in order."""
+        self.module = module
+        self.numbers = {value: number for number, value in enumerate(module.values())}
+        self._matrices: dict[tuple[str, int], NDArray[Any]] = {}
+
+    def table(self, op: Op) -> Table:
+        """The table of an op."""
+        return instruction_of(op).of(op, self).finished()
+
+    def sources(self, op: Op) -> tuple[int, ...]:
+        """The maps of an op's operands, by number."""
+        return tuple(self.numbers[operand] for operand in op.operands)
+
+    def destination(self, op: Op) -> int:
+        """The map of an op's result."""
+        return self.numbers[op.output]
+
+    def map_shape(self, op: Op) -> tuple[int, int, int]:
+        """[C, H, W] of an op's result."""
+        return as_map(op.output.type.shape)
+
+    def array(self, ref: Ref, shape: tuple[int, ...] | None = None) -> Ints:
+        """A stored tensor, as int64, perhaps cut anew."""
+        values: Ints = self.module.tensor(ref).astype(np.int64, copy=False)
+        return values if shape is None else values.reshape(shape)
+
+    def matrix(self, op: xbar.Mvm) -> NDArray[Any]:
+        """The matrix [groups * rows, Eo] of an epitome; the parts of a layer share theirs."""
+        key = op.epitome.name, op.groups
+        if key not in self._matrices:
+            epitome = self.module.tensor(op.epitome)
+            columns, rows = len(epitome) // op.groups, epitome[0].size
+            blocks = epitome.reshape(op.groups, columns, rows).transpose(0, 2, 1)
+            self._matrices[key] = np.ascontiguousarray(blocks).reshape(-1, columns)
+        return self._matrices[key]
+
+
+class RowsOnly:
+    """One op by itself, for which rows it reads: its numbers do not matter, and are not there.
+
+    Its operands are maps 0, 1, ..., its result is the last.
+
+    Attributes:
+        lines: For each row of the result, and each operand, the rows that are read, ascending.
+    """
+
+    def __init__(self, op: Op) -> None:
+        """Make the table."""
+        maps = tuple(feature_map(value) for value in (*op.operands, op.output))
+        self.lines = instruction_of(op).of(op, self).source_rows(maps).lines
+
+    def sources(self, op: Op) -> tuple[int, ...]:
+        """The maps of an op's operands, by number."""
+        return tuple(range(len(op.operands)))
+
+    def destination(self, op: Op) -> int:
+        """The map of an op's result."""
+        return len(op.operands)
+
+    def map_shape(self, op: Op) -> tuple[int, int, int]:
+        """[C, H, W] of an op's result."""
+        return as_map(op.output.type.shape)
+
+    def array(self, ref: Ref, shape: tuple[int, ...] | None = None) -> Ints:
+        """Nothing."""
+        return np.zeros(0, np.int64)
+
+    def matrix(self, op: Op) -> NDArray[Any]:
+        """Nothing."""
+        return np.zeros((0, 0), np.int8)

@@ -1,0 +1,122 @@
+"""`place`: crossbar groups onto tiles; a layer that exceeds a tile is split and added up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from epimc.backends.crossbar import dialect as xbar
+from epimc.backends.crossbar.lower.map import target_of
+from epimc.ir.core.levels import MAPPED, PLACED
+from epimc.ir.core.module import Builder, Module, Value
+from epimc.ir.core.module_attributes import TILES
+from epimc.ir.pipeline import Pass
+from epimc.support.diagnostics import error
+
+Arrays = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Place(Pass):
+    """Fill tiles with the layers in execution order.
+
+    A layer that does not fit into what is left of a tile starts a new one; a layer larger than a
+    tile takes several, and its partial sums are sent to the last of them and added there.  Every
+    other op runs where its last operand is computed.
+    """
+
+    name: ClassVar[str] = "place"
+    requires: ClassVar[str] = MAPPED
+    ensures: ClassVar[str] = PLACED
+
+    def run(self, module: Module) -> Module:
+        """Give every op its tile and every array its crossbar."""
+        target = target_of(module)
+        builder = Builder(module, self.ensures)
+        builder.inputs_of(module)
+        tiles = _Tiles(target.tile.crossbars)
+        homes = _Homes()
+        for op in module.ops:
+            if isinstance(op, xbar.Mvm):
+                place_mvm(builder, op, list(tiles.take(op.arrays)), homes)
+            else:
+                tile = homes.of([builder.mapped[operand] for operand in op.operands])
+                homes.add(builder.copy(op, tile=tile), tile)
+        limit = target.chip.tiles
+        if limit != "auto" and tiles.count > limit:
+            raise error(
+                f"The model needs {tiles.count} tiles, target '{target.name}' has {limit}.",
+                hint='Use fewer weight bits, a target with more tiles, or chip.tiles = "auto".',
+            )
+        builder.module.attributes[TILES] = tiles.count
+        builder.outputs_of(module)
+        return builder.finish()
+
+
+class _Tiles:
+    """Hands out crossbars, tile after tile."""
+
+    def __init__(self, crossbars: int) -> None:
+        self.crossbars = crossbars
+        self.tile, self.used = 0, 0
+
+    @property
+    def count(self) -> int:
+        return self.tile + 1
+
+    def take(self, arrays: Arrays) -> Iterator[tuple[int, Arrays]]:
+        """(tile, its arrays with their crossbars) for one layer."""
+        if self.used and len(arrays) > self.crossbars - self.used:
+            self.tile, self.used = self.tile + 1, 0
+        first = 0
+        while first < len(arrays):
+            if self.used == self.crossbars:
+                self.tile, self.used = self.tile + 1, 0
+            part = arrays[first : first + self.crossbars - self.used]
+            yield self.tile, tuple((self.used + k, *a[1:]) for k, a in enumerate(part))
+            first, self.used = first + len(part), self.used + len(part)
+
+
+class _Homes:
+    """The results so far, each with its place in the order of execution and its tile."""
+
+    def __init__(self) -> None:
+        self.places: dict[Value, tuple[int, int]] = {}
+        self.last = 0
+
+    def add(self, value: Value, tile: int) -> None:
+        """Note that a value is computed next, on a tile."""
+        self.places[value] = len(self.places), tile
+        self.last = tile
+
+    def of(self, operands: Sequence[Value]) -> int:
+        """The tile of the operand that is computed last; of a graph input, the first tile.
+
+        What has no operands runs where the op before it does.
+        """
+        places = [self.places.get(operand, (-1, 0)) for operand in operands]
+        return max(places)[1] if places else self.last
+
+
+def place_mvm(
+    builder: Builder, op: xbar.Mvm, parts: list[tuple[int, Arrays]], homes: _Homes
+) -> None:
+    """Append one mvm a tile and the additions of their partial sums, on the last tile."""
+    last = parts[-1][0]
+    if len(parts) == 1:
+        homes.add(builder.copy(op, tile=last, arrays=parts[0][1]), last)
+        return
+    total: Value | None = None
+    for index, (tile, arrays) in enumerate(parts):
+        final = index == len(parts) - 1
+        partial = builder.copy(op, tile=tile, arrays=arrays, bias=op.bias if final else None)
+        partial.name = builder.fresh(f"{op.output.name}.part{index}")
+        if total is not None:
+            name = op.output.name if final else builder.fresh(f"{op.output.name}.sum{index}")
+            result = Value(name, op.output.type)
+            partial = builder.add(xbar.Add, [total, partial], result, op.location, tile=last)
+        total = partial
+    assert total is not None
+    builder.mapped[op.output] = total
+    homes.add(total, last)

@@ -1,0 +1,62 @@
+"""Which rows an `xbar` op reads, and for how long each row is needed: shared by two passes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from weakref import WeakKeyDictionary
+
+from epimc.backends.crossbar.lower.lowering import RowsOnly, feature_map
+from epimc.ir.core.module import Op, Value
+from epimc.ir.core.types import as_map
+
+Span = tuple[int, int]
+"""First and last step."""
+
+
+def height(value: Value) -> int:
+    """Rows of a value."""
+    return as_map(value.type.shape)[1]
+
+
+def row_stride(value: Value) -> int:
+    """Bytes from a row to the next, in a ring and off chip."""
+    return feature_map(value).row_stride
+
+
+_READERS: WeakKeyDictionary[Op, RowsOnly] = WeakKeyDictionary()
+
+
+def rows_read(op: Op, index: int, y: int) -> Sequence[int]:
+    """The rows of one operand that output row `y` of an op reads, ascending."""
+    reader = _READERS.get(op)
+    if reader is None:
+        # Once an op, since a pass asks for every row.
+        reader = _READERS[op] = RowsOnly(op)
+    return reader.lines[y][index]
+
+
+def reads(op: Op, index: int, order: Sequence[int]) -> dict[int, Span]:
+    """For each row of an operand that an op reads: the first and the last step at which it does."""
+    spans: dict[int, Span] = {}
+    for y, step in enumerate(order):
+        for row in rows_read(op, index, y):
+            spans[row] = (spans[row][0] if row in spans else step, step)
+    return spans
+
+
+def ring_rows(spans: Mapping[int, Span]) -> int:
+    """Rows of a ring that keeps each row from its first to its last step.
+
+    A ring of R rows serves when any two rows that are live together differ by less than R.
+    """
+    rows = sorted(spans)
+    # A dilated window reads a row below before one above: a row counts from the first step at
+    # which it or any row below it is there, which lets the oldest row only move on.
+    starts = list(accumulate((spans[row][0] for row in reversed(rows)), min))[::-1]
+    size, oldest = 1, 0
+    for row, start in zip(rows, starts, strict=True):
+        while spans[rows[oldest]][1] < start:
+            oldest += 1
+        size = max(size, row - rows[oldest] + 1)
+    return size

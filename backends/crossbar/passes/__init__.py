@@ -1,1 +1,0 @@
-"""Passes from the integer `epi` level down to a placed, scheduled and allocated `xbar` module."""

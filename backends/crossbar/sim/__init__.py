@@ -1,0 +1,1 @@
+"""The simulator, its engines and what observes them."""

@@ -1,0 +1,163 @@
+"""The engine `bytes`: rows really lie as bytes in tile buffers and off-chip memory.
+
+A wrong address therefore gives wrong data, as it does on a chip.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.core.program import ELEMENTS, FeatureMap, Port, Program, Ring
+from epimc.backends.crossbar.instructions.computing import Block, Computing, Kernel, Setting
+from epimc.backends.crossbar.instructions.host import host_calls
+from epimc.backends.crossbar.isa.execution import Execution, Observer, buffer_extent
+from epimc.backends.crossbar.sim.simulator import Arrays, Options
+from epimc.ir.semantics import integers
+from epimc.support.diagnostics import error
+
+Bytes = NDArray[np.uint8]
+
+
+class ByteEngine:
+    """A program with the kernels of its tables (`simulator.Engine`)."""
+
+    def __init__(self, program: Program, options: Options) -> None:
+        """Make the kernels: what takes long is done once."""
+        setting = Setting(program, options.product)
+        self.program, self.host, self.strategy = program, options.host, options.strategy
+        self.kernels = {
+            number: table.kernel(setting)
+            for number, table in enumerate(program.tables)
+            if isinstance(table, Computing)
+        }
+        self.extents = [buffer_extent(program, tile) for tile in range(len(program.streams))]
+
+    def run(self, inputs: Arrays, observers: Sequence[Observer]) -> Arrays:
+        """Execute the program for all samples at once.
+
+        Raises:
+            EpimcError: The program is deadlocked.
+        """
+        # The checker refuses a program without inputs.
+        batch = len(inputs[self.program.inputs[0].name])
+        machine = _Machine(self, batch, observers)
+        for port in self.program.inputs:
+            machine.put(port, inputs[port.name])
+        waiting = machine.run()
+        if waiting:
+            raise error("The program is deadlocked.", notes=waiting)
+        return {port.name: machine.take(port) for port in self.program.outputs}
+
+
+class _Machine(Execution):
+    """One execution: the bytes of every buffer and of off-chip memory, for a batch."""
+
+    def __init__(self, engine: ByteEngine, batch: int, observers: Sequence[Observer]) -> None:
+        super().__init__(engine.program.streams, observers, engine.strategy)
+        self.program, self.batch = engine.program, batch
+        self.kernels: dict[int, Kernel] = engine.kernels
+        self.calls, self.runner = host_calls(engine.program), engine.host
+        self.buffers = [np.zeros((batch, extent), np.uint8) for extent in engine.extents]
+        self.off_chip = np.zeros((batch, self.program.off_chip_extent), np.uint8)
+
+    def put(self, port: Port, x: integers.Floats) -> None:
+        """Quantize one input's samples into off-chip memory."""
+        target = self.program.maps[port.map]
+        q = integers.quantize_input(x, port.scale, target.zero_point, target.bits)
+        self.write_map(target, q)
+
+    def take(self, port: Port) -> integers.Floats:
+        """One output's samples, dequantized from off-chip memory."""
+        source = self.program.maps[port.map]
+        real = integers.dequantize_output(self.read_map(source), port.scale, source.zero_point)
+        return real.reshape(self.batch, *port.shape)
+
+    def load(self, tile: int, dst: int, src: int, size: int) -> None:
+        self.buffers[tile][:, dst : dst + size] = self.off_chip[:, src : src + size]
+
+    def store(self, tile: int, dst: int, src: int, size: int) -> None:
+        self.off_chip[:, dst : dst + size] = self.buffers[tile][:, src : src + size]
+
+    def transfer(self, sender: int, receiver: int) -> None:
+        src, size, dst, room = self.transferred(sender, receiver)
+        self.buffers[receiver][:, dst : dst + room] = self.buffers[sender][:, src : src + size]
+
+    def host(self, tile: int, table: int) -> None:
+        named, maps = self.calls[table], self.program.maps
+        assert self.runner is not None
+        sources = [
+            self.read_map(maps[source]).reshape(self.batch, *maps[source].shape)
+            for source in named.sources
+        ]
+        target = maps[named.destination]
+        result = self.runner(named.fragment, sources)
+        shape = (self.batch, *target.dims)
+        # A fragment is the host's own, of which the checker knows nothing but its name.
+        if result.size != math.prod(shape):
+            made = f"The host gives {list(result.shape)} for '{named.fragment}'"
+            raise error(f"{made}, which is not {list(shape)}.")
+        result = result.reshape(shape)
+        self.write_map(target, result)
+        for observer in self.observers:
+            observer.computed(target, 0, result)
+
+    def compute(
+        self, tile: int, table: int, rows: tuple[int, int], dst: Ring, sources: tuple[Ring, ...]
+    ) -> None:
+        program, buffer = self.program, self.buffers[tile]
+        named, lines = program.tables[table], program.source_rows[table]
+        blocks = []
+        for k, (ring, source) in enumerate(zip(sources, named.sources, strict=True)):
+            first, end = lines.span(*rows, k)
+            blocks.append(Block(first, self.read(buffer, ring, program.maps[source], first, end)))
+        result = self.kernels[table](blocks, *rows)
+        # The rows of a constant are those of one sample.
+        if len(result) != self.batch:
+            result = np.broadcast_to(result, (self.batch, *result.shape[1:]))
+        target = program.maps[named.destination]
+        self.write(buffer, dst, target, rows[0], result)
+        for observer in self.observers:
+            observer.computed(target, rows[0], result)
+
+    def read_map(self, source: FeatureMap) -> NDArray[Any]:
+        """A whole map [batch, C, H, W] from off-chip memory."""
+        ring = Ring(source.address, source.height)
+        return self.read(self.off_chip, ring, source, 0, source.height)
+
+    def write_map(self, target: FeatureMap, values: NDArray[Any]) -> None:
+        """Put a whole map into off-chip memory."""
+        ring = Ring(target.address, target.height)
+        self.write(self.off_chip, ring, target, 0, values.reshape(self.batch, *target.dims))
+
+    def read(
+        self, memory: Bytes, ring: Ring, source: FeatureMap, first: int, end: int
+    ) -> NDArray[Any]:
+        """Rows [first, end) of a ring as [batch, C, rows, W], in the map's element type."""
+        slots = self.slots(memory, ring, source)
+        chosen = np.arange(first, end) % ring.rows
+        kind = ELEMENTS[source.element].dtype
+        rows: NDArray[Any] = slots[:, chosen, : source.row_bytes].view(kind)
+        shape = (self.batch, end - first, source.channels, source.width)
+        return rows.reshape(shape).transpose(0, 2, 1, 3)
+
+    def write(
+        self, memory: Bytes, ring: Ring, target: FeatureMap, first: int, rows: NDArray[Any]
+    ) -> None:
+        """Put rows [batch, C, rows, W] at first, first + 1 ... of a ring, in order."""
+        slots, kind = self.slots(memory, ring, target), ELEMENTS[target.element].dtype
+        shape = (self.batch, target.channels, target.width)
+        # One after the other: a ring shorter than the rows keeps the last of them.
+        for i in range(rows.shape[2]):
+            place = slots[:, (first + i) % ring.rows, : target.row_bytes]
+            place.view(kind).reshape(shape)[...] = rows[:, :, i]
+
+    def slots(self, memory: Bytes, ring: Ring, target: FeatureMap) -> Bytes:
+        """A ring's bytes as [batch, rows, row stride], not copied."""
+        size = ring.rows * target.row_stride
+        part = memory[:, ring.address : ring.address + size]
+        return part.reshape(self.batch, ring.rows, target.row_stride)

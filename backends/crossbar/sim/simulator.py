@@ -1,0 +1,196 @@
+"""The functional simulator: executes a program on a batch of samples, bit-exactly.
+
+The program is taken to be one that `checker.check` accepts.  What executes it is an engine, chosen
+by name; all give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
+from epimc.backends.crossbar.instructions.computing import Product
+from epimc.backends.crossbar.instructions.host import host_tables
+from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.isa.execution import Observer, RoundRobin, Strategy
+from epimc.backends.crossbar.sim.paths import product_of
+from epimc.ir.semantics import integers
+from epimc.support.diagnostics import did_you_mean, error
+
+HostRunner = Callable[[str, list[NDArray[Any]]], NDArray[Any]]
+"""Runs a fragment: its name, its inputs [batch, C, H, W], its output for as many samples."""
+
+Arrays = dict[str, integers.Floats]
+"""float32 [samples, *shape] for every input, or output, by name."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an engine is made with.
+
+    Attributes:
+        product: How the crossbars of a table compute (`paths.PATHS`).
+        host: Runs the program's host calls; None where there are none.
+        strategy: Which tile goes on next.
+    """
+
+    product: Callable[[Mvm], Product]
+    host: HostRunner | None
+    strategy: Strategy
+
+
+class Engine(Protocol):
+    """A program, prepared for execution."""
+
+    def __init__(self, program: Program, options: Options) -> None:
+        """Prepare a program."""
+
+    def run(self, inputs: Arrays, observers: Sequence[Observer]) -> Arrays:
+        """The outputs for all samples of the inputs, at once.
+
+        Raises:
+            EpimcError: The program is deadlocked.
+        """
+
+
+# Name -> "module:Class", imported on use.
+ENGINES: Mapping[str, str] = {"bytes": "epimc.backends.crossbar.sim.byte_engine:ByteEngine"}
+
+
+def engine_class(name: str) -> type[Engine]:
+    """The class of an engine.
+
+    Raises:
+        EpimcError: There is no such engine.
+    """
+    if name not in ENGINES:
+        raise error(f"Unknown simulation engine '{name}'.", hint=did_you_mean(name, ENGINES))
+    module, _, attribute = ENGINES[name].partition(":")
+    kind: type[Engine] = getattr(import_module(module), attribute)
+    return kind
+
+
+class Simulator:
+    """A program, prepared for execution.
+
+    Args:
+        program: A program that the checker accepts.
+        path: How crossbars compute: `fused` (one integer product), `bit-serial` (every slice
+            through the ADC) or `auto` (fused wherever the ADC is lossless, with the same result).
+        batch: Samples executed at once; results do not depend on it.
+        host: Runs the program's host calls; not needed where there are none.
+        engine: What executes instructions, a name in ENGINES.
+        strategy: Which tile goes on next; results do not depend on it.
+
+    Raises:
+        EpimcError: `path`, `engine` or `batch` is not one of the allowed values, or there are host
+            calls but no host.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        path: str = "auto",
+        batch: int = 64,
+        host: HostRunner | None = None,
+        engine: str = "bytes",
+        strategy: Strategy | None = None,
+    ) -> None:
+        product, kind = product_of(program, path), engine_class(engine)
+        if batch < 1:
+            raise error(f"The batch size must be at least 1, not {batch}.")
+        calls = host_tables(program)
+        if calls and host is None:
+            raise error(f"The program calls the host for '{calls[0].fragment}', but has no host.")
+        self.program, self.batch = program, batch
+        self.engine = kind(program, Options(product, host, strategy or RoundRobin()))
+
+    def run(self, inputs: Arrays, observers: Sequence[Observer] = ()) -> Arrays:
+        """Execute the program.
+
+        Args:
+            inputs: float32 [samples, *shape] for every input port, by name.
+            observers: Told of all that is done, batch after batch.
+
+        Returns:
+            float32 [samples, *shape] for every output port, by name.
+
+        Raises:
+            EpimcError: An input is missing, unknown or of a wrong shape, or the program
+                is deadlocked.
+        """
+        samples = _check_inputs(self.program.inputs, inputs)
+        shapes = {port.name: (samples, *port.shape) for port in self.program.outputs}
+        outputs = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        for first in range(0, samples, self.batch):
+            part = slice(first, min(first + self.batch, samples))
+            for observer in observers:
+                observer.begin(first, part.stop - first)
+            results = self.engine.run({name: x[part] for name, x in inputs.items()}, observers)
+            for name, result in results.items():
+                outputs[name][part] = result
+        return outputs
+
+    def run_collect(self, inputs: Arrays) -> tuple[Arrays, dict[str, integers.Ints]]:
+        """Execute the program and keep every map that an instruction computes.
+
+        Returns:
+            The outputs, as `run`; and int64 [samples, C, H, W] of every computed map, by name.
+
+        Raises:
+            EpimcError: As `run`.
+        """
+        collector = Collector()
+        return self.run(inputs, [collector]), collector.maps()
+
+
+class Collector(Observer):
+    """Keeps every map that an instruction computes."""
+
+    def __init__(self) -> None:
+        self._batches: list[dict[str, integers.Ints]] = []
+
+    def begin(self, first: int, count: int) -> None:
+        """A new batch, whose rows come behind those of the last."""
+        self._batches.append({})
+
+    def computed(self, target: FeatureMap, first: int, rows: NDArray[Any]) -> None:
+        """Keep rows."""
+        maps = self._batches[-1]
+        if target.name not in maps:
+            maps[target.name] = np.zeros((len(rows), *target.dims), np.int64)
+        maps[target.name][:, :, first : first + rows.shape[2]] = rows
+
+    def maps(self) -> dict[str, integers.Ints]:
+        """int64 [samples, C, H, W] of every computed map, by name."""
+        names = self._batches[0] if self._batches else {}
+        return {name: np.concatenate([maps[name] for maps in self._batches]) for name in names}
+
+
+def _check_inputs(ports: tuple[Port, ...], inputs: Arrays) -> int:
+    """The number of samples; an error names the first input that does not fit."""
+    names = [port.name for port in ports]
+    for name in inputs:
+        if name not in names:
+            raise error(f"The program has no input '{name}'.", hint=did_you_mean(name, names))
+    samples: int | None = None
+    for port in ports:
+        if port.name not in inputs:
+            raise error(f"Input '{port.name}' is missing.")
+        shape = inputs[port.name].shape
+        if not shape or shape[1:] != port.shape:
+            raise error(
+                f"Input '{port.name}' has shape {shape}, not (samples, "
+                f"{', '.join(map(str, port.shape))})."
+            )
+        if samples is not None and shape[0] != samples:
+            raise error(f"Input '{port.name}' has {shape[0]} samples, another has {samples}.")
+        samples = shape[0]
+    return samples or 0

@@ -1,0 +1,1 @@
+"""Targets: the TOML files that describe chips."""

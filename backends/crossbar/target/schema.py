@@ -1,0 +1,321 @@
+"""A target: the crossbar chip a program is made for, described in a TOML file.
+
+The models below are the one declaration of every key: its range, unit and meaning.  The messages
+about a wrong file and the page of documentation (`target_document.py`) are derived from them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.config import JsonDict
+from pydantic.fields import FieldInfo
+
+from epimc.backends.crossbar.core.program import Chip
+from epimc.support.diagnostics import (
+    EpimcError,
+    did_you_mean,
+    error,
+    mistaken,
+    other_version,
+    shortened,
+)
+from epimc.support.toml_files import parse_toml, read_text
+
+# Of a target's file: to be raised when a file that was right before is refused or means another.
+SCHEMA = 1
+MAXIMUM_FILE_BYTES = 1_000_000
+
+
+def number(low: int, high: int, unit: str, meaning: str, **given: Any) -> Any:
+    """A field that holds an integer between `low` and `high`, both allowed."""
+    allowed = f"between {low} and {high}" if low < high else str(low)
+    # A value of another type is told the type as well.
+    typed = f"an integer {allowed}" if low < high else allowed
+    texts: JsonDict = {"unit": unit, "allowed": allowed, "typed": typed}
+    return Field(ge=low, le=high, description=meaning, json_schema_extra=texts, **given)
+
+
+def words(allowed: str, meaning: str, **given: Any) -> Any:
+    """A field that holds text, or a word in the place of a number; `allowed` says which."""
+    texts: JsonDict = {"unit": "", "allowed": allowed, "typed": allowed}
+    return Field(description=meaning, json_schema_extra=texts, **given)
+
+
+def one_printable_line(text: str) -> str:
+    """The text itself; ValueError if it has a line break or another control character."""
+    if not text.isprintable():
+        raise ValueError("not printable")
+    return text
+
+
+MappingName = Literal["twos_complement", "offset", "differential"]
+"""`integers.MAPPINGS`, for mypy and pydantic."""
+
+
+class Table(BaseModel):
+    """A table of the file: no key but those declared, no conversion of types, immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Crossbar(Table):
+    """One array of memory cells."""
+
+    rows: int = number(1, 4096, "lines", "word lines of an array")
+    columns: int = number(1, 4096, "lines", "bit lines of an array")
+    cell_bits: int = number(1, 4, "bits", "bits that one cell holds")
+    mapping: MappingName = words(
+        '"twos_complement", "offset" or "differential"', "how a signed weight becomes cells"
+    )
+
+
+class Converters(Table):
+    """The converters between the digital part and the arrays."""
+
+    dac_bits: int = number(1, 8, "bits", "input bits that drive a word line at a time")
+    adc_bits: int = number(1, 16, "bits", "bits that are read from a bit line, step 1, from 0")
+
+
+class Tile(Table):
+    """One tile: a group of arrays with its buffer and its instruction stream."""
+
+    crossbars: int = number(1, 65536, "arrays", "arrays of a tile")
+    buffer_bytes: int = number(8, 2**30, "bytes", "buffer of a tile, for rows of feature maps")
+
+
+class Memory(Table):
+    """The memory beside the chip."""
+
+    off_chip_bytes: int = number(8, 2**40, "bytes", "memory that all tiles share")
+
+
+class ChipSize(Table):
+    """The whole chip."""
+
+    tiles: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = words(
+        '"auto" or an integer between 1 and 65536',
+        "tiles of the chip; auto: as many as the model needs",
+        default="auto",
+    )
+
+
+class Target(Table):
+    """A crossbar chip; every number is checked, so that the compiler need not."""
+
+    schema_version: int = number(SCHEMA, SCHEMA, "", "version of this format", alias="schema")
+    name: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = words(
+        "1 to 64 letters, digits, '.', '_' or '-', a letter or digit first",
+        "what reports call the target",
+    )
+    description: Annotated[str, Field(max_length=1000), AfterValidator(one_printable_line)] = words(
+        "one line of at most 1000 printable characters", "the target in one sentence", default=""
+    )
+    crossbar: Crossbar
+    converters: Converters
+    tile: Tile
+    memory: Memory
+    chip: ChipSize = ChipSize()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The target as nested dicts of int and str, keys as in the file, in its order."""
+        return self.model_dump(by_alias=True)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], subject: str = "The target") -> Target:
+        """The inverse of `to_dict`.
+
+        Args:
+            data: Nested dicts as TOML gives them; `description` and `chip` may be left out.
+            subject: What the error message begins with.
+
+        Raises:
+            EpimcError: One error that names every mistake.
+        """
+        try:
+            return cls.model_validate(dict(data))
+        except ValidationError as caught:
+            raise wrong_target(caught, subject) from None
+
+    def to_toml(self) -> str:
+        """The canonical text; `parse_target` of it gives an equal target."""
+        lines: list[str] = []
+        for key, value in self.to_dict().items():
+            if isinstance(value, dict):
+                lines += ["", f"[{key}]", *(f"{k} = {toml(v)}" for k, v in value.items())]
+            else:
+                lines.append(f"{key} = {toml(value)}")
+        return "\n".join(lines) + "\n"
+
+    def sized(self, tiles: int) -> Chip:
+        """What a program needs to know of this target when it uses `tiles` tiles."""
+        return Chip(
+            tiles=tiles,
+            crossbars_per_tile=self.tile.crossbars,
+            crossbar_rows=self.crossbar.rows,
+            crossbar_columns=self.crossbar.columns,
+            cell_bits=self.crossbar.cell_bits,
+            dac_bits=self.converters.dac_bits,
+            adc_bits=self.converters.adc_bits,
+            buffer_bytes=self.tile.buffer_bytes,
+            off_chip_bytes=self.memory.off_chip_bytes,
+        )
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def builtin_targets() -> list[str]:
+    """Names of the targets that come with epimc, sorted."""
+    folder = resources.files("epimc.backends.crossbar.target.builtin")
+    names = [entry.name for entry in folder.iterdir()]
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+
+
+def load_target(name_or_path: str) -> Target:
+    """A built-in target by its name, or else the target in a TOML file.
+
+    Raises:
+        EpimcError: There is no such target or file, or the file is wrong.
+    """
+    if name_or_path in builtin_targets():
+        folder = resources.files("epimc.backends.crossbar.target.builtin")
+        text = folder.joinpath(f"{name_or_path}.toml").read_text(encoding="utf-8")
+        return parse_target(text, f"{name_or_path}.toml")
+    # os.path, unlike Path, answers False for names that the system refuses to look up.
+    if not os.path.exists(name_or_path):
+        raise missing_target(name_or_path)
+    if not os.path.isfile(name_or_path):
+        kind = "a folder" if os.path.isdir(name_or_path) else "a device"
+        raise error(f"'{name_or_path}' is {kind}, not a target file.", hint=NAME_OR_FILE)
+    return parse_target(read_text(Path(name_or_path), "Target", MAXIMUM_FILE_BYTES), name_or_path)
+
+
+NAME_OR_FILE = "A target is a built-in name or the path of a TOML file."
+
+
+def missing_target(name_or_path: str) -> EpimcError:
+    """The error for a name that is no built-in target and no file."""
+    if name_or_path.endswith(".toml") or Path(name_or_path).name != name_or_path:
+        message = f"Target file '{name_or_path}' does not exist."
+        return error(message, hint=NAME_OR_FILE)
+    hint = f"{did_you_mean(name_or_path, builtin_targets())} {NAME_OR_FILE}"
+    return error(f"There is no target '{name_or_path}'.", hint=hint)
+
+
+def parse_target(text: str, file: str) -> Target:
+    """The target that a TOML text describes.
+
+    Args:
+        text: TOML.
+        file: What messages call it.
+
+    Raises:
+        EpimcError: The text is not TOML, or wrong: one error names every mistake.
+    """
+    return Target.from_dict(parse_toml(text, file, "Target"), f"Target file '{file}'")
+
+
+# --- what is wrong with a file ------------------------------------------------------------------
+
+
+def wrong_target(caught: ValidationError, subject: str) -> EpimcError:
+    """One error with a note for every mistake; of another version that alone is told."""
+    found: dict[str, str] = {}
+    for item in caught.errors(include_url=False):
+        if item["loc"] == ("schema",) and is_version(item["input"]):
+            return other_version(subject, item["input"], SCHEMA, hint=SEE)
+        keys = [str(key) for key in item["loc"]]
+        # A value that may be of two types has a mistake for each: one note is enough.
+        path, field, owner = locate(keys)
+        found.setdefault(path, mistake(path, item["type"], item["input"], field, owner))
+    return mistaken(f"{subject} has", list(found.values()), hint=SEE)
+
+
+def is_version(value: object) -> bool:
+    """Whether a value can be the version of a format; what cannot is a mistake like any other."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**16
+
+
+SEE = "The page 'Targets' of the documentation lists every key."
+
+
+def locate(keys: list[str]) -> tuple[str, FieldInfo | None, type[Table]]:
+    """The dotted key, its field (None if it is unknown) and the table that it lies in."""
+    owner: type[Table] = Target
+    for depth, key in enumerate(keys):
+        field = fields(owner).get(key)
+        inner = table_of(field)
+        if inner is None or depth == len(keys) - 1:
+            return ".".join(map(plain, keys[: depth + 1])), field, owner
+        owner = inner
+    return "", None, owner
+
+
+def fields(table: type[Table]) -> dict[str, FieldInfo]:
+    """The fields of a table by their keys in the file."""
+    return {field.alias or name: field for name, field in table.model_fields.items()}
+
+
+def table_of(field: FieldInfo | None) -> type[Table] | None:
+    """The table that a field holds, if it holds one."""
+    kind = field.annotation if field else None
+    return kind if isinstance(kind, type) and issubclass(kind, Table) else None
+
+
+def leaves() -> Iterator[tuple[str, FieldInfo]]:
+    """Every key that holds a value, dotted, with its field, in the order of the file."""
+    for key, field in fields(Target).items():
+        inner = table_of(field)
+        if inner is None:
+            yield key, field
+        else:
+            yield from ((f"{key}.{name}", leaf) for name, leaf in fields(inner).items())
+
+
+def mistake(
+    path: str, kind: str, value: object, field: FieldInfo | None, owner: type[Table]
+) -> str:
+    """One sentence about one mistake."""
+    if field is None:
+        return f"{path} is unknown. {did_you_mean(path.rpartition('.')[2], fields(owner))}"
+    inner = table_of(field)
+    if inner is not None:
+        if kind == "missing":
+            return f"[{path}] is missing: it holds {', '.join(fields(inner))}."
+        return f"{path} = {show(value)}: must be a table, [{path}]."
+    allowed = text_of(field, "typed" if kind == "int_type" else "allowed")
+    rule = f"must be {allowed} ({field.description})."
+    return f"{path} is missing: {rule}" if kind == "missing" else f"{path} = {show(value)}: {rule}"
+
+
+def text_of(field: FieldInfo, key: str) -> str:
+    """What `number` and `words` noted about a field."""
+    extra = field.json_schema_extra
+    return str(extra[key]) if isinstance(extra, dict) else ""
+
+
+def plain(key: str) -> str:
+    """A key as TOML writes it: bare where possible."""
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else show(key)
+
+
+def show(value: object) -> str:
+    """A value as TOML writes it, long ones cut off."""
+    # Python refuses to print integers of more than some thousand digits.
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a number of {value.bit_length()} bits"
+    text = toml(value)
+    return shortened(text)
+
+
+def toml(value: object) -> str:
+    """A string or integer in TOML; other values near enough for a message."""
+    return json.dumps(value, ensure_ascii=False, default=str)

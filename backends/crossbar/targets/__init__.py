@@ -1,1 +1,0 @@
-"""The built-in targets, a TOML file each; `load_target` of `epimc.backends.crossbar.target`."""

@@ -1,0 +1,436 @@
+"""The command line.  Only typer is imported here; a command imports what it needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from epimc import __version__
+from epimc.cli.console import (
+    printer_of,
+    progress,
+    read_bytes,
+    read_text,
+    say,
+    timer,
+    warn,
+    write_file,
+)
+from epimc.support.diagnostics import EpimcError, render
+
+if TYPE_CHECKING:
+    from epimc.backends.crossbar.bundle.bundle import Bundle
+
+BAD_USAGE, INTERRUPTED = 2, 130
+DEFAULT_LIMIT = 2**32
+
+app = typer.Typer(
+    name="epimc",
+    help="Compile ONNX models to programs for processing-in-memory crossbar chips.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+BundleFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A bundle.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DumpIr = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Write the IR after every stage there.", show_default=False),
+]
+Limit = Annotated[
+    int,
+    typer.Option(metavar="N", min=1, help="The most bytes that a model, or samples, may take."),
+]
+Epitome = Annotated[
+    str,
+    typer.Option(
+        metavar="POLICY|FILE", help="Each layer's epitome: none, uniform:RxC, or a TOML file."
+    ),
+]
+Timing = Annotated[bool, typer.Option("--timing", help="Tell how long each pass took.")]
+PrintAfter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PASS|all",
+        help="Print the IR after a pass, to standard error.",
+        show_default=False,
+    ),
+]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0 good, 1 a check failed, 2 bad usage or input, 130 interrupted.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    limit_threads()
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    if arguments is None:
+        quiet_pipes()
+    try:
+        app(given, prog_name="epimc", standalone_mode=True)
+        sys.stdout.flush()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except EpimcError as problem:
+        if debug:
+            raise
+        print(render(problem.diagnostic), file=sys.stderr)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (OSError, MemoryError) as problem:
+        if debug:
+            raise
+        reason = getattr(problem, "strerror", None) or "there is not enough memory"
+        print(f"error: {reason}", file=sys.stderr)
+        return BAD_USAGE
+    return 0
+
+
+def quiet_pipes() -> None:
+    """End without a word when the reader of a pipe has gone, as Unix tools do."""
+    import signal
+
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+def limit_threads() -> None:
+    """One thread for matrix products, unless the user says otherwise; before numpy is imported.
+
+    The products are small: where other processes run, threads that wait for one another took ten
+    times as long.  It also keeps float sums, and so calibration, the same on every machine.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        typer.echo(f"epimc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")] = False,
+) -> None:
+    """Compile ONNX models to programs for processing-in-memory crossbar chips."""
+
+
+@app.command()
+def compile(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The bundle.")],
+    target: Annotated[str, typer.Option(metavar="NAME|FILE", help="The chip.")] = "epim-256",
+    weight_bits: Annotated[int, typer.Option(min=2, max=8, help="Bits of a weight.")] = 8,
+    activation_bits: Annotated[int, typer.Option(min=4, max=8, help="Of an activation.")] = 8,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="X.npz", help="Samples to calibrate with.", show_default=False),
+    ] = None,
+    epitome: Epitome = "none",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a model that needs the host.")
+    ] = False,
+    dump_ir: DumpIr = None,
+    print_ir_after: PrintAfter = None,
+    timing: Timing = False,
+    limit_bytes: Limit = DEFAULT_LIMIT,
+    json: Json = False,
+) -> None:
+    """Compile an ONNX model to a bundle."""
+    from epimc.api import build
+    from epimc.compiler.compiler import Request, Watcher, stages
+    from epimc.report.report import program_summary, program_table
+
+    request = Request(
+        model, target, weight_bits, activation_bits, calibration, epitome, limit_bytes, strict
+    )
+    show = printer_of(print_ir_after, stages(request))
+    names = stages(request)
+    with progress("compiling", len(names)) as advance:
+        watcher = Watcher(lambda name: advance(name, names.index(name)), show, timer(timing))
+        bundle = build(request, output, dump_ir, watcher)
+    if calibration is None:
+        warn("no --calibration: standard normal samples were used, and figures mean little")
+    summary = program_summary(bundle.program)
+    if not summary["lossless_adc"]:
+        warn(f"the ADC of target '{bundle.target.name}' is not lossless: results will not be exact")
+    say(summary, json, program_table)
+
+
+@app.command()
+def plan(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.")],
+    epitome: Epitome = "none",
+    weight_bits: Annotated[int, typer.Option(min=2, max=32, help="Bits of a weight.")] = 8,
+    activation_bits: Annotated[int, typer.Option(min=1, max=32, help="Of an activation.")] = 8,
+    target: Annotated[str, typer.Option(metavar="NAME|FILE", help="The chip.")] = "epim-256",
+    limit_bytes: Limit = DEFAULT_LIMIT,
+    json: Json = False,
+) -> None:
+    """Count the crossbars that a model takes, without compiling it."""
+    from epimc.compiler.planning import PlanRequest, plan_model
+    from epimc.report.report import plan_table
+
+    request = PlanRequest(model, epitome, weight_bits, activation_bits, target, limit_bytes)
+    say(plan_model(request), json, plan_table)
+
+
+@app.command()
+def run(
+    folder: BundleFolder,
+    input: Annotated[Path, typer.Option("--input", metavar="X.npz", help="Samples.")],
+    output: Annotated[Path, typer.Option("--output", metavar="Y.npz", help="Results.")],
+    limit_bytes: Limit = DEFAULT_LIMIT,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Count what a sample costs, layer by layer.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Execute a bundle on the simulator."""
+    from epimc.api import Session
+    from epimc.backends.crossbar.bundle.bundle import read_bundle
+    from epimc.backends.crossbar.check.checker import refuse_bad
+    from epimc.backends.crossbar.sim.counters import Counters
+    from epimc.compiler.samples import Shaped, encode_samples, read_samples
+    from epimc.report.report import stats_summary
+
+    bundle = read_bundle(folder)
+    refuse_bad(bundle.program)
+    session = Session(bundle)
+    counters = Counters(bundle.program) if stats else None
+    shapes = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
+    samples = read_samples(input, shapes, limit_bytes=limit_bytes)
+    names = [port.name for port in bundle.program.outputs]
+    observers = [] if counters is None else [counters]
+    results = session.run(names, samples.inputs, observers)
+    write_file(output, encode_samples(dict(zip(names, results, strict=True))))
+    done: dict[str, Any] = {"samples": samples.count, "outputs": names, "file": str(output)}
+    if counters is not None:
+        done["stats"] = stats_summary(bundle.program, counters)
+    say(done, json, run_table)
+
+
+@app.command()
+def verify(
+    folder: BundleFolder,
+    input: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="X.npz", help="Samples; else those of the bundle."),
+    ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Tell also what each layer loses.")
+    ] = False,
+    limit_bytes: Limit = DEFAULT_LIMIT,
+    json: Json = False,
+) -> None:
+    """Hold a bundle to onnxruntime: exact against the integers, measured against the floats."""
+    from epimc.backends.crossbar.bundle.bundle import read_bundle
+    from epimc.report.report import verify_table
+    from epimc.verification.verify import verify as verify_bundle
+
+    bundle = read_bundle(folder)
+    with progress("verifying", 100) as advance:
+
+        def done(count: int, samples: int) -> None:
+            advance(f"{count} of {samples} samples", 100 * count // samples)
+
+        report = verify_bundle(bundle, input, done, limit_bytes, layers=layers)
+    say(report.as_json(), json, lambda _: verify_table(report))
+    if not report.exact:
+        raise typer.Exit(1)
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="DIR|MODEL", help="A bundle or an ONNX file.")],
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEVEL|asm",
+            help="Print a bundle's IR at a level (nn to allocated), or its program with comments.",
+            show_default=False,
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show what a bundle or a model consists of."""
+    if stage is not None:
+        inspect_stage(path, stage, json)
+        return
+    from epimc.report.report import module_summary, module_table, program_summary, program_table
+
+    if path.is_dir():
+        from epimc.backends.crossbar.bundle.bundle import read_bundle
+        from epimc.backends.crossbar.check.checker import refuse_bad
+
+        bundle = read_bundle(path)
+        refuse_bad(bundle.program)
+        known = bundle.manifest.model_dump(exclude={"files"})
+        summary = {**program_summary(bundle.program), "manifest": known}
+        say(summary, json, lambda data: f"{described(bundle)}\n{program_table(data)}")
+        return
+    from epimc.frontend import import_model
+
+    say(module_summary(import_model(path).module), json, module_table)
+
+
+def inspect_stage(path: Path, stage: str, json: bool) -> None:
+    """Print the text of one stage of a bundle."""
+    from epimc.backends.crossbar.bundle.bundle import read_bundle
+    from epimc.backends.crossbar.check.checker import refuse_bad
+    from epimc.compiler.stages import stage_text
+
+    bundle = read_bundle(path)
+    refuse_bad(bundle.program)
+    data = {"stage": stage, "text": stage_text(bundle, stage)}
+    say(data, json, lambda found: str(found["text"]).removesuffix("\n"))
+
+
+def run_table(done: dict[str, Any]) -> str:
+    """What `run` did, and the counts where they are asked for."""
+    from epimc.report.report import stats_table
+
+    line = f"{done['samples']} samples: {', '.join(done['outputs'])} -> {done['file']}"
+    return f"{line}\n{stats_table(done['stats'])}" if "stats" in done else line
+
+
+def described(bundle: Bundle) -> str:
+    """One line that says what a bundle was made from, and how."""
+    manifest = bundle.manifest
+    options = manifest.options
+    return (
+        f"{manifest.model.name} for {manifest.target}, by {manifest.tool}: "
+        f"{options.weight_bits}-bit weights, {options.activation_bits}-bit activations"
+    )
+
+
+@app.command()
+def opt(
+    file: Annotated[Path, typer.Argument(metavar="FILE.epi", help="IR in text form.")],
+    passes: Annotated[
+        str, typer.Option("-p", "--passes", metavar="'a,b{n=4}'", help="The pipeline.")
+    ] = "",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE.epi", help="Else printed.")
+    ] = None,
+    dump_ir: DumpIr = None,
+    print_ir_after: PrintAfter = None,
+    timing: Timing = False,
+) -> None:
+    """Run passes on textual IR."""
+    from epimc.compiler.dumps import Dumps
+    from epimc.compiler.passes import PASSES
+    from epimc.ir.pipeline import Runner, Step, parse_pipeline
+    from epimc.ir.text.parser import read_module
+    from epimc.ir.text.printer import print_module, write_module
+
+    steps = parse_pipeline(passes, PASSES)
+    show = printer_of(print_ir_after, [step.name for step in steps])
+    dumps, told = Dumps(), timer(timing)
+
+    def after(step: Step) -> None:
+        show(step.number, step.name, step.module)
+        told(step.name, step.seconds)
+        dumps.add(step.number, step.name, step.module)
+
+    module = Runner(PASSES, after=after).run(read_module(file), steps)
+    if dump_ir is not None:
+        dumps.write(dump_ir)
+    if output is not None:
+        write_module(module, output)
+    else:
+        sys.stdout.write(print_module(module))
+
+
+@app.command()
+def asm(
+    file: Annotated[Path, typer.Argument(metavar="FILE.asm", help="Assembly text.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.bin", help="Binary.")],
+) -> None:
+    """Assemble a program from text to binary."""
+    from epimc.backends.crossbar.isa.assembly import parse_program
+    from epimc.backends.crossbar.isa.binary import encode
+
+    write_file(output, encode(parse_program(read_text(file), str(file))))
+
+
+@app.command()
+def disasm(
+    file: Annotated[Path, typer.Argument(metavar="FILE.bin", help="A program in binary.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE.asm", help="Else printed.")
+    ] = None,
+) -> None:
+    """Disassemble a program from binary to text."""
+    from epimc.backends.crossbar.isa.assembly import format_program
+    from epimc.backends.crossbar.isa.binary import decode
+
+    text = format_program(decode(read_bytes(file), str(file)))
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        write_file(output, text.encode())
+
+
+@app.command()
+def check(folder: BundleFolder, json: Json = False) -> None:
+    """Check a bundle's program without running it."""
+    from epimc.backends.crossbar.bundle.bundle import read_bundle
+    from epimc.backends.crossbar.check.checker import check as check_program
+    from epimc.report.report import counted
+
+    bundle = read_bundle(folder)
+    found = [render(diagnostic) for diagnostic in check_program(bundle.program)]
+    if json:
+        say({"good": not found, "problems": found}, True, str)
+    elif not found:
+        count = sum(len(stream) for stream in bundle.program.streams)
+        tiles = counted(len(bundle.program.streams), "tile")
+        print(f"good: {counted(count, 'instruction')} on {tiles}")
+    if found:
+        if not json:
+            print("\n".join(found), file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def targets(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE]", help="Show one.")] = None,
+    json: Json = False,
+) -> None:
+    """List the built-in targets, or show one."""
+    from epimc.backends.crossbar.target.schema import builtin_targets, load_target
+    from epimc.report.report import text_table
+
+    if name is not None:
+        target = load_target(name)
+        say(target.to_dict(), json, lambda _: target.to_toml().rstrip())
+        return
+    found = [load_target(known) for known in builtin_targets()]
+    rows = [(target.name, target.description) for target in found]
+    titles = ("target", "description")
+    data = {"targets": [target.to_dict() for target in found]}
+    say(data, json, lambda _: text_table(titles, rows, left=2))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

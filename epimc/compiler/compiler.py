@@ -1,0 +1,264 @@
+"""The compiler on one page: from an ONNX file to a bundle, stage after stage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from epimc import __version__
+from epimc.compiler.passes import PASSES
+from epimc.ir.core.module import Module
+from epimc.ir.epitome.layer_plans import PLANS
+from epimc.ir.epitome.plan_files import given_plans, is_plan_file
+from epimc.ir.pipeline import Runner, Step, parse_pipeline, print_pipeline
+from epimc.support.diagnostics import error
+
+if TYPE_CHECKING:
+    from epimc.backends.crossbar.bundle.bundle import Bundle
+    from epimc.backends.crossbar.core.program import Program
+    from epimc.backends.crossbar.target.schema import Target
+    from epimc.compiler.samples import Samples, Shaped
+    from epimc.frontend import ImportedModel
+    from epimc.support.files import File
+
+# Calibration without data: standard normal samples, which say little about a real model.
+DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
+REFERENCE_SAMPLES = 16
+
+# An ONNX file, as any message of protobuf, has less than 2 GiB; the graph needs some of them.
+LARGEST_MODEL = 2**31 - 2**24
+
+PIPELINE = (
+    # Transpositions meet and vanish before anything else looks at the ops around them.
+    "layout,"
+    # Batch normalizations and biases go into the weights before these become epitomes.
+    "fold,"
+    # Channels of like size share the one scale of a feature map well.
+    "equalize,"
+    "epitomize{{policy={epitome}}},"
+    # Ranges are those of the epitomized model: that is what will be quantized.
+    "calibrate,"
+    "quantize{{weight_bits={weight_bits},activation_bits={activation_bits}}},"
+    # From here on the target decides: arrays, tiles, order of rows, addresses.
+    "map,place,schedule,allocate"
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for.
+
+    Attributes:
+        model: The ONNX file.
+        target: A built-in target's name or a TOML file.
+        weight_bits: Bits of a weight, 2 to 8.
+        activation_bits: Bits of an activation, 4 to 8.
+        calibration: An npz file of samples; None: seeded standard normal ones.
+        epitome: What gives each layer its epitome: the policy `none` or `uniform:RxC`, or a TOML
+            file with plans layer by layer (`ir/epitome/layer_plans.py`).
+        limit_bytes: The most that the model, and the samples, may take.
+        strict: Whether a model that needs the host is refused.
+    """
+
+    model: Path
+    target: str = "epim-256"
+    weight_bits: int = 8
+    activation_bits: int = 8
+    calibration: Path | None = None
+    epitome: str = "none"
+    limit_bytes: int = 2**32
+    strict: bool = False
+
+    @property
+    def pipeline(self) -> str:
+        """The passes, as text."""
+        return PIPELINE.format(
+            epitome=PLANS if is_plan_file(self.epitome) else self.epitome,
+            weight_bits=self.weight_bits,
+            activation_bits=self.activation_bits,
+        )
+
+
+@dataclass
+class Watcher:
+    """Who is told of each stage: by default nobody.
+
+    Attributes:
+        stage: Called with the name of a stage before it runs.
+        dump: Called with the number and name of a stage and the IR after it.
+        timed: Called with the name of a pass and the seconds that it took.
+    """
+
+    stage: Callable[[str], None] = field(default=lambda name: None)
+    dump: Callable[[int, str, Module], None] = field(default=lambda number, name, module: None)
+    timed: Callable[[str, float], None] = field(default=lambda name, seconds: None)
+
+
+def stages(request: Request) -> list[str]:
+    """The names of all stages, in order."""
+    passes = [step.name for step in parse_pipeline(request.pipeline, PASSES)]
+    return ["import", *passes, "emit", "check", "reference"]
+
+
+def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
+    """Compile; nothing is written.
+
+    Raises:
+        EpimcError: Anything wrong with the request, the model or the samples.
+    """
+    from epimc.backends.crossbar.check.checker import refuse_bad
+    from epimc.backends.crossbar.lower.emit import emit, fragments
+    from epimc.backends.crossbar.target.schema import load_target
+    from epimc.frontend import import_model
+    from epimc.ir.passes.epitomize import layers_of
+    from epimc.ir.passes.layout import Layout
+    from epimc.quantization.hosted import refuse_host_calls
+
+    watcher = watcher or Watcher()
+    passes = parse_pipeline(request.pipeline, PASSES)
+    target = load_target(request.target)
+
+    watcher.stage("import")
+    imported = import_model(request.model, limit_bytes=request.limit_bytes)
+    refuse_too_large(imported)
+    if request.strict:
+        refuse_host_calls(imported.module)
+    samples = calibration_samples(request, imported)
+    module = prepared(imported.module, samples, target)
+    if is_plan_file(request.epitome):
+        layers = list(layers_of(Layout().run(module), target.crossbar.rows).values())
+        module.attributes[PLANS] = given_plans(request.epitome, layers).by_values(layers).dump()
+    watcher.dump(0, "import", module)
+
+    made: dict[str, Module] = {}
+
+    def after(step: Step) -> None:
+        watcher.dump(step.number, step.name, step.module)
+        watcher.timed(step.name, step.seconds)
+        if step.name in ("calibrate", "quantize"):
+            made[step.name] = step.module
+
+    lowered = Runner(PASSES, before=watcher.stage, after=after).run(module, passes)
+
+    watcher.stage("emit")
+    program = emit(lowered)
+
+    watcher.stage("check")
+    refuse_bad(program, "The compiled program")
+
+    watcher.stage("reference")
+    files = reference_files(imported, made["calibrate"], made["quantize"], samples)
+    bundle = new_bundle(request, imported, samples, target, program, files)
+    return replace(bundle, fragments=fragments(lowered))
+
+
+def refuse_too_large(imported: ImportedModel) -> None:
+    """A bundle keeps the model as one ONNX file, which has a size that protobuf sets.
+
+    Raises:
+        EpimcError: The weights take more.
+    """
+    size = sum(tensor.ByteSize() for tensor in imported.model.graph.initializer)
+    if size > LARGEST_MODEL:
+        raise error(
+            f"The model has {size} bytes of weights; a bundle holds at most {LARGEST_MODEL}.",
+            hint="Count it with `epimc plan`, or compile it in parts.",
+        )
+
+
+def calibration_samples(request: Request, imported: ImportedModel) -> Samples:
+    """The user's calibration samples, or standard normal ones."""
+    from epimc.compiler.samples import Shaped, read_samples, standard_normal
+
+    inputs = [Shaped(*described) for described in imported.inputs]
+    if request.calibration is None:
+        return standard_normal(inputs, default_count(inputs, request.limit_bytes), DEFAULT_SEED)
+    return read_samples(request.calibration, inputs, limit_bytes=request.limit_bytes)
+
+
+def default_count(inputs: Sequence[Shaped], limit_bytes: int) -> int:
+    """How many samples to draw: DEFAULT_SAMPLES, or as many as the limit allows.
+
+    Raises:
+        EpimcError: Not even one sample stays within the limit.
+    """
+    one = 4 * sum(math.prod(described.shape) for described in inputs)
+    if one > limit_bytes:
+        raise error(
+            f"One sample takes {one} bytes, more than the limit of {limit_bytes}.",
+            hint="Raise the limit (--limit-bytes), or check the shapes of the inputs.",
+        )
+    return max(1, min(DEFAULT_SAMPLES, limit_bytes // max(one, 1)))
+
+
+def prepared(module: Module, samples: Samples, target: Target) -> Module:
+    """The imported module with all that the passes need: target and calibration samples."""
+    from epimc.ir.core.module import Builder
+    from epimc.ir.core.module_attributes import CALIBRATION, PASSES, TARGET
+    from epimc.ir.verifier import verify
+
+    builder = Builder(module)
+    builder.module.inputs, builder.module.ops = module.inputs, module.ops
+    builder.module.outputs = module.outputs
+    refs = [builder.store(CALIBRATION, samples.inputs[name], "f32") for name, _ in module.inputs]
+    attributes = builder.module.attributes
+    attributes[CALIBRATION] = tuple(refs)
+    attributes[TARGET] = target.to_dict()
+    attributes[PASSES] = ()
+    verify(builder.module)
+    return builder.module
+
+
+def reference_files(
+    imported: ImportedModel, floats: Module, integers: Module, samples: Samples
+) -> dict[str, File]:
+    """What `verify` needs, below `reference/`: the three models and some samples.
+
+    The float models hold every weight in 32 bits, and are made when they are written.
+
+    Args:
+        imported: The user's model.
+        floats: The module before `quantize`: the epitomized model.
+        integers: The module after it.
+        samples: Some of them are kept.
+    """
+    from epimc.backends.onnx.export import export_integers
+    from epimc.backends.onnx.functions import export_floats
+    from epimc.compiler.samples import LABELS, encode_samples
+
+    kept = samples.first(REFERENCE_SAMPLES)
+    arrays: dict[str, object] = dict(kept.inputs)
+    if kept.labels is not None and LABELS not in arrays:
+        arrays[LABELS] = kept.labels
+    return {
+        "reference/float.onnx": partial(imported.model.SerializeToString, deterministic=True),
+        "reference/epi.onnx": lambda: export_floats(floats).SerializeToString(deterministic=True),
+        "reference/integer.onnx": export_integers(integers).SerializeToString(deterministic=True),
+        "reference/samples.npz": encode_samples(arrays),  # type: ignore[arg-type]
+    }
+
+
+def new_bundle(
+    request: Request,
+    imported: ImportedModel,
+    samples: Samples,
+    target: Target,
+    program: Program,
+    files: Mapping[str, File],
+) -> Bundle:
+    """The bundle, in memory."""
+    from epimc.backends.crossbar.bundle.bundle import Bundle, Model, Options, new_manifest
+
+    options = Options(
+        weight_bits=request.weight_bits,
+        activation_bits=request.activation_bits,
+        calibration=samples.origin,
+        passes=print_pipeline(parse_pipeline(request.pipeline, PASSES)),
+    )
+    model = Model(name=request.model.name, sha256=imported.sha256)
+    manifest = new_manifest(f"epimc {__version__}", model, options, target, program)
+    return Bundle(manifest, target, program, files)

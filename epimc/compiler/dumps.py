@@ -1,0 +1,68 @@
+"""IR dumps: `00-import.epi`, `01-layout.epi`, … with their tensors in `tensors/` beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from epimc.ir.core.module import Module
+from epimc.ir.core.tensors import Tensor, tensor_bytes
+from epimc.ir.text.printer import print_module
+from epimc.support.diagnostics import error
+from epimc.support.files import File, made
+
+
+@dataclass
+class Dumps:
+    """Collects dumps in memory; writing comes last, so that a failure leaves nothing behind.
+
+    Attributes:
+        texts: The text of each stage by file name.
+        tensors: The stored tensors of all stages by digest, each once.
+    """
+
+    texts: dict[str, str] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, number: int, name: str, module: Module) -> None:
+        """Take the IR after stage `number`."""
+        self.texts[f"{number:02d}-{name}.epi"] = print_module(module)
+        for tensor in module.tensors.values():
+            if tensor.random is None and not tensor.literal:
+                self.tensors[tensor.digest] = tensor
+
+    def files(self) -> Iterator[tuple[str, File]]:
+        """(relative path, contents) of all files."""
+        for name, text in self.texts.items():
+            yield name, text.encode()
+        for digest, tensor in sorted(self.tensors.items()):
+            yield f"tensors/{digest}.safetensors", partial(tensor_bytes, tensor)
+
+    def write(self, folder: Path) -> None:
+        """Write all files into a folder, which may hold earlier dumps.
+
+        Raises:
+            EpimcError: The folder cannot be written.
+        """
+        try:
+            (folder / "tensors").mkdir(parents=True, exist_ok=True)
+            for name, file in self.files():
+                (folder / name).write_bytes(made(file))
+        except OSError as problem:
+            reason = problem.strerror or str(problem)
+            raise error(f"The dumps cannot be written to '{folder}': {reason}.") from None
+
+
+def check_folder(folder: Path) -> None:
+    """Raise EpimcError unless dumps can be written to a folder: a new one or an existing one.
+
+    To be called before the work whose result is to be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise error(f"The dumps cannot be written to '{folder}': it is not a folder.")
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise error(f"The dumps cannot be written to '{folder}': '{nearest}' is not writable.")

@@ -1,0 +1,291 @@
+"""Samples for a model: npz files, and random ones for a start without data.
+
+An npz file holds one float array for each input of the model, under the input's name, samples
+first.  It may hold integer `labels` besides.  Nothing in a file is trusted: no pickles, and no
+array is made before its declared size is known to be allowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from epimc.support.diagnostics import EpimcError, did_you_mean, error
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+LABELS = "labels"
+LIMIT_BYTES = 2**32
+FIRST_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+class Input(Protocol):
+    """An input of a model; its shape is that of one sample."""
+
+    @property
+    def name(self) -> str:
+        """The ONNX name."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Without the samples' axis."""
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """The plainest `Input`."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples for every input of a model.
+
+    Attributes:
+        inputs: float32 [n, *shape] by the input's name, all finite.
+        labels: int64 [n], or None.
+        sha256: Of the file that they come from; empty if they come from none.
+        origin: What a report says of them: the SHA-256, or how they were made.
+    """
+
+    inputs: dict[str, Floats]
+    labels: Ints | None
+    sha256: str
+    origin: str
+
+    @property
+    def count(self) -> int:
+        """How many samples there are: n, at least 1."""
+        return next((len(array) for array in self.inputs.values()), 0)
+
+    def first(self, count: int) -> Samples:
+        """The first `count` samples, or all if there are fewer."""
+        inputs = {name: array[:count] for name, array in self.inputs.items()}
+        labels = None if self.labels is None else self.labels[:count]
+        return Samples(inputs, labels, self.sha256, self.origin)
+
+
+def standard_normal(inputs: Sequence[Input], count: int, seed: int) -> Samples:
+    """Samples of the standard normal distribution, the same for the same arguments."""
+    random = np.random.Generator(np.random.Philox(seed))
+    drawn = {port.name: random.standard_normal((count, *port.shape), np.float32) for port in inputs}
+    return Samples(drawn, None, "", f"standard normal, seed {seed}")
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def write_samples(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write an npz file; equal arrays give equal bytes."""
+    path.write_bytes(encode_samples(arrays))
+
+
+def encode_samples(arrays: Mapping[str, Array]) -> bytes:
+    """The bytes of an npz file that holds the arrays, sorted by name, not compressed."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in sorted(arrays):
+            content = io.BytesIO()
+            npy.write_array(content, np.asanyarray(arrays[name]), allow_pickle=False)
+            entry = zipfile.ZipInfo(f"{name}.npy", FIRST_DATE)
+            entry.create_system = 3  # Otherwise the bytes would tell the system.
+            archive.writestr(entry, content.getvalue())
+    return buffer.getvalue()
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def read_samples(path: Path, inputs: Sequence[Input], *, limit_bytes: int = LIMIT_BYTES) -> Samples:
+    """Read the samples of an npz file.
+
+    Args:
+        path: The file.
+        inputs: The inputs of the model.
+        limit_bytes: Of all arrays together, uncompressed.
+
+    Raises:
+        EpimcError: The file is broken or too large, an array is missing, unknown, or has the
+            wrong shape, type or values.
+    """
+    arrays = read_arrays(path, limit_bytes)
+    check_names(path, arrays, inputs)
+    names = [port.name for port in inputs]
+    found = {port.name: checked_input(path, arrays[port.name], port) for port in inputs}
+    counts = {name: len(array) for name, array in found.items()}
+    if len(set(counts.values())) > 1:
+        raise error(
+            f"The arrays of sample file '{path}' have different numbers of samples.",
+            notes=[f"'{name}' has {count}." for name, count in counts.items()],
+        )
+    labels = None
+    if LABELS in arrays and LABELS not in names:
+        labels = checked_labels(path, arrays[LABELS], max(counts.values(), default=0))
+    digest = digest_of(path)
+    return Samples(found, labels, digest, digest)
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_arrays(path: Path, limit_bytes: int) -> dict[str, Array]:
+    """Every array of an npz file by name."""
+    if not path.is_file():
+        state = "is not a file" if path.exists() else "does not exist"
+        raise error(f"Sample file '{path}' {state}.")
+    with reports_broken_files(path):
+        if not zipfile.is_zipfile(path):
+            raise error(
+                f"Sample file '{path}' is not an npz file.",
+                hint="Save the samples by numpy.savez, under the names of the model's inputs.",
+            )
+        with zipfile.ZipFile(path) as archive:
+            check_sizes(path, archive, limit_bytes)
+            entries = archive.infolist()
+            return {array_name(entry.filename): load(archive, entry) for entry in entries}
+
+
+@contextmanager
+def reports_broken_files(path: Path) -> Iterator[None]:
+    """Turn whatever the libraries raise about a broken file into an EpimcError."""
+    try:
+        yield
+    except (EpimcError, MemoryError):
+        raise
+    except OSError as caught:
+        raise error(f"Sample file '{path}' cannot be read: {caught.strerror or caught}.") from None
+    except Exception as caught:
+        # zipfile and numpy raise errors of a dozen types, down to those of Python's tokenizer.
+        raise error(f"Sample file '{path}' is broken.", notes=[str(caught)]) from None
+
+
+def array_name(filename: str) -> str:
+    """The name of the array that an entry of an npz file holds."""
+    return filename.removesuffix(".npy")
+
+
+def check_sizes(path: Path, archive: zipfile.ZipFile, limit_bytes: int) -> None:
+    """Raise EpimcError if an entry is no array of numbers, or if they are too large together."""
+    total = 0
+    names: set[str] = set()
+    for entry in archive.infolist():
+        name = array_name(entry.filename)
+        if name == entry.filename:
+            raise error(f"Sample file '{path}' holds '{name}', which is no array.")
+        if name in names:
+            raise error(f"Sample file '{path}' holds two arrays '{name}'.")
+        names.add(name)
+        with archive.open(entry) as file:
+            shape, kind = read_header(file)
+        if kind.hasobject:
+            raise error(f"Array '{name}' of sample file '{path}' holds Python objects.")
+        total += math.prod(shape) * kind.itemsize
+    if total > limit_bytes:
+        raise error(
+            f"Sample file '{path}' holds arrays of {total} bytes; the limit is {limit_bytes}.",
+            hint="Save fewer samples.",
+        )
+
+
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type that the header of an array declares; ValueError if it is broken."""
+    version = npy.read_magic(file)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, kind = read(file)
+    if any(size < 0 for size in shape):
+        raise ValueError(f"an array has the shape {shape}")
+    return shape, kind
+
+
+def load(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:
+    """The array of an entry, whose checksum must be right."""
+    with archive.open(entry) as file:
+        array: Array = npy.read_array(file, allow_pickle=False)
+        # The checksum is compared where the entry ends.
+        if file.read(1):
+            raise ValueError(f"array '{array_name(entry.filename)}' has too many bytes")
+    return array
+
+
+def check_names(path: Path, arrays: Mapping[str, Array], inputs: Sequence[Input]) -> None:
+    """Raise EpimcError unless there is an array for each input, and besides only labels."""
+    names = [port.name for port in inputs]
+    held = ", ".join(f"'{name}'" for name in sorted(arrays)) or "nothing"
+    spare = sorted(set(arrays) - {*names, LABELS})
+    for name in names:
+        if name not in arrays:
+            raise error(
+                f"Sample file '{path}' has no array for the input '{name}'.",
+                notes=[f"The file holds {held}."],
+                hint=(
+                    f"Rename the array '{spare[0]}' to '{name}'."
+                    if len(spare) == 1
+                    else f"Save the samples under the name '{name}'."
+                ),
+            )
+    if spare:
+        raise error(
+            f"Array '{spare[0]}' of sample file '{path}' is no input of the model.",
+            hint=did_you_mean(spare[0], [*names, LABELS]),
+        )
+
+
+def checked_input(path: Path, array: Array, port: Input) -> Floats:
+    """The array of an input as float32, if its type, shape and values are right."""
+    subject = f"Array '{port.name}' of sample file '{path}'"
+    if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
+        raise error(
+            f"{subject} has the type {array.dtype.name}, not float32.",
+            hint="Convert it by astype('float32'), and scale it as the model expects.",
+        )
+    if array.shape[1:] != port.shape or array.ndim == 0:
+        expected = ", ".join(["n", *map(str, port.shape)])
+        expected = f"({expected})" if port.shape else "(n,)"
+        single = array.shape == port.shape
+        raise error(
+            f"{subject} has a wrong shape.",
+            notes=[f"Expected {expected}, found {array.shape}."],
+            hint="Add an axis for the samples: array[numpy.newaxis]." if single else "",
+        )
+    if not len(array):
+        raise error(f"{subject} has no samples.")
+    with np.errstate(over="ignore"):
+        values: Floats = array.astype(np.float32)
+    wrong = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise error(
+            f"{subject} has values that are not finite in float32.",
+            notes=[f"The first is in sample {first}, counted from 0."],
+        )
+    return values
+
+
+def checked_labels(path: Path, array: Array, count: int) -> Ints:
+    """The labels as int64, if their type and shape are right."""
+    subject = f"Array '{LABELS}' of sample file '{path}'"
+    if array.dtype.kind not in "iu":
+        raise error(f"{subject} has the type {array.dtype.name}, not int64.")
+    if array.shape != (count,):
+        raise error(
+            f"{subject} has a wrong shape.", notes=[f"Expected ({count},), found {array.shape}."]
+        )
+    return array.astype(np.int64)

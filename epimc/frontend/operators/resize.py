@@ -1,0 +1,146 @@
+"""Importers of the operators that make maps larger or smaller by moving their elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.frontend.moving import selected
+from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
+from epimc.ir.core.module import Value
+from epimc.ir.dialects import moves
+from epimc.ir.semantics.layouts import Runs, runs_of
+
+Floats = NDArray[np.float32]
+HALF, ONE = np.float32(0.5), np.float32(1)
+
+# The place in the source of an index of the result: (index, scale, size, size of the result).
+COORDINATES: Mapping[str, Callable[[Floats, np.float32, int, int], Floats]] = {
+    "asymmetric": lambda y, scale, size, result: y / scale,
+    "half_pixel": lambda y, scale, size, result: (y + HALF) / scale - HALF,
+    "pytorch_half_pixel": lambda y, scale, size, result: (
+        (y + HALF) / scale - HALF if result > 1 else 0 * y
+    ),
+    "align_corners": lambda y, scale, size, result: (
+        y * np.float32(size - 1) / np.float32(result - 1) if result > 1 else 0 * y
+    ),
+}
+ROUNDINGS: Mapping[str, Callable[[Floats], Floats]] = {
+    "round_prefer_floor": lambda place: np.ceil(place - HALF),
+    "round_prefer_ceil": lambda place: np.floor(place + HALF),
+    "floor": np.floor,
+    "ceil": np.ceil,
+}
+
+
+@importer("Resize", "Upsample")
+def resize(node: Node, context: Context) -> Value:
+    """The nearest element for each place of the result."""
+    x, shape = node.activation(), node.result_shape
+    old = node.op_type == "Upsample" or context.opset < 11
+    mode = node.text("mode", "nearest")
+    if mode != "nearest":
+        raise UnsupportedError(f"mode = {mode} is not supported")
+    if shape is None or shape[:1] != (context.batch,):
+        raise UnsupportedError("a result whose shape is not constant is not supported")
+    if node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise UnsupportedError("keeping the aspect ratio is not supported")
+    coordinates = node.text("coordinate_transformation_mode", "half_pixel")
+    rounding = node.text("nearest_mode", "round_prefer_floor")
+    if old:
+        coordinates, rounding = "asymmetric", "floor"
+    if coordinates not in COORDINATES:
+        raise UnsupportedError(f"coordinate_transformation_mode = {coordinates} is not supported")
+    if rounding not in ROUNDINGS:
+        raise UnsupportedError(f"nearest_mode = {rounding} is not supported")
+    runs: list[Runs] = []
+    scales, sizes = _scales(node, x, shape, 1 if old else 2)
+    for size, result, scale in zip(x.type.shape, sizes, scales, strict=True):
+        if result < 1:
+            raise UnsupportedError("a result without elements is not supported")
+        if old and result < size:
+            raise UnsupportedError("making it smaller is supported from opset 11 on only")
+        # In float32, as onnxruntime.
+        y = np.arange(result, dtype=np.float32)
+        places = ROUNDINGS[rounding](COORDINATES[coordinates](y, scale, size, result))
+        numbers = np.clip(places, 0, size - 1).astype(int).tolist()
+        runs.append(() if numbers == list(range(size)) else runs_of(numbers))
+    return selected(node, context, x, runs)
+
+
+def _scales(
+    node: Node, x: Value, shape: tuple[int, ...], index: int
+) -> tuple[Floats, tuple[int, ...]]:
+    """How much larger the result is along each dim of the sample, and its sizes.
+
+    Where an input holds the scales, the sizes are products in float32, as onnxruntime has them;
+    otherwise they are those of `shape`.
+    """
+    ratios: Floats = np.array([1.0, *np.divide(shape[1:], x.type.shape)], np.float32)
+    given = node.constant(index) if node.has_input(index) else np.empty(0)
+    if not given.size:
+        return ratios[1:], shape[1:]
+    # 4: there is no such input, the axes are an attribute.
+    axes = node.list_of("axes", 4) or range(len(shape))
+    for axis, scale in zip(axes, given, strict=True):
+        ratios[axis % len(shape)] = scale
+    sizes = np.array(x.type.shape, np.float32) * ratios[1:]
+    return ratios[1:], tuple(sizes.astype(int).tolist())
+
+
+@importer("SpaceToDepth")
+def space_to_depth(node: Node, context: Context) -> Value:
+    """Every block's places as channels: strided selections, one behind the other."""
+    x, size = node.map(), node.integer("blocksize", 1)
+    _, height, width = x.type.shape
+    if size < 1 or height % size or width % size:
+        raise UnsupportedError(f"blocks of {size} in [{height}, {width}] are not supported")
+    parts = [
+        selected(
+            node,
+            context,
+            x,
+            [(), runs_of(range(top, height, size)), runs_of(range(left, width, size))],
+            f".part{top * size + left}",
+        )
+        for top in range(size)
+        for left in range(size)
+    ]
+    return context.emit(moves.Concat, node, parts)
+
+
+@importer("DepthToSpace")
+def depth_to_space(node: Node, context: Context) -> Value:
+    """Channels as the places of blocks: side by side, then interleaved."""
+    x, size = node.map(), node.integer("blocksize", 1)
+    channels, height, width = x.type.shape
+    if size == 1:
+        return x
+    mode = node.text("mode", "DCR")
+    if size < 1 or channels % size**2 or mode not in ("DCR", "CRD"):
+        raise UnsupportedError(f"mode = {mode} with blocks of {size} is not supported")
+    count = channels // size**2
+    numbers = np.arange(channels).reshape((size**2, count) if mode == "DCR" else (count, size**2))
+    of_place = numbers if mode == "DCR" else numbers.T
+    rows: list[Value] = []
+    for top in range(size):
+        parts = [
+            _channels(node, context, x, of_place[top * size + left], f".part{top * size + left}")
+            for left in range(size)
+        ]
+        rows.append(context.emit(moves.Concat, node, parts, f".row{top}", axis=2))
+    below = context.emit(moves.Concat, node, rows, ".rows", axis=1)
+    places = [
+        (np.arange(length)[:, None] + length * np.arange(size)).ravel()
+        for length in (height, width)
+    ]
+    return selected(node, context, below, [(), *(runs_of(found.tolist()) for found in places)])
+
+
+def _channels(
+    node: Node, context: Context, x: Value, numbers: NDArray[np.integer[Any]], suffix: str
+) -> Value:
+    return selected(node, context, x, [runs_of(numbers.tolist()), (), ()], suffix)

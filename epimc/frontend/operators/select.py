@@ -1,0 +1,117 @@
+"""Importers of the operators that take some elements of a value, or take them several times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from epimc.frontend.broadcast import expanded
+from epimc.frontend.moving import reshaped, selected
+from epimc.frontend.nodes import Context, Node, UnsupportedError, importer, several
+from epimc.ir.core.module import Value
+from epimc.ir.semantics.layouts import Runs, runs_of
+
+
+def _axis(axis: int, rank: int) -> int:
+    """An axis of the samples as a dim of one sample."""
+    dim = axis % rank - 1
+    if dim < 0:
+        raise UnsupportedError("choosing samples is not supported")
+    return dim
+
+
+@importer("Slice")
+def slice_(node: Node, context: Context) -> Value:
+    """Constant bounds and steps along any dims of the sample."""
+    x = node.activation()
+    starts, ends = node.list_of("starts", 1), node.list_of("ends", 2)
+    if starts is None or ends is None:
+        raise UnsupportedError("it has no starts or no ends")
+    axes = node.list_of("axes", 3) or tuple(range(len(starts)))
+    steps = (node.list_of("steps", 4) if node.has_input(4) else None) or (1,) * len(starts)
+    shape = (context.batch, *x.type.shape)
+    runs: list[Runs] = [()] * len(x.type.shape)
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        size = shape[axis % len(shape)]
+        taken = _places(start, end, step, size)
+        if taken == range(size):
+            continue
+        if not taken:
+            raise UnsupportedError("an empty slice is not supported")
+        runs[_axis(axis, len(shape))] = runs_of(taken)
+    return selected(node, context, x, runs)
+
+
+def _places(start: int, end: int, step: int, size: int) -> range:
+    """The indices of a slice, its bounds clamped as ONNX has it, and not as Python."""
+    low, high = (0, size) if step > 0 else (-1, size - 1)
+    first, last = (bound + size if bound < 0 else bound for bound in (start, end))
+    return range(min(max(first, 0), high), min(max(last, low), high), step)
+
+
+@several("Split")
+def split(node: Node, context: Context) -> list[Value]:
+    """Parts along one dim of the sample."""
+    x = node.activation()
+    rank, names = len(x.type.shape) + 1, node.proto.output
+    dim = _axis(node.integer("axis", 0), rank)
+    size, count = x.type.shape[dim], len(names)
+    share = -(-size // count)
+    sizes = node.list_of("split", 1) or (*(share,) * (count - 1), size - share * (count - 1))
+    if len(sizes) != count or sum(sizes) != size or min(sizes) < 1:
+        raise UnsupportedError(f"parts of {list(sizes)} of {size} are not supported")
+    values: list[Value] = []
+    for number, part in enumerate(sizes):
+        runs: list[Runs] = [()] * (rank - 1)
+        if part < size:
+            first = sum(sizes[:number])
+            runs[dim] = runs_of(range(first, first + part))
+        values.append(selected(replace(node, result=number), context, x, runs))
+    return values
+
+
+@importer("Gather")
+def gather(node: Node, context: Context) -> Value:
+    """Constant indices along one dim of the sample."""
+    x, given = node.activation(), node.constant(1)
+    rank = len(x.type.shape) + 1
+    dim = _axis(node.integer("axis", 0), rank)
+    if given.ndim > 1:
+        raise UnsupportedError(f"indices of shape {list(given.shape)} are not supported")
+    if given.ndim == 0 and rank == 2:
+        raise UnsupportedError("choosing one element of a vector is not supported")
+    size = x.type.shape[dim]
+    numbers = [int(number) for number in given.ravel()]
+    if not numbers or not all(-size <= number < size for number in numbers):
+        raise UnsupportedError(f"indices of {numbers[:4]} of {size} are not supported")
+    runs: list[Runs] = [()] * (rank - 1)
+    taken = [number % size for number in numbers]
+    if taken != list(range(size)):
+        runs[dim] = runs_of(taken)
+    if given.ndim:
+        return selected(node, context, x, runs)
+    one = selected(node, context, x, runs, ".kept")
+    shape = tuple(s for axis, s in enumerate(one.type.shape) if axis != dim)
+    return reshaped(node, context, one, shape)
+
+
+@importer("Expand")
+def expand(node: Node, context: Context) -> Value:
+    """Repeated along dims of size 1."""
+    x, shape = node.activation(), node.result_shape
+    if shape is None or shape[0] != context.batch:
+        raise UnsupportedError("a shape that is not constant, or of more samples, is not supported")
+    return expanded(node, context, x, shape[1:])
+
+
+@importer("Tile")
+def tile(node: Node, context: Context) -> Value:
+    """Repeated whole."""
+    x = node.activation()
+    repeats = [int(number) for number in node.constant(1).ravel()]
+    if len(repeats) != len(x.type.shape) + 1 or repeats[0] != 1 or min(repeats) < 1:
+        raise UnsupportedError(f"repeats = {repeats} is not supported")
+    runs: list[Runs] = [
+        runs_of(range(size)) * count if count > 1 else ()
+        for size, count in zip(x.type.shape, repeats[1:], strict=True)
+    ]
+    return selected(node, context, x, runs)

@@ -1,0 +1,1 @@
+"""What runs models and programs: onnxruntime, the host, sessions."""

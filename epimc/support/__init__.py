@@ -1,0 +1,1 @@
+"""What everything else stands on: diagnostics, origins, files, documents; it imports nothing."""

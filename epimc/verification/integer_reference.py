@@ -1,0 +1,94 @@
+"""The integer reference of a bundle: compared with what a program claims of it, and run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.core.program import FeatureMap, Program
+from epimc.backends.crossbar.instructions.host import host_tables
+from epimc.backends.forms import Claim, Tensor
+from epimc.backends.onnx.fragments import inlined
+from epimc.backends.onnx.graph import integer_prefix
+from epimc.backends.onnx.ledger import Ledger
+from epimc.backends.onnx.reading import Exported, read_exported, with_outputs
+from epimc.runtime.reference import Reference, refuse_other_ports
+from epimc.verification.proof import claims
+
+Array = NDArray[Any]
+
+
+class IntegerReference:
+    """The integer graph that a program must equal.
+
+    Attributes:
+        exported: What the graph states.
+        tensors: The tensors that stand for maps of the program, by the map's name.
+    """
+
+    def __init__(
+        self, data: bytes, what: str, program: Program, maps: Iterable[FeatureMap]
+    ) -> None:
+        """Read the graph, and load it into onnxruntime so that it gives the maps.
+
+        Args:
+            data: An ONNX file.
+            what: Names it in errors.
+            program: What it stands for.
+            maps: Whose integers it is to give, as far as it has them.
+
+        Raises:
+            EpimcError: It is not of the form in which epimc writes it, or onnxruntime refuses it
+                (exit code 2), or it has other inputs and outputs than the program (exit code 1).
+        """
+        self.program, self.exported = program, read_exported(data, what)
+        prefix, made = self.exported.prefix, self.exported.nodes
+        names = {feature.name: Tensor(feature.name).name(prefix) for feature in maps}
+        self.tensors = {name: tensor for name, tensor in names.items() if tensor in made}
+        watched = with_outputs(self.exported.model, self.tensors.values()).SerializeToString()
+        self.session = Reference(watched, "the integer reference", optimize=False)
+        refuse_other_ports(program, self.session, prefix)
+
+    def run(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        """The named outputs and tensors for all samples, samples first."""
+        return self.session.run(names, inputs)
+
+    def mismatches(self, fragments: Mapping[str, bytes]) -> dict[str, int]:
+        """How much of the graph is not what the program claims, as `mismatches_of`."""
+        return mismatches_of(self.exported, self.program, fragments)
+
+
+def mismatches_of(
+    exported: Exported,
+    program: Program,
+    fragments: Mapping[str, bytes],
+    claimed: Iterable[Claim] | None = None,
+) -> dict[str, int]:
+    """How much of a graph is not what a program claims, by the names of tensors.
+
+    Args:
+        exported: The graph.
+        program: Whose claims are compared.
+        fragments: The models of its host calls.
+        claimed: The claims, where they are known already.
+
+    Raises:
+        EpimcError: A fragment is no ONNX model, or does not fit its call.
+    """
+    ledger, maps = Ledger(exported), program.maps
+    # One after the other: the weights of all layers at once would be large.
+    for claim in claims(program) if claimed is None else claimed:
+        ledger.take(claim)
+    for table in host_tables(program):
+        sources, result = [maps[source].name for source in table.sources], maps[table.destination]
+        fragment, dims = fragments[table.fragment], result.dims
+        ledger.take_fragment(inlined(fragment, sources, result.name, dims, exported.prefix))
+    ledger.take_annotations(feature.name for feature in maps if feature.is_activation)
+    inputs, outputs = ([(p.name, p.shape) for p in ps] for ps in (program.inputs, program.outputs))
+    ledger.take_borders(inputs, outputs)
+    ledger.close()
+    # Every name above has the prefix that the reference states; that it is the right one is left.
+    right = integer_prefix(name for name, _ in (*inputs, *outputs)) == exported.prefix
+    return ledger.wrong if right else ledger.wrong | {exported.prefix: 1}

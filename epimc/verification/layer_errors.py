@@ -1,0 +1,152 @@
+"""The error of every layer: alone, and with all that the layers before it have lost.
+
+A layer is a feature map of activations that the program keeps, with all the integer ops between
+it and the kept maps that it is computed from.  Its true value is that of the float tensor of the
+same name in the epitomized model, so that what is measured is what quantization loses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.core.program import FeatureMap
+from epimc.backends.onnx import reading
+from epimc.backends.onnx.reading import Exported
+from epimc.ir.semantics import integers
+from epimc.runtime.reference import Reference
+from epimc.support.diagnostics import check_failed
+from epimc.support.origins import Nodes, as_json
+from epimc.verification.measures import Loss
+
+Array = NDArray[Any]
+
+
+@dataclass
+class LayerError:
+    """What a layer loses.
+
+    Attributes:
+        name: Of its feature map.
+        nodes: The ONNX nodes that it stands for.
+        bits: Of its activations.
+        alone: Its loss when it is given the true values of its inputs, quantized.
+        accumulated: Its loss in the program, which the layers before it have a part in.
+        values: How many true values were compared.
+        outside: How many of them lie outside the range that calibration gave, and are clipped.
+    """
+
+    name: str
+    nodes: Nodes
+    bits: int
+    alone: Loss = field(default_factory=Loss)
+    accumulated: Loss = field(default_factory=Loss)
+    values: int = 0
+    outside: int = 0
+
+    @property
+    def outside_share(self) -> float:
+        """Which part of the true values lies outside the range."""
+        return self.outside / max(self.values, 1)
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented JSON form."""
+        return {
+            "name": self.name,
+            "nodes": as_json(self.nodes),
+            "bits": self.bits,
+            "sqnr_alone_db": self.alone.sqnr_db,
+            "sqnr_accumulated_db": self.accumulated.sqnr_db,
+            "outside_share": self.outside_share,
+        }
+
+
+def worst_first(errors: Iterable[LayerError]) -> list[LayerError]:
+    """The layers that lose most by themselves come first; those that lose nothing last."""
+
+    def key(error: LayerError) -> tuple[float, float]:
+        both = (error.alone.sqnr_db, error.accumulated.sqnr_db)
+        first, second = (float("inf") if db is None else db for db in both)
+        return first, second
+
+    return sorted(errors, key=key)
+
+
+class LayerMeter:
+    """Measures the layers of one program, batch after batch.
+
+    Attributes:
+        errors: One a layer, in the order of the program.
+        tensors: The tensor of the epitomized model that each layer stands for.
+    """
+
+    def __init__(self, maps: Iterable[FeatureMap], exported: Exported, epitomized: bytes) -> None:
+        """Prepare the layers.
+
+        Args:
+            maps: What the program computes.
+            exported: The integer reference.
+            epitomized: The epitomized float model, an ONNX file.
+        """
+        floats = reading.read_model(epitomized, "The epitomized model of the bundle")
+        integer = exported.prefix, exported.nodes.keys()
+        real = reading.prefix_of(floats), reading.tensor_names(floats)
+        self.maps = [
+            feature
+            for feature in maps
+            if feature.is_activation
+            and all(prefix + feature.name in names for prefix, names in (integer, real))
+        ]
+        self.tensors = [real[0] + feature.name for feature in self.maps]
+        self.errors = [
+            LayerError(feature.name, feature.nodes, feature.bits) for feature in self.maps
+        ]
+        self.values = [integer[0] + feature.name for feature in self.maps]
+        cut, self.fed = reading.layers_alone(exported, [feature.name for feature in self.maps])
+        self.alone = Reference(cut.SerializeToString(), "the layers by themselves", optimize=False)
+
+    def add(
+        self, inputs: Mapping[str, Array], computed: Mapping[str, Array], true: list[Array]
+    ) -> None:
+        """Take one batch.
+
+        Args:
+            inputs: Of the model, by name.
+            computed: The integers that the program computes, by the name of the map.
+            true: The values of `tensors`.
+
+        Raises:
+            EpimcError: They are of other sizes than those of the program (exit code 1).
+        """
+        feeds = dict(inputs)
+        for feature, values in zip(self.maps, true, strict=True):
+            q = integers.quantize_input(values, feature.scale, feature.zero_point, feature.bits)
+            # Every value of the integer graph is a map, whatever dims the real one has.
+            shape = len(values), feature.channels, feature.height, feature.width
+            if values.size != math.prod(shape):
+                message = f"'{feature.name}' has another size in the epitomized model."
+                raise check_failed(message)
+            feeds[self.fed[feature.name]] = q.astype(np.uint8).reshape(shape)
+        alone = self.alone.run(self.values, feeds)
+        for feature, error, q, values in zip(self.maps, self.errors, alone, true, strict=True):
+            scale = feature.scale
+            error.values += values.size
+            error.outside += count_outside(values, scale, feature)
+            error.alone.add(integers.dequantize_output(q, scale, feature.zero_point), values)
+            own = computed.get(feature.name)
+            # A wrong program may leave a map out; what is compared exactly tells that.
+            if own is not None and own.size == values.size:
+                real = integers.dequantize_output(own, scale, feature.zero_point)
+                error.accumulated.add(real, values)
+
+
+def count_outside(values: Array, scale: float, feature: FeatureMap) -> int:
+    """How many real values are more than half a step beyond what a map can hold."""
+    low = (-feature.zero_point - 0.5) * scale
+    high = (2**feature.bits - 0.5 - feature.zero_point) * scale
+    return int(np.count_nonzero((values < low) | (values > high)))

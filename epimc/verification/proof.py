@@ -1,0 +1,79 @@
+"""What a program claims of the integer reference: every constant and every node, from its tables.
+
+Real samples need not reach every weight: a channel that is always 0 hides a wrong one.  So the
+tables are turned into what the reference must be, by the forms that the exporter writes, and
+`integer_reference.py` compares both: what is claimed must be there just so, and what is there must
+be claimed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from numpy.typing import NDArray
+
+from epimc.backends import forms
+from epimc.backends.crossbar.core.program import Program
+from epimc.backends.crossbar.instructions.layers import mvm_layers
+from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.instructions.table import Table
+from epimc.backends.forms import Claim
+
+Array = NDArray[Any]
+
+
+def claims(program: Program) -> Iterator[Claim]:
+    """Everything that the integer reference must be, but for what fragments are made of."""
+    maps = program.maps
+    for feature in maps:
+        if feature.is_activation:
+            yield from forms.activation(feature.name, feature.scale, feature.zero_point)
+    for port in program.inputs:
+        feature = maps[port.map]
+        yield from forms.quantized_input(port.name, feature.name, feature.bits, feature.dims)
+    for table in program.tables:
+        yield from table.claims(program)
+    for port in program.outputs:
+        yield from forms.dequantized_output(port.name, maps[port.map].name, port.shape)
+
+
+# --- what the reference says nothing of -----------------------------------------------------------
+
+
+def setting_mismatches(
+    program: Program, weight_bits: int, activation_bits: int, mapping: str
+) -> dict[str, int]:
+    """Maps and tables whose bits or mapping are not those of the manifest and the target.
+
+    The reference's integers say nothing of them where no value comes near a bound.
+    """
+    wrong = {
+        f"{feature.name}.bits": 1
+        for feature in program.maps
+        if feature.is_activation and feature.bits != activation_bits
+    }
+    for table in program.tables_of(Mvm):
+        name = program.maps[table.destination].name
+        wrong |= {f"{name}.weight_bits": 1} if table.weight_bits != weight_bits else {}
+        wrong |= {f"{name}.mapping": 1} if table.mapping != mapping else {}
+    return wrong | part_mismatches(program)
+
+
+def part_mismatches(program: Program) -> dict[str, int]:
+    """Partial sums that are not named after their layer: the reference has none to compare with."""
+    maps, layers = program.maps, mvm_layers(program)
+    wrong: dict[str, int] = {}
+    for layer, parts in layers.items():
+        own = [part.destination for part in parts]
+        own += [sum_.destination for sum_ in sums_of(program, layer)]
+        pattern = re.compile(re.escape(maps[layer].name) + r"\.(part|sum)\d+(\.\d+)?")
+        names = [maps[number].name for number in own if number != layer]
+        wrong |= {f"{name}.name": 1 for name in names if not pattern.fullmatch(name)}
+    return wrong
+
+
+def sums_of(program: Program, layer: int) -> list[Table]:
+    """The additions of a layer's parts."""
+    return [table for table in program.layer_tables[layer] if table.joins_parts]

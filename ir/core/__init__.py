@@ -1,0 +1,1 @@
+"""The IR itself: ops and modules, types, levels, attributes, and the verifier."""

@@ -1,0 +1,152 @@
+"""Stored tensors: weights by reference, their contents beside the text.
+
+A content-addressed folder holds one safetensors file a tensor, named by the SHA-256 of its element
+type, shape and bytes.  A text may also declare up to 64 literal values or a seeded random tensor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.ir.core.types import TensorType
+from epimc.support.diagnostics import error
+
+MAXIMUM_LITERALS = 64
+MAXIMUM_BYTES = 2**32
+MAXIMUM_RANDOM = 2**27
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Standard normal values drawn from a seed (numpy's Philox), times `scale`."""
+
+    seed: int
+    scale: float = 1.0
+
+    def draw(self, kind: TensorType) -> NDArray[Any]:
+        """Draw the values; integer types are rounded and clipped to what they can hold."""
+        generator = np.random.Generator(np.random.Philox(self.seed))
+        with np.errstate(over="ignore"):
+            values = generator.standard_normal(kind.shape) * self.scale
+            if kind.element == "f32":
+                return values.astype(np.float32)
+        # Floats near 2^63 may lie beyond it.
+        low, high = (-(2**62), 2**62) if kind.element == "i64" else limits(kind)
+        return np.clip(np.rint(values), low, high).astype(kind.dtype)
+
+
+def limits(kind: TensorType) -> tuple[int, int]:
+    """The least and the largest value of an integer type; weights (sN) are symmetric."""
+    if kind.element == "i64":
+        return -(2**63), 2**63 - 1
+    if kind.element[0] == "u":
+        return 0, 2**kind.bits - 1
+    return -(2 ** (kind.bits - 1)) + 1, 2 ** (kind.bits - 1) - 1
+
+
+def fits(array: NDArray[Any], kind: TensorType) -> bool:
+    """Whether all values lie within the limits of an integer type."""
+    if kind.element == "f32":
+        return True
+    low, high = limits(kind)
+    return bool(low <= int(array.min()) and int(array.max()) <= high)
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """One stored tensor.
+
+    Attributes:
+        type: Shape and element type.
+        array: The contents, of `type.dtype`; never written to.
+        random: How it is declared, when it is declared as random.
+        literal: Whether the text holds its values.
+    """
+
+    type: TensorType
+    array: NDArray[Any]
+    random: Normal | None = None
+    literal: bool = False
+
+    @staticmethod
+    def of(array: NDArray[Any], element: str) -> Tensor:
+        """A tensor with these contents, converted to the element's type."""
+        kind = TensorType(tuple(array.shape), element)
+        return Tensor(kind, np.ascontiguousarray(array, kind.dtype))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over element type, shape and little-endian bytes."""
+        shape = "x".join(map(str, self.type.shape))
+        hashed = hashlib.sha256(f"{self.type.element}:{shape}:".encode())
+        hashed.update(np.ascontiguousarray(self.array).data)
+        return hashed.hexdigest()
+
+
+class Store:
+    """A folder of safetensors files, one a tensor, named by digest."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder`; it is made when the first tensor is saved."""
+        self.folder = folder
+
+    def path(self, digest: str) -> Path:
+        """The file of a tensor."""
+        return self.folder / f"{digest}.safetensors"
+
+    def save(self, tensor: Tensor) -> None:
+        """Write a tensor unless it is there already."""
+        path = self.path(tensor.digest)
+        if path.exists():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tensor_bytes(tensor))
+
+    def load(self, digest: str, kind: TensorType) -> Tensor:
+        """Read a tensor and check it against its declared type and digest.
+
+        Raises:
+            EpimcError: The file is missing, too large, no safetensors file, or of other contents.
+        """
+        path = self.path(digest)
+        if not path.is_file():
+            raise error(
+                f"Tensor file '{path}' does not exist.",
+                hint="Keep the folder 'tensors' beside the .epi file.",
+            )
+        expected = kind.size * np.dtype(kind.dtype).itemsize
+        if expected > MAXIMUM_BYTES or path.stat().st_size > expected + 4096:
+            raise error(f"Tensor file '{path}' is larger than its declared type {kind}.")
+        tensor = Tensor(kind, _read(path, kind))
+        if not fits(tensor.array, kind):
+            raise error(f"Tensor file '{path}' holds values that do not fit into {kind.element}.")
+        if tensor.digest != digest:
+            raise error(f"Tensor file '{path}' does not match its digest.")
+        return tensor
+
+
+def tensor_bytes(tensor: Tensor) -> bytes:
+    """The safetensors file of one tensor."""
+    from safetensors.numpy import save
+
+    return save({"data": np.ascontiguousarray(tensor.array)})
+
+
+def _read(path: Path, kind: TensorType) -> NDArray[Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        array = load(path.read_bytes())["data"]
+    except (SafetensorError, KeyError):
+        raise error(f"Tensor file '{path}' is no safetensors file of one tensor.") from None
+    if array.shape != kind.shape or array.dtype != np.dtype(kind.dtype):
+        raise error(f"Tensor file '{path}' does not hold its declared type {kind}.")
+    return array

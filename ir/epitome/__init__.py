@@ -1,0 +1,1 @@
+"""Epitomes: sampling plans, policies that choose them, and plans layer by layer."""

@@ -1,0 +1,36 @@
+"""`--epitome`: a policy for all layers, or a file with plans layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from epimc.ir.epitome.layer_plans import Plans, load, wrong_policy
+from epimc.ir.epitome.policies import Layer
+from epimc.support.diagnostics import error, mistaken
+from epimc.support.toml_files import parse_toml, read_text
+
+MAXIMUM_FILE_BYTES = 2**28
+
+
+def is_plan_file(epitome: str) -> bool:
+    """Whether `--epitome` names a file; any other text is a policy."""
+    return epitome.endswith(".toml")
+
+
+def given_plans(epitome: str, layers: Sequence[Layer]) -> Plans:
+    """What `--epitome` asks for, checked against the layers of the model.
+
+    Raises:
+        EpimcError: There is no such policy, or the file is wrong: one error names every mistake.
+    """
+    if not is_plan_file(epitome):
+        if problem := wrong_policy(epitome):
+            raise error(f"Wrong policy: {problem}.")
+        return Plans(epitome)
+    text = read_text(Path(epitome), "Plan", MAXIMUM_FILE_BYTES)
+    plans, found = load(parse_toml(text, epitome, "Plan"))
+    found += plans.mistakes(layers)
+    if found:
+        raise mistaken(f"Plan file '{epitome}' has", found)
+    return plans

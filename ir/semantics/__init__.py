@@ -1,0 +1,1 @@
+"""What numbers mean: integers, functions, and what moves where.  It imports nothing of the IR."""

@@ -1,0 +1,370 @@
+"""The text form of the IR, read: lark (LALR) finds the tree, the declarations check the ops."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lark import Lark, Token, Tree
+from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput
+
+from epimc.ir.core.attributes import Ref
+from epimc.ir.core.levels import LEVELS
+from epimc.ir.core.module import Module, Op, UnknownAttributeError, Value
+from epimc.ir.core.registry import OPS
+from epimc.ir.core.tensors import (
+    MAXIMUM_BYTES,
+    MAXIMUM_LITERALS,
+    MAXIMUM_RANDOM,
+    Normal,
+    Store,
+    Tensor,
+    fits,
+)
+from epimc.ir.core.types import IrError, Location, TensorType
+from epimc.ir.text.printer import VERSION
+from epimc.ir.verifier import verify
+from epimc.support.diagnostics import EpimcError, Span, did_you_mean, error, other_version
+
+Node = Tree[Token]
+
+# What the grammar's terminals are called in error messages.
+WORDS = {
+    "SYMBOL": "a tensor such as @weights",
+    "VALUE": "a value such as %x",
+    "STRING": "a string",
+    "IDENT": "a name",
+    "OPNAME": "an op such as nn.conv",
+    "INT": "an integer",
+    "FLOAT": "a number",
+    "TENSORTYPE": "a type such as tensor<8xf32>",
+    "RBRACE": "'}'",
+    "LBRACE": "'{'",
+    "LPAR": "'('",
+    "RPAR": "')'",
+    "LSQB": "'['",
+    "RSQB": "']'",
+    "COLON": "':'",
+    "COMMA": "','",
+    "EQUAL": "'='",
+    "MORETHAN": "'>'",
+    "$END": "the end of the file",
+    "__ANON_0": "'epimc.module'",
+}
+
+_SPACE = r"(?:[ \t\r\n]++|//[^\n]*+\n)*+"
+_HEADER = re.compile(rf"{_SPACE}epimc\.module{_SPACE}(-?[0-9]{{1,20}})")
+
+
+def read_module(path: Path) -> Module:
+    """Read, check and verify a file; its tensors lie in the folder `tensors` beside it.
+
+    Raises:
+        EpimcError: The file cannot be read, does not parse or is not valid IR.
+    """
+    if not path.is_file():
+        raise error(f"'{path}' is not a file.", hint="Give the path of an .epi file.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise error(f"'{path}' is not a text file (UTF-8).") from None
+    return parse_module(text, str(path), Store(path.parent / "tensors"))
+
+
+def parse_module(text: str, file: str = "<text>", store: Store | None = None) -> Module:
+    """Parse, check and verify a text.
+
+    Args:
+        text: The module.
+        file: Named in error messages.
+        store: Where tensors declared by digest are loaded from.
+
+    Raises:
+        OtherVersionError: It is of another version of the text form.
+        EpimcError: With file, line and column.
+    """
+    refuse_other_version(text, file)
+    try:
+        tree = _grammar().parse(text)
+        module = _Reader(text, file, store).module(tree)
+    except UnexpectedInput as problem:
+        raise _syntax_error(problem, text, file) from None
+    except RecursionError:
+        raise error(f"'{file}' is nested too deeply.") from None
+    verify(module)
+    return module
+
+
+REMAKE = "Make it again with this version of epimc: epimc compile MODEL -o DIR --dump-ir DUMPS"
+
+
+def refuse_other_version(text: str, file: str) -> None:
+    """Raise OtherVersionError for a text of another version, whose grammar may be another too.
+
+    Args:
+        text: A module, or anything else, which is left to the parser.
+        file: Named in the error message.
+    """
+    header = _HEADER.match(text)
+    if header is None or int(header[1]) == VERSION:
+        return
+    start = header.start(1)
+    line, column = text.count("\n", 0, start), start - text.rfind("\n", 0, start)
+    where = Span(file, line + 1, column, _lines(text)[line])
+    raise other_version("The IR text", int(header[1]), VERSION, where=where, hint=REMAKE)
+
+
+@cache
+def _grammar() -> Lark:
+    grammar = resources.files("epimc.ir.text").joinpath("grammar.lark").read_text("utf-8")
+    return Lark(grammar, parser="lalr", propagate_positions=True, maybe_placeholders=True)
+
+
+def _syntax_error(problem: UnexpectedInput, text: str, file: str) -> EpimcError:
+    lines = _lines(text)
+    line, column = int(problem.line), int(problem.column)
+    if line < 1 or line > len(lines):
+        line, column = len(lines), len(lines[-1]) + 1
+    span = Span(file, line, column, lines[line - 1])
+    allowed = problem.allowed if isinstance(problem, UnexpectedCharacters) else None
+    found = allowed or getattr(problem, "accepts", None) or getattr(problem, "expected", None)
+    expected: set[str] = set(found or ())
+    names = sorted(WORDS.get(name, f"'{name.lower()}'") for name in expected)
+    what = "The text ends too early" if isinstance(problem, UnexpectedEOF) else "Unexpected text"
+    token = getattr(problem, "token", None)
+    if token is not None and token.type == "$END":
+        what = "The text ends too early"
+    return error(f"{what}: expected {' or '.join(names)}.", where=span)
+
+
+def _lines(text: str) -> list[str]:
+    """The lines as lark counts them: what else str.splitlines ends a line at does not."""
+    lines = text.removesuffix("\n").split("\n")
+    return [line.removesuffix("\r") for line in lines]
+
+
+class _Reader:
+    """Turns the tree of one text into a module."""
+
+    def __init__(self, text: str, file: str, store: Store | None) -> None:
+        self.lines = _lines(text)
+        self.file = file
+        self.store = store
+        self.values: dict[str, Value] = {}
+
+    def span(self, node: Node | Token) -> Span:
+        place = node if isinstance(node, Token) else node.meta
+        line = int(place.line or 1)
+        return Span(self.file, line, int(place.column or 1), self.lines[line - 1])
+
+    def fail(self, message: str, node: Node | Token, hint: str = "") -> EpimcError:
+        return error(message, where=self.span(node), hint=hint)
+
+    def module(self, tree: Node) -> Module:
+        # The version is checked before the text is parsed.
+        _, name, level, *statements = tree.children
+        if str(level) not in LEVELS:
+            hint = did_you_mean(str(level), LEVELS)
+            raise self.fail(f"There is no level '{level}'.", _token(level), hint)
+        module = Module(self.string(_token(name)), str(level))
+        for statement in statements:
+            node = _tree(statement)
+            getattr(self, node.data)(node, module)
+        return module
+
+    def attribute(self, node: Node, module: Module) -> None:
+        key, value = node.children
+        if str(key) in module.attributes:
+            raise self.fail(f"Attribute '{key}' is given twice.", _token(key))
+        module.attributes[str(key)] = self.plain(value)
+
+    def tensor(self, node: Node, module: Module) -> None:
+        symbol, kind_node, contents = (node.children[0], _tree(node.children[1]), node.children[2])
+        name = str(symbol)[1:]
+        if name in module.tensors:
+            raise self.fail(f"Tensor @{name} is declared twice.", node)
+        kind = self.type(kind_node)
+        if kind.size * np.dtype(kind.dtype).itemsize > MAXIMUM_BYTES:
+            raise self.fail(f"Tensor @{name} is larger than {MAXIMUM_BYTES} bytes.", node)
+        module.tensors[name] = self.contents(_tree(contents), kind)
+
+    def contents(self, node: Node, kind: TensorType) -> Tensor:
+        if node.data == "digest":
+            if self.store is None:
+                raise self.fail("A text without a folder cannot reference tensor files.", node)
+            digest = self.string(_token(node.children[0]))
+            if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+                raise self.fail("A digest is 64 hexadecimal digits.", node)
+            return self.store.load(digest, kind)
+        if node.data == "normal":
+            seed, scale = int(str(node.children[0])), float(self.plain(node.children[1]))
+            if not 0 <= seed < 2**64:
+                raise self.fail("A seed lies in [0, 2^64).", node)
+            if kind.size > MAXIMUM_RANDOM:
+                raise self.fail(f"A random tensor has at most {MAXIMUM_RANDOM} elements.", node)
+            random = Normal(seed, scale)
+            drawn = Tensor(kind, random.draw(kind), random=random)
+            if not np.isfinite(drawn.array).all():
+                raise self.fail(f"A random value does not fit into {kind.element}.", node)
+            return drawn
+        return self.literal(node, kind)
+
+    def literal(self, node: Node, kind: TensorType) -> Tensor:
+        values = self.plain(node)
+        if len(values) != kind.size or kind.size > MAXIMUM_LITERALS:
+            rule = f"found {len(values)} values for {kind} (at most {MAXIMUM_LITERALS})"
+            raise self.fail(f"Wrong number of literal values: {rule}.", node)
+        integer = kind.element != "f32"
+        if any(isinstance(v, bool) or not isinstance(v, int if integer else (int, float))
+               for v in values):  # fmt: skip
+            raise self.fail(f"Literal values of {kind} must be numbers of that type.", node)
+        try:
+            with np.errstate(over="ignore"):
+                array = np.array(values, dtype=kind.dtype).reshape(kind.shape)
+        except OverflowError:
+            raise self.fail(f"A literal value does not fit into {kind.element}.", node) from None
+        if not np.isfinite(array).all() or not fits(array, kind):
+            raise self.fail(f"A literal value does not fit into {kind.element}.", node)
+        return Tensor(kind, array, literal=True)
+
+    def input(self, node: Node, module: Module) -> None:
+        name, value, kind, span = node.children[0], node.children[1], node.children[2], None
+        span = node.children[3] if len(node.children) > 3 else None
+        found = self.define(_token(value), self.type(_tree(kind)), span)
+        module.inputs.append((self.new_name(_token(name), module.inputs), found))
+
+    def output(self, node: Node, module: Module) -> None:
+        name, value = node.children
+        found = self.lookup(_token(value))
+        module.outputs.append((self.new_name(_token(name), module.outputs), found))
+
+    def new_name(self, token: Token, known: list[tuple[str, Value]]) -> str:
+        name = self.string(token)
+        if name in dict(known):
+            raise self.fail(f"The name '{name}' is given twice.", token)
+        return name
+
+    def operation(self, node: Node, module: Module) -> None:
+        parts = {c.data: c for c in node.children if isinstance(c, Tree)}
+        result, opname = _token(node.children[0]), _token(node.children[1])
+        if str(opname) not in OPS:
+            hint = did_you_mean(str(opname), OPS)
+            raise self.fail(f"There is no op {opname}.", opname, hint)
+        operands = [self.lookup(_token(c)) for c in parts["operands"].children if c is not None]
+        given = self.plain(parts["dictionary"]) if "dictionary" in parts else {}
+        location = self.location(parts["location"]) if "location" in parts else Location()
+        output = self.define(result, self.type(parts["type"]), parts.get("range"))
+        module.ops.append(self.build(opname, operands, output, location, given, self.span(node)))
+
+    def build(
+        self,
+        opname: Token,
+        operands: list[Value],
+        output: Value,
+        location: Location,
+        given: dict[str, Any],
+        span: Span,
+    ) -> Op:
+        try:
+            return OPS[str(opname)](operands, output, location, given, span)
+        except UnknownAttributeError as problem:
+            hint = did_you_mean(problem.key, problem.known)
+            raise self.fail(f"Invalid {opname}: {problem}.", opname, hint) from None
+        except IrError as problem:
+            raise self.fail(f"Invalid {opname}: {problem}.", opname) from None
+
+    def define(self, token: Token, kind: TensorType, seen: Node | Token | None) -> Value:
+        name = str(token)[1:]
+        if name in self.values:
+            raise self.fail(f"Value %{name} is defined twice.", token)
+        value = Value(name, kind)
+        if isinstance(seen, Tree):
+            ends = self.plain(seen.children[0])
+            numeric = all(isinstance(e, (int, float)) and not isinstance(e, bool) for e in ends)
+            if len(ends) != 2 or not numeric:
+                raise self.fail("A range is [lowest, highest].", seen)
+            value.range = float(ends[0]), float(ends[1])
+        self.values[name] = value
+        return value
+
+    def lookup(self, token: Token) -> Value:
+        name = str(token)[1:]
+        if name not in self.values:
+            hint = did_you_mean(name, self.values)
+            raise self.fail(f"Value %{name} is not defined before its use.", token, hint)
+        return self.values[name]
+
+    def location(self, node: Node) -> Location:
+        places = [_tree(place).children for place in node.children]
+        return Location(tuple((str(kind), self.string(_token(name))) for kind, name in places))
+
+    def type(self, node: Node) -> TensorType:
+        head, scale, zero_point = (*node.children, None, None)[:3]
+        *sizes, element = str(head)[len("tensor<") :].split("x")
+        try:
+            return TensorType(
+                tuple(int(size) for size in sizes),
+                element,
+                None if scale is None else float(self.plain(scale)),
+                0 if zero_point is None else int(str(zero_point)),
+            )
+        except IrError as problem:
+            raise self.fail(f"Invalid type: {problem}.", node) from None
+
+    def plain(self, node: Any) -> Any:
+        """The Python value of an attribute value's tree."""
+        children = [child for child in node.children if child is not None]
+        match node.data:
+            case "number":
+                return self.number(children[0])
+            case "string":
+                return self.string(children[0])
+            case "true" | "false":
+                return node.data == "true"
+            case "ref":
+                return Ref(str(children[0])[1:])
+            case "list":
+                return tuple(self.plain(child) for child in children)
+            case _:
+                return self.dictionary(children)
+
+    def number(self, token: Token) -> int | float:
+        if token.type == "INT":
+            return int(str(token))
+        value = float(str(token))
+        if not math.isfinite(value):
+            raise self.fail("The number is too large.", token)
+        return value
+
+    def dictionary(self, entries: list[Node]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for entry in entries:
+            key = _token(entry.children[0])
+            if str(key) in found:
+                raise self.fail(f"Key '{key}' is given twice.", key)
+            found[str(key)] = self.plain(entry.children[1])
+        return found
+
+    def string(self, token: Token) -> str:
+        try:
+            text = str(json.loads(str(token)))
+            text.encode("utf-8")
+        except ValueError:
+            raise self.fail("The string is malformed.", token, "Write it as in JSON.") from None
+        return text
+
+
+def _token(child: Node | Token) -> Token:
+    assert isinstance(child, Token)
+    return child
+
+
+def _tree(child: Node | Token) -> Node:
+    assert isinstance(child, Tree)
+    return child

@@ -1,0 +1,294 @@
+"""Plans layer by layer: what is chosen, and every mistake in one message."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from epimc.backends.crossbar.target.schema import load_target
+from epimc.compiler.passes import PASSES
+from epimc.ir.core.module import Module
+from epimc.ir.dialects import epi
+from epimc.ir.epitome.layer_plans import LayerPlan, Plans, load
+from epimc.ir.epitome.plan import Patch, identity
+from epimc.ir.epitome.policies import Layer
+from epimc.ir.passes.epitomize import layers_of
+from epimc.ir.pipeline import Runner, parse_pipeline
+from epimc.ir.text.parser import parse_module
+from epimc.ir.text.printer import print_module
+from epimc.support.diagnostics import EpimcError
+from tests.ir.hand_plans import hand_plans
+
+LAYERS = [
+    Layer((8, 4, 3, 3), 256, names=("first", "norm", "a")),
+    Layer((8, 8, 3, 3), 256, names=("second", "b")),
+    Layer((10, 8, 1, 1), 256, is_classifier=True, names=("shared", "c")),
+    Layer((10, 8, 1, 1), 256, is_classifier=True, names=("shared", "d")),
+]
+WRAPPED = (Patch(0, 4, 0, 4, 0, 0, 0, 0), Patch(4, 4, 0, 4, 0, 0, 0, 0))
+HALF = {"epitome": [4, 4, 3, 3], "patches": [list(patch) for patch in WRAPPED]}
+
+
+def test_layers_are_found_by_any_of_their_names() -> None:
+    plans, found = load(
+        {
+            "default": "uniform:72x4",
+            "layer": [{"name": "norm", **HALF}, {"name": "b", "policy": "none"}],
+        }
+    )
+    assert found == []
+    assert plans == Plans(
+        "uniform:72x4", (LayerPlan("norm", "", (4, 4, 3, 3), WRAPPED), LayerPlan("b", "none"))
+    )
+    first, second, third, _ = plans.choose(LAYERS)
+    assert first == ((4, 4, 3, 3), WRAPPED)
+    assert second == ((8, 8, 3, 3), identity((8, 8, 3, 3)))
+    assert third[0] == (4, 8, 1, 1)
+
+
+def test_nothing_given_is_the_identity() -> None:
+    plans, found = load({})
+    assert (plans, found) == (Plans(), [])
+    assert not plans.needs_target
+    assert all(epitome == layer.weights for (epitome, _), layer in zip(
+        plans.choose(LAYERS), LAYERS, strict=True))  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_plans_come_back_from_plain_data(data: st.DataObject) -> None:
+    epitome, patches = data.draw(hand_plans((6, 5, 2, 3)))
+    plans = Plans("uniform:8x8", (LayerPlan("a", "", epitome, patches), LayerPlan("b", "none")))
+    assert load(plans.dump()) == (plans, [])
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        (3, "Layer number 1: expected a table."),
+        ({"policy": "none"}, "Layer number 1: 'name' must name a node or a value."),
+        ({"name": 3, "policy": "none"}, "Layer number 1: 'name' must name a node or a value."),
+        (
+            {"name": "x", "polcy": "none"},
+            "Layer 'x': key 'polcy' is unknown (name, policy, epitome, patches).",
+        ),
+        (
+            {"name": "x", "policy": "best"},
+            "Layer 'x': there is no policy 'best' (known: none, uniform:RxC).",
+        ),
+        ({"name": "x", "policy": 3}, "Layer 'x': expected a policy in quotes."),
+        ({"name": "x"}, "Layer 'x': expected either 'policy', or 'epitome' and 'patches'."),
+        (
+            {"name": "x", "policy": "none", **HALF},
+            "Layer 'x': expected either 'policy', or 'epitome' and 'patches'.",
+        ),
+        (
+            {"name": "x", "epitome": [4, 4, 3], "patches": []},
+            "Layer 'x': 'epitome': expected a list of 4 integers, each at least 1.",
+        ),
+        (
+            {"name": "x", "epitome": [4, 4, 3, True], "patches": []},
+            "Layer 'x': 'epitome': expected a list of 4 integers, each at least 1.",
+        ),
+        (
+            {"name": "x", "epitome": [4, 4, 3, 3], "patches": [[0, 4, 0, 4, 0, 0, 0]]},
+            "Layer 'x': 'patches': expected a list of 8 integers, each at least 0.",
+        ),
+        (
+            {"name": "x", "epitome": [4, 4, 3, 3]},
+            "Layer 'x': 'patches': expected a list, each item a list of 8 integers, "
+            "each at least 0.",
+        ),
+    ],
+)
+def test_wrong_entries(entry: Any, problem: str) -> None:
+    plans, found = load({"layer": [entry]})
+    assert found == [problem]
+    assert plans == Plans()
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ({"defualt": "none"}, "Key 'defualt' is unknown. Did you mean 'default'?"),
+        ({"default": 3}, "'default' is wrong: expected a policy in quotes."),
+        (
+            {"default": "best"},
+            "'default' is wrong: there is no policy 'best' (known: none, uniform:RxC).",
+        ),
+        ({"layer": {"name": "x"}}, "'layer' must be a list of tables: write [[layer]]."),
+    ],
+)
+def test_wrong_files(data: dict[str, Any], problem: str) -> None:
+    assert load(data) == (Plans(), [problem])
+
+
+BIG = LayerPlan("first", "", (8, 4, 4, 4), identity((8, 4, 3, 3)))
+TALL = LayerPlan("first", "", (9, 1, 3, 3), identity((8, 4, 3, 3)))
+OUTSIDE = LayerPlan("first", "", (4, 4, 3, 3), identity((8, 4, 3, 3)))
+PARTIAL = LayerPlan("first", "", (4, 4, 3, 3), WRAPPED[:1])
+
+
+@pytest.mark.parametrize(
+    ("layers", "problems"),
+    [
+        ([LayerPlan("frist", "none")], ["There is no layer 'frist'. Did you mean 'first'?"]),
+        (
+            [LayerPlan("xyz", "none")],
+            ["There is no layer 'xyz'. Known: first, second, shared."],
+        ),
+        (
+            [LayerPlan("shared", "none")],
+            ["'shared' is a name of 2 layers: take that of a value."],
+        ),
+        (
+            [LayerPlan("a", "none"), LayerPlan("a", "none")],
+            ["Layer 'a' is given 2 times."],
+        ),
+        (
+            [LayerPlan("a", "none"), LayerPlan("norm", "none")],
+            ["'a' and 'norm' are names of one layer."],
+        ),
+        (
+            [BIG],
+            [
+                "Layer 'first': an epitome [8, 4, 4, 4] is larger than weights [8, 4, 3, 3]: "
+                "it would save nothing."
+            ],
+        ),
+        (
+            [TALL],
+            ["Layer 'first': an epitome [9, 1, 3, 3] cannot stand for weights [8, 4, 3, 3]."],
+        ),
+        (
+            [OUTSIDE],
+            ["Layer 'first': patch [0, 8, 0, 4, 0, 0, 0, 0] lies outside epitome [4, 4, 3, 3]."],
+        ),
+        (
+            [PARTIAL],
+            ["Layer 'first': 0 patches give the weights of output 4, input 0: not one."],
+        ),
+    ],
+)
+def test_plans_that_are_none_for_the_model(layers: list[LayerPlan], problems: list[str]) -> None:
+    plans = Plans("none", tuple(layers))
+    assert plans.mistakes(LAYERS) == problems
+    with pytest.raises(EpimcError) as caught:
+        plans.choose(LAYERS)
+    count = f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}"
+    assert caught.value.diagnostic.message == f"The plans of the layers have {count}."
+    assert list(caught.value.diagnostic.notes) == problems
+
+
+NET = """
+epimc.module 2 "net" level nn {
+  tensor @w : tensor<4x3x3x3xf32> = normal(seed = 1, scale = 1.0)
+  tensor @s : tensor<4xf32> = normal(seed = 2, scale = 1.0)
+  tensor @v : tensor<4x4x1x1xf32> = normal(seed = 3, scale = 1.0)
+  input "x" %x : tensor<3x6x6xf32>
+  %a = nn.conv(%x) {weight = @w} : tensor<4x4x4xf32> loc(Conv "conv1")
+  %b = nn.affine(%a) {scale = @s} : tensor<4x4x4xf32> loc(Mul "scale1")
+  %c = nn.conv(%b) {weight = @v} : tensor<4x4x4xf32> loc(Conv "conv2")
+  output "y" = %c
+}
+"""
+
+
+def net(plans: Plans | None) -> Module:
+    """The network, with plans and a target."""
+    module = parse_module(NET)
+    module.attributes["target"] = load_target("tiny").to_dict()
+    if plans:
+        module.attributes["plans"] = plans.dump()
+    return module
+
+
+SPATIAL = Plans(
+    "uniform:2x2",
+    (
+        LayerPlan(
+            "scale1",
+            "",
+            (2, 2, 4, 3),
+            (
+                Patch(0, 2, 0, 2, 0, 0, 1, 0),
+                Patch(2, 2, 0, 2, 0, 0, 0, 0),
+                Patch(0, 4 // 2, 2, 1, 0, 1, 0, 0),
+                Patch(2, 2, 2, 1, 0, 0, 1, 0),
+            ),
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize("name", ["conv1", "scale1", "a", "b"])
+def test_the_pass_finds_layers_by_what_was_folded_into_them(name: str) -> None:
+    (given,) = SPATIAL.layers
+    plans = Plans("uniform:2x2", (LayerPlan(name, "", given.epitome, given.patches),))
+    passes = parse_pipeline("fold,epitomize{policy=plans}", PASSES)
+    if name == "a":
+        # The value of the convolution itself is gone: it was folded.
+        with pytest.raises(EpimcError, match="There is no layer 'a'"):
+            Runner(PASSES).run(net(plans), passes)
+        return
+    folded = Runner(PASSES).run(net(plans), passes)
+    first, second = (op for op in folded.ops if isinstance(op, epi.Conv))
+    assert first.plan == given.patches
+    assert folded.tensors[first.epitome.name].type.shape == (2, 2, 4, 3)
+    assert folded.tensors[second.epitome.name].type.shape == (2, 2, 1, 1)
+    assert "plans" not in folded.attributes
+
+
+def test_layers_can_be_called_by_what_folding_keeps() -> None:
+    module = net(None)
+    layers = list(layers_of(module, 32).values())
+    assert [layer.names for layer in layers] == [("conv1", "scale1", "a", "b"), ("conv2", "c")]
+    plans = Plans("none", (replace(SPATIAL.layers[0], name="a"), LayerPlan("conv2", "none")))
+    assert plans.mistakes(layers) == []
+    named = plans.by_values(layers)
+    assert [given.name for given in named.layers] == ["b", "c"]
+    folded = Runner(PASSES).run(module, parse_pipeline("fold", PASSES))
+    after = list(layers_of(folded, 32).values())
+    assert [layer.names for layer in after] == [("conv1", "scale1", "b"), ("conv2", "c")]
+    assert named.choose(after) == plans.choose(layers)
+
+
+def test_a_value_is_meant_before_a_node_of_the_same_name() -> None:
+    layers = [Layer((4, 4, 1, 1), 32, names=("a", "b")), Layer((4, 4, 1, 1), 32, names=("b", "a"))]
+    small = LayerPlan("a", "uniform:2x4")
+    shapes = [epitome for epitome, _ in Plans("none", (small,)).choose(layers)]
+    assert shapes == [(4, 4, 1, 1), (4, 2, 1, 1)]
+
+
+def test_plans_stand_in_the_text_of_a_module() -> None:
+    module = net(SPATIAL)
+    text = print_module(module)
+    assert parse_module(text).attributes["plans"] == module.attributes["plans"]
+
+
+def test_the_pass_needs_plans() -> None:
+    passes = parse_pipeline("fold,epitomize{policy=plans}", PASSES)
+    with pytest.raises(EpimcError) as caught:
+        Runner(PASSES).run(net(None), passes)
+    assert str(caught.value) == (
+        "error: Module 'net' has no plans for its layers.\n"
+        "  note: in pass 'epitomize'\n"
+        '  hint: Declare them: attribute plans = {default = "none", layer = [{name = …, …}]}.'
+    )
+
+
+def test_the_pass_refuses_wrong_plans() -> None:
+    module = net(None)
+    module.attributes["plans"] = {"layers": ()}
+    passes = parse_pipeline("fold,epitomize{policy=plans}", PASSES)
+    with pytest.raises(EpimcError) as caught:
+        Runner(PASSES).run(module, passes)
+    assert str(caught.value) == (
+        "error: The plans of the layers have 1 mistake.\n"
+        "  note: Key 'layers' is unknown. Did you mean 'layer'?\n"
+        "  note: in pass 'epitomize'"
+    )

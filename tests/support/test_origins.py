@@ -1,0 +1,41 @@
+"""ONNX nodes in words, and as plain data."""
+
+from __future__ import annotations
+
+import pytest
+
+from epimc.support.origins import Nodes, as_json, call_of, names_of, place_of, printable
+
+NODES = (("Conv", "layer(1)/conv"), ("com.x.Relu", "it's, b"))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "words"),
+    [
+        ((), ""),
+        (NODES[:1], "node 'layer(1)/conv' (Conv)"),
+        (NODES, "node 'layer(1)/conv' (Conv), node 'it's, b' (com.x.Relu)"),
+        ((("Add", "a\nb"),), "node 'a b' (Add)"),
+    ],
+)
+def test_places(nodes: Nodes, words: str) -> None:
+    assert place_of(nodes) == words
+
+
+def test_calls() -> None:
+    assert call_of("Softmax", "layer(1)/softmax\r") == "Softmax 'layer(1)/softmax '"
+
+
+def test_data_is_exact() -> None:
+    nodes = (*NODES, ("Add", "a\nb"))
+    assert names_of(nodes) == ["layer(1)/conv", "it's, b", "a\nb"]
+    assert as_json(nodes) == [
+        {"op": "Conv", "name": "layer(1)/conv"},
+        {"op": "com.x.Relu", "name": "it's, b"},
+        {"op": "Add", "name": "a\nb"},
+    ]
+    assert as_json(()) == []
+
+
+def test_only_what_would_break_a_line_is_replaced() -> None:
+    assert printable("ü 畳\u2028\x1b[0m\t") == "ü 畳  [0m "
