@@ -7,17 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from epimc.api import Session, compile, load
+from epimc.support.version import VERSION
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from epimc.api import compile, load
+    from epimc.runtime.session import Session
+
+
+__version__ = VERSION
 
 __all__ = ["Session", "__version__", "compile", "load"]
 
 
-def __getattr__(name: str) -> object:
-    if name not in ("Session", "compile", "load"):
-        raise AttributeError(f"module 'epimc' has no attribute '{name}'")
-    from epimc import api
+HOMES = {"Session": "epimc.runtime.session", "compile": "epimc.api", "load": "epimc.api"}
+"""Where each public name is defined."""
 
-    return getattr(api, name)
+
+def __getattr__(name: str) -> object:
+    if name not in HOMES:
+        raise AttributeError(f"module 'epimc' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(HOMES[name]), name)

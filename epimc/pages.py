@@ -5,26 +5,26 @@ Each is written by a function beside what it documents; a test compares all of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from epimc.backends.crossbar import dialect  # noqa: F401  (it registers its ops)
-from epimc.backends.crossbar.isa.document import isa_document
-from epimc.backends.crossbar.target.document import target_document
+from epimc.backends.base import Pages
+from epimc.backends.registry import BUILT_IN, load_backend
 from epimc.ir.text.document import ir_document
 
-PAGES: Mapping[str, Callable[[], str]] = {
-    "docs/ir.md": ir_document,
-    "docs/isa.md": isa_document,
-    "docs/targets.md": target_document,
-}
-"""What makes the text of each page, by its path in the repository."""
+
+def pages() -> Pages:
+    """What makes the text of each page, by its path in the repository."""
+    backends = [load_backend(name) for name in BUILT_IN]
+    for backend in backends:
+        backend.load_dialect()
+    own = {path: text_of for backend in backends for path, text_of in backend.pages.items()}
+    return {"docs/ir.md": ir_document, **own}
 
 
 def write_pages(root: Path) -> list[str]:
     """Write the pages below a checkout of the project; the paths of those that changed."""
     changed = []
-    for name, text_of in PAGES.items():
+    for name, text_of in pages().items():
         path, text = root / name, text_of()
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
@@ -33,4 +33,5 @@ def write_pages(root: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(f"written: {name}" for name in write_pages(Path.cwd())))
+    for written in write_pages(Path.cwd()):
+        print(f"written: {written}")

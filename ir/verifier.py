@@ -7,15 +7,15 @@ from typing import Any
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.levels import (
     CALIBRATED,
+    COMMON,
     FLOATS,
-    ON_CROSSBARS,
     QUANTIZED,
     from_level,
     in_order,
     up_to,
 )
 from epimc.ir.core.module import FLOAT, Attribute, Module, Op, Operand, Value, refs_in
-from epimc.ir.core.module_attributes import INPUT_ADDRESSES, MODULE_ATTRIBUTES
+from epimc.ir.core.module_attributes import MODULE_ATTRIBUTES, ONE_AN_INPUT
 from epimc.ir.core.types import IrError, TensorType, as_map
 from epimc.ir.text.printer import print_op
 from epimc.support.diagnostics import EpimcError, Span, error
@@ -114,14 +114,13 @@ def check_module_attributes(module: Module) -> None:
             attribute.kind.load(value)
         except IrError as problem:
             raise IrError(f"attribute '{key}': {problem}") from None
-    addresses = module.attributes.get(INPUT_ADDRESSES)
-    if addresses is not None and len(addresses) != len(module.inputs):
-        raise IrError(f"attribute '{INPUT_ADDRESSES}' must have one address an input")
+        if key in ONE_AN_INPUT and len(value) != len(module.inputs):
+            raise IrError(f"attribute '{key}' must have one value an input")
 
 
 def check_border(module: Module) -> None:
     """Raise IrError unless inputs and outputs are vectors or maps of what the level says."""
-    real = module.level not in ON_CROSSBARS
+    real = module.level in COMMON
     for name, value in (*module.inputs, *module.outputs):
         as_map(value.type.shape)
         if (value.type.element == "f32") != real or value.type.element[0] not in "fu":

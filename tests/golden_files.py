@@ -24,7 +24,6 @@ from filecheck.matcher import Matcher
 from filecheck.options import Options
 from filecheck.parser import Parser
 
-from epimc.compiler.passes import PASSES
 from epimc.ir.core.module import Module
 from epimc.ir.core.tensors import Store, Tensor
 from epimc.ir.core.types import TensorType
@@ -32,6 +31,7 @@ from epimc.ir.pipeline import Runner, parse_pipeline
 from epimc.ir.text.parser import parse_module
 from epimc.ir.text.printer import print_module
 from epimc.support.diagnostics import EpimcError, render
+from tests.crossbars import PASSES
 from tests.goldens import GoldenError
 
 RUN = re.compile(r"// RUN: epimc opt %s(?: -p (?P<passes>'[^']*'))?(?P<fails> // ERROR)?")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from epimc.compiler.passes import PASSES
 from epimc.ir.core.levels import LEVELS
 from epimc.ir.core.registry import OPS
+from tests.crossbars import PASSES
 from tests.golden_files import RUN, run_golden
 from tests.goldens import GoldenError, Goldens
 

@@ -25,7 +25,9 @@ BORDERS = {
 }
 # What runs or checks a program must not need the IR that the program was made from.
 CROSSBAR = "epimc.backends.crossbar"
-CROSSBAR_KNOWS_IR = ("epimc.backends.crossbar.lower", "epimc.backends.crossbar.dialect")
+CROSSBAR_KNOWS_IR = tuple(
+    f"epimc.backends.crossbar.{name}" for name in ("lower", "dialect", "levels", "backend")
+)
 # Instructions state their part of the proof in its terms.
 FORMS = "epimc.backends.forms"
 

@@ -1,6 +1,7 @@
 """The crossbar backend: from the quantized IR to programs for a chip of crossbars, and back.
 
-    dialect       the ops of the IR on crossbars, levels `mapped` to `allocated`
+    backend       what the driver sees of all this: the door
+    dialect       the ops of the IR on crossbars; levels: `mapped` to `allocated`
     core/         a program as data: program (chip, maps, ports, streams), operands, rounds, limits,
                   counts; findings collects what is wrong with one
     kernels/      what arrays of cells compute: arrays (as they are read), fused (one product)
@@ -12,6 +13,8 @@
                   (ops to tables), projection (rows to streams), residency, semaphores; roll folds
                   the streams into loops; counting counts crossbars from shapes alone
     bundle/       the files in which a program is kept
+    proof         what a program claims of the integer reference
+    summary       what a program consists of, and what it costs
     check/        what can be known of a program without running it
     sim/          the simulator, its engine, paths and counters
 

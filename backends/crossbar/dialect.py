@@ -12,9 +12,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from epimc.backends.crossbar.levels import ALLOCATED, ON_CROSSBARS, PLACED, SCHEDULED
 from epimc.ir.core.attributes import INTEGER, TENSOR, TRUTH, maybe, one_of, rows_of
 from epimc.ir.core.attributes import integers as ints
-from epimc.ir.core.levels import ALLOCATED, ON_CROSSBARS, PLACED, SCHEDULED
 from epimc.ir.core.module import (
     ACCUMULATOR,
     ACTIVATION,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epimc import __version__
+from epimc.backends import DEFAULT_BACKEND
 from epimc.cli.console import (
     printer_of,
     progress,
@@ -21,9 +21,10 @@ from epimc.cli.console import (
     write_file,
 )
 from epimc.support.diagnostics import EpimcError, render
+from epimc.support.version import VERSION
 
 if TYPE_CHECKING:
-    from epimc.backends.crossbar.bundle.bundle import Bundle
+    from epimc.bundle.bundle import Bundle
 
 BAD_USAGE, INTERRUPTED = 2, 130
 DEFAULT_LIMIT = 2**32
@@ -53,6 +54,16 @@ Epitome = Annotated[
         metavar="POLICY|FILE", help="Each layer's epitome: none, uniform:RxC, or a TOML file."
     ),
 ]
+ChosenTarget = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="NAME|FILE",
+        help="The chip; else the backend's default, epim-256 for crossbars.",
+        show_default=False,
+    ),
+]
+ChosenBackend = Annotated[str, typer.Option("--backend", metavar="NAME", help="The kind of chip.")]
 Timing = Annotated[bool, typer.Option("--timing", help="Tell how long each pass took.")]
 PrintAfter = Annotated[
     str | None,
@@ -120,7 +131,7 @@ def limit_threads() -> None:
 def show_version(wanted: bool) -> None:
     """Print the version and stop."""
     if wanted:
-        typer.echo(f"epimc {__version__}")
+        typer.echo(f"epimc {VERSION}")
         raise typer.Exit
 
 
@@ -138,7 +149,7 @@ def options(
 def compile(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The bundle.")],
-    target: Annotated[str, typer.Option(metavar="NAME|FILE", help="The chip.")] = "epim-256",
+    target: ChosenTarget = None,
     weight_bits: Annotated[int, typer.Option(min=2, max=8, help="Bits of a weight.")] = 8,
     activation_bits: Annotated[int, typer.Option(min=4, max=8, help="Of an activation.")] = 8,
     calibration: Annotated[
@@ -153,25 +164,34 @@ def compile(
     print_ir_after: PrintAfter = None,
     timing: Timing = False,
     limit_bytes: Limit = DEFAULT_LIMIT,
+    backend: ChosenBackend = DEFAULT_BACKEND,
     json: Json = False,
 ) -> None:
     """Compile an ONNX model to a bundle."""
     from epimc.api import build
-    from epimc.compiler.compiler import Request, Watcher, stages
-    from epimc.report.report import program_summary, program_table
+    from epimc.compiler.compiler import Job, Request, Watcher
+    from epimc.report.report import program_table
 
     request = Request(
-        model, target, weight_bits, activation_bits, calibration, epitome, limit_bytes, strict
+        model,
+        target,
+        weight_bits,
+        activation_bits,
+        calibration,
+        epitome,
+        limit_bytes,
+        strict,
+        backend,
     )
-    show = printer_of(print_ir_after, stages(request))
-    names = stages(request)
+    names = Job.of(request).stages
+    show = printer_of(print_ir_after, names)
     with progress("compiling", len(names)) as advance:
         watcher = Watcher(lambda name: advance(name, names.index(name)), show, timer(timing))
         bundle = build(request, output, dump_ir, watcher)
     if calibration is None:
         warn("no --calibration: standard normal samples were used, and figures mean little")
-    summary = program_summary(bundle.program)
-    if not summary["lossless_adc"]:
+    summary = bundle.program.describe()
+    if not summary.get("lossless_adc", True):
         warn(f"the ADC of target '{bundle.target.name}' is not lossless: results will not be exact")
     say(summary, json, program_table)
 
@@ -182,15 +202,18 @@ def plan(
     epitome: Epitome = "none",
     weight_bits: Annotated[int, typer.Option(min=2, max=32, help="Bits of a weight.")] = 8,
     activation_bits: Annotated[int, typer.Option(min=1, max=32, help="Of an activation.")] = 8,
-    target: Annotated[str, typer.Option(metavar="NAME|FILE", help="The chip.")] = "epim-256",
+    target: ChosenTarget = None,
     limit_bytes: Limit = DEFAULT_LIMIT,
+    backend: ChosenBackend = DEFAULT_BACKEND,
     json: Json = False,
 ) -> None:
     """Count the crossbars that a model takes, without compiling it."""
     from epimc.compiler.planning import PlanRequest, plan_model
     from epimc.report.report import plan_table
 
-    request = PlanRequest(model, epitome, weight_bits, activation_bits, target, limit_bytes)
+    request = PlanRequest(
+        model, epitome, weight_bits, activation_bits, target, limit_bytes, backend
+    )
     say(plan_model(request), json, plan_table)
 
 
@@ -206,26 +229,23 @@ def run(
     json: Json = False,
 ) -> None:
     """Execute a bundle on the simulator."""
-    from epimc.api import Session
-    from epimc.backends.crossbar.bundle.bundle import read_bundle
-    from epimc.backends.crossbar.check.checker import refuse_bad
-    from epimc.backends.crossbar.sim.counters import Counters
+    from epimc.bundle.bundle import read_bundle
     from epimc.compiler.samples import Shaped, encode_samples, read_samples
-    from epimc.report.report import stats_summary
+    from epimc.runtime.session import Session
 
     bundle = read_bundle(folder)
-    refuse_bad(bundle.program)
+    bundle.program.refuse_bad()
     session = Session(bundle)
-    counters = Counters(bundle.program) if stats else None
+    meter = bundle.program.cost_meter() if stats else None
     shapes = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
     samples = read_samples(input, shapes, limit_bytes=limit_bytes)
     names = [port.name for port in bundle.program.outputs]
-    observers = [] if counters is None else [counters]
+    observers = [] if meter is None else [meter]
     results = session.run(names, samples.inputs, observers)
     write_file(output, encode_samples(dict(zip(names, results, strict=True))))
     done: dict[str, Any] = {"samples": samples.count, "outputs": names, "file": str(output)}
-    if counters is not None:
-        done["stats"] = stats_summary(bundle.program, counters)
+    if meter is not None:
+        done["stats"] = bundle.program.costs(meter)
     say(done, json, run_table)
 
 
@@ -243,7 +263,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Hold a bundle to onnxruntime: exact against the integers, measured against the floats."""
-    from epimc.backends.crossbar.bundle.bundle import read_bundle
+    from epimc.bundle.bundle import read_bundle
     from epimc.report.report import verify_table
     from epimc.verification.verify import verify as verify_bundle
 
@@ -276,16 +296,15 @@ def inspect(
     if stage is not None:
         inspect_stage(path, stage, json)
         return
-    from epimc.report.report import module_summary, module_table, program_summary, program_table
+    from epimc.report.report import module_summary, module_table, program_table
 
     if path.is_dir():
-        from epimc.backends.crossbar.bundle.bundle import read_bundle
-        from epimc.backends.crossbar.check.checker import refuse_bad
+        from epimc.bundle.bundle import read_bundle
 
         bundle = read_bundle(path)
-        refuse_bad(bundle.program)
+        bundle.program.refuse_bad()
         known = bundle.manifest.model_dump(exclude={"files"})
-        summary = {**program_summary(bundle.program), "manifest": known}
+        summary = {**bundle.program.describe(), "manifest": known}
         say(summary, json, lambda data: f"{described(bundle)}\n{program_table(data)}")
         return
     from epimc.frontend import import_model
@@ -295,12 +314,11 @@ def inspect(
 
 def inspect_stage(path: Path, stage: str, json: bool) -> None:
     """Print the text of one stage of a bundle."""
-    from epimc.backends.crossbar.bundle.bundle import read_bundle
-    from epimc.backends.crossbar.check.checker import refuse_bad
+    from epimc.bundle.bundle import read_bundle
     from epimc.compiler.stages import stage_text
 
     bundle = read_bundle(path)
-    refuse_bad(bundle.program)
+    bundle.program.refuse_bad()
     data = {"stage": stage, "text": stage_text(bundle, stage)}
     say(data, json, lambda found: str(found["text"]).removesuffix("\n"))
 
@@ -337,13 +355,15 @@ def opt(
     timing: Timing = False,
 ) -> None:
     """Run passes on textual IR."""
+    from epimc.backends.registry import load_backends
     from epimc.compiler.dumps import Dumps
-    from epimc.compiler.passes import PASSES
+    from epimc.compiler.passes import passes_of
     from epimc.ir.pipeline import Runner, Step, parse_pipeline
     from epimc.ir.text.parser import read_module
     from epimc.ir.text.printer import print_module, write_module
 
-    steps = parse_pipeline(passes, PASSES)
+    registry = passes_of(*load_backends())
+    steps = parse_pipeline(passes, registry)
     show = printer_of(print_ir_after, [step.name for step in steps])
     dumps, told = Dumps(), timer(timing)
 
@@ -352,7 +372,7 @@ def opt(
         told(step.name, step.seconds)
         dumps.add(step.number, step.name, step.module)
 
-    module = Runner(PASSES, after=after).run(read_module(file), steps)
+    module = Runner(registry, after=after).run(read_module(file), steps)
     if dump_ir is not None:
         dumps.write(dump_ir)
     if output is not None:
@@ -365,12 +385,12 @@ def opt(
 def asm(
     file: Annotated[Path, typer.Argument(metavar="FILE.asm", help="Assembly text.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.bin", help="Binary.")],
+    backend: ChosenBackend = DEFAULT_BACKEND,
 ) -> None:
     """Assemble a program from text to binary."""
-    from epimc.backends.crossbar.isa.assembly import parse_program
-    from epimc.backends.crossbar.isa.binary import encode
+    from epimc.backends.registry import load_backend
 
-    write_file(output, encode(parse_program(read_text(file), str(file))))
+    write_file(output, load_backend(backend).assemble(read_text(file), str(file)))
 
 
 @app.command()
@@ -379,12 +399,12 @@ def disasm(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE.asm", help="Else printed.")
     ] = None,
+    backend: ChosenBackend = DEFAULT_BACKEND,
 ) -> None:
     """Disassemble a program from binary to text."""
-    from epimc.backends.crossbar.isa.assembly import format_program
-    from epimc.backends.crossbar.isa.binary import decode
+    from epimc.backends.registry import load_backend
 
-    text = format_program(decode(read_bytes(file), str(file)))
+    text = load_backend(backend).disassemble(read_bytes(file), str(file))
     if output is None:
         sys.stdout.write(text)
     else:
@@ -394,18 +414,14 @@ def disasm(
 @app.command()
 def check(folder: BundleFolder, json: Json = False) -> None:
     """Check a bundle's program without running it."""
-    from epimc.backends.crossbar.bundle.bundle import read_bundle
-    from epimc.backends.crossbar.check.checker import check as check_program
-    from epimc.report.report import counted
+    from epimc.bundle.bundle import read_bundle
 
     bundle = read_bundle(folder)
-    found = [render(diagnostic) for diagnostic in check_program(bundle.program)]
+    found = [render(diagnostic) for diagnostic in bundle.program.problems()]
     if json:
         say({"good": not found, "problems": found}, True, str)
     elif not found:
-        count = sum(len(stream) for stream in bundle.program.streams)
-        tiles = counted(len(bundle.program.streams), "tile")
-        print(f"good: {counted(count, 'instruction')} on {tiles}")
+        print(f"good: {bundle.program.size}")
     if found:
         if not json:
             print("\n".join(found), file=sys.stderr)
@@ -415,20 +431,22 @@ def check(folder: BundleFolder, json: Json = False) -> None:
 @app.command()
 def targets(
     name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE]", help="Show one.")] = None,
+    backend: ChosenBackend = DEFAULT_BACKEND,
     json: Json = False,
 ) -> None:
     """List the built-in targets, or show one."""
-    from epimc.backends.crossbar.target.schema import builtin_targets, load_target
+    from epimc.backends.registry import load_backend
     from epimc.report.report import text_table
 
+    kind = load_backend(backend)
     if name is not None:
-        target = load_target(name)
+        target = kind.load_target(name)
         say(target.to_dict(), json, lambda _: target.to_toml().rstrip())
         return
-    found = [load_target(known) for known in builtin_targets()]
-    rows = [(target.name, target.description) for target in found]
+    known = [kind.load_target(each) for each in kind.targets()]
+    rows = [(target.name, target.description) for target in known]
     titles = ("target", "description")
-    data = {"targets": [target.to_dict() for target in found]}
+    data = {"targets": [target.to_dict() for target in known]}
     say(data, json, lambda _: text_table(titles, rows, left=2))
 
 

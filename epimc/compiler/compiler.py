@@ -9,18 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from epimc import __version__
-from epimc.compiler.passes import PASSES
+from epimc.backends import DEFAULT_BACKEND
+from epimc.backends.base import Backend, CompiledProgram, Target
+from epimc.backends.registry import load_backend
+from epimc.compiler.passes import passes_of
 from epimc.ir.core.module import Module
 from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import given_plans, is_plan_file
-from epimc.ir.pipeline import Runner, Step, parse_pipeline, print_pipeline
+from epimc.ir.pipeline import Pass, Registry, Runner, Step, parse_pipeline, print_pipeline
 from epimc.support.diagnostics import error
+from epimc.support.version import VERSION
 
 if TYPE_CHECKING:
-    from epimc.backends.crossbar.bundle.bundle import Bundle
-    from epimc.backends.crossbar.core.program import Program
-    from epimc.backends.crossbar.target.schema import Target
+    from epimc.bundle.bundle import Bundle
     from epimc.compiler.samples import Samples, Shaped
     from epimc.frontend import ImportedModel
     from epimc.support.files import File
@@ -42,9 +43,8 @@ PIPELINE = (
     "epitomize{{policy={epitome}}},"
     # Ranges are those of the epitomized model: that is what will be quantized.
     "calibrate,"
-    "quantize{{weight_bits={weight_bits},activation_bits={activation_bits}}},"
-    # From here on the target decides: arrays, tiles, order of rows, addresses.
-    "map,place,schedule,allocate"
+    "quantize{{weight_bits={weight_bits},activation_bits={activation_bits}}}"
+    # From here on the backend goes on.
 )
 
 
@@ -54,7 +54,7 @@ class Request:
 
     Attributes:
         model: The ONNX file.
-        target: A built-in target's name or a TOML file.
+        target: A built-in target's name or a TOML file; None: the backend's default.
         weight_bits: Bits of a weight, 2 to 8.
         activation_bits: Bits of an activation, 4 to 8.
         calibration: An npz file of samples; None: seeded standard normal ones.
@@ -62,20 +62,22 @@ class Request:
             file with plans layer by layer (`ir/epitome/layer_plans.py`).
         limit_bytes: The most that the model, and the samples, may take.
         strict: Whether a model that needs the host is refused.
+        backend: The kind of chip.
     """
 
     model: Path
-    target: str = "epim-256"
+    target: str | None = None
     weight_bits: int = 8
     activation_bits: int = 8
     calibration: Path | None = None
     epitome: str = "none"
     limit_bytes: int = 2**32
     strict: bool = False
+    backend: str = DEFAULT_BACKEND
 
     @property
     def pipeline(self) -> str:
-        """The passes, as text."""
+        """The passes that all backends have in common, as text."""
         return PIPELINE.format(
             epitome=PLANS if is_plan_file(self.epitome) else self.epitome,
             weight_bits=self.weight_bits,
@@ -98,10 +100,42 @@ class Watcher:
     timed: Callable[[str, float], None] = field(default=lambda name, seconds: None)
 
 
-def stages(request: Request) -> list[str]:
-    """The names of all stages, in order."""
-    passes = [step.name for step in parse_pipeline(request.pipeline, PASSES)]
-    return ["import", *passes, "emit", "check", "reference"]
+@dataclass(frozen=True)
+class Job:
+    """A request, with what its names stand for.
+
+    Attributes:
+        request: What the user asks for.
+        backend: The kind of chip.
+        target: The chip.
+        registry: All passes that there are for it.
+        passes: Those that run, in order.
+    """
+
+    request: Request
+    backend: Backend
+    target: Target
+    registry: Registry
+    passes: list[Pass]
+
+    @staticmethod
+    def of(request: Request) -> Job:
+        """Look everything up.
+
+        Raises:
+            EpimcError: There is no such backend, target or policy.
+        """
+        backend = load_backend(request.backend)
+        backend.load_dialect()
+        target = backend.load_target(request.target or backend.default_target)
+        registry = passes_of(backend)
+        text = ",".join(filter(None, (request.pipeline, backend.pipeline(target))))
+        return Job(request, backend, target, registry, parse_pipeline(text, registry))
+
+    @property
+    def stages(self) -> list[str]:
+        """The names of all stages, in order."""
+        return ["import", *(step.name for step in self.passes), "emit", "check", "reference"]
 
 
 def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
@@ -110,27 +144,22 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     Raises:
         EpimcError: Anything wrong with the request, the model or the samples.
     """
-    from epimc.backends.crossbar.check.checker import refuse_bad
-    from epimc.backends.crossbar.lower.emit import emit, fragments
-    from epimc.backends.crossbar.target.schema import load_target
     from epimc.frontend import import_model
     from epimc.ir.passes.epitomize import layers_of
     from epimc.ir.passes.layout import Layout
     from epimc.quantization.hosted import refuse_host_calls
 
-    watcher = watcher or Watcher()
-    passes = parse_pipeline(request.pipeline, PASSES)
-    target = load_target(request.target)
-
+    watcher, job = watcher or Watcher(), Job.of(request)
     watcher.stage("import")
     imported = import_model(request.model, limit_bytes=request.limit_bytes)
     refuse_too_large(imported)
     if request.strict:
         refuse_host_calls(imported.module)
     samples = calibration_samples(request, imported)
-    module = prepared(imported.module, samples, target)
+    module = prepared(imported.module, samples, job.target)
     if is_plan_file(request.epitome):
-        layers = list(layers_of(Layout().run(module), target.crossbar.rows).values())
+        rows = job.backend.array_rows(job.target)
+        layers = list(layers_of(Layout().run(module), rows).values())
         module.attributes[PLANS] = given_plans(request.epitome, layers).by_values(layers).dump()
     watcher.dump(0, "import", module)
 
@@ -142,18 +171,29 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
         if step.name in ("calibrate", "quantize"):
             made[step.name] = step.module
 
-    lowered = Runner(PASSES, before=watcher.stage, after=after).run(module, passes)
+    lowered = Runner(job.registry, before=watcher.stage, after=after).run(module, job.passes)
 
     watcher.stage("emit")
-    program = emit(lowered)
+    program = job.backend.emit(lowered)
 
     watcher.stage("check")
-    refuse_bad(program, "The compiled program")
+    program.refuse_bad("The compiled program")
 
     watcher.stage("reference")
     files = reference_files(imported, made["calibrate"], made["quantize"], samples)
-    bundle = new_bundle(request, imported, samples, target, program, files)
-    return replace(bundle, fragments=fragments(lowered))
+    bundle = new_bundle(job, imported, samples, program, files)
+    return replace(bundle, fragments=fragments(made["quantize"]))
+
+
+def fragments(module: Module) -> dict[str, bytes]:
+    """The ONNX models that the host runs, by the names under which programs call them."""
+    from epimc.ir.dialects.epi import Host
+
+    return {
+        op.output.name: module.tensor(op.fragment).tobytes()
+        for op in module.ops
+        if isinstance(op, Host)
+    }
 
 
 def refuse_too_large(imported: ImportedModel) -> None:
@@ -243,22 +283,21 @@ def reference_files(
 
 
 def new_bundle(
-    request: Request,
+    job: Job,
     imported: ImportedModel,
     samples: Samples,
-    target: Target,
-    program: Program,
+    program: CompiledProgram,
     files: Mapping[str, File],
 ) -> Bundle:
     """The bundle, in memory."""
-    from epimc.backends.crossbar.bundle.bundle import Bundle, Model, Options, new_manifest
+    from epimc.bundle.bundle import Bundle
+    from epimc.bundle.manifest import Model, Options, new_manifest
 
     options = Options(
-        weight_bits=request.weight_bits,
-        activation_bits=request.activation_bits,
+        weight_bits=job.request.weight_bits,
+        activation_bits=job.request.activation_bits,
         calibration=samples.origin,
-        passes=print_pipeline(parse_pipeline(request.pipeline, PASSES)),
+        passes=print_pipeline(job.passes),
     )
-    model = Model(name=request.model.name, sha256=imported.sha256)
-    manifest = new_manifest(f"epimc {__version__}", model, options, target, program)
-    return Bundle(manifest, target, program, files)
+    model = Model(name=job.request.model.name, sha256=imported.sha256)
+    return Bundle(new_manifest(f"epimc {VERSION}", model, options, program), program, files)

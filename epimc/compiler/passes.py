@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from epimc.backends.base import Backend
+
 PASSES: dict[str, str] = {
     "layout": "epimc.ir.passes.layout:Layout",
     "fold": "epimc.ir.passes.fold:Fold",
@@ -9,8 +13,25 @@ PASSES: dict[str, str] = {
     "epitomize": "epimc.ir.passes.epitomize:Epitomize",
     "calibrate": "epimc.quantization.calibrate:Calibrate",
     "quantize": "epimc.quantization.quantize:Quantize",
-    "map": "epimc.backends.crossbar.lower.map:Map",
-    "place": "epimc.backends.crossbar.lower.place:Place",
-    "schedule": "epimc.backends.crossbar.lower.schedule:Schedule",
-    "allocate": "epimc.backends.crossbar.lower.allocate:Allocate",
 }
+"""Those that all backends have in common; a backend has its own besides."""
+
+
+def passes_of(*backends: Backend) -> dict[str, str]:
+    """The common passes, and those of backends.
+
+    Raises:
+        ValueError: Two passes have one name: a defect of a backend.
+    """
+    passes = dict(PASSES)
+    for backend in backends:
+        add(passes, backend.passes.items(), backend.name)
+    return passes
+
+
+def add(passes: dict[str, str], more: Iterable[tuple[str, str]], backend: str) -> None:
+    """Add a backend's passes to a table, where no other may have their names."""
+    for name, place in more:
+        if name in passes:
+            raise ValueError(f"backend '{backend}' has a pass '{name}', which is another's")
+        passes[name] = place

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from epimc.backends.crossbar.bundle.bundle import Bundle, to_compile_again
-from epimc.backends.crossbar.isa.listing import list_program
+from epimc.backends.base import Backend
+from epimc.backends.registry import load_backend
+from epimc.bundle.bundle import Bundle, to_compile_again
 from epimc.cli.console import read_text
-from epimc.compiler.passes import PASSES
-from epimc.ir.core.levels import LEVELS
-from epimc.ir.pipeline import parse_pipeline
+from epimc.compiler.passes import passes_of
+from epimc.ir.core.levels import COMMON
+from epimc.ir.pipeline import parse_pipeline, pass_class
 from epimc.support.diagnostics import OtherVersionError, did_you_mean, error
 
 ASSEMBLY = "asm"
-STAGES = (*LEVELS, ASSEMBLY)
+
+
+def stages_of(backend: Backend) -> tuple[str, ...]:
+    """The levels that a module goes through for a backend, and the program as text."""
+    kinds = [pass_class(name, passes_of(backend)) for name in backend.passes]
+    own = [kind.ensures for kind in kinds if kind.ensures not in COMMON]
+    return (*COMMON, *dict.fromkeys(own), ASSEMBLY)
 
 
 def stage_text(bundle: Bundle, stage: str) -> str:
@@ -26,12 +33,14 @@ def stage_text(bundle: Bundle, stage: str) -> str:
     Raises:
         EpimcError: There is no such stage, or the dump was deleted.
     """
-    if stage not in STAGES:
-        raise error(f"There is no stage '{stage}'.", hint=did_you_mean(stage, STAGES))
+    backend = load_backend(bundle.manifest.backend)
+    stages = stages_of(backend)
+    if stage not in stages:
+        raise error(f"There is no stage '{stage}'.", hint=did_you_mean(stage, stages))
     if stage == ASSEMBLY:
-        return list_program(bundle.program)
+        return bundle.program.listing()
     assert bundle.folder is not None
-    name = dump_name(bundle.manifest.options.passes, stage)
+    name = dump_name(bundle.manifest.options.passes, stage, backend)
     path = bundle.folder / name
     if name not in bundle.manifest.files or not path.is_file():
         raise error(
@@ -57,9 +66,9 @@ def of_this_version(text: str, path: Path, folder: Path) -> str:
     return text
 
 
-def dump_name(pipeline: str, level: str) -> str:
+def dump_name(pipeline: str, level: str, backend: Backend) -> str:
     """The file with the IR after the last pass of a pipeline that gives this level."""
-    passes = parse_pipeline(pipeline, PASSES)
+    passes = parse_pipeline(pipeline, passes_of(backend))
     numbers = [number for number, step in enumerate(passes, 1) if step.ensures == level]
     if not numbers:
         return "ir/00-import.epi"

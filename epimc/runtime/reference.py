@@ -11,8 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state
 
-from epimc.backends.crossbar.core.program import Program
-from epimc.support.diagnostics import EpimcError, check_failed, error
+from epimc.support.diagnostics import EpimcError, error
 
 Array = NDArray[Any]
 
@@ -165,21 +164,3 @@ def is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def refuse_other_ports(program: Program, reference: Reference, prefix: str) -> None:
-    """The inputs and outputs of the program are those of the reference, by name, shape and order.
-
-    Raises:
-        EpimcError: They are not (exit code 1).
-    """
-    for kind, ports, known in (
-        ("inputs", program.inputs, reference.inputs),
-        ("outputs", program.outputs, reference.outputs),
-    ):
-        found = [f"'{port.name}' {port.shape}" for port in ports]
-        # Besides its own, the reference gives the integers of all layers.
-        own = [f"'{name}' {known[name]}" for name in known if not name.startswith(prefix)]
-        if found != own:
-            notes = [f"The program: {', '.join(found)}.", f"The reference: {', '.join(own)}."]
-            raise check_failed(f"The {kind} are not those of the integer reference.", notes=notes)

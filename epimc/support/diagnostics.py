@@ -160,3 +160,8 @@ def did_you_mean(word: str, known: Iterable[str], listed: Iterable[str] | None =
         return f"Did you mean '{near}'?"
     names = choices if listed is None else sorted(listed)
     return f"Known: {', '.join(names)}." if names else ""
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 tile`, `2 tiles`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

@@ -7,15 +7,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.core.program import FeatureMap, Program
-from epimc.backends.crossbar.instructions.host import host_tables
+from epimc.backends.base import CompiledProgram, FeatureMap
 from epimc.backends.forms import Claim, Tensor
 from epimc.backends.onnx.fragments import inlined
 from epimc.backends.onnx.graph import integer_prefix
 from epimc.backends.onnx.ledger import Ledger
 from epimc.backends.onnx.reading import Exported, read_exported, with_outputs
-from epimc.runtime.reference import Reference, refuse_other_ports
-from epimc.verification.proof import claims
+from epimc.runtime.reference import Reference
+from epimc.support.diagnostics import check_failed
 
 Array = NDArray[Any]
 
@@ -29,7 +28,7 @@ class IntegerReference:
     """
 
     def __init__(
-        self, data: bytes, what: str, program: Program, maps: Iterable[FeatureMap]
+        self, data: bytes, what: str, program: CompiledProgram, maps: Iterable[FeatureMap]
     ) -> None:
         """Read the graph, and load it into onnxruntime so that it gives the maps.
 
@@ -62,7 +61,7 @@ class IntegerReference:
 
 def mismatches_of(
     exported: Exported,
-    program: Program,
+    program: CompiledProgram,
     fragments: Mapping[str, bytes],
     claimed: Iterable[Claim] | None = None,
 ) -> dict[str, int]:
@@ -77,18 +76,36 @@ def mismatches_of(
     Raises:
         EpimcError: A fragment is no ONNX model, or does not fit its call.
     """
-    ledger, maps = Ledger(exported), program.maps
+    ledger = Ledger(exported)
     # One after the other: the weights of all layers at once would be large.
-    for claim in claims(program) if claimed is None else claimed:
+    for claim in program.claims() if claimed is None else claimed:
         ledger.take(claim)
-    for table in host_tables(program):
-        sources, result = [maps[source].name for source in table.sources], maps[table.destination]
-        fragment, dims = fragments[table.fragment], result.dims
-        ledger.take_fragment(inlined(fragment, sources, result.name, dims, exported.prefix))
-    ledger.take_annotations(feature.name for feature in maps if feature.is_activation)
+    for call in program.host_calls:
+        fragment, name = fragments[call.fragment], call.result.name
+        prefix = exported.prefix
+        ledger.take_fragment(inlined(fragment, call.sources, name, call.result.dims, prefix))
+    ledger.take_annotations(feature.name for feature in program.maps if feature.is_activation)
     inputs, outputs = ([(p.name, p.shape) for p in ps] for ps in (program.inputs, program.outputs))
     ledger.take_borders(inputs, outputs)
     ledger.close()
     # Every name above has the prefix that the reference states; that it is the right one is left.
     right = integer_prefix(name for name, _ in (*inputs, *outputs)) == exported.prefix
     return ledger.wrong if right else ledger.wrong | {exported.prefix: 1}
+
+
+def refuse_other_ports(program: CompiledProgram, reference: Reference, prefix: str) -> None:
+    """The inputs and outputs of the program are those of the reference, by name, shape and order.
+
+    Raises:
+        EpimcError: They are not (exit code 1).
+    """
+    for kind, ports, known in (
+        ("inputs", program.inputs, reference.inputs),
+        ("outputs", program.outputs, reference.outputs),
+    ):
+        own = [f"'{port.name}' {port.shape}" for port in ports]
+        # Besides its own, the reference gives the integers of all layers.
+        stated = [f"'{name}' {known[name]}" for name in known if not name.startswith(prefix)]
+        if own != stated:
+            notes = [f"The program: {', '.join(own)}.", f"The reference: {', '.join(stated)}."]
+            raise check_failed(f"The {kind} are not those of the integer reference.", notes=notes)

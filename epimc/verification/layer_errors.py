@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.core.program import FeatureMap
+from epimc.backends.base import FeatureMap
 from epimc.backends.onnx import reading
 from epimc.backends.onnx.reading import Exported
 from epimc.ir.semantics import integers
@@ -127,7 +127,7 @@ class LayerMeter:
         for feature, values in zip(self.maps, true, strict=True):
             q = integers.quantize_input(values, feature.scale, feature.zero_point, feature.bits)
             # Every value of the integer graph is a map, whatever dims the real one has.
-            shape = len(values), feature.channels, feature.height, feature.width
+            shape = len(values), *feature.dims
             if values.size != math.prod(shape):
                 message = f"'{feature.name}' has another size in the epitomized model."
                 raise check_failed(message)

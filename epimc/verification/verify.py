@@ -18,20 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.api import host_of
-from epimc.backends.crossbar.bundle.bundle import Bundle
-from epimc.backends.crossbar.check.checker import refuse_bad
-from epimc.backends.crossbar.core.program import FeatureMap, Program
-from epimc.backends.crossbar.sim.simulator import Simulator
+from epimc.backends.base import CompiledProgram
+from epimc.bundle.bundle import Bundle
 from epimc.compiler.samples import Samples, Shaped, read_samples
 from epimc.ir.semantics import integers
 from epimc.runtime.reference import Reference
+from epimc.runtime.session import host_of
 from epimc.support.diagnostics import check_failed, error
 from epimc.support.origins import Nodes, as_json
 from epimc.verification.integer_reference import IntegerReference
 from epimc.verification.layer_errors import LayerError, LayerMeter, worst_first
 from epimc.verification.measures import Loss
-from epimc.verification.proof import setting_mismatches
 
 Array = NDArray[Any]
 
@@ -203,7 +200,7 @@ def verify(
         EpimcError: The program does not pass the checker (exit code 1), the bundle has no
             reference, or the samples do not fit.
     """
-    refuse_bad(bundle.program)
+    bundle.program.refuse_bad()
     runner = _Runner(bundle, layers=layers)
     samples = bundle_samples(bundle, samples_file, limit_bytes)
     report = runner.empty_report(samples.count)
@@ -243,9 +240,9 @@ def reference_file(bundle: Bundle, name: str) -> Path:
     return path
 
 
-def batch_size(program: Program) -> int:
+def batch_size(program: CompiledProgram) -> int:
     """How many samples to run at once: the integers of all their layers are kept."""
-    size = sum(feature.channels * feature.height * feature.width for feature in program.maps)
+    size = sum(math.prod(feature.dims) for feature in program.maps)
     return max(1, min(BATCH, MAXIMUM_COMPARED // size))
 
 
@@ -258,16 +255,16 @@ class _Runner:
 
         self.bundle, self.program = bundle, bundle.program
         self.batch = batch_size(bundle.program)
-        self.simulator = Simulator(bundle.program, batch=self.batch, host=host_of(bundle))
+        self.executor = bundle.program.executor(host_of(bundle), batch=self.batch)
         data = reference_file(bundle, INTEGERS).read_bytes()
         what = f"'reference/{INTEGERS}' of bundle '{bundle.folder}'"
-        self.integers = IntegerReference(data, what, self.program, computed_maps(self.program))
+        self.integers = IntegerReference(data, what, self.program, self.program.computed_maps)
         self.floats = Reference(reference_file(bundle, "float.onnx"), "the float model", users=True)
         epitomized: bytes | Path = reference_file(bundle, "epi.onnx")
         self.meter = None
         if layers:
             file = reference_file(bundle, "epi.onnx").read_bytes()
-            maps, exported = computed_maps(self.program), self.integers.exported
+            maps, exported = self.program.computed_maps, self.integers.exported
             self.meter = LayerMeter(maps, exported, file)
             watched = with_outputs(read_model(file, EPITOMIZED), self.meter.tensors)
             epitomized = watched.SerializeToString()
@@ -276,18 +273,17 @@ class _Runner:
 
     def parameter_mismatches(self) -> dict[str, int]:
         """What is not the integer reference's, the manifest's or the target's."""
-        options, mapping = self.bundle.manifest.options, self.bundle.target.crossbar.mapping
-        bits = options.weight_bits, options.activation_bits
-        settings = setting_mismatches(self.program, *bits, mapping)
+        options = self.bundle.manifest.options
+        settings = self.program.setting_mismatches(options.weight_bits, options.activation_bits)
         return self.integers.mismatches(self.bundle.fragments) | settings
 
     def empty_report(self, count: int) -> Report:
         """All layers and outputs; nothing is compared yet but that the reference has the layer."""
         layers = []
-        for feature in computed_maps(self.program):
+        for feature in self.program.computed_maps:
             layer = LayerReport(feature.name, feature.nodes)
             if feature.name not in self.integers.tensors:
-                size = feature.channels * feature.height * feature.width
+                size = math.prod(feature.dims)
                 layer.elements = layer.mismatches = size * count
             layers.append(layer)
         return Report(
@@ -304,7 +300,7 @@ class _Runner:
         Raises:
             EpimcError: Outputs are of other sizes than those of the program (exit code 1).
         """
-        outputs, maps = self.simulator.run_collect(inputs)
+        outputs, maps = self.executor.run_collect(inputs)
         ports = [output.name for output in report.outputs]
         known = self.integers.tensors
         layers = [layer for layer in report.layers if layer.name in known]
@@ -328,14 +324,6 @@ class _Runner:
         if self.meter:
             self.meter.add(inputs, maps, epitomized[len(ports) :])
         return [outputs[ports[0]], real[0], epitomized[0]]
-
-
-def computed_maps(program: Program) -> list[FeatureMap]:
-    """The maps to compare: inputs are the host's, and of a split layer only the sum is a value."""
-    joins = (table for table in program.tables if table.joins_parts)
-    parts = {source for table in joins for source in table.sources}
-    outside = {port.map for port in program.inputs} | parts
-    return [feature for number, feature in enumerate(program.maps) if number not in outside]
 
 
 def compare_layer(layer: LayerReport, got: Array | None, exact: Array) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.ir.core.attributes import Kind, Plain, Ref
-from epimc.ir.core.levels import ALLOCATED, NN, from_level, up_to
+from epimc.ir.core.levels import NN, from_level, up_to
 from epimc.ir.core.tensors import Tensor
 from epimc.ir.core.types import IrError, Location, TensorType
 from epimc.support.diagnostics import Span
@@ -110,7 +110,7 @@ class Attribute(Generic[T]):
         optional: bool = False,
         stored: tuple[frozenset[str], int] | None = None,
         since: str = NN,
-        until: str = ALLOCATED,
+        until: str | None = None,
     ) -> None:
         self.kind = kind
         self.since, self.until = since, until
@@ -122,7 +122,8 @@ class Attribute(Generic[T]):
     @property
     def levels(self) -> frozenset[str]:
         """Those at which it may be set."""
-        return from_level(self.since) & up_to(self.until)
+        behind = from_level(self.since)
+        return behind if self.until is None else behind & up_to(self.until)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.key = name

@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from epimc.ir.core.attributes import TENSOR, at_least, rows_of
-from epimc.ir.core.attributes import integers as ints
-from epimc.ir.core.levels import ALLOCATED, EPI, PLACED
+from epimc.ir.core.attributes import TENSOR, rows_of
+from epimc.ir.core.levels import EPI
 from epimc.ir.core.module import Attribute
 
-CALIBRATION, TILES, INPUT_ADDRESSES = "calibration", "tiles", "input_addresses"
+CALIBRATION = "calibration"
 
 # These may be there or not, at every level: the chip, as the keys of its file, and the passes that
 # made the module, in order.
 TARGET, PASSES = "target", "passes"
 
-MODULE_ATTRIBUTES: Mapping[str, Attribute[Any]] = {
-    CALIBRATION: Attribute(rows_of(TENSOR), optional=True, until=EPI),
-    TILES: Attribute(at_least(1), since=PLACED),
-    INPUT_ADDRESSES: Attribute(ints(minimum=0), since=ALLOCATED),
-}
-"""Those that belong to certain levels."""
+MODULE_ATTRIBUTES: dict[str, Attribute[Any]] = {}
+"""Those that belong to certain levels; a backend registers its own."""
 
-MEANINGS: Mapping[str, str] = {
-    CALIBRATION: "samples [samples, …] of each input, which `calibrate` turns into ranges",
-    TILES: "how many tiles the program takes",
-    INPUT_ADDRESSES: "off-chip address of each input",
-}
+MEANINGS: dict[str, str] = {}
 """One line of documentation each."""
+
+ONE_AN_INPUT: set[str] = set()
+"""Those that are lists with one element an input of the module."""
+
+
+def register_attribute(
+    key: str, attribute: Attribute[Any], meaning: str, *, one_an_input: bool = False
+) -> None:
+    """Have the verifier hold modules to an attribute of theirs.
+
+    Args:
+        key: Its name.
+        attribute: Its kind, and where it is set.
+        meaning: One line.
+        one_an_input: Whether it is a list with one element an input of the module.
+
+    Raises:
+        ValueError: There is one of this name.
+    """
+    if key in MODULE_ATTRIBUTES:
+        raise ValueError(f"module attribute '{key}' is registered twice")
+    MODULE_ATTRIBUTES[key], MEANINGS[key] = attribute, meaning
+    if one_an_input:
+        ONE_AN_INPUT.add(key)
+
+
+register_attribute(
+    CALIBRATION,
+    Attribute(rows_of(TENSOR), optional=True, until=EPI),
+    "samples [samples, …] of each input, which `calibrate` turns into ranges",
+)

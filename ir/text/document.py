@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from inspect import getdoc
 
 from epimc.ir.core.attributes import Plain
-from epimc.ir.core.levels import LEVELS, NN, ON_CROSSBARS, in_order
+from epimc.ir.core.levels import COMMON, LEVELS, NN, in_order
 from epimc.ir.core.module import Attribute, Op, Operand
 from epimc.ir.core.module_attributes import MEANINGS, MODULE_ATTRIBUTES
 from epimc.ir.core.registry import DIALECTS
@@ -84,7 +84,7 @@ def _levels() -> Iterator[str]:
     yield "| Level | Inputs and outputs | What is true of it |"
     yield "| --- | --- | --- |"
     for level, truth in LEVELS.items():
-        border = "activations" if level in ON_CROSSBARS else "real"
+        border = "real" if level in COMMON else "activations"
         yield f"| `{level}` | {border} | {truth} |"
 
 

@@ -12,9 +12,10 @@ import pytest
 from onnx import helper
 
 import epimc
-from epimc.backends.crossbar.bundle.bundle import read_bundle
+from epimc.bundle.bundle import read_bundle
 from epimc.report.report import WIDTH
 from tests.cli.conftest import NO_SAMPLES, Run, contents, small_model
+from tests.crossbars import program_in
 
 EXAMPLES = Path(epimc.__file__).parents[1] / "examples"
 
@@ -179,7 +180,7 @@ def test_plan(run: Run) -> None:
 
 
 def test_check(run: Run, here: Path) -> None:
-    program = read_bundle(here / "bundle").program
+    program = program_in(read_bundle(here / "bundle"))
     count = sum(len(stream) for stream in program.streams)
     assert run("check", "bundle").out == f"good: {count} instructions on 1 tile\n"
     assert parsed(run, "check", "bundle") == {"good": True, "problems": []}

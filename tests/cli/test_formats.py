@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 import epimc
-from epimc.backends.crossbar.bundle import bundle, tables
-from epimc.backends.crossbar.bundle.bundle import rechecksum
+from epimc.backends.crossbar.bundle import tables
 from epimc.backends.crossbar.isa import assembly as assembler
 from epimc.backends.crossbar.isa import binary as encoding
 from epimc.backends.crossbar.target import schema as target
+from epimc.backends.registry import load_backend
+from epimc.bundle.bundle import rechecksum
+from epimc.bundle.manifest import FORMAT
 from epimc.compiler.stages import dump_name
 from epimc.ir.text import printer
 from epimc.support.diagnostics import EpimcError, OtherVersionError
@@ -69,7 +71,7 @@ def test_the_old_bundle_is_as_it_was_written() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_an_old_bundle_is_refused(command: list[str], old: Path, refuse: Refuse) -> None:
-    assert refuse(*command, old.name) == other("Bundle 'old'", "the format 1", 2) + again("old")
+    assert refuse(*command, old.name) == other("Bundle 'old'", "the format 1", 3) + again("old")
 
 
 def test_an_old_bundle_is_refused_by_the_python_interface(old: Path) -> None:
@@ -80,7 +82,7 @@ def test_an_old_bundle_is_refused_by_the_python_interface(old: Path) -> None:
 def test_an_old_bundle_is_made_again_in_its_place(old: Path, run: Run) -> None:
     made = run("compile", "model.onnx", "-o", "old", "--calibration", "samples.npz")
     assert (made.code, made.err) == (0, "")
-    assert json.loads((old / "manifest.json").read_text())["format"] == bundle.FORMAT
+    assert json.loads((old / "manifest.json").read_text())["format"] == FORMAT
     assert run("verify", "old").code == 0
 
 
@@ -166,15 +168,15 @@ def test_the_manifest_comes_first(here: Path, refuse: Refuse) -> None:
         (here / "bundle" / name).write_bytes(change((here / "bundle" / name).read_bytes()))
     rechecksum(here / "bundle")
     manifest = here / "bundle" / "manifest.json"
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 3, "new": 1}))
-    assert refuse("check", "bundle") == other("Bundle 'bundle'", "the format 3", 2) + again(
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 4, "new": 1}))
+    assert refuse("check", "bundle") == other("Bundle 'bundle'", "the format 4", 3) + again(
         "bundle"
     )
 
 
 def test_a_dump_of_another_version_is_not_shown(here: Path, run: Run, refuse: Refuse) -> None:
     manifest = json.loads((here / "bundle" / "manifest.json").read_text())
-    path = Path("bundle", dump_name(manifest["options"]["passes"], "nn"))
+    path = Path("bundle", dump_name(manifest["options"]["passes"], "nn", load_backend("crossbar")))
     path.write_text(path.read_text().replace("epimc.module 2 ", "epimc.module 3 "))
     rechecksum(here / "bundle")
     assert refuse("inspect", "bundle", "--stage", "nn") == (
@@ -236,7 +238,7 @@ def test_the_documentation_states_the_versions() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([^`]+)` \| .* \| (\d+) \|$", text, re.MULTILINE)
     assert {file: int(version) for file, version in rows} == {
-        "manifest.json": bundle.FORMAT,
+        "manifest.json": FORMAT,
         "tables.json": tables.FORMAT,
         "program.asm": assembler.VERSION,
         "program.bin": encoding.VERSION,

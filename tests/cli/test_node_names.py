@@ -11,13 +11,14 @@ import onnx
 import pytest
 from onnx import helper
 
-from epimc.backends.crossbar.bundle.bundle import read_bundle
 from epimc.backends.crossbar.isa.assembly import parse_program
+from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
 from epimc.compiler.samples import write_samples
 from epimc.ir.core.tensors import Store
 from epimc.ir.text.parser import parse_module
 from tests.cli.conftest import small_model
+from tests.crossbars import program_in
 
 NAMES = {
     "parentheses": "layer(1)/softmax",
@@ -81,7 +82,7 @@ def test_names_of_any_kind(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert table.splitlines()[2].startswith(f"c{shown(name)}  ")
     assert table.splitlines()[-1] == f"1 host call: Softmax '{shown(name)}'"
 
-    maps = read_bundle(Path("out")).program.maps
+    maps = program_in(read_bundle(Path("out"))).maps
     assert [feature.nodes for feature in maps if ("Softmax", name) in feature.nodes] == [
         (("Softmax", name),)
     ]
@@ -114,7 +115,7 @@ def test_stages_and_counts(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["compile", "m.onnx", "-o", "out", "--calibration", "x.npz"]) == 0
     listing = printed(capsys, "inspect", "out", "--stage", "asm")
     assert f"; node '{shown(name)}' (Softmax)\n" in listing
-    assert parse_program(listing, "listing") == read_bundle(Path("out")).program.streams
+    assert parse_program(listing, "listing") == program_in(read_bundle(Path("out"))).streams
 
     text = printed(capsys, "inspect", "out", "--stage", "nn")
     module = parse_module(text, "nn.epi", Store(Path("out/ir/tensors")))

@@ -54,7 +54,7 @@ def test_importing_epimc_loads_nothing() -> None:
         "import sys, epimc\n"
         "print(sorted(name for name in sys.modules if name.startswith(('epimc', 'numpy'))))\n"
     )
-    assert result.stdout == "['epimc']\n"
+    assert result.stdout == "['epimc', 'epimc.support', 'epimc.support.version']\n"
 
 
 def test_the_module_runs() -> None:
@@ -134,7 +134,7 @@ def test_an_unknown_pass_to_print_after(run: Run, here: Path) -> None:
 
 def test_a_bad_program_is_exit_code_1(run: Run, here: Path) -> None:
     """The files are whole, what they say is wrong."""
-    from epimc.backends.crossbar.bundle.bundle import rechecksum
+    from epimc.bundle.bundle import rechecksum
 
     path = here / "bundle" / "program.asm"
     lines = path.read_text().splitlines(keepends=True)

@@ -11,12 +11,12 @@ import numpy as np
 import onnx
 
 from epimc.api import build
-from epimc.backends.crossbar.bundle.bundle import read_bundle
-from epimc.backends.crossbar.check.checker import refuse_bad
 from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.proof import claims
 from epimc.backends.crossbar.sim.simulator import Simulator
+from epimc.bundle.bundle import read_bundle
 from epimc.compiler.compiler import Request, Watcher
-from epimc.verification.proof import claims
+from tests.crossbars import compiled_of, program_in
 from tests.networks import Network
 
 INPUTS, OUTPUTS = 4096, 1024
@@ -53,9 +53,9 @@ def test_a_large_matmul_that_is_split_over_tiles(tmp_path: Path) -> None:
     try:
         with measured() as compiling:
             build(request, tmp_path / "out", None, Watcher())
-        program = read_bundle(tmp_path / "out").program
+        program = program_in(read_bundle(tmp_path / "out"))
         with measured() as checking:
-            refuse_bad(program)
+            compiled_of(program).refuse_bad()
         with measured() as simulating:
             Simulator(program)
         with measured() as proving:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from epimc.backends.crossbar.bundle.bundle import read_bundle
 from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.kernels import arrays
@@ -16,9 +15,11 @@ from epimc.backends.crossbar.lower import counting
 from epimc.backends.crossbar.lower.counting import Geometry, Matrix
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.sim.simulator import Simulator
+from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
 from epimc.compiler.compiler import Request, compile_model
 from epimc.compiler.planning import PlanRequest, plan_model
+from tests.crossbars import program_in
 from tests.nets import NETS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -112,7 +113,7 @@ def test_the_plan_is_what_compiling_gives(
     if net == "resnet8":
         arguments += ["--calibration", str(EXAMPLES / "fashion-calibration.npz")]
     assert main([*arguments, "--epitome", epitome]) == 0
-    program = read_bundle(bundle).program
+    program = program_in(read_bundle(bundle))
     tables = [table for table in program.tables if isinstance(table, Mvm)]
     assert summary["mapped_crossbars"] == sum(len(table.arrays) for table in tables)
     layers = {table.weights_name: table for table in tables}
@@ -150,7 +151,7 @@ def test_the_plan_is_what_executing_counts_of_groups(
 
 def check_counts(request: Request) -> None:
     """Rounds and reads of every layer, planned and counted by the simulator."""
-    program = compile_model(request).program
+    program = program_in(compile_model(request))
     counters = Counters(program)
     inputs = {port.name: np.zeros((1, *port.shape), np.float32) for port in program.inputs}
     Simulator(program).run(inputs, [counters])

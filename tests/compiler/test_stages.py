@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 import epimc
-from epimc.backends.crossbar.bundle.bundle import read_bundle
 from epimc.backends.crossbar.isa.assembly import parse_program
 from epimc.backends.crossbar.isa.listing import list_program
 from epimc.backends.crossbar.isa.loops import expand
+from epimc.backends.registry import load_backend
+from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
-from epimc.compiler.compiler import Request
-from epimc.compiler.passes import PASSES
-from epimc.compiler.stages import ASSEMBLY, STAGES, dump_name
+from epimc.compiler.compiler import Job, Request
+from epimc.compiler.stages import ASSEMBLY, dump_name, stages_of
 from epimc.ir.core.levels import LEVELS
-from epimc.ir.pipeline import parse_pipeline
 from epimc.ir.text.parser import read_module
+from tests.crossbars import program_in
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -63,7 +63,7 @@ def test_the_listing_is_the_program(
 ) -> None:
     assert main(["inspect", str(bundle), "--stage", "asm"]) == 0
     listing = capsys.readouterr().out
-    program = read_bundle(bundle).program
+    program = program_in(read_bundle(bundle))
     assert parse_program(listing, "listing") == program.streams
     used = {instruction.opcode for stream in program.streams for instruction in stream}
     # The small chip needs every kind of instruction that moves rows, orders tiles or repeats.
@@ -81,7 +81,7 @@ def test_the_listing_is_the_program(
 
 
 def test_what_is_received_is_what_was_sent(bundle: Path) -> None:
-    stored = read_bundle(bundle).program
+    stored = program_in(read_bundle(bundle))
     program = replace(stored, streams=expand(stored.streams))
     lines = [line for line in list_program(program).splitlines() if line.startswith(" ")]
     said = iter(line.partition("; ")[2] for line in lines)
@@ -111,8 +111,9 @@ def test_deleted_dumps(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_every_level_is_a_stage() -> None:
-    passes = parse_pipeline(Request(Path("m.onnx")).pipeline, PASSES)
-    assert {step.ensures for step in passes} == set(LEVELS) == set(STAGES) - {ASSEMBLY}
+    passes = Job.of(Request(Path("m.onnx"))).passes
+    stages = stages_of(load_backend("crossbar"))
+    assert {step.ensures for step in passes} == set(LEVELS) == set(stages) - {ASSEMBLY}
 
 
 def test_unknown_stage(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,4 +139,4 @@ def test_a_model_has_no_stages(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_dump_names(pipeline: str, level: str, name: str) -> None:
-    assert dump_name(pipeline, level) == name
+    assert dump_name(pipeline, level, load_backend("crossbar")) == name

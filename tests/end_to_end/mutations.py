@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from epimc.backends.crossbar.bundle.bundle import rechecksum
 from epimc.backends.crossbar.bundle.tables import write_tables
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.isa.assembly import format_program
 from epimc.backends.crossbar.isa.binary import encode
+from epimc.bundle.bundle import rechecksum
 from epimc.support.diagnostics import EpimcError
 
 Place = tuple[str | int, ...]

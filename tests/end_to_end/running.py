@@ -14,23 +14,24 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from epimc.api import Session
-from epimc.backends.crossbar.bundle.bundle import Bundle, read_bundle, write_bundle
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.isa.assembly import format_program, parse_program
 from epimc.backends.crossbar.isa.binary import decode, encode
 from epimc.backends.crossbar.isa.listing import list_program
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.target.schema import Target
+from epimc.bundle.bundle import Bundle, read_bundle, write_bundle
 from epimc.compiler.compiler import Request, Watcher, compile_model
 from epimc.compiler.planning import PlanRequest, plan_model
 from epimc.compiler.samples import write_samples
 from epimc.ir.core.module import Module
 from epimc.ir.interpreter import interpret
 from epimc.runtime.host import OnnxHost
+from epimc.runtime.session import Session
 from epimc.support.diagnostics import EpimcError
 from epimc.support.origins import Node
 from epimc.verification.verify import Report, verify
+from tests.crossbars import program_in
 from tests.golden_files import round_trip
 from tests.strategies.cases import Case, toml_of
 
@@ -55,7 +56,7 @@ class Done:
     @property
     def program(self) -> Program:
         """The program as read from the bundle."""
-        return self.bundle.program
+        return program_in(self.bundle)
 
 
 def with_buffer(target: Target, size: int) -> Target:
@@ -97,6 +98,7 @@ def compile_tightly(request: Request, target: Target, watcher: Watcher) -> Bundl
     Each tile may ask for more than the one before: the third time, all get plenty.
     """
     for attempt in range(4):
+        assert request.target is not None
         Path(request.target).write_text(target.to_toml(), encoding="utf-8")
         try:
             return compile_model(request, watcher)
@@ -136,7 +138,7 @@ NEAR = 3.0
 
 def assert_same_integers(case: Case, done: Done) -> None:
     """The IR means what the program computes: before the chip is known, and at the end."""
-    outputs, maps = Session(done.bundle).simulator.run_collect(case.samples)
+    outputs, maps = Session(done.bundle).executor.run_collect(case.samples)
     quantized, lowered = done.modules["quantize"], done.modules["allocate"]
     host = OnnxHost(done.bundle.fragments) if done.bundle.fragments else None
     seen: dict[str, Array] = {}

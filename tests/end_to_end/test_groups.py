@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epimc.api import load
-from epimc.backends.crossbar.bundle.bundle import read_bundle
 from epimc.backends.crossbar.check.checker import check
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.mvm import Mvm
@@ -26,6 +25,7 @@ from epimc.backends.crossbar.lower.schedule import Schedule
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.backends.onnx.export import export_integers
 from epimc.backends.onnx.reading import read_exported
+from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
 from epimc.ir.core.module import Module, dump_attributes
 from epimc.ir.core.types import IrError
@@ -39,7 +39,7 @@ from epimc.ir.text.printer import print_module, write_module
 from epimc.ir.verifier import verify
 from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import EpimcError
-from epimc.verification.integer_reference import mismatches_of
+from tests.crossbars import differences, program_in
 from tests.layers import Layer, inputs_of, layers, module_of
 from tests.nets import NETS
 
@@ -62,7 +62,7 @@ def mvm_tables(program: Program) -> list[Mvm]:
 def mismatches(program: Program, module: Module) -> dict[str, int]:
     """What the program claims of the integer reference of a module that it is not."""
     data = export_integers(module).SerializeToString()
-    return mismatches_of(read_exported(data, "it"), program, {})
+    return differences(read_exported(data, "it"), program, {})
 
 
 def depthwise(channels: int, kernel: int = 3, bits: int = 8) -> Layer:
@@ -213,7 +213,7 @@ def compile_and_verify(folder: Path, net: str, *options: str) -> Program:
     NETS[net](model)
     assert main(["compile", str(model), "-o", str(bundle), *options]) == 0
     assert main(["verify", str(bundle)]) == 0
-    return read_bundle(bundle).program
+    return program_in(read_bundle(bundle))
 
 
 @pytest.mark.parametrize("target", ["epim-256", "tiny"])
@@ -254,7 +254,7 @@ def test_other_groups_do_not_pass_the_proof() -> None:
     (node,) = (node for node in model.graph.node if node.op_type == "ConvInteger")
     next(attribute for attribute in node.attribute if attribute.name == "group").i = 2
     exported = read_exported(model.SerializeToString(), "it")
-    assert mismatches_of(exported, program, {}) == {"%acc/i32/0": 1}
+    assert differences(exported, program, {}) == {"%acc/i32/0": 1}
 
 
 def test_a_group_too_large_for_the_reference() -> None:

@@ -20,7 +20,6 @@ from onnx import helper, numpy_helper
 from onnx.helper import make_node
 
 import epimc
-from epimc.backends.crossbar.bundle.bundle import Bundle, read_bundle, rechecksum, write_bundle
 from epimc.backends.crossbar.instructions.host import host_tables
 from epimc.backends.crossbar.instructions.moves import Rearrange
 from epimc.backends.crossbar.instructions.mvm import Mvm
@@ -29,6 +28,7 @@ from epimc.backends.crossbar.isa.listing import list_program
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.backends.crossbar.target.schema import load_target
 from epimc.backends.onnx.export import export_integers
+from epimc.bundle.bundle import Bundle, read_bundle, rechecksum, write_bundle
 from epimc.cli.main import main
 from epimc.compiler.compiler import Request, Watcher, compile_model
 from epimc.ir.core.module import Module
@@ -39,6 +39,7 @@ from epimc.runtime.host import OnnxHost
 from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import EpimcError
 from epimc.verification.verify import verify
+from tests.crossbars import program_in, with_program
 
 Array = NDArray[Any]
 TARGETS = ("epim-256", "tiny")
@@ -163,7 +164,7 @@ def compiled(model: onnx.ModelProto, folder: Path, **options: Any) -> Bundle:
 
 def moves_of(bundle: Bundle) -> list[str]:
     """What is rearranged."""
-    maps, tables = bundle.program.maps, bundle.program.tables
+    maps, tables = program_in(bundle).maps, program_in(bundle).tables
     return [maps[t.destination].name for t in tables if isinstance(t, Rearrange)]
 
 
@@ -185,7 +186,7 @@ def test_transpositions_are_left_at_the_borders_only(tmp_path: Path) -> None:
 
 
 def test_outputs_have_the_shapes_of_the_model(tmp_path: Path) -> None:
-    session = epimc.api.Session(compiled(channels_last(), tmp_path))
+    session = epimc.Session(compiled(channels_last(), tmp_path))
     y, z = session.run(None, {"x": random(3, 8, 6, 3)})
     assert (y.shape, z.shape) == ((3, 5), (3, 24, 2))
     np.testing.assert_allclose(y.sum(axis=1), 1, atol=0.02)
@@ -199,8 +200,10 @@ def test_host_calls_between_tiles(tmp_path: Path, crossbars: int) -> None:
     target = tmp_path / "few.toml"
     target.write_text(type(load_target("tiny")).from_dict(data).to_toml())
     bundle = compiled(attention(), tmp_path, target=str(target))
-    opcodes = [instruction.opcode for stream in bundle.program.streams for instruction in stream]
-    assert len(bundle.program.streams) > 1
+    opcodes = [
+        instruction.opcode for stream in program_in(bundle).streams for instruction in stream
+    ]
+    assert len(program_in(bundle).streams) > 1
     assert {"host", "signal", "wait"} <= set(opcodes)
     assert verify(bundle).exact
 
@@ -282,7 +285,7 @@ def test_interpreter_simulator_and_reference_agree(tmp_path: Path) -> None:
     expected = Reference(model, "it", optimize=False).run(names, {"x": x})
     ours = interpret(module, {"x": x}, host=host)
     for path in ("fused", "bit-serial"):
-        theirs = Simulator(bundle.program, path=path, host=host).run({"x": x})
+        theirs = Simulator(program_in(bundle), path=path, host=host).run({"x": x})
         for name, array in zip(names, expected, strict=True):
             assert np.array_equal(ours[name], array)
             assert np.array_equal(theirs[name], array)
@@ -300,12 +303,12 @@ def test_the_interpreter_needs_a_host(tmp_path: Path) -> None:
 def test_the_result_does_not_depend_on_the_batch(bundle: Bundle) -> None:
     x = random(70, 3, 6, 5, seed=2)
     host = OnnxHost(bundle.fragments)
-    whole = Simulator(bundle.program, host=host).run({"x": x})
+    whole = Simulator(program_in(bundle), host=host).run({"x": x})
     for batch in (1, 7, 70):
-        part = Simulator(bundle.program, batch=batch, host=host).run({"x": x})
+        part = Simulator(program_in(bundle), batch=batch, host=host).run({"x": x})
         assert all(np.array_equal(part[name], array) for name, array in whole.items())
-    table = host_tables(bundle.program)[0]
-    held = bundle.program.maps[table.sources[0]]
+    table = host_tables(program_in(bundle))[0]
+    held = program_in(bundle).maps[table.sources[0]]
     shape = (70, held.channels, held.height, held.width)
     q = np.random.default_rng(3).integers(0, 256, shape).astype(np.uint8)
     together = host(table.fragment, [q])
@@ -365,7 +368,7 @@ def test_a_fragment_of_another_type(bundle: Bundle) -> None:
 def test_a_fragment_of_another_size(bundle: Bundle) -> None:
     node = make_node("Identity", ["k"], ["y"])
     data = with_one_node(bundle.fragments["s"], node, onnx.TensorProto.UINT8)
-    simulator = Simulator(bundle.program, host=OnnxHost({**bundle.fragments, "s": data}))
+    simulator = Simulator(program_in(bundle), host=OnnxHost({**bundle.fragments, "s": data}))
     with pytest.raises(EpimcError, match=r"^error: The host gives \[1, 2\] for 's', which is not"):
         simulator.run({"x": random(3, 3, 6, 5, seed=2)})
 
@@ -461,9 +464,9 @@ def test_verification_finds_another_permutation(tmp_path: Path) -> None:
     assert verify(bundle).exact
     tables = tuple(
         replace(table, perm=(2, 1, 0)) if isinstance(table, Rearrange) else table
-        for table in bundle.program.tables
+        for table in program_in(bundle).tables
     )
-    report = verify(replace(bundle, program=replace(bundle.program, tables=tables)))
+    report = verify(with_program(bundle, replace(program_in(bundle), tables=tables)))
     assert report.parameters == {"%y/permuted": 1}
     assert not report.exact
 
@@ -526,7 +529,7 @@ def test_a_program_without_host_calls_runs_without_onnxruntime(tmp_path: Path) -
 def test_everything_at_once(tmp_path: Path, target: str) -> None:
     """Groups, what stands between layers, moves and the host in one network."""
     bundle = compiled(mixed(), tmp_path, target=target)
-    tables = [type(table).__name__ for table in bundle.program.tables]
+    tables = [type(table).__name__ for table in program_in(bundle).tables]
     assert {"Multiply", "Lookup", "Pad", "Concat", "Host"} <= set(tables)
     # Transpositions are left at the borders alone: the input, and the second output.
     assert tables.count("Rearrange") == 2
@@ -536,8 +539,8 @@ def test_everything_at_once(tmp_path: Path, target: str) -> None:
     measured = {error.name: error.alone.sqnr_db for error in report.layer_errors}
     assert {"s", "j", "l", "y"} <= set(measured)
     assert all(value is None or value > 20 for value in measured.values())
-    listing = list_program(bundle.program)
-    assert parse_program(listing, "listing.asm") == bundle.program.streams
+    listing = list_program(program_in(bundle))
+    assert parse_program(listing, "listing.asm") == program_in(bundle).streams
     assert "(Softmax)" in next(line for line in listing.splitlines() if " host " in line)
 
 
@@ -559,6 +562,6 @@ def test_plans_and_counts_see_layers_after_layout(tmp_path: Path) -> None:
     assert main(["plan", str(path), "--epitome", str(plans)]) == 0
     epimc.compile(path, tmp_path / "out", target="tiny", epitome=plans)
     bundle = read_bundle(tmp_path / "out")
-    (table,) = (table for table in bundle.program.tables if isinstance(table, Mvm))
+    (table,) = (table for table in program_in(bundle).tables if isinstance(table, Mvm))
     assert table.weights.shape == (27, 2)
     assert verify(bundle).exact

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from epimc.backends.crossbar.bundle.bundle import read_bundle
+from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
+from tests.crossbars import program_in
 from tests.end_to_end.conftest import Compile
 from tests.end_to_end.mutations import kinds, mutated, write_mutated
 
@@ -38,7 +39,7 @@ def test_every_change_is_found(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     source = compiled(data, target, 4, 6, epitome).bundle
-    program = read_bundle(source).program
+    program = program_in(read_bundle(source))
     by_kind = kinds(program)
     random = np.random.default_rng(half)
     # Halves of the kinds; each of a half comes at least once if there are enough copies.
@@ -61,7 +62,7 @@ def test_the_unchanged_copy_is_good(
     compiled: Compile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = compiled("fashion", "tiny", 4, 6).bundle
-    assert write_mutated(source, tmp_path / "copy", read_bundle(source).program)
+    assert write_mutated(source, tmp_path / "copy", program_in(read_bundle(source)))
     assert not refused(tmp_path / "copy")
     names = [path.name for path in sorted(source.iterdir()) if path.is_file()]
     assert names
@@ -70,7 +71,7 @@ def test_the_unchanged_copy_is_good(
 
 
 def test_the_changes_reach_every_kind_of_number(compiled: Compile) -> None:
-    found = set(kinds(read_bundle(compiled("fashion", "tiny", 4, 6).bundle).program))
+    found = set(kinds(program_in(read_bundle(compiled("fashion", "tiny", 4, 6).bundle))))
     assert {
         "inputs scale",
         "maps address",

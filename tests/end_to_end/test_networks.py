@@ -21,9 +21,9 @@ from epimc.ir.semantics import integers
 from epimc.ir.text.parser import read_module
 from epimc.ir.text.printer import print_module, write_module
 from epimc.ir.verifier import verify as verify_module
-from epimc.verification.integer_reference import mismatches_of
 from epimc.verification.verify import verify
 from tests.backends.crossbar.mutations import nested
+from tests.crossbars import differences, program_in
 from tests.networks import NETWORKS
 
 SETTINGS = [("epim-256", 8, 8), ("tiny", 8, 8), ("tiny", 3, 5)]
@@ -56,7 +56,7 @@ def test_networks_are_exact(model: Path, target: str, weight_bits: int, bits: in
     }
     exact = interpret(modules["quantize"], inputs)
     for path in PATHS:
-        found = Simulator(bundle.program, path=path).run(inputs)
+        found = Simulator(program_in(bundle), path=path).run(inputs)
         for name, array in exact.items():
             assert np.array_equal(found[name], array), (path, name)
     lowered = modules["allocate"]
@@ -91,9 +91,9 @@ def test_every_number_between_the_layers_is_compared(name: str, tmp_path: Path) 
     path = tmp_path / "m.onnx"
     path.write_bytes(NETWORKS[name]().SerializeToString())
     bundle = build(Request(path), tmp_path / "out", None, Watcher())
-    program = bundle.program
+    program = program_in(bundle)
     exported = read_exported((tmp_path / "out/reference/integer.onnx").read_bytes(), "it")
-    assert mismatches_of(exported, program, bundle.fragments) == {}
+    assert differences(exported, program, bundle.fragments) == {}
     for index, table in enumerate(program.tables):
         if isinstance(table, Mvm):
             continue
@@ -102,5 +102,5 @@ def test_every_number_between_the_layers_is_compared(name: str, tmp_path: Path) 
         for what, changed in cases[:: max(1, len(cases) // 24)]:
             tables = (*program.tables[:index], changed, *program.tables[index + 1 :])
             wrong = replace(program, tables=tables)
-            found = check(wrong) or mismatches_of(exported, wrong, bundle.fragments)
+            found = check(wrong) or differences(exported, wrong, bundle.fragments)
             assert found, (index, type(table).__name__, what)

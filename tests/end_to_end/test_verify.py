@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from epimc.backends.crossbar.bundle.bundle import read_bundle
-from epimc.report.report import program_summary
+from epimc.backends.crossbar.summary import program_summary
+from epimc.bundle.bundle import read_bundle
 from epimc.verification.verify import verify
+from tests.crossbars import program_in
 from tests.end_to_end.conftest import Compile
 
 LAYERS = {"mnist": 9, "fashion": 21}
@@ -50,7 +51,7 @@ def test_few_bits_are_as_exact(
     assert report.samples == 16
     assert report.exact
     assert len(report.layers) == LAYERS[data]
-    summary = program_summary(bundle.program)
+    summary = program_summary(program_in(bundle))
     assert {layer["weight_bits"] for layer in summary["layers"]} == {weights}
 
 
@@ -65,7 +66,7 @@ def test_blazeface_is_exact(compiled: Compile) -> None:
     assert sum(layer.elements for layer in report.layers) == 2431616
     assert min(output.sqnr_db or 0 for output in report.outputs) > 10
     # conv + add + relu are rounded once, in one instruction for each row or run of rows.
-    kept = [{kind for kind, _ in feature_map.nodes} for feature_map in bundle.program.maps]
+    kept = [{kind for kind, _ in feature_map.nodes} for feature_map in program_in(bundle).maps]
     fused = [kinds for kinds in kept if {"Add", "Relu"} <= kinds]
     assert len(fused) == 16
     assert all("Conv" in kinds for kinds in fused)
@@ -79,13 +80,13 @@ def test_uniform_epitomes_are_exact(target: str, spilled: int, compiled: Compile
     assert report.samples == 500
     assert report.exact
     assert len(report.layers) == LAYERS["fashion"]
-    summary = program_summary(bundle.program)
+    summary = program_summary(program_in(bundle))
     assert len(summary["spilled"]) == spilled
     assert summary["tiles"] == (1 if target == "epim-256" else 9)
 
 
 def test_the_small_chip_needs_several_tiles_and_spills(compiled: Compile) -> None:
-    program = read_bundle(compiled("fashion", "tiny").bundle).program
+    program = program_in(read_bundle(compiled("fashion", "tiny").bundle))
     summary = program_summary(program)
     assert summary["tiles"] >= 4
     assert summary["spilled"]

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.target.schema import load_target
-from epimc.compiler.passes import PASSES
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.levels import EPI, NN
 from epimc.ir.core.module import Module, Op, Value
@@ -19,6 +18,7 @@ from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import epi, nn
 from epimc.ir.pipeline import Runner, parse_pipeline
 from epimc.ir.verifier import verify
+from tests.crossbars import PASSES
 from tests.ir.plans import Found
 
 Array = NDArray[Any]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epimc.compiler.passes import PASSES
 from epimc.ir.core.module import Builder, Module, Value
 from epimc.ir.core.types import TensorType
 from epimc.ir.pipeline import Pass, Runner, Step, done, parse_pipeline, print_pipeline
 from epimc.support.diagnostics import EpimcError, error
+from tests.crossbars import PASSES
 from tests.ir.networks import Net
 
 

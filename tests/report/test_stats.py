@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from epimc.backends.crossbar.bundle.bundle import write_bundle
+from epimc.bundle.bundle import write_bundle
 from epimc.cli.main import main
 from epimc.report.report import short
 from tests.backends.crossbar.bundles import bundle_of

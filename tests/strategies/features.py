@@ -8,10 +8,10 @@ from itertools import combinations
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.moves import Rearrange
 from epimc.backends.crossbar.instructions.vector import Add
+from epimc.backends.crossbar.summary import program_summary
 from epimc.ir.core.module import Module
 from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.epitome.plan import Patch
-from epimc.report.report import program_summary
 
 OPERATORS = (
     "Add",

@@ -16,15 +16,15 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from epimc.api import build
-from epimc.backends.crossbar.bundle.bundle import Bundle, read_bundle, rechecksum
+from epimc.backends.crossbar.proof import claims
 from epimc.backends.forms import Claim
 from epimc.backends.onnx.graph import ROLES_KEY
 from epimc.backends.onnx.reading import read_exported
+from epimc.bundle.bundle import Bundle, read_bundle, rechecksum
 from epimc.cli.main import main
 from epimc.compiler.compiler import Request, Watcher
 from epimc.support.diagnostics import EpimcError
-from epimc.verification.integer_reference import mismatches_of
-from epimc.verification.proof import claims
+from tests.crossbars import differences, program_in
 from tests.networks import Network
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -74,7 +74,7 @@ class Case:
     @cached_property
     def claimed(self) -> list[Claim]:
         """What the program claims."""
-        return list(claims(self.bundle.program))
+        return list(claims(program_in(self.bundle)))
 
     def fails(self, model: onnx.ModelProto) -> bool:
         """Whether the proof fails with another reference, or refuses it."""
@@ -82,8 +82,8 @@ class Case:
             exported = read_exported(model.SerializeToString(), "it")
         except EpimcError:
             return True
-        program, fragments = self.bundle.program, self.bundle.fragments
-        return bool(mismatches_of(exported, program, fragments, self.claimed))
+        program, fragments = program_in(self.bundle), self.bundle.fragments
+        return bool(differences(exported, program, fragments, self.claimed))
 
     def survivors(self, change: Change) -> list[str]:
         """Where the change shows in nothing, of all places one by one."""

@@ -10,12 +10,12 @@ import pytest
 from onnx import helper, numpy_helper
 
 from epimc.api import build
-from epimc.backends.crossbar.bundle.bundle import Bundle
 from epimc.backends.crossbar.instructions.vector import Requantize
 from epimc.backends.onnx.reading import Exported, read_exported
+from epimc.bundle.bundle import Bundle
 from epimc.compiler.compiler import Request, Watcher
-from epimc.verification.integer_reference import mismatches_of
 from epimc.verification.verify import verify
+from tests.crossbars import differences, program_in
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -35,11 +35,11 @@ def exported(bundle: Bundle) -> Exported:
 
 
 def test_the_right_program_claims_what_is_there(bundle: Bundle, exported: Exported) -> None:
-    assert mismatches_of(exported, bundle.program, {}) == {}
+    assert differences(exported, program_in(bundle), {}) == {}
 
 
 def test_terms_the_other_way_round(bundle: Bundle, exported: Exported) -> None:
-    program = bundle.program
+    program = program_in(bundle)
     index, table = next(
         (k, t)
         for k, t in enumerate(program.tables)
@@ -48,15 +48,15 @@ def test_terms_the_other_way_round(bundle: Bundle, exported: Exported) -> None:
     swapped = replace(table, sources=table.sources[::-1])
     tables = (*program.tables[:index], swapped, *program.tables[index + 1 :])
     name = program.maps[table.destination].name
-    wrong = mismatches_of(exported, replace(program, tables=tables), {})
+    wrong = differences(exported, replace(program, tables=tables), {})
     assert {f"%{name}/term/0", f"%{name}/term/1"} <= set(wrong)
     assert all(key.startswith(f"%{name}/") for key in wrong)
 
 
 def test_another_map_as_the_output(bundle: Bundle, exported: Exported) -> None:
-    program = bundle.program
+    program = program_in(bundle)
     port = replace(program.outputs[0], map=program.inputs[0].map)
-    wrong = mismatches_of(exported, replace(program, outputs=(port,)), {})
+    wrong = differences(exported, replace(program, outputs=(port,)), {})
     assert wrong["logits"] == 1
 
 
@@ -68,9 +68,9 @@ def test_another_map_as_the_output(bundle: Bundle, exported: Exported) -> None:
 def test_the_numbers_of_an_input(
     changes: dict[str, float], name: str, bundle: Bundle, exported: Exported
 ) -> None:
-    program = bundle.program
+    program = program_in(bundle)
     feature = replace(program.maps[0], **changes)  # type: ignore[arg-type]
-    wrong = mismatches_of(exported, replace(program, maps=(feature, *program.maps[1:])), {})
+    wrong = differences(exported, replace(program, maps=(feature, *program.maps[1:])), {})
     assert wrong[name] == 1
 
 

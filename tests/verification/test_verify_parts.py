@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 import epimc
-from epimc.backends.crossbar.bundle.bundle import read_bundle
 from epimc.backends.crossbar.core.program import FeatureMap
 from epimc.backends.onnx.reading import read_exported
+from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
 from epimc.ir.core.module import Module, Value
 from epimc.ir.dialects import epi
@@ -31,6 +31,7 @@ from epimc.support.diagnostics import EpimcError
 from epimc.verification.layer_errors import LayerError, LayerMeter, worst_first
 from epimc.verification.measures import Loss, decibels
 from epimc.verification.verify import Report, verify
+from tests.crossbars import program_in
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -225,7 +226,7 @@ def test_a_damaged_layer_is_the_worst(bundles: Bundles) -> None:
         if constant.name == f"%{name}/multipliers/0":
             halved = numpy_helper.to_array(constant) // 2
             constant.CopyFrom(numpy_helper.from_array(halved, constant.name))
-    maps = [held for held in bundle.program.maps if held.element == "u8"]
+    maps = [held for held in program_in(bundle).maps if held.element == "u8"]
     epitomized = (folder / "reference" / "epi.onnx").read_bytes()
     meter = LayerMeter(maps, read_exported(model.SerializeToString(), "it"), epitomized)
     inputs = samples_of(folder)
@@ -315,7 +316,7 @@ def test_real_values_of_another_size_are_refused(bundles: Bundles) -> None:
     data, epitomized = (
         (folder / "reference" / f"{name}.onnx").read_bytes() for name in ("integer", "epi")
     )
-    maps = read_bundle(folder).program.maps
+    maps = program_in(read_bundle(folder)).maps
     meter, inputs = LayerMeter(maps, read_exported(data, "it"), epitomized), samples_of(folder)
     count = len(next(iter(inputs.values())))
     with pytest.raises(EpimcError, match="has another size in the epitomized model") as caught:

@@ -13,7 +13,7 @@ from epimc.backends.crossbar.check.streams import check_streams
 from epimc.backends.crossbar.check.tables import check_tables
 from epimc.backends.crossbar.core.findings import EnoughError, Report
 from epimc.backends.crossbar.core.program import Program
-from epimc.support.diagnostics import Diagnostic, check_failed, render
+from epimc.support.diagnostics import Diagnostic
 
 
 def check(program: Program) -> list[Diagnostic]:
@@ -35,11 +35,3 @@ def check(program: Program) -> list[Diagnostic]:
     except EnoughError:
         pass
     return report.diagnostics
-
-
-def refuse_bad(program: Program, what: str = "The program") -> None:
-    """Raise EpimcError (exit code 1) for a program that `check` refuses."""
-    found = check(program)
-    if found:
-        notes = [render(diagnostic) for diagnostic in found]
-        raise check_failed(f"{what} does not pass its check.", notes=notes)

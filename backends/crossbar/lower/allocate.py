@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from epimc.backends.crossbar.dialect import XbarOp
+from epimc.backends.crossbar.levels import ALLOCATED, INPUT_ADDRESSES, SCHEDULED
 from epimc.backends.crossbar.lower.first_fit import Block, block_of, first_fit
 from epimc.backends.crossbar.lower.liveness import Liveness, Region
 from epimc.backends.crossbar.lower.map import target_of
 from epimc.backends.crossbar.lower.rows import height, row_stride
-from epimc.ir.core.levels import ALLOCATED, SCHEDULED
 from epimc.ir.core.module import Builder, Module, Value
-from epimc.ir.core.module_attributes import INPUT_ADDRESSES
 from epimc.ir.pipeline import Pass
 from epimc.support.diagnostics import EpimcError, error
 

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 
 from epimc.backends.crossbar import dialect as xbar
 from epimc.backends.crossbar.core.program import Port, Program
+from epimc.backends.crossbar.levels import ALLOCATED, INPUT_ADDRESSES, TILES
 from epimc.backends.crossbar.lower.lowering import ModuleLowering, feature_map, instruction_of
 from epimc.backends.crossbar.lower.map import target_of
 from epimc.backends.crossbar.lower.projection import project
 from epimc.backends.crossbar.lower.roll import roll
-from epimc.ir.core.levels import ALLOCATED
 from epimc.ir.core.module import Module, Value
-from epimc.ir.core.module_attributes import INPUT_ADDRESSES, TILES
 from epimc.ir.dialects.epi import HostCall
 from epimc.ir.verifier import expect_level
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from epimc.backends.crossbar import dialect as xbar
+from epimc.backends.crossbar.levels import MAPPED
 from epimc.backends.crossbar.lower.counting import (
     block_rows,
     geometry_of,
@@ -15,7 +16,7 @@ from epimc.backends.crossbar.lower.counting import (
     physical_columns,
 )
 from epimc.backends.crossbar.target.schema import Crossbar, Target
-from epimc.ir.core.levels import MAPPED, QUANTIZED
+from epimc.ir.core.levels import QUANTIZED
 from epimc.ir.core.module import Builder, Module, Op, Value
 from epimc.ir.core.module_attributes import TARGET
 from epimc.ir.dialects import epi, moves, nn

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from epimc.backends.crossbar import dialect as xbar
+from epimc.backends.crossbar.levels import MAPPED, PLACED, TILES
 from epimc.backends.crossbar.lower.map import target_of
-from epimc.ir.core.levels import MAPPED, PLACED
 from epimc.ir.core.module import Builder, Module, Value
-from epimc.ir.core.module_attributes import TILES
 from epimc.ir.pipeline import Pass
 from epimc.support.diagnostics import error
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from epimc.backends.crossbar import dialect as xbar
+from epimc.backends.crossbar.levels import PLACED, SCHEDULED
 from epimc.backends.crossbar.lower.rows import height, rows_read
-from epimc.ir.core.levels import PLACED, SCHEDULED
 from epimc.ir.core.module import Builder, Module, Op, Value
 from epimc.ir.pipeline import Pass
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from epimc.backends.crossbar.bundle.bundle import Bundle, Model, Options, new_manifest
+from epimc.backends.crossbar.backend import CrossbarProgram
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.host import host_tables
 from epimc.backends.crossbar.target.schema import Target, load_target
+from epimc.bundle.bundle import Bundle
+from epimc.bundle.manifest import Model, Options, new_manifest
 from epimc.support.files import File
 
 MODEL = Model(name="x.onnx", sha256="0" * 64)
@@ -28,7 +30,7 @@ def target_of(program: Program) -> Target:
 
 def bundle_of(program: Program, **extra_files: File) -> Bundle:
     """A bundle of a program, with extra files by their paths."""
-    target = target_of(program)
-    manifest = new_manifest("epimc 0.1.0", MODEL, OPTIONS, target, program)
+    compiled = CrossbarProgram(program, target_of(program))
+    manifest = new_manifest("epimc 0.1.0", MODEL, OPTIONS, compiled)
     fragments = {table.fragment: b"a model" for table in host_tables(program)}
-    return Bundle(manifest, target, program, extra_files, fragments=fragments)
+    return Bundle(manifest, compiled, extra_files, fragments=fragments)

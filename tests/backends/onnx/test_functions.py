@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.target.schema import load_target
 from epimc.backends.onnx.functions import FLOAT_WRITERS, export_floats, has_identity_plans
-from epimc.compiler.passes import PASSES
 from epimc.frontend import import_model
 from epimc.ir.core.levels import CALIBRATED, EPI
 from epimc.ir.core.module import Builder, Module, Value
@@ -28,6 +27,7 @@ from epimc.ir.pipeline import Runner, parse_pipeline
 from epimc.ir.text.parser import parse_module
 from epimc.ir.verifier import verify
 from epimc.support.diagnostics import EpimcError
+from tests.crossbars import PASSES
 from tests.ir.hand_plans import hand_plans
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

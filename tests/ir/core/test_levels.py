@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from epimc.cli.main import main
-from epimc.compiler.compiler import Request, Watcher, compile_model
+from epimc.compiler.compiler import Job, Request, Watcher, compile_model
 from epimc.compiler.dumps import Dumps
-from epimc.compiler.passes import PASSES
 from epimc.frontend import import_model
 from epimc.ir.core.levels import LEVELS, NN, QUANTIZED
 from epimc.ir.core.module import Module
@@ -34,6 +33,7 @@ from epimc.ir.text.parser import read_module
 from epimc.ir.text.printer import print_module
 from epimc.ir.verifier import expect_level
 from epimc.support.diagnostics import EpimcError
+from tests.crossbars import PASSES
 from tests.ir.networks import LOWERING, Net, lower, quantized
 from tests.strategies.networks import networks
 
@@ -71,7 +71,7 @@ def dumped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     dumps.write(folder)
     paths = sorted(folder.glob("*.epi"))
     modules = [read_module(path) for path in paths]
-    return Dumped(folder, parse_pipeline(wanted.pipeline, PASSES), paths, modules)
+    return Dumped(folder, Job.of(wanted).passes, paths, modules)
 
 
 def assert_same_function(before: Module, after: Module, count: int = 2) -> None:

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epimc.backends.crossbar.target.schema import load_target
-from epimc.compiler.passes import PASSES
 from epimc.ir.core.module import Module
 from epimc.ir.dialects import epi
 from epimc.ir.epitome.layer_plans import LayerPlan, Plans, load
@@ -21,6 +20,7 @@ from epimc.ir.pipeline import Runner, parse_pipeline
 from epimc.ir.text.parser import parse_module
 from epimc.ir.text.printer import print_module
 from epimc.support.diagnostics import EpimcError
+from tests.crossbars import PASSES
 from tests.ir.hand_plans import hand_plans
 
 LAYERS = [

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 import epimc
-from epimc.backends.crossbar.bundle.bundle import read_bundle
 from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
 from epimc.ir.epitome.plan import Plan, Shape
 from epimc.verification.verify import verify
+from tests.crossbars import program_in
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 MNIST = EXAMPLES / "mnist-conv.onnx"
@@ -91,7 +92,7 @@ def test_the_plan_is_what_is_compiled(tmp_path: Path, capsys: pytest.CaptureFixt
     bundle = tmp_path / "bundle"
     samples = EXAMPLES / "mnist-calibration.npz"
     epimc.compile(MNIST, bundle, calibration=samples, epitome=path)
-    program = read_bundle(bundle).program
+    program = program_in(read_bundle(bundle))
     tables = [table for table in program.tables if isinstance(table, Mvm)]
     assert [len(table.rounds) for table in tables] == [layer["rounds"] for layer in planned]
     assert [table.weights.shape for table in tables] == [(25, 8), (216, 10), (64, 8)]

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epimc.compiler.passes import PASSES
 from epimc.ir.core.module import Builder, Module, Value
 from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import moves, nn
@@ -17,6 +16,7 @@ from epimc.ir.pipeline import Runner
 from epimc.ir.semantics.layouts import runs_of
 from epimc.ir.text.parser import parse_module
 from epimc.ir.text.printer import print_module
+from tests.crossbars import PASSES
 
 HEAD = 'epimc.module 2 "m" level nn {\n'
 

@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 
-from epimc.backends.crossbar.bundle.bundle import read_bundle, write_bundle
 from epimc.backends.crossbar.check.checker import check
 from epimc.backends.crossbar.core.counts import Counts
 from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
@@ -19,19 +18,21 @@ from epimc.backends.crossbar.isa.assembly import format_program, parse_program
 from epimc.backends.crossbar.isa.binary import decode, encode
 from epimc.backends.crossbar.isa.document import isa_document
 from epimc.backends.crossbar.isa.listing import list_program
+from epimc.backends.crossbar.proof import claims
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.backends.onnx.graph import IntegerGraph, border
+from epimc.bundle.bundle import read_bundle, write_bundle
 from epimc.ir.core.levels import EPI
 from epimc.ir.core.module import Module, Value
 from epimc.ir.core.types import TensorType
 from epimc.support.diagnostics import EpimcError, render
-from epimc.verification.integer_reference import IntegerReference, mismatches_of
-from epimc.verification.proof import claims
+from epimc.verification.integer_reference import IntegerReference
 from tests.backends.crossbar.bundle.test_tables import same
 from tests.backends.crossbar.bundles import bundle_of
 from tests.backends.crossbar.programs import CHIP, Writer
 from tests.backends.crossbar.toy import Trail
+from tests.crossbars import compiled_of, differences, program_in
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +74,7 @@ def test_it_is_assembled_and_encoded() -> None:
 def test_it_lies_in_a_bundle(tmp_path: Path) -> None:
     program = toy_program()
     write_bundle(tmp_path / "out", bundle_of(program))
-    assert same(read_bundle(tmp_path / "out").program, program)
+    assert same(program_in(read_bundle(tmp_path / "out")), program)
     text = (tmp_path / "out" / "tables.json").read_text(encoding="utf-8")
     assert '"steps": {"type": "int16", "shape": [2]}' in text
 
@@ -150,7 +151,9 @@ def test_it_is_proved() -> None:
     """The reference is made of what the program claims, computes the same, and hides no fault."""
     program = toy_program()
     model = reference_of(program)
-    reference = IntegerReference(model.SerializeToString(), "it", program, program.maps)
+    reference = IntegerReference(
+        model.SerializeToString(), "it", compiled_of(program), program.maps
+    )
     assert reference.mismatches({}) == {}
     x = {"x": np.random.default_rng(2).integers(0, 256, (3, 2, 4, 3)).astype(np.float32)}
     outputs, maps = Simulator(program).run_collect(x)
@@ -158,8 +161,8 @@ def test_it_is_proved() -> None:
     assert np.array_equal(exact, outputs["y"])
     assert np.array_equal(integers, maps["y"])
     other = changed(program, steps=np.array([1, 21], np.int64))
-    assert mismatches_of(reference.exported, other, {}) == {"%y/steps": 1}
-    assert mismatches_of(reference.exported, changed(program, highest=199), {}) == {"%y/highest": 1}
+    assert differences(reference.exported, other, {}) == {"%y/steps": 1}
+    assert differences(reference.exported, changed(program, highest=199), {}) == {"%y/highest": 1}
 
 
 def test_it_is_counted_and_listed() -> None:

@@ -18,11 +18,12 @@ from epimc.backends.crossbar.isa.loops import executed_count, expand, loop_probl
 from epimc.backends.crossbar.lower.roll import roll
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.sim.simulator import Simulator
+from epimc.backends.crossbar.summary import program_summary
 from epimc.compiler.compiler import Request, compile_model
-from epimc.report.report import program_summary
 from tests.backends.crossbar.mutations import operand_mutations, stream_mutations
 from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources
 from tests.backends.crossbar.streams import Stream, rolled_streams
+from tests.crossbars import program_in
 
 EXAMPLES = Path(__file__).parents[4] / "examples"
 COMPILED = [
@@ -36,7 +37,7 @@ COMPILED = [
 @cache
 def compiled(model: str, target: str) -> Program:
     """The program of an example."""
-    return compile_model(Request(EXAMPLES / f"{model}.onnx", target)).program
+    return program_in(compile_model(Request(EXAMPLES / f"{model}.onnx", target)))
 
 
 @settings(max_examples=60, deadline=None)

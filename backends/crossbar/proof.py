@@ -2,7 +2,7 @@
 
 Real samples need not reach every weight: a channel that is always 0 hides a wrong one.  So the
 tables are turned into what the reference must be, by the forms that the exporter writes, and
-`integer_reference.py` compares both: what is claimed must be there just so, and what is there must
+the verification compares both: what is claimed must be there just so, and what is there must
 be claimed.
 """
 

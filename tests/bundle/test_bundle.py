@@ -14,19 +14,21 @@ from typing import Any
 
 import pytest
 
-from epimc.backends.crossbar.bundle import bundle as module
-from epimc.backends.crossbar.bundle.bundle import (
+from epimc.backends.crossbar.backend import CrossbarProgram
+from epimc.backends.crossbar.target.schema import load_target
+from epimc.bundle import manifest as manifest_module
+from epimc.bundle.bundle import (
     check_output,
     read_bundle,
     rechecksum,
     write_bundle,
 )
-from epimc.backends.crossbar.target.schema import load_target
 from epimc.support.diagnostics import EpimcError
 from epimc.support.files import File
 from tests.backends.crossbar.bundle.test_tables import same
-from tests.backends.crossbar.bundles import bundle_of
+from tests.backends.crossbar.bundles import bundle_of, target_of
 from tests.backends.crossbar.programs import PROGRAMS, conv_program, split_program
+from tests.crossbars import program_in
 from tests.support.test_files import contents
 
 NEEDED = [
@@ -75,7 +77,7 @@ def test_a_bundle_comes_back(name: str, tmp_path: Path) -> None:
     written = bundle_of(PROGRAMS[name](), **extra)
     write_bundle(tmp_path / "out", written)
     read = read_bundle(tmp_path / "out")
-    assert same(read.program, written.program)
+    assert same(program_in(read), program_in(written))
     assert read.target == written.target
     assert read.manifest.model_copy(update={"files": {}}) == written.manifest
     assert (read.extra_files, read.folder) == ({}, tmp_path / "out")
@@ -88,9 +90,10 @@ def test_the_manifest_tells_what_the_bundle_is(folder: Path) -> None:
     names = sorted([*NEEDED, "ir/1.epi", "reference/x"])
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     assert manifest == {
-        "format": 2,
+        "format": 3,
         "tool": "epimc 0.1.0",
         "model": {"name": "x.onnx", "sha256": "0" * 64},
+        "backend": "crossbar",
         "target": "tiny",
         "options": {
             "weight_bits": 4,
@@ -133,7 +136,7 @@ def test_a_new_an_empty_and_a_bundle_s_folder_are_fine(folder: Path, tmp_path: P
     for name in ("new", "empty", "out"):
         check_output(tmp_path / name)
         write_bundle(tmp_path / name, CONTENTS)
-        assert same(read_bundle(tmp_path / name).program, CONTENTS.program)
+        assert same(program_in(read_bundle(tmp_path / name)), program_in(CONTENTS))
     assert not (folder / "reference").exists()
     assert sorted(os.listdir(tmp_path)) == ["empty", "new", "out"]
 
@@ -181,12 +184,23 @@ def test_the_parent_must_be_writable(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
 
 
+def with_target(name: str) -> CrossbarProgram:
+    """The program of CONTENTS for another target than its own."""
+    return CrossbarProgram(program_in(CONTENTS), load_target(name))
+
+
+def other_program() -> CrossbarProgram:
+    """Another program, for its own target."""
+    program = split_program()
+    return CrossbarProgram(program, target_of(program))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"target": load_target("epim-256")}, "the manifest names the target 'tiny', its file"),
-        ({"target": load_target("tiny")}, "the chip of the program is not that of the target"),
-        ({"program": split_program()}, "the manifest and the program have different inputs"),
+        ({"program": with_target("epim-256")}, "the manifest names the target 'tiny', its file"),
+        ({"program": with_target("tiny")}, "the chip of the program is not that of the target"),
+        ({"program": other_program()}, "the manifest and the program have different inputs"),
         ({"extra_files": {"ir/../x": b""}}, "'ir/../x' is no name for an extra file"),
         ({"extra_files": {"tables.json": b""}}, "'tables.json' is no name for an extra file"),
     ],
@@ -239,7 +253,7 @@ def test_dumps_and_reference_may_be_deleted_but_not_changed(folder: Path) -> Non
     assert "File 'reference/x'" in refusal(folder)
     shutil.rmtree(folder / "reference")
     (folder / "ir" / "1.epi").unlink()
-    assert same(read_bundle(folder).program, split_program())
+    assert same(program_in(read_bundle(folder)), split_program())
 
 
 def test_host_fragments_may_not_be_deleted(tmp_path: Path) -> None:
@@ -265,7 +279,7 @@ def test_a_file_that_cannot_be_read(
 
 def test_other_files_are_ignored(folder: Path) -> None:
     (folder / "notes.txt").write_text("mine")
-    assert same(read_bundle(folder).program, split_program())
+    assert same(program_in(read_bundle(folder)), split_program())
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "ir/../../x", "ir//1.epi", ""])
@@ -284,7 +298,7 @@ def test_a_link_out_of_the_bundle_is_refused(folder: Path, tmp_path: Path) -> No
 
 def test_a_bundle_may_be_read_through_a_link(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("out")
-    assert same(read_bundle(tmp_path / "link").program, split_program())
+    assert same(program_in(read_bundle(tmp_path / "link")), split_program())
 
 
 @pytest.mark.parametrize(
@@ -303,17 +317,17 @@ def test_a_manifest_that_is_no_object(text: str, expected: str, folder: Path) ->
 
 
 def test_a_manifest_without_bounds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAXIMUM_MANIFEST_BYTES", 100)
+    monkeypatch.setattr(manifest_module, "MAXIMUM_MANIFEST_BYTES", 100)
     expected = file_message(folder, "manifest.json", "is larger than 100 bytes.")
     assert refusal(folder) == expected
 
 
-@pytest.mark.parametrize("version", [1, 3, "2", None, True, 2.0])
+@pytest.mark.parametrize("version", [1, 2, 4, "3", None, True, 3.0])
 def test_another_format_is_refused(version: object, folder: Path) -> None:
     change_manifest(folder, lambda m: m.update(format=version))
     stated = "no format" if version is None else f"the format {json.dumps(version)}"
     assert refusal(folder) == (
-        f"error: Bundle '{folder}' has {stated}; this version of epimc reads the format 2.\n"
+        f"error: Bundle '{folder}' has {stated}; this version of epimc reads the format 3.\n"
         "  hint: Compile the model again with this version of epimc: "
         f"epimc compile MODEL -o {folder}"
     )
@@ -351,7 +365,7 @@ def test_checksums_can_be_made_again(folder: Path) -> None:
     rechecksum(folder)
     assert contents(folder) == before
     edit(folder / "target.toml", "adc_bits = 9", "adc_bits = 5")
-    assert read_bundle(folder).program.chip.adc_bits == 5
+    assert program_in(read_bundle(folder)).chip.adc_bits == 5
 
 
 def test_checksums_of_missing_files_stay(folder: Path) -> None:
@@ -363,7 +377,7 @@ def test_checksums_of_missing_files_stay(folder: Path) -> None:
 
 def test_text_and_binary_must_agree(folder: Path) -> None:
     edit(folder / "program.asm", "halt", "halt ; a comment")
-    assert same(read_bundle(folder).program, split_program())
+    assert same(program_in(read_bundle(folder)), split_program())
     edit(folder / "program.asm", "src=0x0", "src=0x8")
     assert refusal(folder) == (
         f"error: Files 'program.asm' and 'program.bin' of bundle '{folder}' disagree."
@@ -412,7 +426,7 @@ def test_manifest_target_and_program_must_agree(folder: Path) -> None:
 
 def test_there_may_not_be_more_streams_than_tiles(folder: Path) -> None:
     edit(folder / "target.toml", '"auto"', "2")
-    assert read_bundle(folder).program.chip.tiles == 2
+    assert program_in(read_bundle(folder)).chip.tiles == 2
     edit(folder / "target.toml", "tiles = 2", "tiles = 1")
     assert refusal(folder) == (
         f"error: Bundle '{folder}' contradicts itself: it has 2 instruction streams for 1 tiles."

@@ -1,0 +1,259 @@
+"""The crossbar backend, as the driver sees it; what is used is imported on use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from epimc.backends.base import (
+    Arrays,
+    Backend,
+    CompiledProgram,
+    Executor,
+    Host,
+    HostCall,
+    Pages,
+    PlannedLayer,
+    Target,
+)
+from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
+from epimc.backends.crossbar.target.schema import Target as CrossbarTarget
+from epimc.backends.crossbar.target.schema import builtin_targets, load_target
+from epimc.backends.forms import Claim
+from epimc.support.diagnostics import Diagnostic, counted
+
+if TYPE_CHECKING:
+    from epimc.backends.crossbar.sim.counters import Counters
+    from epimc.backends.crossbar.sim.simulator import Simulator
+    from epimc.ir.core.module import Module
+
+
+class CrossbarExecutor(Executor):
+    """A program on the bundled simulator."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        """Wrap a simulator."""
+        self.simulator = simulator
+
+    def run(self, inputs: Arrays, observers: Sequence[Any] = ()) -> Arrays:
+        """The outputs; observers are `isa.execution.Observer`."""
+        return {**self.simulator.run(inputs, observers)}
+
+    def run_collect(self, inputs: Arrays) -> tuple[Arrays, Arrays]:
+        """The outputs, and all computed maps."""
+        outputs, maps = self.simulator.run_collect(inputs)
+        return {**outputs}, {**maps}
+
+
+class CrossbarProgram(CompiledProgram):
+    """A program for crossbars, and the target that it is for."""
+
+    backend = "crossbar"
+
+    def __init__(self, program: Program, target: CrossbarTarget) -> None:
+        """Put both together; the program's chip is `target.sized(len(program.streams))`."""
+        self.program = program
+        self.target: CrossbarTarget = target
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """Quantized at the border."""
+        return self.program.inputs
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """Dequantized at the border."""
+        return self.program.outputs
+
+    @property
+    def maps(self) -> tuple[FeatureMap, ...]:
+        """All feature maps; of a split layer the parts, too, which no value stands for."""
+        return self.program.maps
+
+    @cached_property
+    def computed_maps(self) -> list[FeatureMap]:
+        """Inputs are the host's, and of a split layer only the sum is a value."""
+        joins = (table for table in self.program.tables if table.joins_parts)
+        parts = {source for table in joins for source in table.sources}
+        outside = {port.map for port in self.inputs} | parts
+        return [feature for number, feature in enumerate(self.maps) if number not in outside]
+
+    @property
+    def host_calls(self) -> list[HostCall]:
+        """The instructions `host`, as their tables say."""
+        from epimc.backends.crossbar.instructions.host import host_tables
+
+        maps = self.maps
+        return [
+            HostCall(
+                table.fragment,
+                tuple(maps[source].name for source in table.sources),
+                maps[table.destination],
+            )
+            for table in host_tables(self.program)
+        ]
+
+    def files(self) -> dict[str, bytes]:
+        """As `bundle/program_files.py` says."""
+        from epimc.backends.crossbar.bundle.program_files import program_files
+
+        return program_files(self.program, self.target)
+
+    def executor(self, host: Host | None = None, **options: Any) -> CrossbarExecutor:
+        """The options are those of `Simulator`: path, batch, engine, strategy."""
+        from epimc.backends.crossbar.sim.simulator import Simulator
+
+        return CrossbarExecutor(Simulator(self.program, host=host, **options))
+
+    def claims(self) -> Iterator[Claim]:
+        """From the program's tables."""
+        from epimc.backends.crossbar.proof import claims
+
+        return claims(self.program)
+
+    def problems(self) -> list[Diagnostic]:
+        """What the checker says."""
+        from epimc.backends.crossbar.check.checker import check
+
+        return check(self.program)
+
+    def setting_mismatches(self, weight_bits: int, activation_bits: int) -> dict[str, int]:
+        """Maps and tables of other bits, and of another mapping than the target's."""
+        from epimc.backends.crossbar.proof import setting_mismatches
+
+        mapping = self.target.crossbar.mapping
+        return setting_mismatches(self.program, weight_bits, activation_bits, mapping)
+
+    @property
+    def size(self) -> str:
+        """Instructions as they are stored, and tiles."""
+        streams = self.program.streams
+        instructions = sum(len(stream) for stream in streams)
+        return f"{counted(instructions, 'instruction')} on {counted(len(streams), 'tile')}"
+
+    def describe(self) -> dict[str, Any]:
+        """Layers, crossbars, tiles and instructions."""
+        from epimc.backends.crossbar.summary import program_summary
+
+        return program_summary(self.program)
+
+    def listing(self) -> str:
+        """The assembly with comments."""
+        from epimc.backends.crossbar.isa.listing import list_program
+
+        return list_program(self.program)
+
+    def cost_meter(self) -> Counters:
+        """Counts of what executed instructions use."""
+        from epimc.backends.crossbar.sim.counters import Counters
+
+        return Counters(self.program)
+
+    def costs(self, meter: Counters) -> dict[str, Any]:
+        """One sample's counts, layer by layer."""
+        from epimc.backends.crossbar.summary import stats_summary
+
+        return stats_summary(self.program, meter)
+
+
+class CrossbarBackend(Backend):
+    """Chips of tiles with crossbars, whose tiles stream feature maps row by row."""
+
+    name = "crossbar"
+    description = "tiles of crossbars that stream feature maps row by row"
+    default_target = "epim-256"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """As `bundle/program_files.py` says."""
+        from epimc.backends.crossbar.bundle.program_files import REQUIRED
+
+        return REQUIRED
+
+    def load_dialect(self) -> None:
+        """Dialect `xbar`, levels `mapped` to `allocated`."""
+        from epimc.backends.crossbar import dialect  # noqa: F401  (it registers both)
+
+    @property
+    def passes(self) -> Mapping[str, str]:
+        """In the order in which they run."""
+        return {
+            "map": "epimc.backends.crossbar.lower.map:Map",
+            "place": "epimc.backends.crossbar.lower.place:Place",
+            "schedule": "epimc.backends.crossbar.lower.schedule:Schedule",
+            "allocate": "epimc.backends.crossbar.lower.allocate:Allocate",
+        }
+
+    def pipeline(self, target: Target) -> str:
+        """Arrays, tiles, order of rows, addresses: the target decides all of them."""
+        return "map,place,schedule,allocate"
+
+    def targets(self) -> list[str]:
+        """The TOML files of `target/builtin`."""
+        return builtin_targets()
+
+    def load_target(self, name_or_path: str) -> CrossbarTarget:
+        """A built-in target by its name, or the one in a TOML file."""
+        return load_target(name_or_path)
+
+    def emit(self, module: Module) -> CrossbarProgram:
+        """The program of a module at level `allocated`."""
+        from epimc.backends.crossbar.lower.emit import emit
+        from epimc.backends.crossbar.lower.map import target_of
+
+        return CrossbarProgram(emit(module), target_of(module))
+
+    def read(self, files: Mapping[str, bytes], subject: str) -> CrossbarProgram:
+        """As `bundle/program_files.py` says."""
+        from epimc.backends.crossbar.bundle.program_files import read_program
+
+        return CrossbarProgram(*read_program(files, subject))
+
+    def array_rows(self, target: Target) -> int:
+        """Word lines of a crossbar."""
+        return crossbar_target(target).crossbar.rows
+
+    def count(
+        self, layers: Sequence[PlannedLayer], target: Target, weight_bits: int, activation_bits: int
+    ) -> dict[str, Any]:
+        """Crossbars by two rules, arrays, rounds and reads."""
+        from epimc.backends.crossbar.lower.planning import count_layers
+
+        return count_layers(layers, crossbar_target(target), weight_bits, activation_bits)
+
+    def assemble(self, text: str, file: str) -> bytes:
+        """Assembly to binary."""
+        from epimc.backends.crossbar.isa.assembly import parse_program
+        from epimc.backends.crossbar.isa.binary import encode
+
+        return encode(parse_program(text, file))
+
+    def disassemble(self, data: bytes, file: str) -> str:
+        """Binary to assembly."""
+        from epimc.backends.crossbar.isa.assembly import format_program
+        from epimc.backends.crossbar.isa.binary import decode
+
+        return format_program(decode(data, file))
+
+    @property
+    def pages(self) -> Pages:
+        """The instruction set, and the keys of targets."""
+        from epimc.backends.crossbar.isa.document import isa_document
+        from epimc.backends.crossbar.target.document import target_document
+
+        return {"docs/isa.md": isa_document, "docs/targets.md": target_document}
+
+
+def crossbar_target(target: Target) -> CrossbarTarget:
+    """A target of this backend.
+
+    Raises:
+        TypeError: It is another backend's: a defect of the caller.
+    """
+    if not isinstance(target, CrossbarTarget):
+        raise TypeError(f"'{target.name}' is no target of the crossbar backend")
+    return target
+
+
+BACKEND = CrossbarBackend()

@@ -1,0 +1,10 @@
+"""`python -m epimc`."""
+
+from __future__ import annotations
+
+import sys
+
+from epimc.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

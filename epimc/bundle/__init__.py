@@ -1,0 +1,1 @@
+"""Bundles: the folders that hold compiled programs, with all to run and to verify them."""

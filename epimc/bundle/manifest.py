@@ -1,0 +1,158 @@
+"""The manifest of a bundle: what it is, made how, and a checksum of every other file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from epimc.backends.base import CompiledProgram, Port
+from epimc.support.diagnostics import EpimcError, error, other_version
+from epimc.support.documents import Record, read_document
+
+# Of the folder and its manifest: to be raised with the format of any file that a program needs, so
+# that the manifest, which is read first, tells another version before any other file can.
+FORMAT = 3
+MANIFEST = "manifest.json"
+MAXIMUM_MANIFEST_BYTES = 2**26
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Model(Record):
+    """The ONNX model: its file's name and SHA-256."""
+
+    name: str
+    sha256: Digest
+
+
+class Options(Record):
+    """What the user asked for.
+
+    Attributes:
+        weight_bits: Bits of a weight.
+        activation_bits: Bits of an activation.
+        calibration: The SHA-256 of the samples, or words such as `seeded normal, seed 0`.
+        passes: The pipeline, as text.
+    """
+
+    weight_bits: Annotated[int, Field(ge=1, le=16)]
+    activation_bits: Annotated[int, Field(ge=1, le=16)]
+    calibration: str
+    passes: str
+
+
+class Border(Record):
+    """An input or output of the model: its name, and its shape without the samples."""
+
+    name: str
+    shape: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...]
+
+
+class Manifest(Record):
+    """What `manifest.json` holds.
+
+    Attributes:
+        format: Version of the bundle's format.
+        tool: Name and version of what wrote it, such as `epimc 0.1.0`.
+        model: The ONNX model.
+        backend: What made the program, and runs it.
+        target: The name of the target.
+        options: What the user asked for.
+        inputs: The model's inputs.
+        outputs: The model's outputs.
+        files: The SHA-256 of every other file by its path, sorted.
+    """
+
+    format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
+    tool: str
+    model: Model
+    backend: str
+    target: str
+    options: Options
+    inputs: tuple[Border, ...]
+    outputs: tuple[Border, ...]
+    files: dict[str, Digest]
+
+
+def new_manifest(tool: str, model: Model, options: Options, program: CompiledProgram) -> Manifest:
+    """The manifest of a program that is to be written; `tool` is such as `epimc 0.1.0`."""
+    return Manifest(
+        format=FORMAT,
+        tool=tool,
+        model=model,
+        backend=program.backend,
+        target=program.target.name,
+        options=options,
+        inputs=borders(program.inputs),
+        outputs=borders(program.outputs),
+        files={},
+    )
+
+
+def borders(ports: Iterable[Port]) -> tuple[Border, ...]:
+    """What the manifest says of the inputs or outputs of a program."""
+    return tuple(Border(name=port.name, shape=port.shape) for port in ports)
+
+
+def contradictions(manifest: Manifest, program: CompiledProgram) -> str:
+    """In what the manifest does not describe the program; empty when it does."""
+    if manifest.target != program.target.name:
+        stated = f"the manifest names the target '{manifest.target}'"
+        return f"{stated}, its file '{program.target.name}'"
+    for side in ("inputs", "outputs"):
+        if getattr(manifest, side) != borders(getattr(program, side)):
+            return f"the manifest and the program have different {side}"
+    return ""
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def stated_manifest(folder: Path) -> dict[str, object]:
+    """The JSON object in the manifest of a folder, whatever it says."""
+    if not folder.is_dir():
+        state = "is not a folder" if folder.exists() else "does not exist"
+        raise error(f"Bundle '{folder}' {state}.")
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise error(f"'{folder}' is not a bundle: it has no {MANIFEST}.")
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAXIMUM_MANIFEST_BYTES + 1)
+    except OSError as caught:
+        raise cannot_read(folder, MANIFEST, caught) from None
+    subject = f"File '{MANIFEST}' of bundle '{folder}'"
+    if len(data) > MAXIMUM_MANIFEST_BYTES:
+        raise error(f"{subject} is larger than {MAXIMUM_MANIFEST_BYTES} bytes.")
+    try:
+        stated = json.loads(data)
+    except (ValueError, RecursionError) as caught:
+        raise error(f"{subject} is not JSON.", notes=[str(caught)]) from None
+    if not isinstance(stated, dict):
+        raise error(f"{subject} is not a JSON object.")
+    return stated
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a bundle, of this version of the format.
+
+    Raises:
+        OtherVersionError: The bundle is of another version of the format.
+        EpimcError: There is none, or it is wrong.
+    """
+    stated = stated_manifest(folder)
+    subject = f"File '{MANIFEST}' of bundle '{folder}'"
+    version = stated.get("format")
+    if version != FORMAT or isinstance(version, (bool, float)):
+        raise other_version(f"Bundle '{folder}'", version, FORMAT)
+    return read_document(json.dumps(stated).encode(), TypeAdapter(Manifest), subject)
+
+
+def cannot_read(folder: Path, name: str, caught: OSError) -> EpimcError:
+    """The error for a file that the system does not let us read."""
+    reason = caught.strerror or str(caught)
+    return error(f"File '{name}' of bundle '{folder}' cannot be read: {reason}.")

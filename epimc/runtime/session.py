@@ -1,0 +1,91 @@
+"""A compiled program, ready to run, with the interface of onnxruntime's session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.backends.base import Host
+from epimc.bundle.bundle import Bundle
+from epimc.support.diagnostics import did_you_mean, error
+
+
+def host_of(bundle: Bundle) -> Host | None:
+    """What runs the host calls of a bundle; None where there are none, without onnxruntime."""
+    if not bundle.fragments:
+        return None
+    from epimc.runtime.host import OnnxHost
+
+    return OnnxHost(bundle.fragments)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An input or output of a model: its name, and its shape with the samples first."""
+
+    name: str
+    shape: tuple[str | int, ...]
+    type: str = "tensor(float)"
+
+
+class Session:
+    """A compiled program on the bundled simulator, with the interface of onnxruntime's session."""
+
+    def __init__(self, bundle: Bundle, **options: Any) -> None:
+        """Prepare a bundle for execution; the options are those of the backend's simulator."""
+        self.bundle = bundle
+        self.executor = bundle.program.executor(host_of(bundle), **options)
+
+    def get_inputs(self) -> list[Argument]:
+        """The inputs; their first dimension is the number of samples."""
+        return [Argument(p.name, ("N", *p.shape)) for p in self.bundle.program.inputs]
+
+    def get_outputs(self) -> list[Argument]:
+        """The outputs; their first dimension is the number of samples."""
+        return [Argument(p.name, ("N", *p.shape)) for p in self.bundle.program.outputs]
+
+    def run(
+        self,
+        output_names: Sequence[str] | None,
+        feeds: Mapping[str, NDArray[Any]],
+        observers: Sequence[Any] = (),
+    ) -> list[NDArray[np.float32]]:
+        """Execute the program.
+
+        Args:
+            output_names: Which outputs to give, None for all.
+            feeds: float32 [samples, ...] for each input by name.
+            observers: Told of all that is done, such as the program's `cost_meter`.
+
+        Returns:
+            float32 [samples, ...] for each named output.
+
+        Raises:
+            EpimcError: An unknown output, or an input that is missing or does not fit.
+        """
+        known = [port.name for port in self.bundle.program.outputs]
+        for name in output_names or ():
+            if name not in known:
+                raise error(f"There is no output '{name}'.", hint=did_you_mean(name, known))
+        inputs = {name: as_floats(name, array) for name, array in feeds.items()}
+        outputs = self.executor.run(inputs, observers)
+        return [outputs[name] for name in (known if output_names is None else output_names)]
+
+
+def as_floats(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
+    """An input as float32, all of it finite.
+
+    Raises:
+        EpimcError: It is no array of numbers, or holds NaN or infinity.
+    """
+    try:
+        values = np.asarray(array, np.float32)
+    except (TypeError, ValueError):
+        raise error(f"Input '{name}' is no array of numbers.") from None
+    if not np.isfinite(values).all():
+        raise error(f"Input '{name}' holds values that are not finite.")
+    return values
