@@ -124,20 +124,36 @@ def read_samples(path: Path, inputs: Sequence[Input], *, limit_bytes: int = LIMI
             wrong shape, type or values.
     """
     arrays = read_arrays(path, limit_bytes)
-    check_names(path, arrays, inputs)
+    return checked_samples(arrays, inputs, f"sample file '{path}'", digest_of(path))
+
+
+def checked_samples(
+    arrays: Mapping[str, Array], inputs: Sequence[Input], source: str, digest: str
+) -> Samples:
+    """Samples of arrays that may be anything.
+
+    Args:
+        arrays: By name.
+        inputs: The inputs of the model.
+        source: What messages call that which holds the arrays, such as `sample file 'x.npz'`.
+        digest: A SHA-256 of the arrays.
+
+    Raises:
+        EpimcError: An array is missing, unknown, or has the wrong shape, type or values.
+    """
+    check_names(source, arrays, inputs)
     names = [port.name for port in inputs]
-    found = {port.name: checked_input(path, arrays[port.name], port) for port in inputs}
-    counts = {name: len(array) for name, array in found.items()}
+    checked = {port.name: checked_input(source, arrays[port.name], port) for port in inputs}
+    counts = {name: len(array) for name, array in checked.items()}
     if len(set(counts.values())) > 1:
         raise error(
-            f"The arrays of sample file '{path}' have different numbers of samples.",
+            f"The arrays of {source} have different numbers of samples.",
             notes=[f"'{name}' has {count}." for name, count in counts.items()],
         )
     labels = None
     if LABELS in arrays and LABELS not in names:
-        labels = checked_labels(path, arrays[LABELS], max(counts.values(), default=0))
-    digest = digest_of(path)
-    return Samples(found, labels, digest, digest)
+        labels = checked_labels(source, arrays[LABELS], max(counts.values(), default=0))
+    return Samples(checked, labels, digest, digest)
 
 
 def digest_of(path: Path) -> str:
@@ -225,16 +241,16 @@ def load(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:
     return array
 
 
-def check_names(path: Path, arrays: Mapping[str, Array], inputs: Sequence[Input]) -> None:
+def check_names(source: str, arrays: Mapping[str, Array], inputs: Sequence[Input]) -> None:
     """Raise EpimcError unless there is an array for each input, and besides only labels."""
     names = [port.name for port in inputs]
-    held = ", ".join(f"'{name}'" for name in sorted(arrays)) or "nothing"
+    names_in = ", ".join(f"'{name}'" for name in sorted(arrays)) or "nothing"
     spare = sorted(set(arrays) - {*names, LABELS})
     for name in names:
         if name not in arrays:
             raise error(
-                f"Sample file '{path}' has no array for the input '{name}'.",
-                notes=[f"The file holds {held}."],
+                f"{source[:1].upper()}{source[1:]} has no array for the input '{name}'.",
+                notes=[f"It holds {names_in}."],
                 hint=(
                     f"Rename the array '{spare[0]}' to '{name}'."
                     if len(spare) == 1
@@ -243,14 +259,14 @@ def check_names(path: Path, arrays: Mapping[str, Array], inputs: Sequence[Input]
             )
     if spare:
         raise error(
-            f"Array '{spare[0]}' of sample file '{path}' is no input of the model.",
+            f"Array '{spare[0]}' of {source} is no input of the model.",
             hint=did_you_mean(spare[0], [*names, LABELS]),
         )
 
 
-def checked_input(path: Path, array: Array, port: Input) -> Floats:
+def checked_input(source: str, array: Array, port: Input) -> Floats:
     """The array of an input as float32, if its type, shape and values are right."""
-    subject = f"Array '{port.name}' of sample file '{path}'"
+    subject = f"Array '{port.name}' of {source}"
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
         raise error(
             f"{subject} has the type {array.dtype.name}, not float32.",
@@ -279,9 +295,9 @@ def checked_input(path: Path, array: Array, port: Input) -> Floats:
     return values
 
 
-def checked_labels(path: Path, array: Array, count: int) -> Ints:
+def checked_labels(source: str, array: Array, count: int) -> Ints:
     """The labels as int64, if their type and shape are right."""
-    subject = f"Array '{LABELS}' of sample file '{path}'"
+    subject = f"Array '{LABELS}' of {source}"
     if array.dtype.kind not in "iu":
         raise error(f"{subject} has the type {array.dtype.name}, not int64.")
     if array.shape != (count,):

@@ -20,7 +20,7 @@ FINE = np.zeros((2, 3, 8, 8), np.float32)
         (
             {"images": FINE},
             "error: Sample file 's.npz' has no array for the input 'x'.\n"
-            "  note: The file holds 'images'.\n"
+            "  note: It holds 'images'.\n"
             "  hint: Rename the array 'images' to 'x'.\n",
         ),
         (

@@ -131,13 +131,13 @@ def test_a_missing_input(path: Path) -> None:
     save(path, Image=IMAGES, labels=np.arange(3))
     assert refusal(path) == (
         "Sample file F has no array for the input 'image'.\n"
-        "  note: The file holds 'Image', 'labels'.\n"
+        "  note: It holds 'Image', 'labels'.\n"
         "  hint: Rename the array 'Image' to 'image'."
     )
     save(path)
     assert refusal(path) == (
         "Sample file F has no array for the input 'image'.\n"
-        "  note: The file holds nothing.\n"
+        "  note: It holds nothing.\n"
         "  hint: Save the samples under the name 'image'."
     )
 

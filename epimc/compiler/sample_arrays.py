@@ -1,0 +1,156 @@
+"""Samples from memory: arrays, mappings of them, or batches that an iterator gives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from epimc.compiler.samples import (
+    LIMIT_BYTES,
+    Array,
+    Input,
+    Samples,
+    checked_samples,
+    encode_samples,
+    read_samples,
+)
+from epimc.support.diagnostics import EpimcError, error
+
+Batch: TypeAlias = "ArrayLike | Mapping[str, ArrayLike]"
+"""Samples first: the arrays of a model's inputs by name, or the array of its only input."""
+
+SampleSource: TypeAlias = "str | Path | Batch | Iterable[Batch]"
+"""What Python users may pass as samples."""
+
+SOURCE = "the calibration data"
+
+
+def samples_of(
+    samples: SampleSource, inputs: Sequence[Input], *, limit_bytes: int = LIMIT_BYTES
+) -> Samples:
+    """Samples, however they are passed.
+
+    Args:
+        samples: The path of an npz file; an array, for a model with one input; a mapping of arrays
+            by name; or an iterable of such batches, which is read to its end.
+        inputs: The inputs of the model.
+        limit_bytes: Of all arrays together.
+
+    Raises:
+        EpimcError: Something is missing, unknown, too large, or of a wrong shape or type.
+    """
+    if isinstance(samples, (str, Path)):
+        return read_samples(Path(samples), inputs, limit_bytes=limit_bytes)
+    arrays = joined(batches_of(samples, inputs), limit_bytes)
+    # Of the bytes that an npz file with these arrays would have: the same as of that file.
+    digest = hashlib.sha256(encode_samples(arrays)).hexdigest()
+    return checked_samples(arrays, inputs, SOURCE, digest)
+
+
+def batches_of(
+    samples: Batch | Iterable[Batch], inputs: Sequence[Input]
+) -> Iterator[dict[str, Array]]:
+    """The batches, as arrays by name."""
+    if isinstance(samples, Mapping) or is_array(samples):
+        yield named(samples, inputs)
+        return
+    if not isinstance(samples, Iterable):
+        raise error(
+            f"Samples cannot be of the type {type(samples).__name__}.",
+            hint="Pass arrays, a mapping of them, an iterable of either, or a path.",
+        )
+    for batch in samples:
+        yield named(batch, inputs)
+
+
+def is_array(value: object) -> bool:
+    """Whether a value is one array, and no iterable of batches; lists of batches are the latter."""
+    return hasattr(value, "__array__")
+
+
+def named(batch: Any, inputs: Sequence[Input]) -> dict[str, Array]:
+    """A batch as arrays by name.
+
+    Raises:
+        EpimcError: It is one array, and the model has several inputs.
+    """
+    if isinstance(batch, Mapping):
+        return {str(name): array_of(values) for name, values in batch.items()}
+    if len(inputs) != 1:
+        names = ", ".join(f"'{port.name}'" for port in inputs)
+        raise error(
+            f"One array of samples was passed for {len(inputs)} inputs.",
+            hint=f"Pass a mapping with an array for each of {names}.",
+        )
+    return {inputs[0].name: array_of(batch)}
+
+
+def array_of(values: Any) -> Array:
+    """Values as an array; tensors of other libraries come along by their `__array__`.
+
+    Raises:
+        EpimcError: They are no array.
+    """
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as problem:
+        raise error("Samples are no array of numbers.", notes=[str(problem)]) from None
+    if array.dtype.hasobject:
+        raise error("Samples are no array of numbers, but of Python objects.")
+    return array
+
+
+def joined(batches: Iterable[dict[str, Array]], limit_bytes: int) -> dict[str, Array]:
+    """All batches one behind the other, by name.
+
+    Raises:
+        EpimcError: There are none, they have different names or shapes, or they are too large.
+    """
+    columns: dict[str, list[Array]] = {}
+    size = 0
+    for number, batch in enumerate(batches):
+        if number and batch.keys() != columns.keys():
+            raise error(
+                f"Batch {number} of {SOURCE} has other arrays than the first.",
+                notes=[
+                    f"It has {', '.join(sorted(batch)) or 'none'}; the first has "
+                    f"{', '.join(sorted(columns)) or 'none'}."
+                ],
+            )
+        size += sum(array.nbytes for array in batch.values())
+        if size > limit_bytes:
+            raise too_large(limit_bytes)
+        for name, array in batch.items():
+            columns.setdefault(name, []).append(array)
+    if not columns:
+        raise error("There are no samples to calibrate with: the iterable is empty.")
+    return {name: stacked(name, arrays) for name, arrays in columns.items()}
+
+
+def stacked(name: str, arrays: list[Array]) -> Array:
+    """The arrays of one input, one behind the other.
+
+    Raises:
+        EpimcError: They do not fit together.
+    """
+    if len(arrays) == 1:
+        return arrays[0]
+    try:
+        return np.concatenate(arrays)
+    except ValueError as problem:
+        raise error(
+            f"The batches of input '{name}' have different shapes.", notes=[str(problem)]
+        ) from None
+
+
+def too_large(limit_bytes: int) -> EpimcError:
+    """The error for more bytes of samples than are allowed."""
+    return error(
+        f"The samples take more than the limit of {limit_bytes} bytes.",
+        hint="Pass fewer samples, or raise limit_bytes.",
+    )

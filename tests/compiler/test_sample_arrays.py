@@ -1,0 +1,105 @@
+"""Samples from memory: the same as from a file, whatever they are passed as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from epimc.compiler.sample_arrays import samples_of
+from epimc.compiler.samples import Shaped, read_samples, write_samples
+from epimc.support.diagnostics import EpimcError
+
+X, TWO = [Shaped("x", (2, 3))], [Shaped("x", (2, 3)), Shaped("y", (4,))]
+ARRAY = np.arange(30, dtype=np.float32).reshape(5, 2, 3)
+
+
+class Tensor:
+    """What other libraries pass: it becomes an array when it is asked to."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return ARRAY
+
+
+def batches() -> Iterator[dict[str, Any]]:
+    """The array in pieces, as a data loader gives them."""
+    yield {"x": ARRAY[:2]}
+    yield {"x": ARRAY[2:]}
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        ARRAY,
+        Tensor(),
+        {"x": ARRAY},
+        [ARRAY[:1], ARRAY[1:]],
+        batches(),
+        (piece for piece in np.split(ARRAY, 5)),
+    ],
+)
+def test_every_form_gives_what_a_file_gives(samples: Any, tmp_path: Path) -> None:
+    write_samples(tmp_path / "x.npz", {"x": ARRAY})
+    expected = read_samples(tmp_path / "x.npz", X)
+    result = samples_of(samples, X)
+    np.testing.assert_array_equal(result.inputs["x"], expected.inputs["x"])
+    # The same digest, too: a bundle does not tell from where its samples came.
+    assert (result.sha256, result.origin) == (expected.sha256, expected.origin)
+    assert samples_of(str(tmp_path / "x.npz"), X).sha256 == expected.sha256
+
+
+def test_labels_come_along() -> None:
+    labels = np.arange(5)
+    result = samples_of(
+        [{"x": ARRAY[:3], "labels": labels[:3]}, {"x": ARRAY[3:], "labels": labels[3:]}], X
+    )
+    assert result.labels is not None
+    np.testing.assert_array_equal(result.labels, labels)
+
+
+def endless() -> Iterator[Any]:
+    """More and more."""
+    while True:
+        yield ARRAY
+
+
+@pytest.mark.parametrize(
+    ("samples", "inputs", "message"),
+    [
+        (3, X, "error: Samples cannot be of the type int."),
+        ([], X, "error: There are no samples to calibrate with: the iterable is empty."),
+        (ARRAY, TWO, "error: One array of samples was passed for 2 inputs."),
+        ({"z": ARRAY}, X, "error: The calibration data has no array for the input 'x'."),
+        (
+            {"x": ARRAY, "z": ARRAY},
+            X,
+            "error: Array 'z' of the calibration data is no input of the model.",
+        ),
+        ({"x": ARRAY[0]}, X, "error: Array 'x' of the calibration data has a wrong shape."),
+        (
+            {"x": ARRAY.astype(int)},
+            X,
+            "error: Array 'x' of the calibration data has the type int64, not float32.",
+        ),
+        ([ARRAY, ARRAY[:, :1]], X, "error: The batches of input 'x' have different shapes."),
+        (
+            [{"x": ARRAY}, {}],
+            X,
+            "error: Batch 1 of the calibration data has other arrays than the first.",
+        ),
+        (
+            {"x": np.array([{}, []], dtype=object)},
+            X,
+            "error: Samples are no array of numbers, but of Python objects.",
+        ),
+        ({"x": [[1.0], [1.0, 2.0]]}, X, "error: Samples are no array of numbers."),
+        (endless(), X, "error: The samples take more than the limit of 1000 bytes."),
+    ],
+)
+def test_what_is_wrong_is_told(samples: Any, inputs: Iterable[Shaped], message: str) -> None:
+    with pytest.raises(EpimcError) as caught:
+        samples_of(samples, list(inputs), limit_bytes=1000)
+    assert str(caught.value).splitlines()[0] == message
