@@ -3,8 +3,10 @@
     backend       what the driver sees of all this: the door
     dialect       the ops of the IR on crossbars; levels: `mapped` to `allocated`
     core/         a program as data: program (chip, maps, ports, streams), operands, rounds, limits,
-                  counts; findings collects what is wrong with one
-    kernels/      what arrays of cells compute: arrays (as they are read), fused (one product)
+                  counts, source_rows (who reads what); findings collects what is wrong with one
+    kernels/      what arrays of cells compute: layer_part (how an epitome lies in arrays), sampling
+                  (what rounds drive and write), cells (what is stored); bit_serial (as arrays are
+                  read) and fused (one product)
     instructions/ what each instruction is and does, a file a family
     isa/          instruction streams: assembly (text), binary, loops (the walk through a stream),
                   execution (the interleaving), listing, subjects, clocks; the pages about them

@@ -10,10 +10,10 @@ LIMIT = 20
 
 
 class EnoughError(Exception):
-    """The report is full."""
+    """There are `LIMIT` findings: whoever looks on finds nothing that would be reported."""
 
 
-class Report:
+class Findings:
     """Diagnostics about one program, at most `LIMIT` of them."""
 
     def __init__(self, program: Program) -> None:
@@ -21,7 +21,7 @@ class Report:
         self.diagnostics: list[Diagnostic] = []
 
     def add(self, where: str, message: str, *notes: str) -> None:
-        """Note a mistake; raises EnoughError when the report is full."""
+        """Note a mistake; raises EnoughError when there are `LIMIT`."""
         self.diagnostics.append(Diagnostic(message, where, notes))
         if len(self.diagnostics) >= LIMIT:
             raise EnoughError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -13,10 +13,8 @@ from epimc.backends.crossbar.core.operands import NO_RINGS, RING, RINGS, ROWS, T
 from epimc.backends.crossbar.core.program import ALIGNMENT, FeatureMap, Program, Ring
 from epimc.backends.crossbar.instructions.declaration import Machine, Operand, Subjects, Tiles
 from epimc.backends.crossbar.instructions.table import Table
+from epimc.backends.crossbar.kernels.layer_part import LayerPart
 from epimc.ir.semantics.integers import Ints
-
-if TYPE_CHECKING:
-    from epimc.backends.crossbar.instructions.mvm import Mvm
 
 Data = NDArray[Any]
 Rows = tuple[int, int]
@@ -44,6 +42,9 @@ that these output rows read, and with `first` and `end`.  A result of one sample
 Product = Callable[[Data], Ints]
 """What crossbars compute: accumulators [Cout, n] of activations [Cin*Kh*Kw, n]."""
 
+ProductOf = Callable[[LayerPart, FeatureMap], Product]
+"""How the crossbars of a layer's part compute, with the map that they read."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -51,11 +52,11 @@ class Setting:
 
     Attributes:
         program: The program.
-        product: How the crossbars of a table compute.
+        product_of: How crossbars compute.
     """
 
     program: Program
-    product: Callable[[Mvm], Product]
+    product_of: ProductOf
 
 
 class Computing(Table):

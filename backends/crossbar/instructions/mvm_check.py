@@ -1,30 +1,25 @@
-"""Static checks of one `mvm` table: its window, cells, rounds and arrays."""
+"""Static checks of the part of a layer on a tile: its window, cells, rounds and arrays."""
 
 from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Ranges, Round, spread
 from epimc.backends.crossbar.instructions.table import TableCheck
 from epimc.backends.crossbar.instructions.windows import check_window
-from epimc.backends.crossbar.kernels.arrays import epitome_columns, pack_at, within_group
+from epimc.backends.crossbar.kernels.layer_part import LayerPart, epitome_columns, pack_at
+from epimc.backends.crossbar.kernels.sampling import within_group
 from epimc.ir.semantics import integers
-
-if TYPE_CHECKING:
-    from epimc.backends.crossbar.instructions.mvm import Mvm
 
 MULTIPLIER_LIMIT = 2**11
 
 
-def check_mvm(check: TableCheck, table: Mvm) -> None:
-    """An `mvm` table whose maps exist and have the right element types."""
-    program = check.program
-    target = program.maps[table.destination]
-    check.require(0 <= table.tile < program.chip.tiles, f"There is no tile {table.tile}.")
+def check_part(check: TableCheck, table: LayerPart) -> None:
+    """What a table says of its crossbars; its maps exist and have the right element types."""
+    target = check.target
     good = check.require(
         table.bias.shape == (target.channels,) and table.bias.dtype == np.int64,
         f"Its bias must be int64 [{target.channels}].",
@@ -52,13 +47,13 @@ def check_mvm(check: TableCheck, table: Mvm) -> None:
     check.require(bool(table.arrays), "It has no array.")
 
 
-def _check_groups(check: TableCheck, table: Mvm) -> bool:
-    groups, maps = table.groups, check.program.maps
+def _check_groups(check: TableCheck, table: LayerPart) -> bool:
+    groups = table.groups
     if not check.require(groups >= 1, f"It has {groups} groups."):
         return False
     good = True
     for count, what in (
-        (maps[table.source].channels, "input channels"),
+        (check.sources[0].channels, "input channels"),
         (len(table.bias), "output channels"),
         (len(table.weights), "rows of weights"),
     ):
@@ -79,7 +74,7 @@ def _check_groups(check: TableCheck, table: Mvm) -> bool:
     )
 
 
-def _check_cells(check: TableCheck, table: Mvm) -> bool:
+def _check_cells(check: TableCheck, table: LayerPart) -> bool:
     cell_bits = check.program.chip.cell_bits
     if not (
         check.require(table.mapping in integers.MAPPINGS, f"Mapping '{table.mapping}'.")
@@ -107,8 +102,8 @@ def _inside(ranges: Ranges, size: int) -> bool:
     return all(first + count <= following for (first, count), (following, _) in pairwise(ordered))
 
 
-def _check_round(check: TableCheck, table: Mvm, round_: Round) -> bool:
-    inputs = check.program.maps[table.source].channels
+def _check_round(check: TableCheck, table: LayerPart, round_: Round) -> bool:
+    inputs = check.sources[0].channels
     outputs = len(table.bias)
     rows, columns = len(table.weights), epitome_columns(table)
     area = math.prod(table.window.kernel)
@@ -134,9 +129,9 @@ def _check_round(check: TableCheck, table: Mvm, round_: Round) -> bool:
     return check.require(apart, "Two column blocks of OFAT overlap without being equal.")
 
 
-def _check_driven(check: TableCheck, table: Mvm, round_: Round) -> bool:
+def _check_driven(check: TableCheck, table: LayerPart, round_: Round) -> bool:
     """Every group that a round drives is driven in the same window of its epitome."""
-    inputs, height = check.program.maps[table.source].channels, len(table.weights)
+    inputs, height = check.sources[0].channels, len(table.weights)
     size, height = inputs // table.groups, height // table.groups
     channels, rows = spread(round_.ifat), spread(round_.ifrt)
     own = within_group(channels, size)
@@ -159,7 +154,9 @@ def _check_driven(check: TableCheck, table: Mvm, round_: Round) -> bool:
     return all(_check_columns(check, table, entry, driven) for entry in round_.ofat)
 
 
-def _check_columns(check: TableCheck, table: Mvm, entry: OfatEntry, driven: integers.Ints) -> bool:
+def _check_columns(
+    check: TableCheck, table: LayerPart, entry: OfatEntry, driven: integers.Ints
+) -> bool:
     """The channels that an entry writes and the columns that it reads are of one driven group."""
     places = np.arange(entry.count)
     taken = (entry.column + places) // table.weights.shape[1]
@@ -190,7 +187,7 @@ def _check_entry(check: TableCheck, entry: OfatEntry, columns: int, outputs: int
     )
 
 
-def _check_array(check: TableCheck, table: Mvm, array: Array) -> None:
+def _check_array(check: TableCheck, table: LayerPart, array: Array) -> None:
     chip = check.program.chip
     check.require(
         0 <= array.crossbar < chip.crossbars_per_tile,

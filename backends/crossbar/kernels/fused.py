@@ -1,6 +1,6 @@
 """The fused path of an `mvm` table: the cells of its arrays recombined to one matrix.
 
-It agrees with the bit-serial path of `arrays.py` wherever the ADC is lossless.
+It agrees with the bit-serial path of `bit_serial.py` wherever the ADC is lossless.
 """
 
 from __future__ import annotations
@@ -8,28 +8,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.core.rounds import spread
-from epimc.backends.crossbar.kernels.arrays import (
-    apply_ofat,
+from epimc.backends.crossbar.kernels.cells import (
     array_cells,
-    contiguous,
     corrected,
     diagonal_blocks,
-    pack_at,
     recombine,
     recombine_into,
+)
+from epimc.backends.crossbar.kernels.layer_part import LayerPart, pack_at
+from epimc.backends.crossbar.kernels.sampling import (
+    apply_ofat,
+    contiguous,
     window_positions,
     within_group,
 )
 from epimc.ir.semantics import integers
-
-if TYPE_CHECKING:
-    from epimc.backends.crossbar.instructions.mvm import Mvm
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +59,7 @@ class FusedMvm:
         return result
 
 
-def fused(table: Mvm, inputs: int, bits: int, zero_point: int) -> FusedMvm:
+def fused(table: LayerPart, inputs: int, bits: int, zero_point: int) -> FusedMvm:
     """The fused path of a table.
 
     Args:
@@ -84,7 +83,7 @@ def fused(table: Mvm, inputs: int, bits: int, zero_point: int) -> FusedMvm:
     return FusedMvm(slice(first, first + shape[2]), typed.reshape(shape), constant, bound)
 
 
-def programmed_weights(table: Mvm, inputs: int) -> tuple[slice, integers.Ints]:
+def programmed_weights(table: LayerPart, inputs: int) -> tuple[slice, integers.Ints]:
     """The weights that a table's cells and rounds amount to.
 
     Returns:
@@ -107,7 +106,7 @@ def programmed_weights(table: Mvm, inputs: int) -> tuple[slice, integers.Ints]:
     return merged(table, values, inputs, rows.start)
 
 
-def layer_weights(parts: Sequence[Mvm], inputs: int) -> NDArray[np.int32]:
+def layer_weights(parts: Sequence[LayerPart], inputs: int) -> NDArray[np.int32]:
     """The weights [Cout, (Cin / groups)*Kh*Kw] that all parts of a layer add up to.
 
     In int32: the checker has seen that one round brings each weight, of at most 16 bits, with a
@@ -122,7 +121,7 @@ def layer_weights(parts: Sequence[Mvm], inputs: int) -> NDArray[np.int32]:
     return total
 
 
-def rows_in_arrays(table: Mvm) -> slice:
+def rows_in_arrays(table: LayerPart) -> slice:
     """The rows of a group between which all are that the table's arrays hold of any group."""
     packs = [pack_at(table, array.row) for array in table.arrays]
     height = len(table.weights) // table.groups
@@ -134,7 +133,7 @@ def rows_in_arrays(table: Mvm) -> slice:
 
 
 def merged(
-    table: Mvm, values: integers.Ints, inputs: int, first: int = 0
+    table: LayerPart, values: integers.Ints, inputs: int, first: int = 0
 ) -> tuple[slice, integers.Ints]:
     """The matrix that the rounds make of epitome values.
 

@@ -28,7 +28,7 @@ class ByteEngine:
 
     def __init__(self, program: Program, options: Options) -> None:
         """Make the kernels: what takes long is done once."""
-        setting = Setting(program, options.product)
+        setting = Setting(program, options.product_of)
         self.program, self.host, self.strategy = program, options.host, options.strategy
         self.kernels = {
             number: table.kernel(setting)

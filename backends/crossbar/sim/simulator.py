@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
-from epimc.backends.crossbar.instructions.computing import Product
+from epimc.backends.crossbar.instructions.computing import ProductOf
 from epimc.backends.crossbar.instructions.host import host_tables
-from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.isa.execution import Observer, RoundRobin, Strategy
 from epimc.backends.crossbar.sim.paths import product_of
 from epimc.ir.semantics import integers
@@ -35,12 +34,12 @@ class Options:
     """What an engine is made with.
 
     Attributes:
-        product: How the crossbars of a table compute (`paths.PATHS`).
+        product_of: How crossbars compute (`paths.PATHS`).
         host: Runs the program's host calls; None where there are none.
         strategy: Which tile goes on next.
     """
 
-    product: Callable[[Mvm], Product]
+    product_of: ProductOf
     host: HostRunner | None
     strategy: Strategy
 
@@ -103,7 +102,7 @@ class Simulator:
         engine: str = "bytes",
         strategy: Strategy | None = None,
     ) -> None:
-        product, kind = product_of(program, path), engine_class(engine)
+        product, kind = product_of(program.chip, path), engine_class(engine)
         if batch < 1:
             raise error(f"The batch size must be at least 1, not {batch}.")
         calls = host_tables(program)

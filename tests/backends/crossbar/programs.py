@@ -16,8 +16,9 @@ from epimc.backends.crossbar.instructions.mvm import Mapping, Mvm
 from epimc.backends.crossbar.instructions.pool import Pool
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.instructions.vector import Add, Lookup, Multiply, Requantize
-from epimc.backends.crossbar.kernels.arrays import column_sums, physical_columns
+from epimc.backends.crossbar.kernels.cells import column_sums
 from epimc.backends.crossbar.kernels.fused import merged
+from epimc.backends.crossbar.kernels.layer_part import physical_columns
 from epimc.ir.semantics import integers
 from epimc.ir.semantics.layouts import Selection
 

@@ -14,6 +14,7 @@ from epimc.backends.crossbar.check.checker import check
 from epimc.backends.crossbar.core.counts import Counts
 from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
 from epimc.backends.crossbar.instructions.registry import BY_CODE, BY_NAME, register, unregister
+from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.isa.assembly import format_program, parse_program
 from epimc.backends.crossbar.isa.binary import decode, encode
 from epimc.backends.crossbar.isa.document import isa_document
@@ -58,7 +59,8 @@ def toy_program() -> Program:
 
 def changed(program: Program, **changes: object) -> Program:
     """The program with a changed table."""
-    return replace(program, tables=(replace(program.tables[0], **changes),))
+    (table,) = program.tables_of(Table)
+    return replace(program, tables=(replace(table, **changes),))
 
 
 def test_it_is_assembled_and_encoded() -> None:

@@ -12,8 +12,8 @@ from epimc.backends.crossbar.core.counts import Counts
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.core.rounds import OfatEntry
 from epimc.backends.crossbar.instructions.mvm import Mvm, position_counts
-from epimc.backends.crossbar.kernels import arrays
-from epimc.backends.crossbar.kernels.arrays import BitSerialMvm, Read
+from epimc.backends.crossbar.kernels.bit_serial import BitSerialMvm, Read
+from epimc.backends.crossbar.kernels.sampling import column_destinations
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.ir.semantics import integers
@@ -164,7 +164,7 @@ def test_counts_are_what_the_bit_serial_path_does(
             totals[k] += number * events
         return original(self, read, columns)
 
-    monkeypatch.setattr(arrays.BitSerialMvm, "read", read)
+    monkeypatch.setattr(BitSerialMvm, "read", read)
     counters = counted(program, path="bit-serial")
     tables = [table for table in program.tables if isinstance(table, Mvm)]
     assert set(done) == {id(table) for table in tables}
@@ -179,7 +179,7 @@ def test_columns_without_a_destination_are_not_converted() -> None:
     table = next(t for t in PROGRAMS["conv"]().tables if isinstance(t, Mvm))
     first = table.rounds[0]
     narrow = replace(first, ofat=(OfatEntry(1, 1, 0, 1, False),))
-    assert arrays.column_destinations(table, first).tolist() == [2, 2, 2, 2, 1]
-    assert arrays.column_destinations(table, narrow).tolist() == [0, 0, 1, 1, 1]
+    assert column_destinations(table, first).tolist() == [2, 2, 2, 2, 1]
+    assert column_destinations(table, narrow).tolist() == [0, 0, 1, 1, 1]
     counts = position_counts(replace(table, rounds=(narrow,)), 4)
     assert (counts.array_reads, counts.adc_conversions, counts.multiply_adds) == (4, 4 * 3, 1)
