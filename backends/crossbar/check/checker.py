@@ -24,7 +24,7 @@ def check(program: Program) -> list[Diagnostic]:
         (check_dataflow,),
         (check_layers,),
         (check_streams,),
-        (lambda found: AbstractExecution(found).check(),),
+        (lambda findings: AbstractExecution(findings).check(),),
     )
     try:
         for stage in stages:

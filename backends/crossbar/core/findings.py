@@ -1,4 +1,4 @@
-"""What the static checker found: a bounded list of diagnostics, and the words for places."""
+"""What the static checker finds: a bounded list of diagnostics, and the words for places."""
 
 from __future__ import annotations
 

@@ -144,8 +144,8 @@ class Kind:
         """
         plain = re.split(r"[+-]", text, maxsplit=1)[0]
         strides, _, region = text[len(plain) :].partition("%")
-        found, size = _numbers(plain), len(self.parts)
-        items = [found[i : i + size] for i in range(0, len(found), size)]
+        numbers, size = _numbers(plain), len(self.parts)
+        items = [numbers[i : i + size] for i in range(0, len(numbers), size)]
         for item in items:
             if problem := self.limit_error(item):
                 raise ValueError(problem)
@@ -173,12 +173,12 @@ def _number(text: str) -> int:
 
 
 def _numbers(text: str) -> list[int]:
-    return [_number(found) for found in _NUMBERS.findall(text)]
+    return [_number(digits) for digits in _NUMBERS.findall(text)]
 
 
 def _signed(text: str) -> list[int]:
-    found = [(sign, _number(number)) for sign, number in _SIGNED.findall(text)]
-    return [-number if sign == "-" else number for sign, number in found]
+    pairs = [(sign, _number(digits)) for sign, digits in _SIGNED.findall(text)]
+    return [-number if sign == "-" else number for sign, number in pairs]
 
 
 def _scalar(

@@ -16,7 +16,7 @@ from epimc.backends.crossbar.core.program import ELEMENTS, FeatureMap, Port, Pro
 from epimc.backends.crossbar.instructions.computing import Block, Computing, Kernel, Setting
 from epimc.backends.crossbar.instructions.host import host_calls
 from epimc.backends.crossbar.isa.execution import Execution, Observer, buffer_extent
-from epimc.backends.crossbar.sim.simulator import Arrays, Options
+from epimc.backends.crossbar.sim.engine import Arrays, Options
 from epimc.ir.semantics import integers
 from epimc.support.diagnostics import error
 
@@ -24,7 +24,7 @@ Bytes = NDArray[np.uint8]
 
 
 class ByteEngine:
-    """A program with the kernels of its tables (`simulator.Engine`)."""
+    """A program with the kernels of its tables (an `engine.Engine`)."""
 
     def __init__(self, program: Program, options: Options) -> None:
         """Make the kernels: what takes long is done once."""
