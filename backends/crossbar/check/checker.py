@@ -26,6 +26,7 @@ def check(program: Program) -> list[Diagnostic]:
         (check_streams,),
         (lambda findings: AbstractExecution(findings).check(),),
     )
+    # A stage takes for granted what those before it have checked.
     try:
         for stage in stages:
             for part in stage:

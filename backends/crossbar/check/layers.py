@@ -32,6 +32,7 @@ def check_layers(findings: Findings) -> None:
             _check_cells(findings, parts)
             _check_coverage(findings, parts)
     sums = _check_sums(findings, layers)
+    # Bounds of layers that are wrong would be wrong as well.
     if not findings.diagnostics:
         _check_precision(findings, layers, sums)
 

@@ -41,6 +41,7 @@ def check_streams(findings: Findings) -> None:
         if _check_form(findings, tile, stream):
             for cursor in walk(stream):
                 _check_instruction(findings, tile, cursor, stream[cursor.index], rings)
+    # Which counts are reached is a question only to streams that are well formed.
     if not findings.diagnostics:
         _check_semaphores(findings)
 

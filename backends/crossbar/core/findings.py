@@ -39,6 +39,7 @@ class Findings:
     def table_place(self, index: int) -> str:
         """A table in words, with the map it computes where that exists."""
         table = self.program.tables[index]
+        # Asked for while that is checked: the map may be none of the program.
         if not 0 <= table.destination < len(self.program.maps):
             return f"table {index} ({table.name})"
         return f"table {index} ({table.name} of {self.map_words(table.destination)})"

@@ -142,6 +142,7 @@ class Kind:
         Raises:
             ValueError: A number does not fit, in words.
         """
+        # The numbers themselves have no sign: the first sign begins the strides.
         plain = re.split(r"[+-]", text, maxsplit=1)[0]
         strides, _, region = text[len(plain) :].partition("%")
         numbers, size = _numbers(plain), len(self.parts)
@@ -153,6 +154,7 @@ class Kind:
 
     def _advancing(self, first: Any, strides: list[int], region: list[int]) -> Operands:
         """A value with its strides, less those of outer loops that are 0."""
+        # One text for one value: a last stride of 0 says nothing.
         count = max((k for k, stride in enumerate(strides, 1) if stride), default=0)
         if not count:
             value: Operands = first

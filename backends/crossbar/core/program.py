@@ -30,7 +30,8 @@ from epimc.backends.crossbar.core.limits import (
 from epimc.backends.crossbar.core.source_rows import SourceRows
 from epimc.support.origins import Nodes
 
-# Every row starts at a multiple of this many bytes, in tile buffers and off chip.
+# Every row starts at a multiple of this many bytes, in tile buffers and off chip: that of the
+# largest element, so that a row can be viewed as its elements without a copy.
 ALIGNMENT = 8
 
 NO_ADDRESS = -1
@@ -123,12 +124,12 @@ class FeatureMap:
 
     @property
     def width(self) -> int:
-        """Columns."""
+        """How many columns there are."""
         return self.shape[-1]
 
     @property
     def dims(self) -> tuple[int, int, int]:
-        """[C, H, W]."""
+        """[C, H, W]: dims before the last two count as channels."""
         return self.channels, self.height, self.width
 
     @property
@@ -264,7 +265,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Program:
-    """A whole program: `streams[t]` is what tile t executes, ending in `halt`."""
+    """A program for all tiles: `streams[t]` is what tile t executes, ending in `halt`."""
 
     chip: Chip
     maps: Maps
@@ -281,6 +282,7 @@ class Program:
 
     @cached_property
     def _off_chip(self) -> tuple[list[int], list[int]]:
+        # For many look-ups: `map_at` is asked for every row that is loaded or stored.
         placed = sorted((m.address, i) for i, m in enumerate(self.maps) if m.address >= 0)
         return [address for address, _ in placed], [index for _, index in placed]
 

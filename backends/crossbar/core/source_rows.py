@@ -20,6 +20,7 @@ class SourceRows:
 
     def span(self, first: int, end: int, source: int) -> tuple[int, int]:
         """The rows [first, end) of a source between which all are that output rows read."""
+        # Programs of the compiler compute row by row: no list is made for one row.
         if end == first + 1:
             return self._ends[first][source]
         spans = [ends[source] for ends in self._ends[first:end] if ends[source] != (0, 0)]

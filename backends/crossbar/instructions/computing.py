@@ -69,7 +69,7 @@ class Computing(Table):
     sources_doc: ClassVar[str] = "One ring, with the rows of the source map."
 
     def __init_subclass__(cls) -> None:
-        """Declare the operands."""
+        """Declare the operands, which follow from how many maps are read."""
         super().__init_subclass__()
         several = cls.most_sources > 1
         rings = "[0x0:3, 0x800:2]" if several else "[0x0:3]" if cls.most_sources else "[]"
@@ -96,7 +96,7 @@ class Computing(Table):
         dst: Ring,
         sources: tuple[Ring, ...],
     ) -> Tiles:
-        """At once."""
+        """Compute rows, for which it never has to wait: what it reads lies in the buffer."""
         machine.compute(tile, table, rows, dst, sources)
         return (tile,)
 
@@ -162,6 +162,7 @@ class Computing(Table):
         named, maps = program.tables[table], program.maps
         target, count = maps[named.destination], rows[1] - rows[0]
         result = Counts(instructions=1, buffer_written_bytes=count * target.row_bytes)
+        # Computed once a table: a program has far more instructions than tables.
         result.add(program.position_events[table], count * target.width)
         read = [maps[index].row_bytes for index in named.sources]
         for lines in program.source_rows[table].lines[rows[0] : rows[1]]:
@@ -179,7 +180,7 @@ class Computing(Table):
         dst: Ring,
         sources: tuple[Ring, ...],
     ) -> int:
-        """The destination."""
+        """The map whose rows it computes, which lie in their slots from then on."""
         program = subjects.program
         destination = program.tables[table].destination
         stride = program.maps[destination].row_stride

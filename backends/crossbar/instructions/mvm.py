@@ -143,6 +143,7 @@ class Mvm(OneSource, Computing):
         inputs = source.channels // self.groups
         weights = layer_weights(parts, source.channels)
         weights = weights.reshape(-1, inputs, *self.window.kernel)
+        # Of all parts but one it is 0.
         bias = np.stack([part.bias for part in parts]).sum(axis=0)
         edges = forms.summable_blocks(weights, source.bits)
         name = program.maps[layer].name

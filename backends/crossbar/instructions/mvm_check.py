@@ -32,6 +32,7 @@ def check_part(check: TableCheck, table: LayerPart) -> None:
     written = np.zeros(target.channels, bool)
     for number, round_ in enumerate(table.rounds):
         place = check.at(f"round {number}")
+        # What follows indexes by the numbers of a round: one that is wrong ends it.
         if not _check_round(place, table, round_):
             return
         for entry in round_.ofat:
@@ -143,6 +144,7 @@ def _check_driven(check: TableCheck, table: LayerPart, round_: Round) -> bool:
         alike, "It does not drive the same channels and rows of each of its groups."
     ):
         return False
+    # Only rows that step evenly, and by 1 along a kernel row, are a patch's window.
     window = lines.reshape(len(own), *table.window.kernel)
     regular = all(np.unique(np.diff(window, axis=axis)).size <= 1 for axis in (0, 1)) and bool(
         (np.diff(window, axis=2) == 1).all()

@@ -124,7 +124,7 @@ class TableCheck:
 
     @property
     def program(self) -> Program:
-        """The program."""
+        """The program that the findings are about."""
         return self.findings.program
 
     @property
@@ -305,7 +305,7 @@ class OneSource:
 
 
 def holds(target: FeatureMap) -> str:
-    """ACTIVATIONS or ACCUMULATORS."""
+    """What a map holds, ACTIVATIONS or ACCUMULATORS, as tables name it."""
     return ACTIVATIONS if target.is_activation else ACCUMULATORS
 
 

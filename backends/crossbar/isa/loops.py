@@ -88,6 +88,7 @@ class Cursor:
 
     def _resolve(self) -> None:
         stream = self._stream
+        # Most instructions advance nowhere, and are handed out as they are written.
         current = stream[self._index] if self._index < len(stream) else None
         if current is not None and self._loops and current.advances:
             current = resolved(current, [loop.iteration for loop in self._loops])

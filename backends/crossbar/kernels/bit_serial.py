@@ -75,6 +75,7 @@ def bit_serial(table: LayerPart, bits: int, zero_point: int, chip: Chip) -> BitS
         reads = []
         for array, levels, end in zip(table.arrays, cells, ends, strict=True):
             driven = (lines >= array.row) & (lines < array.row + array.rows)
+            # An array without a driven word line is not read, and costs no conversion.
             if driven.any():
                 offsets = zero_point * corrections[end - array.columns : end, None]
                 chosen = levels[:, lines[driven] - array.row]

@@ -92,6 +92,7 @@ def column_sums(table: LayerPart) -> integers.Ints:
     Returns:
         int64 [rounds, sum of array columns], arrays side by side in order.
     """
+    # Not bool: the product with the cells is one of integers.
     driven = driven_lines(table).astype(np.int64)
     highest = (1 << table.cell_bits) - 1
     parts = [np.zeros((len(driven), 0), np.int64)]

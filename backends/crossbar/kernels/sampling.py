@@ -48,6 +48,7 @@ def apply_ofat(
     for entry in round_.ofat:
         target = slice(entry.destination, entry.destination + entry.count)
         block = values[entry.column : entry.column + entry.count] * entry.multiplier
+        # All columns, not only `where`: in those that no round serves the result is 0.
         if not entry.accumulate:
             result[target] = 0
         result[target, where] += block

@@ -111,6 +111,7 @@ class _Machine(Execution):
     ) -> None:
         program, buffer = self.program, self.buffers[tile]
         named, lines = program.tables[table], program.source_rows[table]
+        # A source of which these rows read none still has its block, which is empty.
         blocks = []
         for k, (ring, source) in enumerate(zip(sources, named.sources, strict=True)):
             first, end = lines.span(*rows, k)

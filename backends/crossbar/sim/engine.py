@@ -39,7 +39,7 @@ class Engine(Protocol):
     """A program, prepared for execution."""
 
     def __init__(self, program: Program, options: Options) -> None:
-        """Prepare a program."""
+        """Prepare a program: all that does not depend on the samples is done here, once."""
 
     def run(self, inputs: Arrays, observers: Sequence[Observer]) -> Arrays:
         """The outputs for all samples of the inputs, at once.

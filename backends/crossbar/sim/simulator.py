@@ -70,6 +70,7 @@ class Simulator:
         product, kind = product_of(program.chip, path), engine_class(engine)
         if batch < 1:
             raise error(f"The batch size must be at least 1, not {batch}.")
+        # Here, not at the first call: that may come after minutes.
         calls = host_tables(program)
         if calls and host is None:
             raise error(f"The program calls the host for '{calls[0].fragment}', but has no host.")
@@ -126,7 +127,7 @@ class Collector(Observer):
         self._batches.append({})
 
     def computed(self, target: FeatureMap, first: int, rows: NDArray[Any]) -> None:
-        """Keep rows."""
+        """Keep rows, as int64 whatever their map holds."""
         maps = self._batches[-1]
         if target.name not in maps:
             maps[target.name] = np.zeros((len(rows), *target.dims), np.int64)
