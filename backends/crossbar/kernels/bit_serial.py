@@ -33,7 +33,7 @@ class Read:
 class BitSerialMvm:
     """The bit-serial path: every input slice through every driven array and its ADC."""
 
-    table: LayerPart
+    part: LayerPart
     reads: tuple[tuple[Read, ...], ...]
     slices: int
     dac_bits: int
@@ -41,21 +41,21 @@ class BitSerialMvm:
 
     def __call__(self, columns: NDArray[Any]) -> integers.Ints:
         """Accumulators [Cout, n] of activations q [Cin*Kh*Kw, n]."""
-        table = self.table
-        result = np.zeros((len(table.bias), columns.shape[1]), np.int64)
-        for round_, reads in zip(table.rounds, self.reads, strict=True):
-            values = np.zeros((epitome_columns(table), columns.shape[1]), np.int64)
+        part = self.part
+        result = np.zeros((len(part.bias), columns.shape[1]), np.int64)
+        for round_, reads in zip(part.rounds, self.reads, strict=True):
+            values = np.zeros((epitome_columns(part), columns.shape[1]), np.int64)
             for read in reads:
-                own = values[pack_at(table, read.array.row).epitome]
-                recombine_into(own, table, read.array, self.read(read, columns))
+                own = values[pack_at(part, read.array.row).epitome]
+                recombine_into(own, part, read.array, self.read(read, columns))
             apply_ofat(result, round_, values)
-        return result + table.bias[:, None]
+        return result + part.bias[:, None]
 
     def read(self, read: Read, columns: NDArray[Any]) -> integers.Ints:
         """The corrected values [array.columns, n] of one array's physical columns."""
         driven = columns[read.positions]
         mask = (1 << self.dac_bits) - 1
-        highest = (1 << self.table.cell_bits) - 1
+        highest = (1 << self.part.cell_bits) - 1
         total = np.zeros((len(read.cells), columns.shape[1]), np.int64)
         for k in range(self.slices):
             levels = (driven >> (k * self.dac_bits)) & mask
@@ -65,15 +65,15 @@ class BitSerialMvm:
         return total - read.offsets
 
 
-def bit_serial(table: LayerPart, bits: int, zero_point: int, chip: Chip) -> BitSerialMvm:
-    """The bit-serial path of a table; `bits` and `zero_point` are those of its activations."""
-    cells = [array_cells(table, array).T.astype(np.int64) for array in table.arrays]
-    ends = np.cumsum([array.columns for array in table.arrays])
+def bit_serial(part: LayerPart, bits: int, zero_point: int, chip: Chip) -> BitSerialMvm:
+    """The bit-serial path of a part; `bits` and `zero_point` are those of its activations."""
+    cells = [array_cells(part, array).T.astype(np.int64) for array in part.arrays]
+    ends = np.cumsum([array.columns for array in part.arrays])
     rounds = []
-    for round_, corrections in zip(table.rounds, table.corrections, strict=True):
-        lines, positions = spread(round_.ifrt), input_positions(table, round_)
+    for round_, corrections in zip(part.rounds, part.corrections, strict=True):
+        lines, positions = spread(round_.ifrt), input_positions(part, round_)
         reads = []
-        for array, levels, end in zip(table.arrays, cells, ends, strict=True):
+        for array, levels, end in zip(part.arrays, cells, ends, strict=True):
             driven = (lines >= array.row) & (lines < array.row + array.rows)
             # An array without a driven word line is not read, and costs no conversion.
             if driven.any():
@@ -82,15 +82,15 @@ def bit_serial(table: LayerPart, bits: int, zero_point: int, chip: Chip) -> BitS
                 reads.append(Read(array, positions[driven], chosen, offsets))
         rounds.append(tuple(reads))
     slices = -(-bits // chip.dac_bits)
-    return BitSerialMvm(table, tuple(rounds), slices, chip.dac_bits, (1 << chip.adc_bits) - 1)
+    return BitSerialMvm(part, tuple(rounds), slices, chip.dac_bits, (1 << chip.adc_bits) - 1)
 
 
-def lossless(table: LayerPart, chip: Chip) -> bool:
-    """Whether the chip's ADC reads every (round, array) of a table without loss."""
-    for round_ in table.rounds:
+def lossless(part: LayerPart, chip: Chip) -> bool:
+    """Whether the chip's ADC reads every (round, array) of a part without loss."""
+    for round_ in part.rounds:
         lines = spread(round_.ifrt)
-        for array in table.arrays:
+        for array in part.arrays:
             driven = int(((lines >= array.row) & (lines < array.row + array.rows)).sum())
-            if integers.lossless_adc_bits(driven, chip.dac_bits, table.cell_bits) > chip.adc_bits:
+            if integers.lossless_adc_bits(driven, chip.dac_bits, part.cell_bits) > chip.adc_bits:
                 return False
     return True

@@ -91,14 +91,14 @@ class Pack:
     epitome: slice
 
 
-def pack_at(table: LayerPart, row: int) -> Pack:
+def pack_at(part: LayerPart, row: int) -> Pack:
     """The pack that holds an epitome row."""
-    slices = len(integers.slice_coefficients(table.mapping, table.weight_bits, table.cell_bits))
-    reference = int(table.mapping == "offset")
-    height, width = len(table.weights) // table.groups, int(table.weights.shape[1])
-    number = row // (height * table.pack)
-    group = number * table.pack
-    groups = min(table.pack, table.groups - group)
+    slices = len(integers.slice_coefficients(part.mapping, part.weight_bits, part.cell_bits))
+    reference = int(part.mapping == "offset")
+    height, width = len(part.weights) // part.groups, int(part.weights.shape[1])
+    number = row // (height * part.pack)
+    group = number * part.pack
+    groups = min(part.pack, part.groups - group)
     return Pack(
         group=group,
         groups=groups,
@@ -112,27 +112,27 @@ def pack_at(table: LayerPart, row: int) -> Pack:
     )
 
 
-def epitome_columns(table: LayerPart) -> int:
+def epitome_columns(part: LayerPart) -> int:
     """Epitome columns of all groups."""
-    return int(table.weights.shape[1]) * table.groups
+    return int(part.weights.shape[1]) * part.groups
 
 
-def physical_columns(table: LayerPart) -> int:
+def physical_columns(part: LayerPart) -> int:
     """Bit lines of all packs: the slices of their columns and, for `offset`, the references."""
-    last = pack_at(table, len(table.weights) - 1)
+    last = pack_at(part, len(part.weights) - 1)
     return last.column + last.columns
 
 
-def column_places(table: LayerPart) -> integers.Ints:
+def column_places(part: LayerPart) -> integers.Ints:
     """The epitome column, as the OFAT counts them, that each physical column is a slice of.
 
     Returns:
         int64 [physical columns]; -1 for reference columns.
     """
-    height = len(table.weights) // table.groups * table.pack
+    height = len(part.weights) // part.groups * part.pack
     parts = []
-    for row in range(0, len(table.weights), height):
-        pack = pack_at(table, row)
+    for row in range(0, len(part.weights), height):
+        pack = pack_at(part, row)
         parts.append(np.repeat(np.arange(pack.epitome.start, pack.epitome.stop), pack.slices))
         parts.append(np.full(pack.columns - pack.sliced, -1))
     return np.concatenate(parts)

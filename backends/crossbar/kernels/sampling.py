@@ -10,24 +10,24 @@ from epimc.backends.crossbar.kernels.layer_part import LayerPart, column_places,
 from epimc.ir.semantics import integers
 
 
-def driven_lines(table: LayerPart) -> NDArray[np.bool_]:
+def driven_lines(part: LayerPart) -> NDArray[np.bool_]:
     """Which word lines each round drives, bool [rounds, epitome rows]."""
-    driven = np.zeros((len(table.rounds), table.weights.shape[0]), bool)
-    for row, round_ in zip(driven, table.rounds, strict=True):
+    driven = np.zeros((len(part.rounds), part.weights.shape[0]), bool)
+    for row, round_ in zip(driven, part.rounds, strict=True):
         row[spread(round_.ifrt)] = True
     return driven
 
 
-def column_destinations(table: LayerPart, round_: Round) -> integers.Ints:
+def column_destinations(part: LayerPart, round_: Round) -> integers.Ints:
     """How many destinations a round has for each physical column; a reference serves all as one.
 
     Returns:
         int64 [physical columns].
     """
-    destinations = np.zeros(epitome_columns(table), np.int64)
+    destinations = np.zeros(epitome_columns(part), np.int64)
     for entry in round_.ofat:
         destinations[entry.column : entry.column + entry.count] += 1
-    places = column_places(table)
+    places = column_places(part)
     return np.where(places < 0, 1, destinations[places])
 
 
@@ -54,14 +54,14 @@ def apply_ofat(
         result[target, where] += block
 
 
-def input_positions(table: LayerPart, round_: Round) -> integers.Ints:
+def input_positions(part: LayerPart, round_: Round) -> integers.Ints:
     """Positions in the flattened window [Cin, Kh, Kw] that the word lines of `ifrt` read."""
-    return window_positions(table, spread(round_.ifat))
+    return window_positions(part, spread(round_.ifat))
 
 
-def window_positions(table: LayerPart, channels: integers.Ints) -> integers.Ints:
+def window_positions(part: LayerPart, channels: integers.Ints) -> integers.Ints:
     """Positions of channels in a flattened window [channels, Kh, Kw]."""
-    area = table.window.kernel[0] * table.window.kernel[1]
+    area = part.window.kernel[0] * part.window.kernel[1]
     positions = channels[:, None] * area + np.arange(area)
     return positions.reshape(-1)
 

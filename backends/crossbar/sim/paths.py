@@ -16,21 +16,21 @@ from epimc.backends.crossbar.kernels.layer_part import LayerPart
 from epimc.support.diagnostics import did_you_mean, error
 
 
-def fused_product(chip: Chip, table: LayerPart, source: FeatureMap) -> Product:
+def fused_product(chip: Chip, part: LayerPart, source: FeatureMap) -> Product:
     """One integer product of the weights that the cells amount to."""
-    return fused(table, source.channels, source.bits, source.zero_point)
+    return fused(part, source.channels, source.bits, source.zero_point)
 
 
-def bit_serial_product(chip: Chip, table: LayerPart, source: FeatureMap) -> Product:
+def bit_serial_product(chip: Chip, part: LayerPart, source: FeatureMap) -> Product:
     """Every input slice through every array and its ADC."""
-    return bit_serial(table, source.bits, source.zero_point, chip)
+    return bit_serial(part, source.bits, source.zero_point, chip)
 
 
-def fastest_product(chip: Chip, table: LayerPart, source: FeatureMap) -> Product:
+def fastest_product(chip: Chip, part: LayerPart, source: FeatureMap) -> Product:
     """The fused product where the ADC is lossless, so that the result is the same."""
-    if lossless(table, chip):
-        return fused_product(chip, table, source)
-    return bit_serial_product(chip, table, source)
+    if lossless(part, chip):
+        return fused_product(chip, part, source)
+    return bit_serial_product(chip, part, source)
 
 
 PATHS: Mapping[str, Callable[[Chip, LayerPart, FeatureMap], Product]] = {

@@ -37,12 +37,12 @@ def plans(draw: st.DrawFn) -> tuple[tuple[Round, ...], tuple[int, int], int]:
         The rounds, the epitome's (rows, columns), and Cin; Cout is 6 and the kernel 2x2.
     """
     size = (draw(st.integers(2, 4)), draw(st.integers(2, 3)))
-    held, columns, block = draw(st.integers(1, 3)), draw(st.integers(2, 5)), 2
+    channels, columns, block = draw(st.integers(1, 3)), draw(st.integers(2, 5)), 2
     blocks = draw(st.integers(1, 3))
     rounds = []
     for i in range(blocks):
-        count = draw(st.integers(1, held))
-        first = draw(st.integers(0, held - count))
+        count = draw(st.integers(1, channels))
+        first = draw(st.integers(0, channels - count))
         corner = (draw(st.integers(0, size[0] - 2)), draw(st.integers(0, size[1] - 2)))
         ifat = ((i * 3, count),)
         ifrt = window_rows(first, count, corner, size, (2, 2))
@@ -53,7 +53,7 @@ def plans(draw: st.DrawFn) -> tuple[tuple[Round, ...], tuple[int, int], int]:
             for j, multiplier in enumerate(multipliers)
         )
         rounds.append(Round(ifat, ifrt, entries))
-    return tuple(rounds), (held * size[0] * size[1], columns), 9
+    return tuple(rounds), (channels * size[0] * size[1], columns), 9
 
 
 @st.composite
@@ -101,12 +101,12 @@ def test_both_paths_are_the_convolution(
 def test_parts_add_up_when_bit_slices_of_one_weight_lie_in_different_parts() -> None:
     weights, bias = random_weights((12, 3)), np.array([1, 2, 3], np.int64)
     window, rounds = integers.Window((2, 2)), identity(3, 4, 3)
-    whole = mvm(0, 0, 1, window, weights, rounds, bias)
+    complete = mvm(0, 0, 1, window, weights, rounds, bias)
     left = mvm(0, 0, 1, window, weights, rounds, bias, arrays=(Array(0, 0, 12, 0, 3),))
     right = mvm(0, 0, 1, window, weights, rounds, bias * 0, arrays=(Array(0, 0, 12, 3, 4),))
     columns = np.arange(60, dtype=np.uint8).reshape(12, 5)
     parts = [fused(table, 3, BITS, 17)(columns) for table in (left, right)]
-    assert np.array_equal(parts[0] + parts[1], fused(whole, 3, BITS, 17)(columns))
+    assert np.array_equal(parts[0] + parts[1], fused(complete, 3, BITS, 17)(columns))
 
 
 @pytest.mark.parametrize("mapping", integers.MAPPINGS)
