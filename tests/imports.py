@@ -1,6 +1,7 @@
 """What imports what in the project, and the tables of the documentation that state it.
 
-`python -m tests.imports` prints the table of docs/architecture.md as it would be true now.
+`python -m tests.imports` prints the table of docs/architecture.md as it would be true now, and
+which modules import each dependency.
 """
 
 from __future__ import annotations
@@ -216,5 +217,14 @@ def with_new_packages(rows: Iterable[str]) -> list[str]:
     return known
 
 
+def importing(package: str) -> list[str]:
+    """The modules that import a dependency; those of pydantic_core count as of pydantic."""
+    names = package, f"{package}_core"
+    return sorted({m for m, target, _ in all_imports() if any(is_in(target, n) for n in names)})
+
+
 if __name__ == "__main__":
     print(import_table(documented_imports()))
+    for dependency, stated in documented_users().items():
+        if stated:
+            print(f"\n{dependency}: {', '.join(importing(dependency))}")
