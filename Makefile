@@ -45,11 +45,11 @@ test-latest: ## Run all tests with the newest versions of all packages, without 
 	$(LATEST)/bin/python $(PIP_INSTALL) --editable '.[dev]'
 	OPENBLAS_NUM_THREADS=1 $(LATEST)/bin/python $(PYTEST)
 
-lint: $(STAMP) ## Check style, formatting, types and import directions
+lint: $(STAMP) ## Check style, formatting, types and imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/test_import_directions.py
+	$(BIN)/python -m pytest -q tests/test_import_graph.py
 
 wheel: $(STAMP) ## Build dist/epimc-*.whl
 	rm -rf build/lib build/bdist.*

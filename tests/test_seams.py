@@ -13,7 +13,7 @@ import pytest
 
 import epimc.backends.crossbar.instructions  # noqa: F401  (it registers them)
 from epimc.backends.crossbar.instructions.registry import instructions
-from tests.test_import_directions import project_files
+from tests.imports import project_files
 
 HOME = "epimc.backends.crossbar.instructions"
 NAMES = {kind.__name__: kind.name for kind in instructions()}

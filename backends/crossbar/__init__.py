@@ -3,12 +3,15 @@
     backend       what the driver sees of all this: the door
     dialect       the ops of the IR on crossbars; levels: `mapped` to `allocated`
     core/         a program as data: program (chip, maps, ports, streams), operands, rounds, limits,
-                  counts; findings collects what is wrong with one
-    kernels/      what arrays of cells compute: arrays (as they are read), fused (one product)
+                  counts, source_rows (who reads what); findings collects what is wrong with one
+    kernels/      what arrays of cells compute: layer_part (how an epitome lies in arrays), sampling
+                  (what rounds drive and write), cells (what is stored); bit_serial (as arrays are
+                  read) and fused (one product)
     instructions/ what each instruction is and does, a file a family
     isa/          instruction streams: assembly (text), binary, loops (the walk through a stream),
-                  execution (the interleaving), listing, subjects, clocks; the pages about them
-    target/       chips: schema of their files, builtin/
+                  execution (the interleaving), listing, subjects, clocks; docs/isa.md: page and
+                  table_page
+    target/       chips: schema of their files, builtin/; page: docs/targets.md
     lower/        IR to program: the passes map, place, schedule, allocate; then emit, with lowering
                   (ops to tables), projection (rows to streams), residency, semaphores; roll folds
                   the streams into loops; counting counts crossbars from shapes alone
@@ -16,7 +19,7 @@
     proof         what a program claims of the integer reference
     summary       what a program consists of, and what it costs
     check/        what can be known of a program without running it
-    sim/          the simulator, its engine, paths and counters
+    sim/          the simulator, engine (what one is), byte_engine, paths and counters
 
 What executes or checks a program imports nothing of what makes one from IR.
 """

@@ -239,10 +239,10 @@ class CrossbarBackend(Backend):
     @property
     def pages(self) -> Pages:
         """The instruction set, and the keys of targets."""
-        from epimc.backends.crossbar.isa.document import isa_document
-        from epimc.backends.crossbar.target.document import target_document
+        from epimc.backends.crossbar.isa.page import isa_page
+        from epimc.backends.crossbar.target.page import target_page
 
-        return {"docs/isa.md": isa_document, "docs/targets.md": target_document}
+        return {"docs/isa.md": isa_page, "docs/targets.md": target_page}
 
 
 def crossbar_target(target: Target) -> CrossbarTarget:

@@ -15,7 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from epimc.backends import forms
-from epimc.backends.crossbar.core.program import Program
+from epimc.backends.crossbar.core.program import Program, ProgramTable
 from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.instructions.table import Table
@@ -33,7 +33,7 @@ def claims(program: Program) -> Iterator[Claim]:
     for port in program.inputs:
         feature = maps[port.map]
         yield from forms.quantized_input(port.name, feature.name, feature.bits, feature.dims)
-    for table in program.tables:
+    for table in program.tables_of(Table):
         yield from table.claims(program)
     for port in program.outputs:
         yield from forms.dequantized_output(port.name, maps[port.map].name, port.shape)
@@ -74,6 +74,6 @@ def part_mismatches(program: Program) -> dict[str, int]:
     return wrong
 
 
-def sums_of(program: Program, layer: int) -> list[Table]:
+def sums_of(program: Program, layer: int) -> list[ProgramTable]:
     """The additions of a layer's parts."""
     return [table for table in program.layer_tables[layer] if table.joins_parts]

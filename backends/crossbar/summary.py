@@ -11,7 +11,7 @@ from epimc.backends.crossbar.instructions.host import host_tables
 from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.isa.loops import executed
-from epimc.backends.crossbar.kernels.arrays import lossless
+from epimc.backends.crossbar.kernels.bit_serial import lossless
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.support.origins import as_json
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import networkx as nx
 import numpy as np
+from numpy.typing import NDArray
 
 from epimc.ir.core.module import Array
 from epimc.ir.dialects import epi
-from epimc.ir.epitome.plan import used
+from epimc.ir.epitome.plan import Plan, used
 from epimc.ir.semantics import integers
+
+Doubles = NDArray[np.float64]
 
 # A channel whose weights are this much smaller than the layer's largest shares the scale of that
 # floor: its weights count for nothing, and its multiplier would leave the 31 bits.
@@ -32,22 +35,39 @@ def column_scales(epitome: Array, op: epi.Conv, bits: int) -> tuple[Array, Array
     """
     rows = epitome.reshape(len(epitome), -1)
     largest = np.maximum(rows.max(axis=1), -rows.min(axis=1)).astype(np.float64)
+    of_columns, of_channels = shared_maxima(op.plan, largest, op.shape[0])
+    top = of_columns.max(initial=0)
+    floor = top * SMALLEST_RELATIVE_SCALE if top >= SMALLEST_STEP else 1.0
+    limit = np.float32(integers.weight_limit(bits))
+    return (
+        np.maximum(of_columns, floor).astype(np.float32) / limit,
+        np.maximum(of_channels, floor).astype(np.float32) / limit,
+    )
+
+
+def shared_maxima(plan: Plan, largest: Doubles, outputs: int) -> tuple[Doubles, Doubles]:
+    """The largest number of all columns and output channels that the plan joins, for each of them.
+
+    Args:
+        plan: A column and a channel are joined where a patch takes one into the other, and with
+            all that either is joined with.
+        largest: A number for each column, [Eo].
+        outputs: How many output channels there are.
+
+    Returns:
+        For each column [Eo], and for each output channel [Cout].
+    """
     graph: nx.Graph[tuple[str, int]] = nx.Graph()
-    for patch in op.plan:
-        for k in range(patch.on):
-            graph.add_edge(("column", patch.eo + k), ("output", patch.o0 + k))
-    outputs = np.zeros(op.shape[0])
+    # Patches that differ in their input channels alone join the same columns and channels.
+    for column, output, count in {(patch.eo, patch.o0, patch.on) for patch in plan}:
+        graph.add_edges_from((("column", column + k), ("output", output + k)) for k in range(count))
+    of_columns, of_channels = largest.copy(), np.zeros(outputs)
     for component in nx.connected_components(graph):
         columns = [index for side, index in component if side == "column"]
         top = largest[columns].max()
-        largest[columns] = top
-        outputs[[index for side, index in component if side == "output"]] = top
-    top = largest.max(initial=0)
-    floor = top * SMALLEST_RELATIVE_SCALE if top >= SMALLEST_STEP else 1.0
-    limit = integers.weight_limit(bits)
-    scales = [np.maximum(tops, floor).astype(np.float32) / np.float32(limit)
-              for tops in (largest, outputs)]  # fmt: skip
-    return scales[0], scales[1]
+        of_columns[columns] = top
+        of_channels[[index for side, index in component if side == "output"]] = top
+    return of_columns, of_channels
 
 
 def whole_steps(epitome: Array, scales: Array, bits: int) -> Array:
@@ -59,8 +79,8 @@ def whole_steps(epitome: Array, scales: Array, bits: int) -> Array:
         bits: Of a weight, at most 8.
     """
     limit = integers.weight_limit(bits)
-    whole = np.empty(epitome.shape, np.int8)
+    result = np.empty(epitome.shape, np.int8)
     for part in integers.pieces(len(epitome), epitome[0].size):
         steps = epitome[part].astype(np.float64) / scales[part].reshape(-1, 1, 1, 1)
-        whole[part] = np.clip(np.rint(steps), -limit, limit)
-    return whole
+        result[part] = np.clip(np.rint(steps), -limit, limit)
+    return result

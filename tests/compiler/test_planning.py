@@ -10,7 +10,7 @@ import pytest
 
 from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.mvm import Mvm
-from epimc.backends.crossbar.kernels import arrays
+from epimc.backends.crossbar.kernels.bit_serial import bit_serial
 from epimc.backends.crossbar.lower import counting
 from epimc.backends.crossbar.lower.counting import Geometry, Matrix
 from epimc.backends.crossbar.sim.counters import Counters
@@ -120,7 +120,7 @@ def test_the_plan_is_what_compiling_gives(
     assert summary["rounds"] == sum(len(table.rounds) for table in layers.values())
     assert summary["epitome_weights"] == sum(table.weights.size for table in layers.values())
     reads = sum(
-        len(arrays.bit_serial(table, 8, 0, program.chip).reads[number])
+        len(bit_serial(table, 8, 0, program.chip).reads[number])
         for table in tables
         for number in range(len(table.rounds))
     )

@@ -64,7 +64,10 @@ def write_tables(program: Program) -> dict[str, bytes]:
         "inputs": [asdict(port) for port in program.inputs],
         "outputs": [asdict(port) for port in program.outputs],
         "maps": [asdict(item) for item in program.maps],
-        "tables": [as_record(i, table, numbers, weights) for i, table in enumerate(program.tables)],
+        "tables": [
+            as_record(number, table, numbers, weights)
+            for number, table in enumerate(program.tables_of(Table))
+        ],
     }
     text = lay_out(document).encode()
     return {DOCUMENT: text, NUMBERS: save(numbers), WEIGHTS: save(weights)}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from epimc.backends.crossbar.check.off_chip import OffChipRows
 from epimc.backends.crossbar.check.order import Order
 from epimc.backends.crossbar.check.tags import BufferTags, Row, row_name
-from epimc.backends.crossbar.core.findings import Report
+from epimc.backends.crossbar.core.findings import Findings
 from epimc.backends.crossbar.core.program import (
     NO_ADDRESS,
     Program,
@@ -23,21 +23,21 @@ from epimc.backends.crossbar.isa.execution import Execution
 class AbstractExecution(Execution):
     """Runs a program whose maps, tables and single instructions are good, and reports."""
 
-    def __init__(self, report: Report) -> None:
-        super().__init__(report.program.streams)
-        self.report, self.program = report, report.program
-        self.tags = BufferTags(report.program)
+    def __init__(self, findings: Findings) -> None:
+        super().__init__(findings.program.streams)
+        self.findings, self.program = findings, findings.program
+        self.tags = BufferTags(findings.program)
         inputs = {port.map for port in self.program.inputs}
         self.off_chip = OffChipRows(self.program.maps, inputs)
         self.order = Order(len(self.cursors))
-        self.rings = _rings(report.program)
+        self.rings = _rings(findings.program)
         self.computed: set[Row] = set()
 
     def check(self) -> None:
         """Run to the end; then everything must have been computed, stored and needed."""
         waiting = self.run()
         if waiting:
-            self.report.add("", "The program is deadlocked.", *waiting)
+            self.findings.add("", "The program is deadlocked.", *waiting)
             return
         for index in range(len(self.program.maps)):
             if index not in self.off_chip.inputs:
@@ -46,29 +46,29 @@ class AbstractExecution(Execution):
             if port.map not in self.off_chip.inputs:
                 self._check_output(port.map)
         for place in self.order.idle():
-            self.report.add(place, "No load after this wait needs it.")
+            self.findings.add(place, "No load after this wait needs it.")
         self._check_stored()
 
     def _check_computed(self, index: int) -> None:
         rows = range(self.program.maps[index].height)
         missing = next((row for row in rows if (index, row) not in self.computed), None)
         if missing is not None:
-            where = self.report.map_place(index)
-            self.report.add(where, f"Row {missing} is never computed.")
+            where = self.findings.map_place(index)
+            self.findings.add(where, f"Row {missing} is never computed.")
 
     def _check_output(self, index: int) -> None:
         missing = self.off_chip.missing(index)
         if missing is not None:
-            where = self.report.map_place(index)
-            self.report.add(where, f"Row {missing} of this output is never stored.")
+            where = self.findings.map_place(index)
+            self.findings.add(where, f"Row {missing} of this output is never stored.")
 
     def _check_stored(self) -> None:
         """A map that has a place off chip is used there."""
         used = self.off_chip.used()
         for index, feature_map in enumerate(self.program.maps):
             if feature_map.address != NO_ADDRESS and index not in used:
-                where = self.report.map_place(index)
-                self.report.add(where, "It has a place off chip, but is never stored.")
+                where = self.findings.map_place(index)
+                self.findings.add(where, "It has a place off chip, but is never stored.")
 
     # --- what instructions have in common ---------------------------------------------------------
 
@@ -78,7 +78,7 @@ class AbstractExecution(Execution):
 
     def complain(self, tile: int, message: str, *notes: str) -> None:
         """Report a mistake of the instruction at which a tile stands."""
-        self.report.add(self.place(tile), message, *notes)
+        self.findings.add(self.place(tile), message, *notes)
 
     def demand(self, tile: int, address: int, row: Row) -> None:
         """Report unless all of a row lies at an address of a tile's buffer."""
@@ -135,7 +135,7 @@ class AbstractExecution(Execution):
             self.complain(tile, message, "The program has a race.")
         excessive = self.order.need(tile, writer, time)
         if excessive is not None:
-            self.report.add(
+            self.findings.add(
                 excessive, "It waits for more than the next load needs.", self.place(tile)
             )
 
@@ -199,7 +199,7 @@ class AbstractExecution(Execution):
         if not super().wait(tile, semaphore, count):
             return False
         for place in self.order.wait(tile, semaphore, count, self.place(tile)):
-            self.report.add(place, "No load after this wait needs it.")
+            self.findings.add(place, "No load after this wait needs it.")
         return True
 
     def host(self, tile: int, table: int) -> None:

@@ -11,27 +11,28 @@ from epimc.backends.crossbar.check.layers import check_layers
 from epimc.backends.crossbar.check.maps import check_dataflow, check_maps, check_ports
 from epimc.backends.crossbar.check.streams import check_streams
 from epimc.backends.crossbar.check.tables import check_tables
-from epimc.backends.crossbar.core.findings import EnoughError, Report
+from epimc.backends.crossbar.core.findings import EnoughError, Findings
 from epimc.backends.crossbar.core.program import Program
 from epimc.support.diagnostics import Diagnostic
 
 
 def check(program: Program) -> list[Diagnostic]:
     """Everything that is wrong with a program, at most 20 diagnostics; empty when it is good."""
-    report = Report(program)
+    findings = Findings(program)
     stages = (
         (check_maps, check_ports, check_tables),
         (check_dataflow,),
         (check_layers,),
         (check_streams,),
-        (lambda found: AbstractExecution(found).check(),),
+        (lambda findings: AbstractExecution(findings).check(),),
     )
+    # A stage takes for granted what those before it have checked.
     try:
         for stage in stages:
             for part in stage:
-                part(report)
-            if report.diagnostics:
+                part(findings)
+            if findings.diagnostics:
                 break
     except EnoughError:
         pass
-    return report.diagnostics
+    return findings.diagnostics

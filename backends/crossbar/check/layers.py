@@ -6,45 +6,48 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from epimc.backends.crossbar.core.findings import Report
+from epimc.backends.crossbar.core.findings import Findings
 from epimc.backends.crossbar.core.rounds import Round, spread
 from epimc.backends.crossbar.instructions.mvm import Mvm
-from epimc.backends.crossbar.instructions.table import TableCheck
+from epimc.backends.crossbar.instructions.table import Table, TableCheck
 from epimc.backends.crossbar.instructions.vector import Add
-from epimc.backends.crossbar.kernels.arrays import column_sums, contiguous, pack_at, within_group
+from epimc.backends.crossbar.kernels.cells import column_sums
+from epimc.backends.crossbar.kernels.layer_part import pack_at
+from epimc.backends.crossbar.kernels.sampling import contiguous, within_group
 from epimc.ir.semantics import integers
 
 Parts = list[tuple[int, Mvm]]
 """The tables of one layer, with their numbers."""
 
 
-def check_layers(report: Report) -> None:
+def check_layers(findings: Findings) -> None:
     """All layers; maps and tables by themselves are good already."""
     layers: dict[str, Parts] = {}
-    for index, table in enumerate(report.program.tables):
+    for index, table in enumerate(findings.program.tables):
         if isinstance(table, Mvm):
             layers.setdefault(table.weights_name, []).append((index, table))
-    _check_crossbars(report)
+    _check_crossbars(findings)
     for parts in layers.values():
-        if _check_agreement(report, parts):
-            _check_cells(report, parts)
-            _check_coverage(report, parts)
-    sums = _check_sums(report, layers)
-    if not report.diagnostics:
-        _check_precision(report, layers, sums)
+        if _check_agreement(findings, parts):
+            _check_cells(findings, parts)
+            _check_coverage(findings, parts)
+    sums = _check_sums(findings, layers)
+    # Bounds of layers that are wrong would be wrong as well.
+    if not findings.diagnostics:
+        _check_precision(findings, layers, sums)
 
 
-def _check_crossbars(report: Report) -> None:
+def _check_crossbars(findings: Findings) -> None:
     """No crossbar holds two arrays, and those that a tile uses are its first ones."""
     users: dict[tuple[int, int], str] = {}
     used: dict[int, list[int]] = defaultdict(list)
-    for index, table in enumerate(report.program.tables):
+    for index, table in enumerate(findings.program.tables):
         if not isinstance(table, Mvm):
             continue
-        where = report.table_place(index)
+        where = findings.table_place(index)
         for array in table.arrays:
             place = (table.tile, array.crossbar)
-            report.require(
+            findings.require(
                 place not in users,
                 where,
                 f"Crossbar {array.crossbar} of tile {table.tile} is also used by "
@@ -56,15 +59,15 @@ def _check_crossbars(report: Report) -> None:
     for tile, crossbars in sorted(used.items()):
         free = next((k for k, crossbar in enumerate(sorted(crossbars)) if crossbar > k), None)
         message = f"It uses {len(crossbars)} crossbars, but not crossbar {free}."
-        report.require(free is None, f"tile {tile}", message)
+        findings.require(free is None, f"tile {tile}", message)
 
 
-def _check_agreement(report: Report, parts: Parts) -> bool:
+def _check_agreement(findings: Findings, parts: Parts) -> bool:
     """Whether the parts of a layer describe the same layer."""
     first = parts[0][1]
     biased = [index for index, table in parts if table.bias.any()]
     if len(biased) > 1:
-        report.add(report.table_place(biased[1]), "Two parts of the layer have a bias.")
+        findings.add(findings.table_place(biased[1]), "Two parts of the layer have a bias.")
     good = True
     for index, table in parts[1:]:
         same = (
@@ -75,20 +78,20 @@ def _check_agreement(report: Report, parts: Parts) -> bool:
             and (table.weights is first.weights or np.array_equal(table.weights, first.weights))
             and table.bias.shape == first.bias.shape
         )
-        good &= report.require(
+        good &= findings.require(
             same,
-            report.table_place(index),
+            findings.table_place(index),
             f"It is no part of the layer '{first.weights_name}' of table {parts[0][0]}.",
         )
     return good
 
 
-def _check_cells(report: Report, parts: Parts) -> None:
+def _check_cells(findings: Findings, parts: Parts) -> None:
     """The arrays of all parts hold every cell once, and the corrections are theirs."""
     for index, table in parts:
-        where = report.table_place(index)
+        where = findings.table_place(index)
         sums = column_sums(table)
-        if not report.require(
+        if not findings.require(
             table.corrections.dtype == np.int64 and table.corrections.shape == sums.shape,
             where,
             f"Its corrections must be int64 {list(sums.shape)}.",
@@ -97,16 +100,16 @@ def _check_cells(report: Report, parts: Parts) -> None:
         wrong = np.argwhere(table.corrections != sums)
         if len(wrong):
             number, column = wrong[0]
-            report.add(
+            findings.add(
                 where,
                 f"The correction of round {number}, column {column} is "
                 f"{table.corrections[number, column]}, but the driven cells sum to "
                 f"{sums[number, column]}.",
             )
-    _check_cells_once(report, parts)
+    _check_cells_once(findings, parts)
 
 
-def _check_cells_once(report: Report, parts: Parts) -> None:
+def _check_cells_once(findings: Findings, parts: Parts) -> None:
     """Every cell of every pack lies in one array of one part."""
     first = parts[0][1]
     # Cells in the columns of their own pack: the whole matrix of many groups would be huge.
@@ -129,20 +132,20 @@ def _check_cells_once(report: Report, parts: Parts) -> None:
     if len(wrong):
         k, j = wrong[0]
         row, column = int(rows[k]), int(columns[j])
-        report.add(
-            report.table_place(parts[0][0]),
+        findings.add(
+            findings.table_place(parts[0][0]),
             f"{holders[k, j]} crossbars hold the cell at row {row}, physical column "
             f"{pack_at(first, row).column + column} of '{first.weights_name}', where 1 must.",
         )
 
 
-def _check_coverage(report: Report, parts: Parts) -> None:
+def _check_coverage(findings: Findings, parts: Parts) -> None:
     """The rounds rebuild every weight of the layer once; what they never use is zero."""
     index, first = parts[0]
     rounds = {round_.identity: round_ for _, table in parts for round_ in table.rounds}
     for number, table in parts:
-        _check_rounds_of_part(report, report.table_place(number), table, rounds)
-    inputs = report.program.maps[first.source].channels // first.groups
+        _check_rounds_of_part(findings, findings.table_place(number), table, rounds)
+    inputs = findings.program.maps[first.source].channels // first.groups
     height, width = len(first.weights) // first.groups, first.weights.shape[1]
     pairs = np.zeros((len(first.bias), inputs), bool)
     repeated = False
@@ -156,11 +159,11 @@ def _check_coverage(report: Report, parts: Parts) -> None:
             pairs[outputs, channels] = True
             taken.reshape(-1)[entry.column : entry.column + entry.count] = True
         used[:, contiguous(within_group(spread(round_.ifrt), height))] |= taken
-    where = report.table_place(index)
-    report.require(
+    where = findings.table_place(index)
+    findings.require(
         not repeated, where, "Two rounds bring the same input to the same output channel."
     )
-    report.require(
+    findings.require(
         bool(pairs.all()),
         where,
         "The rounds do not bring every input channel to every output channel of its group.",
@@ -168,33 +171,33 @@ def _check_coverage(report: Report, parts: Parts) -> None:
     stray = np.argwhere(~used.reshape(first.weights.shape) & (first.weights != 0))
     if len(stray):
         row, column = stray[0]
-        report.add(
+        findings.add(
             where, f"The weight at row {row}, column {column} is not 0, but no round uses it."
         )
 
 
 def _check_rounds_of_part(
-    report: Report, where: str, table: Mvm, rounds: dict[tuple[object, ...], Round]
+    findings: Findings, where: str, table: Mvm, rounds: dict[tuple[object, ...], Round]
 ) -> None:
     """A part has every round of the layer that drives one of its word lines, once."""
     own = Counter(round_.identity for round_ in table.rounds)
-    report.require(max(own.values()) == 1, where, "It has the same round twice.")
+    findings.require(max(own.values()) == 1, where, "It has the same round twice.")
     filled = np.zeros(len(table.weights), bool)
     for array in table.arrays:
         filled[array.row : array.row + array.rows] = True
     lacking = [key for key, r in rounds.items() if key not in own and filled[spread(r.ifrt)].any()]
-    report.require(
+    findings.require(
         not lacking, where, "It lacks a round of another part that drives its word lines."
     )
 
 
-def _check_sums(report: Report, layers: dict[str, Parts]) -> dict[int, str]:
+def _check_sums(findings: Findings, layers: dict[str, Parts]) -> dict[int, str]:
     """Every layer's parts are added up completely before they are requantized.
 
     Returns:
         For every map of accumulators that is a complete layer: the layer's name.
     """
-    tables = report.program.tables
+    tables = findings.program.tables
     producer = {table.destination: index for index, table in enumerate(tables)}
     parts: dict[int, frozenset[int]] = {}
     pending = [i for i, t in enumerate(tables) if isinstance(t, (Mvm, Add))]
@@ -203,11 +206,11 @@ def _check_sums(report: Report, layers: dict[str, Parts]) -> dict[int, str]:
         waiting = []
         for i in pending:
             if isinstance(tables[i], Mvm) or all(s in parts for s in tables[i].sources):
-                parts[tables[i].destination] = _leaves(report, i, parts)
+                parts[tables[i].destination] = _leaves(findings, i, parts)
             else:
                 waiting.append(i)
         if len(waiting) == len(pending):
-            report.add(report.table_place(pending[0]), "It adds what is no part of a layer.")
+            findings.add(findings.table_place(pending[0]), "It adds what is no part of a layer.")
             return {}
         pending = waiting
     complete = {frozenset(i for i, _ in layer): name for name, layer in layers.items()}
@@ -216,44 +219,44 @@ def _check_sums(report: Report, layers: dict[str, Parts]) -> dict[int, str]:
         if isinstance(table, Add):
             continue
         for source in (source for source in table.sources if source in parts):
-            report.require(
+            findings.require(
                 source in sums,
-                report.table_place(index),
-                f"It reads the result of {report.table_place(producer[source])}, "
+                findings.table_place(index),
+                f"It reads the result of {findings.table_place(producer[source])}, "
                 "which is only a part of its layer.",
             )
     return sums
 
 
-def _leaves(report: Report, index: int, parts: dict[int, frozenset[int]]) -> frozenset[int]:
+def _leaves(findings: Findings, index: int, parts: dict[int, frozenset[int]]) -> frozenset[int]:
     """The mvm tables whose results a table's destination holds the sum of."""
-    table = report.program.tables[index]
+    table = findings.program.tables[index]
     if not isinstance(table, Add):
         return frozenset((index,))
     first, second = (parts[source] for source in table.sources)
-    tables = report.program.tables
+    tables = findings.program.tables
     names = {t.weights_name for i in first | second if isinstance(t := tables[i], Mvm)}
-    report.require(
+    findings.require(
         len(names) == 1 and not first & second,
-        report.table_place(index),
+        findings.table_place(index),
         "What it adds are not different parts of one layer.",
     )
     return first | second
 
 
-def _check_precision(report: Report, layers: dict[str, Parts], sums: dict[int, str]) -> None:
+def _check_precision(findings: Findings, layers: dict[str, Parts], sums: dict[int, str]) -> None:
     """No number exceeds its bits, whatever the inputs."""
-    maps = report.program.maps
-    bounds = {index: layer_bounds(report, layers[name]) for index, name in sums.items()}
-    for table in report.program.tables:
+    maps = findings.program.maps
+    bounds = {index: layer_bounds(findings, layers[name]) for index, name in sums.items()}
+    for table in findings.program.tables_of(Table):
         highest = table.bound(maps)
         if highest is not None:
             bounds[table.destination] = np.full(maps[table.destination].channels, highest)
-    for index, table in enumerate(report.program.tables):
-        table.check_sums(TableCheck(report, report.table_place(index), table), bounds)
+    for index, table in enumerate(findings.program.tables_of(Table)):
+        table.check_sums(TableCheck(findings, findings.table_place(index), table), bounds)
 
 
-def layer_bounds(report: Report, parts: Parts) -> integers.Ints:
+def layer_bounds(findings: Findings, parts: Parts) -> integers.Ints:
     """Largest magnitude of the accumulators of a complete layer, int64 [Cout]."""
     first = parts[0][1]
     rounds = {round_.identity: round_ for _, table in parts for round_ in table.rounds}
@@ -266,7 +269,7 @@ def layer_bounds(report: Report, parts: Parts) -> integers.Ints:
             target = slice(entry.destination, entry.destination + entry.count)
             magnitudes[target] += columns * abs(entry.multiplier)
     bias = sum((table.bias for _, table in parts), np.zeros_like(first.bias))
-    bits = report.program.maps[first.source].bits
+    bits = findings.program.maps[first.source].bits
     bounds: integers.Ints = magnitudes * (2**bits - 1) + np.abs(bias)
     return bounds
 

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from itertools import pairwise
 
-from epimc.backends.crossbar.core.findings import Report
+from epimc.backends.crossbar.core.findings import Findings
 from epimc.backends.crossbar.core.program import (
     ACCUMULATOR,
     ALIGNMENT,
@@ -18,62 +18,62 @@ from epimc.backends.crossbar.core.program import (
 )
 
 
-def check_maps(report: Report) -> None:
+def check_maps(findings: Findings) -> None:
     """Names, sizes, element types, zero points and off-chip regions of all maps."""
-    names = Counter(feature.name for feature in report.program.maps)
-    for index, feature in enumerate(report.program.maps):
-        where = report.map_place(index)
-        report.require(names[feature.name] == 1, where, "Two maps have the same name.")
-        if not report.require(
+    names = Counter(feature.name for feature in findings.program.maps)
+    for index, feature in enumerate(findings.program.maps):
+        where = findings.map_place(index)
+        findings.require(names[feature.name] == 1, where, "Two maps have the same name.")
+        if not findings.require(
             len(feature.shape) >= 3 and min(feature.shape) >= 1,
             where,
             "A map must have three sizes or more, each at least 1.",
         ):
             continue
-        if report.require(
+        if findings.require(
             feature.element in ELEMENTS, where, f"Unknown element type '{feature.element}'."
         ):
-            _check_integers(report, where, feature)
-            _check_region(report, where, feature)
-    _check_overlaps(report)
+            _check_integers(findings, where, feature)
+            _check_region(findings, where, feature)
+    _check_overlaps(findings)
 
 
-def _check_integers(report: Report, where: str, feature: FeatureMap) -> None:
+def _check_integers(findings: Findings, where: str, feature: FeatureMap) -> None:
     if feature.element == ACCUMULATOR:
         plain = feature.bits == 0 and feature.zero_point == 0 and feature.scale == 0
-        report.require(plain, where, "Accumulators must have 0 bits, zero point 0 and scale 0.")
+        findings.require(plain, where, "Accumulators must have 0 bits, zero point 0 and scale 0.")
         return
     most = ELEMENTS[feature.element].bits
     # One element type for every number of bits: the smallest.
     fits = 1 <= feature.bits <= most and activation_element(feature.bits) == feature.element
-    if report.require(fits, where, f"Activations of {feature.bits} bits in {feature.element}."):
-        report.require(
+    if findings.require(fits, where, f"Activations of {feature.bits} bits in {feature.element}."):
+        findings.require(
             0 <= feature.zero_point < 2**feature.bits,
             where,
             f"Zero point {feature.zero_point} is no activation of {feature.bits} bits.",
         )
     finite = math.isfinite(feature.scale) and feature.scale > 0
-    report.require(finite, where, f"Its scale {feature.scale} is not a positive number.")
+    findings.require(finite, where, f"Its scale {feature.scale} is not a positive number.")
 
 
-def _check_region(report: Report, where: str, feature: FeatureMap) -> None:
+def _check_region(findings: Findings, where: str, feature: FeatureMap) -> None:
     if feature.address == NO_ADDRESS:
         return
-    limit = report.program.chip.off_chip_bytes
+    limit = findings.program.chip.off_chip_bytes
     end = feature.address + feature.height * feature.row_stride
-    report.require(
+    findings.require(
         feature.address >= 0 and feature.address % ALIGNMENT == 0,
         where,
         f"Off-chip address {feature.address:#x} is not a multiple of {ALIGNMENT}.",
     )
-    report.require(
+    findings.require(
         end <= limit, where, f"The map ends at off-chip address {end:#x}, beyond {limit:#x}."
     )
 
 
-def _check_overlaps(report: Report) -> None:
+def _check_overlaps(findings: Findings) -> None:
     """Off-chip regions must lie side by side, in any order."""
-    maps = report.program.maps
+    maps = findings.program.maps
     placed = sorted(
         (feature.address, i) for i, feature in enumerate(maps) if feature.address != NO_ADDRESS
     )
@@ -81,53 +81,53 @@ def _check_overlaps(report: Report) -> None:
         if maps[first].element not in ELEMENTS:
             continue
         end = address + maps[first].height * maps[first].row_stride
-        report.require(
+        findings.require(
             end <= following,
-            report.map_place(second),
+            findings.map_place(second),
             f"Its off-chip region overlaps that of '{maps[first].name}'.",
         )
 
 
-def check_ports(report: Report) -> None:
+def check_ports(findings: Findings) -> None:
     """Inputs and outputs name activations that lie off chip, of the right size."""
-    program = report.program
+    program = findings.program
     # Constants have as many samples as the first input.
-    report.require(bool(program.inputs), "inputs", "The program has no input.")
-    report.require(bool(program.outputs), "outputs", "The program has no output.")
+    findings.require(bool(program.inputs), "inputs", "The program has no input.")
+    findings.require(bool(program.outputs), "outputs", "The program has no output.")
     for kind, ports in (("input", program.inputs), ("output", program.outputs)):
         names = Counter(port.name for port in ports)
         maps = Counter(port.map for port in ports)
         for port in ports:
             where = f"{kind} '{port.name}'"
-            report.require(names[port.name] == 1, where, f"Two {kind}s have the same name.")
+            findings.require(names[port.name] == 1, where, f"Two {kind}s have the same name.")
             once = kind == "output" or maps[port.map] == 1
-            report.require(once, where, f"Two {kind}s have the same map.")
-            _check_port(report, where, port)
+            findings.require(once, where, f"Two {kind}s have the same map.")
+            _check_port(findings, where, port)
 
 
-def _check_port(report: Report, where: str, port: Port) -> None:
-    maps = report.program.maps
-    if not report.require(0 <= port.map < len(maps), where, f"There is no map {port.map}."):
+def _check_port(findings: Findings, where: str, port: Port) -> None:
+    maps = findings.program.maps
+    if not findings.require(0 <= port.map < len(maps), where, f"There is no map {port.map}."):
         return
     feature = maps[port.map]
     size = feature.channels * feature.height * feature.width
-    report.require(feature.element != ACCUMULATOR, where, "Its map holds no activations.")
-    report.require(feature.address != NO_ADDRESS, where, "Its map has no place off chip.")
-    report.require(
+    findings.require(feature.element != ACCUMULATOR, where, "Its map holds no activations.")
+    findings.require(feature.address != NO_ADDRESS, where, "Its map has no place off chip.")
+    findings.require(
         math.prod(port.shape) == size,
         where,
         f"Its shape {port.shape} has not the {size} elements of its map.",
     )
-    report.require(
+    findings.require(
         port.scale == feature.scale,
         where,
         f"Its scale {port.scale} is not that of its map, {feature.scale}.",
     )
 
 
-def check_dataflow(report: Report) -> None:
+def check_dataflow(findings: Findings) -> None:
     """Every map has one producer (inputs have none) and somebody who reads it."""
-    program = report.program
+    program = findings.program
     producers = Counter(table.destination for table in program.tables)
     read = {source for table in program.tables for source in table.sources}
     read |= {port.map for port in program.outputs}
@@ -135,11 +135,11 @@ def check_dataflow(report: Report) -> None:
     inputs = {port.map for port in program.inputs}
     read |= inputs
     for index in range(len(program.maps)):
-        where = report.map_place(index)
+        where = findings.map_place(index)
         expected = int(index not in inputs)
-        report.require(
+        findings.require(
             producers[index] == expected,
             where,
             f"{producers[index]} tables compute it, where {expected} must.",
         )
-        report.require(index in read, where, "No table reads it and it is no output.")
+        findings.require(index in read, where, "No table reads it and it is no output.")

@@ -46,6 +46,7 @@ class OffChipRows:
 
     def store(self, tile: int, row: Row, time: int) -> None:
         """Note that a tile has stored a row at its time."""
+        # The first stays: every other tile that stores rows of the map is a mistake.
         self._writers.setdefault(row[0], tile)
         self.stored[row] = tile, time
 

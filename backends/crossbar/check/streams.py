@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 
-from epimc.backends.crossbar.core.findings import Report
+from epimc.backends.crossbar.core.findings import Findings
 from epimc.backends.crossbar.core.program import Instruction, Ring
 from epimc.backends.crossbar.instructions.control import SIGNAL, WAIT
 from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
@@ -22,10 +22,10 @@ def is_last(instruction: Instruction) -> bool:
     return kind is not None and kind.is_last
 
 
-def check_streams(report: Report) -> None:
+def check_streams(findings: Findings) -> None:
     """All streams; maps and tables are good already."""
-    program = report.program
-    report.require(
+    program = findings.program
+    findings.require(
         len(program.streams) == program.chip.tiles,
         "streams",
         f"The chip has {program.chip.tiles} tiles, the program {len(program.streams)} streams.",
@@ -33,76 +33,77 @@ def check_streams(report: Report) -> None:
     rings: Rings = {}
     for tile, stream in enumerate(program.streams):
         halts = [i for i, instruction in enumerate(stream) if is_last(instruction)]
-        report.require(
+        findings.require(
             halts == [len(stream) - 1],
             f"tile {tile}",
             "The stream must end in its only 'halt'.",
         )
-        if _check_form(report, tile, stream):
+        if _check_form(findings, tile, stream):
             for cursor in walk(stream):
-                _check_instruction(report, tile, cursor, stream[cursor.index], rings)
-    if not report.diagnostics:
-        _check_semaphores(report)
+                _check_instruction(findings, tile, cursor, stream[cursor.index], rings)
+    # Which counts are reached is a question only to streams that are well formed.
+    if not findings.diagnostics:
+        _check_semaphores(findings)
 
 
-def _check_form(report: Report, tile: int, stream: tuple[Instruction, ...]) -> bool:
+def _check_form(findings: Findings, tile: int, stream: tuple[Instruction, ...]) -> bool:
     """Whether all operands are of their kinds and all loops are paired."""
     good = True
     for number, instruction in enumerate(stream):
         place = f"tile {tile}, instruction {number}"
-        good &= _check_encoding(report, place, instruction)
+        good &= _check_encoding(findings, place, instruction)
     problem = (loop_problem(stream) or region_problem(stream)) if good else None
     if problem is not None:
         number, message = problem
         text = format_instruction(stream[number])
-        report.add(f"tile {tile}, instruction {number}: {text}", message)
+        findings.add(f"tile {tile}, instruction {number}: {text}", message)
     return good and problem is None
 
 
-def _check_encoding(report: Report, place: str, instruction: Instruction) -> bool:
+def _check_encoding(findings: Findings, place: str, instruction: Instruction) -> bool:
     try:
         encode_instruction(instruction)
     except (KeyError, ValueError, TypeError, AttributeError, struct.error):
-        report.add(place, f"Malformed instruction '{instruction.opcode}'.")
+        findings.add(place, f"Malformed instruction '{instruction.opcode}'.")
         return False
     return True
 
 
 def _check_instruction(
-    report: Report, tile: int, cursor: Cursor, written: Instruction, rings: Rings
+    findings: Findings, tile: int, cursor: Cursor, written: Instruction, rings: Rings
 ) -> None:
     """An instruction in one iteration of its loops; `written` is how the stream has it."""
     instruction = cursor.current
     assert instruction is not None
     # What has advanced in a loop may have left the range of its kind; all else was encoded before.
     if instruction is not written and not _check_encoding(
-        report, f"tile {tile}, {cursor.place}", instruction
+        findings, f"tile {tile}, {cursor.place}", instruction
     ):
         return
     kind, operands = BY_NAME[instruction.opcode], instruction.operands
-    problem = kind.problem(report.program, tile, *operands)
-    if problem or (problem := _other_ring(report, tile, instruction, rings)):
-        report.add(f"tile {tile}, {cursor.place}: {format_instruction(instruction)}", problem)
+    problem = kind.problem(findings.program, tile, *operands)
+    if problem or (problem := _other_ring(findings, tile, instruction, rings)):
+        findings.add(f"tile {tile}, {cursor.place}: {format_instruction(instruction)}", problem)
 
 
-def _other_ring(report: Report, tile: int, instruction: Instruction, rings: Rings) -> str:
+def _other_ring(findings: Findings, tile: int, instruction: Instruction, rings: Rings) -> str:
     """A table's maps have the same rings in all instructions; what is wrong, or empty."""
     kind, operands = BY_NAME[instruction.opcode], instruction.operands
-    for place, (index, ring) in enumerate(kind.rings(report.program, *operands)):
+    for place, (index, ring) in enumerate(kind.rings(findings.program, *operands)):
         table = operands[0]
         assert isinstance(table, int)
         if rings.setdefault((tile, table, place), ring) != ring:
-            name = report.program.maps[index].name
+            name = findings.program.maps[index].name
             return f"The ring of '{name}' differs from that used before."
     return ""
 
 
-def _check_semaphores(report: Report) -> None:
+def _check_semaphores(findings: Findings) -> None:
     """One tile signals a semaphore; every wait can be met; every signal has a waiter."""
     signals: Counter[int] = Counter()
     signaller: dict[int, int] = {}
     waits: list[tuple[int, int, str, int]] = []
-    for tile, stream in enumerate(report.program.streams):
+    for tile, stream in enumerate(findings.program.streams):
         # Most tiles wait for nobody, and need no second walk.
         pairing = any(instruction.opcode in (SIGNAL, WAIT) for instruction in stream)
         for cursor in walk(stream) if pairing else ():
@@ -119,12 +120,14 @@ def _check_semaphores(report: Report) -> None:
                 continue
             signals[semaphore] += 1
             other = signaller.setdefault(semaphore, tile)
-            report.require(other == tile, place, f"Tile {other} signals this semaphore too.")
+            findings.require(other == tile, place, f"Tile {other} signals this semaphore too.")
     for semaphore, count, place, tile in waits:
         if count > signals[semaphore]:
             note = f"The semaphore is signalled {signals[semaphore]} times."
-            report.add(place, "A wait that no signal ever meets.", note)
-        report.require(count >= 1, place, "A wait for a count of 0.")
-        report.require(signaller.get(semaphore) != tile, place, "A tile waits for its own signal.")
+            findings.add(place, "A wait that no signal ever meets.", note)
+        findings.require(count >= 1, place, "A wait for a count of 0.")
+        findings.require(
+            signaller.get(semaphore) != tile, place, "A tile waits for its own signal."
+        )
     for semaphore in sorted(set(signals) - {wait[0] for wait in waits}):
-        report.add(f"tile {signaller[semaphore]}", f"Nobody waits for semaphore {semaphore}.")
+        findings.add(f"tile {signaller[semaphore]}", f"Nobody waits for semaphore {semaphore}.")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from epimc.backends.crossbar.core.findings import Report
+from epimc.backends.crossbar.core.findings import Findings
 from epimc.backends.crossbar.instructions.table import Table, TableCheck, holds
 
 
-def check_tables(report: Report) -> None:
+def check_tables(findings: Findings) -> None:
     """Each table by itself."""
-    for index, table in enumerate(report.program.tables):
-        check = TableCheck(report, report.table_place(index), table)
+    for index, table in enumerate(findings.program.tables_of(Table)):
+        check = TableCheck(findings, findings.table_place(index), table)
         if _check_maps(check, table):
             table.check(check)
 

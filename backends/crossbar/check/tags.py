@@ -42,6 +42,7 @@ class BufferTags:
         """Whether all of a row lies at an address of a tile's buffer."""
         word, tag, end = address // ALIGNMENT, *self._tags_of(row)
         tags = self._tags[tile][word : word + end - tag]
+        # Behind the buffer's last tag a slice is shorter, and equal to nothing.
         return len(tags) == end - tag and bool((tags == np.arange(tag, end)).all())
 
     def row_at(self, tile: int, address: int) -> tuple[Row, int] | None:

@@ -1,4 +1,4 @@
-"""What the static checker found: a bounded list of diagnostics, and the words for places."""
+"""What the static checker finds: a bounded list of diagnostics, and the words for places."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ LIMIT = 20
 
 
 class EnoughError(Exception):
-    """The report is full."""
+    """There are `LIMIT` findings: whoever looks on finds nothing that would be reported."""
 
 
-class Report:
+class Findings:
     """Diagnostics about one program, at most `LIMIT` of them."""
 
     def __init__(self, program: Program) -> None:
@@ -21,7 +21,7 @@ class Report:
         self.diagnostics: list[Diagnostic] = []
 
     def add(self, where: str, message: str, *notes: str) -> None:
-        """Note a mistake; raises EnoughError when the report is full."""
+        """Note a mistake; raises EnoughError when there are `LIMIT`."""
         self.diagnostics.append(Diagnostic(message, where, notes))
         if len(self.diagnostics) >= LIMIT:
             raise EnoughError
@@ -39,6 +39,7 @@ class Report:
     def table_place(self, index: int) -> str:
         """A table in words, with the map it computes where that exists."""
         table = self.program.tables[index]
+        # Asked for while that is checked: the map may be none of the program.
         if not 0 <= table.destination < len(self.program.maps):
             return f"table {index} ({table.name})"
         return f"table {index} ({table.name} of {self.map_words(table.destination)})"

@@ -142,10 +142,11 @@ class Kind:
         Raises:
             ValueError: A number does not fit, in words.
         """
+        # The numbers themselves have no sign: the first sign begins the strides.
         plain = re.split(r"[+-]", text, maxsplit=1)[0]
         strides, _, region = text[len(plain) :].partition("%")
-        found, size = _numbers(plain), len(self.parts)
-        items = [found[i : i + size] for i in range(0, len(found), size)]
+        numbers, size = _numbers(plain), len(self.parts)
+        items = [numbers[i : i + size] for i in range(0, len(numbers), size)]
         for item in items:
             if problem := self.limit_error(item):
                 raise ValueError(problem)
@@ -153,6 +154,7 @@ class Kind:
 
     def _advancing(self, first: Any, strides: list[int], region: list[int]) -> Operands:
         """A value with its strides, less those of outer loops that are 0."""
+        # One text for one value: a last stride of 0 says nothing.
         count = max((k for k, stride in enumerate(strides, 1) if stride), default=0)
         if not count:
             value: Operands = first
@@ -173,12 +175,12 @@ def _number(text: str) -> int:
 
 
 def _numbers(text: str) -> list[int]:
-    return [_number(found) for found in _NUMBERS.findall(text)]
+    return [_number(digits) for digits in _NUMBERS.findall(text)]
 
 
 def _signed(text: str) -> list[int]:
-    found = [(sign, _number(number)) for sign, number in _SIGNED.findall(text)]
-    return [-number if sign == "-" else number for sign, number in found]
+    pairs = [(sign, _number(digits)) for sign, digits in _SIGNED.findall(text)]
+    return [-number if sign == "-" else number for sign, number in pairs]
 
 
 def _scalar(

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from epimc.backends.crossbar.core.counts import Counts
 from epimc.backends.crossbar.core.limits import (
     FIRST_MISTAKE,
     STRICT,
@@ -26,13 +27,11 @@ from epimc.backends.crossbar.core.limits import (
     Index,
     Name,
 )
+from epimc.backends.crossbar.core.source_rows import SourceRows
 from epimc.support.origins import Nodes
 
-if TYPE_CHECKING:
-    from epimc.backends.crossbar.core.counts import Counts
-    from epimc.backends.crossbar.instructions.table import SourceRows, Table
-
-# Every row starts at a multiple of this many bytes, in tile buffers and off chip.
+# Every row starts at a multiple of this many bytes, in tile buffers and off chip: that of the
+# largest element, so that a row can be viewed as its elements without a copy.
 ALIGNMENT = 8
 
 NO_ADDRESS = -1
@@ -125,12 +124,12 @@ class FeatureMap:
 
     @property
     def width(self) -> int:
-        """Columns."""
+        """How many columns there are."""
         return self.shape[-1]
 
     @property
     def dims(self) -> tuple[int, int, int]:
-        """[C, H, W]."""
+        """[C, H, W]: dims before the last two count as channels."""
         return self.channels, self.height, self.width
 
     @property
@@ -232,16 +231,45 @@ class Chip:
     off_chip_bytes: int
 
 
+class ProgramTable(Protocol):
+    """What a program asks of its tables; `instructions/table.py` says all that they are.
+
+    Attributes:
+        name: Of its instruction.
+        joins_parts: Whether it adds the parts of one layer.
+    """
+
+    name: ClassVar[str]
+    joins_parts: ClassVar[bool]
+
+    @property
+    def destination(self) -> int:
+        """The map that it computes, by number."""
+
+    @property
+    def sources(self) -> Sequence[int]:
+        """The maps that it reads, by number."""
+
+    def tile_problem(self, tile: int, number: int) -> str:
+        """Why a tile cannot execute it as table `number`; empty when it can."""
+
+    def source_rows(self, maps: Maps) -> SourceRows:
+        """Which rows of its sources each row of its destination reads."""
+
+    def position_events(self, program: Program) -> Counts:
+        """What one output position uses of crossbars and their periphery."""
+
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Program:
-    """A whole program: `streams[t]` is what tile t executes, ending in `halt`."""
+    """A program for all tiles: `streams[t]` is what tile t executes, ending in `halt`."""
 
     chip: Chip
     maps: Maps
-    tables: tuple[Table, ...]
+    tables: tuple[ProgramTable, ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     streams: Streams = field(default=())
@@ -254,6 +282,7 @@ class Program:
 
     @cached_property
     def _off_chip(self) -> tuple[list[int], list[int]]:
+        # For many look-ups: `map_at` is asked for every row that is loaded or stored.
         placed = sorted((m.address, i) for i, m in enumerate(self.maps) if m.address >= 0)
         return [address for address, _ in placed], [index for _, index in placed]
 
@@ -270,9 +299,9 @@ class Program:
         return [_end(sums, index) for index in range(len(self.maps))]
 
     @cached_property
-    def layer_tables(self) -> dict[int, list[Table]]:
+    def layer_tables(self) -> dict[int, list[ProgramTable]]:
         """The tables that make a map, or the parts of which it is the sum, by the map's number."""
-        tables: dict[int, list[Table]] = {}
+        tables: dict[int, list[ProgramTable]] = {}
         for table in self.tables:
             tables.setdefault(self.layer_of[table.destination], []).append(table)
         return tables

@@ -72,6 +72,7 @@ class Round:
     @property
     def identity(self) -> tuple[object, ...]:
         """What is the same in all parts of a split layer: all but the place among the rounds."""
+        # Which round stores and which accumulate differs from part to part: each begins by storing.
         entries = [(e.column, e.count, e.destination, e.multiplier) for e in self.ofat]
         return self.ifat, self.ifrt, tuple(entries)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -13,10 +13,8 @@ from epimc.backends.crossbar.core.operands import NO_RINGS, RING, RINGS, ROWS, T
 from epimc.backends.crossbar.core.program import ALIGNMENT, FeatureMap, Program, Ring
 from epimc.backends.crossbar.instructions.declaration import Machine, Operand, Subjects, Tiles
 from epimc.backends.crossbar.instructions.table import Table
+from epimc.backends.crossbar.kernels.layer_part import LayerPart
 from epimc.ir.semantics.integers import Ints
-
-if TYPE_CHECKING:
-    from epimc.backends.crossbar.instructions.mvm import Mvm
 
 Data = NDArray[Any]
 Rows = tuple[int, int]
@@ -44,6 +42,9 @@ that these output rows read, and with `first` and `end`.  A result of one sample
 Product = Callable[[Data], Ints]
 """What crossbars compute: accumulators [Cout, n] of activations [Cin*Kh*Kw, n]."""
 
+ProductOf = Callable[[LayerPart, FeatureMap], Product]
+"""How the crossbars of a layer's part compute, with the map that they read."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -51,11 +52,11 @@ class Setting:
 
     Attributes:
         program: The program.
-        product: How the crossbars of a table compute.
+        product_of: How crossbars compute.
     """
 
     program: Program
-    product: Callable[[Mvm], Product]
+    product_of: ProductOf
 
 
 class Computing(Table):
@@ -68,7 +69,7 @@ class Computing(Table):
     sources_doc: ClassVar[str] = "One ring, with the rows of the source map."
 
     def __init_subclass__(cls) -> None:
-        """Declare the operands."""
+        """Declare the operands, which follow from how many maps are read."""
         super().__init_subclass__()
         several = cls.most_sources > 1
         rings = "[0x0:3, 0x800:2]" if several else "[0x0:3]" if cls.most_sources else "[]"
@@ -95,7 +96,7 @@ class Computing(Table):
         dst: Ring,
         sources: tuple[Ring, ...],
     ) -> Tiles:
-        """At once."""
+        """Compute rows, for which it never has to wait: what it reads lies in the buffer."""
         machine.compute(tile, table, rows, dst, sources)
         return (tile,)
 
@@ -161,6 +162,7 @@ class Computing(Table):
         named, maps = program.tables[table], program.maps
         target, count = maps[named.destination], rows[1] - rows[0]
         result = Counts(instructions=1, buffer_written_bytes=count * target.row_bytes)
+        # Computed once a table: a program has far more instructions than tables.
         result.add(program.position_events[table], count * target.width)
         read = [maps[index].row_bytes for index in named.sources]
         for lines in program.source_rows[table].lines[rows[0] : rows[1]]:
@@ -178,7 +180,7 @@ class Computing(Table):
         dst: Ring,
         sources: tuple[Ring, ...],
     ) -> int:
-        """The destination."""
+        """The map whose rows it computes, which lie in their slots from then on."""
         program = subjects.program
         destination = program.tables[table].destination
         stride = program.maps[destination].row_stride

@@ -45,7 +45,7 @@ class Signal(Declared):
 
     @classmethod
     def execute(cls, machine: Machine, tile: int, semaphore: int) -> Tiles:
-        """At once."""
+        """Count up, without waiting for anybody."""
         machine.signal(tile, semaphore)
         return (tile,)
 
@@ -95,7 +95,7 @@ class Loop(Declared):
 
     @classmethod
     def execute(cls, machine: Machine, tile: int, count: int) -> Tiles:
-        """At once."""
+        """Begin the first iteration; loops end at their `end`."""
         machine.loop(tile, count)
         return (tile,)
 
@@ -115,7 +115,7 @@ class End(Declared):
 
     @classmethod
     def execute(cls, machine: Machine, tile: int) -> Tiles:
-        """At once."""
+        """Go back to the instruction behind the `loop`, or go on after the last iteration."""
         machine.end(tile)
         return (tile,)
 

@@ -60,7 +60,7 @@ class Host(Table):
         return cls(op.output.name, lowering.sources(op), lowering.destination(op))
 
     def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
-        """All."""
+        """All rows of all sources: the host knows maps, not rows."""
         return [range(maps[source].height) for source in self.sources]
 
     def claims(self, program: Program) -> Iterator[Claim]:
@@ -79,7 +79,7 @@ class Host(Table):
 
     @classmethod
     def execute(cls, machine: Machine, tile: int, table: int) -> Tiles:
-        """At once."""
+        """Have the host compute; to the tile it is one step, however long the host takes."""
         machine.host(tile, table)
         return (tile,)
 

@@ -60,7 +60,7 @@ class Rearrange(OneSource, Computing):
         return cls(source, destination, (first, second, third), lowering.map_shape(op))
 
     def move(self, source: FeatureMap) -> Rearrangement:
-        """What moves where."""
+        """The rearrangement, by which dims of a source it moves what where."""
         return Rearrangement(source.dims, self.perm, self.shape)
 
     def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
@@ -126,7 +126,7 @@ class Concat(Computing):
 
     @classmethod
     def of(cls, op: Any, lowering: Lowering) -> Self:
-        """The same maps."""
+        """The maps of the op in its order; its axis is counted among [C, H, W]."""
         return cls(lowering.sources(op), lowering.destination(op), op.map_axis)
 
     def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
@@ -141,7 +141,7 @@ class Concat(Computing):
         return lines
 
     def kernel(self, setting: Setting) -> Kernel:
-        """integers.concat."""
+        """One source behind the other; along the rows, the one that has the row."""
 
         def joined(blocks: list[Block], first: int, end: int) -> Data:
             return integers.concat([block.data for block in blocks], self.axis)
@@ -193,7 +193,7 @@ class Pad(OneSource, Computing):
 
     @classmethod
     def of(cls, op: Any, lowering: Lowering) -> Self:
-        """The same pads."""
+        """The widths of the op, already counted in channels, rows and columns."""
         return cls(lowering.sources(op)[0], lowering.destination(op), op.channels, op.pads)
 
     def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
@@ -202,7 +202,7 @@ class Pad(OneSource, Computing):
         return [[row] if 0 <= row < maps[self.source].height else []]
 
     def kernel(self, setting: Setting) -> Kernel:
-        """integers.pad."""
+        """The rows of the block with zero points around, above and below as far as they go."""
         zero_point = setting.program.maps[self.source].zero_point
         top, left, _, right = self.pads
 
@@ -215,7 +215,7 @@ class Pad(OneSource, Computing):
         return padded
 
     def claims(self, program: Program) -> Iterator[Claim]:
-        """The widths."""
+        """The widths; what fills them is the zero point of the source."""
         name, source = program.maps[self.destination].name, program.maps[self.source].name
         return forms.padding(name, source, self.channels, self.pads)
 
@@ -272,7 +272,7 @@ class Select(OneSource, Computing):
 
     @classmethod
     def of(cls, op: Any, lowering: Lowering) -> Self:
-        """The same selection."""
+        """The selection of the op, already counted in channels, rows and columns."""
         return cls(lowering.sources(op)[0], lowering.destination(op), op.selection)
 
     def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
@@ -292,7 +292,7 @@ class Select(OneSource, Computing):
         return chosen
 
     def claims(self, program: Program) -> Iterator[Claim]:
-        """The indices."""
+        """The indices of every dim in which not all is taken as it lies."""
         name, source = program.maps[self.destination].name, program.maps[self.source].name
         return forms.selection(name, source, self.selection.runs)
 
@@ -331,7 +331,7 @@ class Constant(Computing):
 
     @property
     def sources(self) -> tuple[int, ...]:
-        """None."""
+        """It reads no map: the rows are in the table."""
         return ()
 
     @classmethod

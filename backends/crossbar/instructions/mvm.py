@@ -16,7 +16,7 @@ from epimc.backends.crossbar.core.limits import FIRST_MISTAKE, Count, Index, Nam
 from epimc.backends.crossbar.core.program import Maps, Program
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Ranges, Round
 from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
-from epimc.backends.crossbar.instructions.mvm_check import check_mvm
+from epimc.backends.crossbar.instructions.mvm_check import check_part
 from epimc.backends.crossbar.instructions.registry import register
 from epimc.backends.crossbar.instructions.table import (
     ACCUMULATORS,
@@ -26,13 +26,10 @@ from epimc.backends.crossbar.instructions.table import (
     TableCheck,
 )
 from epimc.backends.crossbar.instructions.windows import SaneWindow, Windows
-from epimc.backends.crossbar.kernels.arrays import (
-    column_destinations,
-    column_places,
-    column_sums,
-    driven_lines,
-)
+from epimc.backends.crossbar.kernels.cells import column_sums
 from epimc.backends.crossbar.kernels.fused import layer_weights
+from epimc.backends.crossbar.kernels.layer_part import column_places
+from epimc.backends.crossbar.kernels.sampling import column_destinations, driven_lines
 from epimc.backends.forms import Claim
 from epimc.ir.semantics import integers
 
@@ -123,9 +120,9 @@ class Mvm(OneSource, Computing):
 
     def kernel(self, setting: Setting) -> Kernel:
         """The product of its crossbars with the windows of the rows."""
-        product = setting.product(self)
-        windows = Windows(self.window)
-        zero_point = setting.program.maps[self.source].zero_point
+        source = setting.program.maps[self.source]
+        product = setting.product_of(self, source)
+        windows, zero_point = Windows(self.window), source.zero_point
 
         def accumulators(blocks: list[Block], first: int, end: int) -> Data:
             gathered = windows.gather(blocks[0], zero_point, first, end)
@@ -146,14 +143,17 @@ class Mvm(OneSource, Computing):
         inputs = source.channels // self.groups
         weights = layer_weights(parts, source.channels)
         weights = weights.reshape(-1, inputs, *self.window.kernel)
+        # Of all parts but one it is 0.
         bias = np.stack([part.bias for part in parts]).sum(axis=0)
         edges = forms.summable_blocks(weights, source.bits)
         name = program.maps[layer].name
         return forms.convolution(name, source.name, weights, bias, self.window, self.groups, edges)
 
     def check(self, check: TableCheck) -> None:
-        """Window, cells, rounds and arrays; the layer as a whole is for others."""
-        check_mvm(check, self)
+        """Tile, window, cells, rounds and arrays; the layer as a whole is for others."""
+        tiles = check.program.chip.tiles
+        check.require(0 <= self.tile < tiles, f"There is no tile {self.tile}.")
+        check_part(check, self)
 
     def tile_problem(self, tile: int, number: int) -> str:
         """Crossbars lie on one tile."""

@@ -1,43 +1,39 @@
-"""Static checks of one `mvm` table: its window, cells, rounds and arrays."""
+"""Static checks of the part of a layer on a tile: its window, cells, rounds and arrays."""
 
 from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Ranges, Round, spread
 from epimc.backends.crossbar.instructions.table import TableCheck
 from epimc.backends.crossbar.instructions.windows import check_window
-from epimc.backends.crossbar.kernels.arrays import epitome_columns, pack_at, within_group
+from epimc.backends.crossbar.kernels.layer_part import LayerPart, epitome_columns, pack_at
+from epimc.backends.crossbar.kernels.sampling import within_group
 from epimc.ir.semantics import integers
-
-if TYPE_CHECKING:
-    from epimc.backends.crossbar.instructions.mvm import Mvm
 
 MULTIPLIER_LIMIT = 2**11
 
 
-def check_mvm(check: TableCheck, table: Mvm) -> None:
-    """An `mvm` table whose maps exist and have the right element types."""
-    program = check.program
-    target = program.maps[table.destination]
-    check.require(0 <= table.tile < program.chip.tiles, f"There is no tile {table.tile}.")
+def check_part(check: TableCheck, part: LayerPart) -> None:
+    """What a part says of its crossbars; its maps exist and have the right element types."""
+    target = check.target
     good = check.require(
-        table.bias.shape == (target.channels,) and table.bias.dtype == np.int64,
+        part.bias.shape == (target.channels,) and part.bias.dtype == np.int64,
         f"Its bias must be int64 [{target.channels}].",
     )
-    good &= check_window(check, table.window) and _check_cells(check, table)
-    good = good and _check_groups(check, table)
-    good = good and check.require(bool(table.rounds), "It has no activation round.")
+    good &= check_window(check, part.window) and _check_cells(check, part)
+    good = good and _check_groups(check, part)
+    good = good and check.require(bool(part.rounds), "It has no activation round.")
     if not good:
         return
     written = np.zeros(target.channels, bool)
-    for number, round_ in enumerate(table.rounds):
+    for number, round_ in enumerate(part.rounds):
         place = check.at(f"round {number}")
-        if not _check_round(place, table, round_):
+        # What follows indexes by the numbers of a round: one that is wrong ends it.
+        if not _check_round(place, part, round_):
             return
         for entry in round_.ofat:
             goal = slice(entry.destination, entry.destination + entry.count)
@@ -47,30 +43,30 @@ def check_mvm(check: TableCheck, table: Mvm) -> None:
             )
             written[goal] = True
     check.require(bool(written.all()), "Some output channels are never written.")
-    for array in table.arrays:
-        _check_array(check.at(f"crossbar {array.crossbar}"), table, array)
-    check.require(bool(table.arrays), "It has no array.")
+    for array in part.arrays:
+        _check_array(check.at(f"crossbar {array.crossbar}"), part, array)
+    check.require(bool(part.arrays), "It has no array.")
 
 
-def _check_groups(check: TableCheck, table: Mvm) -> bool:
-    groups, maps = table.groups, check.program.maps
+def _check_groups(check: TableCheck, part: LayerPart) -> bool:
+    groups = part.groups
     if not check.require(groups >= 1, f"It has {groups} groups."):
         return False
     good = True
     for count, what in (
-        (maps[table.source].channels, "input channels"),
-        (len(table.bias), "output channels"),
-        (len(table.weights), "rows of weights"),
+        (check.sources[0].channels, "input channels"),
+        (len(part.bias), "output channels"),
+        (len(part.weights), "rows of weights"),
     ):
         good &= check.require(
             count % groups == 0, f"{count} {what} do not divide into {groups} groups."
         )
     if not good or not check.require(
-        1 <= table.pack <= groups,
-        f"A pack of {table.pack} groups is none of a layer of {groups}.",
+        1 <= part.pack <= groups,
+        f"A pack of {part.pack} groups is none of a layer of {groups}.",
     ):
         return False
-    chip, pack = check.program.chip, pack_at(table, 0)
+    chip, pack = check.program.chip, pack_at(part, 0)
     return check.require(
         pack.groups == 1
         or (pack.rows <= chip.crossbar_rows and pack.columns <= chip.crossbar_columns),
@@ -79,23 +75,23 @@ def _check_groups(check: TableCheck, table: Mvm) -> bool:
     )
 
 
-def _check_cells(check: TableCheck, table: Mvm) -> bool:
+def _check_cells(check: TableCheck, part: LayerPart) -> bool:
     cell_bits = check.program.chip.cell_bits
     if not (
-        check.require(table.mapping in integers.MAPPINGS, f"Mapping '{table.mapping}'.")
-        and check.require(2 <= table.weight_bits <= 16, f"Weights of {table.weight_bits} bits.")
+        check.require(part.mapping in integers.MAPPINGS, f"Mapping '{part.mapping}'.")
+        and check.require(2 <= part.weight_bits <= 16, f"Weights of {part.weight_bits} bits.")
         and check.require(
-            table.cell_bits == cell_bits,
-            f"Its cells have {table.cell_bits} bits, the chip's {cell_bits}.",
+            part.cell_bits == cell_bits,
+            f"Its cells have {part.cell_bits} bits, the chip's {cell_bits}.",
         )
         and check.require(
-            table.weights.ndim == 2 and table.weights.size > 0 and table.weights.dtype.kind == "i",
+            part.weights.ndim == 2 and part.weights.size > 0 and part.weights.dtype.kind == "i",
             "Its weights must be integers [rows, columns].",
         )
     ):
         return False
-    limit = integers.weight_limit(table.weight_bits)
-    inside = int(table.weights.min()) >= -limit and int(table.weights.max()) <= limit
+    limit = integers.weight_limit(part.weight_bits)
+    inside = int(part.weights.min()) >= -limit and int(part.weights.max()) <= limit
     return check.require(inside, f"A weight lies outside [-{limit}, {limit}].")
 
 
@@ -107,11 +103,11 @@ def _inside(ranges: Ranges, size: int) -> bool:
     return all(first + count <= following for (first, count), (following, _) in pairwise(ordered))
 
 
-def _check_round(check: TableCheck, table: Mvm, round_: Round) -> bool:
-    inputs = check.program.maps[table.source].channels
-    outputs = len(table.bias)
-    rows, columns = len(table.weights), epitome_columns(table)
-    area = math.prod(table.window.kernel)
+def _check_round(check: TableCheck, part: LayerPart, round_: Round) -> bool:
+    inputs = check.sources[0].channels
+    outputs = len(part.bias)
+    rows, columns = len(part.weights), epitome_columns(part)
+    area = math.prod(part.window.kernel)
     fetched, driven = (sum(count for _, count in r) for r in (round_.ifat, round_.ifrt))
     good = (
         check.require(
@@ -127,28 +123,29 @@ def _check_round(check: TableCheck, table: Mvm, round_: Round) -> bool:
     )
     if not good:
         return False
-    if not _check_driven(check, table, round_):
+    if not _check_driven(check, part, round_):
         return False
     blocks = sorted({(entry.column, entry.count) for entry in round_.ofat})
     apart = all(first + count <= following for (first, count), (following, _) in pairwise(blocks))
     return check.require(apart, "Two column blocks of OFAT overlap without being equal.")
 
 
-def _check_driven(check: TableCheck, table: Mvm, round_: Round) -> bool:
+def _check_driven(check: TableCheck, part: LayerPart, round_: Round) -> bool:
     """Every group that a round drives is driven in the same window of its epitome."""
-    inputs, height = check.program.maps[table.source].channels, len(table.weights)
-    size, height = inputs // table.groups, height // table.groups
+    inputs, height = check.sources[0].channels, len(part.weights)
+    size, height = inputs // part.groups, height // part.groups
     channels, rows = spread(round_.ifat), spread(round_.ifrt)
     own = within_group(channels, size)
     driven = channels[:: len(own)] // size
-    lines = rows[: len(own) * math.prod(table.window.kernel)] - driven[0] * height
+    lines = rows[: len(own) * math.prod(part.window.kernel)] - driven[0] * height
     alike = np.array_equal(channels, (driven[:, None] * size + own).ravel())
     alike = alike and np.array_equal(rows, (driven[:, None] * height + lines).ravel())
     if not check.require(
         alike, "It does not drive the same channels and rows of each of its groups."
     ):
         return False
-    window = lines.reshape(len(own), *table.window.kernel)
+    # Only rows that step evenly, and by 1 along a kernel row, are a patch's window.
+    window = lines.reshape(len(own), *part.window.kernel)
     regular = all(np.unique(np.diff(window, axis=axis)).size <= 1 for axis in (0, 1)) and bool(
         (np.diff(window, axis=2) == 1).all()
     )
@@ -156,14 +153,16 @@ def _check_driven(check: TableCheck, table: Mvm, round_: Round) -> bool:
     check.require(
         bool(regular and inside), "The rows that IFRT drives are no window of an epitome."
     )
-    return all(_check_columns(check, table, entry, driven) for entry in round_.ofat)
+    return all(_check_columns(check, part, entry, driven) for entry in round_.ofat)
 
 
-def _check_columns(check: TableCheck, table: Mvm, entry: OfatEntry, driven: integers.Ints) -> bool:
+def _check_columns(
+    check: TableCheck, part: LayerPart, entry: OfatEntry, driven: integers.Ints
+) -> bool:
     """The channels that an entry writes and the columns that it reads are of one driven group."""
     places = np.arange(entry.count)
-    taken = (entry.column + places) // table.weights.shape[1]
-    written = (entry.destination + places) // (len(table.bias) // table.groups)
+    taken = (entry.column + places) // part.weights.shape[1]
+    written = (entry.destination + places) // (len(part.bias) // part.groups)
     last = entry.destination + entry.count - 1
     return check.require(
         bool((taken == written).all() and np.isin(taken, driven).all()),
@@ -190,7 +189,7 @@ def _check_entry(check: TableCheck, entry: OfatEntry, columns: int, outputs: int
     )
 
 
-def _check_array(check: TableCheck, table: Mvm, array: Array) -> None:
+def _check_array(check: TableCheck, part: LayerPart, array: Array) -> None:
     chip = check.program.chip
     check.require(
         0 <= array.crossbar < chip.crossbars_per_tile,
@@ -201,10 +200,10 @@ def _check_array(check: TableCheck, table: Mvm, array: Array) -> None:
         f"{array.rows} rows and {array.columns} columns do not fit in a crossbar of "
         f"{chip.crossbar_rows} and {chip.crossbar_columns}.",
     )
-    pack = pack_at(table, min(max(array.row, 0), len(table.weights) - 1))
+    pack = pack_at(part, min(max(array.row, 0), len(part.weights) - 1))
     row, column = array.row - pack.row, array.column - pack.column
     inside = 0 <= row <= pack.rows - array.rows and 0 <= column <= pack.columns - array.columns
-    what = "the epitome" if pack.groups == table.groups else f"the pack of group {pack.group}"
+    what = "the epitome" if pack.groups == part.groups else f"the pack of group {pack.group}"
     if check.require(
         inside,
         f"It holds cells outside {what}'s {pack.rows} rows and {pack.columns} physical columns.",

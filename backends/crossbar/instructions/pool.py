@@ -60,7 +60,7 @@ class Pool(OneSource, Computing):
 
     @classmethod
     def of(cls, op: Any, lowering: Lowering) -> Self:
-        """The same window."""
+        """The window of the op, and the padding that counts in a mean."""
         source, destination = lowering.sources(op)[0], lowering.destination(op)
         return cls(op.kind, source, destination, op.window, op.counted)
 

@@ -16,16 +16,16 @@ from numpy.typing import DTypeLike, NDArray
 from pydantic import Field, GetCoreSchemaHandler
 
 from epimc.backends.crossbar.core.counts import Counts
+from epimc.backends.crossbar.core.findings import Findings
 from epimc.backends.crossbar.core.limits import FIRST_MISTAKE, STRICT, Index
 from epimc.backends.crossbar.core.program import FeatureMap, Maps, Program
+from epimc.backends.crossbar.core.source_rows import SourceRows
 from epimc.backends.crossbar.instructions.declaration import Declared
 from epimc.backends.forms import Claim, Term
 from epimc.ir.semantics.integers import Ints
 
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema
-
-    from epimc.backends.crossbar.core.findings import Report
 
 ACTIVATIONS, ACCUMULATORS = "activations", "accumulators"
 
@@ -113,19 +113,19 @@ def _marked_fields(kind: type[Table]) -> dict[str, Stored]:
 class TableCheck:
     """One table under the static checker: its program, and where to report."""
 
-    report: Report
+    findings: Findings
     where: str
     table: Table
 
     @property
     def maps(self) -> Maps:
         """Those of the program."""
-        return self.report.program.maps
+        return self.findings.program.maps
 
     @property
     def program(self) -> Program:
-        """The program."""
-        return self.report.program
+        """The program that the findings are about."""
+        return self.findings.program
 
     @property
     def sources(self) -> list[FeatureMap]:
@@ -139,11 +139,11 @@ class TableCheck:
 
     def at(self, place: str) -> TableCheck:
         """The same table, at a place inside."""
-        return TableCheck(self.report, f"{self.where}, {place}", self.table)
+        return TableCheck(self.findings, f"{self.where}, {place}", self.table)
 
     def require(self, condition: bool, message: str) -> bool:
         """Report a mistake unless a condition holds, which is returned."""
-        return self.report.require(condition, self.where, message)
+        return self.findings.require(condition, self.where, message)
 
     def require_same_shape(self, sources: Sequence[FeatureMap]) -> None:
         """The sources are of the destination's shape."""
@@ -252,7 +252,8 @@ class Table(Declared):
 
     def source_rows(self, maps: Maps) -> SourceRows:
         """The same for all rows of its destination."""
-        return SourceRows(self, maps)
+        height = maps[self.destination].height
+        return SourceRows([self.rows(maps, y) for y in range(height)])
 
     def tile_problem(self, tile: int, number: int) -> str:
         """Why a tile cannot execute it as table `number`; empty when it can."""
@@ -292,26 +293,6 @@ class Table(Declared):
         return Counts()
 
 
-class SourceRows:
-    """Which rows of its sources a table reads, for every row of its destination."""
-
-    def __init__(self, table: Table, maps: Maps) -> None:
-        height = maps[table.destination].height
-        self.lines = [table.rows(maps, y) for y in range(height)]
-        self._ends = [
-            [(rows[0], rows[-1] + 1) if rows else (0, 0) for rows in lines] for lines in self.lines
-        ]
-
-    def span(self, first: int, end: int, source: int) -> tuple[int, int]:
-        """The rows [first, end) of a source between which all are that output rows read."""
-        if end == first + 1:
-            return self._ends[first][source]
-        spans = [ends[source] for ends in self._ends[first:end] if ends[source] != (0, 0)]
-        if not spans:
-            return 0, 0
-        return min(start for start, _ in spans), max(stop for _, stop in spans)
-
-
 class OneSource:
     """For tables with one source: the field `source`."""
 
@@ -324,7 +305,7 @@ class OneSource:
 
 
 def holds(target: FeatureMap) -> str:
-    """ACTIVATIONS or ACCUMULATORS."""
+    """What a map holds, ACTIVATIONS or ACCUMULATORS, as tables name it."""
     return ACTIVATIONS if target.is_activation else ACCUMULATORS
 
 

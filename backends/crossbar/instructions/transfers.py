@@ -32,7 +32,7 @@ class Load(Declared):
 
     @classmethod
     def execute(cls, machine: Machine, tile: int, dst: int, src: int, size: int) -> Tiles:
-        """At once."""
+        """Copy the row at once: that it has been stored before is for the program to ensure."""
         machine.load(tile, dst, src, size)
         return (tile,)
 
@@ -43,7 +43,7 @@ class Load(Declared):
 
     @classmethod
     def buffer_end(cls, program: Program, dst: int, src: int, size: int) -> int:
-        """The row's."""
+        """The end of the row, without the padding behind it."""
         return dst + size
 
     @classmethod
@@ -74,7 +74,7 @@ class Store(Declared):
 
     @classmethod
     def execute(cls, machine: Machine, tile: int, dst: int, src: int, size: int) -> Tiles:
-        """At once."""
+        """Copy the row at once: other tiles learn of it by a `signal`, or by a row sent later."""
         machine.store(tile, dst, src, size)
         return (tile,)
 
@@ -161,7 +161,7 @@ class Recv(Declared):
 
     @classmethod
     def buffer_end(cls, program: Program, sender: int, dst: int, size: int) -> int:
-        """The row's."""
+        """The end of the row, without the padding behind it."""
         return dst + size
 
     @classmethod
@@ -179,6 +179,7 @@ class Recv(Declared):
 
 def met(machine: Machine, sender: int, receiver: int) -> Tiles:
     """Move a row if a `send` and its `recv` have met: then both are finished, the `send` first."""
+    # Either tile may come first, and asks for the other: it may stand anywhere, or not exist.
     for tile, opcode, partner in ((sender, Send.name, receiver), (receiver, Recv.name, sender)):
         instruction = machine.current(tile)
         if instruction is None or instruction.opcode != opcode:

@@ -65,7 +65,7 @@ class Requantize(Computing):
 
     @classmethod
     def of(cls, op: Any, lowering: Lowering) -> Self:
-        """The same numbers."""
+        """The op's numbers as int64; offsets are 0 where it has none."""
         return cls(
             lowering.sources(op),
             lowering.destination(op),
@@ -77,7 +77,7 @@ class Requantize(Computing):
         )
 
     def kernel(self, setting: Setting) -> Kernel:
-        """integers.requantize."""
+        """Every source less its zero point, then multiplied, added up, shifted and clamped."""
         maps = setting.program.maps
         zero_points = [maps[source].zero_point for source in self.sources]
         zero_point = maps[self.destination].zero_point
@@ -169,12 +169,12 @@ class Add(Computing):
 
     @classmethod
     def of(cls, op: Any, lowering: Lowering) -> Self:
-        """The same maps."""
+        """The maps of the two parts, in the order of the op."""
         first, second = lowering.sources(op)
         return cls((first, second), lowering.destination(op))
 
     def kernel(self, setting: Setting) -> Kernel:
-        """In int64."""
+        """The sum in int64, which the checker has seen to hold it."""
 
         def accumulators(blocks: list[Block], first: int, end: int) -> Data:
             total: Data = blocks[0].data + blocks[1].data
@@ -219,7 +219,7 @@ class Multiply(Computing):
 
     @classmethod
     def of(cls, op: Any, lowering: Lowering) -> Self:
-        """The same maps."""
+        """The maps of the two factors; the second may have one number a channel."""
         first, second = lowering.sources(op)
         return cls((first, second), lowering.destination(op))
 
@@ -228,7 +228,7 @@ class Multiply(Computing):
         return [[min(y, maps[source].height - 1)] for source in self.sources]
 
     def kernel(self, setting: Setting) -> Kernel:
-        """integers.multiply."""
+        """The product of both less their zero points, in int64."""
         first_zero, second_zero = (setting.program.maps[s].zero_point for s in self.sources)
 
         def accumulators(blocks: list[Block], first: int, end: int) -> Data:
@@ -274,11 +274,11 @@ class Lookup(OneSource, Computing):
 
     @classmethod
     def of(cls, op: Any, lowering: Lowering) -> Self:
-        """The same values."""
+        """The values of the op, as int64."""
         return cls(lowering.sources(op)[0], lowering.destination(op), lowering.array(op.table))
 
     def kernel(self, setting: Setting) -> Kernel:
-        """integers.lookup."""
+        """Each activation is the index of its result, in its channel's row if there are several."""
 
         def activations(blocks: list[Block], first: int, end: int) -> Data:
             return integers.lookup(blocks[0].data, self.values)
@@ -286,7 +286,7 @@ class Lookup(OneSource, Computing):
         return activations
 
     def claims(self, program: Program) -> Iterator[Claim]:
-        """The values."""
+        """The values, every one: samples need not reach them all."""
         name, source = program.maps[self.destination].name, program.maps[self.source].name
         return forms.look_up(name, source, self.values)
 

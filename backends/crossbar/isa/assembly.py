@@ -159,10 +159,10 @@ def _careful_instruction(line: _Line) -> Instruction:
     texts: dict[str, tuple[str, int]] = {}
     position = match.end()
     while line.code[position:].strip():
-        found, position = _next_operand(line, spec, position, first=not texts)
-        if found[1] in texts:
-            raise line.error(f"Operand '{found[1]}' is given twice.", found.start())
-        texts[found[1]] = (found[2].strip(), found.start(2))
+        pair, position = _next_operand(line, spec, position, first=not texts)
+        if pair[1] in texts:
+            raise line.error(f"Operand '{pair[1]}' is given twice.", pair.start())
+        texts[pair[1]] = (pair[2].strip(), pair.start(2))
     values = [_value(line, spec, i, texts) for i in range(len(spec.operands))]
     return Instruction(name, tuple(values))
 

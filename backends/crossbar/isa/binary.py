@@ -125,7 +125,7 @@ class _Reader:
         return error(f"{message}.", where=f"{self.file}, byte {place}")
 
     def unpack(self, layout: struct.Struct, what: str) -> tuple[Any, ...]:
-        """The next numbers."""
+        """The next numbers, in a layout; `what` they are part of, an error says."""
         if self.offset + layout.size > len(self.data):
             raise self.error(f"The program ends inside its {what}")
         values = layout.unpack_from(self.data, self.offset)
@@ -133,7 +133,7 @@ class _Reader:
         return values
 
     def instruction(self) -> Instruction:
-        """The next instruction."""
+        """The next instruction, whose operands fit its class."""
         (code,) = self.unpack(_CODE, "instructions")
         spec = BY_CODE.get(code & ~_ADVANCES)
         start = self.offset - 1
@@ -165,7 +165,7 @@ class _Reader:
         return advance
 
     def operand(self, kind: Kind, name: str) -> Operands:
-        """The next operand."""
+        """The next operand of a kind, as its value in the first iteration."""
         count = self.unpack(_CODE, f"operands of '{name}'")[0] if kind.repeated else 1
         if kind.repeated and count < kind.least:
             raise self.error(f"An empty list in '{name}'", self.offset - 1)

@@ -119,6 +119,7 @@ class Execution(ABC):
         waiting = [tile for tile in range(self.tiles) if not self.halted(tile)]
         if waiting:
             return [f"{self.place(tile)} waits." for tile in waiting]
+        # Only now: a tile that has halted in a deadlock has not ended a program.
         for tile, cursor in enumerate(self.cursors):
             if cursor.current is not None:
                 self._tell(tile, cursor.index, cursor.current)
@@ -132,6 +133,7 @@ class Execution(ABC):
         finished = BY_NAME[instruction.opcode].execute(self, tile, *instruction.operands)
         for other in finished:
             cursor = self.cursors[other]
+            # Before it goes on: observers get the operands of the iteration that is finished.
             number, done = cursor.index, cursor.current
             cursor.advance()
             if self.observers and done is not None:
@@ -211,21 +213,21 @@ class DryRun(Execution):
     """Executes a program without data, for what observers make of it."""
 
     def load(self, tile: int, dst: int, src: int, size: int) -> None:
-        """Nothing moves."""
+        """Nothing moves: observers are told the addresses."""
 
     def store(self, tile: int, dst: int, src: int, size: int) -> None:
-        """Nothing moves."""
+        """Nothing moves: observers are told the addresses."""
 
     def transfer(self, sender: int, receiver: int) -> None:
-        """Nothing moves."""
+        """Nothing moves, though both tiles go on."""
 
     def host(self, tile: int, table: int) -> None:
-        """Nothing is computed."""
+        """Nothing is computed, and no host is needed."""
 
     def compute(
         self, tile: int, table: int, rows: tuple[int, int], dst: Ring, sources: tuple[Ring, ...]
     ) -> None:
-        """Nothing is computed."""
+        """Nothing is computed: observers are told table and rows."""
 
 
 def buffer_extent(program: Program, tile: int) -> int:

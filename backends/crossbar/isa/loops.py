@@ -88,6 +88,7 @@ class Cursor:
 
     def _resolve(self) -> None:
         stream = self._stream
+        # Most instructions advance nowhere, and are handed out as they are written.
         current = stream[self._index] if self._index < len(stream) else None
         if current is not None and self._loops and current.advances:
             current = resolved(current, [loop.iteration for loop in self._loops])
@@ -95,7 +96,7 @@ class Cursor:
 
 
 def resolved(instruction: Instruction, iterations: list[int]) -> Instruction:
-    """An instruction in the given iterations of the loops around it, the outermost first."""
+    """An instruction in certain iterations of the loops around it, the outermost first."""
     operands = [
         value_of(operand, iterations) if isinstance(operand, Advance) else operand
         for operand in instruction.operands
@@ -128,12 +129,12 @@ def lowest(operand: Advance, counts: Sequence[int]) -> int:
     low, size = operand.region
     # The longest loop comes last and piece by piece: what the others come to are few addresses.
     *others, (count, stride) = sorted(zip(counts, operand.strides, strict=False))
-    found = np.array([operand.first - low], np.int64)
+    places = np.array([operand.first - low], np.int64)
     for times, step in others:
-        found = np.unique((found[:, None] + _multiples(step, 0, times, size)) % size)
+        places = np.unique((places[:, None] + _multiples(step, 0, times, size)) % size)
     pieces = range(0, min(count, size), _PIECE)
     return low + min(
-        _least_sum(found, _multiples(stride, start, min(start + _PIECE, count, size), size), size)
+        _least_sum(places, _multiples(stride, start, min(start + _PIECE, count, size), size), size)
         for start in pieces
     )
 

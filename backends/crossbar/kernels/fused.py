@@ -1,6 +1,6 @@
-"""The fused path of an `mvm` table: the cells of its arrays recombined to one matrix.
+"""The fused path of a part: the cells of its arrays recombined to one matrix.
 
-It agrees with the bit-serial path of `arrays.py` wherever the ADC is lossless.
+It agrees with the bit-serial path of `bit_serial.py` wherever the ADC is lossless.
 """
 
 from __future__ import annotations
@@ -8,28 +8,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.core.rounds import spread
-from epimc.backends.crossbar.kernels.arrays import (
-    apply_ofat,
+from epimc.backends.crossbar.kernels.cells import (
     array_cells,
-    contiguous,
     corrected,
     diagonal_blocks,
-    pack_at,
     recombine,
     recombine_into,
+)
+from epimc.backends.crossbar.kernels.layer_part import LayerPart, pack_at
+from epimc.backends.crossbar.kernels.sampling import (
+    apply_ofat,
+    contiguous,
     window_positions,
     within_group,
 )
 from epimc.ir.semantics import integers
-
-if TYPE_CHECKING:
-    from epimc.backends.crossbar.instructions.mvm import Mvm
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +38,7 @@ class FusedMvm:
     Attributes:
         inputs: The positions in a group's window between which all are that have a weight: the
             arrays of a split layer hold a part of the rows.
-        matrix: The cells of the table's arrays, recombined and scaled, in the type in which the
+        matrix: The cells of the part's arrays, recombined and scaled, in the type in which the
             product is exact: of those positions, [groups, Cout / groups, positions].
         constant: What the corrections, the zero point and the bias add.
         bound: Largest magnitude of any partial sum of the product.
@@ -60,54 +59,54 @@ class FusedMvm:
         return result
 
 
-def fused(table: Mvm, inputs: int, bits: int, zero_point: int) -> FusedMvm:
-    """The fused path of a table.
+def fused(part: LayerPart, inputs: int, bits: int, zero_point: int) -> FusedMvm:
+    """The fused path of a part.
 
     Args:
-        table: The table.
+        part: The part of a layer whose cells are meant.
         inputs: Cin of its source map.
         bits: Of its activations.
         zero_point: Of its activations.
     """
-    positions, matrix = programmed_weights(table, inputs)
-    constant = np.zeros((len(table.bias), 1), np.int64)
-    for round_, corrections in zip(table.rounds, table.corrections, strict=True):
-        apply_ofat(constant, round_, corrected(table, corrections))
-    constant = table.bias[:, None].astype(np.int64) - zero_point * constant
+    positions, matrix = programmed_weights(part, inputs)
+    constant = np.zeros((len(part.bias), 1), np.int64)
+    for round_, corrections in zip(part.rounds, part.corrections, strict=True):
+        apply_ofat(constant, round_, corrected(part, corrections))
+    constant = part.bias[:, None].astype(np.int64) - zero_point * constant
     bound = integers.accumulator_bound(matrix, np.zeros(len(matrix), np.int64), bits)
     # Of a split layer most positions are of other parts: products with their zeros are saved.
     used = np.flatnonzero(matrix.any(axis=0))
     chosen = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0)
     typed = np.ascontiguousarray(matrix[:, chosen], integers.exact_type(bound))
-    shape = table.groups, len(typed) // table.groups, typed.shape[1]
+    shape = part.groups, len(typed) // part.groups, typed.shape[1]
     first = positions.start + chosen.start if len(used) else 0
     return FusedMvm(slice(first, first + shape[2]), typed.reshape(shape), constant, bound)
 
 
-def programmed_weights(table: Mvm, inputs: int) -> tuple[slice, integers.Ints]:
-    """The weights that a table's cells and rounds amount to.
+def programmed_weights(part: LayerPart, inputs: int) -> tuple[slice, integers.Ints]:
+    """The weights that a part's cells and rounds amount to.
 
     Returns:
         Positions in a group's window, and int64 [Cout, positions]; the weights of all other
         positions are 0: the arrays of a split layer hold a part of the rows.
     """
-    rows = rows_in_arrays(table)
-    values = np.zeros((table.groups, rows.stop - rows.start, table.weights.shape[1]), np.int64)
-    for array in table.arrays:
-        cells = array_cells(table, array).T
-        pack = pack_at(table, array.row)
+    rows = rows_in_arrays(part)
+    values = np.zeros((part.groups, rows.stop - rows.start, part.weights.shape[1]), np.int64)
+    for array in part.arrays:
+        cells = array_cells(part, array).T
+        pack = pack_at(part, array.row)
         if pack.groups > 1:
-            dense = recombine(table, array, cells).T
+            dense = recombine(part, array, cells).T
             own = values[pack.group : pack.group + pack.groups]
             own += diagonal_blocks(dense, pack.groups).reshape(own.shape)
         else:
             first = array.row - pack.row - rows.start
             own = values[pack.group, first : first + array.rows]
-            recombine_into(own.T, table, array, cells)
-    return merged(table, values, inputs, rows.start)
+            recombine_into(own.T, part, array, cells)
+    return merged(part, values, inputs, rows.start)
 
 
-def layer_weights(parts: Sequence[Mvm], inputs: int) -> NDArray[np.int32]:
+def layer_weights(parts: Sequence[LayerPart], inputs: int) -> NDArray[np.int32]:
     """The weights [Cout, (Cin / groups)*Kh*Kw] that all parts of a layer add up to.
 
     In int32: the checker has seen that one round brings each weight, of at most 16 bits, with a
@@ -122,24 +121,24 @@ def layer_weights(parts: Sequence[Mvm], inputs: int) -> NDArray[np.int32]:
     return total
 
 
-def rows_in_arrays(table: Mvm) -> slice:
-    """The rows of a group between which all are that the table's arrays hold of any group."""
-    packs = [pack_at(table, array.row) for array in table.arrays]
-    height = len(table.weights) // table.groups
+def rows_in_arrays(part: LayerPart) -> slice:
+    """The rows of a group between which all are that the part's arrays hold of any group."""
+    packs = [pack_at(part, array.row) for array in part.arrays]
+    height = len(part.weights) // part.groups
     if not packs or any(pack.groups > 1 for pack in packs):
         return slice(0, height)
-    firsts = [array.row - pack.row for array, pack in zip(table.arrays, packs, strict=True)]
-    ends = [first + array.rows for array, first in zip(table.arrays, firsts, strict=True)]
+    firsts = [array.row - pack.row for array, pack in zip(part.arrays, packs, strict=True)]
+    ends = [first + array.rows for array, first in zip(part.arrays, firsts, strict=True)]
     return slice(min(firsts), max(ends))
 
 
 def merged(
-    table: Mvm, values: integers.Ints, inputs: int, first: int = 0
+    part: LayerPart, values: integers.Ints, inputs: int, first: int = 0
 ) -> tuple[slice, integers.Ints]:
     """The matrix that the rounds make of epitome values.
 
     Args:
-        table: The table.
+        part: The part of a layer whose cells are meant.
         values: What is sampled, [groups, rows, columns]: some of the rows of every group.
         inputs: Cin of its source map.
         first: The first of these rows.
@@ -148,17 +147,17 @@ def merged(
         The positions in a group's window between which all are that these rows serve, and int64
         [Cout, positions].
     """
-    inputs_of_group, height = inputs // table.groups, len(table.weights) // table.groups
+    inputs_of_group, height = inputs // part.groups, len(part.weights) // part.groups
     places: list[tuple[integers.Ints, integers.Ints]] = []
-    for round_ in table.rounds:
+    for round_ in part.rounds:
         rows = within_group(spread(round_.ifrt), height) - first
         chosen = (rows >= 0) & (rows < values.shape[1])
-        positions = window_positions(table, within_group(spread(round_.ifat), inputs_of_group))
+        positions = window_positions(part, within_group(spread(round_.ifat), inputs_of_group))
         places.append((positions[chosen], rows[chosen]))
     served = np.concatenate([positions for positions, _ in places])
     low, high = (int(served.min()), int(served.max()) + 1) if len(served) else (0, 0)
-    matrix = np.zeros((len(table.bias), high - low), np.int64)
-    for round_, (positions, rows) in zip(table.rounds, places, strict=True):
+    matrix = np.zeros((len(part.bias), high - low), np.int64)
+    for round_, (positions, rows) in zip(part.rounds, places, strict=True):
         window = values[:, contiguous(rows)].transpose(0, 2, 1)
         # Not -1: a part may hold none of the rows that a round drives.
         flat = window.reshape(values.shape[0] * values.shape[2], len(rows))

@@ -16,7 +16,7 @@ from epimc.backends.crossbar.core.program import ELEMENTS, FeatureMap, Port, Pro
 from epimc.backends.crossbar.instructions.computing import Block, Computing, Kernel, Setting
 from epimc.backends.crossbar.instructions.host import host_calls
 from epimc.backends.crossbar.isa.execution import Execution, Observer, buffer_extent
-from epimc.backends.crossbar.sim.simulator import Arrays, Options
+from epimc.backends.crossbar.sim.engine import Arrays, Options
 from epimc.ir.semantics import integers
 from epimc.support.diagnostics import error
 
@@ -24,11 +24,11 @@ Bytes = NDArray[np.uint8]
 
 
 class ByteEngine:
-    """A program with the kernels of its tables (`simulator.Engine`)."""
+    """A program with the kernels of its tables (an `engine.Engine`)."""
 
     def __init__(self, program: Program, options: Options) -> None:
         """Make the kernels: what takes long is done once."""
-        setting = Setting(program, options.product)
+        setting = Setting(program, options.product_of)
         self.program, self.host, self.strategy = program, options.host, options.strategy
         self.kernels = {
             number: table.kernel(setting)
@@ -111,6 +111,7 @@ class _Machine(Execution):
     ) -> None:
         program, buffer = self.program, self.buffers[tile]
         named, lines = program.tables[table], program.source_rows[table]
+        # A source of which these rows read none still has its block, which is empty.
         blocks = []
         for k, (ring, source) in enumerate(zip(sources, named.sources, strict=True)):
             first, end = lines.span(*rows, k)

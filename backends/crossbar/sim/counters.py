@@ -25,7 +25,7 @@ class Counters(SubjectObserver):
     """
 
     def __init__(self, program: Program) -> None:
-        """Begin at 0."""
+        """Begin with nothing counted, for a program that is to be executed."""
         super().__init__(program)
         self.maps = [Counts() for _ in program.maps]
         self.others = Counts()
@@ -70,6 +70,7 @@ class Counters(SubjectObserver):
             numbers = driving(table)
             if not numbers:
                 continue
+            # Every round of a part runs equally often: once a position.
             own = self.maps[table.destination].rounds // len(numbers)
             rounds = split.setdefault(homes[table.destination], {})
             rounds.update((table.rounds[k].identity, own) for k in numbers)

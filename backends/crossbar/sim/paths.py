@@ -8,45 +8,44 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from epimc.backends.crossbar.core.program import Program
-from epimc.backends.crossbar.instructions.computing import Product
-from epimc.backends.crossbar.instructions.mvm import Mvm
-from epimc.backends.crossbar.kernels import arrays, fused
+from epimc.backends.crossbar.core.program import Chip, FeatureMap
+from epimc.backends.crossbar.instructions.computing import Product, ProductOf
+from epimc.backends.crossbar.kernels.bit_serial import bit_serial, lossless
+from epimc.backends.crossbar.kernels.fused import fused
+from epimc.backends.crossbar.kernels.layer_part import LayerPart
 from epimc.support.diagnostics import did_you_mean, error
 
 
-def fused_product(program: Program, table: Mvm) -> Product:
+def fused_product(chip: Chip, part: LayerPart, source: FeatureMap) -> Product:
     """One integer product of the weights that the cells amount to."""
-    source = program.maps[table.source]
-    return fused.fused(table, source.channels, source.bits, source.zero_point)
+    return fused(part, source.channels, source.bits, source.zero_point)
 
 
-def bit_serial_product(program: Program, table: Mvm) -> Product:
+def bit_serial_product(chip: Chip, part: LayerPart, source: FeatureMap) -> Product:
     """Every input slice through every array and its ADC."""
-    source = program.maps[table.source]
-    return arrays.bit_serial(table, source.bits, source.zero_point, program.chip)
+    return bit_serial(part, source.bits, source.zero_point, chip)
 
 
-def fastest_product(program: Program, table: Mvm) -> Product:
+def fastest_product(chip: Chip, part: LayerPart, source: FeatureMap) -> Product:
     """The fused product where the ADC is lossless, so that the result is the same."""
-    if arrays.lossless(table, program.chip):
-        return fused_product(program, table)
-    return bit_serial_product(program, table)
+    if lossless(part, chip):
+        return fused_product(chip, part, source)
+    return bit_serial_product(chip, part, source)
 
 
-PATHS: Mapping[str, Callable[[Program, Mvm], Product]] = {
+PATHS: Mapping[str, Callable[[Chip, LayerPart, FeatureMap], Product]] = {
     "auto": fastest_product,
     "fused": fused_product,
     "bit-serial": bit_serial_product,
 }
 
 
-def product_of(program: Program, path: str) -> Callable[[Mvm], Product]:
-    """How the crossbars of a program compute.
+def product_of(chip: Chip, path: str) -> ProductOf:
+    """How the crossbars of a chip compute.
 
     Raises:
         EpimcError: There is no such path.
     """
     if path not in PATHS:
         raise error(f"Unknown simulation path '{path}'.", hint=did_you_mean(path, PATHS))
-    return partial(PATHS[path], program)
+    return partial(PATHS[path], chip)

@@ -6,58 +6,22 @@ by name; all give the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
-from epimc.backends.crossbar.instructions.computing import Product
 from epimc.backends.crossbar.instructions.host import host_tables
-from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.isa.execution import Observer, RoundRobin, Strategy
+from epimc.backends.crossbar.sim.engine import Arrays, Engine, HostRunner, Options
 from epimc.backends.crossbar.sim.paths import product_of
 from epimc.ir.semantics import integers
 from epimc.support.diagnostics import did_you_mean, error
 
-HostRunner = Callable[[str, list[NDArray[Any]]], NDArray[Any]]
-"""Runs a fragment: its name, its inputs [batch, C, H, W], its output for as many samples."""
-
-Arrays = dict[str, integers.Floats]
-"""float32 [samples, *shape] for every input, or output, by name."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What an engine is made with.
-
-    Attributes:
-        product: How the crossbars of a table compute (`paths.PATHS`).
-        host: Runs the program's host calls; None where there are none.
-        strategy: Which tile goes on next.
-    """
-
-    product: Callable[[Mvm], Product]
-    host: HostRunner | None
-    strategy: Strategy
-
-
-class Engine(Protocol):
-    """A program, prepared for execution."""
-
-    def __init__(self, program: Program, options: Options) -> None:
-        """Prepare a program."""
-
-    def run(self, inputs: Arrays, observers: Sequence[Observer]) -> Arrays:
-        """The outputs for all samples of the inputs, at once.
-
-        Raises:
-            EpimcError: The program is deadlocked.
-        """
-
+__all__ = ["Arrays", "Collector", "HostRunner", "Simulator"]
 
 # Name -> "module:Class", imported on use.
 ENGINES: Mapping[str, str] = {"bytes": "epimc.backends.crossbar.sim.byte_engine:ByteEngine"}
@@ -103,9 +67,10 @@ class Simulator:
         engine: str = "bytes",
         strategy: Strategy | None = None,
     ) -> None:
-        product, kind = product_of(program, path), engine_class(engine)
+        product, kind = product_of(program.chip, path), engine_class(engine)
         if batch < 1:
             raise error(f"The batch size must be at least 1, not {batch}.")
+        # Here, not at the first call: that may come after minutes.
         calls = host_tables(program)
         if calls and host is None:
             raise error(f"The program calls the host for '{calls[0].fragment}', but has no host.")
@@ -162,7 +127,7 @@ class Collector(Observer):
         self._batches.append({})
 
     def computed(self, target: FeatureMap, first: int, rows: NDArray[Any]) -> None:
-        """Keep rows."""
+        """Keep rows, as int64 whatever their map holds."""
         maps = self._batches[-1]
         if target.name not in maps:
             maps[target.name] = np.zeros((len(rows), *target.dims), np.int64)

@@ -1,7 +1,7 @@
 """A target: the crossbar chip a program is made for, described in a TOML file.
 
 The models below are the one declaration of every key: its range, unit and meaning.  The messages
-about a wrong file and the page of documentation (`target_document.py`) are derived from them.
+about a wrong file and the page of documentation (`page.py`) are derived from them.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ from epimc.backends.crossbar.instructions.mvm import Mapping, Mvm
 from epimc.backends.crossbar.instructions.pool import Pool
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.instructions.vector import Add, Lookup, Multiply, Requantize
-from epimc.backends.crossbar.kernels.arrays import column_sums, physical_columns
+from epimc.backends.crossbar.kernels.cells import column_sums
 from epimc.backends.crossbar.kernels.fused import merged
+from epimc.backends.crossbar.kernels.layer_part import physical_columns
 from epimc.ir.semantics import integers
 from epimc.ir.semantics.layouts import Selection
 
@@ -91,7 +92,7 @@ def requantize(sources: tuple[int, ...], to: int, scales: list[float],
                bounds: list[int], channels: int, low: int = 0,
                offset: float = 0.0) -> Requantize:  # fmt: skip
     """A requantization with the same scales in every channel."""
-    multipliers, shift, whole = integers.requantization(scales, bounds, offset)
+    multipliers, shift, added = integers.requantization(scales, bounds, offset)
     return Requantize(
         sources,
         to,
@@ -99,7 +100,7 @@ def requantize(sources: tuple[int, ...], to: int, scales: list[float],
         np.full(channels, shift, np.int64),
         low,
         255,
-        np.full(channels, whole, np.int64),
+        np.full(channels, added, np.int64),
     )
 
 
@@ -120,9 +121,9 @@ class Writer:
 
     def ring(self, index: int, rows: int = 0) -> None:
         """Give a map its ring, by default with all rows."""
-        held = self.maps[index]
-        self.rings[index] = Ring(self.free, rows or held.height)
-        self.free += self.rings[index].rows * held.row_stride
+        feature = self.maps[index]
+        self.rings[index] = Ring(self.free, rows or feature.height)
+        self.free += self.rings[index].rows * feature.row_stride
 
     def slot(self, index: int, row: int) -> int:
         """The buffer address of a row."""
@@ -527,8 +528,8 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
 def merged_weights(table: Mvm, weights: integers.Ints, inputs: int) -> integers.Ints:
     """The whole matrix [Cout, (Cin / groups)*Kh*Kw] that the rounds make of epitome values."""
     area = table.window.kernel[0] * table.window.kernel[1]
-    whole = np.zeros((len(table.bias), inputs // table.groups * area), np.int64)
+    result = np.zeros((len(table.bias), inputs // table.groups * area), np.int64)
     values = weights.astype(np.int64).reshape(table.groups, -1, weights.shape[1])
     positions, matrix = merged(table, values, inputs)
-    whole[:, positions] = matrix
-    return whole
+    result[:, positions] = matrix
+    return result

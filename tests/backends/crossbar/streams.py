@@ -22,7 +22,7 @@ ROW = 32
 def values(kind: Kind) -> st.SearchStrategy[Any]:
     """Values of a kind, small enough to advance in any loop, and few enough to repeat."""
     rings = st.builds(Ring, st.integers(0, 3).map(lambda n: n * 96), st.integers(1, 3))
-    found: dict[str, st.SearchStrategy[Any]] = {
+    special: dict[str, st.SearchStrategy[Any]] = {
         operands.ROWS.name: st.integers(500, 502).map(lambda first: (first, first + 1)),
         operands.RING.name: rings,
         operands.RINGS.name: st.lists(rings, min_size=1, max_size=2).map(tuple),
@@ -33,7 +33,7 @@ def values(kind: Kind) -> st.SearchStrategy[Any]:
     large = st.integers(1 << 31, (1 << 32) - 1)
     if kind.wraps:
         return st.one_of(addresses, addresses.map(lambda n: n + 8000), large)
-    return found.get(kind.name, st.integers(500, 502))
+    return special.get(kind.name, st.integers(500, 502))
 
 
 @st.composite

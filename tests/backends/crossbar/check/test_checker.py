@@ -12,6 +12,7 @@ from epimc.backends.crossbar.core.findings import LIMIT
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Round
 from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.isa.assembly import format_program, parse_program
 from epimc.ir.semantics.layouts import Selection
 from epimc.support.diagnostics import render
@@ -105,8 +106,9 @@ def edited(name: str, *changes: tuple[str, str]) -> Program:
 def with_table(name: str, index: int, **changes: Any) -> Program:
     """A program with fields of one table replaced."""
     program = PROGRAMS[name]()
-    table = replace(program.tables[index], **changes)
-    return replace(program, tables=(*program.tables[:index], table, *program.tables[index + 1 :]))
+    tables = list(program.tables_of(Table))
+    tables[index] = replace(tables[index], **changes)
+    return replace(program, tables=tuple(tables))
 
 
 def with_map(program_name: str, index: int, /, **changes: Any) -> Program:

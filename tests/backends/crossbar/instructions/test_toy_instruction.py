@@ -14,10 +14,11 @@ from epimc.backends.crossbar.check.checker import check
 from epimc.backends.crossbar.core.counts import Counts
 from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
 from epimc.backends.crossbar.instructions.registry import BY_CODE, BY_NAME, register, unregister
+from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.isa.assembly import format_program, parse_program
 from epimc.backends.crossbar.isa.binary import decode, encode
-from epimc.backends.crossbar.isa.document import isa_document
 from epimc.backends.crossbar.isa.listing import list_program
+from epimc.backends.crossbar.isa.page import isa_page
 from epimc.backends.crossbar.proof import claims
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.sim.simulator import Simulator
@@ -58,7 +59,8 @@ def toy_program() -> Program:
 
 def changed(program: Program, **changes: object) -> Program:
     """The program with a changed table."""
-    return replace(program, tables=(replace(program.tables[0], **changes),))
+    (table,) = program.tables_of(Table)
+    return replace(program, tables=(replace(table, **changes),))
 
 
 def test_it_is_assembled_and_encoded() -> None:
@@ -181,7 +183,7 @@ def test_it_is_counted_and_listed() -> None:
 
 
 def test_it_is_documented() -> None:
-    text = isa_document()
+    text = isa_page()
     assert "| `trail` | 99 | Adds to each activation a part of the one above it" in text
     assert "| `steps` | array of `int16` | [C]. |" in text
     assert "| `highest` | 0 to 65535 | The largest result. |" in text

@@ -40,8 +40,8 @@ def test_the_assembler_reads_a_listing_back(name: str) -> None:
 
 def test_every_instruction_names_the_nodes_whose_rows_it_works_on() -> None:
     program = split_program()
-    names = {f"map '{held.name}'" for held in program.maps}
-    names |= {place_of(held.nodes) for held in program.maps if held.nodes}
+    names = {f"map '{feature.name}'" for feature in program.maps}
+    names |= {place_of(feature.nodes) for feature in program.maps if feature.nodes}
     said = {comment for _, comment in split_lines(list_program(program)) if comment}
     assert said <= names
 
@@ -50,8 +50,8 @@ def test_moves_name_what_they_move() -> None:
     """What is sent, received, stored and loaded again is what was computed before."""
     for program in (split_program(), spill_program()):
         maps = [
-            replace(held, nodes=(("Any", f"n{number}"),))
-            for number, held in enumerate(program.maps)
+            replace(feature, nodes=(("Any", f"n{number}"),))
+            for number, feature in enumerate(program.maps)
         ]
         named = replace(program, maps=tuple(maps))
         lines = iter(split_lines(list_program(named)))
@@ -98,17 +98,17 @@ def test_an_instruction_in_loops_may_work_for_several_maps() -> None:
 
 def place_at(maps: list[FeatureMap], address: int) -> str:
     """What is said of the map that lies at an off-chip address."""
-    for held in maps:
-        if 0 <= held.address <= address < held.address + held.height * held.row_stride:
-            return place_of(held.nodes)
+    for feature in maps:
+        if 0 <= feature.address <= address < feature.address + feature.height * feature.row_stride:
+            return place_of(feature.nodes)
     raise AssertionError(address)
 
 
 def test_what_a_node_is_called_cannot_break_a_line() -> None:
     program = conv_program()
     maps = tuple(
-        replace(held, name=f"m\n{number}", nodes=(("Conv", "a\nhalt\r; b"),))
-        for number, held in enumerate(program.maps)
+        replace(feature, name=f"m\n{number}", nodes=(("Conv", "a\nhalt\r; b"),))
+        for number, feature in enumerate(program.maps)
     )
     listing = list_program(replace(program, maps=maps))
     assert parse_program(listing, "listing.asm") == program.streams

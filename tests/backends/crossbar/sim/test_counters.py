@@ -12,8 +12,8 @@ from epimc.backends.crossbar.core.counts import Counts
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.core.rounds import OfatEntry
 from epimc.backends.crossbar.instructions.mvm import Mvm, position_counts
-from epimc.backends.crossbar.kernels import arrays
-from epimc.backends.crossbar.kernels.arrays import BitSerialMvm, Read
+from epimc.backends.crossbar.kernels.bit_serial import BitSerialMvm, Read
+from epimc.backends.crossbar.kernels.sampling import column_destinations
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.ir.semantics import integers
@@ -71,13 +71,13 @@ def test_a_split_layer_counts_as_one() -> None:
     counters = counted(program)
     layers = by_name(program, counters)
     assert set(layers) == {"x", "acc", "y"}
-    whole, first, second = layers["acc"], counters.maps[1], counters.maps[2]
-    assert whole.rounds == first.rounds == second.rounds == 9
+    layer, first, second = layers["acc"], counters.maps[1], counters.maps[2]
+    assert layer.rounds == first.rounds == second.rounds == 9
     assert (first.array_reads, second.array_reads) == (2 * 4 * 9, 4 * 9)
     assert (first.adc_conversions, second.adc_conversions) == (7 * 4 * 9, 7 * 4 * 9)
     assert (first.dac_drives, second.dac_drives) == (2 * 20 * 4 * 9, 16 * 4 * 9)
-    assert whole.array_reads == 3 * 4 * 9
-    assert whole.multiply_adds == 2 * 3 * 9
+    assert layer.array_reads == 3 * 4 * 9
+    assert layer.multiply_adds == 2 * 3 * 9
     # Partial sums: three rows of 72 bytes go from tile 1 to tile 0.
     assert second.sent_bytes == 3 * 72
     assert layers["x"].sent_bytes == layers["x"].off_chip_read_bytes == 6 * 24
@@ -159,27 +159,27 @@ def test_counts_are_what_the_bit_serial_path_does(
 
     def read(self: BitSerialMvm, read: Read, columns: integers.Ints) -> integers.Ints:
         lines, events = len(read.positions), columns.shape[1] * self.slices
-        totals = done.setdefault(id(self.table), [0, 0, 0])
+        totals = done.setdefault(id(self.part), [0, 0, 0])
         for k, number in enumerate((1, lines, read.array.columns)):
             totals[k] += number * events
         return original(self, read, columns)
 
-    monkeypatch.setattr(arrays.BitSerialMvm, "read", read)
+    monkeypatch.setattr(BitSerialMvm, "read", read)
     counters = counted(program, path="bit-serial")
     tables = [table for table in program.tables if isinstance(table, Mvm)]
     assert set(done) == {id(table) for table in tables}
     for table in tables:
         counts = counters.maps[table.destination]
         # In these programs every round uses all columns.
-        found = [counts.array_reads, counts.dac_drives, counts.adc_conversions]
-        assert found == done[id(table)]
+        events = [counts.array_reads, counts.dac_drives, counts.adc_conversions]
+        assert events == done[id(table)]
 
 
 def test_columns_without_a_destination_are_not_converted() -> None:
     table = next(t for t in PROGRAMS["conv"]().tables if isinstance(t, Mvm))
     first = table.rounds[0]
     narrow = replace(first, ofat=(OfatEntry(1, 1, 0, 1, False),))
-    assert arrays.column_destinations(table, first).tolist() == [2, 2, 2, 2, 1]
-    assert arrays.column_destinations(table, narrow).tolist() == [0, 0, 1, 1, 1]
+    assert column_destinations(table, first).tolist() == [2, 2, 2, 2, 1]
+    assert column_destinations(table, narrow).tolist() == [0, 0, 1, 1, 1]
     counts = position_counts(replace(table, rounds=(narrow,)), 4)
     assert (counts.array_reads, counts.adc_conversions, counts.multiply_adds) == (4, 4 * 3, 1)

@@ -87,9 +87,9 @@ def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str,
             case Concat():
                 result = np.concatenate([values[s] for s in table.sources], axis=table.axis + 1)
             case Pad():
-                held = maps[table.destination]
-                shape = (len(values[table.source]), held.channels, held.height, held.width)
-                result = np.full(shape, held.zero_point)
+                feature = maps[table.destination]
+                shape = (len(values[table.source]), feature.channels, feature.height, feature.width)
+                result = np.full(shape, feature.zero_point)
                 source = maps[table.source]
                 (c, _), (top, left) = table.channels, table.pads[:2]
                 inside = np.s_[
@@ -132,8 +132,8 @@ def test_every_map_is_the_layer_by_layer_one(name: str, path: str) -> None:
     for key, value in maps.items():
         assert np.array_equal(value, expected[key]), key
     for port in program.outputs:
-        held = program.maps[port.map]
-        real = integers.dequantize_output(expected[held.name], port.scale, held.zero_point)
+        feature = program.maps[port.map]
+        real = integers.dequantize_output(expected[feature.name], port.scale, feature.zero_point)
         assert outputs[port.name].dtype == np.float32
         assert np.array_equal(outputs[port.name], real.reshape(5, *port.shape))
         assert len(np.unique(outputs[port.name])) > 2
@@ -175,11 +175,11 @@ def test_several_rows_in_one_instruction() -> None:
         "requantize table=1, rows=0:5, dst=1200:5, src=[128:5]",
     ]
     merged_text = "\n".join([head, lines[0], *loads, *work, *stores, "halt"])
-    whole = replace(program, streams=parse_program(merged_text, "p.asm"))
+    joined = replace(program, streams=parse_program(merged_text, "p.asm"))
     # Rows of 8-byte accumulators: the ring takes 5 * 192 bytes from 128 on.
-    assert check(whole) == []
+    assert check(joined) == []
     inputs = random_inputs(program, 3)
-    assert np.array_equal(Simulator(whole).run(inputs)["y"], Simulator(program).run(inputs)["y"])
+    assert np.array_equal(Simulator(joined).run(inputs)["y"], Simulator(program).run(inputs)["y"])
 
 
 def test_a_wrong_address_gives_wrong_data() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epimc.backends.crossbar.target.document import target_document
+from epimc.backends.crossbar.target.page import target_page
 from epimc.backends.crossbar.target.schema import (
     Crossbar,
     Target,
@@ -330,11 +330,11 @@ def test_a_wrong_dict_is_reported_alike() -> None:
 
 
 def test_the_page_about_targets_is_up_to_date() -> None:
-    assert (ROOT / "docs" / "targets.md").read_text(encoding="utf-8") == target_document()
+    assert (ROOT / "docs" / "targets.md").read_text(encoding="utf-8") == target_page()
 
 
 def test_the_example_on_the_page_is_a_target() -> None:
-    page = target_document()
+    page = target_page()
     lines = [line.removeprefix(" " * 8) for line in page.splitlines()]
     first = next(number for number, line in enumerate(lines) if line == "schema = 1")
     last = next(number for number, line in enumerate(lines) if line.startswith("2. Give"))

@@ -10,7 +10,7 @@ from epimc.backends.crossbar.instructions.registry import instructions
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.isa import assembly as assembler
 from epimc.backends.crossbar.isa import binary as encoding
-from epimc.backends.crossbar.isa import table_document
+from epimc.backends.crossbar.isa import table_page
 
 _ADVANCING = ", ".join(
     sorted({f"{o.kind.name}" for spec in instructions() for o in spec.operands if o.kind.advances})
@@ -84,14 +84,14 @@ i32), that of the innermost loop first; and the region's address and bytes (u32 
 """
 
 
-def isa_document() -> str:
+def isa_page() -> str:
     """The text of docs/isa.md."""
     rows = [f"| `{spec.name}` | {spec.code} | {_summary(spec)} |" for spec in instructions()]
     index = ["## Instructions", "", "| name | opcode | what it does |", "|---|---|---|", *rows, ""]
     sections = [_section(spec) for spec in instructions()]
     tables = [kind for kind in instructions() if issubclass(kind, Table)]
-    document = [table_document.INTRODUCTION, *table_document.other_records(tables)]
-    return "\n".join([_INTRODUCTION, *index, *sections, *document]).rstrip() + "\n"
+    records = [table_page.INTRODUCTION, *table_page.other_records(tables)]
+    return "\n".join([_INTRODUCTION, *index, *sections, *records]).rstrip() + "\n"
 
 
 def _summary(spec: type[Declared]) -> str:
@@ -111,7 +111,7 @@ def _section(spec: type[Declared]) -> str:
         ]
         lines.append("")
     if issubclass(spec, Table):
-        lines += ["Its table:", "", *table_document.table_fields(spec)]
+        lines += ["Its table:", "", *table_page.table_fields(spec)]
     return "\n".join(lines)
 
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from epimc.backends.crossbar.core.program import Chip
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Round
 from epimc.backends.crossbar.instructions.mvm import Mapping, Mvm
-from epimc.backends.crossbar.kernels import arrays
+from epimc.backends.crossbar.kernels.bit_serial import bit_serial, lossless
+from epimc.backends.crossbar.kernels.cells import array_cells, recombine
 from epimc.backends.crossbar.kernels.fused import fused
+from epimc.backends.crossbar.kernels.layer_part import physical_columns
 from epimc.ir.semantics import integers
 from tests.backends.crossbar.programs import (
     CHIP,
@@ -35,12 +37,12 @@ def plans(draw: st.DrawFn) -> tuple[tuple[Round, ...], tuple[int, int], int]:
         The rounds, the epitome's (rows, columns), and Cin; Cout is 6 and the kernel 2x2.
     """
     size = (draw(st.integers(2, 4)), draw(st.integers(2, 3)))
-    held, columns, block = draw(st.integers(1, 3)), draw(st.integers(2, 5)), 2
+    channels, columns, block = draw(st.integers(1, 3)), draw(st.integers(2, 5)), 2
     blocks = draw(st.integers(1, 3))
     rounds = []
     for i in range(blocks):
-        count = draw(st.integers(1, held))
-        first = draw(st.integers(0, held - count))
+        count = draw(st.integers(1, channels))
+        first = draw(st.integers(0, channels - count))
         corner = (draw(st.integers(0, size[0] - 2)), draw(st.integers(0, size[1] - 2)))
         ifat = ((i * 3, count),)
         ifrt = window_rows(first, count, corner, size, (2, 2))
@@ -51,7 +53,7 @@ def plans(draw: st.DrawFn) -> tuple[tuple[Round, ...], tuple[int, int], int]:
             for j, multiplier in enumerate(multipliers)
         )
         rounds.append(Round(ifat, ifrt, entries))
-    return tuple(rounds), (held * size[0] * size[1], columns), 9
+    return tuple(rounds), (channels * size[0] * size[1], columns), 9
 
 
 @st.composite
@@ -65,7 +67,7 @@ def tables(draw: st.DrawFn) -> tuple[Mvm, int, Chip]:
     bias = np.arange(6, dtype=np.int64) - 3
     table = mvm(0, 0, 1, window, weights, rounds, bias, mapping=mapping, bits=bits,
                 cell_bits=cell_bits)  # fmt: skip
-    width = arrays.physical_columns(table)
+    width = physical_columns(table)
     row_cuts = sorted({0, rows, *draw(st.lists(st.integers(1, rows), max_size=2))})
     column_cuts = sorted({0, width, *draw(st.lists(st.integers(1, width), max_size=3))})
     cut = [
@@ -76,7 +78,7 @@ def tables(draw: st.DrawFn) -> tuple[Mvm, int, Chip]:
     table = mvm(0, 0, 1, window, weights, rounds, bias, mapping=mapping, bits=bits,
                 cell_bits=cell_bits, arrays=tuple(draw(st.permutations(cut))))  # fmt: skip
     chip = replace(CHIP, cell_bits=cell_bits, dac_bits=dac_bits, adc_bits=1)
-    while not arrays.lossless(table, chip):
+    while not lossless(table, chip):
         chip = replace(chip, adc_bits=chip.adc_bits + 1)
     return table, inputs, chip
 
@@ -89,7 +91,7 @@ def test_both_paths_are_the_convolution(
     table, inputs, chip = drawn
     columns = np.random.default_rng(seed).integers(0, 2**BITS, (inputs * 4, 3)).astype(np.uint8)
     merged = fused(table, inputs, BITS, zero_point)(columns)
-    serial = arrays.bit_serial(table, BITS, zero_point, chip)(columns)
+    serial = bit_serial(table, BITS, zero_point, chip)(columns)
     matrix = merged_weights(table, table.weights, inputs)
     expected = matrix @ (columns.astype(np.int64) - zero_point) + table.bias[:, None]
     assert np.array_equal(merged, expected)
@@ -99,12 +101,12 @@ def test_both_paths_are_the_convolution(
 def test_parts_add_up_when_bit_slices_of_one_weight_lie_in_different_parts() -> None:
     weights, bias = random_weights((12, 3)), np.array([1, 2, 3], np.int64)
     window, rounds = integers.Window((2, 2)), identity(3, 4, 3)
-    whole = mvm(0, 0, 1, window, weights, rounds, bias)
+    complete = mvm(0, 0, 1, window, weights, rounds, bias)
     left = mvm(0, 0, 1, window, weights, rounds, bias, arrays=(Array(0, 0, 12, 0, 3),))
     right = mvm(0, 0, 1, window, weights, rounds, bias * 0, arrays=(Array(0, 0, 12, 3, 4),))
     columns = np.arange(60, dtype=np.uint8).reshape(12, 5)
     parts = [fused(table, 3, BITS, 17)(columns) for table in (left, right)]
-    assert np.array_equal(parts[0] + parts[1], fused(whole, 3, BITS, 17)(columns))
+    assert np.array_equal(parts[0] + parts[1], fused(complete, 3, BITS, 17)(columns))
 
 
 @pytest.mark.parametrize("mapping", integers.MAPPINGS)
@@ -113,10 +115,10 @@ def test_cells_hold_the_weights(mapping: Mapping) -> None:
     table = mvm(0, 0, 1, integers.Window((1, 1)), weights, identity(5, 1, 4),
                 np.zeros(4, np.int64), mapping=mapping)  # fmt: skip
     (array,) = table.arrays
-    cells = arrays.array_cells(table, array)
-    assert cells.shape == (5, arrays.physical_columns(table))
+    cells = array_cells(table, array)
+    assert cells.shape == (5, physical_columns(table))
     assert cells.max() <= 3
-    assert np.array_equal(arrays.recombine(table, array, cells.T.astype(np.int64)).T, weights)
+    assert np.array_equal(recombine(table, array, cells.T.astype(np.int64)).T, weights)
 
 
 def test_a_narrow_adc_clips() -> None:
@@ -125,12 +127,12 @@ def test_a_narrow_adc_clips() -> None:
                 np.zeros(1, np.int64), mapping="twos_complement", cell_bits=1)  # fmt: skip
     columns = np.full((8, 1), 255, np.uint8)
     chip = replace(CHIP, dac_bits=1, adc_bits=4)
-    assert arrays.lossless(table, chip)
-    assert arrays.bit_serial(table, BITS, 0, chip)(columns)[0, 0] == 8 * 7 * 255
+    assert lossless(table, chip)
+    assert bit_serial(table, BITS, 0, chip)(columns)[0, 0] == 8 * 7 * 255
     narrow = replace(chip, adc_bits=2)
-    assert not arrays.lossless(table, narrow)
+    assert not lossless(table, narrow)
     # Every slice of every column reads 8 and delivers 3.
-    assert arrays.bit_serial(table, BITS, 0, narrow)(columns)[0, 0] == 3 * 7 * 255
+    assert bit_serial(table, BITS, 0, narrow)(columns)[0, 0] == 3 * 7 * 255
 
 
 def test_an_array_without_a_driven_row_is_not_read() -> None:
@@ -139,7 +141,7 @@ def test_an_array_without_a_driven_row_is_not_read() -> None:
     cut = (Array(0, 0, 4, 0, 5), Array(1, 4, 4, 0, 5))
     table = mvm(0, 0, 1, integers.Window((1, 1)), weights, rounds, np.zeros(2, np.int64),
                 arrays=cut)  # fmt: skip
-    ((read,),) = arrays.bit_serial(table, BITS, 0, CHIP).reads
+    ((read,),) = bit_serial(table, BITS, 0, CHIP).reads
     assert read.array == cut[0]
     assert not table.corrections[0, 5:].any()
 

@@ -1,4 +1,4 @@
-"""The page of documentation about targets, made from the declarations in `target.py`."""
+"""The page of documentation about targets, made from the declarations in `schema.py`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from epimc.backends.crossbar.target.schema import (
 INTRODUCTION = """\
 # Targets
 
-<!-- Made by target_document() of epimc.backends.crossbar.target.document:
+<!-- Made by target_page() of epimc.backends.crossbar.target.page:
      change that, not this page. -->
 
 A target is a crossbar chip, described in a TOML file. `epimc compile --target` takes the name of
@@ -55,7 +55,7 @@ each, 9 bits too (288). With fewer bits the program still runs, and gives what s
 """
 
 
-def target_document() -> str:
+def target_page() -> str:
     """The text of `docs/targets.md`."""
     tiny = load_target("tiny")
     example = "".join(f"        {line}\n" if line else "\n" for line in tiny.to_toml().splitlines())

@@ -9,7 +9,7 @@ from epimc.backends.crossbar.instructions.registry import (
     format_instruction,
     instructions,
 )
-from epimc.backends.crossbar.isa.document import isa_document
+from epimc.backends.crossbar.isa.page import isa_page
 
 ROOT = Path(__file__).parents[4]
 
@@ -33,6 +33,6 @@ def test_canonical_text() -> None:
 
 
 def test_documentation_is_generated() -> None:
-    assert (ROOT / "docs/isa.md").read_text(encoding="utf-8") == isa_document(), (
+    assert (ROOT / "docs/isa.md").read_text(encoding="utf-8") == isa_page(), (
         "Renew it: python -m epimc.pages"
     )

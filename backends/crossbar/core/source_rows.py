@@ -1,0 +1,29 @@
+"""Which rows a table reads: what checker, simulator, counters and scheduler ask alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class SourceRows:
+    """Which rows of its sources a table reads, for every row of its destination.
+
+    Args:
+        lines: For each row of the destination and each source the rows that it reads, ascending.
+    """
+
+    def __init__(self, lines: list[Sequence[Sequence[int]]]) -> None:
+        self.lines = lines
+        self._ends = [
+            [(rows[0], rows[-1] + 1) if rows else (0, 0) for rows in lines] for lines in self.lines
+        ]
+
+    def span(self, first: int, end: int, source: int) -> tuple[int, int]:
+        """The rows [first, end) of a source between which all are that output rows read."""
+        # Programs of the compiler compute row by row: no list is made for one row.
+        if end == first + 1:
+            return self._ends[first][source]
+        spans = [ends[source] for ends in self._ends[first:end] if ends[source] != (0, 0)]
+        if not spans:
+            return 0, 0
+        return min(start for start, _ in spans), max(stop for _, stop in spans)

@@ -1,0 +1,96 @@
+"""The bit-serial path of a part: every slice of every input goes through every ADC.
+
+`fused.py` has the other path, which is faster and agrees where the ADC is lossless.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.core.program import Chip
+from epimc.backends.crossbar.core.rounds import Array, spread
+from epimc.backends.crossbar.kernels.cells import array_cells, recombine_into
+from epimc.backends.crossbar.kernels.layer_part import LayerPart, epitome_columns, pack_at
+from epimc.backends.crossbar.kernels.sampling import apply_ofat, input_positions
+from epimc.ir.semantics import integers
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """One array in one round: which inputs drive it, the driven cells and their corrections."""
+
+    array: Array
+    positions: integers.Ints
+    cells: integers.Ints
+    offsets: integers.Ints
+
+
+@dataclass(frozen=True, eq=False)
+class BitSerialMvm:
+    """The bit-serial path: every input slice through every driven array and its ADC."""
+
+    part: LayerPart
+    reads: tuple[tuple[Read, ...], ...]
+    slices: int
+    dac_bits: int
+    adc_limit: int
+
+    def __call__(self, columns: NDArray[Any]) -> integers.Ints:
+        """Accumulators [Cout, n] of activations q [Cin*Kh*Kw, n]."""
+        part = self.part
+        result = np.zeros((len(part.bias), columns.shape[1]), np.int64)
+        for round_, reads in zip(part.rounds, self.reads, strict=True):
+            values = np.zeros((epitome_columns(part), columns.shape[1]), np.int64)
+            for read in reads:
+                own = values[pack_at(part, read.array.row).epitome]
+                recombine_into(own, part, read.array, self.read(read, columns))
+            apply_ofat(result, round_, values)
+        return result + part.bias[:, None]
+
+    def read(self, read: Read, columns: NDArray[Any]) -> integers.Ints:
+        """The corrected values [array.columns, n] of one array's physical columns."""
+        driven = columns[read.positions]
+        mask = (1 << self.dac_bits) - 1
+        highest = (1 << self.part.cell_bits) - 1
+        total = np.zeros((len(read.cells), columns.shape[1]), np.int64)
+        for k in range(self.slices):
+            levels = (driven >> (k * self.dac_bits)) & mask
+            sums = integers.matmul(read.cells, levels, len(driven) * mask * highest)
+            # What the ADC cannot express is lost here, and only here.
+            total += np.clip(sums, 0, self.adc_limit) << (k * self.dac_bits)
+        return total - read.offsets
+
+
+def bit_serial(part: LayerPart, bits: int, zero_point: int, chip: Chip) -> BitSerialMvm:
+    """The bit-serial path of a part; `bits` and `zero_point` are those of its activations."""
+    cells = [array_cells(part, array).T.astype(np.int64) for array in part.arrays]
+    ends = np.cumsum([array.columns for array in part.arrays])
+    rounds = []
+    for round_, corrections in zip(part.rounds, part.corrections, strict=True):
+        lines, positions = spread(round_.ifrt), input_positions(part, round_)
+        reads = []
+        for array, levels, end in zip(part.arrays, cells, ends, strict=True):
+            driven = (lines >= array.row) & (lines < array.row + array.rows)
+            # An array without a driven word line is not read, and costs no conversion.
+            if driven.any():
+                offsets = zero_point * corrections[end - array.columns : end, None]
+                chosen = levels[:, lines[driven] - array.row]
+                reads.append(Read(array, positions[driven], chosen, offsets))
+        rounds.append(tuple(reads))
+    slices = -(-bits // chip.dac_bits)
+    return BitSerialMvm(part, tuple(rounds), slices, chip.dac_bits, (1 << chip.adc_bits) - 1)
+
+
+def lossless(part: LayerPart, chip: Chip) -> bool:
+    """Whether the chip's ADC reads every (round, array) of a part without loss."""
+    for round_ in part.rounds:
+        lines = spread(round_.ifrt)
+        for array in part.arrays:
+            driven = int(((lines >= array.row) & (lines < array.row + array.rows)).sum())
+            if integers.lossless_adc_bits(driven, chip.dac_bits, part.cell_bits) > chip.adc_bits:
+                return False
+    return True

@@ -1,0 +1,114 @@
+"""What cells hold, and what the columns that are read amount to, slices put together again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.core.rounds import Array
+from epimc.backends.crossbar.kernels.layer_part import LayerPart, epitome_columns, pack_at
+from epimc.backends.crossbar.kernels.sampling import driven_lines
+from epimc.ir.semantics import integers
+
+
+def array_cells(part: LayerPart, array: Array) -> integers.Cells:
+    """The cell levels [rows, columns] that an array holds; a reference column is all ones."""
+    pack = pack_at(part, array.row)
+    slices, column = pack.slices, array.column - pack.column
+    end = min(column + array.columns, pack.sliced)
+    # An array may begin and end within the slices of a column: slice whole columns, then cut.
+    first, last = column // slices, -(-end // slices)
+    block = part.weights[array.row : array.row + array.rows]
+    if pack.groups > 1:
+        block = block_diagonal(block, pack.groups)
+    block = block[:, first:last].astype(np.int64)
+    levels = integers.slice_weights(block, part.mapping, part.weight_bits, part.cell_bits)
+    levels = levels.reshape(len(block), -1)[:, column - first * slices : end - first * slices]
+    ones = np.ones((len(block), column + array.columns - end), np.uint8)
+    return np.concatenate([levels, ones], axis=1)
+
+
+def block_diagonal(blocks: integers.Ints, groups: int) -> integers.Ints:
+    """Matrices one below the other, [groups * rows, n], as [groups * rows, groups * n]."""
+    rows, columns = len(blocks) // groups, blocks.shape[1]
+    dense = np.zeros((groups, rows, groups, columns), np.int64)
+    np.einsum("grgc->grc", dense)[...] = blocks.reshape(groups, rows, columns)
+    return dense.reshape(groups * rows, groups * columns)
+
+
+def diagonal_blocks(dense: integers.Ints, groups: int) -> integers.Ints:
+    """The inverse of `block_diagonal`: what does not lie on the diagonal is dropped."""
+    rows, columns = dense.shape[0] // groups, dense.shape[1] // groups
+    blocks = np.einsum("grgc->grc", dense.reshape(groups, rows, groups, columns))
+    result: integers.Ints = blocks.reshape(groups * rows, columns)
+    return result
+
+
+def recombine(part: LayerPart, array: Array, columns: NDArray[Any]) -> integers.Ints:
+    """Physical columns of one array to the epitome columns of its pack.
+
+    Args:
+        part: The part of a layer whose cells are meant.
+        array: One of its arrays.
+        columns: Values [array.columns, n] of its physical columns.
+
+    Returns:
+        int64 [epitome columns, n]: what they contribute to every epitome column of the pack.
+    """
+    pack = pack_at(part, array.row)
+    result = np.zeros((pack.sliced // pack.slices, columns.shape[1]), np.int64)
+    recombine_into(result, part, array, columns)
+    return result
+
+
+def recombine_into(
+    result: integers.Ints, part: LayerPart, array: Array, columns: NDArray[Any]
+) -> None:
+    """Add what physical columns of one array contribute to the epitome columns of its pack.
+
+    Only those columns of `result` [epitome columns, n] are touched to which the array contributes.
+    """
+    coefficients = integers.slice_coefficients(part.mapping, part.weight_bits, part.cell_bits)
+    pack = pack_at(part, array.row)
+    first = array.column - pack.column
+    count = max(min(first + array.columns, pack.sliced) - first, 0)
+    for k, factor in enumerate(coefficients):
+        # The first physical column of this array that holds slice k, wherever the array begins.
+        start = (k - first) % pack.slices
+        slices = columns[start : max(count, start) : pack.slices]
+        place = (first + start) // pack.slices
+        result[place : place + len(slices)] += np.multiply(slices, factor, dtype=np.int64)
+    if count < array.columns:
+        # The last column is the pack's reference, which counts for every column of the epitome.
+        factor = integers.reference_coefficient(part.mapping, part.weight_bits)
+        result += np.multiply(columns[-1], factor, dtype=np.int64)
+
+
+def column_sums(part: LayerPart) -> integers.Ints:
+    """What `part.corrections` must be, from the cells and the driven word lines.
+
+    Returns:
+        int64 [rounds, sum of array columns], arrays side by side in order.
+    """
+    # Not bool: the product with the cells is one of integers.
+    driven = driven_lines(part).astype(np.int64)
+    highest = (1 << part.cell_bits) - 1
+    parts = [np.zeros((len(driven), 0), np.int64)]
+    for array in part.arrays:
+        cells = array_cells(part, array)
+        lines = driven[:, array.row : array.row + array.rows]
+        parts.append(integers.matmul(lines, cells, array.rows * highest))
+    return np.concatenate(parts, axis=1)
+
+
+def corrected(part: LayerPart, corrections: integers.Ints) -> integers.Ints:
+    """One round's corrections [sum of array columns], recombined to [epitome columns, 1]."""
+    total = np.zeros((epitome_columns(part), 1), np.int64)
+    first = 0
+    for array in part.arrays:
+        sums = corrections[first : first + array.columns, None]
+        recombine_into(total[pack_at(part, array.row).epitome], part, array, sums)
+        first += array.columns
+    return total

@@ -1,0 +1,49 @@
+"""What an engine is: it is made of a program and these options, and runs batches of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.core.program import Program
+from epimc.backends.crossbar.instructions.computing import ProductOf
+from epimc.backends.crossbar.isa.execution import Observer, Strategy
+from epimc.ir.semantics import integers
+
+HostRunner = Callable[[str, list[NDArray[Any]]], NDArray[Any]]
+"""Runs a fragment: its name, its inputs [batch, C, H, W], its output for as many samples."""
+
+Arrays = dict[str, integers.Floats]
+"""float32 [samples, *shape] for every input, or output, by name."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an engine is made with.
+
+    Attributes:
+        product_of: How crossbars compute (`paths.PATHS`).
+        host: Runs the program's host calls; None where there are none.
+        strategy: Which tile goes on next.
+    """
+
+    product_of: ProductOf
+    host: HostRunner | None
+    strategy: Strategy
+
+
+class Engine(Protocol):
+    """A program, prepared for execution."""
+
+    def __init__(self, program: Program, options: Options) -> None:
+        """Prepare a program: all that does not depend on the samples is done here, once."""
+
+    def run(self, inputs: Arrays, observers: Sequence[Observer]) -> Arrays:
+        """The outputs for all samples of the inputs, at once.
+
+        Raises:
+            EpimcError: The program is deadlocked.
+        """
