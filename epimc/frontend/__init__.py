@@ -1,5 +1,8 @@
 """The frontend: ONNX files to the IR's level `nn`.
 
+From the bottom to the top: `model` reads and checks a file, `core` is what importers are written
+with, `operators` are the importers with their records, and the modules here put them to work.
+
 The package is lazy: `onnx` is loaded when a model is imported, not before.
 """
 

@@ -36,7 +36,7 @@ def draw(*shape: int, seed: int = 0) -> Array:
 @pytest.mark.parametrize("given", [False, True])
 @pytest.mark.parametrize("op_type", sorted(OPERATORS))
 def test_functions(build: Build, compare: Compare, op_type: str, given: bool) -> None:
-    function, keys = OPERATORS[op_type]
+    function, keys, *_ = OPERATORS[op_type]
     attributes: dict[str, Any] = {
         key: 0.75 - 0.5 * index for index, key in enumerate(keys) if given
     }

@@ -17,7 +17,8 @@ from onnx import TensorProto, helper
 from onnx.helper import make_node
 
 from epimc.frontend import ImportedModel, import_model, import_proto
-from epimc.frontend.nodes import IMPORTERS, identifier
+from epimc.frontend.core.draft import identifier
+from epimc.frontend.core.operator import imported_names
 from epimc.ir.core.module import Module
 from epimc.ir.core.types import Location
 from epimc.ir.verifier import verify
@@ -31,7 +32,7 @@ Reference = Callable[[onnx.ModelProto, Mapping[str, Array]], list[Array]]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ONES = np.ones((4, 3, 1, 1), np.float32)
-SUPPORTED = f"  hint: Supported operators: {', '.join(sorted(IMPORTERS))}."
+SUPPORTED = f"  hint: Supported operators: {', '.join(imported_names())}."
 
 
 def error_of(model: onnx.ModelProto) -> str:
