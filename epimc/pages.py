@@ -1,6 +1,7 @@
 """The pages that are made from the code: `python -m epimc.pages` writes them all anew.
 
 Each is written by a function beside what it documents; a test compares all of them with the files.
+Of a page that is otherwise written by hand, a region between two comments is made.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from epimc.backends.crossbar import dialect  # noqa: F401  (it registers its ops)
 from epimc.backends.crossbar.isa.document import isa_document
 from epimc.backends.crossbar.target.document import target_document
+from epimc.frontend.document import operator_list
 from epimc.ir.text.document import ir_document
 
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -19,13 +21,40 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/targets.md": target_document,
 }
 """What makes the text of each page, by its path in the repository."""
+REGIONS: Mapping[tuple[str, str], Callable[[], str]] = {
+    ("README.md", "operators"): operator_list,
+}
+"""What makes the text of a region, by its page's path and its name."""
+
+
+def with_region(page: str, name: str, text: str) -> str:
+    """A page in which a region has the text, and all else is as before.
+
+    Raises:
+        ValueError: The page lacks the comments that enclose the region.
+    """
+    begin, end = f"<!-- begin {name}: python -m epimc.pages -->", f"<!-- end {name} -->"
+    before, begins, rest = page.partition(begin)
+    _, ends, after = rest.partition(end)
+    if not begins or not ends:
+        raise ValueError(f"a page has no region '{name}': '{begin}', '{end}'")
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
+
+
+def pages(root: Path) -> dict[str, str]:
+    """The text that each page below a checkout of the project should have, by its path."""
+    texts = {name: text_of() for name, text_of in PAGES.items()}
+    for (name, region), text_of in REGIONS.items():
+        page = texts[name] if name in texts else (root / name).read_text(encoding="utf-8")
+        texts[name] = with_region(page, region, text_of())
+    return texts
 
 
 def write_pages(root: Path) -> list[str]:
     """Write the pages below a checkout of the project; the paths of those that changed."""
     changed = []
-    for name, text_of in PAGES.items():
-        path, text = root / name, text_of()
+    for name, text in pages(root).items():
+        path = root / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             changed.append(name)

@@ -50,6 +50,7 @@ class OnnxOperator:
         more_dims: Whether its importer takes tensors of more dims a sample than a value has.
         all_results: Whether its importer returns a list, with every output.  Of any other operator
             the first output alone may be used.
+        details: What else there is to say, in sentences.
     """
 
     op_type: str
@@ -60,15 +61,14 @@ class OnnxOperator:
     shape_only: bool = False
     more_dims: bool = False
     all_results: bool = False
+    details: str = ""
 
     @property
     def handling(self) -> str:
-        """What may become of a node: `imported` as ops, `folded` to a constant, or either."""
-        ways = {
-            "imported": self.importer is not None,
-            "folded": self.folds or self.shape_only,
-        }
-        return ", ".join(way for way, possible in ways.items() if possible)
+        """What a node becomes: ops (`imported`), a constant (`folded`), or either (`both`)."""
+        if self.importer is None:
+            return "folded"
+        return "both" if self.folds else "imported"
 
 
 _RECORDS: dict[str, OnnxOperator] = {}
@@ -127,7 +127,8 @@ def operator(
 
     Args:
         op_types: Whose record differs in the name only.
-        doc: As in the record; the summary of the function's docstring where it is left out.
+        doc: As in the record; the summary of the function's docstring where it is left out.  What
+            stands below the summary are the record's details.
         since: As in the record, as all that follow.
         folds: See there.
         more_dims: See there.
@@ -135,7 +136,7 @@ def operator(
     """
 
     def decorate(importer: ImporterT) -> ImporterT:
-        summary = (inspect.getdoc(importer) or "").partition("\n\n")[0].replace("\n", " ")
+        summary, _, details = (inspect.getdoc(importer) or "").partition("\n\n")
         text = doc or summary.removesuffix(".")
         for op_type in op_types:
             register(
@@ -147,6 +148,7 @@ def operator(
                     folds,
                     more_dims=more_dims,
                     all_results=all_results,
+                    details=details,
                 )
             )
         return importer

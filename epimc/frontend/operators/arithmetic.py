@@ -87,7 +87,7 @@ def _in_order(node: Emitter, operands: WithConstant) -> list[Value]:
 
 @operator("Add", folds=True)
 def add(node: Emitter) -> Value:
-    """Two activations, or an activation and a constant, broadcast."""
+    """Two activations, or one and a constant, broadcast."""
     operands = _with_constant(node)
     if operands is None:
         return _two(node, nn.Add, [node.activation(0), node.activation(1)])
@@ -97,7 +97,7 @@ def add(node: Emitter) -> Value:
 
 @operator("Sub", folds=True)
 def subtract(node: Emitter) -> Value:
-    """Two activations, or an activation and a constant in any order, broadcast."""
+    """Two activations, or one and a constant, broadcast."""
     operands = _with_constant(node)
     if operands is None:
         return _two(node, elementwise.Sub, [node.activation(0), node.activation(1)])
@@ -110,7 +110,7 @@ def subtract(node: Emitter) -> Value:
 
 @operator("Mul", folds=True)
 def multiply(node: Emitter) -> Value:
-    """Two activations, or an activation and a constant, broadcast."""
+    """Two activations, or one and a constant, broadcast."""
     operands = _with_constant(node)
     if operands is None:
         return _product(node, [node.activation(0), node.activation(1)])
@@ -207,7 +207,7 @@ def _larger(node: Emitter, a: Value, b: Value) -> Value:
 
 @operator("Pow", folds=True)
 def power(node: Emitter) -> Value:
-    """The square of an activation: the exponent 2."""
+    """With the exponent 2."""
     exponent = node.constant(1)
     if exponent.size != 1 or float(exponent.ravel()[0]) != 2.0:
         raise UnsupportedError("only the exponent 2 is supported")

@@ -59,7 +59,7 @@ def relu(node: Emitter) -> Value:
 
 
 def activation(node: Emitter) -> Value:
-    """A function of each element, with parameters that are attributes."""
+    """A function of each element, with all its parameters."""
     function = OPERATORS[node.op_type]
     parameters = {
         name: value
@@ -88,7 +88,7 @@ def gelu(node: Emitter) -> Value:
 
 @operator("PRelu")
 def prelu(node: Emitter) -> Value:
-    """A constant slope below zero, or one for each index along one dim."""
+    """A constant slope, or one for each index along one axis."""
     x = node.activation()
     shape = x.type.shape
     slopes = reduced(of_sample(node.weights(1), shape, node.batch), shape)

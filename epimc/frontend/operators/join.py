@@ -79,7 +79,10 @@ def _joined(node: Emitter, values: list[Value], zeros: list[bool]) -> Value:
 
 @operator("Pad", folds=True)
 def pad(node: Emitter) -> Value:
-    """With a number, by reflection, with the edges or round about; negative pads cut off."""
+    """With a number, by reflection, with the edges or round about.
+
+    What is padded negatively is cut off.
+    """
     x, mode = node.activation(), node.text("mode", "constant")
     rank = len(x.type.shape) + 1
     widths = _pad_widths(node, rank)

@@ -19,7 +19,7 @@ from epimc.ir.dialects import nn
 
 @operator("Conv")
 def conv(node: Emitter) -> Value:
-    """2-D, with constant weights, in any number of groups, depthwise too."""
+    """2-D, constant weights, any number of groups, depthwise too."""
     x, weights = node.map(), node.weights(1)
     if weights.ndim != 4:
         raise UnsupportedError(f"weights of shape {list(weights.shape)} are not supported")

@@ -39,7 +39,7 @@ def dropout(node: Emitter) -> Value:
     "Unsqueeze",
     folds=True,
     more_dims=True,
-    doc="Of samples of one to three dims, also by way of more, as channels are shuffled",
+    doc="Of samples of one to three dims, also by way of more",
 )
 def reshape(node: Emitter) -> Value | MoreDims:
     """Other shapes of the same elements, sample by sample."""
@@ -118,7 +118,10 @@ def transpose(node: Emitter) -> Value | MoreDims:
 
 @operator("Softmax")
 def softmax(node: Emitter) -> Value:
-    """On the host, along any dim of the sample; before opset 13, over all dims from one on."""
+    """On the host, along any axis but the samples'.
+
+    Before opset 13 it is over all axes from one on.
+    """
     x = node.activation()
     rank, old = len(x.type.shape) + 1, node.opset < 13
     axis = node.integer("axis", 1 if old else -1)

@@ -71,7 +71,7 @@ def split(node: Emitter) -> list[Value]:
 
 @operator("Gather", folds=True)
 def gather(node: Emitter) -> Value:
-    """Along any axis but the samples', with a constant index or several."""
+    """Along any axis but the samples', with constant indices."""
     x, indices = node.activation(), node.constant(1)
     rank = len(x.type.shape) + 1
     dim = _axis(node.integer("axis", 0), rank)
