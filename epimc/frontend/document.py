@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
-from epimc.frontend import operators  # noqa: F401  (it registers its records)
+import epimc.frontend.operators  # noqa: F401  (it registers its records)
 from epimc.frontend.core.operator import OnnxOperator, lookup, records
 from epimc.support.diagnostics import did_you_mean, error
 

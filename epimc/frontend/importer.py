@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from epimc.frontend import operators  # noqa: F401  (it registers its records)
+import epimc.frontend.operators  # noqa: F401  (it registers its records)
 from epimc.frontend.core.bindings import Binding, MoreDims, Unknown, shape_of
 from epimc.frontend.core.draft import Draft
 from epimc.frontend.core.emitter import Emitter
@@ -144,6 +144,7 @@ class _Import:
         return self.draft.builder.finish()
 
     def _visit(self, proto: onnx.NodeProto) -> None:
+        """Bind a node's outputs, or complain and bind what is known of them."""
         inputs = {name: self._binding(name) for name in proto.input if name}
         kinds: dict[str, onnx.TypeProto] = {}
         results: list[Binding] = []

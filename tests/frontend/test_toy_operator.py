@@ -13,9 +13,15 @@ from onnx import helper, numpy_helper
 from onnx.helper import make_node
 
 from epimc.cli.main import main
-from epimc.frontend import ImportedModel, import_proto
-from epimc.frontend.core.emitter import Emitter
-from epimc.frontend.core.operator import OnnxOperator, lookup, register, unregister
+from epimc.frontend import (
+    Emitter,
+    ImportedModel,
+    OnnxOperator,
+    import_proto,
+    register,
+    unregister,
+)
+from epimc.frontend.core.operator import lookup
 from epimc.frontend.document import operator_list
 from epimc.ir.core.module import Value
 from epimc.ir.dialects import elementwise, nn

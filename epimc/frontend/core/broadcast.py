@@ -85,7 +85,7 @@ def channel_axis(values: Wide, shape: Shape) -> int | None:
     return axes[0] if axes else 0
 
 
-def turned(node: Emitter, x: Value, axis: int) -> Value:
+def _turned(node: Emitter, x: Value, axis: int) -> Value:
     """The value with a dim first that is its channels from here on; x itself for dim 0."""
     if axis == 0:
         return x
@@ -94,8 +94,8 @@ def turned(node: Emitter, x: Value, axis: int) -> Value:
     return rearranged(node.part("turned"), x, order, shape)
 
 
-def turned_back(node: Emitter, x: Value, axis: int) -> Value:
-    """The inverse of `turned`, under the name of the node's result."""
+def _turned_back(node: Emitter, x: Value, axis: int) -> Value:
+    """The inverse of `_turned`, under the name of the node's result."""
     if axis == 0:
         return x
     order = tuple(0 if k == axis else k + (k < axis) for k in range(len(x.type.shape)))
@@ -107,9 +107,9 @@ def along_channels(
     node: Emitter, x: Value, axis: int, kind: type[Op], /, **attributes: Any
 ) -> Value:
     """An op with a number for each channel, done along any dim of x: turned, done, turned back."""
-    first = turned(node, x, axis)
+    first = _turned(node, x, axis)
     result = (node.part("turned") if axis else node).emit(kind, [first], **attributes)
-    return turned_back(node, result, axis)
+    return _turned_back(node, result, axis)
 
 
 def constant_value(node: Emitter, values: Wide, of: int) -> Value:

@@ -18,7 +18,7 @@ from epimc.ir.core.levels import NN
 from epimc.ir.core.module import ANY_RANK, Builder, Module, Op, Value
 from epimc.ir.core.types import IrError, Location, TensorType
 
-# Beyond, the sizes and addresses of a program would not be numbers of 32 bits.
+# A larger tensor is refused before anything of its size is made; no program could hold it.
 MAXIMUM_ELEMENTS = 2**31
 
 

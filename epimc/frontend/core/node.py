@@ -44,11 +44,11 @@ class Node:
         return where_of(self.proto)
 
     def has_input(self, index: int) -> bool:
-        """Whether an optional input is given."""
+        """Whether an optional input is there."""
         return index < len(self.inputs) and self.inputs[index] is not None
 
     def is_constant(self, index: int) -> bool:
-        """Whether an input is given and constant."""
+        """Whether an input is there and constant."""
         return self.has_input(index) and isinstance(self.inputs[index], np.ndarray)
 
     def activation(self, index: int = 0) -> Value:
@@ -118,7 +118,7 @@ class Node:
         return array
 
     def list_of(self, key: str, index: int) -> tuple[int, ...] | None:
-        """Integers that old opsets have as an attribute and new ones as an input, if given.
+        """Integers that old opsets have as an attribute and new ones as an input; None without.
 
         Raises:
             UnsupportedError: They are computed.

@@ -8,8 +8,8 @@ A record is declared once, beside the function that imports the operator:
         return node.emit(nn.Relu, [node.activation()])
 
 Importer, constant folding, shape inference, `epimc ops` and the README's list ask the record; there
-is no other table to keep.  Another package adds an operator in the same way, before it imports a
-model.
+is no other table to keep.  Another package adds an operator in the same way, before a model that
+has it is imported; what it needs for that, `epimc.frontend` offers.
 """
 
 from __future__ import annotations
