@@ -1,31 +1,62 @@
 """The pages that are made from the code: `python -m epimc.pages` writes them all anew.
 
 Each is written by a function beside what it documents; a test compares all of them with the files.
+Of a page that is otherwise written by hand, a region between two comments is made.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from epimc.backends.base import Pages
 from epimc.backends.registry import BUILT_IN, load_backend
+from epimc.frontend.document import operator_list
 from epimc.ir.text.document import ir_document
 
+REGIONS: Mapping[tuple[str, str], Callable[[], str]] = {
+    ("README.md", "operators"): operator_list,
+}
+"""What makes the text of a region, by its page's path and its name."""
 
-def pages() -> Pages:
-    """What makes the text of each page, by its path in the repository."""
+
+def with_region(page: str, name: str, text: str) -> str:
+    """A page in which a region has the text, and all else is as before.
+
+    Raises:
+        ValueError: The page lacks the comments that enclose the region.
+    """
+    begin, end = f"<!-- begin {name}: python -m epimc.pages -->", f"<!-- end {name} -->"
+    before, begins, rest = page.partition(begin)
+    _, ends, after = rest.partition(end)
+    if not begins or not ends:
+        raise ValueError(f"a page has no region '{name}': '{begin}', '{end}'")
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
+
+
+def own_pages() -> Pages:
+    """What makes the text of each page that is made as a whole, by its path."""
     backends = [load_backend(name) for name in BUILT_IN]
     for backend in backends:
         backend.load_dialect()
-    own = {path: text_of for backend in backends for path, text_of in backend.pages.items()}
-    return {"docs/ir.md": ir_document, **own}
+    theirs = {path: text_of for backend in backends for path, text_of in backend.pages.items()}
+    return {"docs/ir.md": ir_document, **theirs}
+
+
+def pages(root: Path) -> dict[str, str]:
+    """The text that each page below a checkout of the project should have, by its path."""
+    texts = {name: text_of() for name, text_of in own_pages().items()}
+    for (name, region), text_of in REGIONS.items():
+        page = texts[name] if name in texts else (root / name).read_text(encoding="utf-8")
+        texts[name] = with_region(page, region, text_of())
+    return texts
 
 
 def write_pages(root: Path) -> list[str]:
     """Write the pages below a checkout of the project; the paths of those that changed."""
     changed = []
-    for name, text_of in pages().items():
-        path, text = root / name, text_of()
+    for name, text in pages(root).items():
+        path = root / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             changed.append(name)
@@ -33,5 +64,4 @@ def write_pages(root: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    for written in write_pages(Path.cwd()):
-        print(f"written: {written}")
+    print("\n".join(f"written: {name}" for name in write_pages(Path.cwd())))

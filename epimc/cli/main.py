@@ -450,5 +450,24 @@ def targets(
     say(data, json, lambda _: text_table(titles, rows, left=2))
 
 
+@app.command()
+def ops(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show one.")] = None,
+    json: Json = False,
+) -> None:
+    """List the ONNX operators that are supported, or show one."""
+    from epimc.frontend.document import as_data, in_full, operator_named, operators_by_name
+    from epimc.report.report import text_table
+
+    if name is not None:
+        say(as_data(operator_named(name)), json, in_full)
+        return
+    records = operators_by_name()
+    titles = ("operator", "since", "becomes", "what is supported")
+    rows = [(item.op_type, str(item.since), item.handling, item.doc) for item in records]
+    data = {"operators": [as_data(item) for item in records]}
+    say(data, json, lambda _: text_table(titles, rows, left=4))
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,6 +1,9 @@
 """The frontend: ONNX files to the IR's level `nn`.
 
-The package is lazy: `onnx` is loaded when a model is imported, not before.
+From the bottom to the top: `model` reads and checks a file, `core` is what importers are written
+with, `operators` are the importers with their records, and the modules here put them to work.
+
+The package is lazy: `onnx` is loaded when something of it is used, not before.
 """
 
 from __future__ import annotations
@@ -8,14 +11,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from epimc.frontend.importer import ImportedModel, import_model, import_proto
+    from epimc.frontend.api import (
+        Emitter,
+        ImportedModel,
+        OnnxOperator,
+        UnsupportedError,
+        import_model,
+        import_proto,
+        operator,
+        register,
+        unregister,
+    )
 
-__all__ = ["ImportedModel", "import_model", "import_proto"]
+__all__ = [
+    "Emitter",
+    "ImportedModel",
+    "OnnxOperator",
+    "UnsupportedError",
+    "import_model",
+    "import_proto",
+    "operator",
+    "register",
+    "unregister",
+]
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'epimc.frontend' has no attribute '{name}'")
-    from epimc.frontend import importer
+    from epimc.frontend import api
 
-    return getattr(importer, name)
+    return getattr(api, name)

@@ -10,28 +10,13 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from epimc.frontend.nodes import UnsupportedError
-from epimc.frontend.shapes import SHAPE_OF, Array, Binding, shape_of, type_of
+from epimc.frontend.core.bindings import Array, Binding, shape_of, type_of
+from epimc.frontend.core.node import UnsupportedError
+from epimc.frontend.core.operator import lookup
 from epimc.support.diagnostics import error
 
 # Of all folded constants of a model together: a small file can declare enormous ones.
 MAXIMUM_ELEMENTS = 2**28
-
-MOVES = (
-    *("Cast", "Concat", "ConstantOfShape", "Expand", "Flatten", "Gather", "Identity", "Pad"),
-    *("Range", "Reshape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze", "Where"),
-)
-ARITHMETIC = (
-    *("Add", "And", "DequantizeLinear", "Div", "Equal", "Greater", "Less", "MatMul", "Max", "Min"),
-    *("Mod", "Mul", "Or", "Pow", "Sub"),
-)
-FUNCTIONS = (
-    *("Abs", "Ceil", "Clip", "Exp", "Floor", "Log", "Neg", "Not", "Reciprocal", "Relu", "Round"),
-    *("Sign", "Sqrt"),
-)
-REDUCTIONS = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")
-# Deterministic all, and their result's size follows from shapes and small constants.
-FOLDABLE = frozenset((*MOVES, *ARITHMETIC, *FUNCTIONS, *REDUCTIONS))
 
 
 def constant_of(tensor: onnx.TensorProto) -> Array:
@@ -71,15 +56,19 @@ class Folder:
         """
         if node.op_type == "Constant":
             return [_constant(node)]
-        if node.op_type in SHAPE_OF:
+        record = lookup(node.op_type)
+        if record is None:
+            return None
+        if record.shape_only:
             return self._shape(node, inputs)
         arrays = {name: item for name, item in inputs.items() if isinstance(item, np.ndarray)}
-        if node.op_type not in FOLDABLE or len(arrays) < len(inputs):
+        if not record.folds or len(arrays) < len(inputs):
             return None
         self._pay(node, kinds)
         return self._evaluate(node, arrays)
 
     def _shape(self, node: onnx.NodeProto, inputs: Mapping[str, Binding]) -> list[Array] | None:
+        """What Shape or Size gives; None where the shape is not known."""
         shape = shape_of(type_of(inputs[node.input[0]], self.batch))
         if shape is None:
             return None
@@ -115,11 +104,11 @@ class Folder:
         # The evaluator runs whatever a model asks of numpy, so that any exception may come back.
         try:
             with np.errstate(all="ignore"):
-                found = ReferenceEvaluator(model).run(None, dict(arrays))
+                evaluated = ReferenceEvaluator(model).run(None, dict(arrays))
         except Exception as problem:
             said = str(problem).splitlines() or [type(problem).__name__]
             raise UnsupportedError(f"its constant inputs cannot be evaluated ({said[0]})") from None
-        results = iter(found)
+        results = iter(evaluated)
         return [np.asarray(next(results)) if name else np.zeros(0) for name in node.output]
 
 

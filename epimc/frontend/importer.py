@@ -1,7 +1,7 @@
 """ONNX models to the IR's level `nn`.
 
 Node by node, in the order of the model: a constant node is folded, any other goes to the importer
-that is registered for its op type.  What is not supported is collected over the whole model, so
+in its operator's record.  What is not supported is collected over the whole model, so
 that one message names all of it.
 """
 
@@ -14,59 +14,21 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from epimc.frontend.checks import check_model
-from epimc.frontend.external import external_tensors
-from epimc.frontend.folding import FOLDABLE, Folder, constant_of
-from epimc.frontend.loader import load_model
-from epimc.frontend.nodes import (
-    IMPORTERS,
-    SEVERAL,
-    Context,
-    Node,
-    UnsupportedError,
-)
-from epimc.frontend.operators import arithmetic as ops_arithmetic
-from epimc.frontend.operators import elementwise as ops_elementwise
-from epimc.frontend.operators import join as ops_join
-from epimc.frontend.operators import linear as ops_linear
-from epimc.frontend.operators import move as ops_move
-from epimc.frontend.operators import pool as ops_pool
-from epimc.frontend.operators import reduce as ops_reduce
-from epimc.frontend.operators import resize as ops_resize
-from epimc.frontend.operators import select as ops_select
-from epimc.frontend.operators.move import TAKING_MORE_DIMS
-from epimc.frontend.shapes import (
-    SHAPE_OF,
-    Binding,
-    Folded,
-    Inference,
-    Unknown,
-    graph_inputs,
-    shape_of,
-)
-from epimc.frontend.standard import (
-    DEFAULT_DOMAINS,
-    NEWEST_OPSET,
-    opset_of,
-    where_of,
-)
+import epimc.frontend.operators  # noqa: F401  (it registers its records)
+from epimc.frontend.core.bindings import Binding, MoreDims, Unknown, shape_of
+from epimc.frontend.core.draft import Draft
+from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.node import UnsupportedError
+from epimc.frontend.core.operator import Importer, OnnxOperator, imported_names, lookup
+from epimc.frontend.folding import Folder, constant_of
+from epimc.frontend.inference import Inference
+from epimc.frontend.model.checks import check_model
+from epimc.frontend.model.external import external_tensors
+from epimc.frontend.model.inputs import graph_inputs
+from epimc.frontend.model.loader import load_model
+from epimc.frontend.model.standard import DEFAULT_DOMAINS, NEWEST_OPSET, opset_of, where_of
 from epimc.ir.core.module import Module, Op, Value
 from epimc.support.diagnostics import EpimcError, error
-
-# Importing these modules registers their importers.
-REGISTERED = (
-    ops_linear,
-    ops_arithmetic,
-    ops_move,
-    ops_join,
-    ops_select,
-    ops_pool,
-    ops_reduce,
-    ops_resize,
-    ops_elementwise,
-)
-
-UNDERSTOOD = FOLDABLE | IMPORTERS.keys()
 
 
 @dataclass(frozen=True)
@@ -147,7 +109,7 @@ class _Import:
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
         self.model, opset = model, opset_of(model) or 0
         batch, self.inputs = graph_inputs(model.graph)
-        self.context = Context(name, batch, opset)
+        self.draft = Draft(name, batch, opset)
         self.inference = Inference(model, opset, batch)
         self.folder = Folder(opset, batch)
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -163,7 +125,7 @@ class _Import:
         """
         graph = self.model.graph
         for item in self.inputs:
-            self.bound[item.name] = self.context.input(item.name, item.shape)
+            self.bound[item.name] = self.draft.input(item.name, item.shape)
         nodes, self.needed = live_nodes(graph)
         for sparse in graph.sparse_initializer:
             name = sparse.values.name
@@ -175,13 +137,14 @@ class _Import:
             raise error(
                 f"The model has {_counted(len(self.complaints))} that epimc does not support.",
                 notes=self.complaints,
-                hint=f"Supported operators: {', '.join(sorted(IMPORTERS))}.",
+                hint=f"Supported operators: {', '.join(imported_names())}.",
             )
         self._finish(graph.output)
         self._drop_unread()
-        return self.context.builder.finish()
+        return self.draft.builder.finish()
 
     def _visit(self, proto: onnx.NodeProto) -> None:
+        """Bind a node's outputs, or complain and bind what is known of them."""
         inputs = {name: self._binding(name) for name in proto.input if name}
         kinds: dict[str, onnx.TypeProto] = {}
         results: list[Binding] = []
@@ -191,7 +154,7 @@ class _Import:
                 kinds = self.inference.outputs(proto, inputs)
             except EpimcError:
                 # After a complaint this may follow from it; of other operators ONNX may know less.
-                if not self.complaints and proto.op_type in UNDERSTOOD:
+                if not self.complaints and lookup(proto.op_type) is not None:
                     raise
                 inputs = dict.fromkeys(inputs, Unknown())
             results = self._results(proto, inputs, kinds)
@@ -199,7 +162,7 @@ class _Import:
             self.complaints.append(f"{where_of(proto)}: {problem}.")
         for index, name in enumerate(proto.output):
             kind = kinds.get(name)
-            unknown = self.context.placeholder(kind, shape_of(kind))
+            unknown = self.draft.placeholder(kind, shape_of(kind))
             self.bound[name] = results[index] if index < len(results) else unknown
 
     def _require_known(self, proto: onnx.NodeProto) -> None:
@@ -219,24 +182,46 @@ class _Import:
         if folded is not None:
             return [*folded]
         unknown = [item for item in inputs.values() if isinstance(item, Unknown)]
+        # A shape that follows from what was complained of already: no reason to complain again.
         if any(item.is_integer for item in unknown):
             return []
-        function = IMPORTERS.get(proto.op_type)
-        if function is None and not (unknown and proto.op_type in SHAPE_OF):
-            raise UnsupportedError("not supported")
-        if function is None or unknown:
+        record = lookup(proto.op_type)
+        if unknown and record is not None and record.shape_only:
             return []
+        if record is None or record.importer is None:
+            raise UnsupportedError("not supported")
+        if unknown:
+            return []
+        self._require_few_dims(record, inputs)
+        self._require_one_result(record, proto)
+        return self._imported(record.importer, proto, inputs, kinds)
+
+    def _require_few_dims(self, record: OnnxOperator, inputs: dict[str, Binding]) -> None:
+        if record.more_dims:
+            return
         for name, item in inputs.items():
-            if isinstance(item, Folded) and proto.op_type not in TAKING_MORE_DIMS:
-                axes = [self.context.batch, *item.shape]
+            if isinstance(item, MoreDims):
+                axes = [self.draft.batch, *item.shape]
                 raise UnsupportedError(f"its input '{name}' of shape {axes} has too many axes")
+
+    def _require_one_result(self, record: OnnxOperator, proto: onnx.NodeProto) -> None:
+        if record.all_results:
+            return
         for name in filter(None, proto.output[1:]):
-            if name in self.needed and proto.op_type not in SEVERAL:
+            if name in self.needed:
                 raise UnsupportedError(f"using its output '{name}' is not supported")
-        given = tuple(inputs[name] if name else None for name in proto.input)
+
+    def _imported(
+        self,
+        importer: Importer,
+        proto: onnx.NodeProto,
+        inputs: dict[str, Binding],
+        kinds: dict[str, onnx.TypeProto],
+    ) -> list[Binding]:
+        operands = tuple(inputs[name] if name else None for name in proto.input)
         shape = shape_of(kinds.get(proto.output[0]))
-        found = function(Node(proto, given, shape), self.context)
-        return [*found] if isinstance(found, list) else [found]
+        results = importer(Emitter(proto, operands, shape, self.draft))
+        return [*results] if isinstance(results, list) else [results]
 
     def _binding(self, name: str) -> Binding:
         if name not in self.bound and name in self.initializers:
@@ -244,13 +229,13 @@ class _Import:
         return self.bound.get(name, Unknown())
 
     def _finish(self, outputs: Iterable[onnx.ValueInfoProto]) -> None:
-        inputs = {value: name for name, value in self.context.module.inputs}
+        inputs = {value: name for name, value in self.draft.module.inputs}
         for output in outputs:
             value = self._binding(output.name)
             if isinstance(value, np.ndarray):
                 raise error(f"Output '{output.name}' does not depend on any input.")
-            if isinstance(value, Folded):
-                shape = [self.context.batch, *value.shape]
+            if isinstance(value, MoreDims):
+                shape = [self.draft.batch, *value.shape]
                 raise error(f"Output '{output.name}' of shape {shape} has too many axes.")
             if not isinstance(value, Value):
                 raise error(f"Output '{output.name}' is not computed by any node.")
@@ -259,13 +244,13 @@ class _Import:
                     f"Output '{output.name}' is input '{inputs[value]}' itself: "
                     "there is nothing to compute."
                 )
-            self.context.module.outputs.append((output.name, value))
-        if not self.context.module.outputs:
+            self.draft.module.outputs.append((output.name, value))
+        if not self.draft.module.outputs:
             raise error("The model has no outputs.")
 
     def _drop_unread(self) -> None:
         """Ops that nobody reads go: of a node some results may be read, or nothing but a shape."""
-        module = self.context.module
+        module = self.draft.module
         read = {value for _, value in module.outputs}
         kept: list[Op] = []
         for op in reversed(module.ops):

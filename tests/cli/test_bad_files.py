@@ -122,6 +122,19 @@ def test_no_such_target(refuse: Refuse) -> None:
     )
 
 
+# --- operators ------------------------------------------------------------------------------------
+
+
+def test_no_such_operator(refuse: Refuse) -> None:
+    assert refuse("ops", "conv") == (
+        "error: epimc does not know the ONNX operator 'conv'.\n  hint: Did you mean 'Conv'?\n"
+    )
+    assert refuse("ops", "Hardmaximum") == (
+        "error: epimc does not know the ONNX operator 'Hardmaximum'.\n"
+        "  hint: Run `epimc ops` for all of them.\n"
+    )
+
+
 # --- bundles --------------------------------------------------------------------------------------
 
 

@@ -209,6 +209,35 @@ def test_targets(run: Run) -> None:
         assert parsed(run, "targets", name)["name"] == name
 
 
+def test_ops(run: Run) -> None:
+    lines = run("ops").out.splitlines()
+    assert lines[0].split()[:3] == ["operator", "since", "becomes"]
+    listed = parsed(run, "ops")["operators"]
+    assert [line.split()[0] for line in lines[2:]] == [item["name"] for item in listed]
+    names = [item["name"] for item in listed]
+    assert names == sorted(names)
+    assert {"Conv", "Cast", "Shape"} <= {*names}
+    for item in listed:
+        assert parsed(run, "ops", item["name"]) == item
+        assert run("ops", item["name"]).out.startswith(f"{item['name']}: {item['doc']}.\n")
+
+
+def test_an_operator_in_full(run: Run) -> None:
+    assert run("ops", "Split").out == (
+        "Split: Along any axis but the samples'.\n"
+        "  read from opset 7 on\n"
+        "  computed inputs: it becomes ops of the IR\n"
+        "  constant inputs: it becomes a constant\n"
+        "  every output may be used, not the first one only\n"
+    )
+    assert "\nBefore opset 13 it is over all axes from one on.\n" in run("ops", "Softmax").out
+    assert parsed(run, "ops", "Shape") == {
+        "name": "Shape", "since": 7, "imported": False, "folded": True, "shape_only": True,
+        "more_dims": False, "all_results": False, "doc": "Of anything with a fixed shape",
+        "details": "",
+    }  # fmt: skip
+
+
 def test_a_target_that_was_printed_can_be_used(run: Run, here: Path) -> None:
     (here / "mine.toml").write_text(run("targets", "tiny").out)
     arguments = ["compile", "model.onnx", "-o", "out", "--calibration", "samples.npz"]
@@ -238,6 +267,7 @@ def test_tables_are_no_wider_than_100_columns(run: Run, here: Path) -> None:
         *(run("plan", name) for name in ("long.onnx", model)),
         *(run("verify", name) for name in ("long", "fashion")),
         run("targets"),
+        run("ops"),
         run("--help"),
     ]
     for result in shown:

@@ -21,6 +21,7 @@ COMMANDS = [
     "compile",
     "disasm",
     "inspect",
+    "ops",
     "opt",
     "plan",
     "run",

@@ -20,7 +20,7 @@ Array = NDArray[Any]
 Shapes = Mapping[str, Sequence[int | str | None] | None]
 
 # The IR version that came with an opset.
-IR_VERSIONS = {7: 3, 8: 3, 9: 4, 10: 5, 11: 6, 12: 7, 13: 7, 18: 8, 26: 13}
+IR_VERSIONS = {7: 3, 8: 3, 9: 4, 10: 5, 11: 6, 12: 7, 13: 7, 14: 7, 18: 8, 20: 9, 26: 13}
 
 
 def build_model(
@@ -81,10 +81,10 @@ def compare_model(model: onnx.ModelProto) -> ImportedModel:
         name: draw.standard_normal((2, *shape)).astype(np.float32)
         for name, shape in imported.inputs
     }
-    found = evaluate(imported.module, inputs)
+    results = evaluate(imported.module, inputs)
     expected = run_reference(model, inputs)
-    assert len(found) == len(expected)
-    for ours, theirs in zip(found, expected, strict=True):
+    assert len(results) == len(expected)
+    for ours, theirs in zip(results, expected, strict=True):
         assert ours.shape == theirs.shape
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
     return imported

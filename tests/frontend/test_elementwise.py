@@ -33,12 +33,12 @@ def draw(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("stated", [False, True])
 @pytest.mark.parametrize("op_type", sorted(OPERATORS))
-def test_functions(build: Build, compare: Compare, op_type: str, given: bool) -> None:
-    function, keys = OPERATORS[op_type]
+def test_functions(build: Build, compare: Compare, op_type: str, stated: bool) -> None:
+    function, keys, *_ = OPERATORS[op_type]
     attributes: dict[str, Any] = {
-        key: 0.75 - 0.5 * index for index, key in enumerate(keys) if given
+        key: 0.75 - 0.5 * index for index, key in enumerate(keys) if stated
     }
     node = make_node(op_type, ["x"], ["y"], **attributes)
     opset = OPSETS.get(op_type, 8)
@@ -70,12 +70,12 @@ def test_clip(
     build: Build, compare: Compare, opset: int, low: float | None, high: float | None
 ) -> None:
     bounds = {"min": low, "max": high}
-    given: dict[str, Any] = {key: value for key, value in bounds.items() if value is not None}
+    present: dict[str, Any] = {key: value for key, value in bounds.items() if value is not None}
     if opset < 11:
-        node, constants = make_node("Clip", ["x"], ["y"], **given), {}
+        node, constants = make_node("Clip", ["x"], ["y"], **present), {}
     else:
-        constants = {key: np.array(value, np.float32) for key, value in given.items()}
-        names = [key if key in given else "" for key in bounds]
+        constants = {key: np.array(value, np.float32) for key, value in present.items()}
+        names = [key if key in present else "" for key in bounds]
         node = make_node("Clip", ["x", *names], ["y"])
     if opset < 11 and low is not None and high is not None and low > high:
         pytest.skip("onnxruntime refuses such attributes")
@@ -138,8 +138,8 @@ def test_concat_with_zeros_pads(
     node = make_node("Concat", names, ["y"], axis=1)
     imported = compare(build([node], {"x": (1, 3, 9, 8)}, {"z": zeros}))
     assert ops_of(imported) == ops
-    found = [op.attributes["channels"] for op in imported.module.ops if op.name == "nn.pad"]
-    assert found == pads
+    padded = [op.attributes["channels"] for op in imported.module.ops if op.name == "nn.pad"]
+    assert padded == pads
     assert imported.module.outputs[0][1].name == "y"
 
 
@@ -148,8 +148,8 @@ def test_concat_with_zeros_pads(
 def test_pad(build: Build, compare: Compare, opset: int, value: float | None) -> None:
     widths = [0, 1, 2, 0, 0, 0, 3, 4]
     if opset < 11:
-        given: dict[str, Any] = {} if value is None else {"value": value}
-        node = make_node("Pad", ["x"], ["y"], pads=widths, **given)
+        attributes: dict[str, Any] = {} if value is None else {"value": value}
+        node = make_node("Pad", ["x"], ["y"], pads=widths, **attributes)
         model = build([node], opset=opset)
     else:
         constants = {"p": np.array(widths)}
@@ -188,8 +188,8 @@ def test_reductions(
 ) -> None:
     as_input = opset >= 18
     constants = {"a": np.array(axes)} if as_input else {}
-    given: dict[str, Any] = {} if as_input else {"axes": axes}
-    node = make_node(op_type, ["x", *constants], ["y"], keepdims=keeps, **given)
+    attributes: dict[str, Any] = {} if as_input else {"axes": axes}
+    node = make_node(op_type, ["x", *constants], ["y"], keepdims=keeps, **attributes)
     imported = compare(build([node], constants=constants, opset=opset))
     assert imported.outputs == [("y", shape)]
 
@@ -206,10 +206,10 @@ def test_a_reduction_of_nothing(build: Build, compare: Compare) -> None:
 @pytest.mark.parametrize("opset", [8, 13, 26])
 def test_vectors_become_maps(build: Build, compare: Compare, opset: int) -> None:
     axes = {"axes": np.array([2, 3])} if opset >= 13 else {}
-    given: dict[str, Any] = {} if axes else {"axes": [2, 3]}
+    attributes: dict[str, Any] = {} if axes else {"axes": [2, 3]}
     constants = {**axes, "shape": np.array([0, -1, 1, 1]), "flat": np.array([0, 6])}
     nodes = [
-        make_node("Unsqueeze", ["x", *axes], ["m"], **given),
+        make_node("Unsqueeze", ["x", *axes], ["m"], **attributes),
         make_node("Relu", ["m"], ["r"]),
         make_node("Reshape", ["r", "flat"], ["f"]),
         make_node("Reshape", ["f", "shape"], ["y"]),

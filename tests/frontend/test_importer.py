@@ -17,7 +17,8 @@ from onnx import TensorProto, helper
 from onnx.helper import make_node
 
 from epimc.frontend import ImportedModel, import_model, import_proto
-from epimc.frontend.nodes import IMPORTERS, identifier
+from epimc.frontend.core.draft import identifier
+from epimc.frontend.core.operator import imported_names
 from epimc.ir.core.module import Module
 from epimc.ir.core.types import Location
 from epimc.ir.verifier import verify
@@ -31,7 +32,7 @@ Reference = Callable[[onnx.ModelProto, Mapping[str, Array]], list[Array]]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ONES = np.ones((4, 3, 1, 1), np.float32)
-SUPPORTED = f"  hint: Supported operators: {', '.join(sorted(IMPORTERS))}."
+SUPPORTED = f"  hint: Supported operators: {', '.join(imported_names())}."
 
 
 def error_of(model: onnx.ModelProto) -> str:
@@ -65,8 +66,8 @@ def test_examples(run: Run, reference: Reference, name: str, data: str, count: i
     assert shape == (1, 28, 28)
     with np.load(EXAMPLES / f"{data}-test.npz") as test:
         inputs = {key: test[key][:20]}
-    (found,), (expected,) = run(module, inputs), reference(imported.model, inputs)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    (actual,), (expected,) = run(module, inputs), reference(imported.model, inputs)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_locations_and_names() -> None:
@@ -497,10 +498,10 @@ def test_unsupported_settings(
 )
 def test_batch_normalization_in_training(build: Build, opset: int, reason: str) -> None:
     """Before opset 14 naming more outputs is what asks for it, even if nobody reads them."""
-    given: dict[str, Any] = {"training_mode": 1} if opset >= 14 else {}
+    attributes: dict[str, Any] = {"training_mode": 1} if opset >= 14 else {}
     outputs = ["y", "m", "v"] if opset >= 14 else ["y", "m", "v", "sm", "sv"]
     constants = {f"c{index}": floats(3) for index in range(4)}
-    node = make_node("BatchNormalization", ["x", *constants], outputs, name="n", **given)
+    node = make_node("BatchNormalization", ["x", *constants], outputs, name="n", **attributes)
     model = build([node], constants=constants, opset=opset)
     assert error_of(model) == unsupported(f"node 'n' (BatchNormalization): {reason}.")
 

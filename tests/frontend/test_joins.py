@@ -24,7 +24,7 @@ def ops_of(imported: ImportedModel) -> list[str]:
     return [op.name.removeprefix("nn.") for op in imported.module.ops]
 
 
-def whole(*numbers: int) -> Array:
+def integers(*numbers: int) -> Array:
     """Constant integers."""
     return np.array(numbers, np.int64)
 
@@ -78,7 +78,7 @@ def test_concat_of_a_vector_with_zeros(build: Build, compare: Compare) -> None:
 def test_pads_with_a_number(
     build: Build, compare: Compare, value: float, widths: tuple[int, ...], opset: int
 ) -> None:
-    constants = {"p": whole(*widths), "v": np.array(value, np.float32)}
+    constants = {"p": integers(*widths), "v": np.array(value, np.float32)}
     compare(build([make_node("Pad", ["x", "p", "v"], ["y"])], constants=constants, opset=opset))
 
 
@@ -86,13 +86,13 @@ def test_pads_with_a_number(
     ("mode", "opset"), [("reflect", 11), ("edge", 11), ("reflect", 26), ("edge", 26), ("wrap", 26)]
 )
 def test_pads_with_what_is_there(build: Build, compare: Compare, mode: str, opset: int) -> None:
-    constants = {"p": whole(0, 1, 2, 0, 0, 0, 1, 3)}
+    constants = {"p": integers(0, 1, 2, 0, 0, 0, 1, 3)}
     node = make_node("Pad", ["x", "p"], ["y"], mode=mode)
     assert ops_of(compare(build([node], constants=constants, opset=opset))) == ["select"]
 
 
 def test_negative_pads_cut(build: Build, compare: Compare) -> None:
-    constants = {"p": whole(0, -1, -2, 0, 0, 0, 0, -3)}
+    constants = {"p": integers(0, -1, -2, 0, 0, 0, 0, -3)}
     imported = compare(build([make_node("Pad", ["x", "p"], ["y"])], constants=constants))
     assert ops_of(imported) == ["select"]
     assert imported.outputs == [("y", (2, 7, 5))]
@@ -104,7 +104,7 @@ def test_pads_of_vectors_and_matrices(
     build: Build, compare: Compare, shape: tuple[int, ...], value: float
 ) -> None:
     dims = len(shape)
-    constants = {"p": whole(0, *[1] * dims, 0, *[2] * dims), "v": np.array(value, np.float32)}
+    constants = {"p": integers(0, *[1] * dims, 0, *[2] * dims), "v": np.array(value, np.float32)}
     node = make_node("Pad", ["x", "p", "v"], ["y"])
     imported = compare(build([node], {"x": ("N", *shape)}, constants))
     assert imported.outputs == [("y", tuple(size + 3 for size in shape))]
@@ -136,15 +136,15 @@ def test_slices(
     steps: list[int] | None,
     opset: int,
 ) -> None:
-    given = {"starts": starts, "ends": ends, "axes": axes, "steps": steps}
-    named: dict[str, Any] = {key: found for key, found in given.items() if found is not None}
+    bounds = {"starts": starts, "ends": ends, "axes": axes, "steps": steps}
+    named: dict[str, Any] = {key: value for key, value in bounds.items() if value is not None}
     if opset < 10:
         if steps:
             pytest.skip("there were no steps")
         slicing, constants = make_node("Slice", ["x"], ["s"], **named), {}
     else:
-        constants = {key: whole(*numbers) for key, numbers in named.items()}
-        slicing = make_node("Slice", ["x", *(key if key in named else "" for key in given)], ["s"])
+        constants = {key: integers(*numbers) for key, numbers in named.items()}
+        slicing = make_node("Slice", ["x", *(key if key in named else "" for key in bounds)], ["s"])
     nodes = [slicing, make_node("Relu", ["s"], ["y"])]
     compare(build(nodes, {"x": (1, 3, 9, 8)}, constants, opset=opset))
 
@@ -154,15 +154,15 @@ def test_slices(
 def test_splits(
     build: Build, compare: Compare, axis: int, sizes: list[int] | None, opset: int
 ) -> None:
-    given: dict[str, Any] = {"axis": axis}
+    attributes: dict[str, Any] = {"axis": axis}
     inputs, constants = ["x"], {}
     if sizes and opset < 13:
-        given["split"] = sizes
+        attributes["split"] = sizes
     elif sizes:
-        inputs, constants = ["x", "s"], {"s": whole(*sizes)}
+        inputs, constants = ["x", "s"], {"s": integers(*sizes)}
     elif opset >= 18:
-        given["num_outputs"] = 2
-    nodes = [make_node("Split", inputs, ["a", "b"], **given), make_node("Relu", ["b"], ["y"])]
+        attributes["num_outputs"] = 2
+    nodes = [make_node("Split", inputs, ["a", "b"], **attributes), make_node("Relu", ["b"], ["y"])]
     imported = compare(build(nodes, constants=constants, outputs=["y", "a"], opset=opset))
     assert ops_of(imported) == ["select", "select", "relu"]
     assert imported.module.outputs[1][1].name == "a"
@@ -192,7 +192,7 @@ def test_gathers(build: Build, compare: Compare, axis: int, indices: Any, opset:
 
 @pytest.mark.parametrize("opset", [8, 13, 26])
 def test_expansions_and_repetitions(build: Build, compare: Compare, opset: int) -> None:
-    constants = {"shape": whole(1, 3, 4, 5), "times": whole(1, 2, 1, 3)}
+    constants = {"shape": integers(1, 3, 4, 5), "times": integers(1, 2, 1, 3)}
     nodes = [
         make_node("Expand", ["x", "shape"], ["e"]),
         make_node("Tile", ["e", "times"], ["y"]),
@@ -207,36 +207,36 @@ def test_expansions_and_repetitions(build: Build, compare: Compare, opset: int) 
     [
         (
             "a reflection of more than there is is not supported",
-            "Pad", [whole(*[0] * 7, 8)], {"mode": "reflect"},
+            "Pad", [integers(*[0] * 7, 8)], {"mode": "reflect"},
         ),
         (
             "negative pads with mode = edge are not supported",
-            "Pad", [whole(0, 0, -1, *[0] * 5)], {"mode": "edge"},
+            "Pad", [integers(0, 0, -1, *[0] * 5)], {"mode": "edge"},
         ),
         (
             "pads = [0, 0, -8, 0, 0, 0, -1, 0] is not supported: nothing would be left",
-            "Pad", [whole(0, 0, -8, 0, 0, 0, -1, 0)], {},
+            "Pad", [integers(0, 0, -8, 0, 0, 0, -1, 0)], {},
         ),
         (
             "padding with -inf is not supported",
-            "Pad", [whole(*[0] * 7, 8), np.array(-np.inf, np.float32)], {},
+            "Pad", [integers(*[0] * 7, 8), np.array(-np.inf, np.float32)], {},
         ),
         ("concatenation of samples is not supported", "Concat", [], {"axis": 0}),
-        ("choosing samples is not supported", "Gather", [whole(0)], {"axis": 0}),
+        ("choosing samples is not supported", "Gather", [integers(0)], {"axis": 0}),
         ("choosing samples is not supported", "Split", [], {"axis": 0}),
-        ("an empty slice is not supported", "Slice", [whole(2), whole(1), whole(1)], {}),
-        ("an empty slice is not supported", "Slice", [whole(0), whole(-20), whole(2)], {}),
+        ("an empty slice is not supported", "Slice", [integers(2), integers(1), integers(1)], {}),
+        ("an empty slice is not supported", "Slice", [integers(0), integers(-20), integers(2)], {}),
         (
             "padding with a value of shape [0] is not supported",
-            "Pad", [whole(*[0] * 7, 8), np.ones(0, np.float32)], {},
+            "Pad", [integers(*[0] * 7, 8), np.ones(0, np.float32)], {},
         ),
         ("min of shape [0] is not supported", "Clip", [np.ones(0, np.float32)], {}),
-        ("indices of [7] of 3 are not supported", "Gather", [whole(7)], {"axis": 1}),
+        ("indices of [7] of 3 are not supported", "Gather", [integers(7)], {"axis": 1}),
         (
             "indices of shape [1, 1] are not supported",
             "Gather", [np.zeros((1, 1), np.int64)], {"axis": 1},
         ),
-        ("repeats = [2, 1, 1, 1] is not supported", "Tile", [whole(2, 1, 1, 1)], {}),
+        ("repeats = [2, 1, 1, 1] is not supported", "Tile", [integers(2, 1, 1, 1)], {}),
         (
             "a constant of several numbers is not supported",
             "Max", [np.ones(8, np.float32)], {},
@@ -261,7 +261,7 @@ def test_what_is_not_supported(
 
 def test_parts_that_nobody_reads_are_not_made(build: Build, compare: Compare) -> None:
     nodes = [make_node("Split", ["x", "s"], ["a", "b"], axis=1), make_node("Relu", ["b"], ["y"])]
-    imported = compare(build(nodes, constants={"s": whole(1, 2)}))
+    imported = compare(build(nodes, constants={"s": integers(1, 2)}))
     assert ops_of(imported) == ["select", "relu"]
 
 

@@ -27,8 +27,8 @@ PADS = [[0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 1, 0], [2, 0, 1, 2]]
 def test_means_of_clipped_windows(
     build: Build, compare: Compare, pads: list[int], counts: int, strides: list[int], opset: int
 ) -> None:
-    given: dict[str, Any] = {"kernel_shape": [3, 3], "pads": pads, "strides": strides}
-    node = make_node("AveragePool", ["x"], ["y"], count_include_pad=counts, **given)
+    attributes: dict[str, Any] = {"kernel_shape": [3, 3], "pads": pads, "strides": strides}
+    node = make_node("AveragePool", ["x"], ["y"], count_include_pad=counts, **attributes)
     (op,) = compare(build([node], opset=opset)).module.ops
     assert (op.attributes["counted"] is None) == (counts == 1 or not any(pads))
 
@@ -40,8 +40,10 @@ def test_means_of_clipped_windows(
 def test_means_that_are_rounded_up(
     build: Build, compare: Compare, pads: list[int], counts: int, strides: list[int], opset: int
 ) -> None:
-    given: dict[str, Any] = {"kernel_shape": [3, 3], "pads": pads, "strides": strides}
-    node = make_node("AveragePool", ["x"], ["y"], count_include_pad=counts, ceil_mode=1, **given)
+    attributes: dict[str, Any] = {"kernel_shape": [3, 3], "pads": pads, "strides": strides}
+    node = make_node(
+        "AveragePool", ["x"], ["y"], count_include_pad=counts, ceil_mode=1, **attributes
+    )
     compare(build([node], opset=opset))
 
 
@@ -51,21 +53,21 @@ def test_means_that_are_rounded_up(
 def test_automatic_padding(
     build: Build, compare: Compare, mode: str, counts: int, opset: int
 ) -> None:
-    given: dict[str, Any] = {"kernel_shape": [3, 2], "strides": [2, 2], "auto_pad": mode}
+    attributes: dict[str, Any] = {"kernel_shape": [3, 2], "strides": [2, 2], "auto_pad": mode}
     nodes = [
-        make_node("AveragePool", ["x"], ["a"], count_include_pad=counts, **given),
-        make_node("MaxPool", ["a"], ["y"], **given),
+        make_node("AveragePool", ["x"], ["a"], count_include_pad=counts, **attributes),
+        make_node("MaxPool", ["a"], ["y"], **attributes),
     ]
     compare(build(nodes, opset=opset))
 
 
 def test_dilated_means(build: Build, compare: Compare) -> None:
-    given: dict[str, Any] = {"kernel_shape": [3, 2], "dilations": [2, 3], "pads": [2, 1, 1, 1]}
-    compare(build([make_node("AveragePool", ["x"], ["y"], **given)], opset=26))
+    attributes: dict[str, Any] = {"kernel_shape": [3, 2], "dilations": [2, 3], "pads": [2, 1, 1, 1]}
+    compare(build([make_node("AveragePool", ["x"], ["y"], **attributes)], opset=26))
 
 
 @pytest.mark.parametrize(
-    ("reason", "given"),
+    ("reason", "attributes"),
     [
         (
             "the counts of the windows have too large a common multiple",
@@ -78,9 +80,9 @@ def test_dilated_means(build: Build, compare: Compare) -> None:
     ],
 )
 def test_means_that_there_are_not(
-    build: Build, compare: Compare, reason: str, given: dict[str, Any]
+    build: Build, compare: Compare, reason: str, attributes: dict[str, Any]
 ) -> None:
-    node = make_node("AveragePool", ["x"], ["y"], name="n", **given)
+    node = make_node("AveragePool", ["x"], ["y"], name="n", **attributes)
     with pytest.raises(EpimcError, match=rf"node 'n' \(AveragePool\): {reason}\."):
         compare(build([node], {"x": ("N", 1, 45, 1)}, opset=26))
 
@@ -96,8 +98,8 @@ def test_reductions(
         pytest.skip("nothing is left")
     as_input = opset >= (13 if op_type == "ReduceSum" else 18)
     constants = {"a": np.array(axes)} if as_input else {}
-    given: dict[str, Any] = {} if as_input else {"axes": axes}
-    node = make_node(op_type, ["x", *constants], ["y"], keepdims=keeps, **given)
+    attributes: dict[str, Any] = {} if as_input else {"axes": axes}
+    node = make_node(op_type, ["x", *constants], ["y"], keepdims=keeps, **attributes)
     imported = compare(build([node], constants=constants, opset=opset))
     assert imported.module.outputs[0][1].name == "y"
 

@@ -48,11 +48,11 @@ def test_unsqueeze_and_squeeze(build: Build, compare: Compare, opset: int, axes:
     if opset < 11 and axes[0] < 0:
         axes = [3]
     constants = {"axes": np.array(axes)} if opset >= 13 else {}
-    given: dict[str, Any] = {} if constants else {"axes": axes}
+    attributes: dict[str, Any] = {} if constants else {"axes": axes}
     nodes = [
-        make_node("Unsqueeze", ["x", *constants], ["u"], **given),
+        make_node("Unsqueeze", ["x", *constants], ["u"], **attributes),
         make_node("Relu", ["u"], ["r"]),
-        make_node("Squeeze", ["r", *constants], ["y"], **given),
+        make_node("Squeeze", ["r", *constants], ["y"], **attributes),
     ]
     imported = compare(build(nodes, {"x": ("N", 3, 4)}, constants, opset=opset))
     assert ops_of(imported) == ["nn.rearrange", "nn.relu", "nn.rearrange"]
@@ -125,8 +125,8 @@ def test_softmax(build: Build, compare: Compare, opset: int, axis: int | None) -
     """Before opset 13 it goes over all dims from the axis on."""
     if opset < 11 and axis == -1:
         axis = 3
-    given: dict[str, Any] = {} if axis is None else {"axis": axis}
-    imported = compare(build([make_node("Softmax", ["x"], ["y"], **given)], opset=opset))
+    attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
+    imported = compare(build([make_node("Softmax", ["x"], ["y"], **attributes)], opset=opset))
     several = opset < 13 and axis in (None, 1, 2)
     rearranged = ["nn.rearrange", "nn.softmax", "nn.rearrange"]
     assert ops_of(imported) == (rearranged if several else ["nn.softmax"])

@@ -48,10 +48,10 @@ def test_conv_windows(
     kernel: tuple[int, int],
     dilations: tuple[int, int],
 ) -> None:
-    given: dict[str, Any] = {"pads": [1, 0, 2, 1]} if auto_pad == "NOTSET" else {}
+    attributes: dict[str, Any] = {"pads": [1, 0, 2, 1]} if auto_pad == "NOTSET" else {}
     node = make_node(
         "Conv", ["x", "w"], ["y"],
-        auto_pad=auto_pad, strides=strides, dilations=dilations, kernel_shape=kernel, **given,
+        auto_pad=auto_pad, strides=strides, dilations=dilations, kernel_shape=kernel, **attributes,
     )  # fmt: skip
     assert ops_of(compare(build([node], constants={"w": draw(4, 3, *kernel)}))) == ["nn.conv"]
 
@@ -91,10 +91,10 @@ def test_a_batch_norm_folds_into_a_grouped_conv(build: Build, compare: Compare) 
     x = draw(2, 3, 9, 8).astype(np.float64)
     (op,) = folded.ops
     assert op.attributes["groups"] == 3
-    found = op.evaluate([x], folded.tensor)
+    actual = op.evaluate([x], folded.tensor)
     for step in module.ops:
         x = step.evaluate([x], module.tensor)
-    np.testing.assert_allclose(found, x, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(actual, x, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("auto_pad", "dilations"), PADDED)
@@ -108,10 +108,10 @@ def test_max_pool_windows(
     kernel: tuple[int, int],
     dilations: tuple[int, int],
 ) -> None:
-    given: dict[str, Any] = {"pads": [1, 0, 1, 1]} if auto_pad == "NOTSET" else {}
+    attributes: dict[str, Any] = {"pads": [1, 0, 1, 1]} if auto_pad == "NOTSET" else {}
     node = make_node(
         "MaxPool", ["x"], ["y"],
-        auto_pad=auto_pad, strides=strides, kernel_shape=kernel, dilations=dilations, **given,
+        auto_pad=auto_pad, strides=strides, kernel_shape=kernel, dilations=dilations, **attributes,
     )  # fmt: skip
     assert ops_of(compare(build([node]))) == ["nn.max_pool"]
 
@@ -142,10 +142,10 @@ def test_average_pool_windows(
     strides: tuple[int, int],
     kernel: tuple[int, int],
 ) -> None:
-    given: dict[str, Any] = {"pads": [1, 0, 1, 1]} if auto_pad == "NOTSET" else {}
+    attributes: dict[str, Any] = {"pads": [1, 0, 1, 1]} if auto_pad == "NOTSET" else {}
     node = make_node(
         "AveragePool", ["x"], ["y"],
-        auto_pad=auto_pad, strides=strides, kernel_shape=kernel, count_include_pad=1, **given,
+        auto_pad=auto_pad, strides=strides, kernel_shape=kernel, count_include_pad=1, **attributes,
     )  # fmt: skip
     assert ops_of(compare(build([node]))) == ["nn.average_pool"]
 
@@ -157,8 +157,8 @@ def test_average_pool_dilations(build: Build, compare: Compare, dilations: tuple
 
 
 def test_average_pool_where_rounding_makes_no_difference(build: Build, compare: Compare) -> None:
-    given: dict[str, Any] = {"kernel_shape": [3, 2], "strides": [3, 2], "ceil_mode": 1}
-    compare(build([make_node("AveragePool", ["x"], ["y"], **given)]))
+    attributes: dict[str, Any] = {"kernel_shape": [3, 2], "strides": [3, 2], "ceil_mode": 1}
+    compare(build([make_node("AveragePool", ["x"], ["y"], **attributes)]))
 
 
 @pytest.mark.parametrize("opset", OPSETS)
@@ -272,8 +272,11 @@ def test_batch_normalization(
 def test_unused_outputs_may_be_named(
     build: Build, compare: Compare, op_type: str, opset: int
 ) -> None:
-    given: dict[str, Any] = {"kernel_shape": [2, 2]} if op_type == "MaxPool" else {}
-    nodes = [make_node(op_type, ["x"], ["r", "unused"], **given), make_node("Relu", ["r"], ["y"])]
+    attributes: dict[str, Any] = {"kernel_shape": [2, 2]} if op_type == "MaxPool" else {}
+    nodes = [
+        make_node(op_type, ["x"], ["r", "unused"], **attributes),
+        make_node("Relu", ["r"], ["y"]),
+    ]
     compare(build(nodes, opset=opset))
 
 
@@ -297,8 +300,8 @@ def test_flatten(build: Build, compare: Compare, opset: int) -> None:
 def test_squeeze_after_a_global_pool(build: Build, compare: Compare, opset: int) -> None:
     pool = make_node("GlobalAveragePool", ["x"], ["p"])
     constants = {"axes": np.array([2, 3], np.int64)} if opset >= 13 else {}
-    given: dict[str, Any] = {} if constants else {"axes": [2, 3]}
-    squeeze = make_node("Squeeze", ["p", *constants], ["y"], **given)
+    attributes: dict[str, Any] = {} if constants else {"axes": [2, 3]}
+    squeeze = make_node("Squeeze", ["p", *constants], ["y"], **attributes)
     imported = compare(build([pool, squeeze], constants=constants, opset=opset))
     assert ops_of(imported) == ["nn.average_pool", "nn.rearrange"]
 

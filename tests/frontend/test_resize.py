@@ -34,8 +34,8 @@ def floats(*numbers: float) -> Array:
 def test_scales(
     build: Build, compare: Compare, coordinates: str, rounding: str, scales: tuple[float, ...]
 ) -> None:
-    given = {"coordinate_transformation_mode": coordinates, "nearest_mode": rounding}
-    node = make_node("Resize", ["x", "", "s"], ["y"], mode="nearest", **given)
+    modes = {"coordinate_transformation_mode": coordinates, "nearest_mode": rounding}
+    node = make_node("Resize", ["x", "", "s"], ["y"], mode="nearest", **modes)
     compare(build([node], {"x": (1, 3, 9, 8)}, {"s": floats(*scales)}))
 
 
@@ -59,9 +59,9 @@ def test_axes(build: Build, compare: Compare) -> None:
 @pytest.mark.parametrize(("op_type", "opset"), [("Upsample", 7), ("Upsample", 9), ("Resize", 10)])
 def test_old_operators(build: Build, compare: Compare, op_type: str, opset: int) -> None:
     scales = (1.0, 1.0, 2.0, 3.0)
-    given: dict[str, Any] = {"scales": scales} if opset == 7 else {}
+    attributes: dict[str, Any] = {"scales": scales} if opset == 7 else {}
     constants = {} if opset == 7 else {"s": floats(*scales)}
-    node = make_node(op_type, ["x", *constants], ["y"], mode="nearest", **given)
+    node = make_node(op_type, ["x", *constants], ["y"], mode="nearest", **attributes)
     compare(build([node], {"x": (1, 3, 9, 8)}, constants, opset=opset))
 
 
@@ -123,7 +123,7 @@ def test_sizes_are_products_in_float32(
     op_type = "Upsample" if opset == 9 else "Resize"
     names = ["x", "s"] if opset < 11 else ["x", "r", "s"]
     constants = {"r": floats(), "s": floats(1, 1, 1.3, 1.1)}
-    given = {name: constants[name] for name in names[1:]}
+    inputs = {name: constants[name] for name in names[1:]}
     node = make_node(op_type, names, ["y"], mode="nearest")
-    imported = compare(build([node], {"x": (1, 3, *sizes)}, given, opset=opset))
+    imported = compare(build([node], {"x": (1, 3, *sizes)}, inputs, opset=opset))
     assert imported.outputs[0][1][1] == (13 if sizes[0] == 10 else 11)

@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 
 import epimc
 from epimc.bundle.bundle import read_bundle
-from epimc.frontend.standard import NEWEST_IR, NEWEST_OPSET, OLDEST_IR, OLDEST_OPSET
+from epimc.frontend.model.standard import NEWEST_IR, NEWEST_OPSET, OLDEST_IR, OLDEST_OPSET
 from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import EpimcError
 from epimc.verification.verify import verify

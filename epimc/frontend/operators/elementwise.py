@@ -3,93 +3,120 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from epimc.frontend.broadcast import channel_axis, of_sample, reduced, turned, turned_back
-from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
+from epimc.frontend.core.broadcast import along_channels, channel_axis, of_sample, reduced
+from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.node import UnsupportedError
+from epimc.frontend.core.operator import operator
+from epimc.frontend.model.standard import OLDEST_OPSET
 from epimc.ir.core.module import Value
-from epimc.ir.dialects import elementwise
+from epimc.ir.dialects import elementwise, nn
 from epimc.ir.semantics.functions import FUNCTIONS
 
-# The function of each ONNX operator, and what ONNX calls its parameters; the defaults agree.
-OPERATORS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "Abs": ("abs", ()),
-    "Celu": ("celu", ("alpha",)),
-    "Elu": ("elu", ("alpha",)),
-    "Erf": ("erf", ()),
-    "Exp": ("exp", ()),
-    "HardSigmoid": ("hard_sigmoid", ("alpha", "beta")),
-    "HardSwish": ("hard_swish", ()),
-    "LeakyRelu": ("leaky_relu", ("alpha",)),
-    "Mish": ("mish", ()),
-    "Selu": ("selu", ("alpha", "gamma")),
-    "Sigmoid": ("sigmoid", ()),
-    "Softplus": ("softplus", ()),
-    "Softsign": ("softsign", ()),
-    "Tanh": ("tanh", ()),
-    "ThresholdedRelu": ("thresholded_relu", ("alpha",)),
+
+class Function(NamedTuple):
+    """The IR's function for an ONNX operator.
+
+    Attributes:
+        name: In the IR.
+        keys: What ONNX calls its parameters; the defaults agree.
+        since: As in the operator's record.
+        folds: As in the operator's record.
+    """
+
+    name: str
+    keys: tuple[str, ...] = ()
+    since: int = OLDEST_OPSET
+    folds: bool = False
+
+
+OPERATORS: Mapping[str, Function] = {
+    "Abs": Function("abs", folds=True),
+    "Celu": Function("celu", ("alpha",), since=12),
+    "Elu": Function("elu", ("alpha",)),
+    "Erf": Function("erf", since=9),
+    "Exp": Function("exp", folds=True),
+    "HardSigmoid": Function("hard_sigmoid", ("alpha", "beta")),
+    "HardSwish": Function("hard_swish", since=14),
+    "LeakyRelu": Function("leaky_relu", ("alpha",)),
+    "Mish": Function("mish", since=18),
+    "Selu": Function("selu", ("alpha", "gamma")),
+    "Sigmoid": Function("sigmoid"),
+    "Softplus": Function("softplus"),
+    "Softsign": Function("softsign"),
+    "Tanh": Function("tanh"),
+    "ThresholdedRelu": Function("thresholded_relu", ("alpha",), since=10),
 }
 
 
-@importer(*OPERATORS)
-def activation(node: Node, context: Context) -> Value:
-    """A function with parameters that are attributes."""
-    function, keys = OPERATORS[node.op_type]
-    given = {
+@operator("Relu", folds=True)
+def relu(node: Emitter) -> Value:
+    """max(x, 0)."""
+    return node.emit(nn.Relu, [node.activation()])
+
+
+def activation(node: Emitter) -> Value:
+    """A function of each element, with all its parameters."""
+    function = OPERATORS[node.op_type]
+    parameters = {
         name: value
-        for key, (name, default) in zip(keys, FUNCTIONS[function].parameters, strict=True)
+        for key, (name, default) in zip(
+            function.keys, FUNCTIONS[function.name].parameters, strict=True
+        )
         if (value := node.number(key, default)) != default
     }
     x = node.activation()
-    return context.emit(elementwise.Activation, node, [x], function=function, **given)
+    return node.emit(elementwise.Activation, [x], function=function.name, **parameters)
 
 
-@importer("Gelu")
-def gelu(node: Node, context: Context) -> Value:
+for _op_type, _function in OPERATORS.items():
+    operator(_op_type, since=_function.since, folds=_function.folds)(activation)
+
+
+@operator("Gelu", since=20)
+def gelu(node: Emitter) -> Value:
     """Exact, or approximated by tanh."""
     mode = node.text("approximate", "none")
     if mode not in ("none", "tanh"):
         raise UnsupportedError(f"approximate = {mode} is not supported")
     function = "gelu" if mode == "none" else "gelu_tanh"
-    return context.emit(elementwise.Activation, node, [node.activation()], function=function)
+    return node.emit(elementwise.Activation, [node.activation()], function=function)
 
 
-@importer("PRelu")
-def prelu(node: Node, context: Context) -> Value:
-    """A leaky relu with a constant slope, or with one for each index along one dim."""
+@operator("PRelu")
+def prelu(node: Emitter) -> Value:
+    """A constant slope, or one for each index along one axis."""
     x = node.activation()
     shape = x.type.shape
-    slopes = reduced(of_sample(node.weights(1), shape, context.batch), shape)
+    slopes = reduced(of_sample(node.weights(1), shape, node.batch), shape)
     axis = channel_axis(slopes, shape)
     if axis is None:
         raise UnsupportedError("slopes that differ along several axes are not supported")
-    whole = np.array(np.broadcast_to(slopes.ravel(), (shape[axis],)))
-    alphas = context.store(node.input_name(1), whole)
-    given = {"function": "leaky_relu", "alphas": alphas}
-    suffix = ".turned" if axis else ""
-    turned_x = turned(node, context, x, axis)
-    result = context.emit(elementwise.Activation, node, [turned_x], suffix, **given)
-    return turned_back(node, context, result, axis)
+    alphas = node.store(np.array(np.broadcast_to(slopes.ravel(), (shape[axis],))), of=1)
+    kind = elementwise.Activation
+    return along_channels(node, x, axis, kind, function="leaky_relu", alphas=alphas)
 
 
-@importer("Clip")
-def clip(node: Node, context: Context) -> Value:
+@operator("Clip", folds=True)
+def clip(node: Emitter) -> Value:
     """Constant bounds, which may be left out."""
     low, high = _bound(node, "min", 1), _bound(node, "max", 2)
     if low is not None and high is not None:
         low = min(low, high)
-    return context.emit(elementwise.Clip, node, [node.activation()], low=low, high=high)
+    return node.emit(elementwise.Clip, [node.activation()], low=low, high=high)
 
 
-def _bound(node: Node, key: str, index: int) -> float | None:
+def _bound(node: Emitter, key: str, index: int) -> float | None:
     """A bound, None where it is absent or beyond all numbers of float32."""
     limit = float(np.finfo(np.float32).max)
     if node.has_input(index):
-        given = node.constant(index)
-        if given.size != 1:
-            raise UnsupportedError(f"{key} of shape {list(given.shape)} is not supported")
-        value = float(given.ravel()[0])
+        bound = node.constant(index)
+        if bound.size != 1:
+            raise UnsupportedError(f"{key} of shape {list(bound.shape)} is not supported")
+        value = float(bound.ravel()[0])
     else:
         value = node.number(key, limit)
     if np.isnan(value):

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from epimc.frontend.broadcast import constant_value
-from epimc.frontend.moving import reshaped, selected
-from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
+from epimc.frontend.core.broadcast import constant_value
+from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.moving import reshaped, selected
+from epimc.frontend.core.node import UnsupportedError
+from epimc.frontend.core.operator import operator
 from epimc.ir.core.module import Value
 from epimc.ir.dialects import moves, nn
 from epimc.ir.semantics.layouts import Runs, runs_of
@@ -23,9 +25,12 @@ MODES: Mapping[str, Callable[[int, int], int]] = {
 LARGEST_PAD = 1e30
 
 
-@importer("Concat")
-def concat(node: Node, context: Context) -> Value:
-    """Along any dim of the sample; constants of zeros beside the channels of maps are padding."""
+@operator("Concat", folds=True)
+def concat(node: Emitter) -> Value:
+    """Along any axis but the samples', also with constants.
+
+    Constants of zeros beside the channels of maps are padding.
+    """
     values = [item for item in node.inputs if isinstance(item, Value)]
     rank = len(values[0].type.shape) + 1
     axis = node.integer("axis", 0) % rank
@@ -35,28 +40,28 @@ def concat(node: Node, context: Context) -> Value:
         not isinstance(item, Value) and _is_zero(node, k) for k, item in enumerate(node.inputs)
     ]
     if axis == 1 and rank == 4 and len(values) + sum(zeros) == len(node.inputs):
-        return _joined(node, context, values, zeros)
+        return _joined(node, values, zeros)
     parts = [
-        item if isinstance(item, Value) else _constant(node, context, index)
+        item if isinstance(item, Value) else _constant(node, index)
         for index, item in enumerate(node.inputs)
     ]
     alone = len(parts) == 1
-    return parts[0] if alone else context.emit(moves.Concat, node, parts, axis=axis - 1)
+    return parts[0] if alone else node.emit(moves.Concat, parts, axis=axis - 1)
 
 
-def _is_zero(node: Node, index: int) -> bool:
+def _is_zero(node: Emitter, index: int) -> bool:
     return not node.weights(index).any()
 
 
-def _constant(node: Node, context: Context, index: int) -> Value:
+def _constant(node: Emitter, index: int) -> Value:
     """A constant of the concatenation as a value."""
     array = node.weights(index)
-    if array.shape[0] != context.batch or not (array == array[:1]).all():
+    if array.shape[0] != node.batch or not (array == array[:1]).all():
         raise UnsupportedError("a constant that differs from sample to sample is not supported")
-    return constant_value(node, context, node.input_name(index), array[0].astype(np.float64))
+    return constant_value(node, array[0].astype(np.float64), index)
 
 
-def _joined(node: Node, context: Context, values: list[Value], zeros: list[bool]) -> Value:
+def _joined(node: Emitter, values: list[Value], zeros: list[bool]) -> Value:
     """The maps, those beside zeros padded with as many channels."""
     sizes = [node.constant(k).shape[1] if zero else 0 for k, zero in enumerate(zeros)]
     places = [k for k, zero in enumerate(zeros) if not zero]
@@ -65,16 +70,19 @@ def _joined(node: Node, context: Context, values: list[Value], zeros: list[bool]
         end = places[number + 1] if number + 1 < len(places) else len(zeros)
         before = sum(sizes[:place]) if number == 0 else 0
         channels = before, sum(sizes[place:end])
-        suffix = "" if len(values) == 1 else f".part{number}"
+        padded = node if len(values) == 1 else node.part("part", number)
         if any(channels):
-            value = context.emit(moves.Pad, node, [value], suffix, channels=channels)
+            value = padded.emit(moves.Pad, [value], channels=channels)
         parts.append(value)
-    return parts[0] if len(parts) == 1 else context.emit(moves.Concat, node, parts)
+    return parts[0] if len(parts) == 1 else node.emit(moves.Concat, parts)
 
 
-@importer("Pad")
-def pad(node: Node, context: Context) -> Value:
-    """A number around a map, or its own elements; what is padded negatively is cut off."""
+@operator("Pad", folds=True)
+def pad(node: Emitter) -> Value:
+    """With a number, by reflection, with the edges or round about.
+
+    What is padded negatively is cut off.
+    """
     x, mode = node.activation(), node.text("mode", "constant")
     rank = len(x.type.shape) + 1
     widths = _pad_widths(node, rank)
@@ -86,7 +94,7 @@ def pad(node: Node, context: Context) -> Value:
     if not any(widths):
         return x
     if mode != "constant":
-        return _mirrored(node, context, x, mode, before, behind)
+        return _mirrored(node, x, mode, before, behind)
     value = _number(node)
     if not abs(value) < LARGEST_PAD:
         raise UnsupportedError(f"padding with {value:g} is not supported")
@@ -98,53 +106,52 @@ def pad(node: Node, context: Context) -> Value:
             runs_of(range(b, size - e)) if b or e else ()
             for (b, e), size in zip(cut, x.type.shape, strict=True)
         ]
-        x = selected(node, context, x, runs, ".cut" if grows else "")
+        x = selected(node.part("cut") if grows else node, x, runs)
     around = [(max(b, 0), max(e, 0)) for b, e in sides]
-    return _around(node, context, x, around, value) if grows else x
+    return _around(node, x, around, value) if grows else x
 
 
-def _number(node: Node) -> float:
+def _number(node: Emitter) -> float:
     """What is put around a value."""
     if not node.has_input(2):
         return node.number("value", 0.0)
-    given = node.constant(2)
-    if given.size != 1:
+    constant = node.constant(2)
+    if constant.size != 1:
         raise UnsupportedError(
-            f"padding with a value of shape {list(given.shape)} is not supported"
+            f"padding with a value of shape {list(constant.shape)} is not supported"
         )
-    return float(given.ravel()[0])
+    return float(constant.ravel()[0])
 
 
-def _around(
-    node: Node, context: Context, x: Value, sides: list[tuple[int, int]], value: float
-) -> Value:
+def _around(node: Emitter, x: Value, sides: list[tuple[int, int]], value: float) -> Value:
     """A number around x: around x less the number, zeros."""
     shape = x.type.shape
-    if len(shape) < 3:
-        # As a map whose dims behind the value's own are 1.
-        x = reshaped(node, context, x, (*shape, *(1,) * (3 - len(shape))), ".as_map")
-    channels, rows, columns = [*sides, (0, 0), (0, 0)][:3]
-    given = {"channels": channels, "pads": (rows[0], columns[0], rows[1], columns[1])}
-    whole = tuple(size + b + e for size, (b, e) in zip(shape, sides, strict=True))
-    last = "" if len(shape) == 3 else ".padded"
+    if len(shape) == 3:
+        return _around_map(node, node, x, sides, value)
+    # As a map whose dims behind the value's own are 1.
+    x = reshaped(node.part("as_map"), x, (*shape, *(1,) * (3 - len(shape))))
+    result = _around_map(node, node.part("padded"), x, [*sides, (0, 0), (0, 0)][:3], value)
+    larger = tuple(size + b + e for size, (b, e) in zip(shape, sides, strict=True))
+    return reshaped(node, result, larger)
+
+
+def _around_map(
+    node: Emitter, last: Emitter, x: Value, sides: list[tuple[int, int]], value: float
+) -> Value:
+    """A number around a map; `last` emits the map that results."""
+    channels, rows, columns = sides
+    pads = {"channels": channels, "pads": (rows[0], columns[0], rows[1], columns[1])}
     if value == 0:
-        result = context.emit(moves.Pad, node, [x], last, **given)
-    else:
-        less = np.full(x.type.shape[0], -value)
-        ref = context.store(f"{node.input_name(2) or node.proto.output[0]}.less", less)
-        moved = context.emit(nn.Affine, node, [x], ".less", offset=ref)
-        padded = context.emit(moves.Pad, node, [moved], ".around", **given)
-        more = context.store(
-            f"{node.input_name(2) or node.proto.output[0]}.more",
-            np.full(padded.type.shape[0], value),
-        )
-        result = context.emit(nn.Affine, node, [padded], last, offset=more)
-    return result if len(shape) == 3 else reshaped(node, context, result, whole)
+        return last.emit(moves.Pad, [x], **pads)
+    less = node.store(np.full(x.type.shape[0], -value), of=2, role="less")
+    moved = node.part("less").emit(nn.Affine, [x], offset=less)
+    padded = node.part("around").emit(moves.Pad, [moved], **pads)
+    more = node.store(np.full(padded.type.shape[0], value), of=2, role="more")
+    return last.emit(nn.Affine, [padded], offset=more)
 
 
 def _mirrored(
-    node: Node,
-    context: Context,
+    node: Emitter,
     x: Value,
     mode: str,
     before: tuple[int, ...],
@@ -161,17 +168,17 @@ def _mirrored(
             raise UnsupportedError("a reflection of more than there is is not supported")
         numbers = [MODES[mode](place, size) for place in range(-first, size + last)]
         runs.append(runs_of(numbers) if first or last else ())
-    return selected(node, context, x, runs)
+    return selected(node, x, runs)
 
 
-def _pad_widths(node: Node, rank: int) -> tuple[int, ...]:
+def _pad_widths(node: Emitter, rank: int) -> tuple[int, ...]:
     """How much is added before each axis, then behind each."""
-    given = node.list_of("pads", 1)
+    pads = node.list_of("pads", 1)
     axes = node.list_of("axes", 3)
     places = range(rank) if axes is None else [axis % rank for axis in axes]
-    if given is None or len(given) != 2 * len(places) or len({*places}) < len(places):
+    if pads is None or len(pads) != 2 * len(places) or len({*places}) < len(places):
         raise UnsupportedError("pads that do not fit the axes are not supported")
     widths = [0] * 2 * rank
     for index, axis in enumerate(places):
-        widths[axis], widths[axis + rank] = given[index], given[index + len(places)]
+        widths[axis], widths[axis + rank] = pads[index], pads[index + len(places)]
     return tuple(widths)

@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.frontend.broadcast import per_channel
-from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
-from epimc.frontend.windows import window_of
+from epimc.frontend.core.broadcast import per_channel
+from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.node import UnsupportedError
+from epimc.frontend.core.operator import operator
+from epimc.frontend.core.windows import window_of
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.module import Value
 from epimc.ir.dialects import nn
 
 
-@importer("Conv")
-def conv(node: Node, context: Context) -> Value:
-    """2-D convolutions with constant weights, in any number of groups."""
+@operator("Conv")
+def conv(node: Emitter) -> Value:
+    """2-D, constant weights, any number of groups, depthwise too."""
     x, weights = node.map(), node.weights(1)
     if weights.ndim != 4:
         raise UnsupportedError(f"weights of shape {list(weights.shape)} are not supported")
@@ -25,12 +27,11 @@ def conv(node: Node, context: Context) -> Value:
     if node.integers("kernel_shape", kernel) != kernel:
         raise UnsupportedError(f"kernel_shape is not that of the weights, {list(kernel)}")
     window = window_of(node, x, kernel)
-    return context.emit(
+    return node.emit(
         nn.Conv,
-        node,
         [x],
-        weight=context.store(node.input_name(1), weights),
-        bias=_bias(node, context, 2),
+        weight=node.store(weights, of=1),
+        bias=_bias(node, 2),
         strides=window.strides,
         pads=window.pads,
         dilations=window.dilations,
@@ -38,25 +39,25 @@ def conv(node: Node, context: Context) -> Value:
     )
 
 
-def _bias(node: Node, context: Context, index: int) -> Ref | None:
+def _bias(node: Emitter, index: int) -> Ref | None:
     if not node.has_input(index):
         return None
-    return context.store(node.input_name(index), node.weights(index))
+    return node.store(node.weights(index), of=index)
 
 
-@importer("Gemm")
-def gemm(node: Node, context: Context) -> Value:
-    """alpha * x @ B + beta * C with constant B and C."""
+@operator("Gemm")
+def gemm(node: Emitter) -> Value:
+    """alpha * x @ B + beta * C, B and C constant."""
     x, matrix = node.vector(), _matrix(node)
     node.only("transA", 0, 0)
     rows = matrix if node.integer("transB", 0) else matrix.T
-    weight = context.store(node.input_name(1), _scaled(rows, node.number("alpha", 1.0)))
+    weight = node.store(_scaled(rows, node.number("alpha", 1.0)), of=1)
     bias = None
     if node.has_input(2):
-        offset = per_channel(node.weights(2), (len(rows),), context.batch)
+        offset = per_channel(node.weights(2), (len(rows),), node.batch)
         scaled = _scaled(offset, node.number("beta", 1.0))
-        bias = context.store(node.input_name(2), scaled)
-    return context.emit(nn.Gemm, node, [x], weight=weight, bias=bias)
+        bias = node.store(scaled, of=2)
+    return node.emit(nn.Gemm, [x], weight=weight, bias=bias)
 
 
 def _scaled(array: NDArray[Any], factor: float) -> NDArray[Any]:
@@ -64,24 +65,24 @@ def _scaled(array: NDArray[Any], factor: float) -> NDArray[Any]:
     return array if factor == 1 else array.astype(np.float64) * factor
 
 
-@importer("MatMul")
-def matmul(node: Node, context: Context) -> Value:
-    """x @ W with constant W."""
+@operator("MatMul", folds=True)
+def matmul(node: Emitter) -> Value:
+    """x @ W, W constant."""
     x, matrix = node.vector(), _matrix(node)
-    weight = context.store(node.input_name(1), matrix.T)
-    return context.emit(nn.Gemm, node, [x], weight=weight)
+    weight = node.store(matrix.T, of=1)
+    return node.emit(nn.Gemm, [x], weight=weight)
 
 
-def _matrix(node: Node) -> NDArray[np.float32]:
+def _matrix(node: Emitter) -> NDArray[np.float32]:
     matrix = node.weights(1)
     if matrix.ndim != 2:
         raise UnsupportedError(f"a constant of shape {list(matrix.shape)} is not supported")
     return matrix
 
 
-@importer("BatchNormalization")
-def batch_normalization(node: Node, context: Context) -> Value:
-    """Inference with constant statistics per channel."""
+@operator("BatchNormalization")
+def batch_normalization(node: Emitter) -> Value:
+    """In inference, with constant statistics per channel."""
     x = node.activation()
     node.only("training_mode", 0, 0)
     node.only("spatial", 1, 1)
@@ -92,14 +93,5 @@ def batch_normalization(node: Node, context: Context) -> Value:
     if (node.weights(4).astype(np.float64) + epsilon <= 0).any():
         raise UnsupportedError("a variance plus epsilon that is not positive is not supported")
     keys = ("scale", "offset", "mean", "variance")
-    stored = {
-        key: context.store(node.input_name(index), node.weights(index))
-        for index, key in enumerate(keys, 1)
-    }
-    return context.emit(nn.BatchNorm, node, [x], epsilon=epsilon, **stored)
-
-
-@importer("Relu")
-def relu(node: Node, context: Context) -> Value:
-    """max(x, 0)."""
-    return context.emit(nn.Relu, node, [node.activation()])
+    stored = {key: node.store(node.weights(index), of=index) for index, key in enumerate(keys, 1)}
+    return node.emit(nn.BatchNorm, [x], epsilon=epsilon, **stored)

@@ -4,65 +4,60 @@ from __future__ import annotations
 
 import math
 
-from epimc.frontend.nodes import Context, Node, importer
-from epimc.frontend.windows import rounded_up, window_of
+from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.operator import operator
+from epimc.frontend.core.windows import rounded_up, window_of
 from epimc.ir.core.module import Op, Value
 from epimc.ir.dialects import nn
 from epimc.ir.semantics.integers import Sides, Window, window_counts
 
 
-@importer("MaxPool")
-def max_pool(node: Node, context: Context) -> Value:
-    """Maxima without their indices; a rounded-up output is one with more padding."""
+@operator("MaxPool")
+def max_pool(node: Emitter) -> Value:
+    """Without the indices; sizes are rounded up or down."""
     x = node.map()
     node.only("storage_order", 0, 0)
     window = _window(node, x)
     if node.integer("ceil_mode", 0):
         window = rounded_up(x, window)
-    return _emit(nn.MaxPool, node, context, x, window)
+    return _emit(node, nn.MaxPool, x, window)
 
 
-@importer("AveragePool")
-def average_pool(node: Node, context: Context) -> Value:
-    """Means over windows, of which padding is a part or not; what is rounded up never is."""
+@operator("AveragePool")
+def average_pool(node: Emitter) -> Value:
+    """Padding is counted or not; sizes are rounded up or down."""
     x = node.map()
-    given = window = _window(node, x)
+    stated = window = _window(node, x)
     if node.integer("ceil_mode", 0):
-        window = rounded_up(x, given)
-    counted = given.pads if node.integer("count_include_pad", 0) else (0, 0, 0, 0)
-    size = x.type.shape[1:]
-    whole = (window_counts(window, counted, size) == math.prod(window.kernel)).all()
-    return _emit(nn.AveragePool, node, context, x, window, None if whole else counted)
+        window = rounded_up(x, stated)
+    counted = stated.pads if node.integer("count_include_pad", 0) else (0, 0, 0, 0)
+    counts = window_counts(window, counted, x.type.shape[1:])
+    # Where every window counts all its places, nothing need be said of the pads.
+    even = (counts == math.prod(window.kernel)).all()
+    return _emit(node, nn.AveragePool, x, window, None if even else counted)
 
 
-@importer("GlobalMaxPool", "GlobalAveragePool")
-def global_pool(node: Node, context: Context) -> Value:
-    """One window over the whole map."""
+@operator("GlobalMaxPool", "GlobalAveragePool")
+def global_pool(node: Emitter) -> Value:
+    """One window as large as the map."""
     x = node.map()
     _, height, width = x.type.shape
     kind = nn.MaxPool if node.op_type == "GlobalMaxPool" else nn.AveragePool
-    return _emit(kind, node, context, x, Window((height, width)))
+    return _emit(node, kind, x, Window((height, width)))
 
 
-def _window(node: Node, x: Value) -> Window:
+def _window(node: Emitter, x: Value) -> Window:
     height, width = node.integers("kernel_shape", (0, 0))
     return window_of(node, x, (height, width))
 
 
 def _emit(
-    kind: type[Op],
-    node: Node,
-    context: Context,
-    x: Value,
-    window: Window,
-    counted: Sides | None = None,
+    node: Emitter, kind: type[Op], x: Value, window: Window, counted: Sides | None = None
 ) -> Value:
-    given = {} if counted is None else {"counted": counted}
-    return context.emit(
+    return node.emit(
         kind,
-        node,
         [x],
-        **given,
+        counted=counted,
         kernel=window.kernel,
         strides=window.strides,
         pads=window.pads,

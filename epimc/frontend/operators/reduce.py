@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
+from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.node import UnsupportedError
+from epimc.frontend.core.operator import operator
 from epimc.ir.core.module import Op, Value
 from epimc.ir.core.types import as_map
 from epimc.ir.dialects import nn
@@ -17,8 +19,15 @@ Steps = list[tuple[type[Op], dict[str, Any]]]
 TURN = (1, 0, 2)
 
 
-@importer("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum")
-def reduce(node: Node, context: Context) -> Value:
+@operator(
+    "ReduceMean",
+    "ReduceMax",
+    "ReduceMin",
+    "ReduceSum",
+    folds=True,
+    doc="Over any axes but the samples'",
+)
+def reduce(node: Emitter) -> Value:
     """Means, sums, maxima and minima over any dims of the sample, as pools."""
     x = node.activation()
     rank, axes = len(x.type.shape) + 1, node.list_of("axes", 1)
@@ -32,7 +41,7 @@ def reduce(node: Node, context: Context) -> Value:
         shape = tuple(size for axis, size in enumerate(shape, 1) if axis not in over)
     if not shape:
         raise UnsupportedError("keepdims = 0 with all axes is not supported")
-    steps = _steps(node, context, x, sorted(over))
+    steps = _steps(node, x, sorted(over))
     # A step's result is a map, and the last one's may have other dims.
     source = as_map(x.type.shape)
     kept = tuple(1 if axis in _map_axes(over, rank) else s for axis, s in enumerate(source))
@@ -40,9 +49,9 @@ def reduce(node: Node, context: Context) -> Value:
         steps.insert(0, (nn.Rearrange, _reshape(x.type.shape, source)))
     if shape != kept:
         steps.append((nn.Rearrange, _reshape(kept, shape)))
-    for number, (kind, given) in enumerate(steps, 1):
-        suffix = "" if number == len(steps) else f".step{number}"
-        x = context.emit(kind, node, [x], suffix, **given)
+    for number, (kind, attributes) in enumerate(steps, 1):
+        step = node if number == len(steps) else node.part("step", number)
+        x = step.emit(kind, [x], **attributes)
     return x
 
 
@@ -55,7 +64,7 @@ def _reshape(source: tuple[int, ...], shape: tuple[int, ...]) -> dict[str, Any]:
     return {"perm": tuple(range(len(source))), "shape": shape}
 
 
-def _steps(node: Node, context: Context, x: Value, over: list[int]) -> Steps:
+def _steps(node: Emitter, x: Value, over: list[int]) -> Steps:
     """What is done with x as a map."""
     channels, height, width = as_map(x.type.shape)
     axes = _map_axes({*over}, len(x.type.shape) + 1)
@@ -75,17 +84,16 @@ def _steps(node: Node, context: Context, x: Value, over: list[int]) -> Steps:
         # Behind the pool: the last step that is no rearrangement.
         place = len(steps) - (1 if 0 in axes else 0)
         outputs = rows if 0 in axes else channels
-        steps.insert(place, _scaled(node, context, outputs, count, "count"))
+        steps.insert(place, _scaled(node, outputs, count, "count"))
     if node.op_type == "ReduceMin":
         outputs = 1 if 0 in axes else channels
-        steps.insert(0, _scaled(node, context, channels, -1, "minus"))
-        steps.append(_scaled(node, context, outputs, -1, "minus"))
+        steps.insert(0, _scaled(node, channels, -1, "minus"))
+        steps.append(_scaled(node, outputs, -1, "minus"))
     return steps
 
 
 def _scaled(
-    node: Node, context: Context, channels: int, factor: float, name: str
+    node: Emitter, channels: int, factor: float, name: str
 ) -> tuple[type[Op], dict[str, Any]]:
     """A map times a number."""
-    ref = context.store(f"{node.proto.output[0]}.{name}", np.full(channels, float(factor)))
-    return nn.Affine, {"scale": ref}
+    return nn.Affine, {"scale": node.store(np.full(channels, float(factor)), role=name)}

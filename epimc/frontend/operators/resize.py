@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.frontend.moving import selected
-from epimc.frontend.nodes import Context, Node, UnsupportedError, importer
+from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.moving import selected
+from epimc.frontend.core.node import UnsupportedError
+from epimc.frontend.core.operator import operator
 from epimc.ir.core.module import Value
 from epimc.ir.dialects import moves
 from epimc.ir.semantics.layouts import Runs, runs_of
@@ -36,26 +38,20 @@ ROUNDINGS: Mapping[str, Callable[[Floats], Floats]] = {
 }
 
 
-@importer("Resize", "Upsample")
-def resize(node: Node, context: Context) -> Value:
-    """The nearest element for each place of the result."""
+@operator("Upsample")
+@operator("Resize", since=10)
+def resize(node: Emitter) -> Value:
+    """To the nearest element, by constant scales or sizes."""
     x, shape = node.activation(), node.result_shape
-    old = node.op_type == "Upsample" or context.opset < 11
     mode = node.text("mode", "nearest")
     if mode != "nearest":
         raise UnsupportedError(f"mode = {mode} is not supported")
-    if shape is None or shape[:1] != (context.batch,):
+    if shape is None or shape[:1] != (node.batch,):
         raise UnsupportedError("a result whose shape is not constant is not supported")
     if node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise UnsupportedError("keeping the aspect ratio is not supported")
-    coordinates = node.text("coordinate_transformation_mode", "half_pixel")
-    rounding = node.text("nearest_mode", "round_prefer_floor")
-    if old:
-        coordinates, rounding = "asymmetric", "floor"
-    if coordinates not in COORDINATES:
-        raise UnsupportedError(f"coordinate_transformation_mode = {coordinates} is not supported")
-    if rounding not in ROUNDINGS:
-        raise UnsupportedError(f"nearest_mode = {rounding} is not supported")
+    old = node.op_type == "Upsample" or node.opset < 11
+    coordinates, rounding = ("asymmetric", "floor") if old else _modes(node)
     runs: list[Runs] = []
     scales, sizes = _scales(node, x, shape, 1 if old else 2)
     for size, result, scale in zip(x.type.shape, sizes, scales, strict=True):
@@ -68,11 +64,22 @@ def resize(node: Node, context: Context) -> Value:
         places = ROUNDINGS[rounding](COORDINATES[coordinates](y, scale, size, result))
         numbers = np.clip(places, 0, size - 1).astype(int).tolist()
         runs.append(() if numbers == list(range(size)) else runs_of(numbers))
-    return selected(node, context, x, runs)
+    return selected(node, x, runs)
+
+
+def _modes(node: Emitter) -> tuple[str, str]:
+    """How coordinates are transformed, and then rounded."""
+    coordinates = node.text("coordinate_transformation_mode", "half_pixel")
+    rounding = node.text("nearest_mode", "round_prefer_floor")
+    if coordinates not in COORDINATES:
+        raise UnsupportedError(f"coordinate_transformation_mode = {coordinates} is not supported")
+    if rounding not in ROUNDINGS:
+        raise UnsupportedError(f"nearest_mode = {rounding} is not supported")
+    return coordinates, rounding
 
 
 def _scales(
-    node: Node, x: Value, shape: tuple[int, ...], index: int
+    node: Emitter, x: Value, shape: tuple[int, ...], index: int
 ) -> tuple[Floats, tuple[int, ...]]:
     """How much larger the result is along each dim of the sample, and its sizes.
 
@@ -80,41 +87,42 @@ def _scales(
     otherwise they are those of `shape`.
     """
     ratios: Floats = np.array([1.0, *np.divide(shape[1:], x.type.shape)], np.float32)
-    given = node.constant(index) if node.has_input(index) else np.empty(0)
-    if not given.size:
+    factors = node.constant(index) if node.has_input(index) else np.empty(0)
+    if not factors.size:
         return ratios[1:], shape[1:]
     # 4: there is no such input, the axes are an attribute.
     axes = node.list_of("axes", 4) or range(len(shape))
-    for axis, scale in zip(axes, given, strict=True):
+    for axis, scale in zip(axes, factors, strict=True):
         ratios[axis % len(shape)] = scale
     sizes = np.array(x.type.shape, np.float32) * ratios[1:]
     return ratios[1:], tuple(sizes.astype(int).tolist())
 
 
-@importer("SpaceToDepth")
-def space_to_depth(node: Node, context: Context) -> Value:
-    """Every block's places as channels: strided selections, one behind the other."""
+@operator("SpaceToDepth")
+def space_to_depth(node: Emitter) -> Value:
+    """Every block's places become channels."""
     x, size = node.map(), node.integer("blocksize", 1)
     _, height, width = x.type.shape
     if size < 1 or height % size or width % size:
         raise UnsupportedError(f"blocks of {size} in [{height}, {width}] are not supported")
     parts = [
         selected(
-            node,
-            context,
+            node.part("part", top * size + left),
             x,
             [(), runs_of(range(top, height, size)), runs_of(range(left, width, size))],
-            f".part{top * size + left}",
         )
         for top in range(size)
         for left in range(size)
     ]
-    return context.emit(moves.Concat, node, parts)
+    return node.emit(moves.Concat, parts)
 
 
-@importer("DepthToSpace")
-def depth_to_space(node: Node, context: Context) -> Value:
-    """Channels as the places of blocks: side by side, then interleaved."""
+@operator("DepthToSpace")
+def depth_to_space(node: Emitter) -> Value:
+    """Channels become the places of blocks, in the mode DCR or CRD.
+
+    Side by side first, then interleaved.
+    """
     x, size = node.map(), node.integer("blocksize", 1)
     channels, height, width = x.type.shape
     if size == 1:
@@ -128,19 +136,17 @@ def depth_to_space(node: Node, context: Context) -> Value:
     rows: list[Value] = []
     for top in range(size):
         parts = [
-            _channels(node, context, x, of_place[top * size + left], f".part{top * size + left}")
-            for left in range(size)
+            _channels(node.part("part", place), x, of_place[place])
+            for place in range(top * size, (top + 1) * size)
         ]
-        rows.append(context.emit(moves.Concat, node, parts, f".row{top}", axis=2))
-    below = context.emit(moves.Concat, node, rows, ".rows", axis=1)
+        rows.append(node.part("row", top).emit(moves.Concat, parts, axis=2))
+    below = node.part("rows").emit(moves.Concat, rows, axis=1)
     places = [
         (np.arange(length)[:, None] + length * np.arange(size)).ravel()
         for length in (height, width)
     ]
-    return selected(node, context, below, [(), *(runs_of(found.tolist()) for found in places)])
+    return selected(node, below, [(), *(runs_of(order.tolist()) for order in places)])
 
 
-def _channels(
-    node: Node, context: Context, x: Value, numbers: NDArray[np.integer[Any]], suffix: str
-) -> Value:
-    return selected(node, context, x, [runs_of(numbers.tolist()), (), ()], suffix)
+def _channels(node: Emitter, x: Value, numbers: NDArray[np.integer[Any]]) -> Value:
+    return selected(node, x, [runs_of(numbers.tolist()), (), ()])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from epimc.frontend.broadcast import expanded
-from epimc.frontend.moving import reshaped, selected
-from epimc.frontend.nodes import Context, Node, UnsupportedError, importer, several
+from epimc.frontend.core.broadcast import expanded
+from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.moving import reshaped, selected
+from epimc.frontend.core.node import UnsupportedError
+from epimc.frontend.core.operator import operator
 from epimc.ir.core.module import Value
 from epimc.ir.semantics.layouts import Runs, runs_of
 
@@ -19,16 +19,16 @@ def _axis(axis: int, rank: int) -> int:
     return dim
 
 
-@importer("Slice")
-def slice_(node: Node, context: Context) -> Value:
-    """Constant bounds and steps along any dims of the sample."""
+@operator("Slice", folds=True)
+def slice_(node: Emitter) -> Value:
+    """Along any axes but the samples', with constant bounds and steps."""
     x = node.activation()
     starts, ends = node.list_of("starts", 1), node.list_of("ends", 2)
     if starts is None or ends is None:
         raise UnsupportedError("it has no starts or no ends")
     axes = node.list_of("axes", 3) or tuple(range(len(starts)))
     steps = (node.list_of("steps", 4) if node.has_input(4) else None) or (1,) * len(starts)
-    shape = (context.batch, *x.type.shape)
+    shape = (node.batch, *x.type.shape)
     runs: list[Runs] = [()] * len(x.type.shape)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         size = shape[axis % len(shape)]
@@ -38,7 +38,7 @@ def slice_(node: Node, context: Context) -> Value:
         if not taken:
             raise UnsupportedError("an empty slice is not supported")
         runs[_axis(axis, len(shape))] = runs_of(taken)
-    return selected(node, context, x, runs)
+    return selected(node, x, runs)
 
 
 def _places(start: int, end: int, step: int, size: int) -> range:
@@ -48,9 +48,9 @@ def _places(start: int, end: int, step: int, size: int) -> range:
     return range(min(max(first, 0), high), min(max(last, low), high), step)
 
 
-@several("Split")
-def split(node: Node, context: Context) -> list[Value]:
-    """Parts along one dim of the sample."""
+@operator("Split", folds=True, all_results=True)
+def split(node: Emitter) -> list[Value]:
+    """Along any axis but the samples'."""
     x = node.activation()
     rank, names = len(x.type.shape) + 1, node.proto.output
     dim = _axis(node.integer("axis", 0), rank)
@@ -65,47 +65,47 @@ def split(node: Node, context: Context) -> list[Value]:
         if part < size:
             first = sum(sizes[:number])
             runs[dim] = runs_of(range(first, first + part))
-        values.append(selected(replace(node, result=number), context, x, runs))
+        values.append(selected(node.output(number), x, runs))
     return values
 
 
-@importer("Gather")
-def gather(node: Node, context: Context) -> Value:
-    """Constant indices along one dim of the sample."""
-    x, given = node.activation(), node.constant(1)
+@operator("Gather", folds=True)
+def gather(node: Emitter) -> Value:
+    """Along any axis but the samples', with constant indices."""
+    x, indices = node.activation(), node.constant(1)
     rank = len(x.type.shape) + 1
     dim = _axis(node.integer("axis", 0), rank)
-    if given.ndim > 1:
-        raise UnsupportedError(f"indices of shape {list(given.shape)} are not supported")
-    if given.ndim == 0 and rank == 2:
+    if indices.ndim > 1:
+        raise UnsupportedError(f"indices of shape {list(indices.shape)} are not supported")
+    if indices.ndim == 0 and rank == 2:
         raise UnsupportedError("choosing one element of a vector is not supported")
     size = x.type.shape[dim]
-    numbers = [int(number) for number in given.ravel()]
+    numbers = [int(number) for number in indices.ravel()]
     if not numbers or not all(-size <= number < size for number in numbers):
         raise UnsupportedError(f"indices of {numbers[:4]} of {size} are not supported")
     runs: list[Runs] = [()] * (rank - 1)
     taken = [number % size for number in numbers]
     if taken != list(range(size)):
         runs[dim] = runs_of(taken)
-    if given.ndim:
-        return selected(node, context, x, runs)
-    one = selected(node, context, x, runs, ".kept")
+    if indices.ndim:
+        return selected(node, x, runs)
+    one = selected(node.part("kept"), x, runs)
     shape = tuple(s for axis, s in enumerate(one.type.shape) if axis != dim)
-    return reshaped(node, context, one, shape)
+    return reshaped(node, one, shape)
 
 
-@importer("Expand")
-def expand(node: Node, context: Context) -> Value:
-    """Repeated along dims of size 1."""
+@operator("Expand", since=8, folds=True)
+def expand(node: Emitter) -> Value:
+    """Along dims of size 1, to a constant shape."""
     x, shape = node.activation(), node.result_shape
-    if shape is None or shape[0] != context.batch:
+    if shape is None or shape[0] != node.batch:
         raise UnsupportedError("a shape that is not constant, or of more samples, is not supported")
-    return expanded(node, context, x, shape[1:])
+    return expanded(node, x, shape[1:])
 
 
-@importer("Tile")
-def tile(node: Node, context: Context) -> Value:
-    """Repeated whole."""
+@operator("Tile", folds=True)
+def tile(node: Emitter) -> Value:
+    """Along any axes but the samples'."""
     x = node.activation()
     repeats = [int(number) for number in node.constant(1).ravel()]
     if len(repeats) != len(x.type.shape) + 1 or repeats[0] != 1 or min(repeats) < 1:
@@ -114,4 +114,4 @@ def tile(node: Node, context: Context) -> Value:
         runs_of(range(size)) * count if count > 1 else ()
         for size, count in zip(x.type.shape, repeats[1:], strict=True)
     ]
-    return selected(node, context, x, runs)
+    return selected(node, x, runs)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import onnx
 
-from epimc.frontend.external import external_tensors
-from epimc.frontend.shapes import graph_inputs
-from epimc.frontend.standard import check_versions, short
+from epimc.frontend.model.external import external_tensors
+from epimc.frontend.model.inputs import graph_inputs
+from epimc.frontend.model.standard import check_versions, short
 from epimc.support.diagnostics import error
 
 

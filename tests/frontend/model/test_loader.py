@@ -188,14 +188,14 @@ def test_external_data_without_a_file(build: Build, tmp_path: Path) -> None:
 
 def test_external_data_outside_the_file(build: Build, tmp_path: Path) -> None:
     (tmp_path / "w.bin").write_bytes(bytes(100))
-    given = {"location": "w.bin", "offset": "50", "length": "51"}
-    assert error_of(save_external(build, tmp_path, **given)) == (
+    entries = {"location": "w.bin", "offset": "50", "length": "51"}
+    assert error_of(save_external(build, tmp_path, **entries)) == (
         "error: Tensor 'w' lies outside its external data file 'w.bin'.\n"
         "  note: It ends at byte 101; the file has 100 bytes.\n"
         "  hint: Download or export the model again."
     )
-    given["offset"] = "-1"
-    assert error_of(save_external(build, tmp_path, **given)) == (
+    entries["offset"] = "-1"
+    assert error_of(save_external(build, tmp_path, **entries)) == (
         "error: The external data of tensor 'w' has offset '-1'."
     )
 

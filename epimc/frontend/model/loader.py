@@ -11,9 +11,9 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from epimc.frontend import external
-from epimc.frontend.checks import check_model
-from epimc.frontend.standard import NEWEST_OPSET
+from epimc.frontend.model import external
+from epimc.frontend.model.checks import check_model
+from epimc.frontend.model.standard import NEWEST_OPSET
 from epimc.support.diagnostics import EpimcError, error
 
 # How files begin that are taken for ONNX models now and then.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from epimc.frontend.nodes import Node, UnsupportedError
+from epimc.frontend.core.node import Node, UnsupportedError
 from epimc.ir.core.module import Value
 from epimc.ir.semantics.integers import Window
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.frontend.moving import rearranged, selected
-from epimc.frontend.nodes import Context, Node, UnsupportedError
-from epimc.ir.core.module import Value
+from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.moving import rearranged, selected
+from epimc.frontend.core.node import UnsupportedError
+from epimc.ir.core.module import Op, Value
 from epimc.ir.dialects import moves
 from epimc.ir.semantics.layouts import Runs
 
@@ -84,31 +85,39 @@ def channel_axis(values: Wide, shape: Shape) -> int | None:
     return axes[0] if axes else 0
 
 
-def turned(node: Node, context: Context, x: Value, axis: int) -> Value:
+def _turned(node: Emitter, x: Value, axis: int) -> Value:
     """The value with a dim first that is its channels from here on; x itself for dim 0."""
     if axis == 0:
         return x
     order = axis, *(other for other in range(len(x.type.shape)) if other != axis)
     shape = tuple(x.type.shape[k] for k in order)
-    return rearranged(node, context, x, order, shape, ".turned")
+    return rearranged(node.part("turned"), x, order, shape)
 
 
-def turned_back(node: Node, context: Context, x: Value, axis: int) -> Value:
-    """The inverse of `turned`, under the name of the node's result."""
+def _turned_back(node: Emitter, x: Value, axis: int) -> Value:
+    """The inverse of `_turned`, under the name of the node's result."""
     if axis == 0:
         return x
     order = tuple(0 if k == axis else k + (k < axis) for k in range(len(x.type.shape)))
     shape = tuple(x.type.shape[k] for k in order)
-    return rearranged(node, context, x, order, shape)
+    return rearranged(node, x, order, shape)
 
 
-def constant_value(node: Node, context: Context, name: str, values: Wide) -> Value:
-    """A constant as a value: of the shape of one sample."""
-    ref = context.store(name, values)
-    return context.emit(moves.Constant, node, [], ".constant", value=ref)
+def along_channels(
+    node: Emitter, x: Value, axis: int, kind: type[Op], /, **attributes: Any
+) -> Value:
+    """An op with a number for each channel, done along any dim of x: turned, done, turned back."""
+    first = _turned(node, x, axis)
+    result = (node.part("turned") if axis else node).emit(kind, [first], **attributes)
+    return _turned_back(node, result, axis)
 
 
-def expanded(node: Node, context: Context, x: Value, shape: Shape, suffix: str = "") -> Value:
+def constant_value(node: Emitter, values: Wide, of: int) -> Value:
+    """The constant input of a number as a value: of the shape of one sample."""
+    return node.part("constant").emit(moves.Constant, [], value=node.store(values, of=of))
+
+
+def expanded(node: Emitter, x: Value, shape: Shape) -> Value:
     """The value repeated along dims of size 1, up to a shape; x itself where it has that.
 
     Raises:
@@ -122,7 +131,7 @@ def expanded(node: Node, context: Context, x: Value, shape: Shape, suffix: str =
     runs: list[Runs] = [
         () if size == wanted else ((0, wanted, 0),) for size, wanted in zip(own, shape, strict=True)
     ]
-    return selected(node, context, x, runs, suffix)
+    return selected(node, x, runs)
 
 
 def common_shape(values: list[Value]) -> Shape:

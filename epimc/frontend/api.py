@@ -1,0 +1,24 @@
+"""What the package offers: the import of models, and the declaration of operators.
+
+epimc's own operators are registered when this is imported, so that another package's operator of
+the same name is refused where it is declared.
+"""
+
+from __future__ import annotations
+
+from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.node import UnsupportedError
+from epimc.frontend.core.operator import OnnxOperator, operator, register, unregister
+from epimc.frontend.importer import ImportedModel, import_model, import_proto
+
+__all__ = [
+    "Emitter",
+    "ImportedModel",
+    "OnnxOperator",
+    "UnsupportedError",
+    "import_model",
+    "import_proto",
+    "operator",
+    "register",
+    "unregister",
+]

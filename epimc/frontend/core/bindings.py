@@ -1,0 +1,77 @@
+"""What an ONNX tensor is during the import, and its ONNX type.
+
+Shapes in ONNX carry the batch on axis 0, shapes in the IR are of one sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import onnx
+from numpy.typing import NDArray
+from onnx import helper
+
+from epimc.ir.core.module import Value
+from epimc.ir.core.types import Location
+from epimc.ir.semantics.layouts import Factors
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A tensor that cannot be imported: what inference knows of it."""
+
+    kind: onnx.TypeProto | None = None
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it holds int64 numbers, as what is computed from shapes does."""
+        kind = self.kind
+        return kind is not None and kind.tensor_type.elem_type == onnx.TensorProto.INT64
+
+
+@dataclass(frozen=True)
+class MoreDims:
+    """A tensor with more dims a sample than a value has: the elements of a value in some order.
+
+    Only reshapes and transpositions take it, until it has no more than three dims again.
+
+    Attributes:
+        source: The value.
+        dims: The dims of its elements in the tensor's order.
+        shape: Of one sample of the tensor.
+        location: The nodes that have made it.
+    """
+
+    source: Value
+    dims: Factors
+    shape: tuple[int, ...]
+    location: Location
+
+
+Binding: TypeAlias = "Value | Array | MoreDims | Unknown"
+"""What an ONNX tensor is: computed by the IR, a constant, a value with more dims, or none of it."""
+
+
+def type_of(binding: Binding, batch: int) -> onnx.TypeProto | None:
+    """The ONNX type of a tensor, where it is known."""
+    if isinstance(binding, Unknown):
+        return binding.kind
+    if isinstance(binding, (Value, MoreDims)):
+        own = binding.shape if isinstance(binding, MoreDims) else binding.type.shape
+        shape: tuple[int, ...] = (batch, *own)
+        return helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, shape)
+    element = helper.np_dtype_to_tensor_dtype(binding.dtype)
+    return helper.make_tensor_type_proto(element, binding.shape)
+
+
+def shape_of(kind: onnx.TypeProto | None) -> tuple[int, ...] | None:
+    """The shape of a tensor type when all of it is known."""
+    if kind is None or not kind.tensor_type.HasField("shape"):
+        return None
+    dimensions = kind.tensor_type.shape.dim
+    if any(not dimension.HasField("dim_value") for dimension in dimensions):
+        return None
+    return tuple(dimension.dim_value for dimension in dimensions)
