@@ -213,7 +213,7 @@ class Op:
         raise NotImplementedError(self.name)
 
     @property
-    def homogeneous(self) -> bool:
+    def is_homogeneous(self) -> bool:
         """Whether it keeps channels apart, in their order, and passes a positive factor on.
 
         That is: a factor on a channel of its operand is the same factor on that of its result.

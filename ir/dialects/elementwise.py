@@ -105,7 +105,7 @@ class Activation(Op):
     result = Result(FLOAT)
 
     @property
-    def homogeneous(self) -> bool:
+    def is_homogeneous(self) -> bool:
         """As the function is."""
         return FUNCTIONS[self.function].homogeneous
 

@@ -65,7 +65,7 @@ class Pad(Op):
     result = Result(MOVABLE)
 
     @property
-    def homogeneous(self) -> bool:
+    def is_homogeneous(self) -> bool:
         """Zeros stay zeros; no channel is added."""
         return self.channels == (0, 0)
 

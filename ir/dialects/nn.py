@@ -160,7 +160,7 @@ class Relu(Op):
     result = Result(FLOAT)
 
     @property
-    def homogeneous(self) -> bool:
+    def is_homogeneous(self) -> bool:
         """A factor above 0 leaves signs alone."""
         return True
 
@@ -235,7 +235,7 @@ class MaxPool(Pool):
     result = Result(MOVABLE)
 
     @property
-    def homogeneous(self) -> bool:
+    def is_homogeneous(self) -> bool:
         """The largest element stays the largest."""
         return True
 
@@ -288,7 +288,7 @@ class AveragePool(SummingPool):
     result = Result(FLOAT)
 
     @property
-    def homogeneous(self) -> bool:
+    def is_homogeneous(self) -> bool:
         """A mean is a sum of parts."""
         return True
 
@@ -321,7 +321,7 @@ class Rearrange(Op):
         return Rearrangement(self.x.type.shape, self.perm, self.shape)
 
     @property
-    def homogeneous(self) -> bool:
+    def is_homogeneous(self) -> bool:
         """A flatten: each channel is a run of elements then."""
         return self.move.keeps_order and self.shape == (self.x.type.size,)
 

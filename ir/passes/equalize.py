@@ -79,7 +79,7 @@ def pairs(module: Module) -> list[tuple[Weighted, Weighted]]:
         if not isinstance(op, (nn.Conv, nn.Gemm)):
             continue
         reader = only_reader(uses, op.output)
-        while reader and reader.homogeneous:
+        while reader and reader.is_homogeneous:
             reader = only_reader(uses, reader.output)
         if isinstance(reader, (nn.Conv, nn.Gemm)):
             followed.append((op, reader))
