@@ -212,6 +212,14 @@ class Op:
         """The op's meaning: arrays with the batch on axis 0 in, the result's array out."""
         raise NotImplementedError(self.name)
 
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether it keeps channels apart, in their order, and passes a positive factor on.
+
+        That is: a factor on a channel of its operand is the same factor on that of its result.
+        """
+        return False
+
     def tensor_refs(self) -> Iterator[tuple[str, Ref]]:
         """The attributes that reference stored tensors."""
         for key, value in self.attributes.items():

@@ -104,6 +104,11 @@ class Activation(Op):
     beta = Attribute(maybe(NUMBER), optional=True)
     result = Result(FLOAT)
 
+    @property
+    def is_homogeneous(self) -> bool:
+        """As the function is."""
+        return FUNCTIONS[self.function].homogeneous
+
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """That of x."""
         shape = self.x.type.shape

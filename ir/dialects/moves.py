@@ -64,6 +64,11 @@ class Pad(Op):
     pads = Attribute(sides(0), (0, 0, 0, 0))
     result = Result(MOVABLE)
 
+    @property
+    def is_homogeneous(self) -> bool:
+        """Zeros stay zeros; no channel is added."""
+        return self.channels == (0, 0)
+
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """That of x and what is added."""
         (before, after), (top, left, bottom, right) = self.channels, self.pads

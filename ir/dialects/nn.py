@@ -159,6 +159,11 @@ class Relu(Op):
     x = Operand(FLOAT)
     result = Result(FLOAT)
 
+    @property
+    def is_homogeneous(self) -> bool:
+        """A factor above 0 leaves signs alone."""
+        return True
+
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """That of x."""
         return self.x.type.shape
@@ -229,6 +234,11 @@ class MaxPool(Pool):
     levels = MOVING
     result = Result(MOVABLE)
 
+    @property
+    def is_homogeneous(self) -> bool:
+        """The largest element stays the largest."""
+        return True
+
     def check(self, stored: Stored) -> None:
         """The result is of x's type; every window reads the image."""
         super().check(stored)
@@ -277,6 +287,11 @@ class AveragePool(SummingPool):
     x = Operand(FLOAT, MAP)
     result = Result(FLOAT)
 
+    @property
+    def is_homogeneous(self) -> bool:
+        """A mean is a sum of parts."""
+        return True
+
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """In float64."""
         x, window = inputs[0], self.window
@@ -304,6 +319,11 @@ class Rearrange(Op):
     def move(self) -> Rearrangement:
         """What moves where in one sample."""
         return Rearrangement(self.x.type.shape, self.perm, self.shape)
+
+    @property
+    def is_homogeneous(self) -> bool:
+        """A flatten: each channel is a run of elements then."""
+        return self.move.keeps_order and self.shape == (self.x.type.size,)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """`shape`."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from epimc.ir.core.levels import EPI, NN
-from epimc.ir.core.module import Builder, Module, Op, Value
+from epimc.ir.core.module import Module, Op, Value, dump_attributes
 from epimc.ir.core.module_attributes import TARGET
 from epimc.ir.dialects import epi, nn
 from epimc.ir.epitome import plan
 from epimc.ir.epitome.layer_plans import PLANS, Plans, load, wrong_policy
 from epimc.ir.epitome.policies import Layer
-from epimc.ir.passes.fold import find_chains, keep
+from epimc.ir.passes.fold import NormIntoAffine, affine_chain
 from epimc.ir.pipeline import Pass
+from epimc.ir.rewriting import Pattern, Replacement, Rewriter, rewritten
 from epimc.support.diagnostics import error, mistaken
 
 
@@ -39,22 +41,47 @@ class Epitomize(Pass):
 
     def run(self, module: Module) -> Module:
         """Rewrite nn.conv and nn.gemm, and nn.batch_norm to nn.affine; everything else stays."""
-        builder = Builder(module, self.ensures)
-        builder.inputs_of(module)
-        plans = Plans(self.policy)
-        if self.policy == PLANS:
-            plans = module_plans(module)
-            del builder.module.attributes[PLANS]
+        by_layer = self.policy == PLANS
+        plans = module_plans(module) if by_layer else Plans(self.policy)
         layers = layers_of(module, array_rows(module) if plans.needs_target else 1)
-        chosen = dict(zip(layers, plans.choose(list(layers.values())), strict=True))
-        for op in module.ops:
-            if isinstance(op, (nn.Conv, nn.Gemm)):
-                rewrite(builder, module, op, *chosen[op])
-            else:
-                # A batch normalization that no one folds is affine behind the weights, too.
-                keep(builder, module, op)
-        builder.outputs_of(module)
-        return builder.finish()
+        names = (op.output.name for op in layers)
+        chosen = dict(zip(names, plans.choose(list(layers.values())), strict=True))
+        # A batch normalization that no one folds is affine behind the weights, too.
+        patterns = (LayerIntoEpitome(chosen), NormIntoAffine())
+        result = rewritten(module, patterns, level=self.ensures)
+        if by_layer:
+            del result.attributes[PLANS]
+        return result
+
+
+@dataclass(frozen=True)
+class LayerIntoEpitome(Pattern[nn.Conv | nn.Gemm]):
+    """A layer with weights computes with those that its epitome is sampled to.
+
+    Attributes:
+        chosen: The shape of the epitome and the plan of every layer, by its result's name.
+    """
+
+    chosen: Mapping[str, tuple[plan.Shape, plan.Plan]]
+
+    name: ClassVar[str] = "layer-into-epitome"
+    ops: ClassVar[tuple[type[Op], ...]] = (nn.Conv, nn.Gemm)
+
+    def rewrite(self, op: nn.Conv | nn.Gemm, rewriter: Rewriter) -> Replacement | None:
+        """The epitome op, whose epitome is fitted to the weights."""
+        epitome, patches = self.chosen[op.output.name]
+        weights = rewriter.tensor(op.weight)
+        shape = as_conv(weights.shape)
+        fitted = plan.fit(weights.reshape(shape), patches, epitome)
+        kept = dump_attributes(op)
+        del kept["weight"]
+        attributes = {
+            **kept,
+            "epitome": rewriter.store(f"{op.weight.name}.epitome", fitted),
+            "shape": shape,
+            "plan": patches,
+        }
+        return Replacement(epi.Conv([op.x], op.output, op.location, attributes))
 
 
 def module_plans(module: Module) -> Plans:
@@ -63,15 +90,15 @@ def module_plans(module: Module) -> Plans:
     Raises:
         EpimcError: There are none, or they are wrong.
     """
-    given = module.attributes.get(PLANS)
-    if not isinstance(given, dict):
+    attribute = module.attributes.get(PLANS)
+    if not isinstance(attribute, dict):
         raise error(
             f"Module '{module.name}' has no plans for its layers.",
             hint='Declare them: attribute plans = {default = "none", layer = [{name = …, …}]}.',
         )
-    plans, found = load(given)
-    if found:
-        raise mistaken("The plans of the layers have", found)
+    plans, mistakes = load(attribute)
+    if mistakes:
+        raise mistaken("The plans of the layers have", mistakes)
     return plans
 
 
@@ -82,21 +109,21 @@ def layers_of(module: Module, rows: int) -> dict[Op, Layer]:
         module: Before or after `fold`: the names of a layer are the same.
         rows: Word lines of the target's crossbar.
     """
-    classifying, chains = classifiers(module), find_chains(module)
+    classifying, uses = classifiers(module), module.uses()
     return {
         op: Layer(
-            weights_shape(module, op),
+            as_conv(module.tensors[op.weight.name].type.shape),
             rows,
             op.output in classifying,
             op.groups if isinstance(op, nn.Conv) else 1,
-            layer_names([op, *chains.get(op, [])]),
+            layer_names([op, *affine_chain(op.output, uses)]),
         )
         for op in module.ops
         if isinstance(op, (nn.Conv, nn.Gemm))
     }
 
 
-def layer_names(ops: list[Op]) -> tuple[str, ...]:
+def layer_names(ops: Sequence[Op]) -> tuple[str, ...]:
     """The names of a layer and of what is folded into it: nodes, then values."""
     nodes = [name for op in ops for _, name in op.location.nodes]
     return (*nodes, *(op.output.name for op in ops))
@@ -134,29 +161,7 @@ def classifiers(module: Module) -> set[Value]:
     return reached
 
 
-def weights_shape(module: Module, op: nn.Conv | nn.Gemm) -> plan.Shape:
-    """[Cout, Cin / groups, Kh, Kw]; a matmul is a 1x1 convolution."""
-    shape = module.tensors[op.weight.name].type.shape
+def as_conv(shape: tuple[int, ...]) -> plan.Shape:
+    """Weights [Cout, Cin / groups, Kh, Kw]; a matmul is a 1x1 convolution."""
     cout, cin, kh, kw = (*shape, *(1,) * (4 - len(shape)))
     return cout, cin, kh, kw
-
-
-def rewrite(
-    builder: Builder, module: Module, op: nn.Conv | nn.Gemm, epitome: plan.Shape, chosen: plan.Plan
-) -> None:
-    """Append the epitome op for one layer."""
-    shape = weights_shape(module, op)
-    fitted = plan.fit(module.tensor(op.weight).reshape(shape), chosen, epitome)
-    windows = ("strides", "pads", "dilations", "groups") if isinstance(op, nn.Conv) else ()
-    old = op.output
-    builder.mapped[old] = builder.add(
-        epi.Conv,
-        [builder.mapped[op.x]],
-        Value(old.name, old.type, old.range),
-        op.location,
-        epitome=builder.store(f"{op.weight.name}.epitome", fitted, "f32"),
-        bias=op.bias,
-        shape=shape,
-        plan=chosen,
-        **{key: op.attributes[key] for key in windows},
-    )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from epimc.ir.core.levels import NN
-from epimc.ir.core.module import Array, Builder, Module, Op, Value
-from epimc.ir.dialects import elementwise, moves, nn
+from epimc.ir.core.module import Array, Module, Op, Value
+from epimc.ir.dialects import nn
 from epimc.ir.pipeline import Pass
-
-# A positive factor on a channel of their operand is the same factor on that of their result.
-HOMOGENEOUS = (nn.Relu, nn.MaxPool, nn.AveragePool)
-HOMOGENEOUS_FUNCTIONS = ("abs", "leaky_relu")
+from epimc.ir.rewriting import Pattern, Replacement, Rewriter, changed, rewritten
 
 # A channel whose weights are that much smaller than the layer's largest is no typical one.
 NEARLY_DEAD = 2.0**-10
@@ -44,37 +42,48 @@ class Equalize(Pass):
 
     def run(self, module: Module) -> Module:
         """Scale the weights and biases of all such pairs of layers."""
-        scaled = equalized(module)
-        builder = Builder(module)
-        builder.inputs_of(module)
-        for op in module.ops:
-            held = scaled.get(op)
-            if held is None:
-                builder.copy(op)
-                continue
-            changes = {"weight": builder.store(f"{op.attributes['weight'].name}.equalized",
-                                               held.weight, "f32")}  # fmt: skip
-            if held.bias is not None:
-                name = f"{op.attributes['bias'].name}.equalized"
-                changes["bias"] = builder.store(name, held.bias, "f32")
-            builder.copy(op, **changes)
-        builder.outputs_of(module)
-        return builder.finish()
+        return rewritten(module, [ScaleLayer(equalized(module))], once=True)
+
+
+@dataclass(frozen=True)
+class ScaleLayer(Pattern[Weighted]):
+    """A layer computes with other weights and biases.
+
+    Attributes:
+        scaled: What it computes with, by its result's name; layers that are not here stay.
+    """
+
+    scaled: Mapping[str, Scaled]
+
+    name: ClassVar[str] = "scale-layer"
+    ops: ClassVar[tuple[type[Op], ...]] = (nn.Conv, nn.Gemm)
+
+    def rewrite(self, op: Weighted, rewriter: Rewriter) -> Replacement | None:
+        """The layer with new tensors."""
+        layer = self.scaled.get(op.output.name)
+        if layer is None:
+            return None
+        changes: dict[str, Any] = {
+            "weight": rewriter.store(f"{op.weight.name}.equalized", layer.weight)
+        }
+        if op.bias is not None and layer.bias is not None:
+            changes["bias"] = rewriter.store(f"{op.bias.name}.equalized", layer.bias)
+        return Replacement(changed(op, **changes))
 
 
 def pairs(module: Module) -> list[tuple[Weighted, Weighted]]:
     """The layers that follow each other with nothing between them that a factor would change."""
     uses = module.uses()
-    found: list[tuple[Weighted, Weighted]] = []
+    followed: list[tuple[Weighted, Weighted]] = []
     for op in module.ops:
         if not isinstance(op, (nn.Conv, nn.Gemm)):
             continue
         reader = only_reader(uses, op.output)
-        while reader and is_homogeneous(reader):
+        while reader and reader.is_homogeneous:
             reader = only_reader(uses, reader.output)
         if isinstance(reader, (nn.Conv, nn.Gemm)):
-            found.append((op, reader))
-    return found
+            followed.append((op, reader))
+    return followed
 
 
 def only_reader(uses: dict[Value, list[Op | None]], value: Value) -> Op | None:
@@ -83,20 +92,8 @@ def only_reader(uses: dict[Value, list[Op | None]], value: Value) -> Op | None:
     return readers[0] if len(readers) == 1 else None
 
 
-def is_homogeneous(op: Op) -> bool:
-    """Whether an op keeps channels apart, in their order, and passes a positive factor on."""
-    if isinstance(op, elementwise.Activation):
-        return op.function in HOMOGENEOUS_FUNCTIONS
-    if isinstance(op, moves.Pad):
-        return op.channels == (0, 0)
-    if isinstance(op, nn.Rearrange):
-        rank = len(op.x.type.shape)
-        return op.perm == tuple(range(rank)) and op.shape == (op.x.type.size,)
-    return isinstance(op, HOMOGENEOUS)
-
-
 @dataclass
-class Held:
+class Scaled:
     """What a layer computes with, its own to change.
 
     Attributes:
@@ -110,17 +107,17 @@ class Held:
     groups: int
 
     @staticmethod
-    def of(module: Module, op: Weighted) -> Held:
-        """A copy of what the module holds for a layer."""
+    def of(module: Module, op: Weighted) -> Scaled:
+        """A copy of what a layer computes with in the module."""
         bias = None if op.bias is None else module.tensor(op.bias).copy()
         groups = op.groups if isinstance(op, nn.Conv) else 1
-        return Held(module.tensor(op.weight).copy(), bias, groups)
+        return Scaled(module.tensor(op.weight).copy(), bias, groups)
 
     @property
     def by_group(self) -> Array:
         """The weights as a view [groups, Cout / groups, Cin / groups, Kh * Kw]."""
-        held = self.weight.shape[1]
-        return self.weight.reshape(self.groups, len(self.weight) // self.groups, held, -1)
+        outputs, inputs = self.weight.shape[:2]
+        return self.weight.reshape(self.groups, outputs // self.groups, inputs, -1)
 
     def output_tops(self) -> Array:
         """The largest weight of each output channel, float64 [Cout]."""
@@ -153,21 +150,23 @@ def largest(values: Array, axes: tuple[int, int]) -> Array:
     return tops.astype(np.float64).reshape(-1)
 
 
-def equalized(module: Module) -> dict[Op, Held]:
-    """The layers of all pairs, scaled."""
-    held: dict[Op, Held] = {}
-    for first, second in pairs(module):
-        for op in (first, second):
-            held.setdefault(op, Held.of(module, op))
-        tops = held[first].output_tops()
-        inputs = held[second].input_tops()
+def equalized(module: Module) -> dict[str, Scaled]:
+    """The layers of all pairs, scaled, by the names of their results."""
+    scaled: dict[str, Scaled] = {}
+    for pair in pairs(module):
+        for op in pair:
+            if op.output.name not in scaled:
+                scaled[op.output.name] = Scaled.of(module, op)
+        first, second = (scaled[op.output.name] for op in pair)
+        tops = first.output_tops()
+        inputs = second.input_tops()
         # After a flatten a channel of the first layer is a run of inputs of the second.
         run = len(inputs) // len(tops)
         factors = balance(tops, inputs.reshape(len(tops), run).max(axis=1))
-        factors = restrained(factors, tops, held[first].biases())
-        held[first].divide_outputs(factors)
-        held[second].multiply_inputs(np.repeat(factors, run))
-    return held
+        factors = restrained(factors, tops, first.biases())
+        first.divide_outputs(factors)
+        second.multiply_inputs(np.repeat(factors, run))
+    return scaled
 
 
 def balance(r1: Array, r2: Array) -> Array:

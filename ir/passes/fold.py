@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
 from epimc.ir.core.levels import NN
-from epimc.ir.core.module import Builder, Module, Op, Value, dump_attributes
+from epimc.ir.core.module import Array, Module, Op, Value
 from epimc.ir.core.types import IrError
 from epimc.ir.dialects import elementwise, moves, nn, rules
 from epimc.ir.pipeline import Pass
+from epimc.ir.rewriting import Pattern, Replacement, Rewriter, changed, rewritten
+
+Windowed = TypeVar("Windowed", nn.Conv, nn.MaxPool, nn.AveragePool)
+
+Affines = Sequence[nn.ChannelAffine]
 
 
 @dataclass(frozen=True)
@@ -29,76 +35,72 @@ class Fold(Pass):
     ensures: ClassVar[str] = NN
 
     def run(self, module: Module) -> Module:
-        """Fold all of them."""
-        module = without_pads(module)
-        builder = Builder(module)
-        builder.inputs_of(module)
-        chains = find_chains(module)
-        absorbed = {op for chain in chains.values() for op in chain}
-        for op in module.ops:
-            if op in chains:
-                fold_chain(builder, module, op, chains[op])
-            elif op not in absorbed:
-                keep(builder, module, op)
-        builder.outputs_of(module)
-        return builder.finish()
+        """Fold all of them: of several pads in a row the last, of affine ops all."""
+        module = rewritten(module, PADS_INTO_WINDOWS, once=True, disposable=(moves.Pad,))
+        return rewritten(module, AFFINES_INTO_WEIGHTS)
 
 
-def keep(builder: Builder, module: Module, op: Op) -> None:
-    """Append an op that is not folded; a batch normalization as nn.affine."""
-    if not isinstance(op, nn.BatchNorm):
-        builder.copy(op)
-        return
-    old = op.output
-    scale, offset = op.as_affine(module.tensor)
-    builder.mapped[old] = builder.add(
-        nn.Affine,
-        [builder.mapped[op.x]],
-        Value(old.name, old.type, old.range),
-        op.location,
-        scale=builder.store(f"{old.name}.scale", scale, "f32"),
-        offset=builder.store(f"{old.name}.offset", offset, "f32"),
-    )
+# --- pads into windows ---------------------------------------------------------------------------
 
 
-def without_pads(module: Module) -> Module:
-    """The module with pads in the windows that read them, as far as that is exact."""
-    builder = Builder(module)
-    builder.inputs_of(module)
-    producers = module.producers()
-    pads = {op: pad for op in module.ops if (pad := foldable_pad(op, producers))}
-    needed = {v for op in module.ops if op not in pads for v in op.operands}
-    needed |= {value for _, value in module.outputs}
-    for op in module.ops:
-        if op in pads:
-            fold_pad(builder, op, pads[op])
-        elif not isinstance(op, moves.Pad) or op.output in needed:
-            builder.copy(op)
-    builder.outputs_of(module)
-    return builder.finish()
+class PadIntoWindow(Pattern[Windowed]):
+    """What the folds of a pad share: a window that slides over a pad does the padding itself."""
+
+    def rewrite(self, op: Windowed, rewriter: Rewriter) -> Replacement | None:
+        """The same window with larger pads over what is padded."""
+        pad = rewriter.producer(op.x)
+        if not isinstance(pad, moves.Pad) or pad.channels != (0, 0):
+            return None
+        if not self.is_exact(op, pad, rewriter):
+            return None
+        location = pad.location + op.location
+        pads = joined_pads(op, pad)
+        return Replacement(changed(op, operands=[pad.x], location=location, pads=pads))
+
+    @abstractmethod
+    def is_exact(self, op: Windowed, pad: moves.Pad, rewriter: Rewriter) -> bool:
+        """Whether the op's own padding computes the same, by a window that the op may have."""
 
 
-def foldable_pad(op: Op, producers: dict[Value, Op]) -> moves.Pad | None:
-    """The pad before an op when the op's own window can do the padding."""
-    if not isinstance(op, (nn.Conv, nn.MaxPool, nn.AveragePool)):
-        return None
-    pad = producers.get(op.x)
-    if not isinstance(pad, moves.Pad):
-        return None
-    if pad.channels != (0, 0):
-        return None
-    if isinstance(op, nn.Conv):
-        return pad
-    window = replace(op.window, pads=joined_pads(op, pad))
-    # A maximum ignores its own padding, which is the same only where nothing is below 0.
-    if isinstance(op, nn.MaxPool):
-        before = producers.get(pad.x)
-        clipped = isinstance(before, (nn.Relu, elementwise.Clip)) and before.bounds[0] >= 0
-        return pad if clipped and holds(rules.expect_maxima, pad.x.type.shape, window) else None
-    return pad if op.counted is None and holds(rules.expect_inside, window) else None
+class PadIntoConv(PadIntoWindow[nn.Conv]):
+    """A convolution pads with zeros, as the pad does."""
+
+    name = "pad-into-conv"
+    ops = (nn.Conv,)
+
+    def is_exact(self, op: nn.Conv, pad: moves.Pad, rewriter: Rewriter) -> bool:
+        """Always."""
+        return True
 
 
-def holds(rule: Callable[..., None], *arguments: object) -> bool:
+class PadIntoMaxPool(PadIntoWindow[nn.MaxPool]):
+    """A maximum ignores its own padding: the same only where nothing is below 0."""
+
+    name = "pad-into-max-pool"
+    ops = (nn.MaxPool,)
+
+    def is_exact(self, op: nn.MaxPool, pad: moves.Pad, rewriter: Rewriter) -> bool:
+        """Behind a relu, or a clip that leaves nothing below 0."""
+        before = rewriter.producer(pad.x)
+        if not isinstance(before, (nn.Relu, elementwise.Clip)) or before.bounds[0] < 0:
+            return False
+        window = replace(op.window, pads=joined_pads(op, pad))
+        return keeps(rules.expect_maxima, pad.x.type.shape, window)
+
+
+class PadIntoAveragePool(PadIntoWindow[nn.AveragePool]):
+    """A mean counts all of its padding as zeros, unless it says what it counts."""
+
+    name = "pad-into-average-pool"
+    ops = (nn.AveragePool,)
+
+    def is_exact(self, op: nn.AveragePool, pad: moves.Pad, rewriter: Rewriter) -> bool:
+        """Where all padding counts."""
+        window = replace(op.window, pads=joined_pads(op, pad))
+        return op.counted is None and keeps(rules.expect_inside, window)
+
+
+def keeps(rule: Callable[..., None], *arguments: object) -> bool:
     """Whether a rule of the IR is kept."""
     try:
         rule(*arguments)
@@ -107,64 +109,81 @@ def holds(rule: Callable[..., None], *arguments: object) -> bool:
     return True
 
 
-def joined_pads(op: Op, pad: moves.Pad) -> tuple[int, int, int, int]:
+def joined_pads(
+    op: nn.Conv | nn.MaxPool | nn.AveragePool, pad: moves.Pad
+) -> tuple[int, int, int, int]:
     """The pads of a window and those before it."""
-    top, left, bottom, right = (a + b for a, b in zip(op.attributes["pads"], pad.pads, strict=True))
+    top, left, bottom, right = (a + b for a, b in zip(op.pads, pad.pads, strict=True))
     return top, left, bottom, right
 
 
-def fold_pad(builder: Builder, op: Op, pad: moves.Pad) -> None:
-    """Append an op that does the padding of the pad before it."""
-    old = op.output
-    builder.mapped[old] = builder.add(
-        type(op),
-        [builder.mapped[pad.x]],
-        Value(old.name, old.type, old.range),
-        pad.location + op.location,
-        **{**dump_attributes(op), "pads": joined_pads(op, pad)},
-    )
+# --- affine ops into weights ---------------------------------------------------------------------
 
 
-def find_chains(module: Module) -> dict[Op, list[nn.ChannelAffine]]:
-    """For each conv or gemm, the affine ops that follow it, each the only reader of the last."""
-    uses = module.uses()
-    chains: dict[Op, list[nn.ChannelAffine]] = {}
-    for op in module.ops:
-        if not isinstance(op, (nn.Conv, nn.Gemm)):
-            continue
-        chain: list[nn.ChannelAffine] = []
-        value = op.output
-        while len(uses[value]) == 1 and isinstance(affine := uses[value][0], nn.ChannelAffine):
-            chain.append(affine)
-            value = affine.output
-        if chain:
-            chains[op] = chain
-    return chains
+class AffineIntoWeights(Pattern[nn.Conv | nn.Gemm]):
+    """Affine functions of a layer's outputs are the layer with other weights and biases.
+
+    All that follow the layer go at once, so that the weights are rounded to float32 once.  Only
+    where nobody else reads what comes between.
+    """
+
+    name = "affine-into-weights"
+    ops = (nn.Conv, nn.Gemm)
+
+    def rewrite(self, op: nn.Conv | nn.Gemm, rewriter: Rewriter) -> Replacement | None:
+        """The layer with the chain folded in; it takes the last op's name."""
+        chain = affine_chain(op.output, rewriter.readers)
+        if not chain:
+            return None
+        weight, bias = folded(op, chain, rewriter)
+        last = chain[-1].output
+        layer = changed(
+            op,
+            output=Value(last.name, last.type, last.range),
+            location=sum((affine.location for affine in chain), op.location),
+            weight=rewriter.store(f"{op.weight.name}.folded", weight),
+            bias=rewriter.store(f"{op.weight.name}.bias", bias),
+        )
+        return Replacement(layer, tuple(affine.output for affine in chain))
 
 
-def fold_chain(builder: Builder, module: Module, op: Op, chain: list[nn.ChannelAffine]) -> None:
-    """Append the conv or gemm with the chain folded in; it takes the last op's name."""
-    weight = module.tensor(op.attributes["weight"]).astype(np.float64)
-    bias_ref = op.attributes["bias"]
-    bias = np.zeros(len(weight)) if bias_ref is None else module.tensor(bias_ref).astype(np.float64)
-    location = op.location
+class NormIntoAffine(Pattern[nn.BatchNorm]):
+    """A batch normalization that nothing absorbs is a scale and an offset a channel."""
+
+    name = "norm-into-affine"
+    ops = (nn.BatchNorm,)
+
+    def rewrite(self, op: nn.BatchNorm, rewriter: Rewriter) -> Replacement | None:
+        """nn.affine of the same name."""
+        scale, offset = op.as_affine(rewriter.tensor)
+        attributes = {
+            "scale": rewriter.store(f"{op.output.name}.scale", scale),
+            "offset": rewriter.store(f"{op.output.name}.offset", offset),
+        }
+        return Replacement(nn.Affine([op.x], op.output, op.location, attributes))
+
+
+def affine_chain(value: Value, readers: Mapping[Value, Sequence[Op | None]]) -> Affines:
+    """The affine ops that follow a value, each the only reader of the last."""
+    chain: list[nn.ChannelAffine] = []
+    while len(readers[value]) == 1 and isinstance(affine := readers[value][0], nn.ChannelAffine):
+        chain.append(affine)
+        value = affine.output
+    return chain
+
+
+def folded(op: nn.Conv | nn.Gemm, chain: Affines, rewriter: Rewriter) -> tuple[Array, Array]:
+    """Weights and biases of a layer and of the affine ops behind it, in float64."""
+    weight: Array = rewriter.tensor(op.weight).astype(np.float64)
+    bias: Array = np.zeros(len(weight))
+    if op.bias is not None:
+        bias = rewriter.tensor(op.bias).astype(np.float64)
     for affine in chain:
-        scale, offset = affine.as_affine(module.tensor)
+        scale, offset = affine.as_affine(rewriter.tensor)
         weight = weight * scale.reshape((-1,) + (1,) * (weight.ndim - 1))
         bias = bias * scale + offset
-        location = location + affine.location
-    last = chain[-1].output
-    base = op.attributes["weight"].name
-    changed = {
-        "weight": builder.store(f"{base}.folded", weight, "f32"),
-        "bias": builder.store(f"{base}.bias", bias, "f32"),
-    }
-    value = builder.add(
-        type(op),
-        [builder.mapped[operand] for operand in op.operands],
-        Value(last.name, last.type, last.range),
-        location,
-        **{**dump_attributes(op), **changed},
-    )
-    for old in (op.output, *(affine.output for affine in chain)):
-        builder.mapped[old] = value
+    return weight, bias
+
+
+PADS_INTO_WINDOWS = (PadIntoConv(), PadIntoMaxPool(), PadIntoAveragePool())
+AFFINES_INTO_WEIGHTS = (AffineIntoWeights(), NormIntoAffine())

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from epimc.ir.core.levels import NN
-from epimc.ir.core.module import Builder, Module, Op, Value, dump_attributes
-from epimc.ir.core.types import Location, TensorType
-from epimc.ir.dialects import elementwise, moves, nn
+from epimc.ir.core.module import Array, Module, Value
+from epimc.ir.core.types import Location
+from epimc.ir.dialects import nn
+from epimc.ir.passes.sinking import SINKING, source_of
 from epimc.ir.pipeline import Pass
+from epimc.ir.rewriting import Pattern, Replacement, Rewriter, changed, rewritten
 from epimc.ir.semantics.layouts import Rearrangement, element_indices, merged, simplified
-
-Attributes = dict[str, Any]
-Rule = Callable[[Op, Rearrangement], Attributes | None]
-"""The attributes with which an op does before a rearrangement what it does behind it, or None."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,9 @@ class Layout(Pass):
 
     def run(self, module: Module) -> Module:
         """The cheaper of both rewrites."""
-        sunk, kept = _Rewriter(module, sinking=True).run(), _Rewriter(module, sinking=False).run()
+        unread = (nn.Rearrange,)
+        sunk = rewritten(module, (*MERGING, *SINKING, PermutationIntoGemm()), disposable=unread)
+        kept = rewritten(module, MERGING, disposable=unread)
         return sunk if moved_elements(sunk) <= moved_elements(kept) else kept
 
 
@@ -44,228 +43,98 @@ def moved_elements(module: Module) -> int:
     return sum(op.output.type.size for op in module.ops if isinstance(op, nn.Rearrange))
 
 
-# --- what rearrangements sink through ------------------------------------------------------------
+class MergeRearrangements(Pattern[nn.Rearrange]):
+    """Two rearrangements behind each other are one, where one permutation and cut does both."""
+
+    name = "merge-rearrangements"
+    ops = (nn.Rearrange,)
+
+    def rewrite(self, op: nn.Rearrange, rewriter: Rewriter) -> Replacement | None:
+        """One of what the first rearranges; the first stays, as long as somebody reads it."""
+        before = rewriter.producer(op.x)
+        if not isinstance(before, nn.Rearrange):
+            return None
+        both = merged(before.move, op.move)
+        if both is None:
+            return None
+        location = before.location + op.location
+        return Replacement(rearrange(before.x, both, op.output, location))
 
 
-def each_element(op: Op, move: Rearrangement) -> Attributes | None:
-    """An op on each element by itself."""
-    return dump_attributes(op)
+class SimplifyRearrangement(Pattern[nn.Rearrange]):
+    """Dims of size 1 move for nothing: the permutation becomes the first that does the same."""
+
+    name = "simplify-rearrangement"
+    ops = (nn.Rearrange,)
+
+    def rewrite(self, op: nn.Rearrange, rewriter: Rewriter) -> Replacement | None:
+        """Another permutation."""
+        move = simplified(op.move)
+        return None if move == op.move else Replacement(changed(op, perm=move.perm))
 
 
-def channelwise(op: Op, move: Rearrangement) -> Attributes | None:
-    """An op on each channel by itself: the channels must stay what they are."""
-    kept = move.perm[0] == 0 and move.source[0] == move.result[0]
-    return dump_attributes(op) if kept else None
+class DropIdentity(Pattern[nn.Rearrange]):
+    """A rearrangement that changes nothing is its operand.
+
+    But an output of the module that would be an input, or the same as another output, stays a
+    value of its own.
+    """
+
+    name = "drop-identity"
+    ops = (nn.Rearrange,)
+
+    def rewrite(self, op: nn.Rearrange, rewriter: Rewriter) -> Replacement | None:
+        """The operand."""
+        if not op.move.is_identity:
+            return None
+        if rewriter.is_output(op.output) and rewriter.is_port(op.x):
+            return None
+        return Replacement(op.x)
 
 
-def spatial(op: Op, move: Rearrangement) -> Attributes | None:
-    """A window over each channel, when rows and columns change places."""
-    if not (move.only_permutes and move.perm == (0, 2, 1)):
-        return None
-    assert isinstance(op, nn.Pool)
-    top, left, bottom, right = op.pads
-    turned = {key: op.attributes[key][::-1] for key in ("kernel", "strides", "dilations")}
-    turned["pads"] = (left, top, right, bottom)
-    if (counted := op.attributes.get("counted")) is not None:
-        turned["counted"] = (counted[1], counted[0], counted[3], counted[2])
-    return turned
+class PermutationIntoGemm(Pattern[nn.Gemm]):
+    """A matmul of permuted elements is one with permuted weights, and a flatten.
+
+    Only where nothing but matmuls reads what is permuted: otherwise it is moved all the same.
+    """
+
+    name = "permutation-into-gemm"
+    ops = (nn.Gemm,)
+
+    def rewrite(self, op: nn.Gemm, rewriter: Rewriter) -> Replacement | None:
+        """The matmul behind a flatten that keeps the order."""
+        before = source_of(op.x, rewriter)
+        if before is None or before.move.keeps_order:
+            return None
+        if not all(isinstance(reader, nn.Gemm) for reader in rewriter.readers[op.x]):
+            return None
+        weight = permuted(rewriter.tensor(op.weight), before.move)
+        ref = rewriter.store(f"{op.weight.name}.permuted", weight)
+        return Replacement(changed(op, operands=[flattened(before, rewriter)], weight=ref))
 
 
-def along_an_axis(op: Op, move: Rearrangement) -> Attributes | None:
-    """An op along one dim, which is another one before."""
-    return {"axis": move.perm[op.attributes["axis"]]} if move.only_permutes else None
+def permuted(weight: Array, move: Rearrangement) -> Array:
+    """Weights [N, K] for elements in the order before they are moved."""
+    result = np.empty_like(weight)
+    result[:, element_indices(move).ravel()] = weight
+    return result
 
 
-def function(op: Op, move: Rearrangement) -> Attributes | None:
-    """A function of each element, whose parameters may differ from channel to channel."""
-    by_channel = op.attributes["alphas"] is not None
-    return channelwise(op, move) if by_channel else dump_attributes(op)
+def flattened(op: nn.Rearrange, rewriter: Rewriter) -> Value:
+    """What an op rearranges, flat in its own order: one value for all that ask."""
+    source = op.move.source
+    move = Rearrangement(source, tuple(range(len(source))), op.move.result)
+
+    def make() -> nn.Rearrange:
+        result = rewriter.stand_in(op.output.name, op.output.type)
+        return rearrange(op.x, move, result, op.location)
+
+    return rewriter.shared(("flattened", op.output), make)
 
 
-def selecting(op: Op, move: Rearrangement) -> Attributes | None:
-    """Indices along each dim of a map, which is another one before."""
-    if not move.only_permutes or len(move.perm) != 3:
-        return None
-    assert isinstance(op, moves.Select)
-    keys, runs = ("channels", "rows", "columns"), op.selection.runs
-    return {keys[axis]: runs[k] for k, axis in enumerate(move.perm)}
+def rearrange(x: Value, move: Rearrangement, result: Value, location: Location) -> nn.Rearrange:
+    """The op that moves x so."""
+    return nn.Rearrange([x], result, location, {"perm": move.perm, "shape": move.result})
 
 
-def padding(op: Op, move: Rearrangement) -> Attributes | None:
-    """Zeros around each dim, which is another one before."""
-    if not move.only_permutes:
-        return None
-    assert isinstance(op, moves.Pad)
-    (top, left, bottom, right) = op.pads
-    widths = [op.channels, (top, bottom), (left, right)]
-    channels, rows, columns = (widths[move.perm.index(axis)] for axis in range(3))
-    return {"channels": channels, "pads": (rows[0], columns[0], rows[1], columns[1])}
-
-
-SINKS: Mapping[type[Op], Rule] = {
-    nn.Relu: each_element,
-    nn.Add: each_element,
-    elementwise.Sub: each_element,
-    elementwise.Multiply: each_element,
-    elementwise.Clip: each_element,
-    elementwise.Activation: function,
-    moves.Concat: along_an_axis,
-    moves.Select: selecting,
-    moves.Pad: padding,
-    nn.Affine: channelwise,
-    nn.BatchNorm: channelwise,
-    nn.MaxPool: spatial,
-    nn.AveragePool: spatial,
-    nn.Softmax: along_an_axis,
-}
-"""How each op lets a rearrangement of all its operands through; an op that is not here does not."""
-
-
-# --- the rewrite ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Moved:
-    """What a value of the new module is a rearrangement of, and the nodes that it stands for."""
-
-    source: Value
-    move: Rearrangement
-    location: Location
-
-
-class _Rewriter:
-    """Builds the new module, op by op; `moved` knows which of its values are rearranged others."""
-
-    def __init__(self, module: Module, *, sinking: bool) -> None:
-        self.old, self.sinking = module, sinking
-        self.builder = Builder(module)
-        self.builder.inputs_of(module)
-        self.uses = module.uses()
-        self.moved: dict[Value, Moved] = {}
-        self.flat: dict[Value, Value] = {}
-        # Values that are new, and those whose elements they hold in another order.
-        self.stands_for: dict[Value, str] = {}
-
-    def run(self) -> Module:
-        for op in self.old.ops:
-            if isinstance(op, nn.Rearrange):
-                x = self.builder.mapped[op.x]
-                self.rearrange(op.output, Moved(x, op.move, op.location))
-            elif not (self.sinking and (self.sink(op) or self.absorb(op))):
-                self.builder.copy(op)
-        self.builder.outputs_of(self.old)
-        self.drop_unused()
-        return self.builder.finish()
-
-    def rearrange(self, old: Value, new: Moved) -> None:
-        """Append a rearrangement, merged with the one that made its operand; none if it may go."""
-        # Each merge may make another one possible.
-        while before := self.moved.get(new.source):
-            whole = merged(before.move, new.move)
-            if whole is None:
-                break
-            new = Moved(before.source, whole, before.location + new.location)
-        move = simplified(new.move)
-        if move.is_identity and not (None in self.uses[old] and self.is_border(new.source)):
-            self.builder.mapped[old] = new.source
-            return
-        result = Value(old.name, new.source.type.with_shape(move.result), old.range)
-        self.append(new.source, move, result, new.location)
-        self.builder.mapped[old] = result
-        self.moved[result] = Moved(new.source, move, new.location)
-
-    def append(self, x: Value, move: Rearrangement, result: Value, location: Location) -> None:
-        """The op itself."""
-        self.builder.add(nn.Rearrange, [x], result, location, perm=move.perm, shape=move.result)
-
-    def is_border(self, value: Value) -> bool:
-        """Whether a value is an input or output already: it cannot be another output too."""
-        ports = [old for _, old in (*self.old.inputs, *self.old.outputs)]
-        return any(self.builder.mapped.get(old) is value for old in ports)
-
-    def sink(self, op: Op) -> bool:
-        """Do an op before the rearrangement of its operands, when they are rearranged alike."""
-        found = [self.moved.get(self.builder.mapped[operand]) for operand in op.operands]
-        entries = [entry for entry in found if entry]
-        rule = SINKS.get(type(op))
-        if rule is None or len(entries) < len(found) or not alike(op, entries):
-            return False
-        move = entries[0].move
-        attributes = rule(op, move)
-        if attributes is None:
-            return False
-        result = self.new_value(op.output.name, before(op, move))
-        sources = [entry.source for entry in entries]
-        self.builder.add(type(op), sources, result, op.location, **attributes)
-        behind = Rearrangement(result.type.shape, move.perm, op.output.type.shape)
-        location = sum((entry.location for entry in entries), Location())
-        self.rearrange(op.output, Moved(result, behind, location))
-        return True
-
-    def new_value(self, name: str, kind: TensorType) -> Value:
-        """A value that holds the elements of the named one in another order."""
-        value = Value(self.builder.fresh(f"{name}.before"), kind)
-        self.stands_for[value] = name
-        return value
-
-    def absorb(self, op: Op) -> bool:
-        """Put the permutation before a matmul into its weights, where only matmuls read it."""
-        if not isinstance(op, nn.Gemm):
-            return False
-        x = self.builder.mapped[op.x]
-        found = self.moved.get(x)
-        only = all(isinstance(use, nn.Gemm) for use in self.uses[op.x])
-        if found is None or found.move.keeps_order or not only:
-            return False
-        weight = self.old.tensor(op.weight)
-        permuted = np.empty_like(weight)
-        permuted[:, element_indices(found.move).ravel()] = weight
-        ref = self.builder.store(f"{op.weight.name}.permuted", permuted, "f32")
-        self.builder.mapped[op.x] = self.flattened(x, found)
-        self.builder.copy(op, weight=ref)
-        self.builder.mapped[op.x] = x
-        return True
-
-    def flattened(self, x: Value, found: Moved) -> Value:
-        """What x is a rearrangement of, flat in its own order."""
-        if x not in self.flat:
-            result = self.new_value(x.name, x.type)
-            source = found.move.source
-            move = Rearrangement(source, tuple(range(len(source))), found.move.result)
-            self.append(found.source, move, result, found.location)
-            self.flat[x] = result
-        return self.flat[x]
-
-    def drop_unused(self) -> None:
-        """Rearrangements that nobody reads go, and what came before them takes their names."""
-        module = self.builder.module
-        read = {value for _, value in module.outputs}
-        kept: list[Op] = []
-        for op in reversed(module.ops):
-            if not isinstance(op, nn.Rearrange) or op.output in read:
-                kept.append(op)
-                read.update(op.operands)
-        module.ops = kept[::-1]
-        names = {value.name for value in module.values()}
-        for value, name in self.stands_for.items():
-            if name not in names:
-                value.name = name
-                names.add(name)
-
-
-def alike(op: Op, entries: list[Moved]) -> bool:
-    """Whether all operands of an op are rearranged alike; those of nn.concat differ in size."""
-    if isinstance(op, moves.Concat):
-        return (
-            all(e.move.only_permutes for e in entries) and len({e.move.perm for e in entries}) == 1
-        )
-    return len({entry.move for entry in entries}) == 1
-
-
-def before(op: Op, move: Rearrangement) -> TensorType:
-    """The type of an op's result when it is done before a rearrangement of its operands."""
-    shape = op.output.type.shape
-    if shape == move.result:
-        return op.output.type.with_shape(move.source)
-    inverse = (move.perm.index(axis) for axis in range(len(move.perm)))
-    return op.output.type.with_shape(tuple(shape[axis] for axis in inverse))
+MERGING = (MergeRearrangements(), SimplifyRearrangement(), DropIdentity())

@@ -28,10 +28,12 @@ class Function:
     Attributes:
         compute: Called with x and a value for each parameter, which broadcast.
         parameters: Their names (`alpha`, `beta`) and defaults, in order.
+        homogeneous: Whether it passes a positive factor on: f(s * x) = s * f(x) for every s > 0.
     """
 
     compute: Callable[..., Array]
     parameters: tuple[tuple[str, float], ...] = ()
+    homogeneous: bool = False
 
 
 def erf(x: Array) -> Array:
@@ -81,7 +83,7 @@ def gelu_tanh(x: Array) -> Array:
 
 
 FUNCTIONS: Mapping[str, Function] = {
-    "abs": Function(np.abs),
+    "abs": Function(np.abs, homogeneous=True),
     "celu": Function(celu, (("alpha", 1.0),)),
     "elu": Function(elu, (("alpha", 1.0),)),
     "erf": Function(erf),
@@ -90,7 +92,9 @@ FUNCTIONS: Mapping[str, Function] = {
     "gelu_tanh": Function(gelu_tanh),
     "hard_sigmoid": Function(hard_sigmoid, (("alpha", 0.2), ("beta", 0.5))),
     "hard_swish": Function(lambda x: x * hard_sigmoid(x, 1 / 6, 0.5)),
-    "leaky_relu": Function(lambda x, alpha: np.where(x < 0, alpha * x, x), (("alpha", 0.01),)),
+    "leaky_relu": Function(
+        lambda x, alpha: np.where(x < 0, alpha * x, x), (("alpha", 0.01),), homogeneous=True
+    ),
     "mish": Function(lambda x: x * np.tanh(softplus(x))),
     # ONNX calls its beta gamma.
     "selu": Function(

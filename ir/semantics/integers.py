@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,10 @@ Floats = NDArray[np.float32]
 Cells = NDArray[np.uint8]
 Array = NDArray[Any]
 
-# The mappings of signed weights to unsigned cells.
-MAPPINGS = ("twos_complement", "offset", "differential")
+MappingName = Literal["twos_complement", "offset", "differential"]
+"""How signed weights become unsigned cells."""
+
+MAPPINGS: tuple[MappingName, ...] = get_args(MappingName)
 
 Sides = tuple[int, int, int, int]
 """(top, left, bottom, right)."""

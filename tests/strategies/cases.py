@@ -13,18 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.lower.counting import Matrix, geometry_of, mapped, matrix_of
-from epimc.backends.crossbar.target.schema import (
-    Crossbar,
-    MappingName,
-    Target,
-    load_target,
-)
+from epimc.backends.crossbar.target.schema import Crossbar, Target, load_target
 from epimc.frontend import import_proto
 from epimc.ir.epitome.layer_plans import LayerPlan, Plans
 from epimc.ir.epitome.policies import Layer
 from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
-from epimc.ir.semantics.integers import lossless_adc_bits
+from epimc.ir.semantics.integers import MappingName, lossless_adc_bits
 from tests.ir.hand_plans import hand_plans
 from tests.strategies.networks import networks
 

@@ -32,8 +32,7 @@ from epimc.backends.crossbar.kernels.layer_part import column_places
 from epimc.backends.crossbar.kernels.sampling import column_destinations, driven_lines
 from epimc.backends.forms import Claim
 from epimc.ir.semantics import integers
-
-Mapping = Literal["twos_complement", "offset", "differential"]
+from epimc.ir.semantics.integers import MappingName
 
 
 @register
@@ -78,7 +77,7 @@ class Mvm(OneSource, Computing):
     weights_name: Name
     weights: Annotated[NDArray[Any], Stored(np.int8, np.int16, shared_by="weights_name")]
     weight_bits: Annotated[int, Field(ge=1, le=16)]
-    mapping: Mapping
+    mapping: MappingName
     cell_bits: Annotated[int, Field(ge=1, le=4)]
     rounds: Annotated[tuple[Round, ...], FIRST_MISTAKE]
     arrays: Annotated[tuple[Array, ...], FIRST_MISTAKE]

@@ -19,6 +19,7 @@ from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
 from epimc.backends.crossbar.core.program import Chip
+from epimc.ir.semantics.integers import MappingName
 from epimc.support.diagnostics import (
     EpimcError,
     did_you_mean,
@@ -54,10 +55,6 @@ def one_printable_line(text: str) -> str:
     if not text.isprintable():
         raise ValueError("not printable")
     return text
-
-
-MappingName = Literal["twos_complement", "offset", "differential"]
-"""`integers.MAPPINGS`, for mypy and pydantic."""
 
 
 class Table(BaseModel):

@@ -12,7 +12,7 @@ from epimc.backends.crossbar.core.program import Chip, FeatureMap, Instruction, 
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Ranges, Round
 from epimc.backends.crossbar.instructions.host import Host
 from epimc.backends.crossbar.instructions.moves import Concat, Constant, Pad, Rearrange, Select
-from epimc.backends.crossbar.instructions.mvm import Mapping, Mvm
+from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.instructions.pool import Pool
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.instructions.vector import Add, Lookup, Multiply, Requantize
@@ -20,6 +20,7 @@ from epimc.backends.crossbar.kernels.cells import column_sums
 from epimc.backends.crossbar.kernels.fused import merged
 from epimc.backends.crossbar.kernels.layer_part import physical_columns
 from epimc.ir.semantics import integers
+from epimc.ir.semantics.integers import MappingName
 from epimc.ir.semantics.layouts import Selection
 
 CHIP = Chip(
@@ -64,7 +65,7 @@ def mvm(
     *,
     name: str = "w",
     arrays: tuple[Array, ...] | None = None,
-    mapping: Mapping = "offset",
+    mapping: MappingName = "offset",
     bits: int = 4,
     cell_bits: int = 2,
     groups: int = 1,

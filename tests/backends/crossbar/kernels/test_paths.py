@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,12 +9,13 @@ from hypothesis import strategies as st
 
 from epimc.backends.crossbar.core.program import Chip
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Round
-from epimc.backends.crossbar.instructions.mvm import Mapping, Mvm
+from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.kernels.bit_serial import bit_serial, lossless
 from epimc.backends.crossbar.kernels.cells import array_cells, recombine
 from epimc.backends.crossbar.kernels.fused import fused
 from epimc.backends.crossbar.kernels.layer_part import physical_columns
 from epimc.ir.semantics import integers
+from epimc.ir.semantics.integers import MappingName
 from tests.backends.crossbar.programs import (
     CHIP,
     identity,
@@ -60,7 +60,7 @@ def plans(draw: st.DrawFn) -> tuple[tuple[Round, ...], tuple[int, int], int]:
 def tables(draw: st.DrawFn) -> tuple[Mvm, int, Chip]:
     """A table cut into arrays anywhere, its Cin, and a chip with the least lossless ADC."""
     rounds, (rows, columns), inputs = draw(plans())
-    mapping, bits = draw(st.sampled_from(get_args(Mapping))), draw(st.integers(2, 6))
+    mapping, bits = draw(st.sampled_from(integers.MAPPINGS)), draw(st.integers(2, 6))
     cell_bits, dac_bits = draw(st.integers(1, 3)), draw(st.sampled_from((1, 2, 4)))
     weights = random_weights((rows, columns), bits, draw(st.integers(0, 99)))
     window = integers.Window((2, 2))
@@ -110,7 +110,7 @@ def test_parts_add_up_when_bit_slices_of_one_weight_lie_in_different_parts() -> 
 
 
 @pytest.mark.parametrize("mapping", integers.MAPPINGS)
-def test_cells_hold_the_weights(mapping: Mapping) -> None:
+def test_cells_hold_the_weights(mapping: MappingName) -> None:
     weights = random_weights((5, 4))
     table = mvm(0, 0, 1, integers.Window((1, 1)), weights, identity(5, 1, 4),
                 np.zeros(4, np.int64), mapping=mapping)  # fmt: skip

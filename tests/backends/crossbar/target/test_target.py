@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-import typing
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 
 from epimc.backends.crossbar.target.page import target_page
 from epimc.backends.crossbar.target.schema import (
-    Crossbar,
     Target,
     builtin_targets,
     load_target,
@@ -75,11 +73,6 @@ def test_every_number_of_a_built_in_target_has_a_reason(name: str) -> None:
     numbers = [line for line in text.splitlines() if re.match(r"\w+ = ", line)][3:]
     assert len(numbers) == 10
     assert [line for line in numbers if "#" not in line] == []
-
-
-def test_the_mappings_are_those_of_the_integer_semantics() -> None:
-    mapping = Crossbar.model_fields["mapping"].annotation
-    assert set(typing.get_args(mapping)) == set(integers.MAPPINGS)
 
 
 def test_text_and_dict_give_the_target_back() -> None:
