@@ -15,7 +15,7 @@ import numpy as np
 from epimc.backends.crossbar.levels import ALLOCATED, ON_CROSSBARS, PLACED, SCHEDULED
 from epimc.ir.core.attributes import INTEGER, TENSOR, TRUTH, maybe, one_of, rows_of
 from epimc.ir.core.attributes import integers as ints
-from epimc.ir.core.module import (
+from epimc.ir.core.op import (
     ACCUMULATOR,
     ACTIVATION,
     VECTOR_OR_MAP,
@@ -29,10 +29,11 @@ from epimc.ir.core.module import (
     activations,
 )
 from epimc.ir.core.registry import Dialect, register
-from epimc.ir.core.types import as_map, map_move
+from epimc.ir.core.traits import expect_moved
+from epimc.ir.core.types import as_map, expect, map_move
 from epimc.ir.dialects import epi, moves, nn, rules
 from epimc.ir.dialects.nn import Windowed
-from epimc.ir.dialects.rules import check_bias, expect, window_shape
+from epimc.ir.dialects.rules import check_bias, window_shape
 from epimc.ir.epitome import plan
 from epimc.ir.semantics import integers
 from epimc.ir.semantics.layouts import Rearrangement
@@ -77,6 +78,16 @@ class XbarOp(Op):
         expect(not self.spilled or self.off_chip >= 0, "what is spilled has an address off chip")
 
 
+DIALECT = register(
+    Dialect(
+        "xbar",
+        "a network on crossbars, row by row",
+        f"{inspect.cleandoc(__doc__)}\n\n{inspect.getdoc(XbarOp)}",
+    )
+)
+
+
+@DIALECT.op
 class Mvm(Windowed, XbarOp):
     """The part of a layer's epitome that lies on one tile, streamed over the operand.
 
@@ -202,6 +213,7 @@ class Mvm(Windowed, XbarOp):
         return y.reshape(len(x), *self.output.type.shape)
 
 
+@DIALECT.op
 class Add(XbarOp):
     """Accumulators of two parts of a layer, added."""
 
@@ -222,6 +234,7 @@ class Add(XbarOp):
         return result
 
 
+@DIALECT.op
 class Pool(nn.SummingPool, XbarOp):
     """`max`: of activations; `sum`: accumulators of q - zero point, as epi.sum_pool."""
 
@@ -235,7 +248,7 @@ class Pool(nn.SummingPool, XbarOp):
         """`max` keeps the type, `sum` accumulates."""
         super().check(stored)
         if self.kind == "max":
-            rules.expect_moved(self)
+            expect_moved(self)
             rules.expect_maxima(self.x.type.shape, self.window)
             expect(self.counted is None, "nothing is counted for a maximum")
         else:
@@ -249,6 +262,7 @@ class Pool(nn.SummingPool, XbarOp):
         return integers.sum_pool(x, self.window, self.x.type.zero_point, self.counted)
 
 
+@DIALECT.op
 class Rearrange(nn.Rearrange, XbarOp):
     """As nn.rearrange, on the vector unit of one tile."""
 
@@ -263,6 +277,7 @@ class Rearrange(nn.Rearrange, XbarOp):
         return map_move(self.move)
 
 
+@DIALECT.op
 class Requantize(epi.Rescale, XbarOp):
     """As epi.requantize, on the vector unit of one tile."""
 
@@ -270,6 +285,7 @@ class Requantize(epi.Rescale, XbarOp):
     levels = ON_CROSSBARS
 
 
+@DIALECT.op
 class Multiply(epi.Product, XbarOp):
     """As epi.multiply."""
 
@@ -277,6 +293,7 @@ class Multiply(epi.Product, XbarOp):
     levels = ON_CROSSBARS
 
 
+@DIALECT.op
 class LookUp(epi.Table, XbarOp):
     """As epi.lookup."""
 
@@ -284,6 +301,7 @@ class LookUp(epi.Table, XbarOp):
     levels = ON_CROSSBARS
 
 
+@DIALECT.op
 class Concat(moves.Concat, XbarOp):
     """As nn.concat."""
 
@@ -293,6 +311,7 @@ class Concat(moves.Concat, XbarOp):
     result = Result(ACTIVATION)
 
 
+@DIALECT.op
 class Select(moves.Select, XbarOp):
     """As nn.select."""
 
@@ -302,6 +321,7 @@ class Select(moves.Select, XbarOp):
     result = Result(ACTIVATION)
 
 
+@DIALECT.op
 class Constant(moves.Constant, XbarOp):
     """As nn.constant: rows from a table of the tile."""
 
@@ -310,6 +330,7 @@ class Constant(moves.Constant, XbarOp):
     result = Result(ACTIVATION)
 
 
+@DIALECT.op
 class Pad(moves.Pad, XbarOp):
     """As nn.pad."""
 
@@ -319,6 +340,7 @@ class Pad(moves.Pad, XbarOp):
     result = Result(ACTIVATION)
 
 
+@DIALECT.op
 class Host(epi.HostCall, XbarOp):
     """As epi.host: a whole map at once, from off-chip memory to off-chip memory.
 
@@ -335,28 +357,3 @@ class Host(epi.HostCall, XbarOp):
         """The host has no rings."""
         super().check(stored)
         expect(self.ring is None, "the host has no rings")
-
-
-OPS: tuple[type[Op], ...] = (
-    Mvm,
-    Add,
-    Pool,
-    Rearrange,
-    Requantize,
-    Multiply,
-    LookUp,
-    Concat,
-    Select,
-    Constant,
-    Pad,
-    Host,
-)
-
-DIALECT = register(
-    Dialect(
-        "xbar",
-        "a network on crossbars, row by row",
-        f"{inspect.cleandoc(__doc__)}\n\n{inspect.getdoc(XbarOp)}",
-        OPS,
-    )
-)

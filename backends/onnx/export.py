@@ -16,7 +16,8 @@ from epimc.backends.forms import Term
 from epimc.backends.onnx.fragments import write_inlined
 from epimc.backends.onnx.graph import IntegerGraph
 from epimc.ir.core.levels import QUANTIZED
-from epimc.ir.core.module import Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import as_map, map_move
 from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.text.printer import refused

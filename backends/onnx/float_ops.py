@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from epimc.backends.onnx.graph import Graph, channelwise
-from epimc.ir.core.module import Op
+from epimc.ir.core.op import Op
 from epimc.ir.dialects import elementwise, moves, nn
 from epimc.ir.semantics.functions import FUNCTIONS
 from epimc.ir.semantics.layouts import indices

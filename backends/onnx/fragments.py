@@ -16,7 +16,8 @@ from onnx import ModelProto
 
 from epimc.backends.forms import Claim, Dims, Tensor, host_inputs, host_output
 from epimc.backends.onnx.graph import Graph, IntegerGraph
-from epimc.ir.core.module import Module, Op
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op
 from epimc.ir.dialects import epi, nn
 from epimc.support.diagnostics import error
 

@@ -22,7 +22,8 @@ from epimc.backends.onnx.fragments import write_softmax
 from epimc.backends.onnx.graph import Graph
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.levels import CALIBRATED, EPI
-from epimc.ir.core.module import Module, Op
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op
 from epimc.ir.dialects import epi, nn
 from epimc.ir.epitome import plan
 from epimc.ir.epitome.plan import Patch, Plan, Shape

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from epimc.ir.core.module import Module, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Value
 from epimc.ir.core.types import TensorType
 from epimc.ir.dialects import moves, nn
 

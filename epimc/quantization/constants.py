@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from epimc.ir.core.module import Array, Builder, Value
+from epimc.ir.core.module import Builder
+from epimc.ir.core.op import Array, Value
 from epimc.ir.core.types import TensorType
 from epimc.ir.dialects import moves
 from epimc.ir.semantics import integers

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from epimc.ir.core.levels import QUANTIZED
-from epimc.ir.core.module import Array, Module, Op, Value, dump_attributes
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Array, Op, Value, dump_attributes
 from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import epi, nn
 from epimc.support.diagnostics import error

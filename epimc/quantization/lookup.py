@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from epimc.ir.core.module import Array, Lookup
+from epimc.ir.core.op import Array, Lookup
 from epimc.ir.core.types import TensorType
 from epimc.ir.dialects.elementwise import Activation
 

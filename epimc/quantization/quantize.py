@@ -13,7 +13,8 @@ from typing import ClassVar
 import numpy as np
 
 from epimc.ir.core.levels import CALIBRATED, QUANTIZED
-from epimc.ir.core.module import Array, Builder, Module, Op, Value, dump_attributes
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Array, Op, Value, dump_attributes
 from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import elementwise, epi, moves, nn
 from epimc.ir.epitome.plan import rebuild
@@ -29,7 +30,7 @@ from epimc.quantization.weights import SMALLEST_STEP, column_scales, used_elemen
 from epimc.support.diagnostics import error
 
 # What makes sums, which stay sums where their one reader is LINEAR or CLIPPING.
-LINEAR = (nn.Add, nn.Affine)
+LINEAR = (nn.Sum, nn.Affine)
 CLIPPING = (nn.Relu, elementwise.Clip)
 SUMMED = (*LINEAR, epi.Conv, nn.AveragePool, elementwise.Multiply)
 
@@ -228,7 +229,7 @@ class _Rewriter:
             bound = np.full(channels, 2**self.bits - 1, np.int64)
             return Total([Term(kept, step, bound)], nothing, Location())
         op = self.producers[value]
-        if isinstance(op, nn.Add):
+        if isinstance(op, nn.Sum):
             return self.total(op.a).plus(self.total(op.b), op.sign, op.location)
         if isinstance(op, nn.Affine):
             scale, offset = op.as_affine(self.old.tensor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 
-from epimc.ir.core.module import Array
+from epimc.ir.core.op import Array
 from epimc.ir.dialects import epi
 from epimc.ir.epitome.plan import used
 from epimc.ir.semantics import integers

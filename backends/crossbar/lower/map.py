@@ -17,8 +17,9 @@ from epimc.backends.crossbar.lower.counting import (
 )
 from epimc.backends.crossbar.target.schema import Crossbar, Target
 from epimc.ir.core.levels import QUANTIZED
-from epimc.ir.core.module import Builder, Module, Op, Value
+from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import TARGET
+from epimc.ir.core.op import Op, Value
 from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.epitome import plan
 from epimc.ir.pipeline import Pass
