@@ -39,7 +39,7 @@ def fragment_of(op: Op, operands: Sequence[TensorType], result: TensorType) -> A
         operands: The quantized types of its operands.
         result: The quantized type of its result.
     """
-    from epimc.backends.onnx.fragments import export_fragment
+    from epimc.backends.onnx.functions import export_fragment
 
     # Reals between integers are at no level: the module is exported, and never verified.
     module = Module(op.output.name, QUANTIZED)
