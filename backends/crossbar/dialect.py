@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from itertools import pairwise
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from epimc.ir.core.op import (
     activations,
 )
 from epimc.ir.core.registry import Dialect, register
-from epimc.ir.core.traits import expect_moved
+from epimc.ir.core.traits import Moves, expect_moved
 from epimc.ir.core.types import as_map, expect, map_move
 from epimc.ir.dialects import epi, moves, nn, rules
 from epimc.ir.dialects.nn import Windowed
@@ -58,12 +59,19 @@ class XbarOp(Op):
         spilled: Whether consumers load the result from off-chip memory.
     """
 
+    # The ops of level `quantized` that `map` turns into this one, over the same operands.
+    lowers: ClassVar[tuple[type[Op], ...]] = ()
     tile = Attribute(INTEGER, UNPLACED, since=PLACED)
     order = Attribute(ints(minimum=0), (), since=SCHEDULED)
     ring = Attribute(maybe(RING), since=ALLOCATED)
     sources = Attribute(rows_of(RING), (), optional=True, since=ALLOCATED)
     off_chip = Attribute(INTEGER, -1, optional=True, since=ALLOCATED)
     spilled = Attribute(TRUTH, False, optional=True, since=ALLOCATED)
+
+    @classmethod
+    def attributes_of(cls, op: Op) -> dict[str, Any]:
+        """What this op's attributes are where it stands for one of those that it lowers."""
+        return dict(op.attributes)
 
     def check(self, stored: Stored) -> None:
         """The order names every row, ascending; what is read from rings has one each."""
@@ -240,9 +248,15 @@ class Pool(nn.SummingPool, XbarOp):
 
     name = "xbar.pool"
     levels = ON_CROSSBARS
+    lowers = (epi.SumPool, nn.MaxPool)
     x = Operand(ACTIVATION, (3,))
     kind = Attribute(one_of("max", "sum"))
     result = Result(ACTIVATION | ACCUMULATOR)
+
+    @classmethod
+    def attributes_of(cls, op: Op) -> dict[str, Any]:
+        """A maximum is moved, a sum is computed."""
+        return {**op.attributes, "kind": "max" if isinstance(op, Moves) else "sum"}
 
     def check(self, stored: Stored) -> None:
         """`max` keeps the type, `sum` accumulates."""
@@ -268,6 +282,7 @@ class Rearrange(nn.Rearrange, XbarOp):
 
     name = "xbar.rearrange"
     levels = ON_CROSSBARS
+    lowers = (nn.Rearrange,)
     x = Operand(ACTIVATION)
     result = Result(ACTIVATION)
 
@@ -283,6 +298,7 @@ class Requantize(epi.Rescale, XbarOp):
 
     name = "xbar.requantize"
     levels = ON_CROSSBARS
+    lowers = (epi.Requantize,)
 
 
 @DIALECT.op
@@ -291,6 +307,7 @@ class Multiply(epi.Product, XbarOp):
 
     name = "xbar.multiply"
     levels = ON_CROSSBARS
+    lowers = (epi.Multiply,)
 
 
 @DIALECT.op
@@ -299,6 +316,7 @@ class LookUp(epi.Table, XbarOp):
 
     name = "xbar.lookup"
     levels = ON_CROSSBARS
+    lowers = (epi.LookUp,)
 
 
 @DIALECT.op
@@ -307,6 +325,7 @@ class Concat(moves.Concat, XbarOp):
 
     name = "xbar.concat"
     levels = ON_CROSSBARS
+    lowers = (moves.Concat,)
     parts = Operand(ACTIVATION, variadic=True)
     result = Result(ACTIVATION)
 
@@ -317,6 +336,7 @@ class Select(moves.Select, XbarOp):
 
     name = "xbar.select"
     levels = ON_CROSSBARS
+    lowers = (moves.Select,)
     x = Operand(ACTIVATION)
     result = Result(ACTIVATION)
 
@@ -327,6 +347,7 @@ class Constant(moves.Constant, XbarOp):
 
     name = "xbar.constant"
     levels = ON_CROSSBARS
+    lowers = (moves.Constant,)
     result = Result(ACTIVATION)
 
 
@@ -336,6 +357,7 @@ class Pad(moves.Pad, XbarOp):
 
     name = "xbar.pad"
     levels = ON_CROSSBARS
+    lowers = (moves.Pad,)
     x = Operand(ACTIVATION, nn.MAP)
     result = Result(ACTIVATION)
 
@@ -349,6 +371,7 @@ class Host(epi.HostCall, XbarOp):
 
     name = "xbar.host"
     levels = ON_CROSSBARS
+    lowers = (epi.Host,)
     ring = Attribute(maybe(RING), optional=True, since=ALLOCATED)
     off_chip = Attribute(INTEGER, -1, since=ALLOCATED)
     spilled = Attribute(TRUTH, False, since=ALLOCATED)

@@ -112,9 +112,8 @@ class Builder:
         operands: Sequence[Value],
         result: Value | str,
         location: Location,
-        /,
-        *,
         to: TensorType | None = None,
+        /,
         **attributes: Any,
     ) -> Value:
         """Append an op whose result's type follows from its operands and attributes.
