@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from epimc.ir.core.module import Array, Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Array, Op, Value
 from epimc.ir.core.tensors import Tensor
-from epimc.ir.dialects import moves
-from epimc.ir.dialects.epi import HostCall
+from epimc.ir.core.traits import CallsHost
+from epimc.ir.meanings import NUMPY, meaning_of
 from epimc.ir.text.printer import refused
 
 Observer = Callable[[Value, Array], None]
@@ -24,6 +25,7 @@ def interpret(
     inputs: Mapping[str, Array],
     observe: Observer | None = None,
     host: Host | None = None,
+    meaning: str = NUMPY,
 ) -> dict[str, Array]:
     """Evaluate all ops.
 
@@ -32,25 +34,24 @@ def interpret(
         inputs: One array per module input under its ONNX name, samples first.
         observe: Called with every value, inputs included, as it becomes known.
         host: Runs the module's host calls; not needed where there are none.
+        meaning: What the ops compute, and on what (`meanings.py`).
 
     Returns:
         One array per module output under its ONNX name.
 
     Raises:
-        EpimcError: There is a host call, but no host.
+        EpimcError: There is a host call, but no host; or the meaning knows nothing of an op, or is
+            unknown itself.
     """
-    known: dict[Value, Array] = {}
+    evaluate, known = Evaluation(module, meaning, host, inputs), dict[Value, Array]()
     last = {operand: op for op in module.ops for operand in op.operands}
     kept = {value for _, value in module.outputs}
-    samples = len(next(iter(inputs.values())))
     for name, value in module.inputs:
-        array = np.asarray(inputs[name])
-        known[value] = array.astype(np.float64) if value.type.element == "f32" else array
+        known[value] = evaluate.meaning.load(inputs[name], value.type)
         if observe:
             observe(value, known[value])
     for op in module.ops:
-        operands = [known[operand] for operand in op.operands]
-        known[op.output] = evaluate(op, operands, module, host, samples)
+        known[op.output] = evaluate(op, [known[operand] for operand in op.operands])
         if observe:
             observe(op.output, known[op.output])
         for operand in {*op.operands} - kept:
@@ -59,17 +60,32 @@ def interpret(
     return {name: known[value] for name, value in module.outputs}
 
 
-def evaluate(
-    op: Op, operands: list[Array], module: Module, host: Host | None, samples: int
-) -> Array:
-    """The result of one op, for so many samples."""
-    if isinstance(op, moves.Constant):
-        return np.broadcast_to(op.evaluate([], module.tensor), (samples, *op.output.type.shape))
-    if not isinstance(op, HostCall):
-        return op.evaluate(operands, module.tensor)
-    if host is None:
-        raise refused(op, "Only a host can run this call.")
-    return host(op.output.name, operands).reshape(len(operands[0]), *op.output.type.shape)
+class Evaluation:
+    """Evaluates the ops of a module on one batch."""
+
+    def __init__(
+        self, module: Module, meaning: str, host: Host | None, inputs: Mapping[str, Array]
+    ) -> None:
+        """Prepare; the arguments are those of `interpret`."""
+        self.module, self.host, self.meaning = module, host, meaning_of(meaning)
+        self.samples = len(next(iter(inputs.values())))
+
+    def __call__(self, op: Op, operands: list[Array]) -> Array:
+        """The result of one op."""
+        if isinstance(op, CallsHost):
+            return self.call(op, operands)
+        result: Array = self.meaning.table.apply(op, operands, self.module.tensor)
+        if operands:
+            return result
+        # One sample stands for all.
+        return np.broadcast_to(result, (self.samples, *op.output.type.shape))
+
+    def call(self, op: Op, operands: list[Array]) -> Array:
+        """The result of a host call."""
+        if self.host is None:
+            raise refused(op, "Only a host can run this call.")
+        result = self.host(op.output.name, operands)
+        return result.reshape(len(operands[0]), *op.output.type.shape)
 
 
 def batches(count: int, module: Module, budget: int = 2**24) -> list[slice]:

@@ -14,8 +14,10 @@ from epimc.ir.core.levels import (
     in_order,
     up_to,
 )
-from epimc.ir.core.module import FLOAT, Attribute, Module, Op, Operand, Value, refs_in
+from epimc.ir.core.module import Module, refs_in
 from epimc.ir.core.module_attributes import MODULE_ATTRIBUTES, ONE_AN_INPUT
+from epimc.ir.core.op import FLOAT, Attribute, Op, Operand, Value
+from epimc.ir.core.traits import Border
 from epimc.ir.core.types import IrError, TensorType, as_map
 from epimc.ir.text.printer import print_op
 from epimc.support.diagnostics import EpimcError, Span, error
@@ -97,10 +99,10 @@ def check_op(op: Op, module: Module) -> None:
     check_range(op.output, level)
     if result.size > MAXIMUM_VALUE:
         raise IrError(f"the result has more than {MAXIMUM_VALUE} elements a sample")
-    shape = op.result_shape(lambda ref: module.tensors[ref.name].type)
+    shape = op.result_shape(module.stored)
     if shape != result.shape:
         raise IrError(f"the result is of shape {list(shape)}, not {list(result.shape)}")
-    op.check(lambda ref: module.tensors[ref.name].type)
+    op.check(module.stored)
 
 
 def check_module_attributes(module: Module) -> None:
@@ -134,14 +136,20 @@ def check_quantized_border(module: Module) -> None:
     """Raise EpimcError unless each input is quantized, once, and nothing else is."""
     uses, inputs = module.uses(), {value for _, value in module.inputs}
     for name, value in module.inputs:
-        if [op.name if op else "" for op in uses[value]] != ["epi.quantize"]:
+        readers = uses[value]
+        if len(readers) != 1 or not enters(readers[0]):
             raise error(
                 f"Invalid module '{module.name}': "
                 f"input '{name}' must be quantized once, and read by nothing else."
             )
     for op in module.ops:
-        if op.name == "epi.quantize" and op.operands[0] not in inputs:
+        if enters(op) and op.operands[0] not in inputs:
             raise op_error(op, f"%{op.operands[0].name} is no input")
+
+
+def enters(op: Op | None) -> bool:
+    """Whether an op takes reals of the user to activations."""
+    return isinstance(op, Border) and op.inward
 
 
 def check_range(value: Value, level: str) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import inspect
 import math
 from itertools import pairwise
+from typing import Any, ClassVar
 
 import numpy as np
 
 from epimc.backends.crossbar.levels import ALLOCATED, ON_CROSSBARS, PLACED, SCHEDULED
 from epimc.ir.core.attributes import INTEGER, TENSOR, TRUTH, maybe, one_of, rows_of
 from epimc.ir.core.attributes import integers as ints
-from epimc.ir.core.module import (
+from epimc.ir.core.op import (
     ACCUMULATOR,
     ACTIVATION,
     VECTOR_OR_MAP,
@@ -29,10 +30,11 @@ from epimc.ir.core.module import (
     activations,
 )
 from epimc.ir.core.registry import Dialect, register
-from epimc.ir.core.types import as_map, map_move
+from epimc.ir.core.traits import Moves, expect_moved
+from epimc.ir.core.types import as_map, expect, map_move
 from epimc.ir.dialects import epi, moves, nn, rules
 from epimc.ir.dialects.nn import Windowed
-from epimc.ir.dialects.rules import check_bias, expect, window_shape
+from epimc.ir.dialects.rules import check_bias, window_shape
 from epimc.ir.epitome import plan
 from epimc.ir.semantics import integers
 from epimc.ir.semantics.layouts import Rearrangement
@@ -57,12 +59,19 @@ class XbarOp(Op):
         spilled: Whether consumers load the result from off-chip memory.
     """
 
+    # The ops of level `quantized` that `map` turns into this one, over the same operands.
+    lowers: ClassVar[tuple[type[Op], ...]] = ()
     tile = Attribute(INTEGER, UNPLACED, since=PLACED)
     order = Attribute(ints(minimum=0), (), since=SCHEDULED)
     ring = Attribute(maybe(RING), since=ALLOCATED)
     sources = Attribute(rows_of(RING), (), optional=True, since=ALLOCATED)
     off_chip = Attribute(INTEGER, -1, optional=True, since=ALLOCATED)
     spilled = Attribute(TRUTH, False, optional=True, since=ALLOCATED)
+
+    @classmethod
+    def attributes_of(cls, op: Op) -> dict[str, Any]:
+        """What this op's attributes are where it stands for one of those that it lowers."""
+        return dict(op.attributes)
 
     def check(self, stored: Stored) -> None:
         """The order names every row, ascending; what is read from rings has one each."""
@@ -77,6 +86,16 @@ class XbarOp(Op):
         expect(not self.spilled or self.off_chip >= 0, "what is spilled has an address off chip")
 
 
+DIALECT = register(
+    Dialect(
+        "xbar",
+        "a network on crossbars, row by row",
+        f"{inspect.cleandoc(__doc__)}\n\n{inspect.getdoc(XbarOp)}",
+    )
+)
+
+
+@DIALECT.op
 class Mvm(Windowed, XbarOp):
     """The part of a layer's epitome that lies on one tile, streamed over the operand.
 
@@ -202,6 +221,7 @@ class Mvm(Windowed, XbarOp):
         return y.reshape(len(x), *self.output.type.shape)
 
 
+@DIALECT.op
 class Add(XbarOp):
     """Accumulators of two parts of a layer, added."""
 
@@ -222,20 +242,27 @@ class Add(XbarOp):
         return result
 
 
+@DIALECT.op
 class Pool(nn.SummingPool, XbarOp):
     """`max`: of activations; `sum`: accumulators of q - zero point, as epi.sum_pool."""
 
     name = "xbar.pool"
     levels = ON_CROSSBARS
+    lowers = (epi.SumPool, nn.MaxPool)
     x = Operand(ACTIVATION, (3,))
     kind = Attribute(one_of("max", "sum"))
     result = Result(ACTIVATION | ACCUMULATOR)
+
+    @classmethod
+    def attributes_of(cls, op: Op) -> dict[str, Any]:
+        """A maximum is moved, a sum is computed."""
+        return {**op.attributes, "kind": "max" if isinstance(op, Moves) else "sum"}
 
     def check(self, stored: Stored) -> None:
         """`max` keeps the type, `sum` accumulates."""
         super().check(stored)
         if self.kind == "max":
-            rules.expect_moved(self)
+            expect_moved(self)
             rules.expect_maxima(self.x.type.shape, self.window)
             expect(self.counted is None, "nothing is counted for a maximum")
         else:
@@ -249,11 +276,13 @@ class Pool(nn.SummingPool, XbarOp):
         return integers.sum_pool(x, self.window, self.x.type.zero_point, self.counted)
 
 
+@DIALECT.op
 class Rearrange(nn.Rearrange, XbarOp):
     """As nn.rearrange, on the vector unit of one tile."""
 
     name = "xbar.rearrange"
     levels = ON_CROSSBARS
+    lowers = (nn.Rearrange,)
     x = Operand(ACTIVATION)
     result = Result(ACTIVATION)
 
@@ -263,62 +292,77 @@ class Rearrange(nn.Rearrange, XbarOp):
         return map_move(self.move)
 
 
+@DIALECT.op
 class Requantize(epi.Rescale, XbarOp):
     """As epi.requantize, on the vector unit of one tile."""
 
     name = "xbar.requantize"
     levels = ON_CROSSBARS
+    lowers = (epi.Requantize,)
 
 
+@DIALECT.op
 class Multiply(epi.Product, XbarOp):
     """As epi.multiply."""
 
     name = "xbar.multiply"
     levels = ON_CROSSBARS
+    lowers = (epi.Multiply,)
 
 
+@DIALECT.op
 class LookUp(epi.Table, XbarOp):
     """As epi.lookup."""
 
     name = "xbar.lookup"
     levels = ON_CROSSBARS
+    lowers = (epi.LookUp,)
 
 
+@DIALECT.op
 class Concat(moves.Concat, XbarOp):
     """As nn.concat."""
 
     name = "xbar.concat"
     levels = ON_CROSSBARS
+    lowers = (moves.Concat,)
     parts = Operand(ACTIVATION, variadic=True)
     result = Result(ACTIVATION)
 
 
+@DIALECT.op
 class Select(moves.Select, XbarOp):
     """As nn.select."""
 
     name = "xbar.select"
     levels = ON_CROSSBARS
+    lowers = (moves.Select,)
     x = Operand(ACTIVATION)
     result = Result(ACTIVATION)
 
 
+@DIALECT.op
 class Constant(moves.Constant, XbarOp):
     """As nn.constant: rows from a table of the tile."""
 
     name = "xbar.constant"
     levels = ON_CROSSBARS
+    lowers = (moves.Constant,)
     result = Result(ACTIVATION)
 
 
+@DIALECT.op
 class Pad(moves.Pad, XbarOp):
     """As nn.pad."""
 
     name = "xbar.pad"
     levels = ON_CROSSBARS
+    lowers = (moves.Pad,)
     x = Operand(ACTIVATION, nn.MAP)
     result = Result(ACTIVATION)
 
 
+@DIALECT.op
 class Host(epi.HostCall, XbarOp):
     """As epi.host: a whole map at once, from off-chip memory to off-chip memory.
 
@@ -327,6 +371,7 @@ class Host(epi.HostCall, XbarOp):
 
     name = "xbar.host"
     levels = ON_CROSSBARS
+    lowers = (epi.Host,)
     ring = Attribute(maybe(RING), optional=True, since=ALLOCATED)
     off_chip = Attribute(INTEGER, -1, since=ALLOCATED)
     spilled = Attribute(TRUTH, False, since=ALLOCATED)
@@ -335,28 +380,3 @@ class Host(epi.HostCall, XbarOp):
         """The host has no rings."""
         super().check(stored)
         expect(self.ring is None, "the host has no rings")
-
-
-OPS: tuple[type[Op], ...] = (
-    Mvm,
-    Add,
-    Pool,
-    Rearrange,
-    Requantize,
-    Multiply,
-    LookUp,
-    Concat,
-    Select,
-    Constant,
-    Pad,
-    Host,
-)
-
-DIALECT = register(
-    Dialect(
-        "xbar",
-        "a network on crossbars, row by row",
-        f"{inspect.cleandoc(__doc__)}\n\n{inspect.getdoc(XbarOp)}",
-        OPS,
-    )
-)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from epimc.ir.core.attributes import at_least
 from epimc.ir.core.attributes import integers as ints
 from epimc.ir.core.levels import register_levels
-from epimc.ir.core.module import Attribute
 from epimc.ir.core.module_attributes import register_attribute
+from epimc.ir.core.op import Attribute
 
 MAPPED, PLACED, SCHEDULED, ALLOCATED = "mapped", "placed", "scheduled", "allocated"
 TILES, INPUT_ADDRESSES = "tiles", "input_addresses"

@@ -1,4 +1,4 @@
-"""What the host runs: the models of host calls, and the same inside the integer reference.
+"""What the host runs, inside the integer reference.
 
 A fragment is a model of its own in the bundle.  The integer reference has the same nodes under
 other names, so that both compute the same by the same operators.
@@ -6,70 +6,18 @@ other names, so that both compute the same by the same operators.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import ModelProto
 
 from epimc.backends.forms import Claim, Dims, Tensor, host_inputs, host_output
-from epimc.backends.onnx.graph import Graph, IntegerGraph
-from epimc.ir.core.module import Module, Op
-from epimc.ir.dialects import epi, nn
+from epimc.backends.onnx.graph import IntegerGraph
 from epimc.support.diagnostics import error
 
 HOST = "host"
 """The role of what belongs to a fragment; its key is the name that it has there."""
-
-
-# --- a fragment by itself -------------------------------------------------------------------------
-
-
-def export_fragment(module: Module) -> ModelProto:
-    """The model of a host call: a module from activations to activations, on reals inside."""
-    graph = Graph(module)
-    for op in module.ops:
-        FRAGMENT_WRITERS[type(op)](graph, op)
-    return graph.model()
-
-
-def write_quantize(graph: Graph, op: Op) -> None:
-    """QuantizeLinear, clipped where there are fewer than 8 bits."""
-    kind, name = op.output.type, graph.names[op.output]
-    scale = graph.constant(f"{name}/scale", np.float32(kind.scale or 1.0))
-    zero = graph.constant(f"{name}/zero_point", np.uint8(kind.zero_point))
-    result = name if kind.bits == 8 else f"{name}/rounded"
-    graph.node("QuantizeLinear", [graph.input_of(op), scale, zero], result)
-    if result != name:
-        low = graph.constant(f"{name}/low", np.uint8(0))
-        high = graph.constant(f"{name}/high", np.uint8(2**kind.bits - 1))
-        graph.node("Clip", [result, low, high], name)
-
-
-def write_dequantize(graph: Graph, op: Op) -> None:
-    """DequantizeLinear."""
-    kind, source = op.operands[0].type, graph.input_of(op)
-    scale = graph.constant(f"{source}/scale", np.float32(kind.scale or 1.0))
-    zero = graph.constant(f"{source}/zero_point", np.uint8(kind.zero_point))
-    graph.node("DequantizeLinear", [source, scale, zero], graph.names[op.output])
-
-
-def write_softmax(graph: Graph, op: Op) -> None:
-    """Softmax on reals."""
-    assert isinstance(op, nn.Softmax)
-    graph.node("Softmax", [graph.input_of(op)], graph.names[op.output], axis=op.axis + 1)
-
-
-FRAGMENT_WRITERS: dict[type[Op], Callable[[Graph, Op], None]] = {
-    epi.Quantize: write_quantize,
-    epi.Dequantize: write_dequantize,
-    nn.Softmax: write_softmax,
-}
-
-
-# --- inside another graph -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -132,11 +80,8 @@ def inlined(
     return Inlined(claims, nodes, constants)
 
 
-def write_inlined(
-    graph: IntegerGraph, fragment: bytes, sources: Sequence[str], value: str, dims: Dims
-) -> None:
-    """A host call in the integer reference; the arguments are those of `inlined`."""
-    part = inlined(fragment, sources, value, dims, graph.prefix)
+def write_inlined(graph: IntegerGraph, part: Inlined) -> None:
+    """Add a host call to the integer reference."""
     # ONNX wants the nodes in an order in which they can be computed: the last one makes the map.
     graph.write(part.claims[:-1])
     graph.nodes += part.nodes

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 from epimc.backends.forms import Claim, Constant, Node, Tensor, scale_of, zero_point_of
-from epimc.ir.core.module import Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op, Value
 
 OPSET = 13
 IR_VERSION = 8

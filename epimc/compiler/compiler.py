@@ -187,12 +187,12 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
 
 def fragments(module: Module) -> dict[str, bytes]:
     """The ONNX models that the host runs, by the names under which programs call them."""
-    from epimc.ir.dialects.epi import Host
+    from epimc.ir.core.traits import CallsHost
 
     return {
         op.output.name: module.tensor(op.fragment).tobytes()
         for op in module.ops
-        if isinstance(op, Host)
+        if isinstance(op, CallsHost)
     }
 
 

@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from epimc.ir.core.levels import CALIBRATED, EPI
-from epimc.ir.core.module import Array, Builder, Module, Value
+from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import CALIBRATION
+from epimc.ir.core.op import Array, Value
 from epimc.ir.interpreter import batches, interpret
 from epimc.ir.pipeline import Pass
 from epimc.support.diagnostics import error

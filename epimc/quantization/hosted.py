@@ -1,4 +1,4 @@
-"""Which ops run on the host, and the ONNX models that it runs for them.
+"""Host calls: the ONNX models that the host runs, and whether a module has any.
 
 A host call takes activations and gives activations: its model dequantizes them, computes on
 reals and quantizes the result, in the operators that onnxruntime has for that.
@@ -11,23 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from epimc.ir.core.levels import QUANTIZED
-from epimc.ir.core.module import Array, Module, Op, Value, dump_attributes
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Array, Op, Value, dump_attributes
+from epimc.ir.core.traits import CallsHost, Hosted
 from epimc.ir.core.types import Location, TensorType
-from epimc.ir.dialects import epi, nn
+from epimc.ir.dialects import epi
 from epimc.support.diagnostics import error
 from epimc.support.origins import call_of
-
-OPS: tuple[type[Op], ...] = (nn.Softmax,)
-"""The ops on floats that the chip has no form for."""
-
-KNOWN_RANGES: dict[type[Op], tuple[float, float]] = {nn.Softmax: (0.0, 1.0)}
-"""Where the result lies whatever the operands are."""
-
-
-def with_known_range(op: Op) -> Value:
-    """The result of an op, with the range that is known of it, else the calibrated one."""
-    result = op.output
-    return Value(result.name, result.type, KNOWN_RANGES.get(type(op), result.range))
 
 
 def fragment_of(op: Op, operands: Sequence[TensorType], result: TensorType) -> Array:
@@ -38,7 +28,7 @@ def fragment_of(op: Op, operands: Sequence[TensorType], result: TensorType) -> A
         operands: The quantized types of its operands.
         result: The quantized type of its result.
     """
-    from epimc.backends.onnx.fragments import export_fragment
+    from epimc.backends.onnx.functions import export_fragment
 
     # Reals between integers are at no level: the module is exported, and never verified.
     module = Module(op.output.name, QUANTIZED)
@@ -59,7 +49,7 @@ def fragment_of(op: Op, operands: Sequence[TensorType], result: TensorType) -> A
 
 def host_calls(module: Module) -> list[str]:
     """The host calls of a module, in words such as `Softmax 'probabilities'`."""
-    calls = [op for op in module.ops if isinstance(op, (*OPS, epi.HostCall))]
+    calls = [op for op in module.ops if isinstance(op, (Hosted, CallsHost))]
     return [", ".join(call_of(*node) for node in op.location.nodes) for op in calls]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from epimc.ir.core.module import Array, Value
+from epimc.ir.core.op import Array, Value
 from epimc.ir.core.types import Location
 
 

@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.ir.core.module import Array
+from epimc.ir.core.op import Array
 from epimc.ir.dialects import epi
 from epimc.ir.epitome.plan import Plan, used
 from epimc.ir.semantics import integers

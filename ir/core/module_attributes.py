@@ -6,7 +6,7 @@ from typing import Any
 
 from epimc.ir.core.attributes import TENSOR, rows_of
 from epimc.ir.core.levels import EPI
-from epimc.ir.core.module import Attribute
+from epimc.ir.core.op import Attribute
 
 CALIBRATION = "calibration"
 

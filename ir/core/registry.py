@@ -6,26 +6,43 @@ with ops of a backend is understood where that backend has been loaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-from epimc.ir.core.module import Op
+from epimc.ir.core.op import Op
+
+K = TypeVar("K", bound=type[Op])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dialect:
-    """Ops that belong together.
+    """Ops that belong together; each is declared with the decorator `op`.
 
     Attributes:
         name: What the names of its ops begin with.
         title: What it is for, in a few words.
         text: What a reader should know of all its ops.
-        ops: In the order in which they are documented.
+        ops: In the order in which they are declared, and documented.
     """
 
     name: str
     title: str
     text: str
-    ops: tuple[type[Op], ...]
+    ops: list[type[Op]] = field(default_factory=list)
+
+    def op(self, kind: K) -> K:
+        """Make an op known to the parser and to the documentation.
+
+        Raises:
+            ValueError: It is not named after the dialect, or there is one of this name.
+        """
+        if kind.name.partition(".")[0] != self.name:
+            raise ValueError(f"op '{kind.name}' does not belong to dialect '{self.name}'")
+        if kind.name in OPS:
+            raise ValueError(f"op '{kind.name}' is registered twice")
+        self.ops.append(kind)
+        OPS[kind.name] = kind
+        return kind
 
 
 DIALECTS: dict[str, Dialect] = {}
@@ -36,16 +53,12 @@ OPS: dict[str, type[Op]] = {}
 
 
 def register(dialect: Dialect) -> Dialect:
-    """Make the ops of a dialect known to the parser and to the documentation.
+    """Make a dialect, with its ops, known to the parser and to the documentation.
 
     Raises:
-        ValueError: There is a dialect of this name, or an op is not named after it.
+        ValueError: There is a dialect of this name.
     """
     if dialect.name in DIALECTS:
         raise ValueError(f"dialect '{dialect.name}' is registered twice")
-    for op in dialect.ops:
-        if op.name.partition(".")[0] != dialect.name:
-            raise ValueError(f"op '{op.name}' does not belong to dialect '{dialect.name}'")
     DIALECTS[dialect.name] = dialect
-    OPS.update({op.name: op for op in dialect.ops})
     return dialect

@@ -18,6 +18,12 @@ class IrError(Exception):
     """An op or a type that breaks its declaration; the text says which rule and how."""
 
 
+def expect(condition: bool, rule: str) -> None:
+    """Raise IrError with the rule unless it holds."""
+    if not condition:
+        raise IrError(rule)
+
+
 @dataclass(frozen=True)
 class TensorType:
     """Type of a value or of a stored tensor.
@@ -63,6 +69,17 @@ class TensorType:
         if self.element[0] == "u":
             return np.uint16 if wide else np.uint8
         return np.int16 if wide else np.int8
+
+    @property
+    def step(self) -> float:
+        """The scale, of a type that must have one.
+
+        Raises:
+            IrError: It has none.
+        """
+        if self.scale is None:
+            raise IrError(f"{self} has no scale")
+        return self.scale
 
     @property
     def is_activation(self) -> bool:

@@ -1,25 +1,6 @@
 """The IR's own dialects, `nn` and `epi`; importing this package registers them."""
 
-from __future__ import annotations
-
-from inspect import getdoc
-
-from epimc.ir.core.registry import Dialect, register
+# Each module registers what it declares; `nn` comes first, as the others build on it.
 from epimc.ir.dialects import elementwise, epi, moves, nn
 
-NN = register(
-    Dialect(
-        "nn",
-        "the float operators of a network",
-        getdoc(nn) or "",
-        (*nn.OPS, *elementwise.OPS, *moves.OPS),
-    )
-)
-EPI = register(
-    Dialect(
-        "epi",
-        "epitomes, and the integer operators that quantization introduces",
-        getdoc(epi) or "",
-        epi.OPS,
-    )
-)
+__all__ = ["elementwise", "epi", "moves", "nn"]

@@ -8,13 +8,15 @@ import numpy as np
 
 from epimc.ir.core.attributes import NUMBER, TENSOR, maybe, one_of
 from epimc.ir.core.levels import FLOATS
-from epimc.ir.core.module import FLOAT, Array, Attribute, Lookup, Op, Operand, Result, Stored
-from epimc.ir.dialects.nn import Add, per_channel
-from epimc.ir.dialects.rules import expect
+from epimc.ir.core.op import FLOAT, Array, Attribute, Lookup, Op, Operand, Result, Stored
+from epimc.ir.core.traits import Clips, Elementwise, Homogeneous
+from epimc.ir.core.types import expect
+from epimc.ir.dialects.nn import DIALECT, Sum, per_channel
 from epimc.ir.semantics.functions import FUNCTIONS
 
 
-class Sub(Add):
+@DIALECT.op
+class Sub(Sum):
     """a - b, of equal shapes."""
 
     name = "nn.sub"
@@ -22,6 +24,7 @@ class Sub(Add):
     sign = -1
 
 
+@DIALECT.op
 class Multiply(Op):
     """a * b, of equal shapes; or b is [C, 1, 1] and multiplies whole channels of a [C, H, W]."""
 
@@ -53,7 +56,8 @@ def product_shape(op: Op) -> tuple[int, ...]:
     return a
 
 
-class Clip(Op):
+@DIALECT.op
+class Clip(Elementwise, Clips):
     """min(max(x, low), high); a bound that is left out does not hold."""
 
     name = "nn.clip"
@@ -69,10 +73,6 @@ class Clip(Op):
         low = -math.inf if self.low is None else self.low
         return low, math.inf if self.high is None else self.high
 
-    def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of x."""
-        return self.x.type.shape
-
     def check(self, stored: Stored) -> None:
         """The bounds are in order."""
         super().check(stored)
@@ -85,7 +85,8 @@ class Clip(Op):
         return result
 
 
-class Activation(Op):
+@DIALECT.op
+class Activation(Elementwise, Homogeneous):
     """A function of each element (`functions.FUNCTIONS`).
 
     Attributes:
@@ -104,14 +105,9 @@ class Activation(Op):
     beta = Attribute(maybe(NUMBER), optional=True)
     result = Result(FLOAT)
 
-    @property
-    def is_homogeneous(self) -> bool:
-        """As the function is."""
-        return FUNCTIONS[self.function].homogeneous
-
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """That of x."""
-        shape = self.x.type.shape
+        shape = super().result_shape(stored)
         fits = self.alphas is None or stored(self.alphas).shape == shape[:1]
         expect(fits, f"there must be {shape[0]} alphas")
         return shape
@@ -120,10 +116,15 @@ class Activation(Op):
         """Parameters are the function's own."""
         super().check(stored)
         known = {name for name, _ in FUNCTIONS[self.function].parameters}
-        given = [name for name in ("alpha", "alphas", "beta") if self.attributes[name] is not None]
-        for name in given:
+        stated = [name for name in ("alpha", "alphas", "beta") if self.attributes[name] is not None]
+        for name in stated:
             expect(name.removesuffix("s") in known, f"{self.function} takes no {name}")
-        expect(not {"alpha", "alphas"} <= {*given}, "alpha and alphas exclude each other")
+        expect(not {"alpha", "alphas"} <= {*stated}, "alpha and alphas exclude each other")
+
+    @property
+    def is_homogeneous(self) -> bool:
+        """As the function is, whatever its slopes."""
+        return FUNCTIONS[self.function].homogeneous
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """In float64."""
@@ -132,13 +133,10 @@ class Activation(Op):
         if self.alphas is not None:
             values["alpha"] = per_channel(tensors(self.alphas).astype(np.float64), x.ndim)
         function = FUNCTIONS[self.function]
-        given = [
+        parameters = [
             default if (value := values[name]) is None else value
             for name, default in function.parameters
         ]
         # What is too large for float64 is infinite, and clipped where it is quantized.
         with np.errstate(over="ignore"):
-            return function.compute(x, *given)
-
-
-OPS: tuple[type[Op], ...] = (Sub, Multiply, Clip, Activation)
+            return function.compute(x, *parameters)

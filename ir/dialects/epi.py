@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 
 from epimc.ir.core.attributes import INTEGER, TENSOR, maybe, pair, sides
 from epimc.ir.core.attributes import integers as ints
 from epimc.ir.core.levels import EPI, QUANTIZED, from_level, up_to
-from epimc.ir.core.module import (
+from epimc.ir.core.op import (
     ACCUMULATOR,
     ACTIVATION,
     FLOAT,
@@ -25,10 +27,12 @@ from epimc.ir.core.module import (
     Stored,
     activations,
 )
-from epimc.ir.core.types import as_map
+from epimc.ir.core.registry import Dialect, register
+from epimc.ir.core.traits import Border, CallsHost, Elementwise
+from epimc.ir.core.types import as_map, expect
 from epimc.ir.dialects.elementwise import product_shape
 from epimc.ir.dialects.nn import SummingPool, per_channel
-from epimc.ir.dialects.rules import check_bias, check_groups, expect, window_shape
+from epimc.ir.dialects.rules import check_bias, check_groups, window_shape
 from epimc.ir.epitome.plan import PLAN, Shape, rebuild
 from epimc.ir.epitome.plan import check as check_plan
 from epimc.ir.semantics import integers
@@ -38,7 +42,16 @@ SIGNED = frozenset({"s"})
 EPITOMES = from_level(EPI) & up_to(QUANTIZED)
 INTEGERS = frozenset({QUANTIZED})
 
+DIALECT = register(
+    Dialect(
+        "epi",
+        "epitomes, and the integer operators that quantization introduces",
+        inspect.cleandoc(__doc__),
+    )
+)
 
+
+@DIALECT.op
 class Conv(Op):
     """Convolution by an epitome: weights W of `shape` [Cout, Cin / groups, Kh, Kw], over `plan`.
 
@@ -89,11 +102,11 @@ class Conv(Op):
         eo, ei, eh, ew = epitome.shape
         check_plan(self.plan, self.weights_shape, (eo, ei, eh, ew), self.groups)
         check_bias(self.bias, stored, self.shape[0])
-        whole = self.x.type.element != "f32"
+        real = self.x.type.element == "f32"
         elements = [epitome.element == "f32", self.output.type.element == "f32"]
         elements += [stored(self.bias).element == "f32"] if self.bias else []
         rule = "operand, epitome, bias and result must agree: all floats or all integers"
-        expect(whole not in elements, rule)
+        expect(set(elements) == {real}, rule)
 
     def weights(self, tensors: Lookup) -> Array:
         """The rebuilt weights [Cout, Cin / groups, Kh, Kw]."""
@@ -115,43 +128,39 @@ class Conv(Op):
         return y.reshape(len(x), *self.output.type.shape)
 
 
-class Quantize(Op):
+@DIALECT.op
+class Quantize(Elementwise, Border):
     """The border: real inputs to activations (integers.quantize_input); the host does it."""
 
     name = "epi.quantize"
     levels = INTEGERS
+    inward = True
     x = Operand(FLOAT)
     result = Result(ACTIVATION)
-
-    def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of x."""
-        return self.x.type.shape
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """ONNX QuantizeLinear."""
         kind = self.output.type
-        scale = kind.scale or 1.0
-        return integers.quantize_input(inputs[0], scale, kind.zero_point, kind.bits)
+        return integers.quantize_input(inputs[0], kind.step, kind.zero_point, kind.bits)
 
 
-class Dequantize(Op):
+@DIALECT.op
+class Dequantize(Elementwise, Border):
     """The border: activations to real outputs (integers.dequantize_output); the host does it."""
 
     name = "epi.dequantize"
     levels = INTEGERS
+    inward = False
     x = Operand(ACTIVATION)
     result = Result(FLOAT)
-
-    def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of x."""
-        return self.x.type.shape
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """ONNX DequantizeLinear."""
         kind = self.x.type
-        return integers.dequantize_output(inputs[0], kind.scale or 1.0, kind.zero_point)
+        return integers.dequantize_output(inputs[0], kind.step, kind.zero_point)
 
 
+@DIALECT.op
 class SumPool(SummingPool):
     """Accumulators: the sum over each window of q - zero point; padding adds nothing.
 
@@ -217,6 +226,7 @@ class Rescale(Op):
         )
 
 
+@DIALECT.op
 class Requantize(Rescale):
     """Accumulators and activations, each with its multipliers, to one activation: rounds once.
 
@@ -245,6 +255,7 @@ class Product(Op):
         return integers.multiply(activations(inputs[0]), activations(inputs[1]), zero_points)
 
 
+@DIALECT.op
 class Multiply(Product):
     """Accumulators (a - its zero point) * (b - its zero point); b may be [C, 1, 1]."""
 
@@ -252,16 +263,12 @@ class Multiply(Product):
     levels = INTEGERS
 
 
-class Table(Op):
+class Table(Elementwise):
     """What the look-ups of dialects `epi` and `xbar` share: everything but the name."""
 
     x = Operand(ACTIVATION)
     table = Attribute(TENSOR, stored=(ACTIVATION, 2))
     result = Result(ACTIVATION)
-
-    def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of x."""
-        return self.x.type.shape
 
     def check(self, stored: Stored) -> None:
         """The table has an entry of the result's type for every value of x."""
@@ -277,6 +284,7 @@ class Table(Op):
         return integers.lookup(activations(inputs[0]), activations(tensors(self.table)))
 
 
+@DIALECT.op
 class LookUp(Table):
     """table[q], or table[c, q] in channel c, where the table has a row for each."""
 
@@ -284,11 +292,10 @@ class LookUp(Table):
     levels = INTEGERS
 
 
-class HostCall(Op):
+class HostCall(CallsHost):
     """What the host calls of dialects `epi` and `xbar` share: everything but the name."""
 
     inputs = Operand(ACTIVATION, variadic=True)
-    fragment = Attribute(TENSOR, stored=(ACTIVATION, 1))
     result = Result(ACTIVATION)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
@@ -301,6 +308,7 @@ class HostCall(Op):
         expect(stored(self.fragment).element == "u8", "a fragment must be of bytes (u8)")
 
 
+@DIALECT.op
 class Host(HostCall):
     """What the chip has no form for: the host runs an ONNX model, from activations to activations.
 
@@ -310,15 +318,3 @@ class Host(HostCall):
 
     name = "epi.host"
     levels = INTEGERS
-
-
-OPS: tuple[type[Op], ...] = (
-    Conv,
-    Quantize,
-    Dequantize,
-    SumPool,
-    Requantize,
-    Multiply,
-    LookUp,
-    Host,
-)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from epimc.ir.core.attributes import INTEGER, TENSOR, pair, rows_of, sides
 from epimc.ir.core.attributes import integers as ints
-from epimc.ir.core.module import ANY_RANK, Array, Attribute, Lookup, Op, Operand, Result, Stored
-from epimc.ir.core.types import as_map
-from epimc.ir.dialects.nn import MAP, MOVABLE, MOVING
-from epimc.ir.dialects.rules import expect, expect_moved
+from epimc.ir.core.op import ANY_RANK, Array, Attribute, Lookup, Op, Operand, Result, Stored
+from epimc.ir.core.traits import Homogeneous, Joins, Moves
+from epimc.ir.core.types import as_map, expect
+from epimc.ir.dialects.nn import DIALECT, MAP, MOVABLE, MOVING
 from epimc.ir.semantics import integers
 from epimc.ir.semantics.layouts import Selection
 
-# An instruction names its sources in a list with a length of one byte.
-MAXIMUM_SOURCES = 255
 
-
-class Concat(Op):
+@DIALECT.op
+class Concat(Joins):
     """Values one behind the other along one dim of the sample, the others being equal."""
 
     name = "nn.concat"
@@ -32,60 +30,20 @@ class Concat(Op):
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """That of the operands, with the sum of their sizes along `axis`."""
         shapes, axis = [operand.type.shape for operand in self.operands], self.axis
-        expect(1 <= len(shapes) <= MAXIMUM_SOURCES, f"it takes 1 to {MAXIMUM_SOURCES} operands")
+        expect(len(shapes) >= 1, "it takes at least 1 operand")
         rank = len(shapes[0])
         expect(0 <= axis < rank, f"'axis' must be one of the {rank} dims of the operands")
         others = {(shape[:axis], shape[axis + 1 :]) for shape in shapes}
         expect(len(others) == 1, "all sizes but those along 'axis' must be equal")
         return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
 
-    def check(self, stored: Stored) -> None:
-        """All have one element type and quantization."""
-        super().check(stored)
-        expect_moved(self)
-
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """integers.concat."""
         return integers.concat(inputs, self.axis)
 
 
-class Pad(Op):
-    """Zeros (zero points) around a map.
-
-    Attributes:
-        channels: How many channels before and after.
-        pads: How many rows and columns: (top, left, bottom, right).
-    """
-
-    name = "nn.pad"
-    levels = MOVING
-    x = Operand(MOVABLE, MAP)
-    channels = Attribute(pair(0), (0, 0))
-    pads = Attribute(sides(0), (0, 0, 0, 0))
-    result = Result(MOVABLE)
-
-    @property
-    def is_homogeneous(self) -> bool:
-        """Zeros stay zeros; no channel is added."""
-        return self.channels == (0, 0)
-
-    def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of x and what is added."""
-        (before, after), (top, left, bottom, right) = self.channels, self.pads
-        channels, height, width = self.x.type.shape
-        return channels + before + after, height + top + bottom, width + left + right
-
-    def check(self, stored: Stored) -> None:
-        """The result has the element type and quantization of x."""
-        super().check(stored)
-        expect_moved(self)
-
-    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """integers.pad."""
-        return integers.pad(inputs[0], self.channels, self.pads, self.x.type.zero_point)
-
-
-class Select(Op):
+@DIALECT.op
+class Select(Moves):
     """Channels, rows and columns of x, taken by their indices (`layouts.Selection`).
 
     Attributes:
@@ -124,17 +82,13 @@ class Select(Op):
         expect(not absent, f"a value of shape {list(shape)} has no such dims")
         return (channels, columns)[: len(shape)]
 
-    def check(self, stored: Stored) -> None:
-        """The result has the element type and quantization of x."""
-        super().check(stored)
-        expect_moved(self)
-
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """Selection.apply."""
         x = inputs[0].reshape(len(inputs[0]), *as_map(self.x.type.shape))
         return self.selection.apply(x).reshape(len(x), *self.output.type.shape)
 
 
+@DIALECT.op
 class Constant(Op):
     """The same value for every sample; activations from `quantize` on."""
 
@@ -159,4 +113,33 @@ class Constant(Op):
         return tensors(self.value)[None]
 
 
-OPS: tuple[type[Op], ...] = (Concat, Select, Constant, Pad)
+@DIALECT.op
+class Pad(Moves, Homogeneous):
+    """Zeros (zero points) around a map.
+
+    Attributes:
+        channels: How many channels before and after.
+        pads: How many rows and columns: (top, left, bottom, right).
+    """
+
+    name = "nn.pad"
+    levels = MOVING
+    x = Operand(MOVABLE, MAP)
+    channels = Attribute(pair(0), (0, 0))
+    pads = Attribute(sides(0), (0, 0, 0, 0))
+    result = Result(MOVABLE)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of x and what is added."""
+        (before, after), (top, left, bottom, right) = self.channels, self.pads
+        channels, height, width = self.x.type.shape
+        return channels + before + after, height + top + bottom, width + left + right
+
+    @property
+    def is_homogeneous(self) -> bool:
+        """Around rows and columns it is; other channels would move those that are there."""
+        return self.channels == (0, 0)
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """integers.pad."""
+        return integers.pad(inputs[0], self.channels, self.pads, self.x.type.zero_point)

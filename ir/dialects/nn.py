@@ -6,14 +6,16 @@ computing with them, so they keep their meaning after quantization.  Evaluated i
 
 from __future__ import annotations
 
+import inspect
 import math
+from typing import ClassVar
 
 import numpy as np
 
 from epimc.ir.core.attributes import INTEGER, NUMBER, TENSOR, maybe, pair, sides
 from epimc.ir.core.attributes import integers as ints
 from epimc.ir.core.levels import FLOATS, NN, QUANTIZED, up_to
-from epimc.ir.core.module import (
+from epimc.ir.core.op import (
     ACTIVATION,
     ANY_RANK,
     FLOAT,
@@ -25,14 +27,15 @@ from epimc.ir.core.module import (
     Result,
     Stored,
 )
+from epimc.ir.core.registry import Dialect, register
+from epimc.ir.core.traits import Clips, Elementwise, Homogeneous, Hosted, Linear, Moves, Weighted
+from epimc.ir.core.types import expect
 from epimc.ir.dialects.rules import (
     check_bias,
     check_counted,
     check_groups,
-    expect,
     expect_inside,
     expect_maxima,
-    expect_moved,
     window_shape,
 )
 from epimc.ir.semantics import integers
@@ -47,12 +50,16 @@ MOVABLE = FLOAT | ACTIVATION
 BEFORE_EPITOMES, MOVING = up_to(NN), up_to(QUANTIZED)
 
 
+DIALECT = register(Dialect("nn", "the float operators of a network", inspect.cleandoc(__doc__)))
+
+
 def per_channel(values: Array, rank: int) -> Array:
     """Broadcast [C] over [batch, C, …]."""
     return values.reshape((1, -1) + (1,) * (rank - 2))
 
 
-class Conv(Op):
+@DIALECT.op
+class Conv(Weighted):
     """2-D convolution (cross-correlation) with constant weights [Cout, Cin / groups, Kh, Kw].
 
     Run g of `groups` equal runs of output channels is computed from run g of the input's alone.
@@ -87,7 +94,8 @@ class Conv(Op):
         return y if self.bias is None else y + per_channel(tensors(self.bias), 4)
 
 
-class Gemm(Op):
+@DIALECT.op
+class Gemm(Weighted):
     """Vector times constant matrix: y[n] = sum_k weight[n, k] * x[k] + bias[n]."""
 
     name = "nn.gemm"
@@ -110,7 +118,7 @@ class Gemm(Op):
         return y if self.bias is None else y + tensors(self.bias)
 
 
-class ChannelAffine(Op):
+class ChannelAffine(Elementwise, Linear):
     """What affine functions of each channel share: y[c] = x[c] * scale[c] + offset[c]."""
 
     x = Operand(FLOAT)
@@ -126,6 +134,7 @@ class ChannelAffine(Op):
         return inputs[0] * per_channel(scale, rank) + per_channel(offset, rank)
 
 
+@DIALECT.op
 class Affine(ChannelAffine):
     """y[c] = x[c] * scale[c] + offset[c]: a constant added or multiplied."""
 
@@ -137,7 +146,7 @@ class Affine(ChannelAffine):
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """That of x."""
-        shape = self.x.type.shape
+        shape = super().result_shape(stored)
         for ref in (self.scale, self.offset):
             expect(ref is None or stored(ref).shape == shape[:1], f"expected {shape[0]} values")
         return shape
@@ -150,7 +159,35 @@ class Affine(ChannelAffine):
         return scale.astype(np.float64), offset.astype(np.float64)
 
 
-class Relu(Op):
+@DIALECT.op
+class BatchNorm(ChannelAffine):
+    """Inference batch normalization: (x - mean) / sqrt(variance + epsilon) * scale + offset."""
+
+    name = "nn.batch_norm"
+    levels = BEFORE_EPITOMES
+    scale = Attribute(TENSOR, stored=(FLOAT, 1))
+    offset = Attribute(TENSOR, stored=(FLOAT, 1))
+    mean = Attribute(TENSOR, stored=(FLOAT, 1))
+    variance = Attribute(TENSOR, stored=(FLOAT, 1))
+    epsilon = Attribute(NUMBER, 1e-5)
+    result = Result(FLOAT)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of x."""
+        shape = super().result_shape(stored)
+        for ref in (self.scale, self.offset, self.mean, self.variance):
+            expect(stored(ref).shape == shape[:1], f"expected {shape[0]} values")
+        return shape
+
+    def as_affine(self, tensors: Lookup) -> tuple[Array, Array]:
+        """(scale, offset) in float64, one value a channel."""
+        mean, variance = (tensors(r).astype(np.float64) for r in (self.mean, self.variance))
+        scale = tensors(self.scale).astype(np.float64) / np.sqrt(variance + self.epsilon)
+        return scale, tensors(self.offset).astype(np.float64) - mean * scale
+
+
+@DIALECT.op
+class Relu(Elementwise, Clips, Homogeneous):
     """max(x, 0)."""
 
     name = "nn.relu"
@@ -159,28 +196,16 @@ class Relu(Op):
     x = Operand(FLOAT)
     result = Result(FLOAT)
 
-    @property
-    def is_homogeneous(self) -> bool:
-        """A factor above 0 leaves signs alone."""
-        return True
-
-    def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of x."""
-        return self.x.type.shape
-
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """In float64."""
         result: Array = np.maximum(inputs[0], 0)
         return result
 
 
-class Add(Op):
-    """a + b, of equal shapes."""
+class Sum(Elementwise, Linear):
+    """What addition and subtraction share: a + `sign` * b, of equal shapes."""
 
-    name = "nn.add"
-    levels = FLOATS
-    # What b is multiplied by; a subtraction has -1.
-    sign = 1
+    sign: ClassVar[int]
     a = Operand(FLOAT)
     b = Operand(FLOAT)
     result = Result(FLOAT)
@@ -195,6 +220,15 @@ class Add(Op):
         """In float64."""
         result: Array = inputs[0] + self.sign * inputs[1]
         return result
+
+
+@DIALECT.op
+class Add(Sum):
+    """a + b, of equal shapes."""
+
+    name = "nn.add"
+    levels = FLOATS
+    sign = 1
 
 
 class Windowed(Op):
@@ -227,22 +261,17 @@ class Pool(Windowed):
         expect_inside(self.window)
 
 
-class MaxPool(Pool):
+@DIALECT.op
+class MaxPool(Moves, Pool, Homogeneous):
     """Maximum over each window; padding never wins.  Also on activations, which keep their type."""
 
     name = "nn.max_pool"
     levels = MOVING
     result = Result(MOVABLE)
 
-    @property
-    def is_homogeneous(self) -> bool:
-        """The largest element stays the largest."""
-        return True
-
     def check(self, stored: Stored) -> None:
         """The result is of x's type; every window reads the image."""
         super().check(stored)
-        expect_moved(self)
         expect_maxima(self.x.type.shape, self.window)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
@@ -279,18 +308,14 @@ class SummingPool(Pool):
         check_counted(self.counted, self.window, self.operands[0].type.shape)
 
 
-class AveragePool(SummingPool):
+@DIALECT.op
+class AveragePool(SummingPool, Homogeneous):
     """Mean over each window, padding counted as 0, as far as it counts."""
 
     name = "nn.average_pool"
     levels = FLOATS
     x = Operand(FLOAT, MAP)
     result = Result(FLOAT)
-
-    @property
-    def is_homogeneous(self) -> bool:
-        """A mean is a sum of parts."""
-        return True
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """In float64."""
@@ -301,7 +326,8 @@ class AveragePool(SummingPool):
         return result
 
 
-class Rearrange(Op):
+@DIALECT.op
+class Rearrange(Moves, Homogeneous):
     """The dims of x permuted, then cut anew to `shape`, row-major.
 
     Dim k of the permuted x is dim `perm`[k] of x.  A flatten is the case that permutes nothing.
@@ -320,11 +346,6 @@ class Rearrange(Op):
         """What moves where in one sample."""
         return Rearrangement(self.x.type.shape, self.perm, self.shape)
 
-    @property
-    def is_homogeneous(self) -> bool:
-        """A flatten: each channel is a run of elements then."""
-        return self.move.keeps_order and self.shape == (self.x.type.size,)
-
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """`shape`."""
         rank = len(self.x.type.shape)
@@ -335,21 +356,24 @@ class Rearrange(Op):
         expect(math.prod(self.shape) == size, f"'shape' must have {size} elements")
         return self.shape
 
-    def check(self, stored: Stored) -> None:
-        """The result has the element type and quantization of x."""
-        super().check(stored)
-        expect_moved(self)
+    @property
+    def is_homogeneous(self) -> bool:
+        """A flatten is: behind it come the elements of one channel after those of the last."""
+        rank = len(self.x.type.shape)
+        return self.perm == tuple(range(rank)) and self.shape == (self.x.type.size,)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """A transposition and a reshape."""
         return self.move.apply(inputs[0])
 
 
-class Softmax(Op):
+@DIALECT.op
+class Softmax(Elementwise, Hosted):
     """exp(x) over the sum of exp(x) along one dim of the sample.  The host runs it."""
 
     name = "nn.softmax"
     levels = FLOATS
+    known_range = (0.0, 1.0)
     x = Operand(FLOAT)
     axis = Attribute(INTEGER)
     result = Result(FLOAT)
@@ -366,43 +390,3 @@ class Softmax(Op):
         powers = np.exp(x - x.max(axis=axis, keepdims=True))
         result: Array = powers / powers.sum(axis=axis, keepdims=True)
         return result
-
-
-class BatchNorm(ChannelAffine):
-    """Inference batch normalization: (x - mean) / sqrt(variance + epsilon) * scale + offset."""
-
-    name = "nn.batch_norm"
-    levels = BEFORE_EPITOMES
-    scale = Attribute(TENSOR, stored=(FLOAT, 1))
-    offset = Attribute(TENSOR, stored=(FLOAT, 1))
-    mean = Attribute(TENSOR, stored=(FLOAT, 1))
-    variance = Attribute(TENSOR, stored=(FLOAT, 1))
-    epsilon = Attribute(NUMBER, 1e-5)
-    result = Result(FLOAT)
-
-    def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of x."""
-        shape = self.x.type.shape
-        for ref in (self.scale, self.offset, self.mean, self.variance):
-            expect(stored(ref).shape == shape[:1], f"expected {shape[0]} values")
-        return shape
-
-    def as_affine(self, tensors: Lookup) -> tuple[Array, Array]:
-        """(scale, offset) in float64, one value a channel."""
-        mean, variance = (tensors(r).astype(np.float64) for r in (self.mean, self.variance))
-        scale = tensors(self.scale).astype(np.float64) / np.sqrt(variance + self.epsilon)
-        return scale, tensors(self.offset).astype(np.float64) - mean * scale
-
-
-OPS: tuple[type[Op], ...] = (
-    Conv,
-    Gemm,
-    Affine,
-    BatchNorm,
-    Relu,
-    Add,
-    MaxPool,
-    AveragePool,
-    Rearrange,
-    Softmax,
-)

@@ -5,28 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from epimc.ir.core.attributes import Ref
-from epimc.ir.core.module import Op, Stored
-from epimc.ir.core.types import IrError, as_map
+from epimc.ir.core.op import Stored
+from epimc.ir.core.types import IrError, as_map, expect
 from epimc.ir.semantics import integers
 
 
-def expect(condition: bool, rule: str) -> None:
-    """Raise IrError with the rule unless it holds."""
-    if not condition:
-        raise IrError(rule)
-
-
-def expect_moved(op: Op) -> None:
-    """The result has the element type and quantization of every operand."""
-    shape = op.output.type.shape
-    same = all(op.output.type == operand.type.with_shape(shape) for operand in op.operands)
-    expect(same, "the result must have the element type and quantization of the operand")
-
-
-def check_groups(groups: int, inputs: int, held: int, outputs: int) -> None:
-    """Weights [outputs, held, …] fit `inputs` channels in so many groups."""
+def check_groups(groups: int, inputs: int, taken: int, outputs: int) -> None:
+    """Weights [outputs, taken, …] fit `inputs` channels in so many groups."""
     expect(groups >= 1, "there must be at least one group")
-    expect(inputs == held * groups, f"the weights take {held * groups} input channels")
+    expect(inputs == taken * groups, f"the weights take {taken * groups} input channels")
     expect(outputs % groups == 0, f"{outputs} outputs are not divisible into {groups} groups")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from epimc.ir.core.levels import NN
 from epimc.ir.core.module import Array, Module, Op, Value
+from epimc.ir.core.traits import Homogeneous
 from epimc.ir.dialects import nn
 from epimc.ir.pipeline import Pass
 from epimc.ir.rewriting import Pattern, Replacement, Rewriter, changed, rewritten
@@ -79,7 +80,7 @@ def pairs(module: Module) -> list[tuple[Weighted, Weighted]]:
         if not isinstance(op, (nn.Conv, nn.Gemm)):
             continue
         reader = only_reader(uses, op.output)
-        while reader and reader.is_homogeneous:
+        while isinstance(reader, Homogeneous) and reader.is_homogeneous:
             reader = only_reader(uses, reader.output)
         if isinstance(reader, (nn.Conv, nn.Gemm)):
             followed.append((op, reader))

@@ -7,8 +7,8 @@ from inspect import getdoc
 
 from epimc.ir.core.attributes import Plain
 from epimc.ir.core.levels import COMMON, LEVELS, NN, in_order
-from epimc.ir.core.module import Attribute, Op, Operand
 from epimc.ir.core.module_attributes import MEANINGS, MODULE_ATTRIBUTES
+from epimc.ir.core.op import Attribute, Op, Operand
 from epimc.ir.core.registry import DIALECTS
 from epimc.ir.text import printer
 

@@ -16,7 +16,8 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput
 
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.levels import LEVELS
-from epimc.ir.core.module import Module, Op, UnknownAttributeError, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op, UnknownAttributeError, Value
 from epimc.ir.core.registry import OPS
 from epimc.ir.core.tensors import (
     MAXIMUM_BYTES,

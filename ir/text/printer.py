@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from epimc.ir.core.attributes import Ref
-from epimc.ir.core.module import Module, Op, Value, dump_attributes
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op, Value, dump_attributes
 from epimc.ir.core.tensors import Store, Tensor
 from epimc.ir.core.types import Location
 from epimc.support.diagnostics import EpimcError, Span, error

@@ -61,15 +61,13 @@ def test_networks_are_exact(model: Path, target: str, weight_bits: int, bits: in
             assert np.array_equal(found[name], array), (path, name)
     lowered = modules["allocate"]
     activations = {
-        name: integers.quantize_input(
-            inputs[name], value.type.scale or 1.0, value.type.zero_point, bits
-        )
+        name: integers.quantize_input(inputs[name], value.type.step, value.type.zero_point, bits)
         for name, value in lowered.inputs
     }
     mapped = interpret(lowered, activations)
     for name, value in lowered.outputs:
         real = integers.dequantize_output(
-            mapped[name].astype(np.int64), value.type.scale or 1.0, value.type.zero_point
+            mapped[name].astype(np.int64), value.type.step, value.type.zero_point
         )
         assert np.array_equal(real, exact[name]), name
 

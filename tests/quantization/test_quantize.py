@@ -17,7 +17,7 @@ from epimc.ir.dialects import elementwise, epi, nn
 from epimc.ir.epitome import plan
 from epimc.ir.epitome.plan import Patch
 from epimc.ir.interpreter import interpret
-from epimc.quantization.quantize import activation_type
+from epimc.quantization.activations import activation_type
 from epimc.quantization.weights import column_scales, used_elements
 from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import disagreements, interpreted

@@ -161,11 +161,9 @@ def alone(module: Module, true: dict[str, Array], inputs: dict[str, Array]) -> d
         result = op.evaluate([given[x] for x in op.operands], module.tensor)
         kind = op.output.type
         if kind.is_activation and not isinstance(op, epi.Quantize):
-            found[op.output.name] = integers.dequantize_output(
-                result, kind.scale or 1.0, kind.zero_point
-            )
+            found[op.output.name] = integers.dequantize_output(result, kind.step, kind.zero_point)
             result = integers.quantize_input(
-                true[op.output.name], kind.scale or 1.0, kind.zero_point, kind.bits
+                true[op.output.name], kind.step, kind.zero_point, kind.bits
             )
         given[op.output] = result
     return found
@@ -196,13 +194,11 @@ def test_layers_lose_what_the_interpreter_says(
     for error in report.layer_errors:
         kind, name = kinds[error.name], error.name
         assert error.bits == bits
-        real = integers.dequantize_output(integer[name], kind.scale or 1.0, kind.zero_point)
+        real = integers.dequantize_output(integer[name], kind.step, kind.zero_point)
         assert error.alone.sqnr_db == pytest.approx(sqnr(by_itself[name], true[name]), abs=0.02)
         assert error.accumulated.sqnr_db == pytest.approx(sqnr(real, true[name]), abs=0.02)
-        ends = integers.dequantize_output(
-            np.array([0, 2**bits - 1]), kind.scale or 1.0, kind.zero_point
-        )
-        near = np.clip(true[name], *(ends + np.array([-0.5, 0.5]) * (kind.scale or 1.0)))
+        ends = integers.dequantize_output(np.array([0, 2**bits - 1]), kind.step, kind.zero_point)
+        near = np.clip(true[name], *(ends + np.array([-0.5, 0.5]) * kind.step))
         assert error.outside_share == pytest.approx((near != true[name]).mean(), abs=2e-5)
 
 

@@ -12,7 +12,7 @@ from epimc.backends.crossbar.lower.map import target_of
 from epimc.backends.crossbar.lower.projection import project
 from epimc.backends.crossbar.lower.roll import roll
 from epimc.ir.core.module import Module, Value
-from epimc.ir.dialects.epi import HostCall
+from epimc.ir.core.traits import CallsHost
 from epimc.ir.verifier import expect_level
 
 
@@ -45,7 +45,7 @@ def emit(module: Module) -> Program:
 
 def port(name: str, value: Value, numbers: Mapping[Value, int]) -> Port:
     """A graph input or output."""
-    return Port(name, value.type.shape, numbers[value], value.type.scale or 1.0)
+    return Port(name, value.type.shape, numbers[value], value.type.step)
 
 
 def fragments(module: Module) -> dict[str, bytes]:
@@ -53,5 +53,5 @@ def fragments(module: Module) -> dict[str, bytes]:
     return {
         op.output.name: module.tensor(op.fragment).tobytes()
         for op in module.ops
-        if isinstance(op, HostCall)
+        if isinstance(op, CallsHost)
     }

@@ -23,7 +23,7 @@ from epimc.ir.semantics.integers import Ints
 from epimc.support.origins import Nodes
 
 
-def instruction_of(op: Op) -> type[Table]:
+def instruction_of(op: Op | type[Op]) -> type[Table]:
     """The instruction that executes an op."""
     kind = BY_OP[op.name]
     assert issubclass(kind, Table), kind
@@ -41,7 +41,7 @@ def feature_map(value: Value, address: int = NO_ADDRESS, nodes: Nodes = ()) -> F
         zero_point=value.type.zero_point,
         address=address if address >= 0 else NO_ADDRESS,
         nodes=nodes,
-        scale=(value.type.scale or 1.0) if kept else 0.0,
+        scale=value.type.step if kept else 0.0,
     )
 
 

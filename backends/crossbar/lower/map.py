@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from epimc.backends.crossbar import dialect as xbar
 from epimc.backends.crossbar.levels import MAPPED
@@ -15,29 +14,19 @@ from epimc.backends.crossbar.lower.counting import (
     pack_groups,
     physical_columns,
 )
+from epimc.backends.crossbar.lower.lowering import instruction_of
 from epimc.backends.crossbar.target.schema import Crossbar, Target
+from epimc.ir.core.dispatch import OpTable
 from epimc.ir.core.levels import QUANTIZED
-from epimc.ir.core.module import Builder, Module, Op, Value
+from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import TARGET
-from epimc.ir.dialects import epi, moves, nn
+from epimc.ir.core.op import Op
+from epimc.ir.core.traits import Border
+from epimc.ir.dialects import epi
 from epimc.ir.epitome import plan
 from epimc.ir.pipeline import Pass
+from epimc.ir.text.printer import refused
 from epimc.support.diagnostics import error
-
-KINDS: Mapping[type[Op], type[Op]] = {
-    epi.Requantize: xbar.Requantize,
-    epi.SumPool: xbar.Pool,
-    nn.MaxPool: xbar.Pool,
-    epi.Multiply: xbar.Multiply,
-    epi.LookUp: xbar.LookUp,
-    moves.Concat: xbar.Concat,
-    moves.Select: xbar.Select,
-    moves.Constant: xbar.Constant,
-    moves.Pad: xbar.Pad,
-    nn.Rearrange: xbar.Rearrange,
-    epi.Host: xbar.Host,
-}
-POOLS: Mapping[type[Op], str] = {epi.SumPool: "sum", nn.MaxPool: "max"}
 
 
 @dataclass(frozen=True)
@@ -58,18 +47,14 @@ class Map(Pass):
         """Rewrite every op to its counterpart of dialect `xbar`."""
         target = target_of(module)
         builder = Builder(module, self.ensures)
-        names = {value: name for name, value in module.inputs}
         for op in module.ops:
-            if isinstance(op, epi.Quantize):
-                builder.input(names[op.x], op.output)
-            elif isinstance(op, epi.Dequantize):
-                builder.mapped[op.output] = builder.mapped[op.x]
-            elif isinstance(op, epi.Conv):
-                map_conv(builder, module, op, target.crossbar)
-            else:
-                change_level(builder, op)
+            on_crossbars.apply(op, builder, module, target.crossbar)
         builder.outputs_of(module)
         return builder.finish()
+
+
+on_crossbars: OpTable[[Builder, Module, Crossbar], None] = OpTable("form on crossbars")
+"""Appends what an op of a quantized module is on crossbars, and maps its result to that."""
 
 
 def target_of(module: Module) -> Target:
@@ -87,33 +72,59 @@ def target_of(module: Module) -> Target:
     return Target.from_dict(described, f"The target of module '{module.name}'")
 
 
-def change_level(builder: Builder, op: Op) -> None:
-    """The op over the same operands under its name in dialect `xbar`."""
-    attributes: dict[str, Any] = dict(op.attributes)
-    if type(op) in POOLS:
-        attributes["kind"] = POOLS[type(op)]
-    old = op.output
-    builder.mapped[old] = builder.add(
-        KINDS[type(op)],
-        [builder.mapped[operand] for operand in op.operands],
-        Value(old.name, old.type, old.range),
-        op.location,
-        **attributes,
-    )
+@on_crossbars(Border)
+def map_border(op: Border, builder: Builder, module: Module, crossbar: Crossbar) -> None:
+    """The border is the host's: activations become the inputs and outputs of the module."""
+    (x,) = op.operands
+    if op.inward:
+        (name,) = (name for name, value in module.inputs if value is x)
+        builder.input(name, op.output)
+    else:
+        builder.mapped[op.output] = builder.mapped[x]
 
 
-def map_conv(builder: Builder, module: Module, op: epi.Conv, crossbar: Crossbar) -> None:
+@on_crossbars(Op)
+def map_alike(op: Op, builder: Builder, module: Module, crossbar: Crossbar) -> None:
+    """The same over the same operands, as an op of dialect `xbar`."""
+    kind = counterpart(op)
+    instruction = instruction_of(kind)
+    if len(op.operands) > instruction.most_sources:
+        raise refused(
+            op,
+            f"{op.name} has {len(op.operands)} operands, and "
+            f"instruction '{instruction.name}' takes {instruction.most_sources} at most.",
+            hint="Split the operator in the model into several.",
+        )
+    operands = [builder.mapped[operand] for operand in op.operands]
+    attributes = kind.attributes_of(op)
+    builder.emit(kind, operands, op.output, op.location, op.output.type, **attributes)
+
+
+def counterpart(op: Op) -> type[xbar.XbarOp]:
+    """The op of dialect `xbar` that says of itself that it stands for an op.
+
+    Raises:
+        EpimcError: There is none.
+    """
+    for kind in xbar.DIALECT.ops:
+        if issubclass(kind, xbar.XbarOp) and type(op) in kind.lowers:
+            return kind
+    raise refused(op, f"Op {op.name} has no form on crossbars.")
+
+
+@on_crossbars(epi.Conv)
+def map_conv(op: epi.Conv, builder: Builder, module: Module, crossbar: Crossbar) -> None:
     """Append the mvm over all arrays of one layer."""
     stored = module.tensors[op.epitome.name].type
     eo, ei, eh, ew = stored.shape
     _, _, kh, kw = op.shape
     matrix = matrix_of((eo, ei, eh, ew), op.groups)
-    old = op.output
-    builder.mapped[old] = builder.add(
+    builder.emit(
         xbar.Mvm,
         [builder.mapped[op.x]],
-        Value(old.name, old.type),
+        op.output,
         op.location,
+        None,
         epitome=op.epitome,
         bias=op.bias,
         channels=op.shape[0],

@@ -15,6 +15,7 @@ from epimc.backends.crossbar.lower.residency import Residency
 from epimc.backends.crossbar.lower.rows import reads
 from epimc.backends.crossbar.lower.semaphores import Semaphores, without_idle_signals
 from epimc.ir.core.module import Value
+from epimc.ir.core.traits import CallsHost
 
 
 def project(
@@ -41,7 +42,7 @@ def project(
         (step, op, y)
         for op in ops
         for y, step in enumerate(op.order)
-        if not isinstance(op, xbar.Host) or y == len(op.order) - 1
+        if not isinstance(op, CallsHost) or y == len(op.order) - 1
     ]
     for step, op, y in sorted(rows, key=lambda row: row[0]):
         projection.append(step, op, y)
@@ -119,7 +120,7 @@ class _Projection:
 
     def append(self, step: int, op: xbar.XbarOp, y: int) -> None:
         """Load what row `y` of an op reads, compute it, and bring it to where it is read."""
-        if isinstance(op, xbar.Host):
+        if isinstance(op, CallsHost):
             self._call_host(op)
             return
         for index, row in self.readings.loads[op].get(step, ()):
@@ -160,7 +161,7 @@ class _Projection:
         self.residency.put(op.tile, number, y, ring.slot(y, target.row_stride))
         self._put(op.tile, opcode, table, (y, y + 1), ring, self.sources[op])
 
-    def _call_host(self, op: xbar.Host) -> None:
+    def _call_host(self, op: xbar.XbarOp) -> None:
         """The instruction that has the host compute a whole map."""
         for operand in op.operands:
             number, source = self._map_of(operand)

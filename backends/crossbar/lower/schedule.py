@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from epimc.backends.crossbar import dialect as xbar
 from epimc.backends.crossbar.levels import PLACED, SCHEDULED
 from epimc.backends.crossbar.lower.rows import height, rows_read
 from epimc.ir.core.module import Builder, Module, Op, Value
+from epimc.ir.core.traits import CallsHost
 from epimc.ir.pipeline import Pass
 
 
@@ -100,5 +100,5 @@ class _Demand:
         needed = rows_read(op, index, row)
         last = needed[-1] if needed else -1
         # The host computes a map whole: its rows are one step after the other.
-        last = height(operand) - 1 if isinstance(producer, xbar.Host) else last
+        last = height(operand) - 1 if isinstance(producer, CallsHost) else last
         return [(producer, k) for k in range(last, len(self.order[producer]) - 1, -1)]

@@ -6,9 +6,12 @@ import numpy as np
 import onnx
 import pytest
 
-from epimc.backends.forms import MAXIMUM_PARTIAL_SUM
-from epimc.backends.onnx.export import WRITERS, export_integers
+from epimc.backends.forms import MAXIMUM_PARTIAL_SUM, Claim, Constant, Tensor
+from epimc.backends.onnx.export import claims_of, export_integers, parts_of
+from epimc.backends.onnx.fragments import Inlined
 from epimc.backends.onnx.graph import integer_prefix
+from epimc.backends.onnx.ledger import Ledger
+from epimc.backends.onnx.ops import integer_form
 from epimc.backends.onnx.reading import (
     parameters,
     prefix_of,
@@ -17,10 +20,14 @@ from epimc.backends.onnx.reading import (
     tensor_names,
     with_outputs,
 )
+from epimc.ir.core import tensors
 from epimc.ir.core.levels import QUANTIZED
 from epimc.ir.core.module import Module
+from epimc.ir.core.op import ACTIVATION, Operand, Result, Value
 from epimc.ir.core.registry import OPS
-from epimc.ir.dialects import nn
+from epimc.ir.core.traits import Moves
+from epimc.ir.core.types import Location
+from epimc.ir.dialects import epi, nn
 from epimc.ir.semantics.integers import accumulator_bound
 from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import disagreements
@@ -106,8 +113,81 @@ def test_floats_have_no_integer_form() -> None:
     )
 
 
-def test_every_integer_op_has_a_writer() -> None:
-    assert set(WRITERS) == {op for op in OPS.values() if QUANTIZED in op.levels}
+def test_every_op_of_the_level_has_an_integer_form() -> None:
+    legal = [op for op in OPS.values() if QUANTIZED in op.levels]
+    assert len(legal) > 10
+    assert [op.name for op in legal if not integer_form.covers(op)] == []
+
+
+class Unknown(Moves):
+    """An op that nobody has told the export of."""
+
+    name = "toy.unknown"
+    levels = frozenset({QUANTIZED})
+    x = Operand(ACTIVATION)
+    result = Result(ACTIVATION)
+
+
+def test_an_op_without_a_form_is_named() -> None:
+    _, module = network()
+    x = module.ops[0].output
+    module.ops.append(Unknown([x], Value("y", x.type), Location((("Toy", "t"),))))
+    with pytest.raises(EpimcError) as caught:
+        export_integers(module)
+    assert str(caught.value) == (
+        "error: Op toy.unknown has no integer form in ONNX.\n"
+        "  --> node 't' (Toy)\n"
+        "  hint: Register one for the class Unknown."
+    )
+
+
+def account(module: Module, claimed: Module) -> dict[str, int]:
+    """What of the integer graph of one module is not what another one claims."""
+    exported = read_exported(export_integers(module).SerializeToString(), "The graph")
+    ledger = Ledger(exported)
+    for claim in claims_of(claimed):
+        ledger.take(claim)
+    ledger.take_annotations(v.name for v in claimed.values() if v.type.is_activation)
+    inputs, outputs = ([(n, v.type.shape) for n, v in p] for p in (claimed.inputs, claimed.outputs))
+    ledger.take_borders(inputs, outputs)
+    ledger.close()
+    return ledger.wrong
+
+
+def test_a_module_claims_its_whole_graph() -> None:
+    _, module = network()
+    assert account(module, module) == {}
+
+
+def test_what_a_module_claims_is_compared_to_the_last_number() -> None:
+    (_, module), (_, other) = network(), network()
+    (conv,) = (op for op in other.ops if isinstance(op, epi.Conv) and len(op.x.type.shape) == 3)
+    array = other.tensor(conv.epitome).copy()
+    array[0, 0, 0, 0] ^= 1
+    other.tensors[conv.epitome.name] = tensors.Tensor.of(array, other.stored(conv.epitome).element)
+    assert account(module, other) == {f"%{conv.output.name}/weight/0": 1}
+
+
+def test_host_calls_are_parts_but_no_claims() -> None:
+    net = Net(3)
+    module = quantized(net.module(net.op(nn.Softmax, net.gemm(net.input(3), 4), axis=0)))
+    (call,) = (op for op in module.ops if op.name == "epi.host")
+    (part,) = (part for part in parts_of(module) if isinstance(part, Inlined))
+    inside = {tensor.role for tensor in part.constants} | {subject(c).role for c in part.claims}
+    assert {subject(claim).value for claim in part.claims} == {call.output.name}
+    claimed = [subject(claim) for claim in claims_of(module)]
+    assert {tensor.role for tensor in claimed if tensor.value == call.output.name} == {
+        "scale",
+        "zero_point",
+        "cut",
+        "cut_shape",
+    }
+    assert "host" in inside
+
+
+def subject(claim: Claim) -> Tensor:
+    """The tensor that a claim is of."""
+    return claim.tensor if isinstance(claim, Constant) else claim.result
 
 
 def test_what_is_no_model() -> None:

@@ -217,11 +217,16 @@ def test_every_pass_but_the_optimizations_leads_to_the_next_level() -> None:
 def test_every_op_of_a_level_has_a_form_at_the_next() -> None:
     from epimc.backends.crossbar import dialect as xbar
     from epimc.backends.crossbar.instructions.registry import BY_OP
-    from epimc.backends.crossbar.lower.map import KINDS
+    from epimc.ir.core.traits import Border
     from epimc.ir.dialects import epi
 
+    kinds = [kind for kind in xbar.DIALECT.ops if issubclass(kind, xbar.XbarOp)]
+    lowered = [op for kind in kinds for op in kind.lowers]
+    assert len(lowered) == len({*lowered})
     integer = {op for op in OPS.values() if QUANTIZED in op.levels}
-    assert integer == {*KINDS, epi.Quantize, epi.Dequantize, epi.Conv}
+    border = {op for op in integer if issubclass(op, Border)}
+    assert integer == {*lowered, *border, epi.Conv}
+    assert len(border) == 2
     assert {op.name for op in OPS.values() if issubclass(op, xbar.XbarOp)} == {*BY_OP}
 
 

@@ -25,7 +25,7 @@ from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.backends.crossbar.target.schema import Target, load_target
 from epimc.ir.core.module import Module, Value
 from epimc.ir.core.types import TensorType
-from epimc.ir.dialects import nn
+from epimc.ir.dialects import moves, nn
 from epimc.ir.semantics import integers
 from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import interpreted
@@ -120,6 +120,29 @@ def agree(mapped: Module, known: dict[str, Array]) -> dict[str, Array]:
     assert {value.name for _, value in mapped.outputs} <= common
     assert [name for name in common if not np.array_equal(got[name], known[name])] == []
     return got
+
+
+def joined(count: int) -> Module:
+    """A quantized module that puts a map behind itself so many times."""
+    net = Net()
+    x = net.input(1, 2, 2)
+    return quantized(net.module(net.op(moves.Concat, *[x] * count)))
+
+
+def test_as_many_sources_as_an_instruction_names_are_mapped() -> None:
+    (concat,) = (op for op in lower(joined(255), "map").ops if op.name == "xbar.concat")
+    assert len(concat.operands) == 255
+
+
+def test_more_sources_than_an_instruction_names_are_refused() -> None:
+    with pytest.raises(EpimcError) as caught:
+        lower(joined(256), "map")
+    diagnostic = caught.value.diagnostic
+    assert diagnostic.message == (
+        "nn.concat has 256 operands, and instruction 'concat' takes 255 at most."
+    )
+    assert diagnostic.where == "node 'concat0' (Op)"
+    assert diagnostic.hint == "Split the operator in the model into several."
 
 
 # --- place ----------------------------------------------------------------------------------------
@@ -401,7 +424,7 @@ def executed_equals_interpreted(net: Net, lowered: Module) -> bool:
     outputs = Simulator(program).run(inputs)
     known = {
         name: integers.quantize_input(
-            inputs[name], value.type.scale or 1.0, value.type.zero_point, value.type.bits
+            inputs[name], value.type.step, value.type.zero_point, value.type.bits
         )
         for name, value in lowered.inputs
     }
@@ -409,9 +432,7 @@ def executed_equals_interpreted(net: Net, lowered: Module) -> bool:
     return all(
         np.array_equal(
             outputs[name],
-            integers.dequantize_output(
-                got[value.name], value.type.scale or 1.0, value.type.zero_point
-            ),
+            integers.dequantize_output(got[value.name], value.type.step, value.type.zero_point),
         )
         for name, value in lowered.outputs
     )

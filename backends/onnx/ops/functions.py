@@ -1,0 +1,79 @@
+"""Functions of each element: on integers they are clipped sums or tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from epimc.backends import forms
+from epimc.backends.forms import Claim
+from epimc.backends.onnx.float_graph import FloatGraph
+from epimc.backends.onnx.graph import channelwise
+from epimc.backends.onnx.ops.tables import Quantized, float_form, integer_form
+from epimc.ir.dialects import elementwise, epi, nn
+from epimc.ir.semantics.functions import FUNCTIONS
+
+# ONNX's operators for the functions, with what ONNX calls alpha and beta.
+NODES: dict[str, tuple[str, dict[str, str]]] = {
+    "abs": ("Abs", {}),
+    "celu": ("Celu", {"alpha": "alpha"}),
+    "elu": ("Elu", {"alpha": "alpha"}),
+    "erf": ("Erf", {}),
+    "exp": ("Exp", {}),
+    "gelu": ("Gelu", {}),
+    "gelu_tanh": ("Gelu", {}),
+    "hard_sigmoid": ("HardSigmoid", {"alpha": "alpha", "beta": "beta"}),
+    "hard_swish": ("HardSwish", {}),
+    "leaky_relu": ("LeakyRelu", {"alpha": "alpha"}),
+    "mish": ("Mish", {}),
+    "selu": ("Selu", {"alpha": "alpha", "beta": "gamma"}),
+    "sigmoid": ("Sigmoid", {}),
+    "softplus": ("Softplus", {}),
+    "softsign": ("Softsign", {}),
+    "tanh": ("Tanh", {}),
+    "thresholded_relu": ("ThresholdedRelu", {"alpha": "alpha"}),
+}
+
+
+@float_form(nn.Relu)
+def float_relu(op: nn.Relu, graph: FloatGraph) -> None:
+    """Relu."""
+    graph.node("Relu", [graph.input_of(op)], graph.names[op.output])
+
+
+@float_form(elementwise.Clip)
+def float_clip(op: elementwise.Clip, graph: FloatGraph) -> None:
+    """Clip; a bound that is left out is an empty name."""
+    name = graph.names[op.output]
+    bounds = [
+        "" if value is None else graph.constant(f"{name}/{key}", np.float32(value))
+        for key, value in (("low", op.low), ("high", op.high))
+    ]
+    graph.node("Clip", [graph.input_of(op), *bounds], name)
+
+
+@float_form(elementwise.Activation)
+def float_activation(op: elementwise.Activation, graph: FloatGraph) -> None:
+    """The function's own operator; a slope for each channel is a PRelu."""
+    name, source = graph.names[op.output], graph.input_of(op)
+    if op.alphas is not None:
+        slopes = channelwise(graph.module.tensor(op.alphas), len(op.output.type.shape))
+        graph.node("PRelu", [source, graph.constant(f"{name}/slope", slopes[0])], name)
+        return
+    kind, parameters = NODES[op.function]
+    defaults = dict(FUNCTIONS[op.function].parameters)
+    attributes = {
+        onnx_name: defaults[key] if op.attributes[key] is None else op.attributes[key]
+        for key, onnx_name in parameters.items()
+    }
+    if op.function == "gelu_tanh":
+        attributes["approximate"] = "tanh"
+    graph.node(kind, [source], name, **attributes)
+
+
+@integer_form(epi.LookUp)
+def integer_lookup(op: epi.LookUp, quantized: Quantized) -> Iterator[Claim]:
+    """A table of all values."""
+    rows = quantized.module.tensor(op.table)
+    return forms.look_up(op.output.name, op.x.name, rows)

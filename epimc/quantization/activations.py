@@ -1,0 +1,66 @@
+"""The types of activations: what scale and zero point each value of a calibrated module gets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Value
+from epimc.ir.core.traits import Joins, Moves
+from epimc.ir.core.types import TensorType
+from epimc.quantization.weights import SMALLEST_STEP
+from epimc.support.diagnostics import error
+
+Types = dict[Value, TensorType]
+
+
+def activation_type(value: Value, bits: int, least_step: float = SMALLEST_STEP) -> TensorType:
+    """The quantized type of a calibrated value: its range widened to hold 0.
+
+    Args:
+        value: Of a calibrated module.
+        bits: Of its activations.
+        least_step: A range of smaller steps than this is widened.
+
+    Raises:
+        EpimcError: The range is too wide.
+    """
+    assert value.range is not None
+    low, high = min(value.range[0], 0.0), max(value.range[1], 0.0)
+    with np.errstate(over="ignore"):
+        step = float(np.float32((high - low) / (2**bits - 1)))
+    if not math.isfinite(step):
+        raise error(
+            f"The range [{low}, {high}] of value %{value.name} is too wide for a float32 scale.",
+            hint="Check the weights of the model and the samples.",
+        )
+    scale = max(step, float(np.float32(least_step))) if step >= SMALLEST_STEP else 1.0
+    zero_point = min(2**bits - 1, round(-low / scale))
+    return TensorType(value.type.shape, f"u{bits}", scale, zero_point)
+
+
+def common_types(module: Module, own_type: Callable[[Value], TensorType]) -> Types:
+    """For every value that takes the type of what it is joined into behind it, that type.
+
+    What is concatenated has one scale and zero point wherever that costs nothing.  Those are the
+    operands that nobody else reads, and what only moves on the way to them.
+    """
+    producers, uses = module.producers(), module.uses()
+    types: Types = {}
+    # The last come first, so that a concatenation of concatenations has one type.
+    for op in reversed(module.ops):
+        if not isinstance(op, Joins):
+            continue
+        kind = types.get(op.output) or own_type(op.output)
+        for operand in op.operands:
+            value = operand
+            while len(uses[value]) == 1:
+                types[value] = kind.with_shape(value.type.shape)
+                moving = producers.get(value)
+                if not isinstance(moving, Moves) or isinstance(moving, Joins):
+                    break
+                value = moving.operands[0]
+    return types

@@ -1,0 +1,142 @@
+"""The integer module in the making, and the two tables of what is done to each op.
+
+A value is computed in one of two ways.  An op that makes a sum (a convolution, a mean, an addition,
+…) contributes summands, `sums`: they stay exact accumulators until the value that is really kept,
+so that conv + add + relu requantize once, after the last.  Every other op is kept by itself, as
+`quantizes` says.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from epimc.ir.core.dispatch import OpTable
+from epimc.ir.core.levels import QUANTIZED
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Op, Value
+from epimc.ir.core.traits import Clips, Linear
+from epimc.ir.core.types import Location, TensorType
+from epimc.ir.dialects import epi
+from epimc.quantization.activations import activation_type, common_types
+from epimc.quantization.requantization import LARGEST_FACTOR, rescaled
+from epimc.quantization.terms import Term, Total
+
+# A longer sum is kept on the way: one instruction names all terms of a requantization.
+MAXIMUM_TERMS = 64
+
+UNBOUNDED = (-math.inf, math.inf)
+
+
+class Rewriter:
+    """Builds the integer module; one object a run, so that the maps need no passing around.
+
+    Attributes:
+        old: The calibrated module.
+        builder: Of the integer module.
+        weight_bits: Bits of a weight.
+        bits: Bits of an activation.
+        common: The types of the values that have that of what they are joined into.
+    """
+
+    def __init__(self, module: Module, weight_bits: int, activation_bits: int) -> None:
+        """Prepare to rewrite a calibrated module."""
+        self.old = module
+        self.builder = Builder(module, QUANTIZED)
+        self.weight_bits, self.bits = weight_bits, activation_bits
+        self.uses = module.uses()
+        self.producers = module.producers()
+        # Terms of the sums that are not kept themselves.
+        self.term_counts: dict[Value, int] = {}
+        self.common = common_types(module, self.own_type)
+
+    def own_type(self, value: Value) -> TensorType:
+        """The type that the value's own range asks for."""
+        return activation_type(value, self.bits)
+
+    def type_of(self, value: Value) -> TensorType:
+        """The type that a value is requantized to: its own, or that of what it is joined into."""
+        return self.common.get(value) or self.own_type(value)
+
+    def run(self) -> Module:
+        """The integer module."""
+        for name, value in self.old.inputs:
+            self.input(name, value)
+        for op in self.old.ops:
+            if not self.is_absorbed(op.output):
+                self.keep(op)
+        for name, value in self.old.outputs:
+            self.output(name, value)
+        return self.builder.finish()
+
+    def input(self, name: str, value: Value) -> None:
+        """The border of one graph input."""
+        real = self.builder.input(name, value)
+        quantized = Value(self.builder.fresh(f"{value.name}.q"), self.type_of(value), value.range)
+        location = Location((("Input", name),))
+        self.builder.mapped[value] = self.builder.add(epi.Quantize, [real], quantized, location)
+
+    def output(self, name: str, value: Value) -> None:
+        """The border of one graph output."""
+        real = Value(self.builder.fresh(f"{value.name}.real"), value.type, value.range)
+        location = Location((("Output", name),))
+        self.builder.add(epi.Dequantize, [self.builder.mapped[value]], real, location)
+        self.builder.module.outputs.append((name, real))
+
+    def is_absorbed(self, value: Value) -> bool:
+        """Whether a value stays a sum: its one reader adds to it, scales it or clips it."""
+        producer, uses = self.producers[value], self.uses[value]
+        if not sums.covers(type(producer)) or len(uses) != 1:
+            return False
+        if not isinstance(uses[0], (Linear, Clips)):
+            return False
+        if isinstance(producer, Linear):
+            count = sum(self.term_counts.get(operand, 1) for operand in producer.operands)
+            if count >= MAXIMUM_TERMS:
+                return False
+            self.term_counts[value] = count
+        return True
+
+    def keep(self, op: Op) -> None:
+        """Compute a value that is kept as activations."""
+        if sums.covers(type(op)):
+            self.requantize(op, self.total(op.output))
+        else:
+            quantizes.apply(op, self)
+
+    def total(self, value: Value) -> Total:
+        """The summands of a value: accumulators, or the activation that it is kept as."""
+        if value not in self.builder.mapped:
+            return sums.apply(self.producers[value], self)
+        kept, channels = self.builder.mapped[value], value.type.shape[0]
+        step = np.full(channels, kept.type.step)
+        bound = np.full(channels, 2**self.bits - 1, np.int64)
+        return Total([Term(kept, step, bound)], np.zeros(channels), Location())
+
+    def requantize(self, op: Op, total: Total, bounds: tuple[float, float] = UNBOUNDED) -> None:
+        """The one rounding, between real bounds: those of a fused relu or clip."""
+        kind = self.type_of(op.output)
+        least = max(float(np.abs(t.steps).max()) for t in total.terms) / LARGEST_FACTOR
+        if kind.step < least and op.output not in self.common:
+            kind = activation_type(op.output, self.bits, least)
+        result = Value(op.output.name, kind, op.output.range)
+        self.builder.mapped[op.output] = rescaled(self.builder, op, total, result, bounds)
+
+    def as_type(self, value: Value, kind: TensorType, op: Op) -> Value:
+        """A value of the old module as activations of a type, for an op that needs that."""
+        own = kind.with_shape(value.type.shape)
+        kept = self.builder.mapped[value]
+        if kept.type == own:
+            return kept
+        result = Value(self.builder.fresh(f"{value.name}.rescaled"), own, value.range)
+        total = replace(self.total(value), location=op.location)
+        return rescaled(self.builder, op, total, result, UNBOUNDED)
+
+
+quantizes: OpTable[[Rewriter], None] = OpTable("rule for integers")
+"""Computes the value of an op that makes no sum, and maps the old value to it."""
+
+sums: OpTable[[Rewriter], Total] = OpTable("summands")
+"""What an op that makes a sum adds up."""

@@ -1,0 +1,69 @@
+"""What becomes of the ops that make no sums: moves, tables, constants, host calls, bounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from epimc.ir.core.op import Value, dump_attributes
+from epimc.ir.core.traits import Clips, Hosted, Joins, Moves
+from epimc.ir.dialects import elementwise, epi, moves
+from epimc.ir.semantics import integers
+from epimc.quantization import hosted
+from epimc.quantization.lookup import lookup_table
+from epimc.quantization.rewriter import Rewriter, quantizes
+
+
+@quantizes(Moves)
+def keep_move(op: Moves, rewriter: Rewriter) -> None:
+    """The same move of activations, which keep their type."""
+    operands = [rewriter.builder.mapped[operand] for operand in op.operands]
+    rewriter.builder.emit(type(op), operands, op.output, op.location, **dump_attributes(op))
+
+
+@quantizes(Joins)
+def keep_join(op: Joins, rewriter: Rewriter) -> None:
+    """The same move, of operands that are requantized where they are of another type."""
+    kind = rewriter.type_of(op.output)
+    operands = [rewriter.as_type(operand, kind, op) for operand in op.operands]
+    rewriter.builder.emit(type(op), operands, op.output, op.location, **dump_attributes(op))
+
+
+@quantizes(moves.Constant)
+def keep_constant(op: moves.Constant, rewriter: Rewriter) -> None:
+    """Quantized as an input would be."""
+    builder, kind = rewriter.builder, rewriter.type_of(op.output)
+    values = rewriter.old.tensor(op.value)
+    steps = integers.quantize_input(values, kind.step, kind.zero_point, kind.bits)
+    stored = builder.store(f"{op.value.name}.integers", steps, kind.element)
+    builder.emit(moves.Constant, [], op.output, op.location, kind, value=stored)
+
+
+@quantizes(elementwise.Activation)
+def keep_function(op: elementwise.Activation, rewriter: Rewriter) -> None:
+    """A table over all values of the operand."""
+    builder, kind = rewriter.builder, rewriter.type_of(op.output)
+    x = builder.mapped[op.x]
+    table = lookup_table(op, x.type, kind, rewriter.old.tensor)
+    stored = builder.store(f"{op.output.name}.table", table, kind.element)
+    builder.emit(epi.LookUp, [x], op.output, op.location, kind, table=stored)
+
+
+@quantizes(Clips)
+def keep_clip(op: Clips, rewriter: Rewriter) -> None:
+    """The bounds of the requantization of what is clipped."""
+    total = rewriter.total(op.operands[0])
+    located = replace(total, location=total.location + op.location)
+    rewriter.requantize(op, located, op.bounds)
+
+
+@quantizes(Hosted)
+def keep_call(op: Hosted, rewriter: Rewriter) -> None:
+    """The op on reals, between dequantizations and a quantization, as a model for the host."""
+    builder, old = rewriter.builder, op.output
+    result = Value(old.name, old.type, op.known_range or old.range)
+    kind = rewriter.common.get(old) or rewriter.own_type(result)
+    operands = [builder.mapped[operand] for operand in op.operands]
+    fragment = hosted.fragment_of(op, [operand.type for operand in operands], kind)
+    stored = builder.store(f"{old.name}.host", fragment, "u8")
+    result.type = kind
+    builder.mapped[old] = builder.add(epi.Host, operands, result, op.location, fragment=stored)

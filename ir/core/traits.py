@@ -1,0 +1,129 @@
+"""Traits: what passes may know of an op without knowing its class.
+
+An op declares its traits as bases.  What works on ops asks for a trait, `isinstance(op, Clips)`, or
+registers a rule for it (`dispatch.OpTable`); it never asks for the class of an op.  So an op that
+is declared with its traits takes part in every pass that knows them.
+
+| trait | what it says | who asks |
+| --- | --- | --- |
+| `Elementwise` | the result has the operands' shape, element by element | the ops themselves |
+| `Moves` | elements of the operands, of their type, in other places | quantization |
+| `Joins` | moves several operands into one result | quantization |
+| `Linear` | a sum of multiples of the operands and constants | quantization |
+| `Clips` | keeps what lies between two bounds | quantization, folding of pads |
+| `Homogeneous` | passes a positive factor on a channel on | equalization |
+| `Weighted` | a layer with constant weights and a bias | equalization, folding, epitomes |
+| `Hosted` | has no form on a chip: the host computes it | quantization, `--strict` |
+| `CallsHost` | the host computes the result at once, by a fragment | interpreter, backends |
+| `Border` | between the reals outside and the activations inside | verifier, backends |
+
+Traits hold no state, and only declarations that all ops with the trait share.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from epimc.ir.core.attributes import TENSOR, Ref
+from epimc.ir.core.op import ACTIVATION, Attribute, Op, Stored
+from epimc.ir.core.types import TensorType, expect
+
+
+class Elementwise(Op):
+    """Each element of the result comes from the elements in its place of the operands."""
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """That of the first operand."""
+        return self.operands[0].type.shape
+
+
+def expect_moved(op: Op) -> None:
+    """The result has the element type and quantization of every operand.
+
+    Raises:
+        IrError: It has not.
+    """
+    shape = op.output.type.shape
+    same = all(op.output.type == operand.type.with_shape(shape) for operand in op.operands)
+    expect(same, "the result must have the element type and quantization of the operand")
+
+
+class Moves(Op):
+    """Moves elements, or the zero point, and computes nothing: the result keeps their type."""
+
+    def result_type(self, stored: Stored) -> TensorType:
+        """That of the operands, over the shape of the result."""
+        return self.operands[0].type.with_shape(self.result_shape(stored))
+
+    def check(self, stored: Stored) -> None:
+        """The result has the element type and quantization of the operands."""
+        super().check(stored)
+        expect_moved(self)
+
+
+class Joins(Moves):
+    """Moves several operands into one result: all of them must be of its type."""
+
+
+class Linear(Op):
+    """The result is a sum of multiples of the operands, one a channel, and a constant a channel."""
+
+
+class Clips(Op):
+    """Of one operand: what lies between two bounds stays, what lies beyond is the bound.
+
+    Attributes:
+        bounds: The smallest and the largest result.
+    """
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest result."""
+        raise NotImplementedError(self.name)
+
+
+class Homogeneous(Op):
+    """Keeps channels apart, in their order, and passes a positive factor on each of them on."""
+
+    @property
+    def is_homogeneous(self) -> bool:
+        """It is, unless its attributes stand against it, which the op then says."""
+        return True
+
+
+class Weighted(Op):
+    """A layer: constant weights [outputs, inputs / groups, …], and a bias for each output."""
+
+    # Declared by the ops, whose weights are of different ranks.
+    weight: ClassVar[Attribute[Ref]]
+    bias: ClassVar[Attribute[Ref | None]]
+
+
+class Hosted(Op):
+    """An op on reals that chips have no form for: quantization makes it a call of the host.
+
+    Attributes:
+        known_range: Where the result lies whatever the operands are; None: calibration tells.
+    """
+
+    known_range: ClassVar[tuple[float, float] | None] = None
+
+
+class CallsHost(Op):
+    """A result that the host computes whole, by an ONNX model, the fragment.
+
+    Attributes:
+        fragment: The serialized model, bytes.
+    """
+
+    fragment = Attribute(TENSOR, stored=(ACTIVATION, 1))
+
+
+class Border(Op):
+    """Between the reals of the user and the activations inside; the host does it.
+
+    Attributes:
+        inward: From reals to activations; else back.
+    """
+
+    inward: ClassVar[bool]
