@@ -1,21 +1,22 @@
 """Passes, pipelines as text, and the one runner.
 
-A pass is a frozen dataclass: its fields are its options, its `run` turns a valid module into
-another valid module.  A pipeline is a string such as `epitomize,quantize{weight_bits=4}` that
-parses to passes and prints from them.
+A pass is a frozen dataclass: its fields are its options (`ir/options.py`), its `run` turns a valid
+module into another valid module.  A pipeline is a string such as
+`epitomize,quantize{weight_bits=4}` that parses to passes and prints from them.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar
 
 from epimc.ir.core.module import Module
 from epimc.ir.core.module_attributes import PASSES
+from epimc.ir.option_text import Setting, read_steps
+from epimc.ir.options import options_of, print_options, refuse_wrong
 from epimc.ir.verifier import verify
 from epimc.support.diagnostics import EpimcError, did_you_mean, error
 
@@ -38,16 +39,17 @@ class Pass:
         """The rewritten module; `module` itself is left as it was."""
         raise NotImplementedError(self.name)
 
+    def __post_init__(self) -> None:
+        """Hold the options to what the fields declare; ValueError says what is wrong."""
+        refuse_wrong(self)
+
     def __str__(self) -> str:
-        hidden = [f for f in fields(self) if getattr(self, f.name) != f.default]
-        options = ",".join(f"{f.name}={_print_option(getattr(self, f.name))}" for f in hidden)
+        options = print_options(self)
         return f"{self.name}{{{options}}}" if options else self.name
 
 
 Registry = Mapping[str, str]
 """Name of each pass -> "module:Class", imported on use."""
-
-_STEP = re.compile(r"\s*([A-Za-z][\w-]*)\s*(?:\{([^{}]*)\})?\s*(,|$)")
 
 
 def print_pipeline(passes: Sequence[Pass]) -> str:
@@ -61,20 +63,28 @@ def parse_pipeline(text: str, registry: Registry) -> list[Pass]:
     Raises:
         EpimcError: Malformed text, an unknown pass or option, a value of the wrong type.
     """
-    passes: list[Pass] = []
-    position = 0
-    while position < len(text):
-        match = _STEP.match(text, position)
-        if not match:
-            raise error(
-                f"Pipeline '{text}' is malformed at column {position + 1}.",
-                hint="Write it as 'pass1,pass2{option=4}'.",
-            )
-        passes.append(_make(match[1], match[2] or "", registry))
-        position = match.end()
-        if match[3] and position == len(text):
-            raise error(f"Pipeline '{text}' ends in a comma.")
-    return passes
+    return [
+        with_settings(pass_class(step.name, registry), step.settings) for step in read_steps(text)
+    ]
+
+
+def overridden(passes: Sequence[Pass], text: str) -> tuple[Pass, ...]:
+    """The same passes, with the options that a text sets, such as `quantize{weight_bits=4}`.
+
+    Raises:
+        EpimcError: The text is malformed, names a pass that is not among these or an unknown
+            option, or a value is wrong.
+    """
+    for step in read_steps(text):
+        names = [known.name for known in passes]
+        if step.name not in names:
+            hint = did_you_mean(step.name, names)
+            raise error(f"There is no pass '{step.name}' among those that run.", hint=hint)
+        passes = [
+            with_settings(type(known), step.settings, known) if known.name == step.name else known
+            for known in passes
+        ]
+    return tuple(passes)
 
 
 def pass_class(name: str, registry: Registry) -> type[Pass]:
@@ -90,39 +100,48 @@ def pass_class(name: str, registry: Registry) -> type[Pass]:
     return kind
 
 
-def _make(name: str, options: str, registry: Registry) -> Pass:
-    kind = pass_class(name, registry)
-    types = {f.name: get_type_hints(kind)[f.name] for f in fields(kind)}
+def with_settings(kind: type[Pass], settings: Sequence[Setting], base: Pass | None = None) -> Pass:
+    """A pass with the options that a text sets.
+
+    Args:
+        kind: The class of the pass.
+        settings: As read from the text.
+        base: Where the other options come from; None: they keep their defaults.
+
+    Raises:
+        EpimcError: There is no such option, or a value is wrong.
+    """
     values: dict[str, Any] = {}
-    for item in filter(None, (part.strip() for part in options.split(","))):
-        key, separator, value = (part.strip() for part in item.partition("="))
-        key = key.replace("-", "_")
-        if key not in types or not separator:
-            what = f"'{key}'" if separator else f"'{item}' without a value"
-            hint = did_you_mean(key, types) or "It has no options."
-            raise error(f"Pass '{name}' has no option {what}.", hint=hint)
+    for setting in settings:
+        key, value = read_setting(kind, setting)
         if key in values:
-            raise error(f"Option '{key}' of pass '{name}' is given twice.")
-        values[key] = _read_option(name, key, value, types[key])
+            raise error(f"Option '{key}' of pass '{kind.name}' is given twice.")
+        values[key] = value
     try:
-        return kind(**values)
+        return kind(**values) if base is None else replace(base, **values)
     except ValueError as problem:
-        raise error(f"Pass '{name}': {problem}.") from None
+        raise error(f"Pass '{kind.name}': {problem}.") from None
 
 
-def _read_option(name: str, key: str, text: str, kind: type) -> Any:
+def read_setting(kind: type[Pass], setting: Setting) -> tuple[str, Any]:
+    """The name of an option of a pass, and its value.
+
+    Raises:
+        EpimcError: There is no such option, or its value is none of its type.
+    """
+    options = options_of(kind)
+    key = setting.name.replace("-", "_")
+    if key not in options or setting.value is None:
+        what = f"'{key}'" if setting.value is not None else f"'{setting.name}' without a value"
+        hint = did_you_mean(key, options) or "It has no options."
+        raise error(f"Pass '{kind.name}' has no option {what}.", hint=hint)
     try:
-        if kind is bool:
-            return {"true": True, "false": False}[text]
-        return kind(text)
-    except (KeyError, ValueError):
-        words = {bool: "true or false", int: "an integer", float: "a number"}
-        expected = words.get(kind, "text")
-        raise error(f"Option '{key}' of pass '{name}' is '{text}', expected {expected}.") from None
-
-
-def _print_option(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        return key, options[key].kind.read(setting.value)
+    except ValueError:
+        expected = options[key].kind.expected
+        raise error(
+            f"Option '{key}' of pass '{kind.name}' is '{setting.source}', expected {expected}."
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from epimc.quantization import hosted
 from epimc.quantization.common import MOVING, common_types
 from epimc.quantization.constants import quantize_constant
 from epimc.quantization.lookup import lookup_table
+from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.terms import Term, Total
 from epimc.quantization.weights import SMALLEST_STEP, column_scales, used_elements, whole_steps
 from epimc.support.diagnostics import error
@@ -48,26 +49,12 @@ CONV_ATTRIBUTES = ("shape", "plan", "strides", "pads", "dilations", "groups")
 
 
 @dataclass(frozen=True)
-class Quantize(Pass):
-    """Weights symmetric, with a scale per epitome column; activations affine, per tensor.
-
-    Attributes:
-        weight_bits: Bits of a weight, 2 to 8.
-        activation_bits: Bits of an activation, 4 to 8.
-    """
-
-    weight_bits: int = 8
-    activation_bits: int = 8
+class Quantize(QuantizeOptions, Pass):
+    """Weights symmetric, with a scale per epitome column; activations affine, per tensor."""
 
     name: ClassVar[str] = "quantize"
     requires: ClassVar[str] = CALIBRATED
     ensures: ClassVar[str] = QUANTIZED
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.weight_bits <= 8:
-            raise ValueError(f"weight_bits = {self.weight_bits} is not in 2..8")
-        if not 4 <= self.activation_bits <= 8:
-            raise ValueError(f"activation_bits = {self.activation_bits} is not in 4..8")
 
     def run(self, module: Module) -> Module:
         """Rewrite the whole module to integers, with the border at its inputs and outputs."""

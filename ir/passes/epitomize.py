@@ -34,6 +34,8 @@ class Epitomize(Pass):
     ensures: ClassVar[str] = EPI
 
     def __post_init__(self) -> None:
+        """A policy that does not exist is refused where it is asked for."""
+        super().__post_init__()
         if self.policy != PLANS and (problem := wrong_policy(self.policy)):
             raise ValueError(problem)
 
