@@ -15,7 +15,7 @@ from epimc.backends.registry import load_backend
 from epimc.compiler.passes import passes_of
 from epimc.ir.core.module import Module
 from epimc.ir.epitome.layer_plans import PLANS
-from epimc.ir.epitome.plan_files import given_plans, is_plan_file
+from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.pipeline import Pass, Registry, Runner, Step, parse_pipeline, print_pipeline
 from epimc.support.diagnostics import error
 from epimc.support.version import VERSION
@@ -145,8 +145,7 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
         EpimcError: Anything wrong with the request, the model or the samples.
     """
     from epimc.frontend import import_model
-    from epimc.ir.passes.epitomize import layers_of
-    from epimc.ir.passes.layout import Layout
+    from epimc.ir.passes.plan_names import plans_for
     from epimc.quantization.hosted import refuse_host_calls
 
     watcher, job = watcher or Watcher(), Job.of(request)
@@ -158,9 +157,7 @@ def compile_model(request: Request, watcher: Watcher | None = None) -> Bundle:
     samples = calibration_samples(request, imported)
     module = prepared(imported.module, samples, job.target)
     if is_plan_file(request.epitome):
-        rows = job.backend.array_rows(job.target)
-        layers = list(layers_of(Layout().run(module), rows).values())
-        module.attributes[PLANS] = given_plans(request.epitome, layers).by_values(layers).dump()
+        module.attributes[PLANS] = plans_for(request.epitome, module).dump()
     watcher.dump(0, "import", module)
 
     made: dict[str, Module] = {}

@@ -9,11 +9,14 @@ from typing import Any
 from epimc.backends import DEFAULT_BACKEND
 from epimc.backends.base import PlannedLayer
 from epimc.backends.registry import load_backend
+from epimc.compiler.passes import PASSES
 from epimc.frontend import import_model
 from epimc.ir.core.types import as_map
 from epimc.ir.epitome.plan_files import given_plans, is_plan_file
 from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
+from epimc.ir.passes.plan_names import plans_for
+from epimc.ir.pipeline import Runner
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,10 @@ def planned_layers(request: PlanRequest, rows: int) -> list[PlannedLayer]:
         rows: Word lines of an array of the target.
     """
     module = import_model(request.model, limit_bytes=request.limit_bytes).module
-    layers = layers_of(Layout().run(module), rows)
-    chosen = given_plans(request.epitome, list(layers.values())).choose(list(layers.values()))
+    plans = plans_for(request.epitome, module)
+    # Layers are counted as they are compiled: with what stands behind them once nothing is moved.
+    layers = layers_of(Runner(PASSES).run(module, [Layout()]), rows)
+    chosen = plans.choose(list(layers.values()))
     planned = []
     for (op, layer), (epitome, patches) in zip(layers.items(), chosen, strict=True):
         _, height, width = as_map(op.output.type.shape)
