@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from epimc.ir.core.module import Module
 
@@ -48,26 +48,29 @@ class CompileObserver:
         """A stage has given what the step says; not called for one that fails."""
 
 
-@dataclass(frozen=True)
-class Stages:
-    """Runs stages: times them and tells all observers.
+@dataclass
+class StageClock:
+    """Times stages, numbers them, and tells all observers.
 
     Attributes:
-        count: How many stages there are.
+        count: How many stages there are, with those that ran before the first one.
         observers: Told in this order.
+        number: That of the next stage.
     """
 
     count: int
-    observers: Sequence[CompileObserver] = field(default=())
+    observers: Sequence[CompileObserver] = ()
+    number: int = 0
 
     @contextmanager
-    def stage(self, name: str, number: int) -> Iterator[Step]:
+    def stage(self, name: str) -> Iterator[Step]:
         """One stage, which puts what it gives into the step."""
+        step = Step(self.number, name)
         for observer in self.observers:
-            observer.stage_started(name, number, self.count)
-        step = Step(number, name)
+            observer.stage_started(name, step.number, self.count)
         started = time.perf_counter()
         yield step
         step.seconds = time.perf_counter() - started
+        self.number += 1
         for observer in self.observers:
             observer.stage_finished(step)

@@ -30,12 +30,14 @@ class Option:
         minimum: The least value of a number, or of each number of a list.
         maximum: The largest one.
         metavar: What the help writes for the value; empty: what the type is called there.
+        flag: A short flag of the command line, such as `-O`.
     """
 
     doc: str
     minimum: int | None = None
     maximum: int | None = None
     metavar: str = ""
+    flag: str = ""
 
     def range_problem(self, value: object) -> str:
         """Why a value lies outside the range, as the end of a sentence; empty for a good one."""
@@ -179,7 +181,11 @@ class Choice(Kind):
 
     def show(self, value: Any) -> str:
         """What it is called."""
-        return as_word(next(text for text, known in self.values.items() if known == value))
+        return as_word(self.name_of(value))
+
+    def name_of(self, value: object) -> str:
+        """The text by which a value is called."""
+        return next(text for text, known in self.values.items() if known == value)
 
     def accepts(self, value: object) -> bool:
         """Whether it is one of them, and of the same type: 1 is not True."""
@@ -320,6 +326,11 @@ def refuse_wrong(options: Any) -> None:
     for name, known in options_of(type(options)).items():
         if problem := known.problem(getattr(options, name)):
             raise ValueError(problem)
+
+
+def values_of(declaring: type, options: Any) -> dict[str, Any]:
+    """The values of those options of an object that another dataclass declares, by name."""
+    return {name: getattr(options, name) for name in options_of(declaring)}
 
 
 def print_options(options: Any) -> str:

@@ -7,16 +7,16 @@ module into another valid module.  A pipeline is a string such as
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from epimc.ir.core.module import Module
 from epimc.ir.core.module_attributes import PASSES
+from epimc.ir.observers import CompileObserver, StageClock
 from epimc.ir.option_text import Setting, read_steps
-from epimc.ir.options import options_of, print_options, refuse_wrong
+from epimc.ir.options import options_of, print_options, refuse_wrong, values_of
 from epimc.ir.verifier import verify
 from epimc.support.diagnostics import EpimcError, did_you_mean, error
 
@@ -47,6 +47,8 @@ class Pass:
         options = print_options(self)
         return f"{self.name}{{{options}}}" if options else self.name
 
+
+P = TypeVar("P", bound=Pass)
 
 Registry = Mapping[str, str]
 """Name of each pass -> "module:Class", imported on use."""
@@ -117,8 +119,19 @@ def with_settings(kind: type[Pass], settings: Sequence[Setting], base: Pass | No
         if key in values:
             raise error(f"Option '{key}' of pass '{kind.name}' is given twice.")
         values[key] = value
+    if base is not None:
+        values = {**values_of(kind, base), **values}
+    return make(kind, **values)
+
+
+def make(kind: type[P], **options: Any) -> P:
+    """A pass with some options.
+
+    Raises:
+        EpimcError: One has a wrong value.
+    """
     try:
-        return kind(**values) if base is None else replace(base, **values)
+        return kind(**options)
     except ValueError as problem:
         raise error(f"Pass '{kind.name}': {problem}.") from None
 
@@ -145,59 +158,60 @@ def read_setting(kind: type[Pass], setting: Setting) -> tuple[str, Any]:
 
 
 @dataclass(frozen=True)
-class Step:
-    """What the runner tells after each pass: its number, the pass, the module, the seconds."""
-
-    number: int
-    name: str
-    module: Module
-    seconds: float
-
-
-@dataclass
 class Runner:
-    """Runs passes: checks levels, verifies after each, times, and tells an observer.
+    """Runs passes: checks levels, verifies after each, times, and tells observers.
 
     Attributes:
         registry: All passes: an error names from it those that must run first.
-        before: Called with the name of a pass before it runs.
-        after: Called with a Step after each pass (dumps, printing, progress).
+        observers: Told of each pass.
     """
 
     registry: Registry
-    before: Callable[[str], None] = field(default=lambda name: None)
-    after: Callable[[Step], None] = field(default=lambda step: None)
+    observers: Sequence[CompileObserver] = ()
 
-    def run(self, module: Module, passes: Sequence[Pass]) -> Module:
+    def run(
+        self, module: Module, passes: Sequence[Pass], clock: StageClock | None = None
+    ) -> Module:
         """Run the passes in order, if the level of each is right.
+
+        Args:
+            module: What the first of them takes.
+            passes: The passes.
+            clock: Of the stages of which these are some; None: they are all that remain.
 
         Raises:
             EpimcError: A pass at the wrong level, before any has run; or a problem that a pass
                 meets: the error names the pass.
         """
         check_order(module, passes, self.registry)
+        if clock is None:
+            first = len(done(module)) + 1
+            clock = StageClock(first + len(passes), self.observers, first)
         for step in passes:
-            module = self._one(module, step)
+            with clock.stage(step.name) as stage:
+                module = stage.module = run_verified(module, step)
         return module
 
-    def _one(self, module: Module, step: Pass) -> Module:
-        self.before(step.name)
-        started = time.perf_counter()
-        try:
-            result = step.run(module)
-        except EpimcError as problem:
-            raise problem.with_notes(f"in pass '{step.name}'") from None
-        history = (*done(module), str(step))
-        result.attributes[PASSES] = history
-        try:
-            verify(result)
-        except EpimcError as problem:
-            note = f"pass '{step.name}' made this module: a defect of epimc, please report it"
-            raise problem.with_notes(note) from None
-        if result.level != step.ensures:
-            raise AssertionError(f"pass '{step.name}' must return level {step.ensures}")
-        self.after(Step(len(history), step.name, result, time.perf_counter() - started))
-        return result
+
+def run_verified(module: Module, step: Pass) -> Module:
+    """Run one pass, note it in the module, and verify the module.
+
+    Raises:
+        EpimcError: A problem that the pass meets; or the module is invalid, by its fault.
+    """
+    try:
+        result = step.run(module)
+    except EpimcError as problem:
+        raise problem.with_notes(f"in pass '{step.name}'") from None
+    result.attributes[PASSES] = (*done(module), str(step))
+    try:
+        verify(result)
+    except EpimcError as problem:
+        note = f"pass '{step.name}' made this module: a defect of epimc, please report it"
+        raise problem.with_notes(note) from None
+    if result.level != step.ensures:
+        raise AssertionError(f"pass '{step.name}' must return level {step.ensures}")
+    return result
 
 
 def check_order(module: Module, passes: Sequence[Pass], registry: Registry) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from epimc.backends import DEFAULT_BACKEND
 from epimc.backends.base import PlannedLayer
 from epimc.backends.registry import load_backend
+from epimc.compiler.options import PlanRequest
 from epimc.compiler.passes import PASSES
 from epimc.frontend import import_model
 from epimc.ir.core.types import as_map
@@ -17,29 +15,6 @@ from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.pipeline import Runner
-
-
-@dataclass(frozen=True)
-class PlanRequest:
-    """What the user asks for.
-
-    Attributes:
-        model: The ONNX file.
-        epitome: The policy, or a TOML file with plans layer by layer.
-        weight_bits: 2 to 32.
-        activation_bits: 1 to 32.
-        target: A built-in target's name or a TOML file; None: the backend's default.
-        limit_bytes: The most that the model may take.
-        backend: The kind of chip.
-    """
-
-    model: Path
-    epitome: str = "none"
-    weight_bits: int = 8
-    activation_bits: int = 8
-    target: str | None = None
-    limit_bytes: int = 2**32
-    backend: str = DEFAULT_BACKEND
 
 
 def plan_model(request: PlanRequest) -> dict[str, Any]:

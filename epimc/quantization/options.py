@@ -8,7 +8,7 @@ from typing import Annotated
 from epimc.ir.options import Option
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QuantizeOptions:
     """How many bits numbers have on the chip.
 
@@ -18,4 +18,4 @@ class QuantizeOptions:
     """
 
     weight_bits: Annotated[int, Option("Bits of a weight.", minimum=2, maximum=8)] = 8
-    activation_bits: Annotated[int, Option("Of an activation.", minimum=4, maximum=8)] = 8
+    activation_bits: Annotated[int, Option("Bits of an activation.", minimum=4, maximum=8)] = 8

@@ -9,10 +9,11 @@ import pytest
 
 from epimc.ir.core.module import Builder, Module, Value
 from epimc.ir.core.types import TensorType
-from epimc.ir.pipeline import Pass, Runner, Step, done, parse_pipeline
+from epimc.ir.pipeline import Pass, Runner, done, parse_pipeline
 from epimc.support.diagnostics import EpimcError, error
 from tests.crossbars import PASSES
 from tests.ir.networks import Net
+from tests.observed import Observed
 
 
 @dataclass(frozen=True)
@@ -137,16 +138,31 @@ def network() -> Module:
 
 
 def test_the_history_and_the_steps() -> None:
-    begun: list[str] = []
-    steps: list[Step] = []
+    observed, other = Observed(), Observed()
     module = network()
-    result = Runner({}, begun.append, steps.append).run(module, [Options(), Options(2)])
-    assert begun == ["options", "options"]
+    result = Runner({}, [observed, other]).run(module, [Options(), Options(2)])
+    assert observed.started == other.started == [("options", 1, 3), ("options", 2, 3)]
+    steps = observed.steps
     assert [(step.number, step.name) for step in steps] == [(1, "options"), (2, "options")]
-    assert all(step.seconds >= 0 for step in steps)
+    assert all(step.seconds > 0 and step.program is None for step in steps)
     assert done(result) == ("options", "options{count=2}")
     assert steps[-1].module is result
     assert done(module) == ()
+
+
+def test_numbers_go_on_from_what_ran_before() -> None:
+    observed = Observed()
+    module = Runner({}).run(network(), [Options(), Options()])
+    Runner({}, [observed]).run(module, [Options()])
+    assert observed.started == [("options", 3, 4)]
+
+
+def test_a_pass_that_fails_has_started_and_not_finished() -> None:
+    observed = Observed()
+    with pytest.raises(EpimcError):
+        Runner(PASSES, [observed]).run(network(), [Options(), Refusing(), Options()])
+    assert [name for name, *_ in observed.started] == ["options", "refusing"]
+    assert [step.name for step in observed.steps] == ["options"]
 
 
 def test_a_pass_at_the_wrong_level() -> None:
@@ -159,10 +175,10 @@ def test_a_pass_at_the_wrong_level() -> None:
 
 
 def test_no_pass_runs_where_a_later_one_cannot() -> None:
-    begun: list[str] = []
+    observed = Observed()
     with pytest.raises(EpimcError, match="after 'options' the module is at level nn"):
-        Runner(PASSES, begun.append).run(network(), [Options(), *parse_pipeline("map", PASSES)])
-    assert begun == []
+        Runner(PASSES, [observed]).run(network(), [Options(), *parse_pipeline("map", PASSES)])
+    assert observed.started == []
 
 
 def test_a_mistake_that_a_pass_finds_names_it() -> None:
