@@ -49,7 +49,7 @@ def compile(  # The name is the interface, as in `re.compile`.
         strict: Refuse a model that needs the host.
         pass_options: Options of passes, each text as in `quantize{weight_bits=4}`; they come last.
         dump_ir: A folder for the IR after every stage, beside the copy in the bundle.
-        observers: Told of every stage (`epimc.ir.observers.CompileObserver`).
+        observers: Told of every stage (`epimc.CompileObserver`).
 
     Raises:
         EpimcError: Anything wrong with the arguments, the model or the samples.

@@ -14,8 +14,8 @@ import json
 import re
 from dataclasses import dataclass
 
-from epimc.ir.options import Quoted, Word, Written
 from epimc.support.diagnostics import EpimcError, error
+from epimc.support.options import Quoted, Word, Written
 
 NAME = re.compile(r"[A-Za-z][\w-]*")
 WORD = re.compile(r"""[^\s{}\[\],"](?:[^{}\[\],"]*[^\s{}\[\],"])?""")

@@ -1,7 +1,7 @@
 """Passes, pipelines as text, and the one runner.
 
-A pass is a frozen dataclass: its fields are its options (`ir/options.py`), its `run` turns a valid
-module into another valid module.  A pipeline is a string such as
+A pass is a frozen dataclass: its fields are its options (`epimc/support/options.py`), its `run`
+turns a valid module into another valid module.  A pipeline is a string such as
 `epitomize,quantize{weight_bits=4}` that parses to passes and prints from them.
 """
 
@@ -16,9 +16,9 @@ from epimc.ir.core.module import Module
 from epimc.ir.core.module_attributes import PASSES
 from epimc.ir.observers import CompileObserver, StageClock
 from epimc.ir.option_text import Setting, read_steps
-from epimc.ir.options import options_of, print_options, refuse_wrong, values_of
 from epimc.ir.verifier import verify
 from epimc.support.diagnostics import EpimcError, did_you_mean, error
+from epimc.support.options import options_of, print_options, refuse_wrong, values_of
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from epimc.cli.console import (
 )
 from epimc.cli.options import takes
 from epimc.compiler.options import CompileOptions, PlanOptions, PlanRequest, Request
-from epimc.ir.options import values_of
 from epimc.support.diagnostics import EpimcError, render
+from epimc.support.options import values_of
 from epimc.support.version import VERSION
 
 if TYPE_CHECKING:

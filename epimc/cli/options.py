@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from epimc.ir.options import Choice, Declared, Kind, Listed, Maybe, Scalar, options_of
+from epimc.support.options import Choice, Declared, Kind, Listed, Maybe, Scalar, options_of
 
 Command = Callable[..., None]
 

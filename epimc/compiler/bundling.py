@@ -14,10 +14,10 @@ from epimc.compiler.importing import Start
 from epimc.compiler.samples import LABELS, Array, encode_samples
 from epimc.ir.core.module import Module
 from epimc.ir.dialects.epi import Host
-from epimc.ir.options import values_of
 from epimc.ir.pipeline import Pass, print_pipeline
 from epimc.quantization.options import QuantizeOptions
 from epimc.support.files import File
+from epimc.support.options import values_of
 from epimc.support.version import VERSION
 
 REFERENCE_SAMPLES = 16

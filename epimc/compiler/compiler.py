@@ -15,7 +15,6 @@ from epimc.compiler.passes import passes_of
 from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.observers import CompileObserver, StageClock
-from epimc.ir.options import values_of
 from epimc.ir.passes.epitomize import Epitomize
 from epimc.ir.passes.equalize import Equalize
 from epimc.ir.passes.fold import Fold
@@ -24,6 +23,7 @@ from epimc.ir.pipeline import Pass, Registry, Runner, make, overridden, parse_pi
 from epimc.quantization.calibrate import Calibrate
 from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.quantize import Quantize
+from epimc.support.options import values_of
 
 IMPORT, EMIT, CHECK, REFERENCE = "import", "emit", "check", "reference"
 

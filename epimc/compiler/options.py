@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Annotated
 
 from epimc.backends import DEFAULT_BACKEND
-from epimc.ir.options import Option, refuse_wrong
 from epimc.quantization.options import QuantizeOptions
 from epimc.support.diagnostics import error
+from epimc.support.options import Option, refuse_wrong
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from epimc.ir.options import Option
+from epimc.support.options import Option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from epimc.ir.core.levels import EPI, NN
 from epimc.ir.core.module import Builder, Module, Op, Value
@@ -15,6 +15,7 @@ from epimc.ir.epitome.policies import Layer
 from epimc.ir.passes.fold import find_chains, keep
 from epimc.ir.pipeline import Pass
 from epimc.support.diagnostics import error, mistaken
+from epimc.support.options import Option
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Epitomize(Pass):
             module's attribute `plans` gives for each layer.
     """
 
-    policy: str = "none"
+    policy: Annotated[str, Option("none, uniform:RxC, or plans: those of the module.")] = "none"
 
     name: ClassVar[str] = "epitomize"
     requires: ClassVar[str] = NN

@@ -45,17 +45,20 @@ def known_names(module: Module) -> set[str]:
 
 
 def kept_name(name: str, module: Module, layers: Mapping[Op, Layer]) -> str:
-    """The node by which the layer of a name can be found after every pass.
+    """The name by which the layer of a name can be found after every pass.
 
-    It is the name itself where that is of a node, and also where another name could mean another
-    layer: then the name must be that of a value which stays.
+    It is that of its node.  Where the node's name could mean another layer as well, it is that of
+    the value which `fold` leaves, as far as that is certain before `layout`.
     """
     op = named_op(name, module, layers)
-    if op is None or len(op.location.nodes) != 1:
+    if op is None:
         return name
+    value = layers[op].value if op in layers else name
+    if len(op.location.nodes) != 1:
+        return value
     ((_, node),) = op.location.nodes
     makers = {other.output.name: other for other in module.ops}
-    return node if makers.get(node, op) is op and is_one_layer(node, op, module) else name
+    return node if makers.get(node, op) is op and is_one_layer(node, op, module) else value
 
 
 def named_op(name: str, module: Module, layers: Mapping[Op, Layer]) -> Op | None:

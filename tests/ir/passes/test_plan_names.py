@@ -47,7 +47,8 @@ CONFUSED = (
   %b = nn.affine(%a) {scale = @s} : tensor<4x6x4xf32> loc(Mul "scale")
   %d = nn.conv(%b) {weight = @v} : tensor<4x6x4xf32> loc(Conv "shared")
   %e = nn.conv(%d) {weight = @v} : tensor<4x6x4xf32> loc(Conv "shared")
-  %f = nn.conv(%e) {weight = @v} : tensor<4x6x4xf32> loc(Conv "r")
+  %g = nn.affine(%e) {scale = @s} : tensor<4x6x4xf32> loc(Mul "shared")
+  %f = nn.conv(%g) {weight = @v} : tensor<4x6x4xf32> loc(Conv "r")
   %r = nn.relu(%f) : tensor<4x6x4xf32> loc(Relu "last")
   output "y" = %r
 }
@@ -125,11 +126,12 @@ def test_parts_of_one_layer_cannot_have_plans_of_their_own(tmp_path: Path) -> No
         # The value %a goes, and the node "c" is its alone.
         ("a", "c"),
         ("b", "c"),
-        # Both layers would be found by their nodes.
+        # Both layers would be found by their nodes; the value %e goes, too.
         ("d", "d"),
-        ("e", "e"),
+        ("e", "g"),
+        ("g", "g"),
         # A node "r", and a value %r of another node: layers come first.
-        ("r", "r"),
+        ("r", "f"),
         ("last", "last"),
         ("nothing", "nothing"),
     ],

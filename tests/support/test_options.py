@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epimc.ir.options import Option, kind_of, options_of
 from epimc.ir.pipeline import Pass, overridden, parse_pipeline, print_pipeline
 from epimc.support.diagnostics import EpimcError
+from epimc.support.options import Option, kind_of, options_of
 
 
 class Order(Enum):
