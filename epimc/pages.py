@@ -5,10 +5,13 @@ Each is written by a function beside what it documents; a test compares all of t
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from epimc.backends.base import Pages
 from epimc.backends.registry import BUILT_IN, load_backend
+from epimc.compiler.pass_document import pass_document
+from epimc.compiler.passes import passes_of
 from epimc.ir.text.document import ir_document
 
 
@@ -18,7 +21,8 @@ def pages() -> Pages:
     for backend in backends:
         backend.load_dialect()
     own = {path: text_of for backend in backends for path, text_of in backend.pages.items()}
-    return {"docs/ir.md": ir_document, **own}
+    passes = partial(pass_document, passes_of(*backends))
+    return {"docs/ir.md": ir_document, "docs/passes.md": passes, **own}
 
 
 def write_pages(root: Path) -> list[str]:

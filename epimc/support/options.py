@@ -169,7 +169,7 @@ class Choice(Kind):
 
     @property
     def expected(self) -> str:  # type: ignore[override]
-        """All of them."""
+        """All of them, in words."""
         *first, last = self.values
         return f"{', '.join(first)} or {last}" if first else last
 
