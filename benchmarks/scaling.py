@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from epimc.backends.crossbar.target.schema import load_target
-from epimc.compiler.compiler import Request, Watcher, compile_model
+from epimc.compiler.compiler import compile_model
+from epimc.compiler.options import Request
 from epimc.compiler.samples import write_samples
+from epimc.ir.observers import CompileObserver, Step
 
 OPSET, IR_VERSION = 13, 8
 
@@ -113,12 +115,22 @@ NETWORKS: dict[str, tuple[Callable[[int], onnx.ModelProto], int]] = {
 """Each network, and the bytes of a tile's buffer on the chip for which it is compiled."""
 
 
+@dataclass
+class Seconds(CompileObserver):
+    """Keeps the seconds of each stage."""
+
+    stages: dict[str, float] = field(default_factory=dict)
+
+    def stage_finished(self, step: Step) -> None:
+        """Keep them."""
+        self.stages[step.name] = step.seconds
+
+
 def stage_seconds(name: str, size: int) -> dict[str, float]:
     """Seconds of each stage of compiling a network, in order, and of `all`."""
     build, buffer_bytes = NETWORKS[name]
     target = load_target("epim-256")
     tile = target.tile.model_copy(update={"buffer_bytes": buffer_bytes})
-    begun: list[tuple[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         model, chip = Path(folder) / "model.onnx", Path(folder) / "target.toml"
         samples = Path(folder) / "samples.npz"
@@ -128,12 +140,9 @@ def stage_seconds(name: str, size: int) -> dict[str, float]:
         drawn = np.random.default_rng(1).standard_normal((1, *shape)).astype(np.float32)
         write_samples(samples, {"x": drawn})
         chip.write_text(target.model_copy(update={"tile": tile}).to_toml(), encoding="utf-8")
-        watcher = Watcher(stage=lambda stage: begun.append((stage, time.perf_counter())))
-        compile_model(Request(model, str(chip), calibration=samples), watcher)
-        begun.append(("all", time.perf_counter()))
-    ends = [moment for _, moment in begun[1:]]
-    seconds = {stage: end - start for (stage, start), end in zip(begun, ends, strict=False)}
-    return {**seconds, "all": sum(seconds.values())}
+        times = Seconds()
+        compile_model(Request(model, target=str(chip), calibration=samples), [times])
+    return {**times.stages, "all": sum(times.stages.values())}
 
 
 def table(name: str, sizes: list[int], least: float) -> list[str]:

@@ -11,15 +11,21 @@ from epimc.support.version import VERSION
 
 if TYPE_CHECKING:
     from epimc.api import compile, load
+    from epimc.ir.observers import CompileObserver
     from epimc.runtime.session import Session
 
 
 __version__ = VERSION
 
-__all__ = ["Session", "__version__", "compile", "load"]
+__all__ = ["CompileObserver", "Session", "__version__", "compile", "load"]
 
 
-HOMES = {"Session": "epimc.runtime.session", "compile": "epimc.api", "load": "epimc.api"}
+HOMES = {
+    "CompileObserver": "epimc.ir.observers",
+    "Session": "epimc.runtime.session",
+    "compile": "epimc.api",
+    "load": "epimc.api",
+}
 """Where each public name is defined."""
 
 

@@ -7,10 +7,13 @@ Of a page that is otherwise written by hand, a region between two comments is ma
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from epimc.backends.base import Pages
 from epimc.backends.registry import BUILT_IN, load_backend
+from epimc.compiler.pass_document import pass_document
+from epimc.compiler.passes import passes_of
 from epimc.frontend.document import operator_list
 from epimc.ir.text.document import ir_document
 
@@ -40,7 +43,8 @@ def own_pages() -> Pages:
     for backend in backends:
         backend.load_dialect()
     theirs = {path: text_of for backend in backends for path, text_of in backend.pages.items()}
-    return {"docs/ir.md": ir_document, **theirs}
+    passes = partial(pass_document, passes_of(*backends))
+    return {"docs/ir.md": ir_document, "docs/passes.md": passes, **theirs}
 
 
 def pages(root: Path) -> dict[str, str]:

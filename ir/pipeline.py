@@ -1,23 +1,24 @@
 """Passes, pipelines as text, and the one runner.
 
-A pass is a frozen dataclass: its fields are its options, its `run` turns a valid module into
-another valid module.  A pipeline is a string such as `epitomize,quantize{weight_bits=4}` that
-parses to passes and prints from them.
+A pass is a frozen dataclass: its fields are its options (`epimc/support/options.py`), its `run`
+turns a valid module into another valid module.  A pipeline is a string such as
+`epitomize,quantize{weight_bits=4}` that parses to passes and prints from them.
 """
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar, TypeVar
 
 from epimc.ir.core.module import Module
 from epimc.ir.core.module_attributes import PASSES
+from epimc.ir.observers import CompileObserver, StageClock
+from epimc.ir.option_text import Setting, read_steps
 from epimc.ir.verifier import verify
 from epimc.support.diagnostics import EpimcError, did_you_mean, error
+from epimc.support.options import options_of, print_options, refuse_wrong, values_of
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,19 @@ class Pass:
         """The rewritten module; `module` itself is left as it was."""
         raise NotImplementedError(self.name)
 
+    def __post_init__(self) -> None:
+        """Hold the options to what the fields declare; ValueError says what is wrong."""
+        refuse_wrong(self)
+
     def __str__(self) -> str:
-        hidden = [f for f in fields(self) if getattr(self, f.name) != f.default]
-        options = ",".join(f"{f.name}={_print_option(getattr(self, f.name))}" for f in hidden)
+        options = print_options(self)
         return f"{self.name}{{{options}}}" if options else self.name
 
 
+P = TypeVar("P", bound=Pass)
+
 Registry = Mapping[str, str]
 """Name of each pass -> "module:Class", imported on use."""
-
-_STEP = re.compile(r"\s*([A-Za-z][\w-]*)\s*(?:\{([^{}]*)\})?\s*(,|$)")
 
 
 def print_pipeline(passes: Sequence[Pass]) -> str:
@@ -61,20 +65,28 @@ def parse_pipeline(text: str, registry: Registry) -> list[Pass]:
     Raises:
         EpimcError: Malformed text, an unknown pass or option, a value of the wrong type.
     """
-    passes: list[Pass] = []
-    position = 0
-    while position < len(text):
-        match = _STEP.match(text, position)
-        if not match:
-            raise error(
-                f"Pipeline '{text}' is malformed at column {position + 1}.",
-                hint="Write it as 'pass1,pass2{option=4}'.",
-            )
-        passes.append(_make(match[1], match[2] or "", registry))
-        position = match.end()
-        if match[3] and position == len(text):
-            raise error(f"Pipeline '{text}' ends in a comma.")
-    return passes
+    return [
+        with_settings(pass_class(step.name, registry), step.settings) for step in read_steps(text)
+    ]
+
+
+def overridden(passes: Sequence[Pass], text: str) -> tuple[Pass, ...]:
+    """The same passes, with the options that a text sets, such as `quantize{weight_bits=4}`.
+
+    Raises:
+        EpimcError: The text is malformed, names a pass that is not among these or an unknown
+            option, or a value is wrong.
+    """
+    for step in read_steps(text):
+        names = [known.name for known in passes]
+        if step.name not in names:
+            hint = did_you_mean(step.name, names)
+            raise error(f"There is no pass '{step.name}' among those that run.", hint=hint)
+        passes = [
+            with_settings(type(known), step.settings, known) if known.name == step.name else known
+            for known in passes
+        ]
+    return tuple(passes)
 
 
 def pass_class(name: str, registry: Registry) -> type[Pass]:
@@ -90,95 +102,116 @@ def pass_class(name: str, registry: Registry) -> type[Pass]:
     return kind
 
 
-def _make(name: str, options: str, registry: Registry) -> Pass:
-    kind = pass_class(name, registry)
-    types = {f.name: get_type_hints(kind)[f.name] for f in fields(kind)}
+def with_settings(kind: type[Pass], settings: Sequence[Setting], base: Pass | None = None) -> Pass:
+    """A pass with the options that a text sets.
+
+    Args:
+        kind: The class of the pass.
+        settings: As read from the text.
+        base: Where the other options come from; None: they keep their defaults.
+
+    Raises:
+        EpimcError: There is no such option, or a value is wrong.
+    """
     values: dict[str, Any] = {}
-    for item in filter(None, (part.strip() for part in options.split(","))):
-        key, separator, value = (part.strip() for part in item.partition("="))
-        key = key.replace("-", "_")
-        if key not in types or not separator:
-            what = f"'{key}'" if separator else f"'{item}' without a value"
-            hint = did_you_mean(key, types) or "It has no options."
-            raise error(f"Pass '{name}' has no option {what}.", hint=hint)
+    for setting in settings:
+        key, value = read_setting(kind, setting)
         if key in values:
-            raise error(f"Option '{key}' of pass '{name}' is given twice.")
-        values[key] = _read_option(name, key, value, types[key])
+            raise error(f"Option '{key}' of pass '{kind.name}' is given twice.")
+        values[key] = value
+    if base is not None:
+        values = {**values_of(kind, base), **values}
+    return make(kind, **values)
+
+
+def make(kind: type[P], **options: Any) -> P:
+    """A pass with some options.
+
+    Raises:
+        EpimcError: One has a wrong value.
+    """
     try:
-        return kind(**values)
+        return kind(**options)
     except ValueError as problem:
-        raise error(f"Pass '{name}': {problem}.") from None
+        raise error(f"Pass '{kind.name}': {problem}.") from None
 
 
-def _read_option(name: str, key: str, text: str, kind: type) -> Any:
+def read_setting(kind: type[Pass], setting: Setting) -> tuple[str, Any]:
+    """The name of an option of a pass, and its value.
+
+    Raises:
+        EpimcError: There is no such option, or its value is none of its type.
+    """
+    options = options_of(kind)
+    key = setting.name.replace("-", "_")
+    if key not in options or setting.value is None:
+        what = f"'{key}'" if setting.value is not None else f"'{setting.name}' without a value"
+        hint = did_you_mean(key, options) or "It has no options."
+        raise error(f"Pass '{kind.name}' has no option {what}.", hint=hint)
     try:
-        if kind is bool:
-            return {"true": True, "false": False}[text]
-        return kind(text)
-    except (KeyError, ValueError):
-        words = {bool: "true or false", int: "an integer", float: "a number"}
-        expected = words.get(kind, "text")
-        raise error(f"Option '{key}' of pass '{name}' is '{text}', expected {expected}.") from None
-
-
-def _print_option(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        return key, options[key].kind.read(setting.value)
+    except ValueError:
+        expected = options[key].kind.expected
+        raise error(
+            f"Option '{key}' of pass '{kind.name}' is '{setting.source}', expected {expected}."
+        ) from None
 
 
 @dataclass(frozen=True)
-class Step:
-    """What the runner tells after each pass: its number, the pass, the module, the seconds."""
-
-    number: int
-    name: str
-    module: Module
-    seconds: float
-
-
-@dataclass
 class Runner:
-    """Runs passes: checks levels, verifies after each, times, and tells an observer.
+    """Runs passes: checks levels, verifies after each, times, and tells observers.
 
     Attributes:
         registry: All passes: an error names from it those that must run first.
-        before: Called with the name of a pass before it runs.
-        after: Called with a Step after each pass (dumps, printing, progress).
+        observers: Told of each pass.
     """
 
     registry: Registry
-    before: Callable[[str], None] = field(default=lambda name: None)
-    after: Callable[[Step], None] = field(default=lambda step: None)
+    observers: Sequence[CompileObserver] = ()
 
-    def run(self, module: Module, passes: Sequence[Pass]) -> Module:
+    def run(
+        self, module: Module, passes: Sequence[Pass], clock: StageClock | None = None
+    ) -> Module:
         """Run the passes in order, if the level of each is right.
+
+        Args:
+            module: What the first of them takes.
+            passes: The passes.
+            clock: Of the stages of which these are some; None: they are all that remain.
 
         Raises:
             EpimcError: A pass at the wrong level, before any has run; or a problem that a pass
                 meets: the error names the pass.
         """
         check_order(module, passes, self.registry)
+        if clock is None:
+            first = len(done(module)) + 1
+            clock = StageClock(first + len(passes), self.observers, first)
         for step in passes:
-            module = self._one(module, step)
+            with clock.stage(step.name) as stage:
+                module = stage.module = run_verified(module, step)
         return module
 
-    def _one(self, module: Module, step: Pass) -> Module:
-        self.before(step.name)
-        started = time.perf_counter()
-        try:
-            result = step.run(module)
-        except EpimcError as problem:
-            raise problem.with_notes(f"in pass '{step.name}'") from None
-        history = (*done(module), str(step))
-        result.attributes[PASSES] = history
-        try:
-            verify(result)
-        except EpimcError as problem:
-            note = f"pass '{step.name}' made this module: a defect of epimc, please report it"
-            raise problem.with_notes(note) from None
-        if result.level != step.ensures:
-            raise AssertionError(f"pass '{step.name}' must return level {step.ensures}")
-        self.after(Step(len(history), step.name, result, time.perf_counter() - started))
-        return result
+
+def run_verified(module: Module, step: Pass) -> Module:
+    """Run one pass, note it in the module, and verify the module.
+
+    Raises:
+        EpimcError: A problem that the pass meets; or the module is invalid, by its fault.
+    """
+    try:
+        result = step.run(module)
+    except EpimcError as problem:
+        raise problem.with_notes(f"in pass '{step.name}'") from None
+    result.attributes[PASSES] = (*done(module), str(step))
+    try:
+        verify(result)
+    except EpimcError as problem:
+        note = f"pass '{step.name}' made this module: a defect of epimc, please report it"
+        raise problem.with_notes(note) from None
+    if result.level != step.ensures:
+        raise AssertionError(f"pass '{step.name}' must return level {step.ensures}")
+    return result
 
 
 def check_order(module: Module, passes: Sequence[Pass], registry: Registry) -> None:

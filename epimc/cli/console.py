@@ -6,12 +6,9 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from epimc.support.diagnostics import error
-
-if TYPE_CHECKING:
-    from epimc.ir.core.module import Module
 
 
 def say(data: dict[str, Any], as_json: bool, table: Callable[[dict[str, Any]], str]) -> None:
@@ -27,34 +24,6 @@ def say(data: dict[str, Any], as_json: bool, table: Callable[[dict[str, Any]], s
 def warn(message: str) -> None:
     """A warning on standard error."""
     print(f"warning: {message}", file=sys.stderr)
-
-
-def printer_of(wanted: str | None, names: list[str]) -> Callable[[int, str, Module], None]:
-    """What prints the IR after the wanted pass.
-
-    Raises:
-        EpimcError: There is no such pass in this run.
-    """
-    if wanted is not None and wanted not in ("all", *names):
-        from epimc.support.diagnostics import did_you_mean
-
-        hint = did_you_mean(wanted, ["all", *names])
-        raise error(f"There is no pass '{wanted}' to print the IR after.", hint=hint)
-
-    def show(number: int, name: str, module: Module) -> None:
-        if wanted in ("all", name):
-            from epimc.ir.text.printer import print_module
-
-            print(f"// IR after {number:02d}-{name}\n{print_module(module)}", file=sys.stderr)
-
-    return show
-
-
-def timer(wanted: bool) -> Callable[[str, float], None]:
-    """What tells the seconds of each pass, on standard error."""
-    if not wanted:
-        return lambda name, seconds: None
-    return lambda name, seconds: print(f"{seconds:8.3f} s  {name}", file=sys.stderr)
 
 
 @contextlib.contextmanager

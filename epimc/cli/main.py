@@ -11,16 +11,17 @@ import typer
 
 from epimc.backends import DEFAULT_BACKEND
 from epimc.cli.console import (
-    printer_of,
     progress,
     read_bytes,
     read_text,
     say,
-    timer,
     warn,
     write_file,
 )
+from epimc.cli.options import takes
+from epimc.compiler.options import CompileOptions, PlanOptions, PlanRequest, Request
 from epimc.support.diagnostics import EpimcError, render
+from epimc.support.options import values_of
 from epimc.support.version import VERSION
 
 if TYPE_CHECKING:
@@ -48,23 +49,8 @@ Limit = Annotated[
     int,
     typer.Option(metavar="N", min=1, help="The most bytes that a model, or samples, may take."),
 ]
-Epitome = Annotated[
-    str,
-    typer.Option(
-        metavar="POLICY|FILE", help="Each layer's epitome: none, uniform:RxC, or a TOML file."
-    ),
-]
-ChosenTarget = Annotated[
-    str | None,
-    typer.Option(
-        "--target",
-        metavar="NAME|FILE",
-        help="The chip; else the backend's default, epim-256 for crossbars.",
-        show_default=False,
-    ),
-]
 ChosenBackend = Annotated[str, typer.Option("--backend", metavar="NAME", help="The kind of chip.")]
-Timing = Annotated[bool, typer.Option("--timing", help="Tell how long each pass took.")]
+Timing = Annotated[bool, typer.Option("--timing", help="Tell how long each stage took.")]
 PrintAfter = Annotated[
     str | None,
     typer.Option(
@@ -146,49 +132,28 @@ def options(
 
 
 @app.command()
+@takes(CompileOptions)
 def compile(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The bundle.")],
-    target: ChosenTarget = None,
-    weight_bits: Annotated[int, typer.Option(min=2, max=8, help="Bits of a weight.")] = 8,
-    activation_bits: Annotated[int, typer.Option(min=4, max=8, help="Of an activation.")] = 8,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(metavar="X.npz", help="Samples to calibrate with.", show_default=False),
-    ] = None,
-    epitome: Epitome = "none",
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a model that needs the host.")
-    ] = False,
+    options: CompileOptions,
     dump_ir: DumpIr = None,
     print_ir_after: PrintAfter = None,
     timing: Timing = False,
-    limit_bytes: Limit = DEFAULT_LIMIT,
-    backend: ChosenBackend = DEFAULT_BACKEND,
     json: Json = False,
 ) -> None:
     """Compile an ONNX model to a bundle."""
     from epimc.api import build
-    from epimc.compiler.compiler import Job, Request, Watcher
+    from epimc.cli.observers import ProgressBar, chosen_observers
+    from epimc.compiler.compiler import Job
     from epimc.report.report import program_table
 
-    request = Request(
-        model,
-        target,
-        weight_bits,
-        activation_bits,
-        calibration,
-        epitome,
-        limit_bytes,
-        strict,
-        backend,
-    )
-    names = Job.of(request).stages
-    show = printer_of(print_ir_after, names)
-    with progress("compiling", len(names)) as advance:
-        watcher = Watcher(lambda name: advance(name, names.index(name)), show, timer(timing))
-        bundle = build(request, output, dump_ir, watcher)
-    if calibration is None:
+    request = Request(model, **values_of(CompileOptions, options))
+    stages = Job.of(request).stages
+    observers = chosen_observers(print_ir_after, timing, stages.with_ir)
+    with progress("compiling", len(stages.names)) as advance:
+        bundle = build(request, output, dump_ir, [*observers, ProgressBar(advance)])
+    if options.calibration is None:
         warn("no --calibration: standard normal samples were used, and figures mean little")
     summary = bundle.program.describe()
     if not summary.get("lossless_adc", True):
@@ -197,23 +162,17 @@ def compile(
 
 
 @app.command()
+@takes(PlanOptions)
 def plan(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.")],
-    epitome: Epitome = "none",
-    weight_bits: Annotated[int, typer.Option(min=2, max=32, help="Bits of a weight.")] = 8,
-    activation_bits: Annotated[int, typer.Option(min=1, max=32, help="Of an activation.")] = 8,
-    target: ChosenTarget = None,
-    limit_bytes: Limit = DEFAULT_LIMIT,
-    backend: ChosenBackend = DEFAULT_BACKEND,
+    options: PlanOptions,
     json: Json = False,
 ) -> None:
     """Count the crossbars that a model takes, without compiling it."""
-    from epimc.compiler.planning import PlanRequest, plan_model
+    from epimc.compiler.planning import plan_model
     from epimc.report.report import plan_table
 
-    request = PlanRequest(
-        model, epitome, weight_bits, activation_bits, target, limit_bytes, backend
-    )
+    request = PlanRequest(model, **values_of(PlanOptions, options))
     say(plan_model(request), json, plan_table)
 
 
@@ -356,23 +315,18 @@ def opt(
 ) -> None:
     """Run passes on textual IR."""
     from epimc.backends.registry import load_backends
+    from epimc.cli.observers import chosen_observers
     from epimc.compiler.dumps import Dumps
     from epimc.compiler.passes import passes_of
-    from epimc.ir.pipeline import Runner, Step, parse_pipeline
+    from epimc.ir.pipeline import Runner, parse_pipeline
     from epimc.ir.text.parser import read_module
     from epimc.ir.text.printer import print_module, write_module
 
     registry = passes_of(*load_backends())
     steps = parse_pipeline(passes, registry)
-    show = printer_of(print_ir_after, [step.name for step in steps])
-    dumps, told = Dumps(), timer(timing)
-
-    def after(step: Step) -> None:
-        show(step.number, step.name, step.module)
-        told(step.name, step.seconds)
-        dumps.add(step.number, step.name, step.module)
-
-    module = Runner(registry, after=after).run(read_module(file), steps)
+    dumps = Dumps()
+    observers = chosen_observers(print_ir_after, timing, [step.name for step in steps])
+    module = Runner(registry, [*observers, dumps]).run(read_module(file), steps)
     if dump_ir is not None:
         dumps.write(dump_ir)
     if output is not None:

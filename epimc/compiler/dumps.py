@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from epimc.ir.core.module import Module
 from epimc.ir.core.tensors import Tensor, tensor_bytes
+from epimc.ir.observers import CompileObserver, Step
 from epimc.ir.text.printer import print_module
 from epimc.support.diagnostics import error
 from epimc.support.files import File, made
 
 
 @dataclass
-class Dumps:
+class Dumps(CompileObserver):
     """Collects dumps in memory; writing comes last, so that a failure leaves nothing behind.
 
     Attributes:
@@ -27,10 +27,12 @@ class Dumps:
     texts: dict[str, str] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, number: int, name: str, module: Module) -> None:
-        """Take the IR after stage `number`."""
-        self.texts[f"{number:02d}-{name}.epi"] = print_module(module)
-        for tensor in module.tensors.values():
+    def stage_finished(self, step: Step) -> None:
+        """Take the IR, where the stage gives any."""
+        if step.module is None:
+            return
+        self.texts[f"{step.number:02d}-{step.name}.epi"] = print_module(step.module)
+        for tensor in step.module.tensors.values():
             if tensor.random is None and not tensor.literal:
                 self.tensors[tensor.digest] = tensor
 

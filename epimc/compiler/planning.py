@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from epimc.backends import DEFAULT_BACKEND
 from epimc.backends.base import PlannedLayer
 from epimc.backends.registry import load_backend
+from epimc.compiler.options import PlanRequest
+from epimc.compiler.passes import PASSES
 from epimc.frontend import import_model
 from epimc.ir.core.types import as_map
 from epimc.ir.epitome.plan_files import given_plans, is_plan_file
 from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
-
-
-@dataclass(frozen=True)
-class PlanRequest:
-    """What the user asks for.
-
-    Attributes:
-        model: The ONNX file.
-        epitome: The policy, or a TOML file with plans layer by layer.
-        weight_bits: 2 to 32.
-        activation_bits: 1 to 32.
-        target: A built-in target's name or a TOML file; None: the backend's default.
-        limit_bytes: The most that the model may take.
-        backend: The kind of chip.
-    """
-
-    model: Path
-    epitome: str = "none"
-    weight_bits: int = 8
-    activation_bits: int = 8
-    target: str | None = None
-    limit_bytes: int = 2**32
-    backend: str = DEFAULT_BACKEND
+from epimc.ir.passes.plan_names import plans_for
+from epimc.ir.pipeline import Runner
 
 
 def plan_model(request: PlanRequest) -> dict[str, Any]:
@@ -70,8 +48,10 @@ def planned_layers(request: PlanRequest, rows: int) -> list[PlannedLayer]:
         rows: Word lines of an array of the target.
     """
     module = import_model(request.model, limit_bytes=request.limit_bytes).module
-    layers = layers_of(Layout().run(module), rows)
-    chosen = given_plans(request.epitome, list(layers.values())).choose(list(layers.values()))
+    plans = plans_for(request.epitome, module)
+    # Layers are counted as they are compiled: with what stands behind them once nothing is moved.
+    layers = layers_of(Runner(PASSES).run(module, [Layout()]), rows)
+    chosen = plans.choose(list(layers.values()))
     planned = []
     for (op, layer), (epitome, patches) in zip(layers.items(), chosen, strict=True):
         _, height, width = as_map(op.output.type.shape)

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from epimc.ir.core.attributes import Plain, integers
@@ -100,9 +100,19 @@ class Plans:
         rest = LayerPlan("", self.default)
         return [given.get(index, rest).choose(layer) for index, layer in enumerate(layers)]
 
-    def mistakes(self, layers: Sequence[Layer]) -> list[str]:
-        """What is wrong for a model with these layers, a sentence each."""
-        found = [text for given in self.layers for text in wrong_layer(given, layers)]
+    def mistakes(self, layers: Sequence[Layer], others: Collection[str] = frozenset()) -> list[str]:
+        """What is wrong for a model with these layers, a sentence each.
+
+        Args:
+            layers: Those of the model.
+            others: Names that may yet turn out to be those of layers: they are no mistakes.
+        """
+        found = [
+            text
+            for given in self.layers
+            if given.name not in others or find(given.name, layers)
+            for text in wrong_layer(given, layers)
+        ]
         names = Counter(given.name for given in self.layers)
         found += [f"Layer '{name}' is given {n} times." for name, n in names.items() if n > 1]
         called: dict[int, list[str]] = defaultdict(list)
@@ -111,15 +121,6 @@ class Plans:
                 called[index].append(f"'{name}'")
         several = [quoted for quoted in called.values() if len(quoted) > 1]
         return found + [f"{' and '.join(quoted)} are names of one layer." for quoted in several]
-
-    def by_values(self, layers: Sequence[Layer]) -> Plans:
-        """The same plans, with each layer called by its value, which `fold` keeps.
-
-        Args:
-            layers: Of a model for which there are no mistakes in the plans.
-        """
-        named = (replace(one, name=layers[find(one.name, layers)[0]].value) for one in self.layers)
-        return replace(self, layers=tuple(named))
 
 
 def find(name: str, layers: Sequence[Layer]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from epimc.ir.epitome.layer_plans import Plans, load, wrong_policy
@@ -18,8 +18,15 @@ def is_plan_file(epitome: str) -> bool:
     return epitome.endswith(".toml")
 
 
-def given_plans(epitome: str, layers: Sequence[Layer]) -> Plans:
+def given_plans(
+    epitome: str, layers: Sequence[Layer], others: Collection[str] = frozenset()
+) -> Plans:
     """What `--epitome` asks for, checked against the layers of the model.
+
+    Args:
+        epitome: A policy, or a file with plans.
+        layers: Those of the model.
+        others: Names that may yet turn out to be those of layers.
 
     Raises:
         EpimcError: There is no such policy, or the file is wrong: one error names every mistake.
@@ -30,7 +37,7 @@ def given_plans(epitome: str, layers: Sequence[Layer]) -> Plans:
         return Plans(epitome)
     text = read_text(Path(epitome), "Plan", MAXIMUM_FILE_BYTES)
     plans, found = load(parse_toml(text, epitome, "Plan"))
-    found += plans.mistakes(layers)
+    found += plans.mistakes(layers, others)
     if found:
         raise mistaken(f"Plan file '{epitome}' has", found)
     return plans

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from epimc.ir.core.levels import EPI, NN
 from epimc.ir.core.module import Module, Op, Value, dump_attributes
@@ -17,6 +17,7 @@ from epimc.ir.passes.fold import NormIntoAffine, affine_chain
 from epimc.ir.pipeline import Pass
 from epimc.ir.rewriting import Pattern, Replacement, Rewriter, rewritten
 from epimc.support.diagnostics import error, mistaken
+from epimc.support.options import Option
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,15 @@ class Epitomize(Pass):
             module's attribute `plans` gives for each layer.
     """
 
-    policy: str = "none"
+    policy: Annotated[str, Option("none, uniform:RxC, or plans: those of the module.")] = "none"
 
     name: ClassVar[str] = "epitomize"
     requires: ClassVar[str] = NN
     ensures: ClassVar[str] = EPI
 
     def __post_init__(self) -> None:
+        """A policy that does not exist is refused where it is asked for."""
+        super().__post_init__()
         if self.policy != PLANS and (problem := wrong_policy(self.policy)):
             raise ValueError(problem)
 

@@ -260,7 +260,7 @@ def test_files_that_are_no_programs(here: Path, refuse: Refuse) -> None:
         ),
         (
             "fold{",
-            "error: Pipeline 'fold{' is malformed at column 1.\n"
+            "error: Pipeline 'fold{' is malformed at column 6: expected an option or '}'.\n"
             "  hint: Write it as 'pass1,pass2{option=4}'.\n",
         ),
     ],

@@ -15,7 +15,7 @@ from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.proof import claims
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.bundle.bundle import read_bundle
-from epimc.compiler.compiler import Request, Watcher
+from epimc.compiler.options import Request
 from tests.crossbars import compiled_of, program_in
 from tests.networks import Network
 
@@ -52,7 +52,7 @@ def test_a_large_matmul_that_is_split_over_tiles(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         with measured() as compiling:
-            build(request, tmp_path / "out", None, Watcher())
+            build(request, tmp_path / "out")
         program = program_in(read_bundle(tmp_path / "out"))
         with measured() as checking:
             compiled_of(program).refuse_bad()

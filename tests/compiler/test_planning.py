@@ -17,8 +17,9 @@ from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
-from epimc.compiler.compiler import Request, compile_model
-from epimc.compiler.planning import PlanRequest, plan_model
+from epimc.compiler.compiler import compile_model
+from epimc.compiler.options import PlanRequest, Request
+from epimc.compiler.planning import plan_model
 from tests.crossbars import program_in
 from tests.nets import NETS
 
@@ -107,7 +108,7 @@ def test_the_plan_is_what_compiling_gives(
     model = EXAMPLES / "fashion-resnet8.onnx" if net == "resnet8" else tmp_path / "net.onnx"
     if net in NETS:
         NETS[net](model)
-    summary = plan_model(PlanRequest(model, epitome, target=target))
+    summary = plan_model(PlanRequest(model, epitome=epitome, target=target))
     bundle = tmp_path / "bundle"
     arguments = ["compile", str(model), "-o", str(bundle), "--target", target]
     if net == "resnet8":
@@ -136,7 +137,8 @@ def test_the_plan_is_what_executing_counts(
     data: str, model: str, target: str, epitome: str
 ) -> None:
     samples = EXAMPLES / f"{data}-calibration.npz"
-    check_counts(Request(EXAMPLES / f"{model}.onnx", target, calibration=samples, epitome=epitome))
+    path = EXAMPLES / f"{model}.onnx"
+    check_counts(Request(path, target=target, calibration=samples, epitome=epitome))
 
 
 @pytest.mark.parametrize("epitome", ["none", "uniform:18x4"])
@@ -146,7 +148,7 @@ def test_the_plan_is_what_executing_counts_of_groups(
     tmp_path: Path, net: str, target: str, epitome: str
 ) -> None:
     NETS[net](tmp_path / "net.onnx")
-    check_counts(Request(tmp_path / "net.onnx", target, epitome=epitome))
+    check_counts(Request(tmp_path / "net.onnx", target=target, epitome=epitome))
 
 
 def check_counts(request: Request) -> None:
@@ -156,7 +158,7 @@ def check_counts(request: Request) -> None:
     inputs = {port.name: np.zeros((1, *port.shape), np.float32) for port in program.inputs}
     Simulator(program).run(inputs, [counters])
     counted = counters.layers()
-    summary = plan_model(PlanRequest(request.model, request.epitome, target=request.target))
+    summary = plan_model(PlanRequest(request.model, epitome=request.epitome, target=request.target))
     for layer, index in zip(summary["layers"], mvm_layers(program), strict=True):
         found = counted[index]
         assert found.rounds == layer["rounds"] * layer["positions"]

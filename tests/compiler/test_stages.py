@@ -16,7 +16,8 @@ from epimc.backends.crossbar.isa.loops import expand
 from epimc.backends.registry import load_backend
 from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
-from epimc.compiler.compiler import Job, Request
+from epimc.compiler.compiler import Job
+from epimc.compiler.options import Request
 from epimc.compiler.stages import ASSEMBLY, dump_name, stages_of
 from epimc.ir.core.levels import LEVELS
 from epimc.ir.text.parser import read_module
@@ -111,7 +112,7 @@ def test_deleted_dumps(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_every_level_is_a_stage() -> None:
-    passes = Job.of(Request(Path("m.onnx"))).passes
+    passes = Job.of(Request(Path("m.onnx"))).stages.passes
     stages = stages_of(load_backend("crossbar"))
     assert {step.ensures for step in passes} == set(LEVELS) == set(stages) - {ASSEMBLY}
 

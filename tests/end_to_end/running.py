@@ -21,11 +21,13 @@ from epimc.backends.crossbar.isa.listing import list_program
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.target.schema import Target
 from epimc.bundle.bundle import Bundle, read_bundle, write_bundle
-from epimc.compiler.compiler import Request, Watcher, compile_model
-from epimc.compiler.planning import PlanRequest, plan_model
+from epimc.compiler.compiler import compile_model
+from epimc.compiler.options import PlanRequest, Request
+from epimc.compiler.planning import plan_model
 from epimc.compiler.samples import write_samples
 from epimc.ir.core.module import Module
 from epimc.ir.interpreter import interpret
+from epimc.ir.observers import CompileObserver
 from epimc.runtime.host import OnnxHost
 from epimc.runtime.session import Session
 from epimc.support.diagnostics import EpimcError
@@ -33,6 +35,7 @@ from epimc.support.origins import Node
 from epimc.verification.verify import Report, verify
 from tests.crossbars import program_in
 from tests.golden_files import round_trip
+from tests.observed import Observed
 from tests.strategies.cases import Case, toml_of
 
 Array = NDArray[Any]
@@ -80,19 +83,18 @@ def compiled(case: Case) -> Iterator[Done]:
             (folder / "plans.toml").write_text(toml_of(case.plans), encoding="utf-8")
         request = Request(
             folder / "model.onnx",
-            str(folder / "target.toml"),
-            case.weight_bits,
-            case.activation_bits,
-            folder / "samples.npz",
-            str(folder / "plans.toml") if case.plans else case.policy,
+            target=str(folder / "target.toml"),
+            weight_bits=case.weight_bits,
+            activation_bits=case.activation_bits,
+            calibration=folder / "samples.npz",
+            epitome=str(folder / "plans.toml") if case.plans else case.policy,
         )
-        modules: dict[str, Module] = {}
-        watcher = Watcher(dump=lambda number, name, module: modules.update({name: module}))
-        write_bundle(folder / "bundle", compile_tightly(request, case.target, watcher))
-        yield Done(read_bundle(folder / "bundle"), modules, request)
+        observed = Observed()
+        write_bundle(folder / "bundle", compile_tightly(request, case.target, observed))
+        yield Done(read_bundle(folder / "bundle"), observed.modules, request)
 
 
-def compile_tightly(request: Request, target: Target, watcher: Watcher) -> Bundle:
+def compile_tightly(request: Request, target: Target, observer: CompileObserver) -> Bundle:
     """Compile for the target; where its buffers are too small, with those that are said to do.
 
     Each tile may ask for more than the one before: the third time, all get plenty.
@@ -101,7 +103,7 @@ def compile_tightly(request: Request, target: Target, watcher: Watcher) -> Bundl
         assert request.target is not None
         Path(request.target).write_text(target.to_toml(), encoding="utf-8")
         try:
-            return compile_model(request, watcher)
+            return compile_model(request, [observer])
         except EpimcError as problem:
             needed = TOO_SMALL.search(problem.diagnostic.message)
             if needed is None:
@@ -168,10 +170,10 @@ def assert_counts_as_planned(case: Case, done: Done) -> None:
     planned = plan_model(
         PlanRequest(
             request.model,
-            request.epitome,
-            request.weight_bits,
-            request.activation_bits,
-            request.target,
+            epitome=request.epitome,
+            weight_bits=request.weight_bits,
+            activation_bits=request.activation_bits,
+            target=request.target,
         )
     )
     counters = Counters(done.program)

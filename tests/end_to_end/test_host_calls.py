@@ -30,7 +30,8 @@ from epimc.backends.crossbar.target.schema import load_target
 from epimc.backends.onnx.export import export_integers
 from epimc.bundle.bundle import Bundle, read_bundle, rechecksum, write_bundle
 from epimc.cli.main import main
-from epimc.compiler.compiler import Request, Watcher, compile_model
+from epimc.compiler.compiler import compile_model
+from epimc.compiler.options import Request
 from epimc.ir.core.module import Module
 from epimc.ir.interpreter import interpret
 from epimc.ir.text.parser import parse_module
@@ -40,6 +41,7 @@ from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import EpimcError
 from epimc.verification.verify import verify
 from tests.crossbars import program_in, with_program
+from tests.observed import Observed
 
 Array = NDArray[Any]
 TARGETS = ("epim-256", "tiny")
@@ -266,13 +268,9 @@ def bundle(folder: Path) -> Bundle:
 def integer_module(model: onnx.ModelProto, folder: Path) -> Module:
     """The quantized module of a model."""
     onnx.save(model, folder / "m.onnx")
-    kept: list[Module] = []
-
-    def keep(number: int, name: str, module: Module) -> None:
-        kept.extend([module] if name == "quantize" else [])
-
-    compile_model(Request(folder / "m.onnx", target="tiny"), Watcher(dump=keep))
-    return kept[0]
+    observed = Observed()
+    compile_model(Request(folder / "m.onnx", target="tiny"), [observed])
+    return observed.modules["quantize"]
 
 
 def test_interpreter_simulator_and_reference_agree(tmp_path: Path) -> None:

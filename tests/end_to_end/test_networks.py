@@ -14,8 +14,7 @@ from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.sim.paths import PATHS
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.backends.onnx.reading import read_exported
-from epimc.compiler.compiler import Request, Watcher
-from epimc.ir.core.module import Module
+from epimc.compiler.options import Request
 from epimc.ir.interpreter import interpret
 from epimc.ir.semantics import integers
 from epimc.ir.text.parser import read_module
@@ -25,6 +24,7 @@ from epimc.verification.verify import verify
 from tests.backends.crossbar.mutations import nested
 from tests.crossbars import differences, program_in
 from tests.networks import NETWORKS
+from tests.observed import Observed
 
 SETTINGS = [("epim-256", 8, 8), ("tiny", 8, 8), ("tiny", 3, 5)]
 # What 8 bits reach at least on these networks and random samples, in dB.
@@ -41,10 +41,10 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("target", "weight_bits", "bits"), SETTINGS)
 def test_networks_are_exact(model: Path, target: str, weight_bits: int, bits: int) -> None:
-    modules: dict[str, Module] = {}
-    watcher = Watcher(dump=lambda number, name, module: modules.update({name: module}))
-    request = Request(model, target, weight_bits, bits)
-    bundle = build(request, model.parent / "out", None, watcher)
+    observed = Observed()
+    request = Request(model, target=target, weight_bits=weight_bits, activation_bits=bits)
+    bundle = build(request, model.parent / "out", observers=[observed])
+    modules = observed.modules
     report = verify(bundle)
     assert report.parameters == {}
     assert report.exact
@@ -73,14 +73,15 @@ def test_networks_are_exact(model: Path, target: str, weight_bits: int, bits: in
 
 
 def test_every_stage_comes_back_from_its_text(model: Path) -> None:
-    def dump(number: int, name: str, module: Module) -> None:
+    observed = Observed()
+    build(Request(model, target="tiny"), model.parent / "out", observers=[observed])
+    assert len(observed.modules) == 11
+    for name, module in observed.modules.items():
         path = model.parent / f"{name}.epi"
         write_module(module, path)
         read = read_module(path)
         verify_module(read)
         assert print_module(read) == print_module(module)
-
-    build(Request(model, "tiny"), model.parent / "out", None, Watcher(dump=dump))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -88,7 +89,7 @@ def test_every_number_between_the_layers_is_compared(name: str, tmp_path: Path) 
     """A program with one wrong number in a table is found without running anything."""
     path = tmp_path / "m.onnx"
     path.write_bytes(NETWORKS[name]().SerializeToString())
-    bundle = build(Request(path), tmp_path / "out", None, Watcher())
+    bundle = build(Request(path), tmp_path / "out")
     program = program_in(bundle)
     exported = read_exported((tmp_path / "out/reference/integer.onnx").read_bytes(), "it")
     assert differences(exported, program, bundle.fragments) == {}

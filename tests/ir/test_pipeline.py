@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from epimc.ir.core.module import Builder, Module, Value
 from epimc.ir.core.types import TensorType
-from epimc.ir.pipeline import Pass, Runner, Step, done, parse_pipeline, print_pipeline
+from epimc.ir.pipeline import Pass, Runner, done, parse_pipeline
 from epimc.support.diagnostics import EpimcError, error
 from tests.crossbars import PASSES
 from tests.ir.networks import Net
+from tests.observed import Observed
 
 
 @dataclass(frozen=True)
@@ -72,27 +71,6 @@ class Lying(Options):
     ensures: ClassVar[str] = "epi"
 
 
-WORDS = st.from_regex(r"[A-Za-z0-9_.:]+", fullmatch=True)
-
-
-@given(
-    st.lists(
-        st.builds(
-            Options,
-            st.integers(),
-            st.floats(allow_nan=False, allow_infinity=False),
-            st.booleans(),
-            WORDS,
-        )
-    )
-)
-def test_pipelines_are_printed_and_parsed(passes: list[Options]) -> None:
-    text = print_pipeline(passes)
-    found = parse_with(text)
-    assert [str(step) for step in found] == [str(step) for step in passes]
-    assert print_pipeline(found) == text
-
-
 def parse_with(text: str) -> list[Pass]:
     """Parse over the registry of these tests."""
     return parse_pipeline(text, {"options": f"{__name__}:Options"})
@@ -101,8 +79,8 @@ def parse_with(text: str) -> list[Pass]:
 def test_defaults_are_left_out() -> None:
     assert str(Options()) == "options"
     assert str(Options(2, fast=True)) == "options{count=2,fast=true}"
-    (found,) = parse_with(" options { count = 2 , fast=true } ")
-    assert found == Options(2, fast=True)
+    (step,) = parse_with(" options { count = 2 , fast=true } ")
+    assert step == Options(2, fast=True)
     assert parse_with("") == []
 
 
@@ -111,41 +89,39 @@ def test_dashes_in_options_are_underscores() -> None:
     assert str(found) == "quantize{weight_bits=4}"
 
 
+HOW = "\n  hint: Write it as 'pass1,pass2{option=4}'."
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fold{", "Pipeline 'fold{' is malformed at column 1.\n"
-                  "  hint: Write it as 'pass1,pass2{option=4}'."),
-        ("fold,,fold", "Pipeline 'fold,,fold' is malformed at column 6.\n"
-                       "  hint: Write it as 'pass1,pass2{option=4}'."),
+        ("fold{", f"Pipeline 'fold{{' is malformed at column 6: expected an option or '}}'.{HOW}"),
+        (
+            "fold,,fold",
+            f"Pipeline 'fold,,fold' is malformed at column 6: expected the name of a pass.{HOW}",
+        ),
         ("fold,", "Pipeline 'fold,' ends in a comma."),
         ("folt", "There is no pass 'folt'.\n  hint: Did you mean 'fold'?"),
         ("fold{a=1}", "Pass 'fold' has no option 'a'.\n  hint: It has no options."),
         ("fold{a}", "Pass 'fold' has no option 'a' without a value.\n  hint: It has no options."),
-        ("quantize{weight_bit=4}",
-         "Pass 'quantize' has no option 'weight_bit'.\n  hint: Did you mean 'weight_bits'?"),
-        ("quantize{weight_bits=four}",
-         "Option 'weight_bits' of pass 'quantize' is 'four', expected an integer."),
-        ("quantize{weight_bits=4,weight-bits=4}",
-         "Option 'weight_bits' of pass 'quantize' is given twice."),
+        (
+            "quantize{weight_bit=4}",
+            "Pass 'quantize' has no option 'weight_bit'.\n  hint: Did you mean 'weight_bits'?",
+        ),
+        (
+            "quantize{weight_bits=four}",
+            "Option 'weight_bits' of pass 'quantize' is 'four', expected an integer.",
+        ),
+        (
+            "quantize{weight_bits=4,weight-bits=4}",
+            "Option 'weight_bits' of pass 'quantize' is given twice.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_pipelines_that_are_refused(text: str, message: str) -> None:
     with pytest.raises(EpimcError) as caught:
         parse_pipeline(text, PASSES)
     assert str(caught.value) == f"error: {message}"
-
-
-@pytest.mark.parametrize(
-    ("option", "expected"), [("share=x", "a number"), ("fast=yes", "true or false")]
-)
-def test_values_of_the_wrong_type(option: str, expected: str) -> None:
-    key, _, value = option.partition("=")
-    with pytest.raises(EpimcError) as caught:
-        parse_with(f"options{{{option}}}")
-    assert str(caught.value) == (
-        f"error: Option '{key}' of pass 'options' is '{value}', expected {expected}."
-    )
 
 
 def test_every_pass_is_what_the_table_says() -> None:
@@ -162,16 +138,31 @@ def network() -> Module:
 
 
 def test_the_history_and_the_steps() -> None:
-    begun: list[str] = []
-    steps: list[Step] = []
+    observed, other = Observed(), Observed()
     module = network()
-    result = Runner({}, begun.append, steps.append).run(module, [Options(), Options(2)])
-    assert begun == ["options", "options"]
+    result = Runner({}, [observed, other]).run(module, [Options(), Options(2)])
+    assert observed.started == other.started == [("options", 1, 3), ("options", 2, 3)]
+    steps = observed.steps
     assert [(step.number, step.name) for step in steps] == [(1, "options"), (2, "options")]
-    assert all(step.seconds >= 0 for step in steps)
+    assert all(step.seconds > 0 and step.program is None for step in steps)
     assert done(result) == ("options", "options{count=2}")
     assert steps[-1].module is result
     assert done(module) == ()
+
+
+def test_numbers_go_on_from_what_ran_before() -> None:
+    observed = Observed()
+    module = Runner({}).run(network(), [Options(), Options()])
+    Runner({}, [observed]).run(module, [Options()])
+    assert observed.started == [("options", 3, 4)]
+
+
+def test_a_pass_that_fails_has_started_and_not_finished() -> None:
+    observed = Observed()
+    with pytest.raises(EpimcError):
+        Runner(PASSES, [observed]).run(network(), [Options(), Refusing(), Options()])
+    assert [name for name, *_ in observed.started] == ["options", "refusing"]
+    assert [step.name for step in observed.steps] == ["options"]
 
 
 def test_a_pass_at_the_wrong_level() -> None:
@@ -184,10 +175,10 @@ def test_a_pass_at_the_wrong_level() -> None:
 
 
 def test_no_pass_runs_where_a_later_one_cannot() -> None:
-    begun: list[str] = []
+    observed = Observed()
     with pytest.raises(EpimcError, match="after 'options' the module is at level nn"):
-        Runner(PASSES, begun.append).run(network(), [Options(), *parse_pipeline("map", PASSES)])
-    assert begun == []
+        Runner(PASSES, [observed]).run(network(), [Options(), *parse_pipeline("map", PASSES)])
+    assert observed.started == []
 
 
 def test_a_mistake_that_a_pass_finds_names_it() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -19,6 +19,7 @@ from epimc.ir.epitome.layer_plans import LayerPlan, Plans
 from epimc.ir.epitome.policies import Layer
 from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
+from epimc.ir.passes.plan_names import known_names
 from epimc.ir.semantics.integers import MappingName, lossless_adc_bits
 from tests.ir.hand_plans import hand_plans
 from tests.strategies.networks import networks
@@ -88,10 +89,11 @@ def toml_of(plans: Plans) -> str:
 def cases(draw: st.DrawFn) -> Case:
     """A case; half of them with a plan file, the others with a policy."""
     model, samples = draw(networks())
-    layers = list(layers_of(Layout().run(import_proto(model, "model").module), 64).values())
+    module = import_proto(model, "model").module
+    layers = list(layers_of(Layout().run(module), 64).values())
     policy, plans = draw(POLICIES), None
     if draw(st.booleans()):
-        plans = draw(layer_plans(policy, layers))
+        plans = draw(layer_plans(policy, layers, known_names(module)))
     weight_bits, activation_bits = draw(BITS)
     chosen = (plans or Plans(policy)).choose(layers)
     epitomes = [
@@ -108,11 +110,13 @@ BITS = st.just((8, 8)) | st.tuples(st.integers(2, 8), st.integers(4, 8))
 
 
 @st.composite
-def layer_plans(draw: st.DrawFn, default: str, layers: Sequence[Layer]) -> Plans:
-    """Plans by hand for most layers, each called by any of its names, and policies for others."""
+def layer_plans(
+    draw: st.DrawFn, default: str, layers: Sequence[Layer], known: Container[str]
+) -> Plans:
+    """Plans by hand for most layers, each called by any known name, and policies for others."""
     found = []
     for layer in layers:
-        name = draw(st.sampled_from(layer.names))
+        name = draw(st.sampled_from([name for name in layer.names if name in known]))
         kind = draw(st.sampled_from(["hand", "hand", "hand", "policy", "default"]))
         if kind == "policy":
             found.append(LayerPlan(name, draw(POLICIES)))

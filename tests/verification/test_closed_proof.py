@@ -22,7 +22,7 @@ from epimc.backends.onnx.graph import ROLES_KEY
 from epimc.backends.onnx.reading import read_exported
 from epimc.bundle.bundle import Bundle, read_bundle, rechecksum
 from epimc.cli.main import main
-from epimc.compiler.compiler import Request, Watcher
+from epimc.compiler.options import Request
 from epimc.support.diagnostics import EpimcError
 from tests.crossbars import differences, program_in
 from tests.networks import Network
@@ -112,7 +112,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         onnx.save(everything(), path)
     # Fewer than 8 bits, so that every bound is one.
     asked = Request(path, activation_bits=7 if request.param == "everything" else 8)
-    return Case(build(asked, folder / "out", None, Watcher()))
+    return Case(build(asked, folder / "out"))
 
 
 def roles_in(model: onnx.ModelProto) -> dict[str, list[str | int]]:
@@ -271,7 +271,7 @@ def test_what_nobody_claims_fails(case: Case) -> None:
 
 def test_the_models_have_every_role(tmp_path: Path) -> None:
     onnx.save(everything(), tmp_path / "m.onnx")
-    case = Case(build(Request(tmp_path / "m.onnx"), tmp_path / "out", None, Watcher()))
+    case = Case(build(Request(tmp_path / "m.onnx"), tmp_path / "out"))
     used = {str(role) for _, role, *_ in roles_in(onnx.load(case.reference)).values()}
     assert used == ROLES
 

@@ -13,7 +13,7 @@ from epimc.api import build
 from epimc.backends.crossbar.instructions.vector import Requantize
 from epimc.backends.onnx.reading import Exported, read_exported
 from epimc.bundle.bundle import Bundle
-from epimc.compiler.compiler import Request, Watcher
+from epimc.compiler.options import Request
 from epimc.verification.verify import verify
 from tests.crossbars import differences, program_in
 
@@ -24,7 +24,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """fashion-resnet8 with few bits, so that inputs have a bound of their own."""
     request = Request(EXAMPLES / "fashion-resnet8.onnx", activation_bits=5)
-    return build(request, tmp_path_factory.mktemp("proof") / "bundle", None, Watcher())
+    return build(request, tmp_path_factory.mktemp("proof") / "bundle")
 
 
 @pytest.fixture(scope="module")
@@ -95,4 +95,4 @@ def test_names_of_the_users_do_not_meet_those_of_the_reference(tmp_path: Path) -
     path.write_bytes(
         helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
     )
-    assert verify(build(Request(path), tmp_path / "out", None, Watcher())).exact
+    assert verify(build(Request(path), tmp_path / "out")).exact

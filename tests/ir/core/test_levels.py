@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from epimc.cli.main import main
-from epimc.compiler.compiler import Job, Request, Watcher, compile_model
+from epimc.compiler.compiler import Job, compile_model
 from epimc.compiler.dumps import Dumps
+from epimc.compiler.options import Request
 from epimc.frontend import import_model
 from epimc.ir.core.levels import LEVELS, NN, QUANTIZED
 from epimc.ir.core.module import Module
@@ -65,13 +66,13 @@ class Dumped:
 def dumped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Dumped:
     """The dumps of an example, calibrated on standard normal samples."""
     folder = tmp_path_factory.mktemp(request.param)
-    wanted = Request(EXAMPLES / f"{request.param}.onnx", "tiny", weight_bits=4)
+    wanted = Request(EXAMPLES / f"{request.param}.onnx", target="tiny", weight_bits=4)
     dumps = Dumps()
-    compile_model(wanted, Watcher(dump=dumps.add))
+    compile_model(wanted, [dumps])
     dumps.write(folder)
     paths = sorted(folder.glob("*.epi"))
     modules = [read_module(path) for path in paths]
-    return Dumped(folder, Job.of(wanted).passes, paths, modules)
+    return Dumped(folder, list(Job.of(wanted).stages.passes), paths, modules)
 
 
 def assert_same_function(before: Module, after: Module, count: int = 2) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from epimc.ir.dialects import epi
 from epimc.ir.epitome.layer_plans import LayerPlan, Plans, load
 from epimc.ir.epitome.plan import Patch, identity
 from epimc.ir.epitome.policies import Layer
-from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.pipeline import Runner, parse_pipeline
 from epimc.ir.text.parser import parse_module
 from epimc.ir.text.printer import print_module
@@ -241,20 +239,6 @@ def test_the_pass_finds_layers_by_what_was_folded_into_them(name: str) -> None:
     assert folded.tensors[first.epitome.name].type.shape == (2, 2, 4, 3)
     assert folded.tensors[second.epitome.name].type.shape == (2, 2, 1, 1)
     assert "plans" not in folded.attributes
-
-
-def test_layers_can_be_called_by_what_folding_keeps() -> None:
-    module = net(None)
-    layers = list(layers_of(module, 32).values())
-    assert [layer.names for layer in layers] == [("conv1", "scale1", "a", "b"), ("conv2", "c")]
-    plans = Plans("none", (replace(SPATIAL.layers[0], name="a"), LayerPlan("conv2", "none")))
-    assert plans.mistakes(layers) == []
-    named = plans.by_values(layers)
-    assert [given.name for given in named.layers] == ["b", "c"]
-    folded = Runner(PASSES).run(module, parse_pipeline("fold", PASSES))
-    after = list(layers_of(folded, 32).values())
-    assert [layer.names for layer in after] == [("conv1", "scale1", "b"), ("conv2", "c")]
-    assert named.choose(after) == plans.choose(layers)
 
 
 def test_a_value_is_meant_before_a_node_of_the_same_name() -> None:

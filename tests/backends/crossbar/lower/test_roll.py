@@ -19,7 +19,8 @@ from epimc.backends.crossbar.lower.roll import roll
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.backends.crossbar.summary import program_summary
-from epimc.compiler.compiler import Request, compile_model
+from epimc.compiler.compiler import compile_model
+from epimc.compiler.options import Request
 from tests.backends.crossbar.mutations import operand_mutations, stream_mutations
 from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources
 from tests.backends.crossbar.streams import Stream, rolled_streams
@@ -37,7 +38,7 @@ COMPILED = [
 @cache
 def compiled(model: str, target: str) -> Program:
     """The program of an example."""
-    return program_in(compile_model(Request(EXAMPLES / f"{model}.onnx", target)))
+    return program_in(compile_model(Request(EXAMPLES / f"{model}.onnx", target=target)))
 
 
 @settings(max_examples=60, deadline=None)

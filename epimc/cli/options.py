@@ -1,0 +1,108 @@
+"""A command's options from a declaration (`epimc/compiler/options.py`)."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from enum import Enum
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from epimc.support.options import Choice, Declared, Kind, Listed, Maybe, Scalar, options_of
+
+Command = Callable[..., None]
+
+
+def takes(declaring: type) -> Callable[[Command], Command]:
+    """Give a command an option for each field of a dataclass.
+
+    The command has a parameter `options`, which gets an object of the class; its place among the
+    other parameters is that of the options in the help.
+    """
+
+    def derive(command: Command) -> Command:
+        declared = options_of(declaring)
+
+        @functools.wraps(command)
+        def derived(**arguments: Any) -> None:
+            chosen = {
+                name: as_value(known.kind, arguments.pop(name)) for name, known in declared.items()
+            }
+            command(**arguments, options=declaring(**chosen))
+
+        hints = get_type_hints(command, include_extras=True)
+        parameters: list[inspect.Parameter] = []
+        for parameter in inspect.signature(command).parameters.values():
+            if parameter.name == "options":
+                parameters += map(parameter_of, declared.values())
+            else:
+                known = parameter.replace(annotation=hints[parameter.name])
+                parameters.append(known.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        # Both are what typer asks for.
+        derived.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        derived.__annotations__ = {known.name: known.annotation for known in parameters}
+        return derived
+
+    return derive
+
+
+def parameter_of(known: Declared) -> inspect.Parameter:
+    """The parameter of a command for an option."""
+    option = known.option
+    limits: dict[str, Any] = {"min": option.minimum, "max": option.maximum}
+    if option.minimum is None and option.maximum is None:
+        limits = {}
+    kind = type_of(known.kind)
+    written = as_written(known, kind)
+    info = typer.Option(
+        *filter(None, (option.flag, f"--{known.name.replace('_', '-')}")),
+        help=option.doc,
+        metavar=option.metavar or None,
+        show_default=written not in (None, False, []),
+        **limits,
+    )
+    return inspect.Parameter(
+        known.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=written,
+        annotation=Annotated[kind, info],
+    )
+
+
+def as_written(known: Declared, kind: Any) -> Any:
+    """The default as the command line has it, where the option has this type there."""
+    if isinstance(known.kind, Listed):
+        return list(known.default)
+    if isinstance(known.kind, Choice):
+        return kind(known.kind.name_of(known.default))
+    return known.default
+
+
+def as_value(kind: Kind, value: Any) -> Any:
+    """The value of an option from what the command line's library made of it."""
+    if isinstance(kind, Listed):
+        return tuple(as_value(kind.item, part) for part in value)
+    if isinstance(kind, Maybe) and value is not None:
+        return as_value(kind.item, value)
+    return kind.values[value.value] if isinstance(kind, Choice) else value
+
+
+def type_of(kind: Kind) -> Any:
+    """The type by which the command line's library knows a kind of value.
+
+    Raises:
+        TypeError: It knows none.
+    """
+    match kind:
+        case Scalar():
+            return kind.type
+        case Choice():
+            # The one type of which it takes some texts alone.
+            return Enum("Choice", {text: text for text in kind.values})
+        case Maybe():
+            return type_of(kind.item) | None
+        case Listed(item=Scalar()):
+            return list[type_of(kind.item)]  # type: ignore[misc]
+    raise TypeError(f"an option of the command line cannot be {kind.expected}")

@@ -1,0 +1,82 @@
+"""The stage `reference`, and the bundle of all that a compile has made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from epimc.backends.base import CompiledProgram
+from epimc.backends.onnx.export import export_integers
+from epimc.backends.onnx.functions import export_floats
+from epimc.bundle.bundle import Bundle
+from epimc.bundle.manifest import Model, Options, new_manifest
+from epimc.compiler.importing import Start
+from epimc.compiler.samples import LABELS, Array, encode_samples
+from epimc.ir.core.module import Module
+from epimc.ir.core.traits import CallsHost
+from epimc.ir.pipeline import Pass, print_pipeline
+from epimc.quantization.options import QuantizeOptions
+from epimc.support.files import File
+from epimc.support.options import values_of
+from epimc.support.version import VERSION
+
+REFERENCE_SAMPLES = 16
+
+
+def reference_files(start: Start, floats: Module, integers: Module) -> dict[str, File]:
+    """What `verify` needs, below `reference/`: the three models and some samples.
+
+    The float models hold every weight in 32 bits, and are made when they are written.
+
+    Args:
+        start: The user's model and the samples, some of which are kept.
+        floats: The module before `quantize`: the epitomized model.
+        integers: The module after it.
+    """
+    kept = start.samples.first(REFERENCE_SAMPLES)
+    arrays: dict[str, Array] = dict(kept.inputs)
+    if kept.labels is not None and LABELS not in arrays:
+        arrays[LABELS] = kept.labels
+    return {
+        "reference/float.onnx": partial(start.model.model.SerializeToString, deterministic=True),
+        "reference/epi.onnx": lambda: export_floats(floats).SerializeToString(deterministic=True),
+        "reference/integer.onnx": export_integers(integers).SerializeToString(deterministic=True),
+        "reference/samples.npz": encode_samples(arrays),
+    }
+
+
+def new_bundle(
+    start: Start,
+    integers: Module,
+    program: CompiledProgram,
+    passes: Sequence[Pass],
+    bits: QuantizeOptions,
+    files: Mapping[str, File],
+) -> Bundle:
+    """The bundle, in memory.
+
+    Args:
+        start: The user's model and the samples.
+        integers: The module after `quantize`, which has what the host runs.
+        program: What the backend made of it.
+        passes: Those that ran.
+        bits: What the numbers have.
+        files: Those below `reference/`.
+    """
+    options = Options(
+        **values_of(QuantizeOptions, bits),
+        calibration=start.samples.origin,
+        passes=print_pipeline(passes),
+    )
+    model = Model(name=start.name, sha256=start.model.sha256)
+    manifest = new_manifest(f"epimc {VERSION}", model, options, program)
+    return Bundle(manifest, program, files, fragments=fragments(integers))
+
+
+def fragments(module: Module) -> dict[str, bytes]:
+    """The ONNX models that the host runs, by the names under which programs call them."""
+    return {
+        op.output.name: module.tensor(op.fragment).tobytes()
+        for op in module.ops
+        if isinstance(op, CallsHost)
+    }

@@ -1,0 +1,111 @@
+"""The stage `import`: the model and the samples, and the first module that passes take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from epimc.backends.base import Target
+from epimc.compiler.options import Request
+from epimc.compiler.samples import Samples, Shaped, read_samples, standard_normal
+from epimc.frontend import ImportedModel, import_model
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.module_attributes import CALIBRATION, PASSES, TARGET
+from epimc.ir.epitome.layer_plans import PLANS
+from epimc.ir.epitome.plan_files import is_plan_file
+from epimc.ir.passes.plan_names import plans_for
+from epimc.ir.verifier import verify
+from epimc.quantization.hosted import refuse_host_calls
+from epimc.support.diagnostics import error
+
+# Calibration without data: standard normal samples, which say little about a real model.
+DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
+
+# An ONNX file, as any message of protobuf, has less than 2 GiB; the graph needs some of them.
+LARGEST_MODEL = 2**31 - 2**24
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a compile starts from.
+
+    Attributes:
+        name: Of the model's file.
+        model: The user's.
+        samples: To calibrate with.
+        module: The model as IR, with all that passes need: target, samples, plans.
+    """
+
+    name: str
+    model: ImportedModel
+    samples: Samples
+    module: Module
+
+
+def import_request(request: Request, target: Target) -> Start:
+    """Read all that a request names.
+
+    Raises:
+        EpimcError: The model, the samples or the plans are wrong.
+    """
+    imported = import_model(request.model, limit_bytes=request.limit_bytes)
+    refuse_too_large(imported)
+    if request.strict:
+        refuse_host_calls(imported.module)
+    samples = calibration_samples(request, imported)
+    module = prepared(imported.module, samples, target)
+    if is_plan_file(request.epitome):
+        module.attributes[PLANS] = plans_for(request.epitome, module).dump()
+    return Start(request.model.name, imported, samples, module)
+
+
+def refuse_too_large(imported: ImportedModel) -> None:
+    """A bundle keeps the model as one ONNX file, which has a size that protobuf sets.
+
+    Raises:
+        EpimcError: The weights take more.
+    """
+    size = sum(tensor.ByteSize() for tensor in imported.model.graph.initializer)
+    if size > LARGEST_MODEL:
+        raise error(
+            f"The model has {size} bytes of weights; a bundle holds at most {LARGEST_MODEL}.",
+            hint="Count it with `epimc plan`, or compile it in parts.",
+        )
+
+
+def calibration_samples(request: Request, imported: ImportedModel) -> Samples:
+    """The user's calibration samples, or standard normal ones."""
+    inputs = [Shaped(*described) for described in imported.inputs]
+    if request.calibration is None:
+        return standard_normal(inputs, default_count(inputs, request.limit_bytes), DEFAULT_SEED)
+    return read_samples(request.calibration, inputs, limit_bytes=request.limit_bytes)
+
+
+def default_count(inputs: Sequence[Shaped], limit_bytes: int) -> int:
+    """How many samples to draw: DEFAULT_SAMPLES, or as many as the limit allows.
+
+    Raises:
+        EpimcError: Not even one sample stays within the limit.
+    """
+    one = 4 * sum(math.prod(described.shape) for described in inputs)
+    if one > limit_bytes:
+        raise error(
+            f"One sample takes {one} bytes, more than the limit of {limit_bytes}.",
+            hint="Raise the limit (--limit-bytes), or check the shapes of the inputs.",
+        )
+    return max(1, min(DEFAULT_SAMPLES, limit_bytes // max(one, 1)))
+
+
+def prepared(module: Module, samples: Samples, target: Target) -> Module:
+    """The imported module with all that the passes need: target and calibration samples."""
+    builder = Builder(module)
+    builder.module.inputs, builder.module.ops = module.inputs, module.ops
+    builder.module.outputs = module.outputs
+    refs = [builder.store(CALIBRATION, samples.inputs[name], "f32") for name, _ in module.inputs]
+    attributes = builder.module.attributes
+    attributes[CALIBRATION] = tuple(refs)
+    attributes[TARGET] = target.to_dict()
+    attributes[PASSES] = ()
+    verify(builder.module)
+    return builder.module

@@ -1,0 +1,113 @@
+"""The options of `compile` and `plan`, each declared once.
+
+The command line, its help, the keywords of `epimc.compile` and what the manifest states derive from
+these fields; what is an option of a pass is a field of the same class as the pass's.  Only light
+modules are imported here: the command line needs the options before it does anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from epimc.backends import DEFAULT_BACKEND
+from epimc.quantization.options import QuantizeOptions
+from epimc.support.diagnostics import error
+from epimc.support.options import Option, refuse_wrong
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """What `compile` and `plan` both ask for.
+
+    Attributes:
+        target: A built-in target's name or a TOML file; None: the backend's default.
+        epitome: What gives each layer its epitome: the policy `none` or `uniform:RxC`, or a TOML
+            file with plans layer by layer (`ir/epitome/layer_plans.py`).
+        limit_bytes: The most that the model, and the samples, may take.
+        backend: The kind of chip.
+    """
+
+    target: Annotated[
+        str | None,
+        Option(
+            "The chip; else the backend's default, epim-256 for crossbars.", metavar="NAME|FILE"
+        ),
+    ] = None
+    epitome: Annotated[
+        str,
+        Option("Each layer's epitome: none, uniform:RxC, or a TOML file.", metavar="POLICY|FILE"),
+    ] = "none"
+    limit_bytes: Annotated[
+        int,
+        Option("The most bytes that a model, or samples, may take.", minimum=1, metavar="N"),
+    ] = 2**32
+    backend: Annotated[str, Option("The kind of chip.", metavar="NAME")] = DEFAULT_BACKEND
+
+    def __post_init__(self) -> None:
+        """Hold all options to what their fields declare.
+
+        Raises:
+            EpimcError: The first that is wrong.
+        """
+        try:
+            refuse_wrong(self)
+        except ValueError as problem:
+            raise error(f"Wrong option: {problem}.") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileOptions(QuantizeOptions, ModelOptions):
+    """All options of a compile.
+
+    Attributes:
+        calibration: An npz file of samples; None: seeded standard normal ones.
+        strict: Whether a model that needs the host is refused.
+        pass_options: Options of passes that have no name of their own here, as a pipeline has
+            them, such as `quantize{weight_bits=4}`; they come last, and so are what counts.
+    """
+
+    calibration: Annotated[Path | None, Option("Samples to calibrate with.", metavar="X.npz")] = (
+        None
+    )
+    strict: Annotated[bool, Option("Refuse a model that needs the host.")] = False
+    pass_options: Annotated[
+        tuple[str, ...],
+        Option("Set options of a pass; may be repeated.", metavar="'PASS{N=4}'", flag="-O"),
+    ] = ()
+
+
+@dataclass(frozen=True)
+class Request(CompileOptions):
+    """What the user asks to compile.
+
+    Attributes:
+        model: The ONNX file.
+    """
+
+    model: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions(ModelOptions):
+    """All options of counting; shapes can be counted at widths for which nothing is compiled.
+
+    Attributes:
+        weight_bits: Bits of a weight, 2 to 32.
+        activation_bits: Bits of an activation, 1 to 32.
+    """
+
+    weight_bits: Annotated[int, Option("Bits of a weight.", minimum=2, maximum=32)] = 8
+    activation_bits: Annotated[int, Option("Bits of an activation.", minimum=1, maximum=32)] = 8
+
+
+@dataclass(frozen=True)
+class PlanRequest(PlanOptions):
+    """What the user asks to count.
+
+    Attributes:
+        model: The ONNX file.
+    """
+
+    model: Path

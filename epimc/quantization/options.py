@@ -1,0 +1,21 @@
+"""The options of `quantize`, apart from the pass: the command line reads them without numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from epimc.support.options import Option
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeOptions:
+    """How many bits numbers have on the chip.
+
+    Attributes:
+        weight_bits: Bits of a weight, 2 to 8.
+        activation_bits: Bits of an activation, 4 to 8.
+    """
+
+    weight_bits: Annotated[int, Option("Bits of a weight.", minimum=2, maximum=8)] = 8
+    activation_bits: Annotated[int, Option("Bits of an activation.", minimum=4, maximum=8)] = 8

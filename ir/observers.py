@@ -1,0 +1,76 @@
+"""Who is told of a compile as it goes on: dumps, printing, times, progress, and what users add."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from epimc.ir.core.module import Module
+
+
+@dataclass
+class Step:
+    """A stage of a compile.
+
+    Attributes:
+        number: Its place among all stages: the import is 0, the first pass 1.
+        name: Its name; a pass's own where it is one.
+        module: The IR that it gave; None for one that gives none, such as a check.
+        program: The backend's program, from the stage that makes it.
+        seconds: How long it took, observers not counted; 0 until it is finished.
+    """
+
+    number: int
+    name: str
+    module: Module | None = None
+    program: object | None = None
+    seconds: float = 0.0
+
+
+class CompileObserver:
+    """Told of every stage; a subclass says what it does about it.
+
+    An exception that an observer raises ends the compile.
+    """
+
+    def stage_started(self, name: str, number: int, count: int) -> None:
+        """A stage begins.
+
+        Args:
+            name: Of the stage.
+            number: Its place, from 0 on.
+            count: How many stages there are, with those that have run before.
+        """
+
+    def stage_finished(self, step: Step) -> None:
+        """A stage has given what the step says; not called for one that fails."""
+
+
+@dataclass
+class StageClock:
+    """Times stages, numbers them, and tells all observers.
+
+    Attributes:
+        count: How many stages there are, with those that ran before the first one.
+        observers: Told in this order.
+        number: That of the next stage.
+    """
+
+    count: int
+    observers: Sequence[CompileObserver] = ()
+    number: int = 0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Step]:
+        """One stage, which puts what it gives into the step."""
+        step = Step(self.number, name)
+        for observer in self.observers:
+            observer.stage_started(name, step.number, self.count)
+        started = time.perf_counter()
+        yield step
+        step.seconds = time.perf_counter() - started
+        self.number += 1
+        for observer in self.observers:
+            observer.stage_finished(step)

@@ -1,0 +1,80 @@
+"""The layers that plans name, from the imported module to the pass that looks for them.
+
+Users know the ONNX nodes and values of their model.  Passes keep nodes: the location of an op tells
+all that it stands for.  Values go when what computes them is folded into a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from epimc.ir.core.module import Module, Op
+from epimc.ir.dialects import nn
+from epimc.ir.epitome.layer_plans import Plans, find
+from epimc.ir.epitome.plan_files import given_plans
+from epimc.ir.epitome.policies import Layer
+from epimc.ir.passes.epitomize import layers_of
+
+
+def plans_for(epitome: str, module: Module) -> Plans:
+    """What `--epitome` asks for, each layer called by a name that passes keep.
+
+    What is a layer of its own, or a part of one, is certain only where `epitomize` runs, which
+    therefore looks again; but most mistakes are certain now.
+
+    Args:
+        epitome: A policy, or a file with plans.
+        module: As it was imported.
+
+    Raises:
+        EpimcError: There is no such policy, or the file is wrong: one error names every mistake
+            that is certain.
+    """
+    # Nothing that is checked here depends on the arrays of the target.
+    layers = layers_of(module, rows=1)
+    plans = given_plans(epitome, list(layers.values()), others=known_names(module))
+    named = (replace(one, name=kept_name(one.name, module, layers)) for one in plans.layers)
+    return replace(plans, layers=tuple(named))
+
+
+def known_names(module: Module) -> set[str]:
+    """The names of all nodes and values."""
+    nodes = {name for op in module.ops for _, name in op.location.nodes}
+    return nodes | {value.name for value in module.values()}
+
+
+def kept_name(name: str, module: Module, layers: Mapping[Op, Layer]) -> str:
+    """The name by which the layer of a name can be found after every pass.
+
+    It is that of its node.  Where the node's name could mean another layer as well, it is that of
+    the value which `fold` leaves, as far as that is certain before `layout`.
+    """
+    op = named_op(name, module, layers)
+    if op is None:
+        return name
+    value = layers[op].value if op in layers else name
+    if len(op.location.nodes) != 1:
+        return value
+    ((_, node),) = op.location.nodes
+    makers = {other.output.name: other for other in module.ops}
+    return node if makers.get(node, op) is op and is_one_layer(node, op, module) else value
+
+
+def named_op(name: str, module: Module, layers: Mapping[Op, Layer]) -> Op | None:
+    """The layer that a name means, or what may yet become a part of one: the op of a value."""
+    ops = list(layers)
+    indices = find(name, list(layers.values()))
+    if indices:
+        return ops[indices[0]]
+    if any(name == node for op in module.ops for _, node in op.location.nodes):
+        return None
+    return next((op for op in module.ops if op.output.name == name), None)
+
+
+def is_one_layer(node: str, op: Op, module: Module) -> bool:
+    """Whether all ops of the nodes of a name are those of one node, and make one layer at most."""
+    named = [other for other in module.ops if node in {name for _, name in other.location.nodes}]
+    layers = [other for other in named if isinstance(other, (nn.Conv, nn.Gemm))]
+    same = all(other.location == op.location for other in named)
+    return same and (len(layers) == 1 or (not layers and len(named) == 1))

@@ -1,0 +1,249 @@
+"""One declaration of a compile's options: what derives from it says the same everywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import epimc
+from epimc.bundle.bundle import read_bundle
+from epimc.bundle.manifest import Options
+from epimc.cli.main import app, main
+from epimc.cli.options import takes
+from epimc.compiler.compiler import Job
+from epimc.compiler.options import CompileOptions, PlanOptions, Request
+from epimc.ir.pipeline import print_pipeline
+from epimc.quantization.options import QuantizeOptions
+from epimc.quantization.quantize import Quantize
+from epimc.support.diagnostics import EpimcError
+from epimc.support.options import Option, options_of, values_of
+from tests.observed import Observed
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MNIST = EXAMPLES / "mnist-conv.onnx"
+
+
+def plain(text: str) -> str:
+    """A help text without its line breaks."""
+    return re.sub(r"\s+", " ", text)
+
+
+def help_of(command: str) -> str:
+    """What a command says of itself, 100 columns wide."""
+    result = CliRunner().invoke(app, [command, "--help"], terminal_width=100, prog_name="epimc")
+    assert result.exit_code == 0
+    return result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "declaring"), [("compile", CompileOptions), ("plan", PlanOptions)]
+)
+def test_the_help_says_what_is_declared(command: str, declaring: type) -> None:
+    text = help_of(command)
+    assert max(map(len, text.splitlines())) <= 100
+    shown = plain(text)
+    for name, known in options_of(declaring).items():
+        flag = f"--{name.replace('_', '-')}"
+        line = shown[shown.index(f"{flag} ") :]
+        assert known.option.doc in line
+        if known.option.metavar:
+            assert line.startswith(f"{flag} {known.option.metavar} {known.option.doc}")
+        if known.default not in (None, False, ()):
+            assert re.match(rf".*?\[default: {known.default}\b", line)
+        if known.option.minimum is not None and known.option.maximum is not None:
+            assert f"{known.option.minimum}<=x<={known.option.maximum}]" in line
+
+
+# Of the two Python types for what the command line has as one text.
+WIDER = {str | None: str | Path | None, Path | None: str | Path | None}
+
+
+def test_the_keywords_of_python_are_the_declared_options() -> None:
+    signature = inspect.signature(epimc.compile)
+    keywords = {
+        name: parameter.default
+        for name, parameter in signature.parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    declared = options_of(CompileOptions)
+    assert list(keywords) == [*declared, "dump_ir", "observers"]
+    hints = get_type_hints(epimc.compile, localns={"CompileObserver": Observed})
+    documented = re.findall(r"^    (?:    )?(\w+): ", inspect.getdoc(epimc.compile) or "", re.M)
+    for name, known in declared.items():
+        assert keywords[name] == known.default
+        assert name in documented
+        expected = WIDER.get(known.annotation, known.annotation)
+        if name == "epitome":
+            expected = str | Path
+        if name != "pass_options":
+            assert hints[name] == expected, name
+
+
+def test_the_options_of_quantize_are_those_of_its_pass() -> None:
+    bits = options_of(QuantizeOptions)
+    assert set(bits) == {"weight_bits", "activation_bits"}
+    for declaring in (Quantize, CompileOptions, Request):
+        assert bits.items() <= options_of(declaring).items()
+    assert set(Options.model_fields) == {*bits, "calibration", "passes"}
+
+
+def test_a_pipeline_holds_what_is_asked_for() -> None:
+    request = Request(
+        Path("m.onnx"),
+        epitome="uniform:8x8",
+        weight_bits=4,
+        pass_options=("quantize{activation_bits=6}", "quantize{activation_bits=7}"),
+    )
+    stages = Job.of(request).stages
+    assert print_pipeline(stages.passes) == (
+        "layout,fold,equalize,epitomize{policy=uniform:8x8},calibrate,"
+        "quantize{weight_bits=4,activation_bits=7},map,place,schedule,allocate"
+    )
+    assert stages.names == [
+        *("import", "layout", "fold", "equalize", "epitomize", "calibrate", "quantize"),
+        *("map", "place", "schedule", "allocate", "emit", "check", "reference"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "hint"),
+    [
+        (
+            "quantise{weight_bits=4}",
+            "There is no pass 'quantise' among those that run.",
+            "Did you mean 'quantize'?",
+        ),
+        (
+            "quantize{weight_bit=4}",
+            "Pass 'quantize' has no option 'weight_bit'.",
+            "Did you mean 'weight_bits'?",
+        ),
+        ("quantize{weight_bits=9}", "Pass 'quantize': weight_bits = 9 is not in 2..8.", ""),
+        (
+            "quantize{weight_bits=4",
+            "Pipeline 'quantize{weight_bits=4' is malformed at column 23: expected a comma or '}'.",
+            "Write it as 'pass1,pass2{option=4}'.",
+        ),
+        ("place{tiles=4}", "Pass 'place' has no option 'tiles'.", "It has no options."),
+    ],
+)
+def test_wrong_options_of_passes(
+    text: str, problem: str, hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    assert main(["compile", str(MNIST), "-o", str(output), "-O", text]) == 2
+    lines = [f"error: {problem}", *([f"  hint: {hint}"] if hint else [])]
+    assert capsys.readouterr().err.splitlines() == lines
+    assert not output.exists()
+
+
+def test_an_option_of_a_pass_and_the_compile_option_are_the_same(tmp_path: Path) -> None:
+    bundles = [tmp_path / "a", tmp_path / "b"]
+    arguments = [["--weight-bits", "4"], ["-O", "quantize{weight_bits=4}"]]
+    for bundle, more in zip(bundles, arguments, strict=True):
+        assert main(["compile", str(MNIST), "-o", str(bundle), "--target", "tiny", *more]) == 0
+    one, other = (json.loads((bundle / "manifest.json").read_text()) for bundle in bundles)
+    assert one == other
+    assert one["options"]["weight_bits"] == 4
+    assert read_bundle(bundles[0]).manifest.options.passes.count("quantize{weight_bits=4}") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"weight_bits": 9}, "weight_bits = 9 is not in 2..8"),
+        ({"weight_bits": "4"}, "weight_bits = '4' is not an integer"),
+        ({"limit_bytes": 0}, "limit_bytes = 0 is not at least 1"),
+        ({"strict": 1}, "strict = 1 is not true or false"),
+    ],
+)
+def test_wrong_options_from_python(options: dict[str, Any], problem: str, tmp_path: Path) -> None:
+    with pytest.raises(EpimcError) as caught:
+        epimc.compile(MNIST, tmp_path / "out", **options)
+    assert caught.value.diagnostic.message == f"Wrong option: {problem}."
+
+
+def test_observers_are_told_of_all_stages(tmp_path: Path) -> None:
+    observed = Observed()
+    session = epimc.compile(MNIST, tmp_path / "out", target="tiny", observers=[observed])
+    names = Job.of(Request(MNIST, target="tiny")).stages.names
+    assert observed.started == [(name, number, 14) for number, name in enumerate(names)]
+    assert [(step.name, step.number) for step in observed.steps] == [
+        (name, number) for number, name in enumerate(names)
+    ]
+    assert list(observed.modules) == names[:11]
+    programs = {step.name: step.program for step in observed.steps if step.program is not None}
+    assert programs == {"emit": session.bundle.program}
+
+
+def test_timing_tells_every_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["compile", str(MNIST), "-o", str(tmp_path / "out"), "--target", "tiny"]
+    data = str(EXAMPLES / "mnist-calibration.npz")
+    assert main([*arguments, "--calibration", data, "--timing"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert all(re.fullmatch(r" +\d+\.\d{3} s  [a-z]+", line) for line in lines)
+    names = Job.of(Request(MNIST, target="tiny")).stages.names
+    assert [line.split()[-1] for line in lines] == names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toy:
+    """Options of every type that a command line has."""
+
+    count: Annotated[int, Option("How many.", minimum=1, flag="-n")] = 1
+    mode: Annotated[Literal["fast", "exact"], Option("How.")] = "fast"
+    sizes: Annotated[tuple[int, ...], Option("Sizes.")] = (1, 2)
+    file: Annotated[Path | None, Option("A file.")] = None
+    strict: Annotated[bool, Option("Strictly.")] = False
+
+
+def toy(*arguments: str) -> tuple[Toy, bool]:
+    """What a command with these options gets."""
+    seen: list[tuple[Toy, bool]] = []
+    commands = typer.Typer()
+
+    @commands.command()
+    @takes(Toy)
+    def command(options: Toy, more: bool = False) -> None:
+        """A command."""
+        seen.append((options, more))
+
+    result = CliRunner().invoke(commands, list(arguments))
+    assert result.exit_code == 0, result.output
+    return seen[0]
+
+
+def test_a_command_takes_options_of_every_type() -> None:
+    assert toy() == (Toy(), False)
+    arguments = ["-n", "3", "--mode", "exact", "--sizes", "4", "--sizes", "5", "--file", "a.txt"]
+    chosen = Toy(count=3, mode="exact", sizes=(4, 5), file=Path("a.txt"), strict=True)
+    assert toy(*arguments, "--strict", "--more") == (chosen, True)
+
+
+def test_values_of_some_options() -> None:
+    request = Request(MNIST, weight_bits=3)
+    assert values_of(QuantizeOptions, request) == {"weight_bits": 3, "activation_bits": 8}
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        request.weight_bits = 4  # type: ignore[misc]
+
+
+def test_the_command_line_needs_nothing_heavy_for_its_options() -> None:
+    script = (
+        "import sys, epimc.cli.main\n"
+        "print([m for m in ('numpy', 'pydantic', 'rich', 'onnx', 'networkx') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
