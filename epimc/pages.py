@@ -10,6 +10,7 @@ from pathlib import Path
 from epimc.backends.base import Pages
 from epimc.backends.registry import BUILT_IN, load_backend
 from epimc.ir.text.document import ir_document
+from epimc.support.files import write_file
 
 
 def pages() -> Pages:
@@ -27,7 +28,7 @@ def write_pages(root: Path) -> list[str]:
     for name, text_of in pages().items():
         path, text = root / name, text_of()
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+            write_file(path, text.encode())
             changed.append(name)
     return changed
 

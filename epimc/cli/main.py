@@ -10,17 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epimc.backends import DEFAULT_BACKEND
-from epimc.cli.console import (
-    printer_of,
-    progress,
-    read_bytes,
-    read_text,
-    say,
-    timer,
-    warn,
-    write_file,
-)
+from epimc.cli.console import printer_of, progress, say, timer, warn
 from epimc.support.diagnostics import EpimcError, render
+from epimc.support.files import read_bytes, read_text, write_file
 from epimc.support.version import VERSION
 
 if TYPE_CHECKING:

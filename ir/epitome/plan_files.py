@@ -8,7 +8,8 @@ from pathlib import Path
 from epimc.ir.epitome.layer_plans import Plans, load, wrong_policy
 from epimc.ir.epitome.policies import Layer
 from epimc.support.diagnostics import error, mistaken
-from epimc.support.toml_files import parse_toml, read_text
+from epimc.support.files import read_text
+from epimc.support.toml_files import parse_toml
 
 MAXIMUM_FILE_BYTES = 2**28
 

@@ -31,6 +31,7 @@ from epimc.ir.core.types import IrError, Location, TensorType
 from epimc.ir.text.printer import VERSION
 from epimc.ir.verifier import verify
 from epimc.support.diagnostics import EpimcError, Span, did_you_mean, error, other_version
+from epimc.support.files import read_text
 
 Node = Tree[Token]
 
@@ -70,11 +71,7 @@ def read_module(path: Path) -> Module:
     """
     if not path.is_file():
         raise error(f"'{path}' is not a file.", hint="Give the path of an .epi file.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise error(f"'{path}' is not a text file (UTF-8).") from None
-    return parse_module(text, str(path), Store(path.parent / "tensors"))
+    return parse_module(read_text(path), str(path), Store(path.parent / "tensors"))
 
 
 def parse_module(text: str, file: str = "<text>", store: Store | None = None) -> Module:

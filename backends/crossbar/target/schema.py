@@ -27,7 +27,8 @@ from epimc.support.diagnostics import (
     other_version,
     shortened,
 )
-from epimc.support.toml_files import parse_toml, read_text
+from epimc.support.files import read_text
+from epimc.support.toml_files import parse_toml
 
 # Of a target's file: to be raised when a file that was right before is refused or means another.
 SCHEMA = 1

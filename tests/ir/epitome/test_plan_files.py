@@ -66,7 +66,10 @@ def test_a_file_that_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[st
     output = tmp_path / "out"
     path = tmp_path / "none.toml"
     assert main(["compile", str(MNIST), "-o", str(output), "--epitome", str(path)]) == 2
-    error = f"error: Plan file '{path}' cannot be read: No such file or directory.\n"
+    error = (
+        f"error: Plan file '{path}' cannot be read: No such file or directory.\n"
+        "  hint: Check the path: each of its folders must exist.\n"
+    )
     assert capsys.readouterr().err.endswith(error)
     assert not output.exists()
 

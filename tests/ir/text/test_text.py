@@ -230,7 +230,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "m.epi").write_bytes(b"\xff\xfe")
     with pytest.raises(EpimcError) as caught:
         read_module(tmp_path / "m.epi")
-    assert str(caught.value) == f"error: '{tmp_path / 'm.epi'}' is not a text file (UTF-8)."
+    assert caught.value.diagnostic.message == f"'{tmp_path / 'm.epi'}' is not UTF-8 text."
 
 
 def test_inputs_have_one_to_three_dims() -> None:
