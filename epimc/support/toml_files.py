@@ -1,10 +1,15 @@
-"""TOML texts of users, refused at their line and column."""
+"""TOML files of users: texts refused at their line and column, and tables declared in words."""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
+from collections.abc import Sequence
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from epimc.support.diagnostics import EpimcError, Span, error
 
@@ -35,3 +40,40 @@ def wrong_toml(text: str, file: str, kind: str, caught: ValueError | RecursionEr
     if place:
         return error(sentence, where=Span(file, len(lines), len(lines[-1]) + 1, lines[-1]))
     return error(sentence, where=file)
+
+
+# --- what a file may say ------------------------------------------------------------------------
+
+
+class Table(BaseModel):
+    """A table of a file: no key but those declared, no conversion of types, immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def number(low: int, high: int, unit: str, meaning: str, **options: Any) -> Any:
+    """A field that holds an integer between `low` and `high`, both allowed."""
+    allowed = f"between {low} and {high}" if low < high else str(low)
+    # A value of another type is told the type as well.
+    typed = f"an integer {allowed}" if low < high else allowed
+    texts: JsonDict = {"unit": unit, "allowed": allowed, "typed": typed}
+    return Field(ge=low, le=high, description=meaning, json_schema_extra=texts, **options)
+
+
+def words(allowed: str, meaning: str, inner: Sequence[str] = (), **options: Any) -> Any:
+    """A field that holds text, a list, or a word in the place of a number.
+
+    Args:
+        allowed: What it may hold.
+        meaning: What it stands for.
+        inner: What an item of a list may be, then an item of that.
+        options: Further ones of pydantic's `Field`.
+    """
+    texts: JsonDict = {"unit": "", "allowed": allowed, "typed": allowed}
+    texts |= {f"inner{depth}": text for depth, text in enumerate(inner, 1)}
+    return Field(description=meaning, json_schema_extra=texts, **options)
+
+
+def toml(value: object) -> str:
+    """A string, an integer or a list of them in TOML."""
+    return json.dumps(value, ensure_ascii=False)

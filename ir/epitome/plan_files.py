@@ -30,8 +30,8 @@ def given_plans(epitome: str, layers: Sequence[Layer]) -> Plans:
             raise error(f"Wrong policy: {problem}.")
         return Plans(epitome)
     text = read_text(Path(epitome), "Plan", MAXIMUM_FILE_BYTES)
-    plans, found = load(parse_toml(text, epitome, "Plan"))
-    found += plans.mistakes(layers)
-    if found:
-        raise mistaken(f"Plan file '{epitome}' has", found)
+    plans, mistakes = load(parse_toml(text, epitome, "Plan"))
+    mistakes += plans.mistakes(layers)
+    if mistakes:
+        raise mistaken(f"Plan file '{epitome}' has", mistakes)
     return plans
