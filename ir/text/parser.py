@@ -132,6 +132,8 @@ def _syntax_error(problem: UnexpectedInput, text: str, file: str) -> EpimcError:
     allowed = problem.allowed if isinstance(problem, UnexpectedCharacters) else None
     found = allowed or getattr(problem, "accepts", None) or getattr(problem, "expected", None)
     expected: set[str] = set(found or ())
+    # Where a list of integers may stand, any list may, which begins with a bracket.
+    expected.discard("INTEGERS")
     names = sorted(WORDS.get(name, f"'{name.lower()}'") for name in expected)
     what = "The text ends too early" if isinstance(problem, UnexpectedEOF) else "Unexpected text"
     token = getattr(problem, "token", None)
@@ -328,6 +330,8 @@ class _Reader:
                 return Ref(str(children[0])[1:])
             case "list":
                 return tuple(self.plain(child) for child in children)
+            case "integers":
+                return tuple(map(int, str(children[0])[1:-1].split(",")))
             case _:
                 return self.dictionary(children)
 
