@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.smoke
+
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"epimc": "epimc", "ir": "epimc.ir", "backends": "epimc.backends"}
 

@@ -15,6 +15,8 @@ import epimc.backends.crossbar.instructions  # noqa: F401  (it registers them)
 from epimc.backends.crossbar.instructions.registry import instructions
 from tests.test_import_directions import project_files
 
+pytestmark = pytest.mark.smoke
+
 HOME = "epimc.backends.crossbar.instructions"
 NAMES = {kind.__name__: kind.name for kind in instructions()}
 

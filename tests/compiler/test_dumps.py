@@ -12,6 +12,8 @@ from epimc.ir.text.parser import parse_module, read_module
 from epimc.ir.text.printer import print_module
 from epimc.support.diagnostics import EpimcError
 
+pytestmark = pytest.mark.smoke
+
 NET = """
 epimc.module 2 "net" level nn {
   tensor @w : tensor<40x2xf32> = normal(seed = 1, scale = 1.0)

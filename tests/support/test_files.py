@@ -24,6 +24,8 @@ from epimc.support.files import (
     write_file,
 )
 
+pytestmark = pytest.mark.smoke
+
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder by its path."""

@@ -10,6 +10,8 @@ from pydantic import Field, ValidationError, model_validator
 from epimc.support.mistakes import explained, key_path, sentences
 from epimc.support.toml_files import Table, number, words
 
+pytestmark = pytest.mark.smoke
+
 
 class Inner(Table):
     """A table in a list."""

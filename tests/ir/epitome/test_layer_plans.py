@@ -23,6 +23,8 @@ from epimc.support.diagnostics import EpimcError
 from tests.crossbars import PASSES
 from tests.ir.hand_plans import hand_plans
 
+pytestmark = pytest.mark.smoke
+
 LAYERS = [
     Layer((8, 4, 3, 3), 256, names=("first", "norm", "a")),
     Layer((8, 8, 3, 3), 256, names=("second", "b")),

@@ -17,6 +17,8 @@ from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.support.diagnostics import EpimcError
 from tests.backends.crossbar.programs import PROGRAMS, conv_program, spill_program, split_program
 
+pytestmark = pytest.mark.smoke
+
 Files = dict[str, bytes]
 
 
