@@ -25,7 +25,6 @@ app = typer.Typer(
     name="epimc",
     help="Compile ONNX models to programs for processing-in-memory crossbar chips.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
