@@ -14,7 +14,7 @@ PYTEST := -m pytest -n auto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-latest lint wheel lock clean
+.PHONY: help demo check test test-latest lint hooks wheel lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -37,6 +37,9 @@ demo: $(STAMP) ## Compile the Fashion-MNIST ResNet-8 and verify the program
 	@ls $(DEMO)-ir
 	@echo "Read the last one, for example: less $$(ls $(DEMO)-ir/*.epi | tail -n 1)"
 
+check: lint ## Check all that lint does, and run the fast tests of every part: seconds
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python $(PYTEST) -q -m smoke
+
 test: $(STAMP) ## Run all tests on all cores
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python $(PYTEST)
 
@@ -50,6 +53,9 @@ lint: $(STAMP) ## Check style, formatting, types and imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_import_graph.py
+
+hooks: $(STAMP) ## Have git check each commit, and types before a push
+	$(BIN)/pre-commit install
 
 wheel: $(STAMP) ## Build dist/epimc-*.whl
 	rm -rf build/lib build/bdist.*

@@ -16,6 +16,7 @@ from epimc.compiler.pass_document import pass_document
 from epimc.compiler.passes import passes_of
 from epimc.frontend.document import operator_list
 from epimc.ir.text.document import ir_document
+from epimc.support.files import write_file
 
 REGIONS: Mapping[tuple[str, str], Callable[[], str]] = {
     ("README.md", "operators"): operator_list,
@@ -62,7 +63,7 @@ def write_pages(root: Path) -> list[str]:
     for name, text in pages(root).items():
         path = root / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+            write_file(path, text.encode())
             changed.append(name)
     return changed
 

@@ -42,7 +42,9 @@ class GoldenFile(pytest.File):
     """An .epi file: one test."""
 
     def collect(self) -> Iterator[GoldenItem]:
-        yield GoldenItem.from_parent(self, name=self.path.stem)
+        item: GoldenItem = GoldenItem.from_parent(self, name=self.path.stem)
+        item.add_marker("smoke")
+        yield item
 
 
 class GoldenItem(pytest.Item):

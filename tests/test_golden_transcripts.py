@@ -45,7 +45,12 @@ class Example:
         return exact, measures
 
 
-@pytest.fixture(params=NAMES)
+def marked(name: str) -> object:
+    """An example; the smallest stands for all in the fast tier."""
+    return pytest.param(name, marks=[pytest.mark.smoke] if name == "mnist" else [])
+
+
+@pytest.fixture(params=map(marked, NAMES))
 def example(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Example:

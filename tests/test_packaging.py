@@ -6,12 +6,15 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import epimc
 import epimc.backends.crossbar
+
+pytestmark = pytest.mark.smoke
 
 ROOT = Path(__file__).parent.parent
 

@@ -19,6 +19,8 @@ from epimc.ir.core.op import Op
 from epimc.ir.core.registry import OPS
 from tests.imports import project_files
 
+pytestmark = pytest.mark.smoke
+
 PAGES = Path(__file__).parents[1] / "docs/decisions"
 
 

@@ -1,14 +1,11 @@
-"""What the commands share: printing, warnings, progress, and files read and written whole."""
+"""What the commands share: printing, warnings and progress."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
-
-from epimc.support.diagnostics import error
 
 
 def say(data: dict[str, Any], as_json: bool, table: Callable[[dict[str, Any]], str]) -> None:
@@ -42,65 +39,3 @@ def progress(what: str, total: int) -> Iterator[Callable[[str, int], None]]:
             bar.update(task, completed=done, description=f"{what}: {name}")
 
         yield advance
-
-
-def read_bytes(path: Path) -> bytes:
-    """A file's contents, or a clear error."""
-    try:
-        return path.read_bytes()
-    except OSError as problem:
-        raise error(f"'{path}' cannot be read: {problem.strerror}.") from None
-
-
-def read_text(path: Path) -> str:
-    """A text file's contents, or a clear error."""
-    try:
-        return read_bytes(path).decode("utf-8")
-    except UnicodeDecodeError:
-        raise error(f"'{path}' is not a text file (UTF-8).") from None
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing; what is no regular file, such as a pipe, is written into.
-
-    A link stays: the file that it leads to is replaced.
-    """
-    import os
-    import tempfile
-
-    shown, path = path, path.resolve()
-    if path.exists() and not path.is_file():
-        write_into(path, data)
-        return
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as problem:
-        raise error(f"'{shown}' cannot be written: {problem.strerror}.") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~current_umask())
-        os.replace(temporary, path)
-    except BaseException as problem:
-        os.unlink(temporary)
-        if isinstance(problem, OSError):
-            raise error(f"'{shown}' cannot be written: {problem.strerror}.") from None
-        raise
-
-
-def write_into(path: Path, data: bytes) -> None:
-    """Write into a device or a pipe."""
-    try:
-        with path.open("wb") as file:
-            file.write(data)
-    except OSError as problem:
-        raise error(f"'{path}' cannot be written: {problem.strerror}.") from None
-
-
-def current_umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    import os
-
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -10,17 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epimc.backends import DEFAULT_BACKEND
-from epimc.cli.console import (
-    progress,
-    read_bytes,
-    read_text,
-    say,
-    warn,
-    write_file,
-)
+from epimc.cli.console import progress, say, warn
 from epimc.cli.options import takes
 from epimc.compiler.options import CompileOptions, PlanOptions, PlanRequest, Request
 from epimc.support.diagnostics import EpimcError, render
+from epimc.support.files import read_bytes, read_text, write_file
 from epimc.support.options import values_of
 from epimc.support.version import VERSION
 
@@ -34,7 +28,6 @@ app = typer.Typer(
     name="epimc",
     help="Compile ONNX models to programs for processing-in-memory crossbar chips.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from epimc.ir.core.tensors import Tensor, tensor_bytes
+from epimc.ir.core.tensors import Store, Tensor, tensor_bytes
 from epimc.ir.observers import CompileObserver, Step
 from epimc.ir.text.printer import print_module
 from epimc.support.diagnostics import error
-from epimc.support.files import File, made
+from epimc.support.files import File, make_folder, write_file
 
 
 @dataclass
@@ -46,16 +46,17 @@ class Dumps(CompileObserver):
     def write(self, folder: Path) -> None:
         """Write all files into a folder, which may hold earlier dumps.
 
+        Each file is written in one step, the texts last: a text that is there can be read.
+
         Raises:
-            EpimcError: The folder cannot be written.
+            EpimcError: The system refuses.
         """
-        try:
-            (folder / "tensors").mkdir(parents=True, exist_ok=True)
-            for name, file in self.files():
-                (folder / name).write_bytes(made(file))
-        except OSError as problem:
-            reason = problem.strerror or str(problem)
-            raise error(f"The dumps cannot be written to '{folder}': {reason}.") from None
+        make_folder(folder)
+        store = Store(folder / "tensors")
+        for tensor in self.tensors.values():
+            store.save(tensor)
+        for name, text in self.texts.items():
+            write_file(folder / name, text.encode())
 
 
 def check_folder(folder: Path) -> None:

@@ -7,7 +7,6 @@ array is made before its declared size is known to be allowed.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import zipfile
@@ -22,6 +21,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from epimc.support.diagnostics import EpimcError, did_you_mean, error
+from epimc.support.files import write_file
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -91,8 +91,12 @@ def standard_normal(inputs: Sequence[Input], count: int, seed: int) -> Samples:
 
 
 def write_samples(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write an npz file; equal arrays give equal bytes."""
-    path.write_bytes(encode_samples(arrays))
+    """Write an npz file; equal arrays give equal bytes.
+
+    Raises:
+        EpimcError: The system refuses.
+    """
+    write_file(path, encode_samples(arrays))
 
 
 def encode_samples(arrays: Mapping[str, Array]) -> bytes:
@@ -124,7 +128,7 @@ def read_samples(path: Path, inputs: Sequence[Input], *, limit_bytes: int = LIMI
             wrong shape, type or values.
     """
     arrays = read_arrays(path, limit_bytes)
-    return checked_samples(arrays, inputs, f"sample file '{path}'", digest_of(path))
+    return checked_samples(arrays, inputs, f"sample file '{path}'", sha256_of_file(path))
 
 
 def checked_samples(
@@ -154,12 +158,6 @@ def checked_samples(
     if LABELS in arrays and LABELS not in names:
         labels = checked_labels(source, arrays[LABELS], max(counts.values(), default=0))
     return Samples(checked, labels, digest, digest)
-
-
-def digest_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_arrays(path: Path, limit_bytes: int) -> dict[str, Array]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from epimc.backends.base import Backend
 from epimc.backends.registry import load_backend
 from epimc.bundle.bundle import Bundle, to_compile_again
-from epimc.cli.console import read_text
 from epimc.compiler.passes import passes_of
 from epimc.ir.core.levels import COMMON
 from epimc.ir.pipeline import parse_pipeline, pass_class
 from epimc.support.diagnostics import OtherVersionError, did_you_mean, error
+from epimc.support.files import read_text
 
 ASSEMBLY = "asm"
 

@@ -1,6 +1,6 @@
 """Diagnostics are data: one record, one renderer, one exception.
 
-This module is the bottom of the project: it imports nothing of it.  A user's mistake is always
+This module stands at the bottom of the project.  A user's mistake is always
 reported by raising `EpimcError` with one `Diagnostic`; a defect of epimc itself raises whatever
 Python raises.  The wording follows one grammar: the message is one sentence that states the fact,
 notes add facts, the hint says what to do.
@@ -137,8 +137,7 @@ def mistaken(clause: str, mistakes: Sequence[str], *, most: int = 0, hint: str =
     notes = list(mistakes)
     if most and len(notes) > most:
         notes[most:] = [f"{len(notes) - most} more."]
-    count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
-    return error(f"{clause} {count}.", notes=notes, hint=hint)
+    return error(f"{clause} {counted(len(mistakes), 'mistake')}.", notes=notes, hint=hint)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from itertools import pairwise
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from epimc.support.diagnostics import EpimcError, error, mistaken, other_version, shortened
+from epimc.support.diagnostics import EpimcError, error, mistaken, other_version
+from epimc.support.mistakes import key_path, sentences
 
 WIDTH = 200
 MAXIMUM_NOTES = 20
@@ -94,35 +94,8 @@ def refuse_other_version(caught: ValidationError, subject: str, version: int) ->
 
 def wrong_document(caught: ValidationError, subject: str, tags: Collection[str]) -> EpimcError:
     """The error for a text that is not JSON, or holds something else."""
-    mistakes = caught.errors(include_url=False)
-    if mistakes[0]["type"] == "json_invalid":
-        return error(f"{subject} is not JSON: {mistakes[0]['ctx']['error']}.")
-    notes = [
-        mistake(key_path(item["loc"], tags), item["type"], item["msg"], item["input"])
-        for item in mistakes
-    ]
+    first = caught.errors(include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return error(f"{subject} is not JSON: {first['ctx']['error']}.")
+    notes = sentences(caught, call=lambda keys: key_path(keys, tags))
     return mistaken(f"{subject} has", notes, most=MAXIMUM_NOTES)
-
-
-def mistake(path: str, kind: str, reason: str, value: object) -> str:
-    """One sentence about one mistake."""
-    if kind == "missing":
-        return f"{path} is missing."
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{path} is unknown."
-    short = shortened(json.dumps(value, ensure_ascii=False, default=str))
-    return f"{path} = {short}: {reason[:1].lower()}{reason[1:]}."
-
-
-def key_path(keys: tuple[int | str, ...], tags: Collection[str] = ()) -> str:
-    """Keys and indices as `tables[3].window`; the whole document is `the document`.
-
-    Where records are told apart, pydantic puts the tag behind the index; it is left out here.
-    """
-    path = ""
-    for before, key in pairwise((None, *keys)):
-        if isinstance(key, int):
-            path += f"[{key}]"
-        elif key not in tags or not isinstance(before, int):
-            path += f".{key}"
-    return path.removeprefix(".") or "the document"

@@ -1,15 +1,35 @@
-"""Files and folders of a bundle: checksums, safe names, and replacing a whole folder at once."""
+"""The one reader and the one writer of files: read within a limit, written all or nothing.
+
+A file or a folder that is written is there as it was before, or as it is to be, at any moment;
+what the system refuses is reported with the path, the reason and, where that is known, the remedy.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from epimc.support.diagnostics import EpimcError, error
+
+MAXIMUM_BYTES = 2**32
+PIECE_BYTES = 2**20
+
+REMEDIES = {
+    errno.EACCES: "Change the permissions, or choose another place.",
+    errno.EISDIR: "Give the path of a file.",
+    errno.ENOENT: "Check the path: each of its folders must exist.",
+    errno.ENOTDIR: "Check the path: only folders hold files.",
+    errno.ENOSPC: "Make room there, or choose another place.",
+    errno.EROFS: "Choose another place.",
+}
+"""What a user can do about a reason for which the system refuses."""
 
 File = bytes | Callable[[], bytes]
 """The contents of a file, or what makes them when they are written: large ones are not kept."""
@@ -48,6 +68,127 @@ def lies_inside(folder: Path, name: str) -> bool:
         return False
 
 
+# --- reading ------------------------------------------------------------------------------------
+
+
+def read_bytes(path: Path, kind: str = "", limit: int = MAXIMUM_BYTES) -> bytes:
+    """The contents of a file.
+
+    Args:
+        path: A file, a pipe or a device.
+        kind: What messages call the file: `Plan` makes it `Plan file 'x.toml'`.
+        limit: The most bytes that it may have; no more than one is read beyond them.
+
+    Raises:
+        EpimcError: The file cannot be read, or is larger.
+    """
+    subject = subject_of(path, kind)
+    try:
+        with path.open("rb") as file:
+            data = read_pieces(file, limit + 1)
+    except OSError as caught:
+        raise refused(subject, "read", caught) from None
+    if len(data) > limit:
+        raise error(f"{subject} is larger than {limit} bytes.")
+    return data
+
+
+def read_text(path: Path, kind: str = "", limit: int = MAXIMUM_BYTES) -> str:
+    """The text of a file in UTF-8, without a mark of the byte order; arguments as `read_bytes`.
+
+    Raises:
+        EpimcError: The file cannot be read, is larger, or is not UTF-8.
+    """
+    data = read_bytes(path, kind, limit)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as caught:
+        raise error(
+            f"{subject_of(path, kind)} is not UTF-8 text.",
+            notes=[f"The byte at offset {caught.start} cannot be decoded."],
+            hint="Save the file in UTF-8.",
+        ) from None
+
+
+def read_pieces(file: BinaryIO, most: int) -> bytes:
+    """At most so many bytes; `read(most)` alone would ask for the memory of all of them."""
+    pieces: list[bytes] = []
+    while most and (piece := file.read(min(most, PIECE_BYTES))):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)
+
+
+def subject_of(path: Path, kind: str) -> str:
+    """What messages call a file."""
+    return f"{kind} file '{path}'" if kind else f"'{path}'"
+
+
+def refused(subject: str, verb: str, caught: OSError) -> EpimcError:
+    """The error for a file or a folder that the system does not let us read or write."""
+    reason = caught.strerror or str(caught)
+    hint = REMEDIES.get(caught.errno or 0, "")
+    return error(f"{subject} cannot be {verb}: {reason}.", hint=hint)
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file in one step; what is no regular file, such as a pipe, is written into.
+
+    A link stays: the file that it leads to is replaced.
+
+    Raises:
+        EpimcError: The system refuses; what was there is as it was.
+    """
+    subject = subject_of(path, "")
+    try:
+        place = path.resolve()
+        if place.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if place.exists() and not place.is_file():
+            with place.open("wb") as file:
+                file.write(data)
+            return
+        replace_file(place, data)
+    except OSError as caught:
+        raise refused(subject, "written", caught) from None
+
+
+def replace_file(place: Path, data: bytes) -> None:
+    """Write beside a file, then rename: the permissions are those of the old or of a new file."""
+    mode = stat.S_IMODE(place.stat().st_mode) if place.exists() else 0o666 & ~current_umask()
+    handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name[:100]}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, mode)
+        os.replace(temporary, place)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def current_umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        EpimcError: The system refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as caught:
+        raise refused(f"Folder '{folder}'", "made", caught) from None
+
+
 def replace_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Write a folder in one step: at any moment there is the old one or the new one, whole.
 
@@ -66,13 +207,13 @@ def replace_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
     try:
         workshop = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     except OSError as caught:
-        raise cannot_write(folder, caught) from None
+        raise refused(f"Output folder '{folder}'", "written", caught) from None
     try:
         # A folder in the workshop, unlike the workshop, has the permissions that the user wants.
         write_files(workshop / "new", files)
         swap(place, workshop)
     except OSError as caught:
-        raise cannot_write(folder, caught) from None
+        raise refused(f"Output folder '{folder}'", "written", caught) from None
     finally:
         remove(workshop)
 
@@ -107,8 +248,3 @@ def remove(folder: Path) -> None:
     except KeyboardInterrupt:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def cannot_write(folder: Path, caught: OSError) -> EpimcError:
-    """The error for an output folder that the system does not let us write."""
-    return error(f"Output folder '{folder}' cannot be written: {caught.strerror or caught}.")

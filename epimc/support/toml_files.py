@@ -1,33 +1,17 @@
-"""TOML files of users: read within a limit, and refused at their line and column."""
+"""TOML files of users: texts refused at their line and column, and tables declared in words."""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
 from epimc.support.diagnostics import EpimcError, Span, error
-
-
-def read_text(path: Path, kind: str, limit: int) -> str:
-    """The text of a file in UTF-8 of at most `limit` bytes; `kind` names it in messages."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as caught:
-        reason = caught.strerror or str(caught)
-        raise error(f"{kind} file '{path}' cannot be read: {reason}.") from None
-    if len(data) > limit:
-        raise error(f"{kind} file '{path}' is larger than {limit} bytes.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as caught:
-        raise error(
-            f"{kind} file '{path}' is not UTF-8 text.",
-            notes=[f"The byte at offset {caught.start} cannot be decoded."],
-            hint="Save the file in UTF-8.",
-        ) from None
 
 
 def parse_toml(text: str, file: str, kind: str) -> dict[str, Any]:
@@ -50,9 +34,46 @@ def wrong_toml(text: str, file: str, kind: str, caught: ValueError | RecursionEr
     reason, _, place = str(caught).partition(" (at ")
     sentence = f"{message}: {reason[:1].lower()}{reason[1:]}."
     lines = text.replace("\r\n", "\n").split("\n")
-    if found := re.fullmatch(r"line (\d+), column (\d+)\)", place):
-        line, column = int(found[1]), int(found[2])
+    if numbers := re.fullmatch(r"line (\d+), column (\d+)\)", place):
+        line, column = int(numbers[1]), int(numbers[2])
         return error(sentence, where=Span(file, line, column, lines[line - 1]))
     if place:
         return error(sentence, where=Span(file, len(lines), len(lines[-1]) + 1, lines[-1]))
     return error(sentence, where=file)
+
+
+# --- what a file may say ------------------------------------------------------------------------
+
+
+class Table(BaseModel):
+    """A table of a file: no key but those declared, no conversion of types, immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def number(low: int, high: int, unit: str, meaning: str, **options: Any) -> Any:
+    """A field that holds an integer between `low` and `high`, both allowed."""
+    allowed = f"between {low} and {high}" if low < high else str(low)
+    # A value of another type is told the type as well.
+    typed = f"an integer {allowed}" if low < high else allowed
+    texts: JsonDict = {"unit": unit, "allowed": allowed, "typed": typed}
+    return Field(ge=low, le=high, description=meaning, json_schema_extra=texts, **options)
+
+
+def words(allowed: str, meaning: str, inner: Sequence[str] = (), **options: Any) -> Any:
+    """A field that holds text, a list, or a word in the place of a number.
+
+    Args:
+        allowed: What it may hold.
+        meaning: What it stands for.
+        inner: What an item of a list may be, then an item of that.
+        options: Further ones of pydantic's `Field`.
+    """
+    texts: JsonDict = {"unit": "", "allowed": allowed, "typed": allowed}
+    texts |= {f"inner{depth}": text for depth, text in enumerate(inner, 1)}
+    return Field(description=meaning, json_schema_extra=texts, **options)
+
+
+def toml(value: object) -> str:
+    """A string, an integer or a list of them in TOML."""
+    return json.dumps(value, ensure_ascii=False)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from epimc.ir.core.types import TensorType
 from epimc.support.diagnostics import error
+from epimc.support.files import make_folder, write_file
 
 MAXIMUM_LITERALS = 64
 MAXIMUM_BYTES = 2**32
@@ -102,12 +103,16 @@ class Store:
         return self.folder / f"{digest}.safetensors"
 
     def save(self, tensor: Tensor) -> None:
-        """Write a tensor unless it is there already."""
+        """Write a tensor unless it is there already.
+
+        Raises:
+            EpimcError: The system refuses.
+        """
         path = self.path(tensor.digest)
         if path.exists():
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(tensor_bytes(tensor))
+        make_folder(self.folder)
+        write_file(path, tensor_bytes(tensor))
 
     def load(self, digest: str, kind: TensorType) -> Tensor:
         """Read a tensor and check it against its declared type and digest.

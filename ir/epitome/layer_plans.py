@@ -20,19 +20,20 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from epimc.ir.core.attributes import Plain, integers
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from epimc.ir.core.attributes import Plain
 from epimc.ir.core.types import IrError
 from epimc.ir.epitome import plan
-from epimc.ir.epitome.plan import PLAN, Plan, Shape
-from epimc.ir.epitome.policies import Layer, choose
-from epimc.support.diagnostics import did_you_mean, mistaken
+from epimc.ir.epitome.plan import PLAN, Patch, Plan, Shape
+from epimc.ir.epitome.policies import POLICIES, Layer, choose
+from epimc.support.diagnostics import counted, did_you_mean, mistaken
+from epimc.support.mistakes import Keys, explained, key_path, sentences
+from epimc.support.toml_files import Table, words
 
 PLANS = "plans"
-KEYS = ("default", "layer")
-LAYER_KEYS = ("name", "policy", "epitome", "patches")
-EPITOME = integers(4, minimum=1)
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,12 @@ class Plans:
     @property
     def needs_target(self) -> bool:
         """Whether a policy asks for the size of the target's arrays."""
-        policies = {self.default, *(given.policy for given in self.layers)}
+        policies = {self.default, *(layer.policy for layer in self.layers)}
         return not policies <= {"none", ""}
 
     def dump(self) -> dict[str, Plain]:
         """As plain data, which `load` reads back."""
-        return {"default": self.default, "layer": tuple(given.dump() for given in self.layers)}
+        return {"default": self.default, "layer": tuple(layer.dump() for layer in self.layers)}
 
     def choose(self, layers: Sequence[Layer]) -> list[tuple[Shape, Plan]]:
         """The epitome's shape and the plan of each layer.
@@ -94,11 +95,11 @@ class Plans:
             EpimcError: One error that names every layer that does not exist, and every plan that
                 is none for its layer.
         """
-        if found := self.mistakes(layers):
-            raise mistaken("The plans of the layers have", found)
-        given = {find(one.name, layers)[0]: one for one in self.layers}
+        if mistakes := self.mistakes(layers):
+            raise mistaken("The plans of the layers have", mistakes)
+        named = {find(one.name, layers)[0]: one for one in self.layers}
         rest = LayerPlan("", self.default)
-        return [given.get(index, rest).choose(layer) for index, layer in enumerate(layers)]
+        return [named.get(index, rest).choose(layer) for index, layer in enumerate(layers)]
 
     def mistakes(self, layers: Sequence[Layer], others: Collection[str] = frozenset()) -> list[str]:
         """What is wrong for a model with these layers, a sentence each.
@@ -107,20 +108,20 @@ class Plans:
             layers: Those of the model.
             others: Names that may yet turn out to be those of layers: they are no mistakes.
         """
-        found = [
+        mistakes = [
             text
-            for given in self.layers
-            if given.name not in others or find(given.name, layers)
-            for text in wrong_layer(given, layers)
+            for one in self.layers
+            if one.name not in others or find(one.name, layers)
+            for text in wrong_layer(one, layers)
         ]
-        names = Counter(given.name for given in self.layers)
-        found += [f"Layer '{name}' is given {n} times." for name, n in names.items() if n > 1]
+        names = Counter(one.name for one in self.layers)
+        mistakes += [f"Layer '{name}' is given {n} times." for name, n in names.items() if n > 1]
         called: dict[int, list[str]] = defaultdict(list)
         for name in names:
             for index in find(name, layers):
                 called[index].append(f"'{name}'")
         several = [quoted for quoted in called.values() if len(quoted) > 1]
-        return found + [f"{' and '.join(quoted)} are names of one layer." for quoted in several]
+        return mistakes + [f"{' and '.join(quoted)} are names of one layer." for quoted in several]
 
 
 def find(name: str, layers: Sequence[Layer]) -> list[int]:
@@ -129,85 +130,117 @@ def find(name: str, layers: Sequence[Layer]) -> list[int]:
     return exact or [index for index, layer in enumerate(layers) if name in layer.names]
 
 
-def wrong_layer(given: LayerPlan, layers: Sequence[Layer]) -> Iterator[str]:
+def wrong_layer(one: LayerPlan, layers: Sequence[Layer]) -> Iterator[str]:
     """What is wrong with the plan of one layer."""
-    found = find(given.name, layers)
-    if not found:
+    indices = find(one.name, layers)
+    if not indices:
         names = {name for layer in layers for name in layer.names}
         # Of the many names of a layer the first is enough to find it by.
-        hint = did_you_mean(given.name, names, {layer.names[0] for layer in layers})
-        yield f"There is no layer '{given.name}'. {hint}".rstrip()
-    elif len(found) > 1:
-        yield f"'{given.name}' is a name of {len(found)} layers: take that of a value."
+        hint = did_you_mean(one.name, names, {layer.names[0] for layer in layers})
+        yield f"There is no layer '{one.name}'. {hint}".rstrip()
+    elif len(indices) > 1:
+        yield f"'{one.name}' is a name of {counted(len(indices), 'layer')}: take that of a value."
     else:
         try:
-            given.choose(layers[found[0]])
+            one.choose(layers[indices[0]])
         except IrError as problem:
-            yield f"Layer '{given.name}': {problem}."
+            yield f"Layer '{one.name}': {problem}."
 
 
 # --- reading ------------------------------------------------------------------------------------
 
 
+def known_policy(policy: str) -> str:
+    """The policy itself; ValueError if there is none such."""
+    if problem := wrong_policy(policy):
+        raise ValueError(problem)
+    return policy
+
+
+Size = Annotated[int, Field(ge=1)]
+Offset = Annotated[int, Field(ge=0)]
+# TOML and the text of the IR have lists, which a strict model does not take for tuples.
+Sizes = Annotated[tuple[Size, Size, Size, Size], Field(strict=False)]
+Numbers = tuple[Offset, Offset, Offset, Offset, Offset, Offset, Offset, Offset]
+PatchRow = Annotated[Numbers, Field(strict=False)]
+Policy = Annotated[str, AfterValidator(known_policy)]
+KNOWN_POLICIES = " or ".join(f'"{policy}"' for policy in POLICIES)
+
+
+class LayerTable(Table):
+    """One `[[layer]]` of a file."""
+
+    name: Annotated[str, Field(min_length=1)] = words(
+        "a name in quotes", "that of one of the layer's nodes, or of its value"
+    )
+    policy: Policy = words(KNOWN_POLICIES, "what chooses the layer's epitome", default="")
+    epitome: Sizes = words(
+        "a list of 4 integers, each at least 1",
+        "the epitome's shape [Eo, Ei, Eh, Ew]",
+        inner=["an integer, at least 1"],
+        default=(0, 0, 0, 0),
+    )
+    patches: Annotated[tuple[PatchRow, ...], Field(strict=False)] = words(
+        "a list of patches",
+        "[o0, on, i0, in, eo, ei, dy, dx] each",
+        inner=["a list of 8 integers, each at least 0", "an integer, at least 0"],
+        default=(),
+    )
+
+    @model_validator(mode="after")
+    def one_way(self) -> LayerTable:
+        """Refuse a layer that says neither or both."""
+        if self.model_fields_set not in ({"name", "policy"}, {"name", "epitome", "patches"}):
+            raise explained("expected either 'policy', or 'epitome' and 'patches'")
+        return self
+
+    def plan(self) -> LayerPlan:
+        """What the table says."""
+        patches = tuple(Patch(*row) for row in self.patches)
+        return LayerPlan(self.name, self.policy, self.epitome, patches)
+
+
+class PlanTable(Table):
+    """A file of plans."""
+
+    default: Policy = words(KNOWN_POLICIES, "for all layers that are not named", default="none")
+    layer: Annotated[tuple[LayerTable, ...], Field(strict=False)] = ()
+
+    def plans(self) -> Plans:
+        """What the file says."""
+        return Plans(self.default, tuple(table.plan() for table in self.layer))
+
+
 def load(data: Mapping[str, Any]) -> tuple[Plans, list[str]]:
-    """What plain data says, and what is wrong with it; a layer with a mistake is left out."""
-    found = [
-        f"Key '{key}' is unknown. {did_you_mean(key, KEYS)}" for key in data if key not in KEYS
-    ]
-    default = data.get("default", "none")
-    if problem := wrong_policy(default):
-        found.append(f"'default' is wrong: {problem}.")
-        default = "none"
-    entries = data.get("layer", ())
-    if not isinstance(entries, (list, tuple)):
-        return Plans(default), [*found, "'layer' must be a list of tables: write [[layer]]."]
-    layers = []
-    for number, entry in enumerate(entries, 1):
-        try:
-            layers.append(load_layer(entry))
-        except IrError as problem:
-            name = entry.get("name") if isinstance(entry, Mapping) else None
-            place = f"Layer '{name}'" if isinstance(name, str) else f"Layer number {number}"
-            found.append(f"{place}: {problem}.")
-    return Plans(default, tuple(layers)), found
-
-
-def load_layer(entry: object) -> LayerPlan:
-    """The plan of one layer.
-
-    Raises:
-        IrError: The first mistake in it.
-    """
-    if not isinstance(entry, Mapping):
-        raise IrError("expected a table")
-    for key in entry:
-        if key not in LAYER_KEYS:
-            raise IrError(f"key '{key}' is unknown ({', '.join(LAYER_KEYS)})")
-    name = entry.get("name")
-    if not isinstance(name, str) or not name:
-        raise IrError("'name' must name a node or a value")
-    if ("policy" in entry) == ("epitome" in entry or "patches" in entry):
-        raise IrError("expected either 'policy', or 'epitome' and 'patches'")
-    if "policy" in entry:
-        if problem := wrong_policy(entry["policy"]):
-            raise IrError(problem)
-        return LayerPlan(name, entry["policy"])
-    eo, ei, eh, ew = loaded(EPITOME, "epitome", entry)
-    return LayerPlan(name, "", (eo, ei, eh, ew), loaded(PLAN, "patches", entry))
-
-
-def loaded(kind: Any, key: str, entry: Mapping[str, Any]) -> Any:
-    """One key of a layer's table."""
+    """What plain data says, and what is wrong with it; what is wrong is left out."""
     try:
-        return kind.load(entry.get(key))
-    except IrError as problem:
-        raise IrError(f"'{key}': {problem}") from None
+        return PlanTable.model_validate(data).plans(), []
+    except ValidationError as caught:
+        places = {item["loc"][:2] for item in caught.errors(include_url=False)}
+        mistakes = sentences(caught, PlanTable, lambda keys: place_of(keys, data))
+    wrong = {place[0] for place in places if place[0] != "layer" or len(place) == 1}
+    good = {key: value for key, value in data.items() if key not in wrong}
+    if "layer" in good:
+        entries = enumerate(good["layer"])
+        good["layer"] = [entry for number, entry in entries if ("layer", number) not in places]
+    return PlanTable.model_validate(good).plans(), mistakes
 
 
-def wrong_policy(policy: object) -> str:
+def place_of(keys: Keys, data: Mapping[str, Any]) -> str:
+    """What a message calls a place in a file: a layer by its name."""
+    match keys:
+        case ("layer", int(index), *rest):
+            entry = data["layer"][index]
+            name = entry.get("name") if isinstance(entry, Mapping) else None
+            layer = (
+                f"Layer '{name}'" if isinstance(name, str) and name else f"Layer number {index + 1}"
+            )
+            return f"{layer}: {key_path(tuple(rest))}" if rest else layer
+    return key_path(keys)
+
+
+def wrong_policy(policy: str) -> str:
     """What is wrong with a policy; empty for a good one."""
-    if not isinstance(policy, str):
-        return "expected a policy in quotes"
     try:
         choose(policy, Layer((1, 1, 1, 1), 1))
     except IrError as problem:

@@ -8,7 +8,8 @@ from pathlib import Path
 from epimc.ir.epitome.layer_plans import Plans, load, wrong_policy
 from epimc.ir.epitome.policies import Layer
 from epimc.support.diagnostics import error, mistaken
-from epimc.support.toml_files import parse_toml, read_text
+from epimc.support.files import read_text
+from epimc.support.toml_files import parse_toml
 
 MAXIMUM_FILE_BYTES = 2**28
 
@@ -36,8 +37,8 @@ def given_plans(
             raise error(f"Wrong policy: {problem}.")
         return Plans(epitome)
     text = read_text(Path(epitome), "Plan", MAXIMUM_FILE_BYTES)
-    plans, found = load(parse_toml(text, epitome, "Plan"))
-    found += plans.mistakes(layers, others)
-    if found:
-        raise mistaken(f"Plan file '{epitome}' has", found)
+    plans, mistakes = load(parse_toml(text, epitome, "Plan"))
+    mistakes += plans.mistakes(layers, others)
+    if mistakes:
+        raise mistaken(f"Plan file '{epitome}' has", mistakes)
     return plans

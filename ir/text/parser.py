@@ -32,6 +32,7 @@ from epimc.ir.core.types import IrError, Location, TensorType
 from epimc.ir.text.printer import VERSION
 from epimc.ir.verifier import verify
 from epimc.support.diagnostics import EpimcError, Span, did_you_mean, error, other_version
+from epimc.support.files import read_text
 
 Node = Tree[Token]
 
@@ -71,11 +72,7 @@ def read_module(path: Path) -> Module:
     """
     if not path.is_file():
         raise error(f"'{path}' is not a file.", hint="Give the path of an .epi file.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise error(f"'{path}' is not a text file (UTF-8).") from None
-    return parse_module(text, str(path), Store(path.parent / "tensors"))
+    return parse_module(read_text(path), str(path), Store(path.parent / "tensors"))
 
 
 def parse_module(text: str, file: str = "<text>", store: Store | None = None) -> Module:
@@ -136,6 +133,8 @@ def _syntax_error(problem: UnexpectedInput, text: str, file: str) -> EpimcError:
     allowed = problem.allowed if isinstance(problem, UnexpectedCharacters) else None
     found = allowed or getattr(problem, "accepts", None) or getattr(problem, "expected", None)
     expected: set[str] = set(found or ())
+    # Where a list of integers may stand, any list may, which begins with a bracket.
+    expected.discard("INTEGERS")
     names = sorted(WORDS.get(name, f"'{name.lower()}'") for name in expected)
     what = "The text ends too early" if isinstance(problem, UnexpectedEOF) else "Unexpected text"
     token = getattr(problem, "token", None)
@@ -332,6 +331,8 @@ class _Reader:
                 return Ref(str(children[0])[1:])
             case "list":
                 return tuple(self.plain(child) for child in children)
+            case "integers":
+                return tuple(map(int, str(children[0])[1:-1].split(",")))
             case _:
                 return self.dictionary(children)
 

@@ -14,6 +14,7 @@ from epimc.ir.core.op import Op, Value, dump_attributes
 from epimc.ir.core.tensors import Store, Tensor
 from epimc.ir.core.types import Location
 from epimc.support.diagnostics import EpimcError, Span, error
+from epimc.support.files import write_file
 
 # Of the text: to be raised when a text that was right before is refused or means something else.
 VERSION = 2
@@ -40,13 +41,10 @@ def write_module(module: Module, path: Path) -> None:
     if path.is_dir():
         raise error(f"'{path}' cannot be written: it is a folder.")
     store = Store(path.parent / "tensors")
-    try:
-        for tensor in module.tensors.values():
-            if tensor.random is None and not tensor.literal:
-                store.save(tensor)
-        path.write_text(print_module(module), encoding="utf-8")
-    except OSError as problem:
-        raise error(f"'{path}' cannot be written: {problem.strerror}.") from None
+    for tensor in module.tensors.values():
+        if tensor.random is None and not tensor.literal:
+            store.save(tensor)
+    write_file(path, print_module(module).encode())
 
 
 def print_op(op: Op) -> str:

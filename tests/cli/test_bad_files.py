@@ -85,6 +85,7 @@ def test_an_output_folder_without_a_parent(here: Path, refuse: Refuse) -> None:
     arguments = ["run", "bundle", "--input", "samples.npz", "--output", "no/y.npz"]
     assert refuse(*arguments) == (
         "error: 'no/y.npz' cannot be written: No such file or directory.\n"
+        "  hint: Check the path: each of its folders must exist.\n"
     )
 
 
@@ -225,12 +226,20 @@ def test_wrong_operands_in_assembly(here: Path, refuse: Refuse) -> None:
 
 def test_files_that_are_no_programs(here: Path, refuse: Refuse) -> None:
     (here / "binary.asm").write_bytes(b"\xff\xfe\x00")
+    (here / "folder").mkdir()
     cases = {
         ("asm", "none.asm", "-o", "x.bin"): (
             "error: 'none.asm' cannot be read: No such file or directory.\n"
+            "  hint: Check the path: each of its folders must exist.\n"
         ),
-        ("asm", "binary.asm", "-o", "x.bin"): "error: 'binary.asm' is not a text file (UTF-8).\n",
-        ("disasm", "none.bin"): "error: 'none.bin' cannot be read: No such file or directory.\n",
+        ("asm", "binary.asm", "-o", "x.bin"): (
+            "error: 'binary.asm' is not UTF-8 text.\n"
+            "  note: The byte at offset 0 cannot be decoded.\n"
+            "  hint: Save the file in UTF-8.\n"
+        ),
+        ("disasm", "folder"): (
+            "error: 'folder' cannot be read: Is a directory.\n  hint: Give the path of a file.\n"
+        ),
         ("disasm", "model.onnx", "-o", "x.asm"): (
             "error: Not a binary program: it does not begin with 'EPIMPROG'.\n"
             "  --> model.onnx, byte 0\n"
@@ -283,5 +292,6 @@ def test_ir_that_cannot_be_written(here: Path, refuse: Refuse) -> None:
     )
     (here / "file").write_text("")
     assert refuse("opt", "bundle/ir/00-import.epi", "-o", "file/x.epi") == (
-        "error: 'file/x.epi' cannot be written: Not a directory.\n"
+        "error: Folder 'file/tensors' cannot be made: Not a directory.\n"
+        "  hint: Check the path: only folders hold files.\n"
     )

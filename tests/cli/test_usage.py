@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import epimc
 from epimc.cli.main import main
 from epimc.support.diagnostics import EpimcError
 from tests.cli.conftest import Run, contents
+
+pytestmark = pytest.mark.smoke
 
 ROOT = Path(epimc.__file__).parents[1]
 
@@ -76,6 +79,30 @@ def test_the_module_runs() -> None:
     )
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "error: Bundle 'nothing' does not exist.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [("epimc ins", ["inspect"]), ("epimc compile --targ", ["--target"]), ("epimc nonsens", [])],
+)
+def test_a_shell_completes_commands_and_options(words: str, completions: list[str]) -> None:
+    place = str(len(words.split()) - 1)
+    asked = {"_EPIMC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": place}
+    result = subprocess.run(
+        [sys.executable, "-m", "epimc.cli.main"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **asked},
+    )
+    assert (result.stdout.split(), result.stderr) == (completions, "")
+
+
+def test_a_shell_is_told_how_to_complete(run: Run) -> None:
+    result = run("--show-completion", "bash")
+    assert result.code == 0
+    assert "complete -o default -F _epimc_completion epimc" in result.out
 
 
 def test_version(run: Run) -> None:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from epimc.compiler.samples import encode_samples, read_samples, standard_normal, write_samples
 from epimc.support.diagnostics import EpimcError
 
+pytestmark = pytest.mark.smoke
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

@@ -24,6 +24,8 @@ from epimc.ir.core.types import Location
 from epimc.ir.verifier import verify
 from epimc.support.diagnostics import EpimcError
 
+pytestmark = pytest.mark.smoke
+
 Array = NDArray[Any]
 Build = Callable[..., onnx.ModelProto]
 Compare = Callable[[onnx.ModelProto], ImportedModel]

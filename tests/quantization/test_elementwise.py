@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.module import Module, Value
@@ -12,6 +13,8 @@ from epimc.ir.text.parser import parse_module
 from epimc.ir.verifier import verify
 from epimc.quantization.lookup import lookup_table
 from epimc.quantization.quantize import Quantize
+
+pytestmark = pytest.mark.smoke
 
 HEAD = """epimc.module 2 "m" level calibrated {
   tensor @w : tensor<3x3x1x1xf32> = normal(seed = 1, scale = 1.0)

@@ -14,6 +14,8 @@ from epimc.report.report import short
 from tests.backends.crossbar.bundles import bundle_of
 from tests.backends.crossbar.programs import conv_program
 
+pytestmark = pytest.mark.smoke
+
 TABLE = """\
 value  instr  rounds  reads  no reuse   ADC   DAC  joint  buffer  off chip  sent
 -----  -----  ------  -----  --------  ----  ----  -----  ------  --------  ----

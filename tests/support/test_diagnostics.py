@@ -6,6 +6,8 @@ import pytest
 
 from epimc.support.diagnostics import did_you_mean, mistaken, nearest
 
+pytestmark = pytest.mark.smoke
+
 WORDS = ("fold", "quantize", "Known")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from epimc.support.diagnostics import EpimcError
-from epimc.support.documents import WIDTH, Record, key_path, lay_out, read_document
+from epimc.support.documents import WIDTH, Record, lay_out, read_document
 
 
 class Point(Record):
@@ -102,9 +102,3 @@ def test_only_the_first_mistakes_are_listed() -> None:
     assert caught.value.diagnostic.message == "It has 100 mistakes."
     assert len(caught.value.diagnostic.notes) == 21
     assert caught.value.diagnostic.notes[-1] == "80 more."
-
-
-def test_tags_of_records_are_left_out_of_key_paths() -> None:
-    assert key_path(("tables", 3, "add", "sources", 0), ("add",)) == "tables[3].sources[0]"
-    assert key_path(("add", "add"), ("add",)) == "add.add"
-    assert key_path(()) == "the document"

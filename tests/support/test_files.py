@@ -1,22 +1,30 @@
-"""Replacing a folder in one step, and names that stay inside a folder."""
+"""Reading within a limit, writing in one step, and names that stay inside a folder."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
 from epimc.support.diagnostics import EpimcError
 from epimc.support.files import (
+    PIECE_BYTES,
     is_plain_name,
     lies_inside,
+    make_folder,
+    read_bytes,
+    read_text,
     replace_folder,
     sha256,
     sha256_of_file,
+    write_file,
 )
+
+pytestmark = pytest.mark.smoke
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -29,6 +37,124 @@ def test_checksums_are_sha_256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     expected = hashlib.sha256(b"abc").hexdigest()
     assert sha256(b"abc") == sha256_of_file(tmp_path / "a") == expected
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES, PIECE_BYTES + 1])
+def test_a_file_is_read_up_to_the_limit(size: int, tmp_path: Path) -> None:
+    path, data = tmp_path / "a", bytes(range(256)) * (size // 256) + bytes(size % 256)
+    path.write_bytes(data)
+    assert read_bytes(path) == read_bytes(path, limit=size) == data
+    path.write_bytes(data + b"x")
+    with pytest.raises(EpimcError) as caught:
+        read_bytes(path, "Plan", limit=size)
+    assert str(caught.value) == f"error: Plan file '{path}' is larger than {size} bytes."
+
+
+def test_no_more_is_read_of_what_never_ends() -> None:
+    with pytest.raises(EpimcError, match=r"'/dev/zero' is larger than 10 bytes\."):
+        read_bytes(Path("/dev/zero"), limit=10)
+
+
+def test_text_is_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes("\ufeffü\r\n".encode())
+    assert read_text(path) == "ü\r\n"
+    path.write_bytes(b"ab\xff")
+    with pytest.raises(EpimcError) as caught:
+        read_text(path, "Target")
+    assert str(caught.value) == (
+        f"error: Target file '{path}' is not UTF-8 text.\n"
+        "  note: The byte at offset 2 cannot be decoded.\n"
+        "  hint: Save the file in UTF-8."
+    )
+
+
+def test_what_cannot_be_read_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(EpimcError) as caught:
+        read_bytes(tmp_path)
+    assert str(caught.value) == (
+        f"error: '{tmp_path}' cannot be read: Is a directory.\n  hint: Give the path of a file."
+    )
+
+
+# --- one file -----------------------------------------------------------------------------------
+
+
+def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
+    (tmp_path / "usual").write_bytes(b"")
+    write_file(tmp_path / "a", b"1")
+    modes = [(tmp_path / name).stat().st_mode for name in ("usual", "a")]
+    assert modes[0] == modes[1]
+    (tmp_path / "a").chmod(0o640)
+    write_file(tmp_path / "a", b"2")
+    assert contents(tmp_path) == {"a": b"2", "usual": b""}
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_link_to_a_file_stays(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("real")
+    for data in (b"1", b"2"):
+        write_file(tmp_path / "link", data)
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "real").read_bytes() == data
+
+
+def test_a_pipe_is_written_into(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=write_file, args=(tmp_path / "pipe", b"1"))
+    writer.start()
+    assert read_bytes(tmp_path / "pipe") == b"1"
+    writer.join()
+
+
+@pytest.mark.parametrize("name", ["chmod", "replace"])
+@pytest.mark.parametrize("problem", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_a_file_that_is_not_finished_leaves_nothing(
+    name: str, problem: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+
+    def refuse(*arguments: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(os, name, refuse)
+    with pytest.raises((KeyboardInterrupt, EpimcError)) as caught:
+        write_file(tmp_path / "a", b"new")
+    assert contents(tmp_path) == {"a": b"old"}
+    if isinstance(problem, OSError):
+        assert str(caught.value) == (
+            f"error: '{tmp_path}/a' cannot be written: No space left on device.\n"
+            "  hint: Make room there, or choose another place."
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("none/a", "No such file or directory"), ("", "Is a directory")]
+)
+def test_where_no_file_can_be(name: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(EpimcError, match=f"cannot be written: {reason}"):
+        write_file(tmp_path / name, b"")
+    assert not os.listdir(tmp_path)
+
+
+def test_the_longest_names_can_be_written(tmp_path: Path) -> None:
+    write_file(tmp_path / ("a" * 255), b"1")
+    assert os.listdir(tmp_path) == ["a" * 255]
+
+
+# --- folders ------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(EpimcError, match=r"Folder '.*file/c' cannot be made: Not a directory"):
+        make_folder(tmp_path / "file" / "c")
 
 
 @pytest.mark.parametrize("name", ["a", "a/b.c", ".a", "a..b", "a b/ü"])
@@ -141,7 +267,8 @@ def test_what_the_system_refuses_is_reported(
     with pytest.raises(EpimcError) as caught:
         replace_folder(tmp_path / "out", {"a": b"1"}.items())
     assert str(caught.value) == (
-        f"error: Output folder '{tmp_path}/out' cannot be written: No space left on device."
+        f"error: Output folder '{tmp_path}/out' cannot be written: No space left on device.\n"
+        "  hint: Make room there, or choose another place."
     )
     assert os.listdir(tmp_path) == []
     with pytest.raises(EpimcError, match="cannot be written: No such file or directory"):

@@ -6,6 +6,8 @@ import pytest
 
 from epimc.support.origins import Nodes, as_json, call_of, names_of, place_of, printable
 
+pytestmark = pytest.mark.smoke
+
 NODES = (("Conv", "layer(1)/conv"), ("com.x.Relu", "it's, b"))
 
 

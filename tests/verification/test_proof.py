@@ -17,6 +17,8 @@ from epimc.compiler.options import Request
 from epimc.verification.verify import verify
 from tests.crossbars import differences, program_in
 
+pytestmark = pytest.mark.smoke
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

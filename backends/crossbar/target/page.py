@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from epimc.backends.crossbar.target.schema import (
-    builtin_targets,
-    leaves,
-    load_target,
-    text_of,
-    toml,
-)
+from epimc.backends.crossbar.target.schema import builtin_targets, leaves, load_target
+from epimc.support.mistakes import text_of
+from epimc.support.toml_files import toml
 
 INTRODUCTION = """\
 # Targets

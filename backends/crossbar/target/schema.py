@@ -6,16 +6,13 @@ about a wrong file and the page of documentation (`page.py`) are derived from th
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic.config import JsonDict
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from epimc.backends.crossbar.core.program import Chip
@@ -26,28 +23,14 @@ from epimc.support.diagnostics import (
     error,
     mistaken,
     other_version,
-    shortened,
 )
-from epimc.support.toml_files import parse_toml, read_text
+from epimc.support.files import read_text
+from epimc.support.mistakes import fields, sentences, table_of
+from epimc.support.toml_files import Table, number, parse_toml, toml, words
 
 # Of a target's file: to be raised when a file that was right before is refused or means another.
 SCHEMA = 1
 MAXIMUM_FILE_BYTES = 1_000_000
-
-
-def number(low: int, high: int, unit: str, meaning: str, **given: Any) -> Any:
-    """A field that holds an integer between `low` and `high`, both allowed."""
-    allowed = f"between {low} and {high}" if low < high else str(low)
-    # A value of another type is told the type as well.
-    typed = f"an integer {allowed}" if low < high else allowed
-    texts: JsonDict = {"unit": unit, "allowed": allowed, "typed": typed}
-    return Field(ge=low, le=high, description=meaning, json_schema_extra=texts, **given)
-
-
-def words(allowed: str, meaning: str, **given: Any) -> Any:
-    """A field that holds text, or a word in the place of a number; `allowed` says which."""
-    texts: JsonDict = {"unit": "", "allowed": allowed, "typed": allowed}
-    return Field(description=meaning, json_schema_extra=texts, **given)
 
 
 def one_printable_line(text: str) -> str:
@@ -55,12 +38,6 @@ def one_printable_line(text: str) -> str:
     if not text.isprintable():
         raise ValueError("not printable")
     return text
-
-
-class Table(BaseModel):
-    """A table of the file: no key but those declared, no conversion of types, immutable."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Crossbar(Table):
@@ -223,48 +200,20 @@ def parse_target(text: str, file: str) -> Target:
 # --- what is wrong with a file ------------------------------------------------------------------
 
 
+SEE = "The page 'Targets' of the documentation lists every key."
+
+
 def wrong_target(caught: ValidationError, subject: str) -> EpimcError:
     """One error with a note for every mistake; of another version that alone is told."""
-    found: dict[str, str] = {}
     for item in caught.errors(include_url=False):
         if item["loc"] == ("schema",) and is_version(item["input"]):
             return other_version(subject, item["input"], SCHEMA, hint=SEE)
-        keys = [str(key) for key in item["loc"]]
-        # A value that may be of two types has a mistake for each: one note is enough.
-        path, field, owner = locate(keys)
-        found.setdefault(path, mistake(path, item["type"], item["input"], field, owner))
-    return mistaken(f"{subject} has", list(found.values()), hint=SEE)
+    return mistaken(f"{subject} has", sentences(caught, Target), hint=SEE)
 
 
 def is_version(value: object) -> bool:
     """Whether a value can be the version of a format; what cannot is a mistake like any other."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**16
-
-
-SEE = "The page 'Targets' of the documentation lists every key."
-
-
-def locate(keys: list[str]) -> tuple[str, FieldInfo | None, type[Table]]:
-    """The dotted key, its field (None if it is unknown) and the table that it lies in."""
-    owner: type[Table] = Target
-    for depth, key in enumerate(keys):
-        field = fields(owner).get(key)
-        inner = table_of(field)
-        if inner is None or depth == len(keys) - 1:
-            return ".".join(map(plain, keys[: depth + 1])), field, owner
-        owner = inner
-    return "", None, owner
-
-
-def fields(table: type[Table]) -> dict[str, FieldInfo]:
-    """The fields of a table by their keys in the file."""
-    return {field.alias or name: field for name, field in table.model_fields.items()}
-
-
-def table_of(field: FieldInfo | None) -> type[Table] | None:
-    """The table that a field holds, if it holds one."""
-    kind = field.annotation if field else None
-    return kind if isinstance(kind, type) and issubclass(kind, Table) else None
 
 
 def leaves() -> Iterator[tuple[str, FieldInfo]]:
@@ -275,44 +224,3 @@ def leaves() -> Iterator[tuple[str, FieldInfo]]:
             yield key, field
         else:
             yield from ((f"{key}.{name}", leaf) for name, leaf in fields(inner).items())
-
-
-def mistake(
-    path: str, kind: str, value: object, field: FieldInfo | None, owner: type[Table]
-) -> str:
-    """One sentence about one mistake."""
-    if field is None:
-        return f"{path} is unknown. {did_you_mean(path.rpartition('.')[2], fields(owner))}"
-    inner = table_of(field)
-    if inner is not None:
-        if kind == "missing":
-            return f"[{path}] is missing: it holds {', '.join(fields(inner))}."
-        return f"{path} = {show(value)}: must be a table, [{path}]."
-    allowed = text_of(field, "typed" if kind == "int_type" else "allowed")
-    rule = f"must be {allowed} ({field.description})."
-    return f"{path} is missing: {rule}" if kind == "missing" else f"{path} = {show(value)}: {rule}"
-
-
-def text_of(field: FieldInfo, key: str) -> str:
-    """What `number` and `words` noted about a field."""
-    extra = field.json_schema_extra
-    return str(extra[key]) if isinstance(extra, dict) else ""
-
-
-def plain(key: str) -> str:
-    """A key as TOML writes it: bare where possible."""
-    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else show(key)
-
-
-def show(value: object) -> str:
-    """A value as TOML writes it, long ones cut off."""
-    # Python refuses to print integers of more than some thousand digits.
-    if isinstance(value, int) and value.bit_length() > 128:
-        return f"a number of {value.bit_length()} bits"
-    text = toml(value)
-    return shortened(text)
-
-
-def toml(value: object) -> str:
-    """A string or integer in TOML; other values near enough for a message."""
-    return json.dumps(value, ensure_ascii=False, default=str)

@@ -33,6 +33,8 @@ from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import disagreements
 from tests.ir.networks import Net, lower, quantized
 
+pytestmark = pytest.mark.smoke
+
 
 def network() -> tuple[Net, Module]:
     """A small network, quantized."""

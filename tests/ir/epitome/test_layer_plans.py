@@ -21,6 +21,8 @@ from epimc.support.diagnostics import EpimcError
 from tests.crossbars import PASSES
 from tests.ir.hand_plans import hand_plans
 
+pytestmark = pytest.mark.smoke
+
 LAYERS = [
     Layer((8, 4, 3, 3), 256, names=("first", "norm", "a")),
     Layer((8, 8, 3, 3), 256, names=("second", "b")),
@@ -64,61 +66,94 @@ def test_plans_come_back_from_plain_data(data: st.DataObject) -> None:
     assert load(plans.dump()) == (plans, [])
 
 
+NAMED = "that of one of the layer's nodes, or of its value"
+CHOOSES = 'must be "none" or "uniform:RxC" (what chooses the layer\'s epitome)'
+SHAPE = "(the epitome's shape [Eo, Ei, Eh, Ew])"
+PATCHES = "([o0, on, i0, in, eo, ei, dy, dx] each)"
+EITHER = "expected either 'policy', or 'epitome' and 'patches'"
+GOOD = {"name": "y", "policy": "none"}
+
+
 @pytest.mark.parametrize(
-    ("entry", "problem"),
+    ("entry", "problems"),
     [
-        (3, "Layer number 1: expected a table."),
-        ({"policy": "none"}, "Layer number 1: 'name' must name a node or a value."),
-        ({"name": 3, "policy": "none"}, "Layer number 1: 'name' must name a node or a value."),
+        (3, ["Layer number 2 = 3: must be a table, [[layer]]."]),
         (
-            {"name": "x", "polcy": "none"},
-            "Layer 'x': key 'polcy' is unknown (name, policy, epitome, patches).",
+            {"policy": "none"},
+            [f"Layer number 2: name is missing: must be a name in quotes ({NAMED})."],
         ),
         (
-            {"name": "x", "policy": "best"},
-            "Layer 'x': there is no policy 'best' (known: none, uniform:RxC).",
-        ),
-        ({"name": "x", "policy": 3}, "Layer 'x': expected a policy in quotes."),
-        ({"name": "x"}, "Layer 'x': expected either 'policy', or 'epitome' and 'patches'."),
-        (
-            {"name": "x", "policy": "none", **HALF},
-            "Layer 'x': expected either 'policy', or 'epitome' and 'patches'.",
+            {"name": 3, "policy": "none"},
+            [f"Layer number 2: name = 3: must be a name in quotes ({NAMED})."],
         ),
         (
-            {"name": "x", "epitome": [4, 4, 3], "patches": []},
-            "Layer 'x': 'epitome': expected a list of 4 integers, each at least 1.",
+            {"name": "", "polcy": "none"},
+            [
+                f'Layer number 2: name = "": must be a name in quotes ({NAMED}).',
+                "Layer number 2: polcy is unknown. Did you mean 'policy'?",
+            ],
+        ),
+        ({"name": "x", "policy": "best"}, [f"Layer 'x': policy = \"best\": {CHOOSES}."]),
+        ({"name": "x", "policy": 3}, [f"Layer 'x': policy = 3: {CHOOSES}."]),
+        ({"name": "x"}, [f"Layer 'x': {EITHER}."]),
+        ({"name": "x", "policy": "none", **HALF}, [f"Layer 'x': {EITHER}."]),
+        ({"name": "x", "epitome": [4, 4, 3, 3]}, [f"Layer 'x': {EITHER}."]),
+        (
+            {"name": "x", "epitome": [4, 4, 3], "patches": 3},
+            [
+                f"Layer 'x': epitome = [4, 4, 3]: must be a list of 4 integers, each at least 1 "
+                f"{SHAPE}.",
+                f"Layer 'x': patches = 3: must be a list of patches {PATCHES}.",
+            ],
         ),
         (
-            {"name": "x", "epitome": [4, 4, 3, True], "patches": []},
-            "Layer 'x': 'epitome': expected a list of 4 integers, each at least 1.",
+            {"name": "x", "epitome": [4, 4, 3, True, 5], "patches": []},
+            [
+                "Layer 'x': epitome = [4, 4, 3, true, 5]: must be a list of 4 integers, each at "
+                f"least 1 {SHAPE}.",
+            ],
         ),
         (
-            {"name": "x", "epitome": [4, 4, 3, 3], "patches": [[0, 4, 0, 4, 0, 0, 0]]},
-            "Layer 'x': 'patches': expected a list of 8 integers, each at least 0.",
+            {"name": "x", "epitome": [4, 0, 3, True], "patches": []},
+            [
+                f"Layer 'x': epitome[1] = 0: must be an integer, at least 1 {SHAPE}.",
+                f"Layer 'x': epitome[3] = true: must be an integer, at least 1 {SHAPE}.",
+            ],
         ),
         (
-            {"name": "x", "epitome": [4, 4, 3, 3]},
-            "Layer 'x': 'patches': expected a list, each item a list of 8 integers, "
-            "each at least 0.",
+            {
+                "name": "x",
+                "epitome": [4, 4, 3, 3],
+                "patches": [
+                    [0, 4, 0, 4, 0, 0, 0, 0],
+                    [0, 4, 0, 4, 0, 0],
+                    [0, -4, 0, 4, 0, 0, 0, 0],
+                ],
+            },
+            [
+                "Layer 'x': patches[1] = [0, 4, 0, 4, 0, 0]: must be a list of 8 integers, each at "
+                f"least 0 {PATCHES}.",
+                f"Layer 'x': patches[2][1] = -4: must be an integer, at least 0 {PATCHES}.",
+            ],
         ),
     ],
 )
-def test_wrong_entries(entry: Any, problem: str) -> None:
-    plans, found = load({"layer": [entry]})
-    assert found == [problem]
-    assert plans == Plans()
+def test_wrong_entries(entry: Any, problems: list[str]) -> None:
+    plans, mistakes = load({"layer": [GOOD, entry]})
+    assert mistakes == problems
+    assert plans == Plans("none", (LayerPlan("y", "none"),))
+
+
+ELSE = 'must be "none" or "uniform:RxC" (for all layers that are not named)'
 
 
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        ({"defualt": "none"}, "Key 'defualt' is unknown. Did you mean 'default'?"),
-        ({"default": 3}, "'default' is wrong: expected a policy in quotes."),
-        (
-            {"default": "best"},
-            "'default' is wrong: there is no policy 'best' (known: none, uniform:RxC).",
-        ),
-        ({"layer": {"name": "x"}}, "'layer' must be a list of tables: write [[layer]]."),
+        ({"defualt": "none"}, "defualt is unknown. Did you mean 'default'?"),
+        ({"default": 3}, f"default = 3: {ELSE}."),
+        ({"default": "best"}, f'default = "best": {ELSE}.'),
+        ({"layer": {"name": "x"}}, 'layer = {"name": "x"}: must be a list of tables, [[layer]].'),
     ],
 )
 def test_wrong_files(data: dict[str, Any], problem: str) -> None:
@@ -273,6 +308,6 @@ def test_the_pass_refuses_wrong_plans() -> None:
         Runner(PASSES).run(module, passes)
     assert str(caught.value) == (
         "error: The plans of the layers have 1 mistake.\n"
-        "  note: Key 'layers' is unknown. Did you mean 'layer'?\n"
+        "  note: layers is unknown. Did you mean 'layer'?\n"
         "  note: in pass 'epitomize'"
     )

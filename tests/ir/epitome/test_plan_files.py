@@ -46,8 +46,9 @@ def test_every_mistake_is_in_one_message(
     )
     assert said(tmp_path, text, capsys) == (
         "error: Plan file 'p.toml' has 5 mistakes.\n"
-        "  note: Key 'colour' is unknown. Known: default, layer.\n"
-        "  note: Layer 'Times212': there is no policy 'best' (known: none, uniform:RxC).\n"
+        '  note: Layer \'Times212\': policy = "best": must be "none" or "uniform:RxC" (what '
+        "chooses the layer's epitome).\n"
+        "  note: colour is unknown. Known: default, layer.\n"
         "  note: There is no layer 'Convolutoin28'. Did you mean 'Convolution28'?\n"
         "  note: Layer 'Plus112_Output_0': an epitome [16, 8, 6, 6] is larger than weights "
         "[16, 8, 5, 5]: it would save nothing.\n"
@@ -66,7 +67,10 @@ def test_a_file_that_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[st
     output = tmp_path / "out"
     path = tmp_path / "none.toml"
     assert main(["compile", str(MNIST), "-o", str(output), "--epitome", str(path)]) == 2
-    error = f"error: Plan file '{path}' cannot be read: No such file or directory.\n"
+    error = (
+        f"error: Plan file '{path}' cannot be read: No such file or directory.\n"
+        "  hint: Check the path: each of its folders must exist.\n"
+    )
     assert capsys.readouterr().err.endswith(error)
     assert not output.exists()
 

@@ -11,6 +11,8 @@ from epimc.ir.passes.fold import Fold
 from epimc.ir.text.parser import parse_module
 from epimc.ir.verifier import verify
 
+pytestmark = pytest.mark.smoke
+
 HEAD = """epimc.module 2 "m" level nn {
   tensor @w : tensor<2x3x3x3xf32> = normal(seed = 1, scale = 1.0)
   tensor @three : tensor<3xf32> = [0.5, 1.0, -2.0]

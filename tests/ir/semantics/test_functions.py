@@ -12,6 +12,8 @@ from epimc.ir.text.parser import parse_module
 from epimc.ir.verifier import verify
 from epimc.support.diagnostics import EpimcError
 
+pytestmark = pytest.mark.smoke
+
 LINE = np.linspace(-9, 9, 1801)
 
 

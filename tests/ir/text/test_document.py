@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from epimc.ir.core.levels import LEVELS
 from epimc.ir.core.module_attributes import MEANINGS, MODULE_ATTRIBUTES
 from epimc.ir.core.registry import DIALECTS, OPS
 from epimc.ir.text.document import ir_document
+
+pytestmark = pytest.mark.smoke
 
 PAGE = Path(__file__).parents[3] / "docs" / "ir.md"
 

@@ -184,6 +184,25 @@ def test_values_that_are_refused(body: str, message: str, column: int) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[]", ()),
+        ("[ 1 ,-2,\n\t03 ]", (1, -2, 3)),
+        ("[1, // one\n 2]", (1, 2)),
+        ("[1, 2.0]", (1, 2.0)),
+        ("[[1, 2], [], [[3]], [4, true]]", ((1, 2), (), ((3,),), (4, True))),
+    ],
+)
+def test_lists(text: str, value: object) -> None:
+    module = parse_module(
+        f'{HEAD}  attribute a = {text}\n  output "y" = %x\n}}'.replace(
+            "  attribute", '  input "x" %x : tensor<1xf32>\n  attribute'
+        )
+    )
+    assert module.attributes["a"] == value
+
+
 def test_numbers_of_too_many_digits() -> None:
     for body in ("attribute a = 1" + "0" * 5000, "tensor @w : tensor<1" + "0" * 5000 + "xf32>"):
         assert refusal(HEAD + f"  {body}\n}}").startswith("error: Unexpected text: expected ")
@@ -230,7 +249,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "m.epi").write_bytes(b"\xff\xfe")
     with pytest.raises(EpimcError) as caught:
         read_module(tmp_path / "m.epi")
-    assert str(caught.value) == f"error: '{tmp_path / 'm.epi'}' is not a text file (UTF-8)."
+    assert caught.value.diagnostic.message == f"'{tmp_path / 'm.epi'}' is not UTF-8 text."
 
 
 def test_inputs_have_one_to_three_dims() -> None:

@@ -18,6 +18,8 @@ from epimc.backends.crossbar.instructions.table import Table
 from epimc.support.diagnostics import EpimcError
 from tests.backends.crossbar.programs import PROGRAMS, conv_program, spill_program, split_program
 
+pytestmark = pytest.mark.smoke
+
 Files = dict[str, bytes]
 
 

@@ -35,6 +35,8 @@ from tests.backends.crossbar.programs import CHIP, Writer
 from tests.backends.crossbar.toy import Trail
 from tests.crossbars import compiled_of, differences, program_in
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:

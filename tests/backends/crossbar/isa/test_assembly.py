@@ -8,6 +8,8 @@ from epimc.backends.crossbar.isa.assembly import format_program, parse_program
 from epimc.support.diagnostics import EpimcError
 from tests.backends.crossbar.programs import PROGRAMS
 
+pytestmark = pytest.mark.smoke
+
 HEAD = ".epimc 1\n.tile 0\n"
 
 

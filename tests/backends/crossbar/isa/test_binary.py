@@ -20,6 +20,7 @@ def program(*instructions: bytes) -> bytes:
     return header + b"".join(instructions)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_round_trip(name: str) -> None:
     streams = PROGRAMS[name]().streams

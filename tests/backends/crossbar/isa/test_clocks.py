@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from epimc.backends.crossbar.check.order import Order
 from epimc.backends.crossbar.core.program import FeatureMap, Instruction
 from epimc.backends.crossbar.isa.clocks import VectorClocks
 from epimc.backends.crossbar.lower.residency import Residency
 from epimc.backends.crossbar.lower.semaphores import Semaphores, without_idle_signals
+
+pytestmark = pytest.mark.smoke
 
 
 def test_a_tile_learns_of_a_third_one_by_way_of_a_second() -> None:

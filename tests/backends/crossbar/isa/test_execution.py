@@ -21,6 +21,8 @@ from epimc.support.diagnostics import EpimcError
 from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources
 from tests.backends.crossbar.sim.test_simulator import random_inputs
 
+pytestmark = pytest.mark.smoke
+
 
 class EarliestFirst:
     """The tile whose clock is behind goes on, for one instruction that takes `costs` of its own."""

@@ -19,6 +19,8 @@ from tests.backends.crossbar.programs import (
     split_program,
 )
 
+pytestmark = pytest.mark.smoke
+
 
 def split_lines(listing: str) -> list[tuple[str, str]]:
     """(code, comment) of each line."""

@@ -27,6 +27,8 @@ from epimc.support.diagnostics import EpimcError, render
 from tests.backends.crossbar.programs import PROGRAMS
 from tests.backends.crossbar.streams import Stream
 
+pytestmark = pytest.mark.smoke
+
 NESTED = """\
 loop count=2
   signal sem=0

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from epimc.backends.crossbar.core.program import Instruction, Ring
 from epimc.backends.crossbar.instructions.registry import (
     BY_CODE,
@@ -10,6 +12,8 @@ from epimc.backends.crossbar.instructions.registry import (
     instructions,
 )
 from epimc.backends.crossbar.isa.page import isa_page
+
+pytestmark = pytest.mark.smoke
 
 ROOT = Path(__file__).parents[4]
 

@@ -19,6 +19,8 @@ from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.ir.semantics import integers
 from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources
 
+pytestmark = pytest.mark.smoke
+
 
 def counted(program: Program, samples: int = 1, **options: Any) -> Counters:
     """The counts of an execution on zeros."""

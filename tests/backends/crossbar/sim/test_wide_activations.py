@@ -27,6 +27,8 @@ from tests.backends.crossbar.programs import (
 )
 from tests.backends.crossbar.sim.test_simulator import random_inputs, reference
 
+pytestmark = pytest.mark.smoke
+
 
 def wide_program(bits: int) -> Program:
     """A convolution, a maximum, a look-up, a constant behind it and a pad, all of `bits` bits."""

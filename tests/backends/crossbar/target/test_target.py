@@ -20,6 +20,8 @@ from epimc.backends.crossbar.target.schema import (
 from epimc.ir.semantics import integers
 from epimc.support.diagnostics import EpimcError
 
+pytestmark = pytest.mark.smoke
+
 ROOT = Path(__file__).parents[4]
 
 TINY = load_target("tiny").to_toml()
