@@ -5,11 +5,33 @@ Each is written by a function beside what it documents; a test compares all of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from epimc.backends.base import Pages
+from epimc.backends.base import Backend, Pages
 from epimc.backends.registry import BUILT_IN, load_backend
+from epimc.compiler.planning import PlanResult
 from epimc.ir.text.document import ir_document
+from epimc.results.commands import CheckResult, RunResult, StageResult, TargetList, TargetResult
+from epimc.results.document import json_document
+from epimc.results.summaries import BundleSummary, CompileResult, ModelSummary
+from epimc.support.results import Result
+from epimc.verification.results import VerifyResult
+
+RESULTS: tuple[type[Result], ...] = (
+    CompileResult,
+    PlanResult,
+    RunResult,
+    VerifyResult,
+    ModelSummary,
+    BundleSummary,
+    StageResult,
+    CheckResult,
+    TargetList,
+    TargetResult,
+)
+"""What the commands of the driver come to, in the order of the page about them."""
 
 
 def pages() -> Pages:
@@ -18,7 +40,12 @@ def pages() -> Pages:
     for backend in backends:
         backend.load_dialect()
     own = {path: text_of for backend in backends for path, text_of in backend.pages.items()}
-    return {"docs/ir.md": ir_document, **own}
+    return {"docs/ir.md": ir_document, "docs/json.md": partial(json_page, backends), **own}
+
+
+def json_page(backends: Sequence[Backend]) -> str:
+    """The page about JSON documents: the driver's, and what backends add."""
+    return json_document(RESULTS, {backend.name: backend.results for backend in backends})
 
 
 def write_pages(root: Path) -> list[str]:

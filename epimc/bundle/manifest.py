@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
@@ -76,6 +76,10 @@ class Manifest(Record):
     inputs: tuple[Border, ...]
     outputs: tuple[Border, ...]
     files: dict[str, Digest]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its keys but for the checksums, as results have them."""
+        return self.model_dump(exclude={"files"})
 
 
 def new_manifest(tool: str, model: Model, options: Options, program: CompiledProgram) -> Manifest:
