@@ -38,15 +38,23 @@ class Key:
 
 def keys_of(record: type) -> Iterator[Key]:
     """The keys of a record; records that are inlined and known have their own keys listed."""
-    assert is_dataclass(record)
     types, meanings = get_type_hints(record), meanings_of(record)
-    for field in fields(record):
-        inlined = INLINED.items() <= field.metadata.items()
-        key = Key(field.name, types[field.name], meanings[field.name], inlined)
+    for name, metadata in field_names(record).items():
+        key = Key(name, types[name], meanings[name], INLINED.items() <= metadata.items())
         if key.inlined and is_record(key.type):
             yield from keys_of(key.type)
         else:
             yield key
+
+
+def field_names(kind: object) -> dict[str, Mapping[Any, Any]]:
+    """The names of the fields that a class declares, each with its metadata.
+
+    The class is a dataclass, or a model of pydantic, whose fields have none.
+    """
+    if is_dataclass(kind):
+        return {field.name: field.metadata for field in fields(kind)}
+    return {name: {} for name in getattr(kind, "model_fields", ())}
 
 
 def meanings_of(record: type) -> dict[str, str]:
@@ -59,7 +67,7 @@ def meanings_of(record: type) -> dict[str, str]:
 
 def is_record(kind: object) -> bool:
     """Whether values of a type are objects whose keys it declares."""
-    return isinstance(kind, type) and is_dataclass(kind) and bool(fields(kind))
+    return isinstance(kind, type) and bool(field_names(kind))
 
 
 def parts_of(kind: object) -> tuple[object, ...]:

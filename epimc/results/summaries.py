@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from epimc.backends.base import ProgramSummary
 from epimc.bundle.bundle import read_bundle
-from epimc.bundle.manifest import Manifest
+from epimc.bundle.manifest import Origin
 from epimc.frontend import import_model
 from epimc.ir.core.module import Module
 from epimc.support.diagnostics import counted
@@ -130,7 +130,7 @@ class BundleSummary(Result):
     KIND: ClassVar[str] = "bundle"
 
     program: ProgramSummary = field(metadata=INLINED)
-    manifest: Manifest
+    manifest: Origin
 
     def blocks(self) -> Iterator[Block]:
         """Where it comes from, and the program."""
