@@ -12,13 +12,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 
 from epimc.backends.forms import Claim
 from epimc.support.diagnostics import Diagnostic, EpimcError, check_failed, error, render
 from epimc.support.origins import Nodes
+from epimc.support.results import Result
 
 if TYPE_CHECKING:
     # What runs a program must not need the IR.
@@ -137,6 +138,30 @@ class Executor(ABC):
         """The outputs, and the integers [samples, C, H, W] of every map that was computed."""
 
 
+@dataclass(frozen=True)
+class ProgramSummary(Result):
+    """What a program consists of; a backend adds the fields."""
+
+    KIND: ClassVar[str] = "program"
+
+
+@dataclass(frozen=True)
+class CostSummary(Result):
+    """What a sample costs as it is executed; a backend adds the fields."""
+
+    KIND: ClassVar[str] = "costs"
+
+
+@dataclass(frozen=True)
+class PlanSummary(Result):
+    """What layers take, counted from their shapes; a backend adds the fields.
+
+    The last of its blocks says the totals.
+    """
+
+    KIND: ClassVar[str] = "counts"
+
+
 class CompiledProgram(ABC):
     """A program for a target, as the driver sees it.
 
@@ -217,8 +242,12 @@ class CompiledProgram(ABC):
         """How large it is, in a few words, whether it is good or not."""
 
     @abstractmethod
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> ProgramSummary:
         """What it consists of; the program passes its check."""
+
+    def warnings(self) -> list[str]:
+        """What whoever compiled it should know of its results, a sentence each."""
+        return []
 
     def listing(self) -> str:
         """The program as text, for people; ends in a newline."""
@@ -232,7 +261,7 @@ class CompiledProgram(ABC):
         """
         raise error(f"Backend '{self.backend}' does not count what a sample costs.")
 
-    def costs(self, meter: Any) -> dict[str, Any]:
+    def costs(self, meter: Any) -> CostSummary:
         """What a `cost_meter` counted, layer by layer."""
         raise NotImplementedError(self.backend)
 
@@ -331,7 +360,7 @@ class Backend(ABC):
 
     def count(
         self, layers: Sequence[PlannedLayer], target: Target, weight_bits: int, activation_bits: int
-    ) -> dict[str, Any]:
+    ) -> PlanSummary:
         """What layers take on a target, from their shapes alone.
 
         Raises:
@@ -358,6 +387,11 @@ class Backend(ABC):
     def without_assembly(self) -> EpimcError:
         """The error for a backend whose programs have no text of instructions."""
         return error(f"Backend '{self.name}' has no assembly.")
+
+    @property
+    def results(self) -> Sequence[type[Result]]:
+        """The classes of its summaries, for the page about JSON documents."""
+        return ()
 
     @property
     def pages(self) -> Pages:

@@ -6,22 +6,44 @@ Of a page that is otherwise written by hand, a region between two comments is ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from epimc.backends.base import Pages
+from epimc.backends.base import Backend, Pages
 from epimc.backends.registry import BUILT_IN, load_backend
 from epimc.compiler.pass_document import pass_document
 from epimc.compiler.passes import passes_of
-from epimc.frontend.document import operator_list
+from epimc.compiler.planning import PlanResult
+from epimc.frontend.document import OperatorList, OperatorResult, operator_list
 from epimc.ir.text.document import ir_document
+from epimc.results.commands import CheckResult, RunResult, StageResult, TargetList, TargetResult
+from epimc.results.document import json_document
+from epimc.results.summaries import BundleSummary, CompileResult, ModelSummary
 from epimc.support.files import write_file
+from epimc.support.results import Result
+from epimc.verification.results import VerifyResult
 
 REGIONS: Mapping[tuple[str, str], Callable[[], str]] = {
     ("README.md", "operators"): operator_list,
 }
 """What makes the text of a region, by its page's path and its name."""
+
+RESULTS: tuple[type[Result], ...] = (
+    CompileResult,
+    PlanResult,
+    RunResult,
+    VerifyResult,
+    ModelSummary,
+    BundleSummary,
+    StageResult,
+    CheckResult,
+    TargetList,
+    TargetResult,
+    OperatorList,
+    OperatorResult,
+)
+"""What the commands of the driver come to, in the order of the page about them."""
 
 
 def with_region(page: str, name: str, text: str) -> str:
@@ -45,7 +67,12 @@ def own_pages() -> Pages:
         backend.load_dialect()
     theirs = {path: text_of for backend in backends for path, text_of in backend.pages.items()}
     passes = partial(pass_document, passes_of(*backends))
-    return {"docs/ir.md": ir_document, "docs/passes.md": passes, **theirs}
+    return {
+        "docs/ir.md": ir_document,
+        "docs/json.md": partial(json_page, backends),
+        "docs/passes.md": passes,
+        **theirs,
+    }
 
 
 def pages(root: Path) -> dict[str, str]:
@@ -55,6 +82,11 @@ def pages(root: Path) -> dict[str, str]:
         page = texts[name] if name in texts else (root / name).read_text(encoding="utf-8")
         texts[name] = with_region(page, region, text_of())
     return texts
+
+
+def json_page(backends: Sequence[Backend]) -> str:
+    """The page about JSON documents: the driver's, and what backends add."""
+    return json_document(RESULTS, {backend.name: backend.results for backend in backends})
 
 
 def write_pages(root: Path) -> list[str]:

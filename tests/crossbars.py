@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from epimc.backends.crossbar.backend import CrossbarProgram
 from epimc.backends.crossbar.core.program import Program
+from epimc.backends.crossbar.lower.planning import CrossbarCounts
 from epimc.backends.crossbar.target.schema import load_target
 from epimc.backends.forms import Claim
 from epimc.backends.onnx.reading import Exported
 from epimc.backends.registry import load_backend
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.passes import passes_of
+from epimc.compiler.planning import PlanResult
 from epimc.verification.integer_reference import mismatches_of
 
 
@@ -35,6 +37,12 @@ def with_program(bundle: Bundle, program: Program) -> Bundle:
 def compiled_of(program: Program) -> CrossbarProgram:
     """The program with a target: for what does not depend on which one it is."""
     return CrossbarProgram(program, load_target("tiny"))
+
+
+def counts_of(planned: PlanResult) -> CrossbarCounts:
+    """What a plan counts on crossbars."""
+    assert isinstance(planned.counts, CrossbarCounts)
+    return planned.counts
 
 
 def differences(

@@ -14,10 +14,11 @@
     target/       chips: schema of their files, builtin/; page: docs/targets.md
     lower/        IR to program: the passes map, place, schedule, allocate; then emit, with lowering
                   (ops to tables), projection (rows to streams), residency, semaphores; roll folds
-                  the streams into loops; counting counts crossbars from shapes alone
+                  the streams into loops; planning and counting count from shapes alone
     bundle/       the files in which a program is kept
     proof         what a program claims of the integer reference
-    summary       what a program consists of, and what it costs
+    summary       what a program consists of
+    costs         what a sample costs
     check/        what can be known of a program without running it
     sim/          the simulator, engine (what one is), byte_engine, paths and counters
 

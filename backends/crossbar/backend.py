@@ -22,10 +22,14 @@ from epimc.backends.crossbar.target.schema import Target as CrossbarTarget
 from epimc.backends.crossbar.target.schema import builtin_targets, load_target
 from epimc.backends.forms import Claim
 from epimc.support.diagnostics import Diagnostic, counted
+from epimc.support.results import Result
 
 if TYPE_CHECKING:
+    from epimc.backends.crossbar.costs import CrossbarCosts
+    from epimc.backends.crossbar.lower.planning import CrossbarCounts
     from epimc.backends.crossbar.sim.counters import Counters
     from epimc.backends.crossbar.sim.simulator import Simulator
+    from epimc.backends.crossbar.summary import CrossbarSummary
     from epimc.ir.core.module import Module
 
 
@@ -132,11 +136,20 @@ class CrossbarProgram(CompiledProgram):
         instructions = sum(len(stream) for stream in streams)
         return f"{counted(instructions, 'instruction')} on {counted(len(streams), 'tile')}"
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> CrossbarSummary:
         """Layers, crossbars, tiles and instructions."""
         from epimc.backends.crossbar.summary import program_summary
 
         return program_summary(self.program)
+
+    def warnings(self) -> list[str]:
+        """Whether ADCs clip."""
+        from epimc.backends.crossbar.summary import is_lossless
+
+        if is_lossless(self.program):
+            return []
+        name = self.target.name
+        return [f"the ADC of target '{name}' is not lossless: results will not be exact"]
 
     def listing(self) -> str:
         """The assembly with comments."""
@@ -150,11 +163,11 @@ class CrossbarProgram(CompiledProgram):
 
         return Counters(self.program)
 
-    def costs(self, meter: Counters) -> dict[str, Any]:
+    def costs(self, meter: Counters) -> CrossbarCosts:
         """One sample's counts, layer by layer."""
-        from epimc.backends.crossbar.summary import stats_summary
+        from epimc.backends.crossbar.costs import crossbar_costs
 
-        return stats_summary(self.program, meter)
+        return crossbar_costs(self.program, meter)
 
 
 class CrossbarBackend(Backend):
@@ -216,7 +229,7 @@ class CrossbarBackend(Backend):
 
     def count(
         self, layers: Sequence[PlannedLayer], target: Target, weight_bits: int, activation_bits: int
-    ) -> dict[str, Any]:
+    ) -> CrossbarCounts:
         """Crossbars by two rules, arrays, rounds and reads."""
         from epimc.backends.crossbar.lower.planning import count_layers
 
@@ -235,6 +248,15 @@ class CrossbarBackend(Backend):
         from epimc.backends.crossbar.isa.binary import decode
 
         return format_program(decode(data, file))
+
+    @property
+    def results(self) -> tuple[type[Result], ...]:
+        """Of programs, of what a sample costs and of what layers take."""
+        from epimc.backends.crossbar.costs import CrossbarCosts
+        from epimc.backends.crossbar.lower.planning import CrossbarCounts
+        from epimc.backends.crossbar.summary import CrossbarSummary
+
+        return CrossbarSummary, CrossbarCosts, CrossbarCounts
 
     @property
     def pages(self) -> Pages:

@@ -1,81 +1,174 @@
-"""What a program for crossbars consists of, and what it costs, as data."""
+"""What a program for crossbars consists of."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from epimc.backends.base import ProgramSummary
 from epimc.backends.crossbar.core.program import NO_ADDRESS, Program
 from epimc.backends.crossbar.instructions.host import host_tables
 from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.isa.loops import executed
 from epimc.backends.crossbar.kernels.bit_serial import lossless
-from epimc.backends.crossbar.sim.counters import Counters
-from epimc.support.origins import as_json
+from epimc.support.diagnostics import counted
+from epimc.support.origins import call_of
+from epimc.support.results import OnnxNode, first_name, onnx_nodes
+from epimc.support.tables import Block, Lines, dims, table
 
 
-def program_summary(program: Program) -> dict[str, Any]:
-    """Layers, crossbars, tiles and instructions of a good program, as JSON-ready data.
+@dataclass(frozen=True)
+class HostCallSummary:
+    """A part of the program that the host runs.
 
-    Instructions are counted as they are executed; loops make them fewer where they are stored.
+    Attributes:
+        name: Of the feature map that it gives.
+        nodes: The ONNX nodes that it stands for.
     """
-    outside = {port.map for port in (*program.inputs, *program.outputs)}
-    for table in host_tables(program):
-        outside |= {*table.sources, table.destination}
-    spilled = [
-        m.name
-        for number, m in enumerate(program.maps)
-        if m.address != NO_ADDRESS and number not in outside
-    ]
+
+    name: str
+    nodes: tuple[OnnxNode, ...]
+
+    def __str__(self) -> str:
+        """`Softmax 'probabilities'` for its first node."""
+        return call_of(self.nodes[0].op, self.nodes[0].name) if self.nodes else self.name
+
+
+@dataclass(frozen=True)
+class CrossbarLayer:
+    """One layer on crossbars.
+
+    Attributes:
+        name: Of the feature map with its sums.
+        nodes: The ONNX nodes that it stands for.
+        epitome: Rows and columns of its matrix.
+        groups: Of the convolution; 1 for a matmul.
+        weight_bits: Bits of a weight.
+        rounds: Activation rounds of one output position.
+        crossbars: Arrays that it takes.
+        tiles: The tiles that have its parts, from the lowest number.
+    """
+
+    name: str
+    nodes: tuple[OnnxNode, ...]
+    epitome: tuple[int, ...]
+    groups: int
+    weight_bits: int
+    rounds: int
+    crossbars: int
+    tiles: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CrossbarSummary(ProgramSummary):
+    """A program for crossbars.
+
+    Attributes:
+        tiles: Tiles that it uses, each with an instruction stream.
+        crossbars: Arrays that it uses.
+        instructions: How many of each instruction are executed, by name.
+        stored_instructions: Instructions as they are stored: loops make them fewer.
+        spilled: The feature maps that do not fit into the buffers, and lie off chip.
+        off_chip_bytes: Memory that it uses off chip, in bytes.
+        lossless_adc: Whether no ADC can clip: else results differ from the integer reference.
+        host_calls: What the host runs.
+        layers: The layers on crossbars, in the order of the program.
+    """
+
+    tiles: int
+    crossbars: int
+    instructions: Mapping[str, int]
+    stored_instructions: int
+    spilled: tuple[str, ...]
+    off_chip_bytes: int
+    lossless_adc: bool
+    host_calls: tuple[HostCallSummary, ...]
+    layers: tuple[CrossbarLayer, ...]
+
+    def blocks(self) -> Iterator[Block]:
+        """The layers, with totals."""
+        titles = ("layer", "epitome", "bits", "rounds", "crossbars", "tiles")
+        rows = (
+            (
+                first_name(layer.name, layer.nodes),
+                dims(layer.epitome),
+                str(layer.weight_bits),
+                str(layer.rounds),
+                str(layer.crossbars),
+                spans(layer.tiles),
+            )
+            for layer in self.layers
+        )
+        yield table(titles, rows)
+        yield Lines(tuple(self.totals()))
+
+    def totals(self) -> Iterator[str]:
+        """Sums, and what to beware of."""
+        yield (
+            f"{counted(self.crossbars, 'crossbar')} on {counted(self.tiles, 'tile')}, "
+            f"{counted(self.stored_instructions, 'instruction')} "
+            f"({sum(self.instructions.values())} executed), "
+            f"{counted(len(self.spilled), 'map')} spilled, {self.off_chip_bytes} bytes off chip"
+        )
+        if self.host_calls:
+            calls = ", ".join(map(str, self.host_calls))
+            yield f"{counted(len(self.host_calls), 'host call')}: {calls}"
+        if not self.lossless_adc:
+            yield "The ADC is not lossless: results differ from the integer reference."
+
+
+def program_summary(program: Program) -> CrossbarSummary:
+    """Layers, crossbars, tiles and instructions of a good program."""
     tables = list(program.tables_of(Mvm))
     counts = Counter(i.opcode for stream in program.streams for i in executed(stream))
-    return {
-        "tiles": len(program.streams),
-        "crossbars": sum(len(table.arrays) for table in tables),
-        "instructions": dict(sorted(counts.items())),
-        "stored_instructions": sum(len(stream) for stream in program.streams),
-        "spilled": spilled,
-        "off_chip_bytes": program.off_chip_extent,
-        "lossless_adc": all(lossless(table, program.chip) for table in tables),
-        "host_calls": [
-            {"name": held.name, "nodes": as_json(held.nodes)}
-            for held in (program.maps[table.destination] for table in host_tables(program))
-        ],
-        "layers": [
+    calls = [program.maps[call.destination] for call in host_tables(program)]
+    return CrossbarSummary(
+        tiles=len(program.streams),
+        crossbars=sum(len(each.arrays) for each in tables),
+        instructions=dict(sorted(counts.items())),
+        stored_instructions=sum(len(stream) for stream in program.streams),
+        spilled=tuple(spilled_maps(program)),
+        off_chip_bytes=program.off_chip_extent,
+        lossless_adc=is_lossless(program),
+        host_calls=tuple(HostCallSummary(call.name, onnx_nodes(call.nodes)) for call in calls),
+        layers=tuple(
             layer_summary(program, number, parts) for number, parts in mvm_layers(program).items()
-        ],
-    }
+        ),
+    )
 
 
-def layer_summary(program: Program, number: int, parts: list[Mvm]) -> dict[str, Any]:
-    """One layer on crossbars."""
-    held, first = program.maps[number], parts[0]
-    return {
-        "name": held.name,
-        "nodes": as_json(held.nodes),
-        "epitome": list(first.weights.shape),
-        "groups": first.groups,
-        "weight_bits": first.weight_bits,
-        "rounds": len(first.rounds),
-        "crossbars": sum(len(part.arrays) for part in parts),
-        "tiles": sorted(part.tile for part in parts),
-    }
+def is_lossless(program: Program) -> bool:
+    """Whether no ADC can clip."""
+    return all(lossless(each, program.chip) for each in program.tables_of(Mvm))
 
 
-def stats_summary(program: Program, counters: Counters) -> dict[str, Any]:
-    """What one sample cost, layer by layer, as JSON-ready data; inputs are layers as well."""
-    inputs = {port.map for port in program.inputs}
-    return {
-        "total": asdict(counters.total()),
-        "layers": [
-            {
-                "name": program.maps[index].name,
-                "nodes": as_json(program.maps[index].nodes),
-                "input": index in inputs,
-                **asdict(counts),
-            }
-            for index, counts in counters.layers().items()
-        ],
-    }
+def spilled_maps(program: Program) -> Iterator[str]:
+    """The maps that lie off chip although neither a border nor the host needs them there."""
+    outside = {port.map for port in (*program.inputs, *program.outputs)}
+    for call in host_tables(program):
+        outside |= {*call.sources, call.destination}
+    for number, feature in enumerate(program.maps):
+        if feature.address != NO_ADDRESS and number not in outside:
+            yield feature.name
+
+
+def layer_summary(program: Program, number: int, parts: Sequence[Mvm]) -> CrossbarLayer:
+    """One layer, which may have parts on several tiles."""
+    feature, first = program.maps[number], parts[0]
+    return CrossbarLayer(
+        name=feature.name,
+        nodes=onnx_nodes(feature.nodes),
+        epitome=tuple(first.weights.shape),
+        groups=first.groups,
+        weight_bits=first.weight_bits,
+        rounds=len(first.rounds),
+        crossbars=sum(len(part.arrays) for part in parts),
+        tiles=tuple(sorted(part.tile for part in parts)),
+    )
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """First and last of consecutive numbers."""
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
@@ -23,7 +23,12 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Model(Record):
-    """The ONNX model: its file's name and SHA-256."""
+    """The ONNX model.
+
+    Attributes:
+        name: Of its file.
+        sha256: Of its file.
+    """
 
     name: str
     sha256: Digest
@@ -46,14 +51,19 @@ class Options(Record):
 
 
 class Border(Record):
-    """An input or output of the model: its name, and its shape without the samples."""
+    """An input or output of the model.
+
+    Attributes:
+        name: The ONNX name.
+        shape: That of one sample.
+    """
 
     name: str
     shape: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...]
 
 
-class Manifest(Record):
-    """What `manifest.json` holds.
+class Origin(Record):
+    """What a bundle is, and what it was made from.
 
     Attributes:
         format: Version of the bundle's format.
@@ -64,7 +74,6 @@ class Manifest(Record):
         options: What the user asked for.
         inputs: The model's inputs.
         outputs: The model's outputs.
-        files: The SHA-256 of every other file by its path, sorted.
     """
 
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
@@ -75,6 +84,19 @@ class Manifest(Record):
     options: Options
     inputs: tuple[Border, ...]
     outputs: tuple[Border, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """These keys and no others, as results have them."""
+        return self.model_dump(include=set(Origin.model_fields))
+
+
+class Manifest(Origin):
+    """What `manifest.json` holds.
+
+    Attributes:
+        files: The SHA-256 of every other file by its path, sorted.
+    """
+
     files: dict[str, Digest]
 
 

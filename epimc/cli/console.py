@@ -5,17 +5,22 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from epimc.support.results import Result
 
 
-def say(data: dict[str, Any], as_json: bool, table: Callable[[dict[str, Any]], str]) -> None:
-    """Print data as JSON, or its table."""
+def say(result: Result, as_json: bool) -> None:
+    """Print a result as text, or as its JSON document."""
     if as_json:
         import json
 
-        print(json.dumps(data, indent=2, ensure_ascii=False))
+        text = json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        # A path may have bytes that are no text; what replaces them here is JSON's own escape.
+        print(text.encode("utf-8", "backslashreplace").decode("utf-8"))
     else:
-        print(table(data))
+        print(result)
 
 
 def warn(message: str) -> None:

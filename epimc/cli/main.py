@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,9 +17,6 @@ from epimc.support.diagnostics import EpimcError, render
 from epimc.support.files import read_bytes, read_text, write_file
 from epimc.support.options import values_of
 from epimc.support.version import VERSION
-
-if TYPE_CHECKING:
-    from epimc.bundle.bundle import Bundle
 
 BAD_USAGE, INTERRUPTED = 2, 130
 DEFAULT_LIMIT = 2**32
@@ -139,7 +136,7 @@ def compile(
     from epimc.api import build
     from epimc.cli.observers import ProgressBar, chosen_observers
     from epimc.compiler.compiler import Job
-    from epimc.report.report import program_table
+    from epimc.results.summaries import CompileResult
 
     request = Request(model, **values_of(CompileOptions, options))
     stages = Job.of(request).stages
@@ -148,10 +145,9 @@ def compile(
         bundle = build(request, output, dump_ir, [*observers, ProgressBar(advance)])
     if options.calibration is None:
         warn("no --calibration: standard normal samples were used, and figures mean little")
-    summary = bundle.program.describe()
-    if not summary.get("lossless_adc", True):
-        warn(f"the ADC of target '{bundle.target.name}' is not lossless: results will not be exact")
-    say(summary, json, program_table)
+    for warning in bundle.program.warnings():
+        warn(warning)
+    say(CompileResult(str(output), bundle.program.describe()), json)
 
 
 @app.command()
@@ -163,10 +159,8 @@ def plan(
 ) -> None:
     """Count the crossbars that a model takes, without compiling it."""
     from epimc.compiler.planning import plan_model
-    from epimc.report.report import plan_table
 
-    request = PlanRequest(model, **values_of(PlanOptions, options))
-    say(plan_model(request), json, plan_table)
+    say(plan_model(PlanRequest(model, **values_of(PlanOptions, options))), json)
 
 
 @app.command()
@@ -183,6 +177,7 @@ def run(
     """Execute a bundle on the simulator."""
     from epimc.bundle.bundle import read_bundle
     from epimc.compiler.samples import Shaped, encode_samples, read_samples
+    from epimc.results.commands import RunResult
     from epimc.runtime.session import Session
 
     bundle = read_bundle(folder)
@@ -195,10 +190,8 @@ def run(
     observers = [] if meter is None else [meter]
     results = session.run(names, samples.inputs, observers)
     write_file(output, encode_samples(dict(zip(names, results, strict=True))))
-    done: dict[str, Any] = {"samples": samples.count, "outputs": names, "file": str(output)}
-    if meter is not None:
-        done["stats"] = bundle.program.costs(meter)
-    say(done, json, run_table)
+    costs = None if meter is None else bundle.program.costs(meter)
+    say(RunResult(samples.count, tuple(names), str(output), costs), json)
 
 
 @app.command()
@@ -216,7 +209,6 @@ def verify(
 ) -> None:
     """Hold a bundle to onnxruntime: exact against the integers, measured against the floats."""
     from epimc.bundle.bundle import read_bundle
-    from epimc.report.report import verify_table
     from epimc.verification.verify import verify as verify_bundle
 
     bundle = read_bundle(folder)
@@ -225,9 +217,9 @@ def verify(
         def done(count: int, samples: int) -> None:
             advance(f"{count} of {samples} samples", 100 * count // samples)
 
-        report = verify_bundle(bundle, input, done, limit_bytes, layers=layers)
-    say(report.as_json(), json, lambda _: verify_table(report))
-    if not report.exact:
+        result = verify_bundle(bundle, input, done, limit_bytes, layers=layers)
+    say(result, json)
+    if not result.exact:
         raise typer.Exit(1)
 
 
@@ -248,49 +240,20 @@ def inspect(
     if stage is not None:
         inspect_stage(path, stage, json)
         return
-    from epimc.report.report import module_summary, module_table, program_table
+    from epimc.results.summaries import inspected
 
-    if path.is_dir():
-        from epimc.bundle.bundle import read_bundle
-
-        bundle = read_bundle(path)
-        bundle.program.refuse_bad()
-        known = bundle.manifest.model_dump(exclude={"files"})
-        summary = {**bundle.program.describe(), "manifest": known}
-        say(summary, json, lambda data: f"{described(bundle)}\n{program_table(data)}")
-        return
-    from epimc.frontend import import_model
-
-    say(module_summary(import_model(path).module), json, module_table)
+    say(inspected(path), json)
 
 
 def inspect_stage(path: Path, stage: str, json: bool) -> None:
     """Print the text of one stage of a bundle."""
     from epimc.bundle.bundle import read_bundle
     from epimc.compiler.stages import stage_text
+    from epimc.results.commands import StageResult
 
     bundle = read_bundle(path)
     bundle.program.refuse_bad()
-    data = {"stage": stage, "text": stage_text(bundle, stage)}
-    say(data, json, lambda found: str(found["text"]).removesuffix("\n"))
-
-
-def run_table(done: dict[str, Any]) -> str:
-    """What `run` did, and the counts where they are asked for."""
-    from epimc.report.report import stats_table
-
-    line = f"{done['samples']} samples: {', '.join(done['outputs'])} -> {done['file']}"
-    return f"{line}\n{stats_table(done['stats'])}" if "stats" in done else line
-
-
-def described(bundle: Bundle) -> str:
-    """One line that says what a bundle was made from, and how."""
-    manifest = bundle.manifest
-    options = manifest.options
-    return (
-        f"{manifest.model.name} for {manifest.target}, by {manifest.tool}: "
-        f"{options.weight_bits}-bit weights, {options.activation_bits}-bit activations"
-    )
+    say(StageResult(stage, stage_text(bundle, stage)), json)
 
 
 @app.command()
@@ -362,16 +325,16 @@ def disasm(
 def check(folder: BundleFolder, json: Json = False) -> None:
     """Check a bundle's program without running it."""
     from epimc.bundle.bundle import read_bundle
+    from epimc.results.commands import CheckResult
 
     bundle = read_bundle(folder)
-    found = [render(diagnostic) for diagnostic in bundle.program.problems()]
-    if json:
-        say({"good": not found, "problems": found}, True, str)
-    elif not found:
-        print(f"good: {bundle.program.size}")
-    if found:
-        if not json:
-            print("\n".join(found), file=sys.stderr)
+    problems = tuple(render(diagnostic) for diagnostic in bundle.program.problems())
+    result = CheckResult(not problems, problems, bundle.program.size)
+    if json or result.good:
+        say(result, json)
+    else:
+        print(result, file=sys.stderr)
+    if not result.good:
         raise typer.Exit(1)
 
 
@@ -383,18 +346,13 @@ def targets(
 ) -> None:
     """List the built-in targets, or show one."""
     from epimc.backends.registry import load_backend
-    from epimc.report.report import text_table
+    from epimc.results.commands import TargetList, TargetResult
 
     kind = load_backend(backend)
     if name is not None:
-        target = kind.load_target(name)
-        say(target.to_dict(), json, lambda _: target.to_toml().rstrip())
-        return
-    known = [kind.load_target(each) for each in kind.targets()]
-    rows = [(target.name, target.description) for target in known]
-    titles = ("target", "description")
-    data = {"targets": [target.to_dict() for target in known]}
-    say(data, json, lambda _: text_table(titles, rows, left=2))
+        say(TargetResult(kind.load_target(name)), json)
+    else:
+        say(TargetList(tuple(map(kind.load_target, kind.targets()))), json)
 
 
 @app.command()
@@ -403,17 +361,17 @@ def ops(
     json: Json = False,
 ) -> None:
     """List the ONNX operators that are supported, or show one."""
-    from epimc.frontend.document import as_data, in_full, operator_named, operators_by_name
-    from epimc.report.report import text_table
+    from epimc.frontend.document import (
+        OperatorList,
+        OperatorResult,
+        operator_named,
+        operators_by_name,
+    )
 
     if name is not None:
-        say(as_data(operator_named(name)), json, in_full)
-        return
-    records = operators_by_name()
-    titles = ("operator", "since", "becomes", "what is supported")
-    rows = [(item.op_type, str(item.since), item.handling, item.doc) for item in records]
-    data = {"operators": [as_data(item) for item in records]}
-    say(data, json, lambda _: text_table(titles, rows, left=4))
+        say(OperatorResult.of(operator_named(name)), json)
+    else:
+        say(OperatorList(tuple(map(OperatorResult.of, operators_by_name()))), json)
 
 
 if __name__ == "__main__":

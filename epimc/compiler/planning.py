@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
 
-from epimc.backends.base import PlannedLayer
+from epimc.backends.base import PlannedLayer, PlanSummary
 from epimc.backends.registry import load_backend
 from epimc.compiler.options import PlanRequest
 from epimc.compiler.passes import PASSES
@@ -15,10 +17,43 @@ from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.pipeline import Runner
+from epimc.support.results import INLINED, Result
+from epimc.support.tables import Block, Lines
 
 
-def plan_model(request: PlanRequest) -> dict[str, Any]:
-    """Counts of a model, as JSON-ready data.
+@dataclass(frozen=True)
+class PlanResult(Result):
+    """What a model takes on a chip.
+
+    Attributes:
+        model: The name of the ONNX file.
+        target: The name of the chip.
+        epitome: The policy, or the path of the plans.
+        weight_bits: Bits of a weight.
+        activation_bits: Bits of an activation.
+        counts: What the backend counts.
+    """
+
+    KIND: ClassVar[str] = "plan"
+
+    model: str
+    target: str
+    epitome: str
+    weight_bits: int
+    activation_bits: int
+    counts: PlanSummary = field(metadata=INLINED)
+
+    def blocks(self) -> Iterator[Block]:
+        """The layers, and what was counted above the totals."""
+        *details, totals = self.counts.blocks()
+        yield from details
+        bits = f"W{self.weight_bits}A{self.activation_bits}"
+        yield Lines((f"{self.model} on {self.target}, epitome {self.epitome}, {bits}:",))
+        yield totals
+
+
+def plan_model(request: PlanRequest) -> PlanResult:
+    """Counts of a model.
 
     Raises:
         EpimcError: Anything wrong with the request or the model.
@@ -30,14 +65,14 @@ def plan_model(request: PlanRequest) -> dict[str, Any]:
         given_plans(request.epitome, [])
     layers = planned_layers(request, backend.array_rows(target))
     counts = backend.count(layers, target, request.weight_bits, request.activation_bits)
-    return {
-        "model": request.model.name,
-        "target": target.name,
-        "epitome": request.epitome,
-        "weight_bits": request.weight_bits,
-        "activation_bits": request.activation_bits,
-        **counts,
-    }
+    return PlanResult(
+        model=request.model.name,
+        target=target.name,
+        epitome=request.epitome,
+        weight_bits=request.weight_bits,
+        activation_bits=request.activation_bits,
+        counts=counts,
+    )
 
 
 def planned_layers(request: PlanRequest, rows: int) -> list[PlannedLayer]:

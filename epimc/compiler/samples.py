@@ -21,7 +21,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from epimc.support.diagnostics import EpimcError, did_you_mean, error
-from epimc.support.files import write_file
+from epimc.support.files import sha256_of_file, write_file
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]

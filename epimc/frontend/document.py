@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import ClassVar
 
 import epimc.frontend.operators  # noqa: F401  (it registers its records)
 from epimc.frontend.core.operator import OnnxOperator, lookup, records
 from epimc.support.diagnostics import did_you_mean, error
+from epimc.support.results import Result
+from epimc.support.tables import Block, Lines, table
 
 WIDTH = 100
 
@@ -33,33 +36,89 @@ def operators_by_name() -> list[OnnxOperator]:
     return sorted(records(), key=lambda record: record.op_type)
 
 
-def as_data(record: OnnxOperator) -> dict[str, Any]:
-    """An operator as JSON has it."""
-    return {
-        "name": record.op_type,
-        "since": record.since,
-        "imported": record.importer is not None,
-        "folded": record.folds or record.shape_only,
-        "shape_only": record.shape_only,
-        "more_dims": record.more_dims,
-        "all_results": record.all_results,
-        "doc": record.doc,
-        "details": record.details,
-    }
+TRAITS = {
+    "imported": "computed inputs: it becomes ops of the IR",
+    "folded": "constant inputs: it becomes a constant",
+    "shape_only": "it reads nothing of its input but the shape, and is always constant",
+    "more_dims": "its input may have more dims than a value of the IR has",
+    "all_results": "every output may be used, not the first one only",
+}
 
 
-def in_full(data: dict[str, Any]) -> str:
-    """All that is known of one operator, in lines."""
-    traits = {
-        "imported": "computed inputs: it becomes ops of the IR",
-        "folded": "constant inputs: it becomes a constant",
-        "shape_only": "it reads nothing of its input but the shape, and is always constant",
-        "more_dims": "its input may have more dims than a value of the IR has",
-        "all_results": "every output may be used, not the first one only",
-    }
-    lines = [f"{data['name']}: {data['doc']}.", *data["details"].splitlines()]
-    lines.append(f"  read from opset {data['since']} on")
-    return "\n".join([*lines, *(f"  {text}" for key, text in traits.items() if data[key])])
+@dataclass(frozen=True)
+class OperatorResult(Result):
+    """One ONNX operator.
+
+    Attributes:
+        name: Its op type.
+        since: The oldest opset from which it is read.
+        imported: Whether it may have computed inputs: it becomes ops of the IR.
+        folded: Whether it may have constant inputs: it becomes a constant.
+        shape_only: Whether it reads nothing of its input but the shape.
+        more_dims: Whether its input may have more dims than a value of the IR has.
+        all_results: Whether every output may be used, not the first one only.
+        doc: What is supported, in one line.
+        details: More of that, in lines; may be empty.
+    """
+
+    KIND: ClassVar[str] = "operator"
+
+    name: str
+    since: int
+    imported: bool
+    folded: bool
+    shape_only: bool
+    more_dims: bool
+    all_results: bool
+    doc: str
+    details: str
+
+    @staticmethod
+    def of(record: OnnxOperator) -> OperatorResult:
+        """What there is to say of a record."""
+        return OperatorResult(
+            name=record.op_type,
+            since=record.since,
+            imported=record.importer is not None,
+            folded=record.folds or record.shape_only,
+            shape_only=record.shape_only,
+            more_dims=record.more_dims,
+            all_results=record.all_results,
+            doc=record.doc,
+            details=record.details,
+        )
+
+    def blocks(self) -> Iterator[Block]:
+        """All that is known of it, in lines."""
+        yield Lines((f"{self.name}: {self.doc}.", *self.details.splitlines()))
+        yield Lines((f"  read from opset {self.since} on",))
+        yield Lines(tuple(f"  {text}" for key, text in TRAITS.items() if getattr(self, key)))
+
+
+@dataclass(frozen=True)
+class OperatorList(Result):
+    """The ONNX operators that are supported.
+
+    Attributes:
+        operators: By name.
+    """
+
+    KIND: ClassVar[str] = "operators"
+
+    operators: tuple[OperatorResult, ...]
+
+    def blocks(self) -> Iterator[Block]:
+        """A line each."""
+        titles = ("operator", "since", "becomes", "what is supported")
+        rows = ((each.name, str(each.since), becomes(each), each.doc) for each in self.operators)
+        yield table(titles, rows, left=4)
+
+
+def becomes(operator: OperatorResult) -> str:
+    """What is done with nodes of an operator, in a word."""
+    if not operator.imported:
+        return "folded"
+    return "both" if operator.folded else "imported"
 
 
 def operator_list() -> str:

@@ -1,7 +1,7 @@
 """The ONNX nodes that an op or a feature map stands for: as data, and in words.
 
 This module is at the bottom of the project: it imports nothing of it.  Nodes stay data from the
-import to the bundle and to `--json`; only what is printed turns them into words, and only here.
+import to the bundle and to `--json`; what is printed has their words from here.
 """
 
 from __future__ import annotations
@@ -19,18 +19,8 @@ def place_of(nodes: Nodes) -> str:
 
 
 def call_of(kind: str, name: str) -> str:
-    """How reports name a node that the host runs: `Softmax 'probabilities'`, on one line."""
+    """How results name a node that the host runs: `Softmax 'probabilities'`, on one line."""
     return f"{kind} '{printable(name)}'"
-
-
-def names_of(nodes: Nodes) -> list[str]:
-    """The names alone."""
-    return [name for _, name in nodes]
-
-
-def as_json(nodes: Nodes) -> list[dict[str, str]]:
-    """How `--json` has nodes: a list of `{"op": "Conv", "name": "conv1"}`."""
-    return [{"op": kind, "name": name} for kind, name in nodes]
 
 
 def printable(text: str) -> str:

@@ -21,15 +21,17 @@ from epimc.backends.onnx.reading import Exported
 from epimc.ir.semantics import integers
 from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import check_failed
-from epimc.support.origins import Nodes, as_json
+from epimc.support.origins import Nodes
+from epimc.support.results import onnx_nodes
 from epimc.verification.measures import Loss
+from epimc.verification.results import LayerLoss
 
 Array = NDArray[Any]
 
 
 @dataclass
-class LayerError:
-    """What a layer loses.
+class LossTally:
+    """What a layer loses, over the batches so far.
 
     Attributes:
         name: Of its feature map.
@@ -54,34 +56,34 @@ class LayerError:
         """Which part of the true values lies outside the range."""
         return self.outside / max(self.values, 1)
 
-    def as_json(self) -> dict[str, Any]:
-        """The documented JSON form."""
-        return {
-            "name": self.name,
-            "nodes": as_json(self.nodes),
-            "bits": self.bits,
-            "sqnr_alone_db": self.alone.sqnr_db,
-            "sqnr_accumulated_db": self.accumulated.sqnr_db,
-            "outside_share": self.outside_share,
-        }
+    def result(self) -> LayerLoss:
+        """What it comes to."""
+        return LayerLoss(
+            self.name,
+            onnx_nodes(self.nodes),
+            self.bits,
+            sqnr_alone_db=self.alone.sqnr_db,
+            sqnr_accumulated_db=self.accumulated.sqnr_db,
+            outside_share=self.outside_share,
+        )
 
 
-def worst_first(errors: Iterable[LayerError]) -> list[LayerError]:
+def worst_first(losses: Iterable[LayerLoss]) -> tuple[LayerLoss, ...]:
     """The layers that lose most by themselves come first; those that lose nothing last."""
 
-    def key(error: LayerError) -> tuple[float, float]:
-        both = (error.alone.sqnr_db, error.accumulated.sqnr_db)
+    def key(loss: LayerLoss) -> tuple[float, float]:
+        both = (loss.sqnr_alone_db, loss.sqnr_accumulated_db)
         first, second = (float("inf") if db is None else db for db in both)
         return first, second
 
-    return sorted(errors, key=key)
+    return tuple(sorted(losses, key=key))
 
 
 class LayerMeter:
     """Measures the layers of one program, batch after batch.
 
     Attributes:
-        errors: One a layer, in the order of the program.
+        tallies: One a layer, in the order of the program.
         tensors: The tensor of the epitomized model that each layer stands for.
     """
 
@@ -103,12 +105,16 @@ class LayerMeter:
             and all(prefix + feature.name in names for prefix, names in (integer, real))
         ]
         self.tensors = [real[0] + feature.name for feature in self.maps]
-        self.errors = [
-            LayerError(feature.name, feature.nodes, feature.bits) for feature in self.maps
+        self.tallies = [
+            LossTally(feature.name, feature.nodes, feature.bits) for feature in self.maps
         ]
         self.values = [integer[0] + feature.name for feature in self.maps]
         cut, self.fed = reading.layers_alone(exported, [feature.name for feature in self.maps])
         self.alone = Reference(cut.SerializeToString(), "the layers by themselves", optimize=False)
+
+    def results(self) -> tuple[LayerLoss, ...]:
+        """What the layers lose, the worst first."""
+        return worst_first(tally.result() for tally in self.tallies)
 
     def add(
         self, inputs: Mapping[str, Array], computed: Mapping[str, Array], true: list[Array]
@@ -133,16 +139,16 @@ class LayerMeter:
                 raise check_failed(message)
             feeds[self.fed[feature.name]] = q.astype(np.uint8).reshape(shape)
         alone = self.alone.run(self.values, feeds)
-        for feature, error, q, values in zip(self.maps, self.errors, alone, true, strict=True):
+        for feature, tally, q, values in zip(self.maps, self.tallies, alone, true, strict=True):
             scale = feature.scale
-            error.values += values.size
-            error.outside += count_outside(values, scale, feature)
-            error.alone.add(integers.dequantize_output(q, scale, feature.zero_point), values)
+            tally.values += values.size
+            tally.outside += count_outside(values, scale, feature)
+            tally.alone.add(integers.dequantize_output(q, scale, feature.zero_point), values)
             own = computed.get(feature.name)
             # A wrong program may leave a map out; what is compared exactly tells that.
             if own is not None and own.size == values.size:
                 real = integers.dequantize_output(own, scale, feature.zero_point)
-                error.accumulated.add(real, values)
+                tally.accumulated.add(real, values)
 
 
 def count_outside(values: Array, scale: float, feature: FeatureMap) -> int:

@@ -13,10 +13,15 @@ Array = NDArray[Any]
 
 
 def decibels(signal: float, noise: float) -> float | None:
-    """10 log10 (signal / noise), of sums of squares; None when either is 0."""
-    if not noise or not signal:
+    """10 log10 (signal / noise), of sums of squares; None when either is 0 or not finite."""
+    if not noise or not signal or finite(signal) is None or finite(noise) is None:
         return None
     return 10 * math.log10(signal / noise)
+
+
+def finite(value: float) -> float | None:
+    """The value itself; None when it is infinite or not a number, for which JSON has no form."""
+    return value if math.isfinite(value) else None
 
 
 @dataclass
@@ -31,11 +36,11 @@ class Loss:
     signal: float = 0.0
     noise: float = 0.0
 
-    def add(self, found: Array, true: Array) -> None:
-        """Take one batch: the values found, and the true ones, in the same order."""
+    def add(self, computed: Array, true: Array) -> None:
+        """Take one batch: the computed values, and the true ones, in the same order."""
         right = true.astype(np.float64).ravel()
         self.signal += float(np.square(right).sum())
-        self.noise += float(np.square(found.astype(np.float64).ravel() - right).sum())
+        self.noise += float(np.square(computed.astype(np.float64).ravel() - right).sum())
 
     @property
     def sqnr_db(self) -> float | None:

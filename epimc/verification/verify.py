@@ -10,12 +10,11 @@ quantization has: the epitomized float model stands between the two.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.base import CompiledProgram
@@ -25,10 +24,10 @@ from epimc.ir.semantics import integers
 from epimc.runtime.reference import Reference
 from epimc.runtime.session import host_of
 from epimc.support.diagnostics import check_failed, error
-from epimc.support.origins import Nodes, as_json
 from epimc.verification.integer_reference import IntegerReference
-from epimc.verification.layer_errors import LayerError, LayerMeter, worst_first
-from epimc.verification.measures import Loss
+from epimc.verification.layer_errors import LayerMeter
+from epimc.verification.results import VerifyResult
+from epimc.verification.tallies import ClassTally, LayerTally, OutputTally
 
 Array = NDArray[Any]
 
@@ -39,146 +38,6 @@ EPITOMIZED = "The epitomized model of the bundle"
 BATCH, MAXIMUM_COMPARED = 64, 2**26
 
 
-@dataclass
-class LayerReport:
-    """One computed feature map, over all samples."""
-
-    name: str
-    nodes: Nodes
-    elements: int = 0
-    mismatches: int = 0
-
-
-@dataclass
-class OutputReport:
-    """One output: the program against the integer reference and the float model.
-
-    Attributes:
-        name: The ONNX name.
-        mismatches: Elements that differ from the integer reference's.
-        loss: What the program loses to the float model.
-        power: Sum of squares of the program's output.
-        product: Sum of products of both.
-        max_abs_error: Largest difference.
-        epitome: What the epitomized float model loses to the float model.
-        quantization: What the program loses to the epitomized float model.
-    """
-
-    name: str
-    mismatches: int = 0
-    loss: Loss = field(default_factory=Loss)
-    power: float = 0.0
-    product: float = 0.0
-    max_abs_error: float = 0.0
-    epitome: Loss = field(default_factory=Loss)
-    quantization: Loss = field(default_factory=Loss)
-
-    def add(self, got: Array, exact: Array, real: Array) -> None:
-        """Take one batch: the program's, the integer reference's and the float model's output."""
-        self.mismatches += int((got != exact).sum())
-        self.loss.add(got, real)
-        ours, theirs = got.astype(np.float64).ravel(), real.astype(np.float64).ravel()
-        self.power += float(np.square(ours).sum())
-        self.product += float((ours * theirs).sum())
-        self.max_abs_error = max(self.max_abs_error, float(np.abs(ours - theirs).max(initial=0)))
-
-    def add_epitomized(self, got: Array, epitomized: Array, real: Array) -> None:
-        """Take one batch: the program's output, and those of both float models."""
-        self.epitome.add(epitomized, real)
-        self.quantization.add(got, epitomized)
-
-    @property
-    def sqnr_db(self) -> float | None:
-        """Signal to quantization noise ratio in dB; None when either is 0."""
-        return self.loss.sqnr_db
-
-    @property
-    def cosine(self) -> float | None:
-        """Cosine of the angle between both outputs; None when either is 0."""
-        norm = math.sqrt(self.loss.signal * self.power)
-        return self.product / norm if norm else None
-
-
-@dataclass
-class Report:
-    """What `verify` found.
-
-    Attributes:
-        samples: How many were run.
-        layers: Every computed feature map.
-        outputs: Every output.
-        parameters: What the tables claim of the reference that it is not, and what it is that they
-            do not claim: counts by the names of tensors.
-        top1_agreement: Share of samples whose largest output is the float model's; None when the
-            first output is no vector of classes.
-        accuracy: Share of samples whose largest output is the label; None without labels.
-        float_accuracy: The same of the float model.
-        epitomized_accuracy: The same of the epitomized float model.
-        identity_plans: Whether every epitome is the weights themselves, which loses nothing.
-        layer_errors: What each layer loses, in the order of the program; None unless asked for.
-    """
-
-    samples: int
-    layers: list[LayerReport]
-    outputs: list[OutputReport]
-    parameters: dict[str, int] = field(default_factory=dict)
-    top1_agreement: float | None = None
-    accuracy: float | None = None
-    float_accuracy: float | None = None
-    epitomized_accuracy: float | None = None
-    identity_plans: bool = False
-    layer_errors: list[LayerError] | None = None
-
-    @property
-    def mismatches(self) -> int:
-        """Elements that differ: of layers, outputs and parameters."""
-        layers = sum(layer.mismatches for layer in self.layers)
-        return layers + sum(o.mismatches for o in self.outputs) + sum(self.parameters.values())
-
-    @property
-    def exact(self) -> bool:
-        """Whether nothing differs."""
-        return self.mismatches == 0
-
-    def as_json(self) -> dict[str, Any]:
-        """The documented JSON form."""
-        return {
-            "exact": self.exact,
-            "mismatches": self.mismatches,
-            "samples": self.samples,
-            "top1_agreement": self.top1_agreement,
-            "accuracy": self.accuracy,
-            "float_accuracy": self.float_accuracy,
-            "epitomized_accuracy": self.epitomized_accuracy,
-            "identity_plans": self.identity_plans,
-            "outputs": [
-                {
-                    "name": output.name,
-                    "mismatches": output.mismatches,
-                    "sqnr_db": output.sqnr_db,
-                    "epitome_sqnr_db": output.epitome.sqnr_db,
-                    "quantization_sqnr_db": output.quantization.sqnr_db,
-                    "cosine": output.cosine,
-                    "max_abs_error": output.max_abs_error,
-                }
-                for output in self.outputs
-            ],
-            "layers": [
-                {
-                    "name": layer.name,
-                    "nodes": as_json(layer.nodes),
-                    "elements": layer.elements,
-                    "mismatches": layer.mismatches,
-                }
-                for layer in self.layers
-            ],
-            "parameters": self.parameters,
-            "layer_errors": None
-            if self.layer_errors is None
-            else [error.as_json() for error in worst_first(self.layer_errors)],
-        }
-
-
 def verify(
     bundle: Bundle,
     samples_file: Path | None = None,
@@ -186,7 +45,7 @@ def verify(
     limit_bytes: int = 2**32,
     *,
     layers: bool = False,
-) -> Report:
+) -> VerifyResult:
     """Check the program, then run it and its references on the samples.
 
     Args:
@@ -203,18 +62,13 @@ def verify(
     bundle.program.refuse_bad()
     runner = _Runner(bundle, layers=layers)
     samples = bundle_samples(bundle, samples_file, limit_bytes)
-    report = runner.empty_report(samples.count)
-    report.parameters = runner.parameter_mismatches()
-    winners: list[list[Array]] = []
+    tally, parameters = runner.empty_tally(samples.count), runner.parameter_mismatches()
     for part in integers.pieces(samples.count, 1, runner.batch):
         inputs = {name: array[part] for name, array in samples.inputs.items()}
-        firsts = runner.compare(inputs, report)
-        if firsts[0].ndim == 2 and firsts[0].shape[1] > 1:
-            winners.append([first.argmax(axis=1) for first in firsts])
+        runner.compare(inputs, tally)
         if progress:
             progress(part.stop, samples.count)
-    classify(report, winners, samples.labels)
-    return report
+    return runner.result(tally, parameters, samples)
 
 
 def bundle_samples(bundle: Bundle, samples_file: Path | None, limit_bytes: int) -> Samples:
@@ -244,6 +98,15 @@ def batch_size(program: CompiledProgram) -> int:
     """How many samples to run at once: the integers of all their layers are kept."""
     size = sum(math.prod(feature.dims) for feature in program.maps)
     return max(1, min(BATCH, MAXIMUM_COMPARED // size))
+
+
+@dataclass
+class Tally:
+    """What has been compared so far."""
+
+    layers: list[LayerTally]
+    outputs: list[OutputTally]
+    classes: ClassTally = field(default_factory=ClassTally)
 
 
 class _Runner:
@@ -277,40 +140,62 @@ class _Runner:
         settings = self.program.setting_mismatches(options.weight_bits, options.activation_bits)
         return self.integers.mismatches(self.bundle.fragments) | settings
 
-    def empty_report(self, count: int) -> Report:
+    def empty_tally(self, count: int) -> Tally:
         """All layers and outputs; nothing is compared yet but that the reference has the layer."""
         layers = []
         for feature in self.program.computed_maps:
-            layer = LayerReport(feature.name, feature.nodes)
+            layer = LayerTally(feature.name, feature.nodes)
             if feature.name not in self.integers.tensors:
                 size = math.prod(feature.dims)
                 layer.elements = layer.mismatches = size * count
             layers.append(layer)
-        return Report(
-            count,
-            layers,
-            [OutputReport(port.name) for port in self.program.outputs],
+        return Tally(layers, [OutputTally(port.name) for port in self.program.outputs])
+
+    def result(self, tally: Tally, parameters: Mapping[str, int], samples: Samples) -> VerifyResult:
+        """What all batches come to."""
+        layers = tuple(layer.result() for layer in tally.layers)
+        outputs = tuple(output.result() for output in tally.outputs)
+        rates = tally.classes.rates(samples.labels)
+        mismatches = sum(
+            sum(counts)
+            for counts in (
+                (layer.mismatches for layer in layers),
+                (output.mismatches for output in outputs),
+                parameters.values(),
+            )
+        )
+        return VerifyResult(
+            exact=mismatches == 0,
+            mismatches=mismatches,
+            samples=samples.count,
+            top1_agreement=rates.top1_agreement,
+            accuracy=rates.accuracy,
+            float_accuracy=rates.float_accuracy,
+            epitomized_accuracy=rates.epitomized_accuracy,
             identity_plans=self.identity_plans,
-            layer_errors=self.meter.errors if self.meter else None,
+            outputs=outputs,
+            layers=layers,
+            parameters=parameters,
+            layer_errors=self.meter.results() if self.meter else None,
         )
 
-    def compare(self, inputs: dict[str, Array], report: Report) -> list[Array]:
-        """Run one batch through all; the first output of the program and of both float models.
+    def compare(self, inputs: dict[str, Array], tally: Tally) -> None:
+        """Run one batch through the program and its three references.
 
         Raises:
             EpimcError: Outputs are of other sizes than those of the program (exit code 1).
         """
         outputs, maps = self.executor.run_collect(inputs)
-        ports = [output.name for output in report.outputs]
+        ports = [output.name for output in tally.outputs]
         known = self.integers.tensors
-        layers = [layer for layer in report.layers if layer.name in known]
+        layers = [layer for layer in tally.layers if layer.name in known]
         tensors = [known[layer.name] for layer in layers]
         exact = self.integers.run([*ports, *tensors], inputs)
         real = self.floats.run(ports, inputs)
         watched = self.meter.tensors if self.meter else []
         epitomized = self.epitomized.run([*ports, *watched], inputs)
         for output, integer, middle, float_ in zip(
-            report.outputs, exact, epitomized, real, strict=False
+            tally.outputs, exact, epitomized, real, strict=False
         ):
             got = outputs[output.name]
             if got.shape != integer.shape or not got.size == middle.size == float_.size:
@@ -320,34 +205,7 @@ class _Runner:
             output.add(got, integer, float_)
             output.add_epitomized(got, middle, float_)
         for layer, integer in zip(layers, exact[len(ports) :], strict=True):
-            compare_layer(layer, maps.get(layer.name), integer)
+            layer.add(maps.get(layer.name), integer)
         if self.meter:
             self.meter.add(inputs, maps, epitomized[len(ports) :])
-        return [outputs[ports[0]], real[0], epitomized[0]]
-
-
-def compare_layer(layer: LayerReport, got: Array | None, exact: Array) -> None:
-    """Count the elements of one layer that differ; a layer never computed differs everywhere."""
-    layer.elements += exact.size
-    if got is None or got.size != exact.size:
-        layer.mismatches += exact.size
-        return
-    layer.mismatches += int((got.reshape(exact.shape) != exact).sum())
-
-
-def classify(report: Report, winners: list[list[Array]], labels: Array | None) -> None:
-    """Top-1 agreement, and accuracies where there are labels.
-
-    Args:
-        report: Takes them.
-        winners: For each batch the classes that the program and both float models choose.
-        labels: The true classes.
-    """
-    if not winners:
-        return
-    ours, theirs, epitomized = (np.concatenate(column) for column in zip(*winners, strict=True))
-    report.top1_agreement = float((ours == theirs).mean())
-    if labels is not None:
-        report.accuracy = float((ours == labels).mean())
-        report.float_accuracy = float((theirs == labels).mean())
-        report.epitomized_accuracy = float((epitomized == labels).mean())
+        tally.classes.add(outputs[ports[0]], real[0], epitomized[0])

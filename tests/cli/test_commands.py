@@ -10,10 +10,11 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from rich.cells import cell_len
 
 import epimc
 from epimc.bundle.bundle import read_bundle
-from epimc.report.report import WIDTH
+from epimc.support.rendering import WIDTH
 from tests.cli.conftest import NO_SAMPLES, Run, contents, small_model
 from tests.crossbars import program_in
 
@@ -182,8 +183,10 @@ def test_plan(run: Run) -> None:
 def test_check(run: Run, here: Path) -> None:
     program = program_in(read_bundle(here / "bundle"))
     count = sum(len(stream) for stream in program.streams)
-    assert run("check", "bundle").out == f"good: {count} instructions on 1 tile\n"
-    assert parsed(run, "check", "bundle") == {"good": True, "problems": []}
+    size = f"{count} instructions on 1 tile"
+    assert run("check", "bundle").out == f"good: {size}\n"
+    found = parsed(run, "check", "bundle")
+    assert (found["good"], found["problems"], found["size"]) == (True, [], size)
 
 
 def test_asm_and_disasm_are_inverse(run: Run, here: Path) -> None:
@@ -245,9 +248,8 @@ def test_a_target_that_was_printed_can_be_used(run: Run, here: Path) -> None:
     assert contents(here / "out") == contents(here / "bundle")
 
 
-def long_model() -> onnx.ModelProto:
-    """A model whose nodes and tensors have names of 300 characters."""
-    name = "a/very/deep/module" * 17
+def long_model(name: str) -> onnx.ModelProto:
+    """A model whose nodes and tensors have such names."""
     nodes = [
         helper.make_node("Conv", ["x", f"{name}.weight"], [f"{name}.conv"], f"{name}/conv"),
         helper.make_node("Relu", [f"{name}.conv"], ["y"], f"{name}/relu"),
@@ -255,17 +257,38 @@ def long_model() -> onnx.ModelProto:
     return small_model(nodes, {f"{name}.weight": np.ones((2, 3, 3, 3))})
 
 
+LONG_NAMES = ("a/very/deep/module" * 17, "卷积" * 100, "two\nlines\tand a \x1b[31mcolour " * 10)
+
+
+@pytest.mark.parametrize("name", LONG_NAMES, ids=["long", "chinese", "control"])
+def test_text_is_no_wider_than_100_columns(run: Run, here: Path, name: str) -> None:
+    onnx.save(long_model(name), here / "long.onnx")
+    compiled = run("compile", "long.onnx", "-o", "long", "--calibration", "samples.npz")
+    files = ["--input", "samples.npz", "--output", f"{'y' * 200}.npz", "--stats"]
+    shown = [
+        compiled,
+        *(run("inspect", each) for each in ("long.onnx", "long")),
+        run("plan", "long.onnx"),
+        run("verify", "long", "--layers"),
+        run("run", "long", *files),
+    ]
+    for result in shown:
+        assert (result.code, result.err) == (0, "")
+        assert "…" in result.out
+        lines = result.out.removesuffix("\n").split("\n")
+        assert max(map(cell_len, lines)) <= WIDTH
+        assert all(line.isprintable() for line in lines)
+
+
 def test_tables_are_no_wider_than_100_columns(run: Run, here: Path) -> None:
     assert WIDTH == 100
-    onnx.save(long_model(), here / "long.onnx")
     fashion = ["--calibration", str(EXAMPLES / "fashion-calibration.npz"), "--target", "tiny"]
     model = str(EXAMPLES / "fashion-resnet8.onnx")
     shown = [
-        run("compile", "long.onnx", "-o", "long", "--calibration", "samples.npz"),
         run("compile", model, "-o", "fashion", *fashion),
-        *(run("inspect", name) for name in ("long.onnx", "long", "fashion", model)),
-        *(run("plan", name) for name in ("long.onnx", model)),
-        *(run("verify", name) for name in ("long", "fashion")),
+        *(run("inspect", name) for name in ("fashion", model)),
+        run("plan", model),
+        run("verify", "fashion"),
         run("targets"),
         run("ops"),
         run("--help"),

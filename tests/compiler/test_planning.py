@@ -20,7 +20,7 @@ from epimc.cli.main import main
 from epimc.compiler.compiler import compile_model
 from epimc.compiler.options import PlanRequest, Request
 from epimc.compiler.planning import plan_model
-from tests.crossbars import program_in
+from tests.crossbars import counts_of, program_in
 from tests.nets import NETS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -108,7 +108,7 @@ def test_the_plan_is_what_compiling_gives(
     model = EXAMPLES / "fashion-resnet8.onnx" if net == "resnet8" else tmp_path / "net.onnx"
     if net in NETS:
         NETS[net](model)
-    summary = plan_model(PlanRequest(model, epitome=epitome, target=target))
+    summary = counts_of(plan_model(PlanRequest(model, epitome=epitome, target=target)))
     bundle = tmp_path / "bundle"
     arguments = ["compile", str(model), "-o", str(bundle), "--target", target]
     if net == "resnet8":
@@ -116,16 +116,16 @@ def test_the_plan_is_what_compiling_gives(
     assert main([*arguments, "--epitome", epitome]) == 0
     program = program_in(read_bundle(bundle))
     tables = [table for table in program.tables if isinstance(table, Mvm)]
-    assert summary["mapped_crossbars"] == sum(len(table.arrays) for table in tables)
+    assert summary.mapped_crossbars == sum(len(table.arrays) for table in tables)
     layers = {table.weights_name: table for table in tables}
-    assert summary["rounds"] == sum(len(table.rounds) for table in layers.values())
-    assert summary["epitome_weights"] == sum(table.weights.size for table in layers.values())
+    assert summary.rounds == sum(len(table.rounds) for table in layers.values())
+    assert summary.epitome_weights == sum(table.weights.size for table in layers.values())
     reads = sum(
         len(bit_serial(table, 8, 0, program.chip).reads[number])
         for table in tables
         for number in range(len(table.rounds))
     )
-    assert reads == sum(layer["reads_per_position"] for layer in summary["layers"])
+    assert reads == sum(layer.reads_per_position for layer in summary.layers)
 
 
 @pytest.mark.parametrize("epitome", ["none", "uniform:256x32", "uniform:144x16"])
@@ -158,12 +158,13 @@ def check_counts(request: Request) -> None:
     inputs = {port.name: np.zeros((1, *port.shape), np.float32) for port in program.inputs}
     Simulator(program).run(inputs, [counters])
     counted = counters.layers()
-    summary = plan_model(PlanRequest(request.model, epitome=request.epitome, target=request.target))
-    for layer, index in zip(summary["layers"], mvm_layers(program), strict=True):
+    wanted = PlanRequest(request.model, epitome=request.epitome, target=request.target)
+    summary = counts_of(plan_model(wanted))
+    for layer, index in zip(summary.layers, mvm_layers(program), strict=True):
         found = counted[index]
-        assert found.rounds == layer["rounds"] * layer["positions"]
-        assert found.array_reads == layer["array_reads"]
-    assert counters.total().array_reads == summary["array_reads"]
+        assert found.rounds == layer.rounds * layer.positions
+        assert found.array_reads == layer.array_reads
+    assert counters.total().array_reads == summary.array_reads
 
 
 def test_plan_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,7 +74,12 @@ def test_the_listing_is_the_program(
         if code.startswith(" ") and code.split()[0] not in ("halt", "loop", "end"):
             assert said.startswith(("node '", "map 'input.q'")), line
     assert main(["inspect", str(bundle), "--stage", "asm", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"stage": "asm", "text": listing}
+    assert json.loads(capsys.readouterr().out) == {
+        "format": 1,
+        "kind": "stage",
+        "stage": "asm",
+        "text": listing,
+    }
     file, binary = tmp_path / "listing.asm", tmp_path / "listing.bin"
     file.write_text(listing)
     assert main(["asm", str(file), "-o", str(binary)]) == 0

@@ -32,8 +32,9 @@ from epimc.runtime.host import OnnxHost
 from epimc.runtime.session import Session
 from epimc.support.diagnostics import EpimcError
 from epimc.support.origins import Node
-from epimc.verification.verify import Report, verify
-from tests.crossbars import program_in
+from epimc.verification.results import VerifyResult
+from epimc.verification.verify import verify
+from tests.crossbars import counts_of, program_in
 from tests.golden_files import round_trip
 from tests.observed import Observed
 from tests.strategies.cases import Case, toml_of
@@ -122,7 +123,7 @@ def assert_all(case: Case, done: Done) -> None:
     assert_texts_come_back(done)
 
 
-def assert_right(report: Report, *, near: bool) -> None:
+def assert_right(report: VerifyResult, *, near: bool) -> None:
     """All integers and outputs are onnxruntime's; and perhaps near the float model."""
     assert report.exact, (report.parameters, [x for x in report.layers if x.mismatches])
     assert report.layers
@@ -130,7 +131,7 @@ def assert_right(report: Report, *, near: bool) -> None:
     assert report.layer_errors is not None
     if near:
         # The integer reference could be wrong as well: then it is far from the user's model.
-        alone = {error.name: error.alone.sqnr_db for error in report.layer_errors}
+        alone = {loss.name: loss.sqnr_alone_db for loss in report.layer_errors}
         assert not {name: db for name, db in alone.items() if db is not None and db < NEAR}, alone
 
 
@@ -167,15 +168,14 @@ def assert_paths_agree(case: Case, bundle: Bundle) -> None:
 def assert_counts_as_planned(case: Case, done: Done) -> None:
     """Rounds and array reads of every layer are those that `epimc plan` foretells."""
     request = done.request
-    planned = plan_model(
-        PlanRequest(
-            request.model,
-            epitome=request.epitome,
-            weight_bits=request.weight_bits,
-            activation_bits=request.activation_bits,
-            target=request.target,
-        )
+    asked = PlanRequest(
+        request.model,
+        epitome=request.epitome,
+        weight_bits=request.weight_bits,
+        activation_bits=request.activation_bits,
+        target=request.target,
     )
+    planned = counts_of(plan_model(asked))
     counters = Counters(done.program)
     one = {name: array[:1] for name, array in case.samples.items()}
     Session(done.bundle).run(None, one, [counters])
@@ -185,11 +185,11 @@ def assert_counts_as_planned(case: Case, done: Done) -> None:
         if counts.rounds
     }
     expected = {
-        layer_name((node["op"], node["name"]) for node in layer["nodes"]): (
-            layer["rounds"] * layer["positions"],
-            layer["array_reads"],
+        layer_name((node.op, node.name) for node in layer.nodes): (
+            layer.rounds * layer.positions,
+            layer.array_reads,
         )
-        for layer in planned["layers"]
+        for layer in planned.layers
     }
     assert counted == expected, (counted, expected)
 

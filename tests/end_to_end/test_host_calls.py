@@ -534,7 +534,7 @@ def test_everything_at_once(tmp_path: Path, target: str) -> None:
     report = verify(bundle, layers=True)
     assert report.exact
     assert report.layer_errors is not None
-    measured = {error.name: error.alone.sqnr_db for error in report.layer_errors}
+    measured = {loss.name: loss.sqnr_alone_db for loss in report.layer_errors}
     assert {"s", "j", "l", "y"} <= set(measured)
     assert all(value is None or value > 20 for value in measured.values())
     listing = list_program(program_in(bundle))

@@ -52,7 +52,7 @@ def test_few_bits_are_as_exact(
     assert report.exact
     assert len(report.layers) == LAYERS[data]
     summary = program_summary(program_in(bundle))
-    assert {layer["weight_bits"] for layer in summary["layers"]} == {weights}
+    assert {layer.weight_bits for layer in summary.layers} == {weights}
 
 
 def test_blazeface_is_exact(compiled: Compile) -> None:
@@ -81,16 +81,16 @@ def test_uniform_epitomes_are_exact(target: str, spilled: int, compiled: Compile
     assert report.exact
     assert len(report.layers) == LAYERS["fashion"]
     summary = program_summary(program_in(bundle))
-    assert len(summary["spilled"]) == spilled
-    assert summary["tiles"] == (1 if target == "epim-256" else 9)
+    assert len(summary.spilled) == spilled
+    assert summary.tiles == (1 if target == "epim-256" else 9)
 
 
 def test_the_small_chip_needs_several_tiles_and_spills(compiled: Compile) -> None:
     program = program_in(read_bundle(compiled("fashion", "tiny").bundle))
     summary = program_summary(program)
-    assert summary["tiles"] >= 4
-    assert summary["spilled"]
-    assert max(len(layer["tiles"]) for layer in summary["layers"]) >= 2
+    assert summary.tiles >= 4
+    assert summary.spilled
+    assert max(len(layer.tiles) for layer in summary.layers) >= 2
     used = {i.opcode for stream in program.streams for i in stream}
     moved = {"load", "store", "send", "recv"}
     assert moved | {"mvm", "requantize", "pool", "rearrange", "add"} <= used

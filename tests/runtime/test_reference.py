@@ -260,4 +260,4 @@ def test_a_users_model_that_holds_one_sample(kind: str, tmp_path: Path) -> None:
     report = verify(read_bundle(tmp_path / "out"))
     assert report.exact
     assert report.samples > 1
-    assert (report.outputs[0].epitome.sqnr_db or 200) > 100
+    assert (report.outputs[0].epitome_sqnr_db or 200) > 100

@@ -141,8 +141,8 @@ def of_program(program: Program) -> Iterator[str]:
     summary = program_summary(program)
     opcodes = {instruction.opcode for stream in program.streams for instruction in stream}
     holds = {
-        "several tiles": summary["tiles"] > 1,
-        "spills": bool(summary["spilled"]),
+        "several tiles": summary.tiles > 1,
+        "spills": bool(summary.spilled),
         "rows sent": "send" in opcodes,
         "look-ups": "lookup" in opcodes,
         "loops": "loop" in opcodes,

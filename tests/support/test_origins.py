@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from epimc.support.origins import Nodes, as_json, call_of, names_of, place_of, printable
+from epimc.support.origins import Nodes, call_of, place_of, printable
 
 pytestmark = pytest.mark.smoke
 
@@ -26,17 +26,6 @@ def test_places(nodes: Nodes, words: str) -> None:
 
 def test_calls() -> None:
     assert call_of("Softmax", "layer(1)/softmax\r") == "Softmax 'layer(1)/softmax '"
-
-
-def test_data_is_exact() -> None:
-    nodes = (*NODES, ("Add", "a\nb"))
-    assert names_of(nodes) == ["layer(1)/conv", "it's, b", "a\nb"]
-    assert as_json(nodes) == [
-        {"op": "Conv", "name": "layer(1)/conv"},
-        {"op": "com.x.Relu", "name": "it's, b"},
-        {"op": "Add", "name": "a\nb"},
-    ]
-    assert as_json(()) == []
 
 
 def test_only_what_would_break_a_line_is_replaced() -> None:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from epimc.backends.crossbar.core.program import FeatureMap, Port
 from epimc.backends.crossbar.instructions.table import Table, stored_fields
+from epimc.support.docstrings import attribute_docs
 
 Schema = Mapping[str, Any]
 
@@ -61,22 +62,6 @@ def fields_of(docstring: str, schema: Schema, stored: Mapping[str, str]) -> Iter
         if name != "type":
             value = stored.get(name) or words(item)
             yield f"| `{name}` | {value} | {meanings.get(name, '')} |"
-
-
-def attribute_docs(docstring: str) -> dict[str, str]:
-    """What the section `Attributes` of a docstring says of each attribute."""
-    docs: dict[str, str] = {}
-    name, first = "", 0
-    for line in docstring.partition("Attributes:\n")[2].splitlines():
-        indent = len(line) - len(line.lstrip())
-        head, colon, rest = line.strip().partition(": ")
-        # What goes on is indented further than what begins.
-        if colon and head.isidentifier() and (not docs or indent <= first):
-            name, first = head, indent
-            docs[name] = rest
-        elif name:
-            docs[name] = f"{docs[name]} {line.strip()}".strip()
-    return docs
 
 
 def words(schema: Schema) -> str:

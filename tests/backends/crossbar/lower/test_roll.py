@@ -144,8 +144,8 @@ def test_compiled_programs(model: str, target: str) -> None:
 def test_a_residual_network_shrinks() -> None:
     program = compiled("fashion-resnet8", "epim-256")
     streams, summary = program.streams, program_summary(program)
-    assert summary["stored_instructions"] == sum(map(len, streams))
-    assert sum(summary["instructions"].values()) == sum(map(len, expand(streams)))
+    assert summary.stored_instructions == sum(map(len, streams))
+    assert sum(summary.instructions.values()) == sum(map(len, expand(streams)))
     assert sum(map(len, streams)) <= 0.4 * sum(map(len, expand(streams)))
 
 

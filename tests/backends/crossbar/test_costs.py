@@ -10,7 +10,7 @@ import pytest
 
 from epimc.bundle.bundle import write_bundle
 from epimc.cli.main import main
-from epimc.report.report import short
+from epimc.support.rendering import fitted
 from tests.backends.crossbar.bundles import bundle_of
 from tests.backends.crossbar.programs import conv_program
 
@@ -39,7 +39,7 @@ def arguments(tmp_path: Path) -> list[str]:
 
 
 def test_table(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = f"2 samples: y -> {tmp_path / 'y.npz'}\n"
+    line = fitted(f"2 samples: y -> {tmp_path / 'y.npz'}") + "\n"
     assert main(arguments) == 0
     assert capsys.readouterr().out == line
     assert main([*arguments, "--stats"]) == 0
@@ -48,8 +48,9 @@ def test_table(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_json(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*arguments, "--json"]) == 0
-    done = {"samples": 2, "outputs": ["y"], "file": str(tmp_path / "y.npz")}
-    assert json.loads(capsys.readouterr().out) == done
+    done = {"format": 1, "kind": "run", "samples": 2, "outputs": ["y"]}
+    done["file"] = str(tmp_path / "y.npz")
+    assert json.loads(capsys.readouterr().out) == {**done, "stats": None}
     assert main([*arguments, "--stats", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     stats = found.pop("stats")
@@ -64,18 +65,3 @@ def test_json(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixtur
     for key, count in stats["total"].items():
         others = 1 if key == "instructions" else 0
         assert sum(layer[key] for layer in stats["layers"]) + others == count
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0"),
-        (9999, "9999"),
-        (10000, "10.0k"),
-        (999949, "1000k"),
-        (1234567, "1.23M"),
-        (98765432109, "98.8G"),
-    ],
-)
-def test_short_counts(count: int, text: str) -> None:
-    assert short(count) == text

@@ -1,0 +1,156 @@
+"""What `inspect` comes to: what a model or a bundle consists of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from epimc.backends.base import ProgramSummary
+from epimc.bundle.bundle import read_bundle
+from epimc.bundle.manifest import Origin
+from epimc.frontend import import_model
+from epimc.ir.core.module import Module
+from epimc.support.diagnostics import counted
+from epimc.support.results import INLINED, OnnxNode, Result, first_name, onnx_nodes
+from epimc.support.tables import Block, Facts, Lines, dims, table
+
+
+@dataclass(frozen=True)
+class ModelPort:
+    """An input or output of a model.
+
+    Attributes:
+        name: The ONNX name.
+        shape: That of one sample.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ModelLayer:
+    """One op of a model.
+
+    Attributes:
+        name: Of its result.
+        op: Its name in the IR.
+        nodes: The ONNX nodes that it stands for.
+        shape: Of its result, for one sample.
+    """
+
+    name: str
+    op: str
+    nodes: tuple[OnnxNode, ...]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ModelSummary(Result):
+    """An ONNX model as the compiler reads it.
+
+    Attributes:
+        name: Of its graph.
+        level: Of the IR.
+        inputs: What it takes.
+        outputs: What it gives.
+        ops: How many of each op, by its name in the IR.
+        weights: Numbers in its weights.
+        layers: Its ops, in order.
+    """
+
+    KIND: ClassVar[str] = "model"
+
+    name: str
+    level: str
+    inputs: tuple[ModelPort, ...]
+    outputs: tuple[ModelPort, ...]
+    ops: Mapping[str, int]
+    weights: int
+    layers: tuple[ModelLayer, ...]
+
+    def blocks(self) -> Iterator[Block]:
+        """All ops, the borders, and totals."""
+        rows = ((first_name(x.name, x.nodes), x.op, dims(x.shape)) for x in self.layers)
+        yield table(("node", "op", "shape"), rows, left=2)
+        borders = (*(("input", p) for p in self.inputs), *(("output", p) for p in self.outputs))
+        yield Facts(tuple((f"{side} '{port.name}'", dims(port.shape)) for side, port in borders))
+        yield Lines((f"{counted(len(self.layers), 'op')}, {self.weights} weights",))
+
+
+def model_summary(module: Module) -> ModelSummary:
+    """Inputs, outputs and ops of a module."""
+    counts = Counter(op.name for op in module.ops)
+    stored = (ref.name for op in module.ops for _, ref in op.tensor_refs())
+    return ModelSummary(
+        name=module.name,
+        level=module.level,
+        inputs=tuple(ModelPort(name, value.type.shape) for name, value in module.inputs),
+        outputs=tuple(ModelPort(name, value.type.shape) for name, value in module.outputs),
+        ops=dict(sorted(counts.items())),
+        weights=sum(module.tensors[name].type.size for name in stored),
+        layers=tuple(
+            ModelLayer(op.output.name, op.name, onnx_nodes(op.location.nodes), op.output.type.shape)
+            for op in module.ops
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class CompileResult(Result):
+    """A bundle that was just written.
+
+    Attributes:
+        bundle: Its folder.
+        program: What the backend says of the program.
+    """
+
+    KIND: ClassVar[str] = "compile"
+
+    bundle: str
+    program: ProgramSummary = field(metadata=INLINED)
+
+    def blocks(self) -> Iterable[Block]:
+        """The program."""
+        return self.program.blocks()
+
+
+@dataclass(frozen=True)
+class BundleSummary(Result):
+    """A bundle: what it was made from, and what its program consists of.
+
+    Attributes:
+        program: What the backend says of the program.
+        manifest: The keys of its `manifest.json`, but for `files`.
+    """
+
+    KIND: ClassVar[str] = "bundle"
+
+    program: ProgramSummary = field(metadata=INLINED)
+    manifest: Origin
+
+    def blocks(self) -> Iterator[Block]:
+        """Where it comes from, and the program."""
+        manifest, options = self.manifest, self.manifest.options
+        line = (
+            f"{manifest.model.name} for {manifest.target}, by {manifest.tool}: "
+            f"{options.weight_bits}-bit weights, {options.activation_bits}-bit activations"
+        )
+        yield Lines((line,))
+        yield from self.program.blocks()
+
+
+def inspected(path: Path) -> ModelSummary | BundleSummary:
+    """What an ONNX file or a bundle, which is a folder, consists of.
+
+    Raises:
+        EpimcError: It is neither, or the bundle's program does not pass its check (exit code 1).
+    """
+    if not path.is_dir():
+        return model_summary(import_model(path).module)
+    bundle = read_bundle(path)
+    bundle.program.refuse_bad()
+    return BundleSummary(bundle.program.describe(), bundle.manifest)

@@ -1,0 +1,138 @@
+"""What `verify` adds up, batch after batch, before it is a result."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.support.origins import Nodes
+from epimc.support.results import onnx_nodes
+from epimc.verification.measures import Loss, finite
+from epimc.verification.results import ComparedLayer, ComparedOutput
+
+Array = NDArray[Any]
+
+
+@dataclass
+class LayerTally:
+    """One computed feature map, over the batches so far."""
+
+    name: str
+    nodes: Nodes
+    elements: int = 0
+    mismatches: int = 0
+
+    def add(self, computed: Array | None, exact: Array) -> None:
+        """Take one batch; a layer that was never computed differs everywhere."""
+        self.elements += exact.size
+        if computed is None or computed.size != exact.size:
+            self.mismatches += exact.size
+            return
+        self.mismatches += int((computed.reshape(exact.shape) != exact).sum())
+
+    def result(self) -> ComparedLayer:
+        """What it comes to."""
+        return ComparedLayer(self.name, onnx_nodes(self.nodes), self.elements, self.mismatches)
+
+
+@dataclass
+class OutputTally:
+    """One output, over the batches so far.
+
+    Attributes:
+        name: The ONNX name.
+        mismatches: Elements that differ from the integer reference's.
+        loss: What the program loses to the float model.
+        power: Sum of squares of the program's output.
+        product: Sum of products of both.
+        max_abs_error: Largest difference.
+        epitome: What the epitomized float model loses to the float model.
+        quantization: What the program loses to the epitomized float model.
+    """
+
+    name: str
+    mismatches: int = 0
+    loss: Loss = field(default_factory=Loss)
+    power: float = 0.0
+    product: float = 0.0
+    max_abs_error: float = 0.0
+    epitome: Loss = field(default_factory=Loss)
+    quantization: Loss = field(default_factory=Loss)
+
+    def add(self, computed: Array, exact: Array, real: Array) -> None:
+        """Take one batch: the program's, the integer reference's and the float model's output."""
+        self.mismatches += int((computed != exact).sum())
+        self.loss.add(computed, real)
+        ours, theirs = computed.astype(np.float64).ravel(), real.astype(np.float64).ravel()
+        self.power += float(np.square(ours).sum())
+        self.product += float((ours * theirs).sum())
+        largest = np.abs(ours - theirs).max(initial=0)
+        # Unlike max(), maximum() lets no batch hide that another one was not a number.
+        self.max_abs_error = float(np.maximum(self.max_abs_error, largest))
+
+    def add_epitomized(self, computed: Array, epitomized: Array, real: Array) -> None:
+        """Take one batch: the program's output, and those of both float models."""
+        self.epitome.add(epitomized, real)
+        self.quantization.add(computed, epitomized)
+
+    @property
+    def cosine(self) -> float | None:
+        """Cosine of the angle between both outputs; None when either is 0."""
+        norm = math.sqrt(self.loss.signal * self.power)
+        return finite(self.product / norm) if norm else None
+
+    def result(self) -> ComparedOutput:
+        """What it comes to."""
+        return ComparedOutput(
+            self.name,
+            self.mismatches,
+            sqnr_db=self.loss.sqnr_db,
+            epitome_sqnr_db=self.epitome.sqnr_db,
+            quantization_sqnr_db=self.quantization.sqnr_db,
+            cosine=self.cosine,
+            max_abs_error=finite(self.max_abs_error),
+        )
+
+
+@dataclass
+class ClassTally:
+    """The classes that the program and both float models choose, over the batches so far.
+
+    Attributes:
+        winners: For each batch the classes chosen by the program, the float model and the
+            epitomized one.
+    """
+
+    winners: list[tuple[Array, Array, Array]] = field(default_factory=list)
+
+    def add(self, computed: Array, real: Array, epitomized: Array) -> None:
+        """Take one batch of first outputs; those that are no vectors of classes count nothing."""
+        if computed.ndim == 2 and computed.shape[1] > 1:
+            self.winners.append(
+                (computed.argmax(axis=1), real.argmax(axis=1), epitomized.argmax(axis=1))
+            )
+
+    def rates(self, labels: Array | None) -> Rates:
+        """Top-1 agreement, and accuracies where there are labels."""
+        if not self.winners:
+            return Rates()
+        ours, theirs, middle = (np.concatenate(c) for c in zip(*self.winners, strict=True))
+        agreement = float((ours == theirs).mean())
+        if labels is None:
+            return Rates(agreement)
+        right = (float((winners == labels).mean()) for winners in (ours, theirs, middle))
+        return Rates(agreement, *right)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Shares of samples; None where they are unknown."""
+
+    top1_agreement: float | None = None
+    accuracy: float | None = None
+    float_accuracy: float | None = None
+    epitomized_accuracy: float | None = None
