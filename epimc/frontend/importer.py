@@ -170,6 +170,9 @@ class _Import:
             raise UnsupportedError("functions of the model are not supported")
         if proto.domain not in DEFAULT_DOMAINS:
             raise UnsupportedError("not supported")
+        record = lookup(proto.op_type)
+        if record is not None and self.draft.opset < record.since:
+            raise UnsupportedError(f"it is supported from opset {record.since} on only")
 
     def _results(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def registered() -> Iterator[None]:
     assert lookup("Sinh") is None
     register(SINH)
     yield
-    assert unregister("Sinh") is SINH
+    unregister("Sinh")
 
 
 @pytest.mark.usefixtures("registered")
@@ -64,6 +65,16 @@ def test_it_is_imported(build: Build, compare: Compare, opset: int) -> None:
         "y.negative", "y.exp0", "y.exp1", "y.twice", "y",
     ]  # fmt: skip
     assert list(module.tensors) == ["y_minus", "y_half"]
+
+
+@pytest.mark.usefixtures("registered")
+def test_it_is_refused_in_older_opsets(build: Build, compare: Compare) -> None:
+    unregister("Sinh")
+    register(replace(SINH, since=13))
+    model = build([make_node("Sinh", ["x"], ["y"])], opset=12)
+    with pytest.raises(EpimcError, match="\\(Sinh\\): it is supported from opset 13 on only\\."):
+        import_proto(model, "m")
+    compare(build([make_node("Sinh", ["x"], ["y"])], opset=13))
 
 
 @pytest.mark.usefixtures("registered")
@@ -121,6 +132,7 @@ def test_it_is_listed(build: Build, capsys: pytest.CaptureFixture[str]) -> None:
 def test_it_is_registered_once() -> None:
     with pytest.raises(ValueError, match="Sinh is registered already"):
         register(SINH)
+    assert lookup("Sinh") is SINH
 
 
 def test_without_its_record_nothing_knows_it(build: Build) -> None:

@@ -40,7 +40,9 @@ class OnnxOperator:
         op_type: As ONNX names it.
         doc: What of it is supported: a line for lists, without a full stop.
         since: The oldest opset of a model in which epimc reads it.  That is the opset that brought
-            the operator to ONNX or, for the many that are older, the oldest that epimc reads.
+            the operator to ONNX or, for the many that are older, the oldest that epimc reads. It
+            is a later one where importer or evaluator misread what older opsets mean: there the
+            operator is refused.
         importer: What imports it; None where it is supported for constants only.
         folds: Whether a node with constant inputs is evaluated by ONNX's reference evaluator. It
             must be deterministic, and the size of its result must follow from its inputs' shapes
