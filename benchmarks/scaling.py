@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +114,12 @@ NETWORKS: dict[str, tuple[Callable[[int], onnx.ModelProto], int]] = {
 """Each network, and the bytes of a tile's buffer on the chip for which it is compiled."""
 
 
-@dataclass
 class Seconds(CompileObserver):
-    """Keeps the seconds of each stage."""
+    """Keeps the seconds of each stage, by its name."""
 
-    stages: dict[str, float] = field(default_factory=dict)
+    def __init__(self) -> None:
+        """None yet."""
+        self.stages: dict[str, float] = {}
 
     def stage_finished(self, step: Step) -> None:
         """Keep them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +13,6 @@ from epimc.cli.main import main
 from epimc.support.diagnostics import EpimcError
 from tests.cli.conftest import Run, contents
 
-pytestmark = pytest.mark.smoke
-
 ROOT = Path(epimc.__file__).parents[1]
 
 COMMANDS = [
@@ -24,7 +21,6 @@ COMMANDS = [
     "compile",
     "disasm",
     "inspect",
-    "ops",
     "opt",
     "plan",
     "run",
@@ -79,30 +75,6 @@ def test_the_module_runs() -> None:
     )
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "error: Bundle 'nothing' does not exist.\n"
-
-
-@pytest.mark.parametrize(
-    ("words", "completions"),
-    [("epimc ins", ["inspect"]), ("epimc compile --targ", ["--target"]), ("epimc nonsens", [])],
-)
-def test_a_shell_completes_commands_and_options(words: str, completions: list[str]) -> None:
-    place = str(len(words.split()) - 1)
-    asked = {"_EPIMC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": place}
-    result = subprocess.run(
-        [sys.executable, "-m", "epimc.cli.main"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, **asked},
-    )
-    assert (result.stdout.split(), result.stderr) == (completions, "")
-
-
-def test_a_shell_is_told_how_to_complete(run: Run) -> None:
-    result = run("--show-completion", "bash")
-    assert result.code == 0
-    assert "complete -o default -F _epimc_completion epimc" in result.out
 
 
 def test_version(run: Run) -> None:
@@ -192,7 +164,7 @@ def test_a_bad_program_is_exit_code_1(run: Run, here: Path) -> None:
 @pytest.mark.parametrize(
     "stage",
     [
-        "epimc.frontend.import_model",
+        "epimc.compiler.importing.import_model",
         "epimc.backends.crossbar.lower.emit.emit",
         "epimc.compiler.compiler.reference_files",
         "epimc.support.files.write_files",
