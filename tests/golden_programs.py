@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 import epimc
-from tests.nets import grouped, mobile
-from tests.networks import NETWORKS, Network
+from tests.helpers.grouped_networks import grouped, mobile
+from tests.helpers.onnx_networks import NETWORKS, Network
 
 Array = NDArray[Any]
 EXAMPLES = Path(__file__).parent.parent / "examples"

@@ -17,7 +17,7 @@ from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.bundle.bundle import read_bundle
 from epimc.compiler.options import Request
 from tests.crossbars import compiled_of, program_in
-from tests.networks import Network
+from tests.helpers.onnx_networks import Network
 
 INPUTS, OUTPUTS = 4096, 1024
 WEIGHTS = INPUTS * OUTPUTS

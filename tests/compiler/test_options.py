@@ -28,7 +28,7 @@ from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.quantize import Quantize
 from epimc.support.diagnostics import EpimcError
 from epimc.support.options import Option, options_of, values_of
-from tests.observed import Observed
+from tests.helpers.observed import Observed
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MNIST = EXAMPLES / "mnist-conv.onnx"

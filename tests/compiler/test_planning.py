@@ -21,7 +21,7 @@ from epimc.compiler.compiler import compile_model
 from epimc.compiler.options import PlanRequest, Request
 from epimc.compiler.planning import plan_model
 from tests.crossbars import counts_of, program_in
-from tests.nets import NETS
+from tests.helpers.grouped_networks import GROUPED_NETWORKS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PAPER = Geometry(256, 256, 1, "twos_complement")
@@ -99,15 +99,19 @@ def test_signs_cost_cells() -> None:
         ("resnet8", "epim-256", "none"),
         ("resnet8", "epim-256", "uniform:72x8"),
         ("resnet8", "tiny", "uniform:256x32"),
-        *((net, target, "uniform:18x4") for net in NETS for target in ("epim-256", "tiny")),
+        *(
+            (net, target, "uniform:18x4")
+            for net in GROUPED_NETWORKS
+            for target in ("epim-256", "tiny")
+        ),
     ],
 )
 def test_the_plan_is_what_compiling_gives(
     tmp_path: Path, net: str, target: str, epitome: str
 ) -> None:
     model = EXAMPLES / "fashion-resnet8.onnx" if net == "resnet8" else tmp_path / "net.onnx"
-    if net in NETS:
-        NETS[net](model)
+    if net in GROUPED_NETWORKS:
+        GROUPED_NETWORKS[net](model)
     summary = counts_of(plan_model(PlanRequest(model, epitome=epitome, target=target)))
     bundle = tmp_path / "bundle"
     arguments = ["compile", str(model), "-o", str(bundle), "--target", target]
@@ -143,11 +147,11 @@ def test_the_plan_is_what_executing_counts(
 
 @pytest.mark.parametrize("epitome", ["none", "uniform:18x4"])
 @pytest.mark.parametrize("target", ["epim-256", "tiny"])
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", GROUPED_NETWORKS)
 def test_the_plan_is_what_executing_counts_of_groups(
     tmp_path: Path, net: str, target: str, epitome: str
 ) -> None:
-    NETS[net](tmp_path / "net.onnx")
+    GROUPED_NETWORKS[net](tmp_path / "net.onnx")
     check_counts(Request(tmp_path / "net.onnx", target=target, epitome=epitome))
 
 

@@ -36,8 +36,8 @@ from epimc.verification.results import VerifyResult
 from epimc.verification.verify import verify
 from tests.crossbars import counts_of, program_in
 from tests.golden_files import round_trip
-from tests.observed import Observed
-from tests.strategies.cases import Case, toml_of
+from tests.helpers.observed import Observed
+from tests.helpers.strategies.cases import Case, toml_of
 
 Array = NDArray[Any]
 TOO_SMALL = re.compile(r"needs a buffer of (\d+) bytes")

@@ -40,8 +40,8 @@ from epimc.ir.verifier import verify
 from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import EpimcError
 from tests.crossbars import differences, program_in
-from tests.layers import Layer, inputs_of, layers, module_of
-from tests.nets import NETS
+from tests.helpers.grouped_networks import GROUPED_NETWORKS
+from tests.helpers.layers import Layer, inputs_of, layers, module_of
 
 
 def compiled(module: Module) -> tuple[Module, Program]:
@@ -210,14 +210,14 @@ def test_a_wide_depthwise_layer_needs_little_memory() -> None:
 def compile_and_verify(folder: Path, net: str, *options: str) -> Program:
     """Compile with the command line, verify, and read the program."""
     model, bundle = folder / "net.onnx", folder / "bundle"
-    NETS[net](model)
+    GROUPED_NETWORKS[net](model)
     assert main(["compile", str(model), "-o", str(bundle), *options]) == 0
     assert main(["verify", str(bundle)]) == 0
     return program_in(read_bundle(bundle))
 
 
 @pytest.mark.parametrize("target", ["epim-256", "tiny"])
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", GROUPED_NETWORKS)
 def test_networks(tmp_path: Path, net: str, target: str) -> None:
     program = compile_and_verify(tmp_path, net, "--target", target)
     assert max(table.pack for table in mvm_tables(program)) > 1

@@ -41,7 +41,7 @@ from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import EpimcError
 from epimc.verification.verify import verify
 from tests.crossbars import program_in, with_program
-from tests.observed import Observed
+from tests.helpers.observed import Observed
 
 Array = NDArray[Any]
 TARGETS = ("epim-256", "tiny")

@@ -23,8 +23,8 @@ from epimc.ir.verifier import verify as verify_module
 from epimc.verification.verify import verify
 from tests.backends.crossbar.mutations import nested
 from tests.crossbars import differences, program_in
-from tests.networks import NETWORKS
-from tests.observed import Observed
+from tests.helpers.observed import Observed
+from tests.helpers.onnx_networks import NETWORKS
 
 SETTINGS = [("epim-256", 8, 8), ("tiny", 8, 8), ("tiny", 3, 5)]
 # What 8 bits reach at least on these networks and random samples, in dB.

@@ -15,8 +15,8 @@ from hypothesis.internal.conjecture.engine import ConjectureRunner
 from onnx import helper, numpy_helper
 
 from tests.end_to_end.running import assert_all, compiled
-from tests.strategies.cases import Case, cases, plain_case
-from tests.strategies.features import FEATURES, features
+from tests.helpers.strategies.cases import Case, cases, plain_case
+from tests.helpers.strategies.features import FEATURES, features
 
 # Four times, so that several processes can share them.
 SHARDS, CASES = 4, 50

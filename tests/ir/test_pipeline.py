@@ -12,8 +12,8 @@ from epimc.ir.core.types import TensorType
 from epimc.ir.pipeline import Pass, Runner, done, parse_pipeline
 from epimc.support.diagnostics import EpimcError, error
 from tests.crossbars import PASSES
-from tests.ir.networks import Net
-from tests.observed import Observed
+from tests.helpers.modules import Net
+from tests.helpers.observed import Observed
 
 
 @dataclass(frozen=True)

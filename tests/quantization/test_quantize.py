@@ -21,8 +21,8 @@ from epimc.quantization.activations import activation_type
 from epimc.quantization.weights import column_scales, used_elements
 from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import disagreements, interpreted
-from tests.ir.networks import SIZES, Net, lower, networks, quantized, unread
-from tests.ir.plans import Found, plans
+from tests.helpers.modules import SIZES, Net, lower, networks, quantized, unread
+from tests.helpers.plans import Found, plans
 
 Array = NDArray[Any]
 

@@ -15,7 +15,7 @@ from epimc.ir.dialects.nn import MOVABLE
 from epimc.quantization.quantize import Quantize
 from epimc.quantization.rewriter import quantizes, sums
 from epimc.support.diagnostics import EpimcError
-from tests.ir.networks import Net
+from tests.helpers.modules import Net
 
 
 def test_every_op_is_in_one_of_the_tables() -> None:

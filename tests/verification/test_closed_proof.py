@@ -25,7 +25,7 @@ from epimc.cli.main import main
 from epimc.compiler.options import Request
 from epimc.support.diagnostics import EpimcError
 from tests.crossbars import differences, program_in
-from tests.networks import Network
+from tests.helpers.onnx_networks import Network
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

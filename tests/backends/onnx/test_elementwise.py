@@ -23,7 +23,7 @@ from epimc.runtime.reference import Reference
 from tests.backends.onnx.agreement import same
 
 
-class Network:
+class IntegerModule:
     """A random integer module over two maps and a gate, and what draws its numbers."""
 
     def __init__(self, data: st.DataObject) -> None:
@@ -138,7 +138,7 @@ class Network:
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_onnxruntime_computes_the_same(data: st.DataObject) -> None:
-    network = Network(data)
+    network = IntegerModule(data)
     module = network.finish()
     verify(module)
     inputs = {

@@ -31,7 +31,7 @@ from epimc.ir.dialects import epi, nn
 from epimc.ir.semantics.integers import accumulator_bound
 from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import disagreements
-from tests.ir.networks import Net, lower, quantized
+from tests.helpers.modules import Net, lower, quantized
 
 pytestmark = pytest.mark.smoke
 

@@ -29,7 +29,7 @@ from epimc.ir.text.parser import parse_module
 from epimc.ir.verifier import verify
 from epimc.support.diagnostics import EpimcError
 from tests.crossbars import PASSES
-from tests.ir.hand_plans import hand_plans
+from tests.helpers.hand_plans import hand_plans
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 TOLERANCE = 1e-4

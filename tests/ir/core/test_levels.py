@@ -35,8 +35,8 @@ from epimc.ir.text.printer import print_module
 from epimc.ir.verifier import expect_level
 from epimc.support.diagnostics import EpimcError
 from tests.crossbars import PASSES
-from tests.ir.networks import LOWERING, Net, lower, quantized
-from tests.strategies.networks import networks
+from tests.helpers.modules import LOWERING, Net, lower, quantized
+from tests.helpers.strategies.networks import networks
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 ANYWHERE = ("layout", "fold", "equalize")

@@ -17,7 +17,7 @@ from epimc.ir.epitome.plan import Entry, Patch, Round
 from epimc.ir.semantics import integers
 from epimc.ir.semantics.floats import float_convolve
 from epimc.ir.semantics.integers import Window
-from tests.layers import Layer, layers
+from tests.helpers.layers import Layer, layers
 
 
 def conv_integer(groups: int, zero_point: int, window: Window) -> onnxruntime.InferenceSession:

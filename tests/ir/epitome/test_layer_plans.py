@@ -19,7 +19,7 @@ from epimc.ir.text.parser import parse_module
 from epimc.ir.text.printer import print_module
 from epimc.support.diagnostics import EpimcError
 from tests.crossbars import PASSES
-from tests.ir.hand_plans import hand_plans
+from tests.helpers.hand_plans import hand_plans
 
 pytestmark = pytest.mark.smoke
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from epimc.ir.core.types import IrError
 from epimc.ir.epitome import plan
 from epimc.ir.epitome.plan import Patch, Shape
-from tests.ir.plans import Found, plans
+from tests.helpers.plans import Found, plans
 
 Array = NDArray[Any]
 

@@ -16,7 +16,7 @@ from epimc.ir.passes.equalize import LARGEST, Equalize, pairs
 from epimc.ir.text.printer import print_module
 from epimc.ir.verifier import verify
 from tests.golden_files import round_trip
-from tests.ir.networks import Net, networks, unread
+from tests.helpers.modules import Net, networks, unread
 
 Array = NDArray[Any]
 

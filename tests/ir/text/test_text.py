@@ -17,7 +17,7 @@ from epimc.ir.text.parser import parse_module, read_module
 from epimc.ir.text.printer import print_module, write_module
 from epimc.support.diagnostics import EpimcError
 from tests.golden_files import round_trip
-from tests.ir.networks import LOWERING, Net, lower, networks, quantized, unread
+from tests.helpers.modules import LOWERING, Net, lower, networks, quantized, unread
 
 HEAD = 'epimc.module 2 "m" level nn {\n'
 

@@ -29,8 +29,8 @@ from epimc.ir.dialects import moves, nn
 from epimc.ir.semantics import integers
 from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import interpreted
-from tests.ir.networks import LOWERING, Net, lower, networks, quantized, unread
-from tests.ir.plans import Found, plans
+from tests.helpers.modules import LOWERING, Net, lower, networks, quantized, unread
+from tests.helpers.plans import Found, plans
 
 Array = NDArray[Any]
 

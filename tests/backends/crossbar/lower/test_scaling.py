@@ -13,7 +13,7 @@ import pytest
 from epimc.backends.crossbar.check.checker import check
 from epimc.backends.crossbar.lower.emit import emit
 from epimc.ir.core.module import Module
-from tests.ir.networks import Net, lower, quantized
+from tests.helpers.modules import Net, lower, quantized
 
 
 def tall(size: int) -> Module:

@@ -10,8 +10,15 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.strategies.graphs import Draw, Geometry, Network, Shape, geometry, same_size
-from tests.strategies.moves import MOVES, Step
+from tests.helpers.strategies.growing_graph import (
+    Draw,
+    Geometry,
+    GrowingGraph,
+    Shape,
+    geometry,
+    same_size,
+)
+from tests.helpers.strategies.moves import MOVES, Step
 
 MOST_CHANNELS = 12
 CHANNELS = st.sampled_from([1, 2, 3, 4, 4, 5, 6, 6, 8, 10])
@@ -22,7 +29,9 @@ FIRST, LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 # --- convolutions ---------------------------------------------------------------------------------
 
 
-def conv(draw: Draw, net: Network, x: str, window: Geometry, channels: int, groups: int = 1) -> str:
+def conv(
+    draw: Draw, net: GrowingGraph, x: str, window: Geometry, channels: int, groups: int = 1
+) -> str:
     """A convolution, perhaps with a bias and a batch normalization."""
     weights = net.normal(channels, net.shapes[x][0] // groups, *window.kernel)
     if draw(st.integers(0, 9)) == 0:
@@ -38,7 +47,7 @@ def conv(draw: Draw, net: Network, x: str, window: Geometry, channels: int, grou
     return batch_norm(draw, net, y) if draw(st.booleans()) else y
 
 
-def batch_norm(draw: Draw, net: Network, x: str) -> str:
+def batch_norm(draw: Draw, net: GrowingGraph, x: str) -> str:
     """A batch normalization, of a value that perhaps nobody else reads: then it is folded."""
     channels = net.shapes[x][0]
     spread = net.random.uniform(0.5, 2, channels)
@@ -49,18 +58,18 @@ def batch_norm(draw: Draw, net: Network, x: str) -> str:
     return y
 
 
-def perhaps_relu(draw: Draw, net: Network, x: str) -> str:
+def perhaps_relu(draw: Draw, net: GrowingGraph, x: str) -> str:
     """A relu behind it, or nothing."""
     return relu(draw, net, x) if draw(st.booleans()) else x
 
 
-def any_conv(draw: Draw, net: Network, x: str) -> str:
+def any_conv(draw: Draw, net: GrowingGraph, x: str) -> str:
     """A convolution."""
     window = geometry(draw, net.shapes[x][1:])
     return perhaps_relu(draw, net, conv(draw, net, x, window, draw(CHANNELS)))
 
 
-def grouped_conv(draw: Draw, net: Network, x: str) -> str:
+def grouped_conv(draw: Draw, net: GrowingGraph, x: str) -> str:
     """A convolution in groups, perhaps depthwise, perhaps with several outputs a group."""
     channels, *size = net.shapes[x]
     counts = [n for n in range(2, channels) if channels % n == 0] or [channels]
@@ -70,7 +79,7 @@ def grouped_conv(draw: Draw, net: Network, x: str) -> str:
     return perhaps_relu(draw, net, conv(draw, net, x, window, result, groups))
 
 
-def separable_conv(draw: Draw, net: Network, x: str) -> str:
+def separable_conv(draw: Draw, net: GrowingGraph, x: str) -> str:
     """A depthwise convolution and one of single pixels, as in MobileNet."""
     channels, *size = net.shapes[x]
     y = conv(draw, net, x, geometry(draw, tuple(size)), channels, channels)
@@ -78,7 +87,7 @@ def separable_conv(draw: Draw, net: Network, x: str) -> str:
     return conv(draw, net, y, same_size(net.shapes[y][1:], 1), draw(CHANNELS))
 
 
-def two_convs(draw: Draw, net: Network, x: str) -> str:
+def two_convs(draw: Draw, net: GrowingGraph, x: str) -> str:
     """The sum or difference of two convolutions of one value."""
     window, channels = geometry(draw, net.shapes[x][1:]), draw(st.integers(1, 6))
     both = [conv(draw, net, x, window, channels) for _ in range(2)]
@@ -86,7 +95,7 @@ def two_convs(draw: Draw, net: Network, x: str) -> str:
     return perhaps_relu(draw, net, net.node(kind, both, net.shapes[both[0]]))
 
 
-def residual(draw: Draw, net: Network, x: str) -> str:
+def residual(draw: Draw, net: GrowingGraph, x: str) -> str:
     """The sum of a value with a convolution of it, of its size."""
     channels, *size = net.shapes[x]
     both = [x, conv(draw, net, x, same_size(tuple(size), 3), channels)]
@@ -94,7 +103,7 @@ def residual(draw: Draw, net: Network, x: str) -> str:
     return perhaps_relu(draw, net, total)
 
 
-def long_skip(draw: Draw, net: Network, x: str) -> str:
+def long_skip(draw: Draw, net: GrowingGraph, x: str) -> str:
     """The sum of a value with what several convolutions make of it: its rows are kept for long."""
     channels, *size = net.shapes[x]
     y = x
@@ -107,19 +116,19 @@ def long_skip(draw: Draw, net: Network, x: str) -> str:
 # --- between convolutions -------------------------------------------------------------------------
 
 
-def relu(draw: Draw, net: Network, x: str) -> str:
+def relu(draw: Draw, net: GrowingGraph, x: str) -> str:
     """A relu."""
     return net.node("Relu", [x], net.shapes[x])
 
 
-def bounded(draw: Draw, net: Network, x: str) -> str:
+def bounded(draw: Draw, net: GrowingGraph, x: str) -> str:
     """A clip with two bounds, or one, or none."""
     low, high = draw(st.sampled_from([(0.0, 6.0), (-0.5, 0.75), (None, 1.0), (-1.0, None)]))
     bounds = ["" if bound is None else net.constant(np.array(bound)) for bound in (low, high)]
     return net.node("Clip", [x, *bounds], net.shapes[x])
 
 
-def function(draw: Draw, net: Network, x: str) -> str:
+def function(draw: Draw, net: GrowingGraph, x: str) -> str:
     """A function of each element."""
     kind, attributes = draw(st.sampled_from(FUNCTIONS))
     if kind in ("HardSwish", "Mish", "Gelu") and net.opset < 20:
@@ -146,13 +155,13 @@ FUNCTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def prelu(draw: Draw, net: Network, x: str) -> str:
+def prelu(draw: Draw, net: GrowingGraph, x: str) -> str:
     """A leaky relu with one slope, or one for each channel."""
     shape = draw(st.sampled_from([(1,), (net.shapes[x][0], 1, 1)]))
     return net.node("PRelu", [x, net.constant(net.random.uniform(-0.5, 0.9, shape))], net.shapes[x])
 
 
-def with_constant(draw: Draw, net: Network, x: str) -> str:
+def with_constant(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Arithmetic with a constant, one number or one for each channel, on either side."""
     shape = draw(st.sampled_from([(), (net.shapes[x][0], 1, 1), (1, net.shapes[x][0], 1, 1)]))
     constant = net.constant(net.random.uniform(0.25, 2, shape) * draw(st.sampled_from([1, -1])))
@@ -161,14 +170,14 @@ def with_constant(draw: Draw, net: Network, x: str) -> str:
     return net.node(kind, operands, net.shapes[x])
 
 
-def with_another(draw: Draw, net: Network, x: str) -> str:
+def with_another(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Arithmetic with a value of the same shape, perhaps itself."""
     kind = draw(st.sampled_from(["Add", "Add", "Sub", "Mul", "Mul"]))
     other = draw(st.sampled_from(net.alike(x)))
     return perhaps_relu(draw, net, net.node(kind, [x, other], net.shapes[x]))
 
 
-def gate(draw: Draw, net: Network, x: str) -> str:
+def gate(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Each channel times a number computed from all of them, as squeeze-and-excitation does."""
     channels = net.shapes[x][0]
     y = net.node("GlobalAveragePool", [x], (channels, 1, 1))
@@ -177,7 +186,7 @@ def gate(draw: Draw, net: Network, x: str) -> str:
     return net.node("Mul", draw(st.permutations([x, y])), net.shapes[x])
 
 
-def concat(draw: Draw, net: Network, x: str) -> str:
+def concat(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Channels of several values of one height and width, perhaps the same twice, perhaps zeros."""
     channels, *size = net.shapes[x]
     known = [n for n, shape in net.shapes.items() if len(shape) == 3 and [*shape[1:]] == size]
@@ -194,7 +203,7 @@ def concat(draw: Draw, net: Network, x: str) -> str:
     return shrunk if total > MOST_CHANNELS else joined
 
 
-def pad(draw: Draw, net: Network, x: str) -> str:
+def pad(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Zeros around it."""
     widths = [draw(st.integers(0, 2)) for _ in range(6)]
     (before, top, left), (after, bottom, right) = widths[:3], widths[3:]
@@ -205,13 +214,13 @@ def pad(draw: Draw, net: Network, x: str) -> str:
     return net.node("Pad", [x, net.store(np.array([0, *widths[:3], 0, *widths[3:]]))], shape)
 
 
-def max_pool(draw: Draw, net: Network, x: str) -> str:
+def max_pool(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Maxima."""
     window = geometry(draw, net.shapes[x][1:])
     return net.node("MaxPool", [x], (net.shapes[x][0], *window.size), **window.attributes)
 
 
-def average_pool(draw: Draw, net: Network, x: str) -> str:
+def average_pool(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Means."""
     window = geometry(draw, net.shapes[x][1:], dilated=False)
     attributes: dict[str, Any] = {**window.attributes, "count_include_pad": 1}
@@ -219,13 +228,13 @@ def average_pool(draw: Draw, net: Network, x: str) -> str:
     return net.node("AveragePool", [x], (net.shapes[x][0], *window.size), **attributes)
 
 
-def global_pool(draw: Draw, net: Network, x: str) -> str:
+def global_pool(draw: Draw, net: GrowingGraph, x: str) -> str:
     """A mean or maximum over the whole map."""
     kind = draw(st.sampled_from(["GlobalAveragePool", "GlobalMaxPool"]))
     return net.node(kind, [x], (net.shapes[x][0], 1, 1))
 
 
-def softmax(draw: Draw, net: Network, x: str) -> str:
+def softmax(draw: Draw, net: GrowingGraph, x: str) -> str:
     """What runs on the host."""
     return net.node("Softmax", [x], net.shapes[x], axis=draw(st.integers(1, 3)))
 
@@ -233,13 +242,13 @@ def softmax(draw: Draw, net: Network, x: str) -> str:
 # --- channels last --------------------------------------------------------------------------------
 
 
-def turned(net: Network, x: str, order: list[int]) -> str:
+def turned(net: GrowingGraph, x: str, order: list[int]) -> str:
     """A transposition; `x` has the other order of dims."""
     shape = (1, *net.shapes[x])
     return net.node("Transpose", [x], tuple(shape[axis] for axis in order[1:]), perm=order)
 
 
-def channels_last(draw: Draw, net: Network, x: str) -> str:
+def channels_last(draw: Draw, net: GrowingGraph, x: str) -> str:
     """As exports from TensorFlow are: all but convolutions and pools has the channels behind."""
     known = dict(net.shapes)
     y = turned(net, x, LAST)
@@ -253,7 +262,7 @@ def channels_last(draw: Draw, net: Network, x: str) -> str:
     return result
 
 
-def joined_rows(draw: Draw, net: Network, x: str) -> str:
+def joined_rows(draw: Draw, net: GrowingGraph, x: str) -> str:
     """A value of rank 4 behind itself along dim 1: with the channels behind, these are rows."""
     height, *rest = net.shapes[x]
     return net.node("Concat", [x, x], (2 * height, *rest), axis=1)
@@ -296,7 +305,7 @@ STEPS: tuple[Step, ...] = (
 )
 
 
-def classifier(draw: Draw, net: Network, x: str) -> str:
+def classifier(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Flatten and one or two matmuls, perhaps behind a global pool; a vector."""
     if draw(st.booleans()):
         x = global_pool(draw, net, x)
@@ -308,7 +317,7 @@ def classifier(draw: Draw, net: Network, x: str) -> str:
     return x
 
 
-def matmul(draw: Draw, net: Network, x: str, classes: int) -> str:
+def matmul(draw: Draw, net: GrowingGraph, x: str, classes: int) -> str:
     """A Gemm of either order, or a MatMul."""
     weights = net.normal(classes, net.shapes[x][0])
     transposed = draw(st.booleans())

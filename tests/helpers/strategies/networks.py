@@ -7,8 +7,8 @@ import onnx
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.strategies.graphs import Draw, Network, same_size
-from tests.strategies.steps import (
+from tests.helpers.strategies.growing_graph import Draw, GrowingGraph, same_size
+from tests.helpers.strategies.steps import (
     CHANNELS,
     LAST,
     MOST_CHANNELS,
@@ -29,7 +29,7 @@ MOST_ELEMENTS = 3000
 def networks(draw: Draw) -> tuple[onnx.ModelProto, dict[str, NDArray[np.float32]]]:
     """A model, and samples for its inputs."""
     batches: list[int | str] = ["N", "N", 1, 3]
-    net = Network(
+    net = GrowingGraph(
         np.random.default_rng(draw(st.integers(0, 2**32 - 1))),
         draw(st.sampled_from(batches)),
         draw(st.sampled_from([13, 20])),
@@ -49,14 +49,14 @@ def networks(draw: Draw) -> tuple[onnx.ModelProto, dict[str, NDArray[np.float32]
     return net.model(outputs), net.samples(draw(st.integers(2, 5)))
 
 
-def merged(draw: Draw, net: Network, x: str, other: str) -> str:
+def merged(draw: Draw, net: GrowingGraph, x: str, other: str) -> str:
     """The sum, product or difference of two inputs, one of them behind a convolution."""
     channels, *size = net.shapes[other]
     y = conv(draw, net, other, same_size(tuple(size), 1), channels)
     return net.node(draw(st.sampled_from(["Add", "Sub", "Mul"])), [x, y], net.shapes[x])
 
 
-def smaller(draw: Draw, net: Network, x: str) -> str:
+def smaller(draw: Draw, net: GrowingGraph, x: str) -> str:
     """A map of at most MOST_ELEMENTS and not many channels."""
     channels = net.shapes[x][0]
     if np.prod(net.shapes[x]) <= MOST_ELEMENTS and channels <= 2 * MOST_CHANNELS:
@@ -74,7 +74,7 @@ def smaller(draw: Draw, net: Network, x: str) -> str:
     return conv(draw, net, pooled, same_size(shape[1:], 1), draw(st.integers(1, 6)))
 
 
-def ends(draw: Draw, net: Network, x: str) -> list[str]:
+def ends(draw: Draw, net: GrowingGraph, x: str) -> list[str]:
     """What ends in x, and perhaps some of the values before it."""
     before = [name for name in net.shapes if name not in (*net.inputs, x)]
     if draw(st.integers(0, 4)) == 4:

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 Array = NDArray[Any]
 
 
-class Net:
+class GroupedNetwork:
     """A small ONNX network, written layer by layer."""
 
     def __init__(self, size: int, channels: int) -> None:
@@ -61,7 +61,7 @@ class Net:
 
 def mobile(path: Path) -> None:
     """MobileNetV2's blocks: expand, depthwise, project; with a residual, then with a stride."""
-    net = Net(10, 3)
+    net = GroupedNetwork(10, 3)
     x = net.conv("x", 3, 8, 3, 2)
     h = net.conv(net.conv(x, 8, 24, 1), 24, 24, 3, group=24)
     x = net.op("Add", x, net.conv(h, 24, 8, 1, relu=False))
@@ -71,10 +71,10 @@ def mobile(path: Path) -> None:
 
 def grouped(path: Path) -> None:
     """Four groups of several channels, then a depthwise layer with two outputs a channel."""
-    net = Net(6, 4)
+    net = GroupedNetwork(6, 4)
     x = net.conv("x", 4, 16, 1)
     x = net.conv(x, 16, 24, 3, group=4)
     net.save(path, net.conv(x, 24, 48, 3, 2, group=24))
 
 
-NETS = {"mobile": mobile, "grouped": grouped}
+GROUPED_NETWORKS = {"mobile": mobile, "grouped": grouped}

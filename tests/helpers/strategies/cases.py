@@ -21,8 +21,8 @@ from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
 from epimc.ir.passes.plan_names import known_names
 from epimc.ir.semantics.integers import MappingName, lossless_adc_bits
-from tests.ir.hand_plans import hand_plans
-from tests.strategies.networks import networks
+from tests.helpers.hand_plans import hand_plans
+from tests.helpers.strategies.networks import networks
 
 MOST_ARRAYS = 200
 """Of a chip: more than these make compiling and running slow, and nothing new."""

@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass
-class Network:
+class GrowingGraph:
     """A graph that grows node by node.
 
     Attributes:

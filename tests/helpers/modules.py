@@ -19,7 +19,7 @@ from epimc.ir.dialects import epi, nn
 from epimc.ir.pipeline import Runner, parse_pipeline
 from epimc.ir.verifier import verify
 from tests.crossbars import PASSES
-from tests.ir.plans import Found
+from tests.helpers.plans import Found
 
 Array = NDArray[Any]
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.strategies.graphs import Draw, Network, geometry
+from tests.helpers.strategies.growing_graph import Draw, GrowingGraph, geometry
 
-Step = Callable[[Draw, Network, str], str]
+Step = Callable[[Draw, GrowingGraph, str], str]
 
 
-def uneven_mean(draw: Draw, net: Network, x: str) -> str:
+def uneven_mean(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Means that do not count the padding, or whose last windows are cut off."""
     window = geometry(draw, net.shapes[x][1:], dilated=False)
     attributes: dict[str, Any] = {**window.attributes, "count_include_pad": 0}
@@ -42,7 +42,7 @@ def whole_windows(length: int, kernel: int, stride: int, pads: tuple[int, ...]) 
     return count if (count - 1) * stride < length + pads[0] else 0
 
 
-def mean_of_lines(draw: Draw, net: Network, x: str) -> str:
+def mean_of_lines(draw: Draw, net: GrowingGraph, x: str) -> str:
     """The mean over rows, or over columns."""
     axis = draw(st.sampled_from([2, 3]))
     shape = list(net.shapes[x])
@@ -52,7 +52,7 @@ def mean_of_lines(draw: Draw, net: Network, x: str) -> str:
     return net.node("ReduceMean", [x, net.store(np.array([axis]))], tuple(shape), keepdims=1)
 
 
-def sliced(draw: Draw, net: Network, x: str) -> str:
+def sliced(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Every or every other one of some channels, rows and columns."""
     starts, ends, steps, shape = [], [], [], []
     for size in net.shapes[x]:
@@ -69,7 +69,7 @@ def sliced(draw: Draw, net: Network, x: str) -> str:
     return net.node("Slice", [x, *stored], tuple(shape))
 
 
-def split(draw: Draw, net: Network, x: str) -> str:
+def split(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Cut in two along a dim; the parts come again in the other order, or as their sum."""
     shape = net.shapes[x]
     axes = [axis for axis, size in enumerate(shape) if size > 1]
@@ -87,7 +87,7 @@ def split(draw: Draw, net: Network, x: str) -> str:
     return net.node("Concat", parts[::-1], shape, axis=axis + 1)
 
 
-def shuffled(draw: Draw, net: Network, x: str) -> str:
+def shuffled(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Channels in another order, by way of five dims, as ShuffleNet has it."""
     channels, *size = net.shapes[x]
     groups = draw(st.sampled_from([n for n in range(2, channels) if channels % n == 0] or [1]))
@@ -103,12 +103,12 @@ def shuffled(draw: Draw, net: Network, x: str) -> str:
     return result
 
 
-def reshaped(net: Network, x: str, shape: tuple[int, ...]) -> str:
+def reshaped(net: GrowingGraph, x: str, shape: tuple[int, ...]) -> str:
     """Cut anew, the samples as they are."""
     return net.node("Reshape", [x, net.store(np.array([0, *shape]))], shape)
 
 
-def enlarged(draw: Draw, net: Network, x: str) -> str:
+def enlarged(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Each pixel several times, as necks of detectors have it."""
     channels, height, width = net.shapes[x]
     down, across = draw(st.sampled_from([(1, 2), (2, 1), (2, 2)]))
@@ -123,7 +123,7 @@ def enlarged(draw: Draw, net: Network, x: str) -> str:
     )
 
 
-def padded_otherwise(draw: Draw, net: Network, x: str) -> str:
+def padded_otherwise(draw: Draw, net: GrowingGraph, x: str) -> str:
     """A border of numbers other than 0: a constant, or what lies at the border."""
     mode = draw(st.sampled_from(["constant", "edge", "reflect"]))
     widths = [0, 0, 0]
@@ -140,7 +140,7 @@ def padded_otherwise(draw: Draw, net: Network, x: str) -> str:
     return net.node("Pad", inputs, shape, mode=mode)
 
 
-def with_array(draw: Draw, net: Network, x: str) -> str:
+def with_array(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Arithmetic with a constant that varies along rows, columns or all."""
     channels, height, width = net.shapes[x]
     shapes = [(height, width), (channels, height, width), (1, height, 1), (width,)]
@@ -149,7 +149,7 @@ def with_array(draw: Draw, net: Network, x: str) -> str:
     return net.node(kind, draw(st.permutations([x, constant])), net.shapes[x])
 
 
-def largest_of(draw: Draw, net: Network, x: str) -> str:
+def largest_of(draw: Draw, net: GrowingGraph, x: str) -> str:
     """The larger, or the smaller, of two values of one shape."""
     kind = draw(st.sampled_from(["Max", "Min"]))
     return net.node(kind, [x, draw(st.sampled_from(net.alike(x)))], net.shapes[x])
