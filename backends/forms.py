@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays, windows
 from epimc.ir.semantics.layouts import Runs, indices
 
 Array = NDArray[Any]
@@ -120,7 +120,7 @@ def zero_point_of(value: str) -> Tensor:
     return Tensor(value, "zero_point")
 
 
-def window_attributes(window: integers.Window) -> dict[str, list[int]]:
+def window_attributes(window: windows.Window) -> dict[str, list[int]]:
     """The attributes of convolutions and pools."""
     return {
         "kernel_shape": list(window.kernel),
@@ -175,7 +175,7 @@ def summable_blocks(weights: Array, bits: int) -> list[int]:
         The first channel of every block, and their number.
     """
     magnitude = np.zeros(weights.shape[1], np.int64)
-    for part in integers.pieces(len(weights), weights[0].size):
+    for part in arrays.pieces(len(weights), weights[0].size):
         reached = np.abs(weights[part].astype(np.int64)).sum(axis=(2, 3))
         np.maximum(magnitude, reached.max(axis=0), out=magnitude)
     # Half of what fits: a block may reach that much beyond its share.
@@ -188,7 +188,7 @@ def convolution(
     source: str,
     weights: Array,
     bias: Array,
-    window: integers.Window,
+    window: windows.Window,
     groups: int,
     edges: Sequence[int],
 ) -> Iterator[Claim]:
@@ -228,7 +228,7 @@ def convolution(
 
 
 def sums(
-    value: str, source: str, dims: Dims, window: integers.Window, counted: integers.Sides | None
+    value: str, source: str, dims: Dims, window: windows.Window, counted: windows.Sides | None
 ) -> Iterator[Claim]:
     """A depthwise ConvInteger with ones; the shares of the windows, where they differ.
 
@@ -237,7 +237,7 @@ def sums(
         source: The activations.
         dims: Of the activations.
         window: Slides over the map.
-        counted: As of integers.sum_pool.
+        counted: As of windows.sum_pool.
     """
     ones, narrow = Tensor(value, "ones"), Tensor(value, "i32")
     attributes = {**window_attributes(window), "group": dims[0]}
@@ -247,7 +247,7 @@ def sums(
     yield Node(total, "Cast", (narrow,), {"to": INT64})
     if counted is not None:
         shares = Tensor(value, "shares")
-        yield Constant(shares, integers.window_shares(window, counted, dims[1:])[1])
+        yield Constant(shares, windows.window_shares(window, counted, dims[1:])[1])
         yield Node(Tensor(value), "Mul", (total, shares))
 
 
@@ -281,7 +281,7 @@ def product(value: str, terms: Sequence[Term]) -> Iterator[Claim]:
 
 @dataclass(frozen=True, eq=False)
 class Rescaling:
-    """The numbers of a requantization, as of integers.requantize.
+    """The numbers of a requantization, as of requantize.
 
     Attributes:
         multipliers: int64 [terms, C].
@@ -292,9 +292,9 @@ class Rescaling:
         high: Largest result.
     """
 
-    multipliers: integers.Ints
-    shifts: integers.Ints
-    offsets: integers.Ints
+    multipliers: arrays.Ints
+    shifts: arrays.Ints
+    offsets: arrays.Ints
     zero_point: int
     low: int
     high: int
@@ -321,7 +321,7 @@ def requantization(value: str, terms: Sequence[Term], to: Rescaling) -> Iterator
     yield from bounded(value, Tensor(value, "steps"), to)
 
 
-def divided(value: str, total: Tensor, shifts: integers.Ints) -> Iterator[Claim]:
+def divided(value: str, total: Tensor, shifts: arrays.Ints) -> Iterator[Claim]:
     """A sum by 2^shifts, half up: the steps."""
     half, divisor = Tensor(value, "half"), Tensor(value, "divisor")
     rounded, rest, even, steps = (
@@ -356,7 +356,7 @@ def bounded(value: str, steps: Tensor, to: Rescaling) -> Iterator[Claim]:
 # --- activations to activations -------------------------------------------------------------------
 
 
-def maximum(value: str, source: str, window: integers.Window) -> Iterator[Claim]:
+def maximum(value: str, source: str, window: windows.Window) -> Iterator[Claim]:
     """MaxPool on u8."""
     yield Node(Tensor(value), "MaxPool", (Tensor(source),), window_attributes(window))
 
@@ -419,7 +419,7 @@ def fixed(value: str, port: str, values: Array) -> Iterator[Claim]:
 
 
 def padding(
-    value: str, source: str, channels: tuple[int, int], pads: integers.Sides
+    value: str, source: str, channels: tuple[int, int], pads: windows.Sides
 ) -> Iterator[Claim]:
     """Pad with the zero point."""
     (before, after), (top, left, bottom, right) = channels, pads

@@ -94,7 +94,7 @@ def rewritten(
         level: Of the new module, where it is another one.
         once: Whether what a pattern gives is final, instead of being shown to them again.
         disposable: Ops of these classes go at the end if nobody reads their results.
-        observer: Is told of each rewrite.
+        observer: Called for each rewrite.
 
     Raises:
         AssertionError: The patterns rewrite an op without end.

@@ -36,7 +36,7 @@ from epimc.ir.dialects import epi, moves, nn, rules
 from epimc.ir.dialects.nn import Windowed
 from epimc.ir.dialects.rules import check_bias, window_shape
 from epimc.ir.epitome import plan
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import cells, convolution, windows
 from epimc.ir.semantics.layouts import Rearrangement
 
 RING = ints(2, minimum=0)
@@ -121,7 +121,7 @@ class Mvm(Windowed, XbarOp):
     channels = Attribute(INTEGER)
     weight_bits = Attribute(INTEGER)
     cell_bits = Attribute(INTEGER)
-    mapping = Attribute(one_of(*integers.MAPPINGS))
+    mapping = Attribute(one_of(*cells.MAPPINGS))
     rounds = Attribute(plan.ROUNDS)
     arrays = Attribute(rows_of(ints(5, minimum=UNPLACED)))
     groups = Attribute(INTEGER, 1)
@@ -167,9 +167,9 @@ class Mvm(Windowed, XbarOp):
         split = epitome.reshape(self.groups, len(epitome) // self.groups, -1)
         matrix = activations(split.transpose(0, 2, 1))
         groups, height, columns = matrix.shape
-        levels = integers.slice_weights(matrix, self.mapping, self.weight_bits, self.cell_bits)
+        levels = cells.slice_weights(matrix, self.mapping, self.weight_bits, self.cell_bits)
         weighted = levels * np.array(
-            integers.slice_coefficients(self.mapping, self.weight_bits, self.cell_bits), np.int64
+            cells.slice_coefficients(self.mapping, self.weight_bits, self.cell_bits), np.int64
         )
         slices, reference = self.slices, self.reference
         held = np.zeros((groups * height, columns * slices + 1), np.int64)
@@ -185,12 +185,12 @@ class Mvm(Windowed, XbarOp):
     @property
     def slices(self) -> int:
         """Bit slices of a weight."""
-        return len(integers.slice_coefficients(self.mapping, self.weight_bits, self.cell_bits))
+        return len(cells.slice_coefficients(self.mapping, self.weight_bits, self.cell_bits))
 
     @property
     def reference(self) -> int:
         """What a reference column counts for; 0 where there is none."""
-        return integers.reference_coefficient(self.mapping, self.weight_bits)
+        return cells.reference_coefficient(self.mapping, self.weight_bits)
 
     def weights(self, tensors: Lookup) -> Array:
         """The part's weights [Cout, Cin / groups, Kh, Kw], as its tables rebuild them."""
@@ -212,12 +212,12 @@ class Mvm(Windowed, XbarOp):
         return weights.reshape(self.channels, cin, kh, kw)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """integers.convolve with the part's weights, whose shape tells the groups."""
+        """convolution.convolve with the part's weights, whose shape tells the groups."""
         x = activations(inputs[0]).reshape(len(inputs[0]), *as_map(self.x.type.shape))
         weights = self.weights(tensors)
         bias = np.zeros(self.channels, np.int64) if self.bias is None else tensors(self.bias)
         kind = self.x.type
-        y = integers.convolve(x, weights, bias, self.window, kind.zero_point, kind.bits)
+        y = convolution.convolve(x, weights, bias, self.window, kind.zero_point, kind.bits)
         return y.reshape(len(x), *self.output.type.shape)
 
 
@@ -269,11 +269,11 @@ class Pool(nn.SummingPool, XbarOp):
             expect(self.output.type.element == "i64", "a sum yields accumulators (i64)")
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """integers.max_pool or integers.sum_pool."""
+        """windows.max_pool or windows.sum_pool."""
         x = activations(inputs[0])
         if self.kind == "max":
-            return integers.max_pool(x, self.window)
-        return integers.sum_pool(x, self.window, self.x.type.zero_point, self.counted)
+            return windows.max_pool(x, self.window)
+        return windows.sum_pool(x, self.window, self.x.type.zero_point, self.counted)
 
 
 @DIALECT.op

@@ -1,4 +1,4 @@
-"""`quantize`: floats to integers, as `epimc.ir.semantics.integers` defines them."""
+"""`quantize`: floats to integers, as `epimc.ir.semantics` defines them."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import numpy as np
 from epimc.ir.core.module import Builder
 from epimc.ir.core.op import Array, Op, Value
 from epimc.ir.dialects import epi
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import requantization
 from epimc.ir.text.printer import refused
 from epimc.quantization.terms import Total
 
@@ -87,8 +87,8 @@ def of_channel(
 ) -> tuple[list[int], int, int]:
     """Multipliers, shift and offset of one channel."""
     try:
-        return integers.requantization(scales, bounds, offset)
-    except integers.PrecisionError as problem:
+        return requantization.requantization(scales, bounds, offset)
+    except requantization.PrecisionError as problem:
         raise refused(
             op,
             f"Output channel {channel} cannot be requantized: {problem}.",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from epimc.ir.core.op import Value, dump_attributes
 from epimc.ir.core.traits import Clips, Hosted, Joins, Moves
 from epimc.ir.dialects import elementwise, epi, moves
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import quantization
 from epimc.quantization import hosted
 from epimc.quantization.lookup import lookup_table
 from epimc.quantization.rewriter import Rewriter, quantizes
@@ -33,7 +33,7 @@ def keep_constant(op: moves.Constant, rewriter: Rewriter) -> None:
     """Quantized as an input would be."""
     builder, kind = rewriter.builder, rewriter.type_of(op.output)
     values = rewriter.old.tensor(op.value)
-    steps = integers.quantize_input(values, kind.step, kind.zero_point, kind.bits)
+    steps = quantization.quantize_input(values, kind.step, kind.zero_point, kind.bits)
     stored = builder.store(f"{op.value.name}.integers", steps, kind.element)
     builder.emit(moves.Constant, [], op.output, op.location, kind, value=stored)
 

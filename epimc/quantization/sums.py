@@ -7,7 +7,7 @@ import numpy as np
 from epimc.ir.core.op import Array, Op, Value, dump_attributes
 from epimc.ir.dialects import elementwise, epi, nn
 from epimc.ir.epitome.plan import rebuild
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import convolution
 from epimc.ir.text.printer import refused
 from epimc.quantization.rewriter import Rewriter, sums
 from epimc.quantization.terms import Term, Total
@@ -74,7 +74,7 @@ def conv_total(op: epi.Conv, rewriter: Rewriter) -> Total:
         **{k: op.attributes[k] for k in CONV_ATTRIBUTES},
     )
     weights = rebuild(steps, op.plan, op.weights_shape)
-    bounds = integers.accumulator_bounds(weights, counts, rewriter.bits)
+    bounds = convolution.accumulator_bounds(weights, counts, rewriter.bits)
     return Total([Term(value, real, bounds)], np.zeros(op.shape[0]), op.location)
 
 

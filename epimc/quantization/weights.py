@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from epimc.ir.core.op import Array
 from epimc.ir.dialects import epi
 from epimc.ir.epitome.plan import Plan, used
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays, quantization
 
 Doubles = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ def column_scales(epitome: Array, op: epi.Conv, bits: int) -> tuple[Array, Array
     of_columns, of_channels = shared_maxima(op.plan, largest, op.shape[0])
     top = of_columns.max(initial=0)
     floor = top * SMALLEST_RELATIVE_SCALE if top >= SMALLEST_STEP else 1.0
-    limit = np.float32(integers.weight_limit(bits))
+    limit = np.float32(quantization.weight_limit(bits))
     return (
         np.maximum(of_columns, floor).astype(np.float32) / limit,
         np.maximum(of_channels, floor).astype(np.float32) / limit,
@@ -78,9 +78,9 @@ def whole_steps(epitome: Array, scales: Array, bits: int) -> Array:
         scales: float32 [Eo].
         bits: Of a weight, at most 8.
     """
-    limit = integers.weight_limit(bits)
+    limit = quantization.weight_limit(bits)
     result = np.empty(epitome.shape, np.int8)
-    for part in integers.pieces(len(epitome), epitome[0].size):
+    for part in arrays.pieces(len(epitome), epitome[0].size):
         steps = epitome[part].astype(np.float64) / scales[part].reshape(-1, 1, 1, 1)
         result[part] = np.clip(np.rint(steps), -limit, limit)
     return result

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from epimc.backends.base import FeatureMap
 from epimc.backends.onnx import reading
 from epimc.backends.onnx.reading import Exported
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import quantization
 from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import check_failed
 from epimc.support.origins import Nodes
@@ -131,7 +131,7 @@ class LayerMeter:
         """
         feeds = dict(inputs)
         for feature, values in zip(self.maps, true, strict=True):
-            q = integers.quantize_input(values, feature.scale, feature.zero_point, feature.bits)
+            q = quantization.quantize_input(values, feature.scale, feature.zero_point, feature.bits)
             # Every value of the integer graph is a map, whatever dims the real one has.
             shape = len(values), *feature.dims
             if values.size != math.prod(shape):
@@ -143,11 +143,11 @@ class LayerMeter:
             scale = feature.scale
             tally.values += values.size
             tally.outside += count_outside(values, scale, feature)
-            tally.alone.add(integers.dequantize_output(q, scale, feature.zero_point), values)
+            tally.alone.add(quantization.dequantize_output(q, scale, feature.zero_point), values)
             own = computed.get(feature.name)
             # A wrong program may leave a map out; what is compared exactly tells that.
             if own is not None and own.size == values.size:
-                real = integers.dequantize_output(own, scale, feature.zero_point)
+                real = quantization.dequantize_output(own, scale, feature.zero_point)
                 tally.accumulated.add(real, values)
 
 

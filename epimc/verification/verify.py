@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from epimc.backends.base import CompiledProgram
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.samples import Samples, Shaped, read_samples
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays
 from epimc.runtime.reference import Reference
 from epimc.runtime.session import host_of
 from epimc.support.diagnostics import check_failed, error
@@ -63,7 +63,7 @@ def verify(
     runner = _Runner(bundle, layers=layers)
     samples = bundle_samples(bundle, samples_file, limit_bytes)
     tally, parameters = runner.empty_tally(samples.count), runner.parameter_mismatches()
-    for part in integers.pieces(samples.count, 1, runner.batch):
+    for part in arrays.pieces(samples.count, 1, runner.batch):
         inputs = {name: array[part] for name, array in samples.inputs.items()}
         runner.compare(inputs, tally)
         if progress:

@@ -35,8 +35,9 @@ from epimc.ir.dialects.nn import SummingPool, per_channel
 from epimc.ir.dialects.rules import check_bias, check_groups, window_shape
 from epimc.ir.epitome.plan import PLAN, Shape, rebuild
 from epimc.ir.epitome.plan import check as check_plan
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import convolution, elementwise, requantization, windows
 from epimc.ir.semantics.floats import float_convolve
+from epimc.ir.semantics.quantization import dequantize_output, quantize_input
 
 SIGNED = frozenset({"s"})
 EPITOMES = from_level(EPI) & up_to(QUANTIZED)
@@ -82,10 +83,10 @@ class Conv(Op):
         return cout, cin, kh, kw
 
     @property
-    def window(self) -> integers.Window:
+    def window(self) -> windows.Window:
         """Its sliding window."""
         _, _, kh, kw = self.shape
-        return integers.Window((kh, kw), self.strides, self.pads, self.dilations)
+        return windows.Window((kh, kw), self.strides, self.pads, self.dilations)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """[Cout, Hout, Wout], or [Cout] of a vector."""
@@ -113,7 +114,7 @@ class Conv(Op):
         return rebuild(tensors(self.epitome), self.plan, self.weights_shape)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In float64, or integers.convolve."""
+        """In float64, or convolution.convolve."""
         x = inputs[0].reshape(len(inputs[0]), *as_map(self.x.type.shape))
         weights = self.weights(tensors)
         if self.x.type.element == "f32":
@@ -122,7 +123,7 @@ class Conv(Op):
         else:
             bias = np.zeros(len(weights), np.int64) if self.bias is None else tensors(self.bias)
             kind = self.x.type
-            y = integers.convolve(
+            y = convolution.convolve(
                 activations(x), activations(weights), bias, self.window, kind.zero_point, kind.bits
             )
         return y.reshape(len(x), *self.output.type.shape)
@@ -130,7 +131,7 @@ class Conv(Op):
 
 @DIALECT.op
 class Quantize(Elementwise, Border):
-    """The border: real inputs to activations (integers.quantize_input); the host does it."""
+    """The border: real inputs to activations (quantize_input); the host does it."""
 
     name = "epi.quantize"
     levels = INTEGERS
@@ -141,12 +142,12 @@ class Quantize(Elementwise, Border):
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """ONNX QuantizeLinear."""
         kind = self.output.type
-        return integers.quantize_input(inputs[0], kind.step, kind.zero_point, kind.bits)
+        return quantize_input(inputs[0], kind.step, kind.zero_point, kind.bits)
 
 
 @DIALECT.op
 class Dequantize(Elementwise, Border):
-    """The border: activations to real outputs (integers.dequantize_output); the host does it."""
+    """The border: activations to real outputs (dequantize_output); the host does it."""
 
     name = "epi.dequantize"
     levels = INTEGERS
@@ -157,7 +158,7 @@ class Dequantize(Elementwise, Border):
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """ONNX DequantizeLinear."""
         kind = self.x.type
-        return integers.dequantize_output(inputs[0], kind.step, kind.zero_point)
+        return dequantize_output(inputs[0], kind.step, kind.zero_point)
 
 
 @DIALECT.op
@@ -173,9 +174,9 @@ class SumPool(SummingPool):
     result = Result(ACCUMULATOR)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """integers.sum_pool."""
+        """windows.sum_pool."""
         zero_point = self.x.type.zero_point
-        return integers.sum_pool(activations(inputs[0]), self.window, zero_point, self.counted)
+        return windows.sum_pool(activations(inputs[0]), self.window, zero_point, self.counted)
 
 
 class Rescale(Op):
@@ -214,14 +215,14 @@ class Rescale(Op):
         expect(inside, f"[{self.low}, {self.high}] is no range of {self.output.type.element}")
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """integers.requantize."""
+        """requantization.requantize."""
         terms = [
             activations(x) - operand.type.zero_point
             for x, operand in zip(inputs, self.operands, strict=True)
         ]
         multipliers, shifts = tensors(self.multipliers), tensors(self.shifts)
         zero_point, offsets = self.output.type.zero_point, self.added(tensors)
-        return integers.requantize(
+        return requantization.requantize(
             terms, multipliers, shifts, zero_point, self.low, self.high, offsets
         )
 
@@ -230,7 +231,7 @@ class Rescale(Op):
 class Requantize(Rescale):
     """Accumulators and activations, each with its multipliers, to one activation: rounds once.
 
-    integers.requantize over (operand - its zero point).  A fused relu is `low` = the result's
+    requantization.requantize over (operand - its zero point).  A fused relu is `low` = the result's
     zero point.  `offsets` are in units of the sum before the shift.
     """
 
@@ -250,9 +251,9 @@ class Product(Op):
         return product_shape(self)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """integers.multiply."""
+        """elementwise.multiply."""
         zero_points = self.a.type.zero_point, self.b.type.zero_point
-        return integers.multiply(activations(inputs[0]), activations(inputs[1]), zero_points)
+        return elementwise.multiply(activations(inputs[0]), activations(inputs[1]), zero_points)
 
 
 @DIALECT.op
@@ -280,8 +281,8 @@ class Table(Elementwise):
         expect(table.element == element, f"the table must hold {element}")
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """integers.lookup."""
-        return integers.lookup(activations(inputs[0]), activations(tensors(self.table)))
+        """elementwise.lookup."""
+        return elementwise.lookup(activations(inputs[0]), activations(tensors(self.table)))
 
 
 @DIALECT.op

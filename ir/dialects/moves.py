@@ -8,7 +8,7 @@ from epimc.ir.core.op import ANY_RANK, Array, Attribute, Lookup, Op, Operand, Re
 from epimc.ir.core.traits import Homogeneous, Joins, Moves
 from epimc.ir.core.types import as_map, expect
 from epimc.ir.dialects.nn import DIALECT, MAP, MOVABLE, MOVING
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import joins
 from epimc.ir.semantics.layouts import Selection
 
 
@@ -38,8 +38,8 @@ class Concat(Joins):
         return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """integers.concat."""
-        return integers.concat(inputs, self.axis)
+        """joins.concat."""
+        return joins.concat(inputs, self.axis)
 
 
 @DIALECT.op
@@ -141,5 +141,5 @@ class Pad(Moves, Homogeneous):
         return self.channels == (0, 0)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """integers.pad."""
-        return integers.pad(inputs[0], self.channels, self.pads, self.x.type.zero_point)
+        """joins.pad."""
+        return joins.pad(inputs[0], self.channels, self.pads, self.x.type.zero_point)

@@ -38,7 +38,7 @@ from epimc.ir.dialects.rules import (
     expect_maxima,
     window_shape,
 )
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import windows
 from epimc.ir.semantics.floats import float_convolve
 from epimc.ir.semantics.layouts import Rearrangement
 
@@ -76,9 +76,9 @@ class Conv(Weighted):
     groups = Attribute(INTEGER, 1)
     result = Result(FLOAT)
 
-    def window(self, kernel: tuple[int, ...]) -> integers.Window:
+    def window(self, kernel: tuple[int, ...]) -> windows.Window:
         """Its sliding window, the kernel being (Kh, Kw)."""
-        return integers.Window((kernel[0], kernel[1]), self.strides, self.pads, self.dilations)
+        return windows.Window((kernel[0], kernel[1]), self.strides, self.pads, self.dilations)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """[Cout, Hout, Wout]."""
@@ -240,9 +240,9 @@ class Windowed(Op):
     dilations = Attribute(pair(1), (1, 1))
 
     @property
-    def window(self) -> integers.Window:
+    def window(self) -> windows.Window:
         """Its sliding window."""
-        return integers.Window(self.kernel, self.strides, self.pads, self.dilations)
+        return windows.Window(self.kernel, self.strides, self.pads, self.dilations)
 
 
 class Pool(Windowed):
@@ -275,12 +275,12 @@ class MaxPool(Moves, Pool, Homogeneous):
         expect_maxima(self.x.type.shape, self.window)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """On floats, or integers.max_pool on activations."""
+        """On floats, or windows.max_pool on activations."""
         x = inputs[0]
         if np.issubdtype(x.dtype, np.integer):
-            return integers.max_pool(x.astype(np.int64), self.window)
+            return windows.max_pool(x.astype(np.int64), self.window)
         height = self.window.output_size(x.shape[2], 0)
-        result: Array = integers.gather(x, self.window, -np.inf, 0, height).max(axis=(2, 3))
+        result: Array = windows.gather(x, self.window, -np.inf, 0, height).max(axis=(2, 3))
         return result
 
 
@@ -300,7 +300,7 @@ class SummingPool(Pool):
         if self.counted is None:
             return self.kernel[0] * self.kernel[1]
         size = self.operands[0].type.shape[1:]
-        return integers.window_shares(self.window, self.counted, size)[0]
+        return windows.window_shares(self.window, self.counted, size)[0]
 
     def check(self, stored: Stored) -> None:
         """What counts is padding, and the numbers of elements have a common multiple."""
@@ -320,9 +320,9 @@ class AveragePool(SummingPool, Homogeneous):
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """In float64."""
         x, window = inputs[0], self.window
-        total = integers.gather(x, window, 0, 0, window.output_size(x.shape[2], 0)).sum(axis=(2, 3))
+        total = windows.gather(x, window, 0, 0, window.output_size(x.shape[2], 0)).sum(axis=(2, 3))
         counted = window.pads if self.counted is None else self.counted
-        result: Array = total / integers.window_counts(window, counted, x.shape[2:])
+        result: Array = total / windows.window_counts(window, counted, x.shape[2:])
         return result
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.ir.semantics import integers
+from epimc.ir.semantics.arrays import pieces
+from epimc.ir.semantics.convolution import correlate
+from epimc.ir.semantics.windows import Window
 
 Array = NDArray[Any]
 
@@ -15,9 +17,9 @@ Array = NDArray[Any]
 MAXIMUM_WIDE = 2**24
 
 
-def float_convolve(x: Array, weights: Array, window: integers.Window) -> Array:
+def float_convolve(x: Array, weights: Array, window: Window) -> Array:
     """Convolution in float64 of [batch, C, H, W] with [Cout, Cin / groups, Kh, Kw]."""
-    return integers.correlate(x, weights, window, 0, float_product)
+    return correlate(x, weights, window, 0, float_product)
 
 
 def float_product(x: Array, filters: Array) -> Array:
@@ -25,6 +27,6 @@ def float_product(x: Array, filters: Array) -> Array:
     groups, size, count = filters.shape
     parts = [
         x @ filters[:, :, part].astype(np.float64)
-        for part in integers.pieces(count, groups * size, MAXIMUM_WIDE)
+        for part in pieces(count, groups * size, MAXIMUM_WIDE)
     ]
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)

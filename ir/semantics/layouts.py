@@ -1,7 +1,7 @@
 """What moves where: rearrangements and selections.
 
 A rearrangement permutes the dims of a sample, then cuts it anew, row-major; a selection takes
-whole channels, rows and columns of a map by their indices.
+channels, rows and columns of a map by their indices.
 
 One definition of what moves where, for the IR, the checker and the simulator.  numpy only; no
 other module of epimc is imported here.
@@ -85,9 +85,9 @@ def element_indices(move: Rearrangement) -> NDArray[np.int64]:
 
 def simplified(move: Rearrangement) -> Rearrangement:
     """The same with the first permutation that does it: dims of size 1 move for nothing."""
-    found = expressed(joined(factors(move.source, move.perm)), move.source, move.result)
-    assert found is not None
-    return found
+    canonical = expressed(joined(factors(move.source, move.perm)), move.source, move.result)
+    assert canonical is not None
+    return canonical
 
 
 def merged(first: Rearrangement, second: Rearrangement) -> Rearrangement | None:
@@ -117,21 +117,21 @@ def factors(shape: Shape, perm: tuple[int, ...]) -> Factors:
 
 def joined(dims: Factors) -> Factors:
     """The same order of elements in the fewest dims: the canonical form."""
-    found: list[tuple[int, int]] = []
+    fewest: list[tuple[int, int]] = []
     for size, stride in dims:
         if size == 1:
             continue
-        if found and found[-1][1] == size * stride:
-            found[-1] = found[-1][0] * size, stride
+        if fewest and fewest[-1][1] == size * stride:
+            fewest[-1] = fewest[-1][0] * size, stride
         else:
-            found.append((size, stride))
-    return tuple(found)
+            fewest.append((size, stride))
+    return tuple(fewest)
 
 
 def cut(dims: Factors, shape: Shape) -> list[Factors] | None:
     """The same order of elements as the dims of a shape; None where a dim has no even strides."""
     rest = list(joined(dims))
-    found: list[Factors] = []
+    dims_cut: list[Factors] = []
     for wanted in shape:
         parts: list[tuple[int, int]] = []
         while wanted > 1:
@@ -144,8 +144,8 @@ def cut(dims: Factors, shape: Shape) -> list[Factors] | None:
                 rest.insert(0, (inner, stride))
             parts.append((shared, stride * inner))
             wanted //= shared
-        found.append(tuple(parts))
-    return found
+        dims_cut.append(tuple(parts))
+    return dims_cut
 
 
 # --- selections ----------------------------------------------------------------------------------
@@ -219,13 +219,13 @@ def indices(runs: Runs) -> NDArray[np.int64]:
 
 def runs_of(numbers: Iterable[int]) -> Runs:
     """The runs of indices, each as long as it can be, from the first on."""
-    found: list[tuple[int, int, int]] = []
+    runs: list[tuple[int, int, int]] = []
     for number in numbers:
-        first, count, step = found[-1] if found else (0, 0, 0)
+        first, count, step = runs[-1] if runs else (0, 0, 0)
         if count == 1:
-            found[-1] = first, 2, number - first
+            runs[-1] = first, 2, number - first
         elif count and number == first + count * step:
-            found[-1] = first, count + 1, step
+            runs[-1] = first, count + 1, step
         else:
-            found.append((number, 1, 0))
-    return tuple(found)
+            runs.append((number, 1, 0))
+    return tuple(runs)

@@ -33,7 +33,7 @@ from epimc.ir.epitome import plan
 from epimc.ir.epitome.plan import Patch
 from epimc.ir.epitome.policies import repeated
 from epimc.ir.interpreter import interpret
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import cells, quantization, windows
 from epimc.ir.text.parser import read_module
 from epimc.ir.text.printer import print_module, write_module
 from epimc.ir.verifier import verify
@@ -69,14 +69,14 @@ def depthwise(channels: int, kernel: int = 3, bits: int = 8) -> Layer:
     """A depthwise layer that keeps the size of its map."""
     shape = (channels, 1, kernel, kernel)
     pad = kernel // 2
-    window = integers.Window((kernel, kernel), (1, 1), (pad, pad, pad, pad))
+    window = windows.Window((kernel, kernel), (1, 1), (pad, pad, pad, pad))
     return Layer(shape, shape, plan.identity(shape), channels, bits, window, 11)
 
 
 @settings(max_examples=80, deadline=None)
 @given(
     layers(),
-    st.sampled_from(integers.MAPPINGS),
+    st.sampled_from(cells.MAPPINGS),
     st.sampled_from([(8, 8), (16, 24), (32, 32)]),
     st.integers(1, 3),
     st.sampled_from([2, 3, 64]),
@@ -98,9 +98,9 @@ def test_every_stage_agrees(
     mapped, program = compiled(module)
     for path in ("fused", "bit-serial"):
         assert np.array_equal(Simulator(program, path=path).run(x)["y"], y)
-    q = {"x": integers.quantize_input(x["x"], 0.5, layer.zero_point, 8)}
+    q = {"x": quantization.quantize_input(x["x"], 0.5, layer.zero_point, 8)}
     found = interpret(mapped, q)["y"]
-    assert np.array_equal(integers.dequantize_output(found.astype(np.int64), 0.5, 7), y)
+    assert np.array_equal(quantization.dequantize_output(found.astype(np.int64), 0.5, 7), y)
     assert mismatches(program, module) == {}
 
 
@@ -137,7 +137,7 @@ def test_wrong_groups_of_an_mvm(changes: dict[str, Any], message: str) -> None:
 
 def test_columns_that_do_not_divide_into_groups() -> None:
     patches = repeated((Patch(0, 3, 0, 4, 0, 0, 0, 0), Patch(3, 1, 0, 4, 0, 0, 0, 0)), 2, 4, 3)
-    layer = Layer((8, 4, 1, 1), (6, 4, 1, 1), patches, 2, 8, integers.Window((1, 1)))
+    layer = Layer((8, 4, 1, 1), (6, 4, 1, 1), patches, 2, 8, windows.Window((1, 1)))
     mapped = Map().run(module_of(layer))
     op = mapped.ops[0]
     wrong = type(op)(op.operands, op.output, op.location, dump_attributes(op) | {"groups": 4})
@@ -182,7 +182,7 @@ def test_parts_with_other_packs_are_refused() -> None:
 
 def test_a_group_that_does_not_fit_is_cut() -> None:
     shape = (4, 5, 3, 3)
-    layer = Layer(shape, shape, plan.identity(shape), 2, 8, integers.Window((3, 3)))
+    layer = Layer(shape, shape, plan.identity(shape), 2, 8, windows.Window((3, 3)))
     _, program = compiled(module_of(layer))
     (table,) = mvm_tables(program)
     assert table.pack == 1
@@ -259,7 +259,7 @@ def test_other_groups_do_not_pass_the_proof() -> None:
 
 def test_a_group_too_large_for_the_reference() -> None:
     shape = (2, 70000, 1, 1)
-    layer = Layer(shape, shape, plan.identity(shape), 2, 8, integers.Window((1, 1)))
+    layer = Layer(shape, shape, plan.identity(shape), 2, 8, windows.Window((1, 1)))
     with pytest.raises(EpimcError) as caught:
         export_integers(module_of(layer, 1, 1))
     assert str(caught.value).splitlines()[:2] == [

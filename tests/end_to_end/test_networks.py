@@ -16,7 +16,7 @@ from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.backends.onnx.reading import read_exported
 from epimc.compiler.options import Request
 from epimc.ir.interpreter import interpret
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import quantization
 from epimc.ir.text.parser import read_module
 from epimc.ir.text.printer import print_module, write_module
 from epimc.ir.verifier import verify as verify_module
@@ -61,12 +61,14 @@ def test_networks_are_exact(model: Path, target: str, weight_bits: int, bits: in
             assert np.array_equal(found[name], array), (path, name)
     lowered = modules["allocate"]
     activations = {
-        name: integers.quantize_input(inputs[name], value.type.step, value.type.zero_point, bits)
+        name: quantization.quantize_input(
+            inputs[name], value.type.step, value.type.zero_point, bits
+        )
         for name, value in lowered.inputs
     }
     mapped = interpret(lowered, activations)
     for name, value in lowered.outputs:
-        real = integers.dequantize_output(
+        real = quantization.dequantize_output(
             mapped[name].astype(np.int64), value.type.step, value.type.zero_point
         )
         assert np.array_equal(real, exact[name]), name

@@ -16,7 +16,7 @@ from epimc.ir.core.types import Location, TensorType, as_map
 from epimc.ir.dialects import epi
 from epimc.ir.epitome import plan
 from epimc.ir.epitome.plan import Patch, Plan, Shape
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import quantization, windows
 
 BITS = 8
 SCALE = 0.5
@@ -42,13 +42,13 @@ class Layer:
     plan: Plan
     groups: int
     weight_bits: int
-    window: integers.Window
+    window: windows.Window
     zero_point: int = 0
     seed: int = 0
 
     def integers(self) -> NDArray[np.int8]:
         """The epitome: random integers, and 0 where no patch uses it."""
-        limit = integers.weight_limit(self.weight_bits)
+        limit = quantization.weight_limit(self.weight_bits)
         drawn = np.random.default_rng(self.seed).integers(-limit, limit + 1, self.epitome)
         used = plan.used(self.plan, self.epitome, self.window.kernel)
         return np.where(used, drawn, 0).astype(np.int8)
@@ -131,7 +131,7 @@ def layers(draw: st.DrawFn) -> Layer:
     kernel = draw(st.sampled_from([(1, 1), (3, 3), (2, 3)]))
     outputs, inputs = draw(st.integers(1, 5)), draw(st.integers(1, 4))
     weights = (groups * outputs, inputs, *kernel)
-    window = integers.Window(
+    window = windows.Window(
         kernel,
         (draw(st.integers(1, 2)), draw(st.integers(1, 2))),
         (kernel[0] // 2, draw(st.integers(0, kernel[1] - 1)), draw(st.integers(0, 1)), 1),

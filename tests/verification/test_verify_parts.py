@@ -25,7 +25,7 @@ from epimc.cli.main import main
 from epimc.ir.core.module import Module, Value
 from epimc.ir.dialects import epi
 from epimc.ir.interpreter import interpret
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import quantization
 from epimc.ir.text.parser import read_module
 from epimc.support.diagnostics import EpimcError
 from epimc.support.rendering import WIDTH
@@ -184,8 +184,10 @@ def alone(module: Module, true: dict[str, Array], inputs: dict[str, Array]) -> d
         result = op.evaluate([given[x] for x in op.operands], module.tensor)
         kind = op.output.type
         if kind.is_activation and not isinstance(op, epi.Quantize):
-            found[op.output.name] = integers.dequantize_output(result, kind.step, kind.zero_point)
-            result = integers.quantize_input(
+            found[op.output.name] = quantization.dequantize_output(
+                result, kind.step, kind.zero_point
+            )
+            result = quantization.quantize_input(
                 true[op.output.name], kind.step, kind.zero_point, kind.bits
             )
         given[op.output] = result
@@ -217,10 +219,12 @@ def test_layers_lose_what_the_interpreter_says(
     for loss in report.layer_errors:
         kind, name = kinds[loss.name], loss.name
         assert loss.bits == bits
-        real = integers.dequantize_output(integer[name], kind.step, kind.zero_point)
+        real = quantization.dequantize_output(integer[name], kind.step, kind.zero_point)
         assert loss.sqnr_alone_db == pytest.approx(sqnr(by_itself[name], true[name]), abs=0.02)
         assert loss.sqnr_accumulated_db == pytest.approx(sqnr(real, true[name]), abs=0.02)
-        ends = integers.dequantize_output(np.array([0, 2**bits - 1]), kind.step, kind.zero_point)
+        ends = quantization.dequantize_output(
+            np.array([0, 2**bits - 1]), kind.step, kind.zero_point
+        )
         near = np.clip(true[name], *(ends + np.array([-0.5, 0.5]) * kind.step))
         assert loss.outside_share == pytest.approx((near != true[name]).mean(), abs=2e-5)
 

@@ -14,7 +14,7 @@ from epimc.backends.crossbar.instructions.vector import Add
 from epimc.backends.crossbar.kernels.cells import column_sums
 from epimc.backends.crossbar.kernels.layer_part import pack_at
 from epimc.backends.crossbar.kernels.sampling import contiguous, within_group
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays
 
 Parts = list[tuple[int, Mvm]]
 """The tables of one layer, with their numbers."""
@@ -256,7 +256,7 @@ def _check_precision(findings: Findings, layers: dict[str, Parts], sums: dict[in
         table.check_sums(TableCheck(findings, findings.table_place(index), table), bounds)
 
 
-def layer_bounds(findings: Findings, parts: Parts) -> integers.Ints:
+def layer_bounds(findings: Findings, parts: Parts) -> arrays.Ints:
     """Largest magnitude of the accumulators of a complete layer, int64 [Cout]."""
     first = parts[0][1]
     rounds = {round_.identity: round_ for _, table in parts for round_ in table.rounds}
@@ -270,17 +270,17 @@ def layer_bounds(findings: Findings, parts: Parts) -> integers.Ints:
             magnitudes[target] += columns * abs(entry.multiplier)
     bias = sum((table.bias for _, table in parts), np.zeros_like(first.bias))
     bits = findings.program.maps[first.source].bits
-    bounds: integers.Ints = magnitudes * (2**bits - 1) + np.abs(bias)
+    bounds: arrays.Ints = magnitudes * (2**bits - 1) + np.abs(bias)
     return bounds
 
 
-def driven_magnitudes(table: Mvm, round_: Round) -> integers.Ints:
+def driven_magnitudes(table: Mvm, round_: Round) -> arrays.Ints:
     """For every epitome column the sum of |weight| over the rows of its group that are driven."""
     height, width = len(table.weights) // table.groups, table.weights.shape[1]
     blocks = table.weights.reshape(table.groups, height, width)
     lines = within_group(spread(round_.ifrt), height)
     sums = np.zeros((table.groups, width), np.int64)
-    for part in integers.pieces(len(lines), table.groups * width):
+    for part in arrays.pieces(len(lines), table.groups * width):
         driven = blocks[:, contiguous(lines[part])]
         sums += np.abs(driven.astype(np.int64)).sum(axis=1)
     return sums.reshape(-1)

@@ -14,7 +14,7 @@ from epimc.backends.crossbar.core.program import ALIGNMENT, FeatureMap, Program,
 from epimc.backends.crossbar.instructions.declaration import Machine, Operand, Subjects, Tiles
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.kernels.layer_part import LayerPart
-from epimc.ir.semantics.integers import Ints
+from epimc.ir.semantics.arrays import Ints
 
 Data = NDArray[Any]
 Rows = tuple[int, int]

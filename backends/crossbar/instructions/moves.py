@@ -25,7 +25,7 @@ from epimc.backends.crossbar.instructions.table import (
     TableCheck,
 )
 from epimc.backends.forms import Claim
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays, joins
 from epimc.ir.semantics.layouts import Rearrangement, Selection, element_indices, rows_read
 
 
@@ -144,7 +144,7 @@ class Concat(Computing):
         """One source behind the other; along the rows, the one that has the row."""
 
         def joined(blocks: list[Block], first: int, end: int) -> Data:
-            return integers.concat([block.data for block in blocks], self.axis)
+            return joins.concat([block.data for block in blocks], self.axis)
 
         return joined
 
@@ -210,7 +210,7 @@ class Pad(OneSource, Computing):
             data = blocks[0].data
             above = min(max(top - first, 0), end - first)
             below = end - first - above - data.shape[2]
-            return integers.pad(data, self.channels, (above, left, below, right), zero_point)
+            return joins.pad(data, self.channels, (above, left, below, right), zero_point)
 
         return padded
 
@@ -326,7 +326,7 @@ class Constant(Computing):
     takes = None
 
     destination: Index
-    values: Annotated[integers.Ints, Stored(np.uint8, np.uint16)]
+    values: Annotated[arrays.Ints, Stored(np.uint8, np.uint16)]
     type: Literal["constant"] = "constant"
 
     @property

@@ -31,8 +31,8 @@ from epimc.backends.crossbar.kernels.fused import layer_weights
 from epimc.backends.crossbar.kernels.layer_part import column_places
 from epimc.backends.crossbar.kernels.sampling import column_destinations, driven_lines
 from epimc.backends.forms import Claim
-from epimc.ir.semantics import integers
-from epimc.ir.semantics.integers import MappingName
+from epimc.ir.semantics.arrays import Ints
+from epimc.ir.semantics.cells import MappingName
 
 
 @register
@@ -81,8 +81,8 @@ class Mvm(OneSource, Computing):
     cell_bits: Annotated[int, Field(ge=1, le=4)]
     rounds: Annotated[tuple[Round, ...], FIRST_MISTAKE]
     arrays: Annotated[tuple[Array, ...], FIRST_MISTAKE]
-    corrections: Annotated[integers.Ints, Stored(np.int32)]
-    bias: Annotated[integers.Ints, Stored(np.int64)]
+    corrections: Annotated[Ints, Stored(np.int32)]
+    bias: Annotated[Ints, Stored(np.int64)]
     groups: Count = 1
     pack: Count = 1
     type: Literal["mvm"] = "mvm"
@@ -212,7 +212,7 @@ def position_counts(table: Mvm, inputs: int) -> Counts:
     return total
 
 
-def _multiply_adds(table: Mvm, destinations: integers.Ints, covered: NDArray[np.bool_]) -> int:
+def _multiply_adds(table: Mvm, destinations: Ints, covered: NDArray[np.bool_]) -> int:
     """Columns of the epitome of which a slice is read, times their destinations."""
     places = column_places(table)
     read = covered & (places >= 0)
@@ -221,12 +221,12 @@ def _multiply_adds(table: Mvm, destinations: integers.Ints, covered: NDArray[np.
     return int(destinations[read][first].sum())
 
 
-def _lines(table: Mvm) -> integers.Ints:
+def _lines(table: Mvm) -> Ints:
     """How many word lines of each array every round drives, int64 [rounds, arrays]."""
     before = np.cumsum(np.pad(driven_lines(table), ((0, 0), (1, 0))), axis=1)
     first = np.array([array.row for array in table.arrays], np.int64)
     size = np.array([array.rows for array in table.arrays], np.int64)
-    lines: integers.Ints = before[:, first + size] - before[:, first]
+    lines: Ints = before[:, first + size] - before[:, first]
     return lines
 
 

@@ -12,7 +12,8 @@ from epimc.backends.crossbar.instructions.table import TableCheck
 from epimc.backends.crossbar.instructions.windows import check_window
 from epimc.backends.crossbar.kernels.layer_part import LayerPart, epitome_columns, pack_at
 from epimc.backends.crossbar.kernels.sampling import within_group
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays, quantization
+from epimc.ir.semantics.cells import MAPPINGS
 
 MULTIPLIER_LIMIT = 2**11
 
@@ -78,7 +79,7 @@ def _check_groups(check: TableCheck, part: LayerPart) -> bool:
 def _check_cells(check: TableCheck, part: LayerPart) -> bool:
     cell_bits = check.program.chip.cell_bits
     if not (
-        check.require(part.mapping in integers.MAPPINGS, f"Mapping '{part.mapping}'.")
+        check.require(part.mapping in MAPPINGS, f"Mapping '{part.mapping}'.")
         and check.require(2 <= part.weight_bits <= 16, f"Weights of {part.weight_bits} bits.")
         and check.require(
             part.cell_bits == cell_bits,
@@ -90,7 +91,7 @@ def _check_cells(check: TableCheck, part: LayerPart) -> bool:
         )
     ):
         return False
-    limit = integers.weight_limit(part.weight_bits)
+    limit = quantization.weight_limit(part.weight_bits)
     inside = int(part.weights.min()) >= -limit and int(part.weights.max()) <= limit
     return check.require(inside, f"A weight lies outside [-{limit}, {limit}].")
 
@@ -157,7 +158,7 @@ def _check_driven(check: TableCheck, part: LayerPart, round_: Round) -> bool:
 
 
 def _check_columns(
-    check: TableCheck, part: LayerPart, entry: OfatEntry, driven: integers.Ints
+    check: TableCheck, part: LayerPart, entry: OfatEntry, driven: arrays.Ints
 ) -> bool:
     """The channels that an entry writes and the columns that it reads are of one driven group."""
     places = np.arange(entry.count)

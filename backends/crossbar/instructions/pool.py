@@ -22,7 +22,7 @@ from epimc.backends.crossbar.instructions.table import (
 )
 from epimc.backends.crossbar.instructions.windows import SaneWindow, Windows, check_window
 from epimc.backends.forms import Claim
-from epimc.ir.semantics import integers
+from epimc.ir.semantics.windows import window_shares
 
 
 @register
@@ -74,7 +74,7 @@ class Pool(OneSource, Computing):
         windows = Windows(self.window)
         shares: Data | None = None
         if self.counted is not None:
-            _, shares = integers.window_shares(self.window, self.counted, source.dims[1:])
+            _, shares = window_shares(self.window, self.counted, source.dims[1:])
 
         def maxima(blocks: list[Block], first: int, end: int) -> Data:
             # In a type that holds -1 as well, which is less than any activation.
@@ -130,7 +130,7 @@ class Pool(OneSource, Computing):
             return
         (source,) = check.sources
         try:
-            integers.window_shares(self.window, self.counted, source.dims[1:])
+            window_shares(self.window, self.counted, source.dims[1:])
         except ValueError as problem:
             check.require(False, f"Its sums have no common step: {problem}.")
 
@@ -141,5 +141,5 @@ class Pool(OneSource, Computing):
         source = maps[self.source]
         elements = self.window.kernel[0] * self.window.kernel[1]
         if self.counted is not None:
-            elements, _ = integers.window_shares(self.window, self.counted, source.dims[1:])
+            elements, _ = window_shares(self.window, self.counted, source.dims[1:])
         return int(elements * (2**source.bits - 1))

@@ -22,7 +22,7 @@ from epimc.backends.crossbar.core.program import FeatureMap, Maps, Program
 from epimc.backends.crossbar.core.source_rows import SourceRows
 from epimc.backends.crossbar.instructions.declaration import Declared
 from epimc.backends.forms import Claim, Term
-from epimc.ir.semantics.integers import Ints
+from epimc.ir.semantics.arrays import Ints
 
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema

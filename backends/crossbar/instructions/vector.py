@@ -25,7 +25,8 @@ from epimc.backends.crossbar.instructions.table import (
     term_of,
 )
 from epimc.backends.forms import Claim
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import elementwise, requantization
+from epimc.ir.semantics.arrays import Ints
 
 Pair = tuple[Index, Index]
 
@@ -56,11 +57,11 @@ class Requantize(Computing):
 
     sources: Sources
     destination: Index
-    multipliers: Annotated[integers.Ints, Stored(np.int32)]
-    shifts: Annotated[integers.Ints, Stored(np.int32)]
+    multipliers: Annotated[Ints, Stored(np.int32)]
+    shifts: Annotated[Ints, Stored(np.int32)]
     low: Activation
     high: Activation
-    offsets: Annotated[integers.Ints, Stored(np.int64)]
+    offsets: Annotated[Ints, Stored(np.int64)]
     type: Literal["requantize"] = "requantize"
 
     @classmethod
@@ -90,7 +91,7 @@ class Requantize(Computing):
                 else block.data.astype(np.int64, copy=False)
                 for block, zero in zip(blocks, zero_points, strict=True)
             ]
-            return integers.requantize(
+            return requantization.requantize(
                 terms, self.multipliers, self.shifts, zero_point, self.low, self.high, offsets
             )
 
@@ -122,9 +123,11 @@ class Requantize(Computing):
             "Its multipliers must be int64 [sources, channels], its shifts and offsets int64 "
             "[channels].",
         ):
-            shifts = bool(((self.shifts >= 1) & (self.shifts <= integers.MAXIMUM_SHIFT)).all())
-            check.require(shifts, f"A shift lies outside [1, {integers.MAXIMUM_SHIFT}].")
-            limit = 2**integers.MULTIPLIER_BITS
+            shifts = bool(
+                ((self.shifts >= 1) & (self.shifts <= requantization.MAXIMUM_SHIFT)).all()
+            )
+            check.require(shifts, f"A shift lies outside [1, {requantization.MAXIMUM_SHIFT}].")
+            limit = 2**requantization.MULTIPLIER_BITS
             sizes = bool((np.abs(self.multipliers) < limit).all())
             check.require(sizes, f"A multiplier lies outside [{1 - limit}, {limit - 1}].")
         check.require(
@@ -132,7 +135,7 @@ class Requantize(Computing):
             f"Its bounds {self.low} and {self.high} are no range of {target.bits}-bit activations.",
         )
 
-    def check_sums(self, check: TableCheck, bounds: Mapping[int, integers.Ints]) -> None:
+    def check_sums(self, check: TableCheck, bounds: Mapping[int, Ints]) -> None:
         """No sum exceeds 63 bits, whatever the inputs."""
         # Python's integers: the products have up to 2 * 63 bits.
         total = 2 ** (self.shifts.astype(object) - 1) + abs(self.offsets.astype(object))
@@ -233,7 +236,7 @@ class Multiply(Computing):
 
         def accumulators(blocks: list[Block], first: int, end: int) -> Data:
             a, b = (block.data.astype(np.int64) for block in blocks)
-            return integers.multiply(a, b, (first_zero, second_zero))
+            return elementwise.multiply(a, b, (first_zero, second_zero))
 
         return accumulators
 
@@ -269,7 +272,7 @@ class Lookup(OneSource, Computing):
 
     source: Index
     destination: Index
-    values: Annotated[integers.Ints, Stored(np.uint8, np.uint16)]
+    values: Annotated[Ints, Stored(np.uint8, np.uint16)]
     type: Literal["lookup"] = "lookup"
 
     @classmethod
@@ -281,7 +284,7 @@ class Lookup(OneSource, Computing):
         """Each activation is the index of its result, in its channel's row if there are several."""
 
         def activations(blocks: list[Block], first: int, end: int) -> Data:
-            return integers.lookup(blocks[0].data, self.values)
+            return elementwise.lookup(blocks[0].data, self.values)
 
         return activations
 

@@ -11,10 +11,10 @@ from pydantic_core import PydanticCustomError
 from epimc.backends.crossbar.core.limits import LARGEST_WINDOW
 from epimc.backends.crossbar.instructions.computing import Block, Data
 from epimc.backends.crossbar.instructions.table import TableCheck
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import windows
 
 
-def sane(window: integers.Window) -> integers.Window:
+def sane(window: windows.Window) -> windows.Window:
     """The window of a file, if its sizes are sane.
 
     Raises:
@@ -29,15 +29,15 @@ def sane(window: integers.Window) -> integers.Window:
     return window
 
 
-SaneWindow = Annotated[integers.Window, AfterValidator(sane)]
+SaneWindow = Annotated[windows.Window, AfterValidator(sane)]
 
 
 class Windows:
     """Gathers the windows of output rows from the rows of a source."""
 
-    def __init__(self, window: integers.Window) -> None:
+    def __init__(self, window: windows.Window) -> None:
         self.window = window
-        self._shifted: dict[int, integers.Window] = {}
+        self._shifted: dict[int, windows.Window] = {}
 
     def gather(self, block: Block, fill: int, first: int, end: int) -> Data:
         """The windows [batch, C, Kh, Kw, end - first, W] of output rows; outside lies `fill`."""
@@ -47,10 +47,10 @@ class Windows:
             # The block is all there is of the source: what lies above it is padding, or not read.
             window = replace(self.window, pads=(above, *self.window.pads[1:]))
             self._shifted[above] = window
-        return integers.gather(block.data, window, fill, 0, end - first)
+        return windows.gather(block.data, window, fill, 0, end - first)
 
 
-def check_window(check: TableCheck, window: integers.Window) -> bool:
+def check_window(check: TableCheck, window: windows.Window) -> bool:
     """Whether the window is sensible and makes the destination's height and width."""
     (source,) = check.sources
     target = check.target

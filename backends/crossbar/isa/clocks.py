@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from epimc.ir.semantics.integers import Ints
+from epimc.ir.semantics.arrays import Ints
 
 Times = Ints
 """[tiles]: how far each tile has come, as one of them knows it at some moment."""

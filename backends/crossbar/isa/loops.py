@@ -15,7 +15,7 @@ from epimc.backends.crossbar.core.operands import NESTING
 from epimc.backends.crossbar.core.program import Advance, Instruction, Streams
 from epimc.backends.crossbar.instructions.control import END, LOOP
 from epimc.backends.crossbar.instructions.registry import BY_NAME
-from epimc.ir.semantics.integers import Ints
+from epimc.ir.semantics.arrays import Ints
 
 MAXIMUM_EXECUTED = 2**28
 """The most instructions that a stream may execute."""

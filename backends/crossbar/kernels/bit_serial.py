@@ -16,7 +16,8 @@ from epimc.backends.crossbar.core.rounds import Array, spread
 from epimc.backends.crossbar.kernels.cells import array_cells, recombine_into
 from epimc.backends.crossbar.kernels.layer_part import LayerPart, epitome_columns, pack_at
 from epimc.backends.crossbar.kernels.sampling import apply_ofat, input_positions
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays, convolution
+from epimc.ir.semantics.cells import lossless_adc_bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +25,9 @@ class Read:
     """One array in one round: which inputs drive it, the driven cells and their corrections."""
 
     array: Array
-    positions: integers.Ints
-    cells: integers.Ints
-    offsets: integers.Ints
+    positions: arrays.Ints
+    cells: arrays.Ints
+    offsets: arrays.Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class BitSerialMvm:
     dac_bits: int
     adc_limit: int
 
-    def __call__(self, columns: NDArray[Any]) -> integers.Ints:
+    def __call__(self, columns: NDArray[Any]) -> arrays.Ints:
         """Accumulators [Cout, n] of activations q [Cin*Kh*Kw, n]."""
         part = self.part
         result = np.zeros((len(part.bias), columns.shape[1]), np.int64)
@@ -51,7 +52,7 @@ class BitSerialMvm:
             apply_ofat(result, round_, values)
         return result + part.bias[:, None]
 
-    def read(self, read: Read, columns: NDArray[Any]) -> integers.Ints:
+    def read(self, read: Read, columns: NDArray[Any]) -> arrays.Ints:
         """The corrected values [array.columns, n] of one array's physical columns."""
         driven = columns[read.positions]
         mask = (1 << self.dac_bits) - 1
@@ -59,7 +60,7 @@ class BitSerialMvm:
         total = np.zeros((len(read.cells), columns.shape[1]), np.int64)
         for k in range(self.slices):
             levels = (driven >> (k * self.dac_bits)) & mask
-            sums = integers.matmul(read.cells, levels, len(driven) * mask * highest)
+            sums = convolution.matmul(read.cells, levels, len(driven) * mask * highest)
             # What the ADC cannot express is lost here, and only here.
             total += np.clip(sums, 0, self.adc_limit) << (k * self.dac_bits)
         return total - read.offsets
@@ -91,6 +92,6 @@ def lossless(part: LayerPart, chip: Chip) -> bool:
         lines = spread(round_.ifrt)
         for array in part.arrays:
             driven = int(((lines >= array.row) & (lines < array.row + array.rows)).sum())
-            if integers.lossless_adc_bits(driven, chip.dac_bits, part.cell_bits) > chip.adc_bits:
+            if lossless_adc_bits(driven, chip.dac_bits, part.cell_bits) > chip.adc_bits:
                 return False
     return True

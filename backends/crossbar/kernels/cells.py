@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.core.rounds import Array
 from epimc.backends.crossbar.kernels.layer_part import LayerPart, epitome_columns, pack_at
 from epimc.backends.crossbar.kernels.sampling import driven_lines
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays, convolution
+from epimc.ir.semantics.cells import reference_coefficient, slice_coefficients, slice_weights
 
 
-def array_cells(part: LayerPart, array: Array) -> integers.Cells:
+def array_cells(part: LayerPart, array: Array) -> arrays.Cells:
     """The cell levels [rows, columns] that an array holds; a reference column is all ones."""
     pack = pack_at(part, array.row)
     slices, column = pack.slices, array.column - pack.column
@@ -24,13 +25,13 @@ def array_cells(part: LayerPart, array: Array) -> integers.Cells:
     if pack.groups > 1:
         block = block_diagonal(block, pack.groups)
     block = block[:, first:last].astype(np.int64)
-    levels = integers.slice_weights(block, part.mapping, part.weight_bits, part.cell_bits)
+    levels = slice_weights(block, part.mapping, part.weight_bits, part.cell_bits)
     levels = levels.reshape(len(block), -1)[:, column - first * slices : end - first * slices]
     ones = np.ones((len(block), column + array.columns - end), np.uint8)
     return np.concatenate([levels, ones], axis=1)
 
 
-def block_diagonal(blocks: integers.Ints, groups: int) -> integers.Ints:
+def block_diagonal(blocks: arrays.Ints, groups: int) -> arrays.Ints:
     """Matrices one below the other, [groups * rows, n], as [groups * rows, groups * n]."""
     rows, columns = len(blocks) // groups, blocks.shape[1]
     dense = np.zeros((groups, rows, groups, columns), np.int64)
@@ -38,15 +39,15 @@ def block_diagonal(blocks: integers.Ints, groups: int) -> integers.Ints:
     return dense.reshape(groups * rows, groups * columns)
 
 
-def diagonal_blocks(dense: integers.Ints, groups: int) -> integers.Ints:
+def diagonal_blocks(dense: arrays.Ints, groups: int) -> arrays.Ints:
     """The inverse of `block_diagonal`: what does not lie on the diagonal is dropped."""
     rows, columns = dense.shape[0] // groups, dense.shape[1] // groups
     blocks = np.einsum("grgc->grc", dense.reshape(groups, rows, groups, columns))
-    result: integers.Ints = blocks.reshape(groups * rows, columns)
+    result: arrays.Ints = blocks.reshape(groups * rows, columns)
     return result
 
 
-def recombine(part: LayerPart, array: Array, columns: NDArray[Any]) -> integers.Ints:
+def recombine(part: LayerPart, array: Array, columns: NDArray[Any]) -> arrays.Ints:
     """Physical columns of one array to the epitome columns of its pack.
 
     Args:
@@ -64,13 +65,13 @@ def recombine(part: LayerPart, array: Array, columns: NDArray[Any]) -> integers.
 
 
 def recombine_into(
-    result: integers.Ints, part: LayerPart, array: Array, columns: NDArray[Any]
+    result: arrays.Ints, part: LayerPart, array: Array, columns: NDArray[Any]
 ) -> None:
     """Add what physical columns of one array contribute to the epitome columns of its pack.
 
     Only those columns of `result` [epitome columns, n] are touched to which the array contributes.
     """
-    coefficients = integers.slice_coefficients(part.mapping, part.weight_bits, part.cell_bits)
+    coefficients = slice_coefficients(part.mapping, part.weight_bits, part.cell_bits)
     pack = pack_at(part, array.row)
     first = array.column - pack.column
     count = max(min(first + array.columns, pack.sliced) - first, 0)
@@ -82,11 +83,11 @@ def recombine_into(
         result[place : place + len(slices)] += np.multiply(slices, factor, dtype=np.int64)
     if count < array.columns:
         # The last column is the pack's reference, which counts for every column of the epitome.
-        factor = integers.reference_coefficient(part.mapping, part.weight_bits)
+        factor = reference_coefficient(part.mapping, part.weight_bits)
         result += np.multiply(columns[-1], factor, dtype=np.int64)
 
 
-def column_sums(part: LayerPart) -> integers.Ints:
+def column_sums(part: LayerPart) -> arrays.Ints:
     """What `part.corrections` must be, from the cells and the driven word lines.
 
     Returns:
@@ -99,11 +100,11 @@ def column_sums(part: LayerPart) -> integers.Ints:
     for array in part.arrays:
         cells = array_cells(part, array)
         lines = driven[:, array.row : array.row + array.rows]
-        parts.append(integers.matmul(lines, cells, array.rows * highest))
+        parts.append(convolution.matmul(lines, cells, array.rows * highest))
     return np.concatenate(parts, axis=1)
 
 
-def corrected(part: LayerPart, corrections: integers.Ints) -> integers.Ints:
+def corrected(part: LayerPart, corrections: arrays.Ints) -> arrays.Ints:
     """One round's corrections [sum of array columns], recombined to [epitome columns, 1]."""
     total = np.zeros((epitome_columns(part), 1), np.int64)
     first = 0

@@ -28,7 +28,7 @@ from epimc.backends.crossbar.kernels.sampling import (
     window_positions,
     within_group,
 )
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays, convolution
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +46,14 @@ class FusedMvm:
 
     inputs: slice
     matrix: NDArray[Any]
-    constant: integers.Ints
+    constant: arrays.Ints
     bound: int
 
-    def __call__(self, columns: NDArray[Any]) -> integers.Ints:
+    def __call__(self, columns: NDArray[Any]) -> arrays.Ints:
         """Accumulators [Cout, n] of activations q [Cin*Kh*Kw, n]."""
         groups, outputs, _ = self.matrix.shape
         split = columns.reshape(groups, -1, columns.shape[1])[:, self.inputs]
-        product = integers.matmul(self.matrix, split, self.bound)
+        product = convolution.matmul(self.matrix, split, self.bound)
         result = product.reshape(groups * outputs, -1)
         result += self.constant
         return result
@@ -73,17 +73,17 @@ def fused(part: LayerPart, inputs: int, bits: int, zero_point: int) -> FusedMvm:
     for round_, corrections in zip(part.rounds, part.corrections, strict=True):
         apply_ofat(constant, round_, corrected(part, corrections))
     constant = part.bias[:, None].astype(np.int64) - zero_point * constant
-    bound = integers.accumulator_bound(matrix, np.zeros(len(matrix), np.int64), bits)
+    bound = convolution.accumulator_bound(matrix, np.zeros(len(matrix), np.int64), bits)
     # Of a split layer most positions are of other parts: products with their zeros are saved.
     used = np.flatnonzero(matrix.any(axis=0))
     chosen = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0)
-    typed = np.ascontiguousarray(matrix[:, chosen], integers.exact_type(bound))
+    typed = np.ascontiguousarray(matrix[:, chosen], convolution.exact_type(bound))
     shape = part.groups, len(typed) // part.groups, typed.shape[1]
     first = positions.start + chosen.start if len(used) else 0
     return FusedMvm(slice(first, first + shape[2]), typed.reshape(shape), constant, bound)
 
 
-def programmed_weights(part: LayerPart, inputs: int) -> tuple[slice, integers.Ints]:
+def programmed_weights(part: LayerPart, inputs: int) -> tuple[slice, arrays.Ints]:
     """The weights that a part's cells and rounds amount to.
 
     Returns:
@@ -133,8 +133,8 @@ def rows_in_arrays(part: LayerPart) -> slice:
 
 
 def merged(
-    part: LayerPart, values: integers.Ints, inputs: int, first: int = 0
-) -> tuple[slice, integers.Ints]:
+    part: LayerPart, values: arrays.Ints, inputs: int, first: int = 0
+) -> tuple[slice, arrays.Ints]:
     """The matrix that the rounds make of epitome values.
 
     Args:
@@ -148,7 +148,7 @@ def merged(
         [Cout, positions].
     """
     inputs_of_group, height = inputs // part.groups, len(part.weights) // part.groups
-    places: list[tuple[integers.Ints, integers.Ints]] = []
+    places: list[tuple[arrays.Ints, arrays.Ints]] = []
     for round_ in part.rounds:
         rows = within_group(spread(round_.ifrt), height) - first
         chosen = (rows >= 0) & (rows < values.shape[1])

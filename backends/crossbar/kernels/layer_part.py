@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.core.rounds import Array, Round
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import cells, windows
+from epimc.ir.semantics.arrays import Ints
 
 
 class LayerPart(Protocol):
     """What kernels need to know of a layer's part on one tile; a table of `mvm` is one."""
 
     @property
-    def window(self) -> integers.Window:
+    def window(self) -> windows.Window:
         """Kernel, strides, pads and dilations of the convolution."""
 
     @property
@@ -33,7 +34,7 @@ class LayerPart(Protocol):
 
     @property
     def mapping(self) -> str:
-        """How signs become cells, one of `integers.MAPPINGS`."""
+        """How signs become cells, one of `cells.MAPPINGS`."""
 
     @property
     def cell_bits(self) -> int:
@@ -48,11 +49,11 @@ class LayerPart(Protocol):
         """The crossbars of the part."""
 
     @property
-    def corrections(self) -> integers.Ints:
+    def corrections(self) -> Ints:
         """Sums of driven levels, int64 [rounds, sum of array columns]."""
 
     @property
-    def bias(self) -> integers.Ints:
+    def bias(self) -> Ints:
         """What is added at every position, int64 [Cout]."""
 
     @property
@@ -93,7 +94,7 @@ class Pack:
 
 def pack_at(part: LayerPart, row: int) -> Pack:
     """The pack that holds an epitome row."""
-    slices = len(integers.slice_coefficients(part.mapping, part.weight_bits, part.cell_bits))
+    slices = len(cells.slice_coefficients(part.mapping, part.weight_bits, part.cell_bits))
     reference = int(part.mapping == "offset")
     height, width = len(part.weights) // part.groups, int(part.weights.shape[1])
     number = row // (height * part.pack)
@@ -123,7 +124,7 @@ def physical_columns(part: LayerPart) -> int:
     return last.column + last.columns
 
 
-def column_places(part: LayerPart) -> integers.Ints:
+def column_places(part: LayerPart) -> Ints:
     """The epitome column, as the OFAT counts them, that each physical column is a slice of.
 
     Returns:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.core.rounds import Round, spread
 from epimc.backends.crossbar.kernels.layer_part import LayerPart, column_places, epitome_columns
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays
 
 
 def driven_lines(part: LayerPart) -> NDArray[np.bool_]:
@@ -18,7 +18,7 @@ def driven_lines(part: LayerPart) -> NDArray[np.bool_]:
     return driven
 
 
-def column_destinations(part: LayerPart, round_: Round) -> integers.Ints:
+def column_destinations(part: LayerPart, round_: Round) -> arrays.Ints:
     """How many destinations a round has for each physical column; a reference serves all as one.
 
     Returns:
@@ -34,8 +34,8 @@ def column_destinations(part: LayerPart, round_: Round) -> integers.Ints:
 def apply_ofat(
     result: NDArray[np.int64],
     round_: Round,
-    values: integers.Ints,
-    where: integers.Ints | slice = slice(None),
+    values: arrays.Ints,
+    where: arrays.Ints | slice = slice(None),
 ) -> None:
     """Store or accumulate the columns of one round to the output channels, in place.
 
@@ -54,28 +54,28 @@ def apply_ofat(
         result[target, where] += block
 
 
-def input_positions(part: LayerPart, round_: Round) -> integers.Ints:
+def input_positions(part: LayerPart, round_: Round) -> arrays.Ints:
     """Positions in the flattened window [Cin, Kh, Kw] that the word lines of `ifrt` read."""
     return window_positions(part, spread(round_.ifat))
 
 
-def window_positions(part: LayerPart, channels: integers.Ints) -> integers.Ints:
+def window_positions(part: LayerPart, channels: arrays.Ints) -> arrays.Ints:
     """Positions of channels in a flattened window [channels, Kh, Kw]."""
     area = part.window.kernel[0] * part.window.kernel[1]
     positions = channels[:, None] * area + np.arange(area)
     return positions.reshape(-1)
 
 
-def within_group(numbers: integers.Ints, size: int) -> integers.Ints:
+def within_group(numbers: arrays.Ints, size: int) -> arrays.Ints:
     """What a round names in the first of its groups, counted in groups of `size`.
 
     All groups that a round drives take the same channels and rows of their own.
     """
-    own: integers.Ints = numbers[numbers // size == numbers[0] // size] % size
+    own: arrays.Ints = numbers[numbers // size == numbers[0] // size] % size
     return own
 
 
-def contiguous(numbers: integers.Ints) -> integers.Ints | slice:
+def contiguous(numbers: arrays.Ints) -> arrays.Ints | slice:
     """The same numbers, as a slice where they follow one another: that is faster to index with."""
     if len(numbers) and (np.diff(numbers) == 1).all():
         return slice(int(numbers[0]), int(numbers[-1]) + 1)

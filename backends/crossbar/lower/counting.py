@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from epimc.backends.crossbar.target.schema import Crossbar
-from epimc.ir.semantics import integers
+from epimc.ir.semantics.cells import reference_coefficient, slice_coefficients
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def pack_groups(matrix: Matrix, bits: int, geometry: Geometry) -> int:
 
 def physical_columns(columns: int, bits: int, geometry: Geometry) -> int:
     """Bit lines that a mapping really takes: all slices, and the reference column of `offset`."""
-    slices = len(integers.slice_coefficients(geometry.mapping, bits, geometry.cell_bits))
-    reference = integers.reference_coefficient(geometry.mapping, bits) != 0
+    slices = len(slice_coefficients(geometry.mapping, bits, geometry.cell_bits))
+    reference = reference_coefficient(geometry.mapping, bits) != 0
     return columns * slices + reference
 
 

@@ -19,7 +19,7 @@ from epimc.backends.crossbar.instructions.table import Table
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.module import Module, Op, Value
 from epimc.ir.core.types import as_map
-from epimc.ir.semantics.integers import Ints
+from epimc.ir.semantics.arrays import Ints
 from epimc.support.origins import Nodes
 
 

@@ -17,7 +17,7 @@ from epimc.backends.crossbar.instructions.computing import Block, Computing, Ker
 from epimc.backends.crossbar.instructions.host import host_calls
 from epimc.backends.crossbar.isa.execution import Execution, Observer, buffer_extent
 from epimc.backends.crossbar.sim.engine import Arrays, Options
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays, quantization
 from epimc.support.diagnostics import error
 
 Bytes = NDArray[np.uint8]
@@ -65,16 +65,16 @@ class _Machine(Execution):
         self.buffers = [np.zeros((batch, extent), np.uint8) for extent in engine.extents]
         self.off_chip = np.zeros((batch, self.program.off_chip_extent), np.uint8)
 
-    def put(self, port: Port, x: integers.Floats) -> None:
+    def put(self, port: Port, x: arrays.Floats) -> None:
         """Quantize one input's samples into off-chip memory."""
         target = self.program.maps[port.map]
-        q = integers.quantize_input(x, port.scale, target.zero_point, target.bits)
+        q = quantization.quantize_input(x, port.scale, target.zero_point, target.bits)
         self.write_map(target, q)
 
-    def take(self, port: Port) -> integers.Floats:
+    def take(self, port: Port) -> arrays.Floats:
         """One output's samples, dequantized from off-chip memory."""
         source = self.program.maps[port.map]
-        real = integers.dequantize_output(self.read_map(source), port.scale, source.zero_point)
+        real = quantization.dequantize_output(self.read_map(source), port.scale, source.zero_point)
         return real.reshape(self.batch, *port.shape)
 
     def load(self, tile: int, dst: int, src: int, size: int) -> None:

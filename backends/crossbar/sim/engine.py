@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.computing import ProductOf
 from epimc.backends.crossbar.isa.execution import Observer, Strategy
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays
 
 HostRunner = Callable[[str, list[NDArray[Any]]], NDArray[Any]]
 """Runs a fragment: its name, its inputs [batch, C, H, W], its output for as many samples."""
 
-Arrays = dict[str, integers.Floats]
+Arrays = dict[str, arrays.Floats]
 """float32 [samples, *shape] for every input, or output, by name."""
 
 

@@ -18,7 +18,7 @@ from epimc.backends.crossbar.instructions.host import host_tables
 from epimc.backends.crossbar.isa.execution import Observer, RoundRobin, Strategy
 from epimc.backends.crossbar.sim.engine import Arrays, Engine, HostRunner, Options
 from epimc.backends.crossbar.sim.paths import product_of
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays
 from epimc.support.diagnostics import did_you_mean, error
 
 __all__ = ["Arrays", "Collector", "HostRunner", "Simulator"]
@@ -103,7 +103,7 @@ class Simulator:
                 outputs[name][part] = result
         return outputs
 
-    def run_collect(self, inputs: Arrays) -> tuple[Arrays, dict[str, integers.Ints]]:
+    def run_collect(self, inputs: Arrays) -> tuple[Arrays, dict[str, arrays.Ints]]:
         """Execute the program and keep every map that an instruction computes.
 
         Returns:
@@ -120,7 +120,7 @@ class Collector(Observer):
     """Keeps every map that an instruction computes."""
 
     def __init__(self) -> None:
-        self._batches: list[dict[str, integers.Ints]] = []
+        self._batches: list[dict[str, arrays.Ints]] = []
 
     def begin(self, first: int, count: int) -> None:
         """A new batch, whose rows come behind those of the last."""
@@ -133,7 +133,7 @@ class Collector(Observer):
             maps[target.name] = np.zeros((len(rows), *target.dims), np.int64)
         maps[target.name][:, :, first : first + rows.shape[2]] = rows
 
-    def maps(self) -> dict[str, integers.Ints]:
+    def maps(self) -> dict[str, arrays.Ints]:
         """int64 [samples, C, H, W] of every computed map, by name."""
         names = self._batches[0] if self._batches else {}
         return {name: np.concatenate([maps[name] for maps in self._batches]) for name in names}

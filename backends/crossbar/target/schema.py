@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from epimc.backends.crossbar.core.program import Chip
-from epimc.ir.semantics.integers import MappingName
+from epimc.ir.semantics.cells import MappingName
 from epimc.support.diagnostics import (
     EpimcError,
     did_you_mean,

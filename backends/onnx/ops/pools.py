@@ -12,7 +12,7 @@ from epimc.backends.onnx.float_graph import FloatGraph
 from epimc.backends.onnx.ops.tables import Quantized, float_form, integer_form
 from epimc.ir.core.types import as_map
 from epimc.ir.dialects import epi, nn
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import windows
 
 
 @float_form(nn.MaxPool)
@@ -43,7 +43,7 @@ def float_average_pool(op: nn.AveragePool, graph: FloatGraph) -> None:
     (channels, height, width), size = op.x.type.shape, op.kernel
     weights = graph.constant(f"{name}/weights", np.ones((channels, 1, *size), np.float32))
     counted = op.pads if op.counted is None else op.counted
-    counts = integers.window_counts(op.window, counted, (height, width))
+    counts = windows.window_counts(op.window, counted, (height, width))
     share = graph.constant(f"{name}/share", (1 / counts).astype(np.float32)[None, None])
     total = graph.node("Conv", [source, weights], f"{name}/sum", group=channels, **attributes)
     graph.node("Mul", [total, share], name)

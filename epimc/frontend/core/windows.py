@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from epimc.frontend.core.node import Node, UnsupportedError
 from epimc.ir.core.module import Value
-from epimc.ir.semantics.integers import Window
+from epimc.ir.semantics.windows import Window
 
 Pads = tuple[int, int, int, int]
 

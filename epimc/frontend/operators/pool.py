@@ -9,7 +9,7 @@ from epimc.frontend.core.operator import operator
 from epimc.frontend.core.windows import rounded_up, window_of
 from epimc.ir.core.module import Op, Value
 from epimc.ir.dialects import nn
-from epimc.ir.semantics.integers import Sides, Window, window_counts
+from epimc.ir.semantics.windows import Sides, Window, window_counts
 
 
 @operator("MaxPool")

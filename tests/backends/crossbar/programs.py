@@ -19,8 +19,9 @@ from epimc.backends.crossbar.instructions.vector import Add, Lookup, Multiply, R
 from epimc.backends.crossbar.kernels.cells import column_sums
 from epimc.backends.crossbar.kernels.fused import merged
 from epimc.backends.crossbar.kernels.layer_part import physical_columns
-from epimc.ir.semantics import integers
-from epimc.ir.semantics.integers import MappingName
+from epimc.ir.semantics import quantization, requantization, windows
+from epimc.ir.semantics.arrays import Ints
+from epimc.ir.semantics.cells import MappingName
 from epimc.ir.semantics.layouts import Selection
 
 CHIP = Chip(
@@ -58,10 +59,10 @@ def mvm(
     tile: int,
     source: int,
     destination: int,
-    window: integers.Window,
-    weights: integers.Ints,
+    window: windows.Window,
+    weights: Ints,
     rounds: tuple[Round, ...],
-    bias: integers.Ints,
+    bias: Ints,
     *,
     name: str = "w",
     arrays: tuple[Array, ...] | None = None,
@@ -93,7 +94,7 @@ def requantize(sources: tuple[int, ...], to: int, scales: list[float],
                bounds: list[int], channels: int, low: int = 0,
                offset: float = 0.0) -> Requantize:  # fmt: skip
     """A requantization with the same scales in every channel."""
-    multipliers, shift, added = integers.requantization(scales, bounds, offset)
+    multipliers, shift, added = requantization.requantization(scales, bounds, offset)
     return Requantize(
         sources,
         to,
@@ -194,15 +195,15 @@ class Writer:
         return tuple(self.code)
 
 
-def random_weights(shape: tuple[int, ...], bits: int = 4, seed: int = 1) -> integers.Ints:
+def random_weights(shape: tuple[int, ...], bits: int = 4, seed: int = 1) -> Ints:
     """Weights of `bits` bits."""
-    limit = integers.weight_limit(bits)
+    limit = quantization.weight_limit(bits)
     return np.random.default_rng(seed).integers(-limit, limit + 1, shape)
 
 
 def conv_program() -> Program:
     """One tile: an epitome convolution with wrapped and overlapping windows, and a relu."""
-    window = integers.Window((3, 3), (1, 1), (1, 1, 1, 1))
+    window = windows.Window((3, 3), (1, 1), (1, 1, 1, 1))
     maps = [
         FeatureMap("x", (4, 5, 6), "u8", 8, 7, 0, scale=0.5),
         FeatureMap("acc", (4, 5, 6), "i64", nodes=(("Conv", "conv"),)),
@@ -234,7 +235,7 @@ def conv_program() -> Program:
 
 def split_program() -> Program:
     """Two tiles share a layer (partial sums sent and added); the input rows are forwarded too."""
-    window = integers.Window((3, 3), (2, 2), (1, 1, 1, 1))
+    window = windows.Window((3, 3), (2, 2), (1, 1, 1, 1))
     maps = [
         FeatureMap("x", (4, 6, 6), "u8", 8, 9, 0, scale=0.5),
         FeatureMap("part0", (3, 3, 3), "i64"),
@@ -276,8 +277,8 @@ def split_program() -> Program:
 
 def spill_program() -> Program:
     """Tile 0 stores a map row by row and signals; tile 1 waits, loads and goes on with it."""
-    window = integers.Window((1, 1))
-    second = integers.Window((2, 2), (2, 2))
+    window = windows.Window((1, 1))
+    second = windows.Window((2, 2), (2, 2))
     maps = [
         FeatureMap("x", (2, 4, 4), "u8", 8, 0, 0, scale=0.5),
         FeatureMap("acc0", (3, 4, 4), "i64"),
@@ -313,8 +314,8 @@ def spill_program() -> Program:
 
 def classifier_program() -> Program:
     """Residual addition (two terms), both pools, a flatten and a matmul, on one tile."""
-    window = integers.Window((1, 1))
-    pool = integers.Window((2, 2), (2, 2))
+    window = windows.Window((1, 1))
+    pool = windows.Window((2, 2), (2, 2))
     maps = [
         FeatureMap("x", (3, 4, 4), "u8", 8, 20, 0, scale=0.5),
         FeatureMap("acc", (3, 4, 4), "i64"),
@@ -336,7 +337,7 @@ def classifier_program() -> Program:
             np.array([9, -9], np.int64), name="b",
             arrays=(Array(1, 0, 12, 0, 3), Array(2, 0, 12, 3, 2))),
         requantize((5,), 6, [0.01], [10**5], 2),
-        Pool("sum", 2, 7, integers.Window((2, 2))),
+        Pool("sum", 2, 7, windows.Window((2, 2))),
         requantize((7,), 8, [0.25], [10**4], 3),
     ]  # fmt: skip
     tile = Writer(maps, tables)
@@ -378,11 +379,11 @@ def groups_program() -> Program:
     packs = (Array(4, 0, 27, 0, 7), Array(5, 27, 9, 7, 3))
     cut = (Array(0, 0, 6, 0, 3), Array(1, 0, 6, 3, 4), Array(2, 6, 2, 7, 7), Array(3, 8, 4, 7, 7))
     tables: list[Table] = [
-        mvm(0, 0, 1, integers.Window((3, 3), (1, 1), (1, 1, 1, 1)), random_weights((36, 1)),
+        mvm(0, 0, 1, windows.Window((3, 3), (1, 1), (1, 1, 1, 1)), random_weights((36, 1)),
             identity(4, 9, 4), np.array([5, -6, 7, 8], np.int64), name="a", arrays=packs,
             groups=4, pack=3),
         requantize((1,), 2, [0.02], [10**5], 4),
-        mvm(0, 2, 3, integers.Window((2, 2), (2, 2)), random_weights((12, 3), seed=2), rounds,
+        mvm(0, 2, 3, windows.Window((2, 2), (2, 2)), random_weights((12, 3), seed=2), rounds,
             np.arange(6, dtype=np.int64), name="b", arrays=cut, groups=2),
         requantize((3,), 4, [0.02], [10**5], 6),
     ]  # fmt: skip
@@ -452,7 +453,7 @@ def moving_program() -> Program:
         Constant(2, random.integers(0, 16, (2, 2, 3))),
         Concat((0, 1, 2), 3, 1),
         Concat((3, 3), 4, 2),
-        Pool("sum", 4, 5, integers.Window((3, 3), (2, 1), (1, 1, 1, 1)), (1, 0, 0, 1)),
+        Pool("sum", 4, 5, windows.Window((3, 3), (2, 1), (1, 1, 1, 1)), (1, 0, 0, 1)),
         requantize((5,), 6, [0.03], [36 * 15], 2),
     ]
     tile = Writer(maps, tables)
@@ -479,7 +480,7 @@ def host_program() -> Program:
         FeatureMap("y", (4, 2, 3), "u8", 8, 7, 192, scale=0.25),
     ]
     tables: list[Table] = [
-        mvm(0, 0, 1, integers.Window((1, 1)), random_weights((2, 2)), identity(2, 1, 2),
+        mvm(0, 0, 1, windows.Window((1, 1)), random_weights((2, 2)), identity(2, 1, 2),
             np.zeros(2, np.int64)),
         requantize((1,), 2, [0.05], [10**5], 2),
         Host("p", (2, 0), 3),
@@ -526,7 +527,7 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
 }
 
 
-def merged_weights(table: Mvm, weights: integers.Ints, inputs: int) -> integers.Ints:
+def merged_weights(table: Mvm, weights: Ints, inputs: int) -> Ints:
     """The whole matrix [Cout, (Cin / groups)*Kh*Kw] that the rounds make of epitome values."""
     area = table.window.kernel[0] * table.window.kernel[1]
     result = np.zeros((len(table.bias), inputs // table.groups * area), np.int64)

@@ -14,7 +14,7 @@ from epimc.backends.crossbar.core.program import Maps, Program
 from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
 from epimc.backends.crossbar.instructions.table import OneSource, Stored, TableCheck
 from epimc.backends.forms import INT64, UINT8, Claim, Node, Tensor, channelwise, constant
-from epimc.ir.semantics.integers import Ints
+from epimc.ir.semantics.arrays import Ints
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.dialects.rules import window_shape
 from epimc.ir.interpreter import interpret
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import joins, windows
 from epimc.ir.semantics.layouts import Selection, runs_of
 from epimc.ir.verifier import verify
 from epimc.runtime.reference import Reference
@@ -112,7 +112,7 @@ class IntegerModule:
         shape = tuple(size * (1 + (k == axis)) for k, size in enumerate(kind.shape))
         to = kind.with_shape(shape)
         both = self.add(moves.Concat, [constant, chosen], to, axis=axis)
-        window = integers.Window((2, 2), (1, 2), (1, 0, 1, 1))
+        window = windows.Window((2, 2), (1, 2), (1, 0, 1, 1))
         shape = window_shape(shape, shape[0], window)
         counted = (self.number(0, 1), 0, 0, self.number(0, 1))
         sums = self.add(
@@ -180,5 +180,5 @@ def test_the_constants_that_verification_compares() -> None:
 
 def test_padding_is_the_real_zero() -> None:
     x = np.array([[[[7]]]])
-    padded = integers.pad(x, (1, 0), (0, 0, 1, 1), 3)
+    padded = joins.pad(x, (1, 0), (0, 0, 1, 1), 3)
     assert padded.tolist() == [[[[3, 3], [3, 3]], [[7, 3], [3, 3]]]]

@@ -28,7 +28,7 @@ from epimc.ir.core.registry import OPS
 from epimc.ir.core.traits import Moves
 from epimc.ir.core.types import Location
 from epimc.ir.dialects import epi, nn
-from epimc.ir.semantics.integers import accumulator_bound
+from epimc.ir.semantics.convolution import accumulator_bound
 from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import disagreements
 from tests.helpers.modules import Net, lower, quantized

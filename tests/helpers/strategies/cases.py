@@ -20,7 +20,7 @@ from epimc.ir.epitome.policies import Layer
 from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
 from epimc.ir.passes.plan_names import known_names
-from epimc.ir.semantics.integers import MappingName, lossless_adc_bits
+from epimc.ir.semantics.cells import MappingName, lossless_adc_bits
 from tests.helpers.hand_plans import hand_plans
 from tests.helpers.strategies.networks import networks
 

@@ -14,9 +14,9 @@ from epimc.ir.core.types import IrError, Location, TensorType
 from epimc.ir.dialects import nn
 from epimc.ir.epitome import plan, policies
 from epimc.ir.epitome.plan import Entry, Patch, Round
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import convolution
 from epimc.ir.semantics.floats import float_convolve
-from epimc.ir.semantics.integers import Window
+from epimc.ir.semantics.windows import Window
 from tests.helpers.layers import Layer, layers
 
 
@@ -45,7 +45,7 @@ def test_convolution_in_groups_is_onnxruntimes(layer: Layer, extreme: bool) -> N
     if extreme:
         x, w = np.where(x > 99, 255, 0), np.where(w > 9, 127, -127)
     bias = np.zeros(len(w), np.int64)
-    found = integers.convolve(x, w, bias, layer.window, layer.zero_point, 8)
+    found = convolution.convolve(x, w, bias, layer.window, layer.zero_point, 8)
     session = conv_integer(layer.groups, layer.zero_point, layer.window)
     zero = np.uint8(layer.zero_point)
     inputs = {"x": x.astype(np.uint8), "w": w.astype(np.int8), "z": np.array(zero)}

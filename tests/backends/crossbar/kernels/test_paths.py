@@ -14,8 +14,8 @@ from epimc.backends.crossbar.kernels.bit_serial import bit_serial, lossless
 from epimc.backends.crossbar.kernels.cells import array_cells, recombine
 from epimc.backends.crossbar.kernels.fused import fused
 from epimc.backends.crossbar.kernels.layer_part import physical_columns
-from epimc.ir.semantics import integers
-from epimc.ir.semantics.integers import MappingName
+from epimc.ir.semantics import windows
+from epimc.ir.semantics.cells import MAPPINGS, MappingName
 from tests.backends.crossbar.programs import (
     CHIP,
     identity,
@@ -60,10 +60,10 @@ def plans(draw: st.DrawFn) -> tuple[tuple[Round, ...], tuple[int, int], int]:
 def tables(draw: st.DrawFn) -> tuple[Mvm, int, Chip]:
     """A table cut into arrays anywhere, its Cin, and a chip with the least lossless ADC."""
     rounds, (rows, columns), inputs = draw(plans())
-    mapping, bits = draw(st.sampled_from(integers.MAPPINGS)), draw(st.integers(2, 6))
+    mapping, bits = draw(st.sampled_from(MAPPINGS)), draw(st.integers(2, 6))
     cell_bits, dac_bits = draw(st.integers(1, 3)), draw(st.sampled_from((1, 2, 4)))
     weights = random_weights((rows, columns), bits, draw(st.integers(0, 99)))
-    window = integers.Window((2, 2))
+    window = windows.Window((2, 2))
     bias = np.arange(6, dtype=np.int64) - 3
     table = mvm(0, 0, 1, window, weights, rounds, bias, mapping=mapping, bits=bits,
                 cell_bits=cell_bits)  # fmt: skip
@@ -100,7 +100,7 @@ def test_both_paths_are_the_convolution(
 
 def test_parts_add_up_when_bit_slices_of_one_weight_lie_in_different_parts() -> None:
     weights, bias = random_weights((12, 3)), np.array([1, 2, 3], np.int64)
-    window, rounds = integers.Window((2, 2)), identity(3, 4, 3)
+    window, rounds = windows.Window((2, 2)), identity(3, 4, 3)
     complete = mvm(0, 0, 1, window, weights, rounds, bias)
     left = mvm(0, 0, 1, window, weights, rounds, bias, arrays=(Array(0, 0, 12, 0, 3),))
     right = mvm(0, 0, 1, window, weights, rounds, bias * 0, arrays=(Array(0, 0, 12, 3, 4),))
@@ -109,10 +109,10 @@ def test_parts_add_up_when_bit_slices_of_one_weight_lie_in_different_parts() -> 
     assert np.array_equal(parts[0] + parts[1], fused(complete, 3, BITS, 17)(columns))
 
 
-@pytest.mark.parametrize("mapping", integers.MAPPINGS)
+@pytest.mark.parametrize("mapping", MAPPINGS)
 def test_cells_hold_the_weights(mapping: MappingName) -> None:
     weights = random_weights((5, 4))
-    table = mvm(0, 0, 1, integers.Window((1, 1)), weights, identity(5, 1, 4),
+    table = mvm(0, 0, 1, windows.Window((1, 1)), weights, identity(5, 1, 4),
                 np.zeros(4, np.int64), mapping=mapping)  # fmt: skip
     (array,) = table.arrays
     cells = array_cells(table, array)
@@ -123,7 +123,7 @@ def test_cells_hold_the_weights(mapping: MappingName) -> None:
 
 def test_a_narrow_adc_clips() -> None:
     weights = np.full((8, 1), 7, np.int64)
-    table = mvm(0, 0, 1, integers.Window((1, 1)), weights, identity(8, 1, 1),
+    table = mvm(0, 0, 1, windows.Window((1, 1)), weights, identity(8, 1, 1),
                 np.zeros(1, np.int64), mapping="twos_complement", cell_bits=1)  # fmt: skip
     columns = np.full((8, 1), 255, np.uint8)
     chip = replace(CHIP, dac_bits=1, adc_bits=4)
@@ -139,7 +139,7 @@ def test_an_array_without_a_driven_row_is_not_read() -> None:
     weights = random_weights((8, 2))
     rounds = (Round(((0, 4),), ranges_of(np.arange(4)), (OfatEntry(0, 2, 0, 1, False),)),)
     cut = (Array(0, 0, 4, 0, 5), Array(1, 4, 4, 0, 5))
-    table = mvm(0, 0, 1, integers.Window((1, 1)), weights, rounds, np.zeros(2, np.int64),
+    table = mvm(0, 0, 1, windows.Window((1, 1)), weights, rounds, np.zeros(2, np.int64),
                 arrays=cut)  # fmt: skip
     ((read,),) = bit_serial(table, BITS, 0, CHIP).reads
     assert read.array == cut[0]
@@ -154,7 +154,7 @@ def test_a_part_that_holds_no_row_of_one_of_its_rounds() -> None:
         )
         for k in range(2)
     )
-    table = mvm(0, 0, 1, integers.Window((1, 1)), weights, rounds, np.zeros(2, np.int64),
+    table = mvm(0, 0, 1, windows.Window((1, 1)), weights, rounds, np.zeros(2, np.int64),
                 arrays=(Array(0, 4, 4, 0, 5),))  # fmt: skip
     columns = np.arange(24, dtype=np.uint8).reshape(8, 3)
     expected = weights[4:].T @ columns[4:].astype(np.int64)

@@ -26,7 +26,7 @@ from epimc.backends.crossbar.target.schema import Target, load_target
 from epimc.ir.core.module import Module, Value
 from epimc.ir.core.types import TensorType
 from epimc.ir.dialects import moves, nn
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import cells, quantization
 from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import interpreted
 from tests.helpers.modules import LOWERING, Net, lower, networks, quantized, unread
@@ -52,7 +52,7 @@ def chips(draw: st.DrawFn) -> dict[str, Any]:
         rows=draw(st.sampled_from([2, 5, 32])),
         columns=draw(st.sampled_from([3, 8, 32])),
         cell_bits=draw(st.integers(1, 4)),
-        mapping=draw(st.sampled_from(integers.MAPPINGS)),
+        mapping=draw(st.sampled_from(cells.MAPPINGS)),
         dac_bits=draw(st.sampled_from([1, 2, 4])),
         adc_bits=16,
         crossbars=draw(st.sampled_from([1, 3, 64])),
@@ -84,7 +84,7 @@ def test_arrays_tile_the_epitome_matrix(
     crossbar = Target.from_dict(described, "It").crossbar
     eo, ei, eh, ew = epitome
     arrays = cut(epitome, bits, crossbar)
-    slices = len(integers.slice_coefficients(crossbar.mapping, bits, crossbar.cell_bits))
+    slices = len(cells.slice_coefficients(crossbar.mapping, bits, crossbar.cell_bits))
     reference = crossbar.mapping == "offset"
     covered = np.zeros((ei * eh * ew, eo * slices + reference), np.int64)
     for number, row, rows, column, columns in arrays:
@@ -423,7 +423,7 @@ def executed_equals_interpreted(net: Net, lowered: Module) -> bool:
     inputs = net.samples(3, seed=9)
     outputs = Simulator(program).run(inputs)
     known = {
-        name: integers.quantize_input(
+        name: quantization.quantize_input(
             inputs[name], value.type.step, value.type.zero_point, value.type.bits
         )
         for name, value in lowered.inputs
@@ -432,7 +432,7 @@ def executed_equals_interpreted(net: Net, lowered: Module) -> bool:
     return all(
         np.array_equal(
             outputs[name],
-            integers.dequantize_output(got[value.name], value.type.step, value.type.zero_point),
+            quantization.dequantize_output(got[value.name], value.type.step, value.type.zero_point),
         )
         for name, value in lowered.outputs
     )

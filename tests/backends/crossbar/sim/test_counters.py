@@ -16,7 +16,7 @@ from epimc.backends.crossbar.kernels.bit_serial import BitSerialMvm, Read
 from epimc.backends.crossbar.kernels.sampling import column_destinations
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.sim.simulator import Simulator
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays
 from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources
 
 pytestmark = pytest.mark.smoke
@@ -159,7 +159,7 @@ def test_counts_are_what_the_bit_serial_path_does(
     done: dict[int, list[int]] = {}
     original = BitSerialMvm.read
 
-    def read(self: BitSerialMvm, read: Read, columns: integers.Ints) -> integers.Ints:
+    def read(self: BitSerialMvm, read: Read, columns: arrays.Ints) -> arrays.Ints:
         lines, events = len(read.positions), columns.shape[1] * self.slices
         totals = done.setdefault(id(self.part), [0, 0, 0])
         for k, number in enumerate((1, lines, read.array.columns)):

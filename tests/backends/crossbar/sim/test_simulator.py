@@ -17,19 +17,21 @@ from epimc.backends.crossbar.instructions.vector import Add, Lookup, Multiply, R
 from epimc.backends.crossbar.isa.assembly import format_program, parse_program
 from epimc.backends.crossbar.isa.execution import Observer
 from epimc.backends.crossbar.sim.simulator import Simulator
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import arrays, convolution, quantization, requantization, windows
 from epimc.support.diagnostics import EpimcError
 from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources, merged_weights
 
 
-def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str, integers.Ints]:
+def reference(program: Program, inputs: dict[str, arrays.Floats]) -> dict[str, arrays.Ints]:
     """Every map, layer by layer over whole maps, from the weights themselves."""
-    values: dict[int, integers.Ints] = {}
+    values: dict[int, arrays.Ints] = {}
     for port in program.inputs:
         target = program.maps[port.map]
-        q = integers.quantize_input(inputs[port.name], port.scale, target.zero_point, target.bits)
+        q = quantization.quantize_input(
+            inputs[port.name], port.scale, target.zero_point, target.bits
+        )
         values[port.map] = q.reshape(len(q), target.channels, target.height, target.width)
-    layers: dict[str, integers.Ints] = {}
+    layers: dict[str, arrays.Ints] = {}
     for table in program.tables:
         maps = program.maps
         match table:
@@ -39,22 +41,22 @@ def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str,
                 matrix = merged_weights(table, mask(table), source.channels)
                 kernel = (len(matrix), source.channels // table.groups, *table.window.kernel)
                 # Cells outside this part's arrays are masked out, which splits the layer.
-                result = integers.convolve(
+                result = convolution.convolve(
                     x, matrix.reshape(kernel), table.bias, table.window, source.zero_point, 8
                 )
                 layers[table.weights_name] = layers.get(table.weights_name, 0) + result
             case Requantize():
                 terms = [values[s] - maps[s].zero_point for s in table.sources]
                 zero_point = maps[table.destination].zero_point
-                result = integers.requantize(
+                result = requantization.requantize(
                     terms, table.multipliers, table.shifts, zero_point, table.low, table.high,
                     table.offsets,
                 )  # fmt: skip
             case Pool(kind="max"):
-                result = integers.max_pool(values[table.source], table.window)
+                result = windows.max_pool(values[table.source], table.window)
             case Pool():
                 zero_point = maps[table.source].zero_point
-                result = integers.sum_pool(
+                result = windows.sum_pool(
                     values[table.source], table.window, zero_point, table.counted
                 )
             case Select():
@@ -103,7 +105,7 @@ def reference(program: Program, inputs: dict[str, integers.Floats]) -> dict[str,
     return {program.maps[i].name: value for i, value in values.items()}
 
 
-def mask(table: Mvm) -> integers.Ints:
+def mask(table: Mvm) -> arrays.Ints:
     """The weights of a part that holds whole rows, zero elsewhere."""
     weights = np.zeros_like(table.weights)
     for array in table.arrays:
@@ -112,7 +114,7 @@ def mask(table: Mvm) -> integers.Ints:
     return weights
 
 
-def random_inputs(program: Program, samples: int) -> dict[str, integers.Floats]:
+def random_inputs(program: Program, samples: int) -> dict[str, arrays.Floats]:
     random = np.random.default_rng(0)
     return {
         port.name: (random.standard_normal((samples, *port.shape)) * 40).astype(np.float32)
@@ -133,7 +135,9 @@ def test_every_map_is_the_layer_by_layer_one(name: str, path: str) -> None:
         assert np.array_equal(value, expected[key]), key
     for port in program.outputs:
         feature = program.maps[port.map]
-        real = integers.dequantize_output(expected[feature.name], port.scale, feature.zero_point)
+        real = quantization.dequantize_output(
+            expected[feature.name], port.scale, feature.zero_point
+        )
         assert outputs[port.name].dtype == np.float32
         assert np.array_equal(outputs[port.name], real.reshape(5, *port.shape))
         assert len(np.unique(outputs[port.name])) > 2
@@ -215,7 +219,7 @@ def test_a_deadlock_is_reported() -> None:
         ({"x": np.zeros((), np.float32)}, "Input 'x' has shape (), not (samples, 4, 5, 6)."),
     ],
 )  # fmt: skip
-def test_wrong_inputs(inputs: dict[str, integers.Floats], message: str) -> None:
+def test_wrong_inputs(inputs: dict[str, arrays.Floats], message: str) -> None:
     with pytest.raises(EpimcError) as caught:
         Simulator(PROGRAMS["conv"]()).run(inputs)
     assert str(caught.value) == f"error: {message}"

@@ -14,7 +14,7 @@ from epimc.backends.crossbar.instructions.moves import Concat, Constant, Pad
 from epimc.backends.crossbar.instructions.pool import Pool
 from epimc.backends.crossbar.instructions.vector import Lookup
 from epimc.backends.crossbar.sim.simulator import Simulator
-from epimc.ir.semantics import integers
+from epimc.ir.semantics import windows
 from epimc.support.diagnostics import render
 from tests.backends.crossbar.bundle.test_tables import same
 from tests.backends.crossbar.programs import (
@@ -44,11 +44,11 @@ def wide_program(bits: int) -> Program:
         FeatureMap("y", (3, 3, 3), "u16", bits, 200, 256, scale=0.25),
     ]
     random = np.random.default_rng(3)
-    window = integers.Window((3, 3), (1, 1), (1, 1, 1, 1))
+    window = windows.Window((3, 3), (1, 1), (1, 1, 1, 1))
     tables = [
         mvm(0, 0, 1, window, random_weights((27, 2)), identity(3, 9, 2), np.array([4, -5])),
         replace(requantize((1,), 2, [0.05], [2**24], 2), high=highest),
-        Pool("max", 2, 3, integers.Window((2, 2), (2, 2))),
+        Pool("max", 2, 3, windows.Window((2, 2), (2, 2))),
         Lookup(3, 4, random.integers(0, 2**bits, (1, 2**bits))),
         Constant(5, random.integers(0, 2**bits, (1, 2, 2))),
         Concat((4, 5), 6),

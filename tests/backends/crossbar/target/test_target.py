@@ -17,7 +17,7 @@ from epimc.backends.crossbar.target.schema import (
     load_target,
     parse_target,
 )
-from epimc.ir.semantics import integers
+from epimc.ir.semantics.cells import lossless_adc_bits
 from epimc.support.diagnostics import EpimcError
 
 pytestmark = pytest.mark.smoke
@@ -60,7 +60,7 @@ def test_the_built_in_targets_are_the_paper_s_and_one_for_tests() -> None:
 def test_a_built_in_target_has_the_smallest_lossless_adc(name: str) -> None:
     target = load_target(name)
     assert target.name == name
-    least = integers.lossless_adc_bits(
+    least = lossless_adc_bits(
         target.crossbar.rows, target.converters.dac_bits, target.crossbar.cell_bits
     )
     assert target.converters.adc_bits == least
