@@ -94,13 +94,16 @@ IR_OPS = Seam(
     exceptions={
         # Only layers take crossbars, and are split over tiles.
         "epimc.backends.crossbar.lower.place": {"Mvm"},
+        # What follows a layer as a chain, which patterns that match one op cannot say.
+        "epimc.ir.passes.fold": {"ChannelAffine"},
+        # The pass is about this op alone: what it leaves of them, and where they come from.
+        "epimc.ir.passes.layout": {"Rearrange"},
+        "epimc.ir.passes.sinking": {"Rearrange"},
     },
     most=6,
     page="0010-ir-ops-are-classes.md",
 )
 
-# Passes of the IR say what they match in patterns.
-OUT_OF_SCOPE = ("epimc.ir.passes",)
 PATTERN = "Pattern"
 
 
@@ -184,7 +187,7 @@ SEAMS = [pytest.param(INSTRUCTIONS, id="instructions"), pytest.param(IR_OPS, id=
 def test_no_other_file_tells_them_apart(seam: Seam) -> None:
     wrong: list[str] = []
     for module, path in sorted(project_files().items()):
-        if seam.is_home(module) or module.startswith(OUT_OF_SCOPE):
+        if seam.is_home(module):
             continue
         reading = Reading(seam, ast.parse(path.read_text(encoding="utf-8")))
         allowed = seam.exceptions.get(module, set())

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from epimc.ir.core.levels import EPI, NN
-from epimc.ir.core.module import Module, Op, Value, dump_attributes
+from epimc.ir.core.module import Module
 from epimc.ir.core.module_attributes import TARGET
-from epimc.ir.dialects import epi, nn
+from epimc.ir.core.op import Op, Value, dump_attributes
+from epimc.ir.core.traits import Weighted
+from epimc.ir.dialects import epi
 from epimc.ir.epitome import plan
 from epimc.ir.epitome.layer_plans import PLANS, Plans, load, wrong_policy
 from epimc.ir.epitome.policies import Layer
@@ -58,7 +60,7 @@ class Epitomize(Pass):
 
 
 @dataclass(frozen=True)
-class LayerIntoEpitome(Pattern[nn.Conv | nn.Gemm]):
+class LayerIntoEpitome(Pattern[Weighted]):
     """A layer with weights computes with those that its epitome is sampled to.
 
     Attributes:
@@ -68,9 +70,9 @@ class LayerIntoEpitome(Pattern[nn.Conv | nn.Gemm]):
     chosen: Mapping[str, tuple[plan.Shape, plan.Plan]]
 
     name: ClassVar[str] = "layer-into-epitome"
-    ops: ClassVar[tuple[type[Op], ...]] = (nn.Conv, nn.Gemm)
+    ops: ClassVar[tuple[type[Op], ...]] = (Weighted,)
 
-    def rewrite(self, op: nn.Conv | nn.Gemm, rewriter: Rewriter) -> Replacement | None:
+    def rewrite(self, op: Weighted, rewriter: Rewriter) -> Replacement | None:
         """The epitome op, whose epitome is fitted to the weights."""
         epitome, patches = self.chosen[op.output.name]
         weights = rewriter.tensor(op.weight)
@@ -84,7 +86,7 @@ class LayerIntoEpitome(Pattern[nn.Conv | nn.Gemm]):
             "shape": shape,
             "plan": patches,
         }
-        return Replacement(epi.Conv([op.x], op.output, op.location, attributes))
+        return Replacement(epi.Conv(op.operands, op.output, op.location, attributes))
 
 
 def module_plans(module: Module) -> Plans:
@@ -118,11 +120,11 @@ def layers_of(module: Module, rows: int) -> dict[Op, Layer]:
             as_conv(module.tensors[op.weight.name].type.shape),
             rows,
             op.output in classifying,
-            op.groups if isinstance(op, nn.Conv) else 1,
+            int(op.attributes.get("groups", 1)),
             layer_names([op, *affine_chain(op.output, uses)]),
         )
         for op in module.ops
-        if isinstance(op, (nn.Conv, nn.Gemm))
+        if isinstance(op, Weighted)
     }
 
 
@@ -159,7 +161,7 @@ def classifiers(module: Module) -> set[Value]:
         if op is None or value in reached:
             continue
         reached.add(value)
-        if not isinstance(op, (nn.Conv, nn.Gemm)):
+        if not isinstance(op, Weighted):
             pending += op.operands
     return reached
 

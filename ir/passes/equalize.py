@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from epimc.ir.core.levels import NN
-from epimc.ir.core.module import Array, Module, Op, Value
-from epimc.ir.core.traits import Homogeneous
-from epimc.ir.dialects import nn
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Array, Op, Value
+from epimc.ir.core.traits import Homogeneous, Weighted
 from epimc.ir.pipeline import Pass
 from epimc.ir.rewriting import Pattern, Replacement, Rewriter, changed, rewritten
 
@@ -20,8 +20,6 @@ NEARLY_DEAD = 2.0**-10
 
 # A factor and its inverse stay below this, so that weights stay far from the ends of float32.
 LARGEST = 2.0**15
-
-Weighted = nn.Conv | nn.Gemm
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class ScaleLayer(Pattern[Weighted]):
     scaled: Mapping[str, Scaled]
 
     name: ClassVar[str] = "scale-layer"
-    ops: ClassVar[tuple[type[Op], ...]] = (nn.Conv, nn.Gemm)
+    ops: ClassVar[tuple[type[Op], ...]] = (Weighted,)
 
     def rewrite(self, op: Weighted, rewriter: Rewriter) -> Replacement | None:
         """The layer with new tensors."""
@@ -77,12 +75,12 @@ def pairs(module: Module) -> list[tuple[Weighted, Weighted]]:
     uses = module.uses()
     followed: list[tuple[Weighted, Weighted]] = []
     for op in module.ops:
-        if not isinstance(op, (nn.Conv, nn.Gemm)):
+        if not isinstance(op, Weighted):
             continue
         reader = only_reader(uses, op.output)
         while isinstance(reader, Homogeneous) and reader.is_homogeneous:
             reader = only_reader(uses, reader.output)
-        if isinstance(reader, (nn.Conv, nn.Gemm)):
+        if isinstance(reader, Weighted):
             followed.append((op, reader))
     return followed
 
@@ -111,7 +109,7 @@ class Scaled:
     def of(module: Module, op: Weighted) -> Scaled:
         """A copy of what a layer computes with in the module."""
         bias = None if op.bias is None else module.tensor(op.bias).copy()
-        groups = op.groups if isinstance(op, nn.Conv) else 1
+        groups = int(op.attributes.get("groups", 1))
         return Scaled(module.tensor(op.weight).copy(), bias, groups)
 
     @property

@@ -10,9 +10,11 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from epimc.ir.core.levels import NN
-from epimc.ir.core.module import Array, Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Array, Op, Value
+from epimc.ir.core.traits import Clips, Weighted
 from epimc.ir.core.types import IrError
-from epimc.ir.dialects import elementwise, moves, nn, rules
+from epimc.ir.dialects import moves, nn, rules
 from epimc.ir.pipeline import Pass
 from epimc.ir.rewriting import Pattern, Replacement, Rewriter, changed, rewritten
 
@@ -80,9 +82,9 @@ class PadIntoMaxPool(PadIntoWindow[nn.MaxPool]):
     ops = (nn.MaxPool,)
 
     def is_exact(self, op: nn.MaxPool, pad: moves.Pad, rewriter: Rewriter) -> bool:
-        """Behind a relu, or a clip that leaves nothing below 0."""
+        """Behind what leaves nothing below 0."""
         before = rewriter.producer(pad.x)
-        if not isinstance(before, (nn.Relu, elementwise.Clip)) or before.bounds[0] < 0:
+        if not isinstance(before, Clips) or before.bounds[0] < 0:
             return False
         window = replace(op.window, pads=joined_pads(op, pad))
         return keeps(rules.expect_maxima, pad.x.type.shape, window)
@@ -120,7 +122,7 @@ def joined_pads(
 # --- affine ops into weights ---------------------------------------------------------------------
 
 
-class AffineIntoWeights(Pattern[nn.Conv | nn.Gemm]):
+class AffineIntoWeights(Pattern[Weighted]):
     """Affine functions of a layer's outputs are the layer with other weights and biases.
 
     All that follow the layer go at once, so that the weights are rounded to float32 once.  Only
@@ -128,9 +130,9 @@ class AffineIntoWeights(Pattern[nn.Conv | nn.Gemm]):
     """
 
     name = "affine-into-weights"
-    ops = (nn.Conv, nn.Gemm)
+    ops = (Weighted,)
 
-    def rewrite(self, op: nn.Conv | nn.Gemm, rewriter: Rewriter) -> Replacement | None:
+    def rewrite(self, op: Weighted, rewriter: Rewriter) -> Replacement | None:
         """The layer with the chain folded in; it takes the last op's name."""
         chain = affine_chain(op.output, rewriter.readers)
         if not chain:
@@ -172,7 +174,7 @@ def affine_chain(value: Value, readers: Mapping[Value, Sequence[Op | None]]) -> 
     return chain
 
 
-def folded(op: nn.Conv | nn.Gemm, chain: Affines, rewriter: Rewriter) -> tuple[Array, Array]:
+def folded(op: Weighted, chain: Affines, rewriter: Rewriter) -> tuple[Array, Array]:
     """Weights and biases of a layer and of the affine ops behind it, in float64."""
     weight: Array = rewriter.tensor(op.weight).astype(np.float64)
     bias: Array = np.zeros(len(weight))

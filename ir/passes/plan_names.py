@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from epimc.ir.core.module import Module, Op
-from epimc.ir.dialects import nn
+from epimc.ir.core.traits import Weighted
 from epimc.ir.epitome.layer_plans import Plans, find
 from epimc.ir.epitome.plan_files import given_plans
 from epimc.ir.epitome.policies import Layer
@@ -75,6 +75,6 @@ def named_op(name: str, module: Module, layers: Mapping[Op, Layer]) -> Op | None
 def is_one_layer(node: str, op: Op, module: Module) -> bool:
     """Whether all ops of the nodes of a name are those of one node, and make one layer at most."""
     named = [other for other in module.ops if node in {name for _, name in other.location.nodes}]
-    layers = [other for other in named if isinstance(other, (nn.Conv, nn.Gemm))]
+    layers = [other for other in named if isinstance(other, Weighted)]
     same = all(other.location == op.location for other in named)
     return same and (len(layers) == 1 or (not layers and len(named) == 1))

@@ -221,7 +221,8 @@ def test_ops(run: Run) -> None:
     assert names == sorted(names)
     assert {"Conv", "Cast", "Shape"} <= {*names}
     for item in listed:
-        assert parsed(run, "ops", item["name"]) == item
+        document = parsed(run, "ops", item["name"])
+        assert document == {"format": 1, "kind": "operator", **item}
         assert run("ops", item["name"]).out.startswith(f"{item['name']}: {item['doc']}.\n")
 
 
@@ -235,6 +236,7 @@ def test_an_operator_in_full(run: Run) -> None:
     )
     assert "\nBefore opset 13 it is over all axes from one on.\n" in run("ops", "Softmax").out
     assert parsed(run, "ops", "Shape") == {
+        "format": 1, "kind": "operator",
         "name": "Shape", "since": 7, "imported": False, "folded": True, "shape_only": True,
         "more_dims": False, "all_results": False, "doc": "Of anything with a fixed shape",
         "details": "",

@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "check": ("check", "bundle"),
     "targets": ("targets",),
     "target": ("targets", "tiny"),
+    "operators": ("ops",),
+    "operator": ("ops", "Conv"),
 }
 
 

@@ -13,6 +13,8 @@ from epimc.cli.main import main
 from epimc.support.diagnostics import EpimcError
 from tests.cli.conftest import Run, contents
 
+pytestmark = pytest.mark.smoke
+
 ROOT = Path(epimc.__file__).parents[1]
 
 COMMANDS = [

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from epimc.ir.core.module import Module, Op
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op
 from epimc.ir.dialects import elementwise, moves, nn
 from epimc.ir.rewriting import (
     MOST_REWRITES,

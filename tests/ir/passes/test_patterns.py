@@ -13,7 +13,8 @@ import pytest
 
 import epimc.ir.passes
 from epimc.ir.core.levels import EPI
-from epimc.ir.core.module import Module, Op
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op
 from epimc.ir.epitome.plan import identity
 from epimc.ir.interpreter import interpret
 from epimc.ir.passes import epitomize, equalize, fold, layout, sinking
