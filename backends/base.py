@@ -168,35 +168,22 @@ class CompiledProgram(ABC):
     Attributes:
         backend: The name of the backend that made it.
         target: The chip.
+        inputs: What it takes, in the order of the model.
+        outputs: What it gives, in the order of the model.
+        maps: All values that have a name in the integer reference, the inputs' among them.
+        computed_maps: Those of them that the program computes: they are compared on real samples.
+        host_calls: What the host runs.
+        size: How large it is, in a few words, whether it is good or not.
     """
 
     backend: str
     target: Target
-
-    @property
-    @abstractmethod
-    def inputs(self) -> Sequence[Port]:
-        """What it takes, in the order of the model."""
-
-    @property
-    @abstractmethod
-    def outputs(self) -> Sequence[Port]:
-        """What it gives, in the order of the model."""
-
-    @property
-    @abstractmethod
-    def maps(self) -> Sequence[FeatureMap]:
-        """All values that have a name in the integer reference, the inputs' among them."""
-
-    @property
-    @abstractmethod
-    def computed_maps(self) -> Sequence[FeatureMap]:
-        """Those of them that the program computes: they are compared on real samples."""
-
-    @property
-    def host_calls(self) -> Sequence[HostCall]:
-        """What the host runs."""
-        return ()
+    inputs: Sequence[Port]
+    outputs: Sequence[Port]
+    maps: Sequence[FeatureMap]
+    computed_maps: Sequence[FeatureMap]
+    host_calls: Sequence[HostCall] = ()
+    size: str
 
     @abstractmethod
     def files(self) -> dict[str, bytes]:
@@ -212,7 +199,8 @@ class CompiledProgram(ABC):
 
         Args:
             host: Runs the host calls; not needed where there are none.
-            options: Those of the backend's simulator.
+            options: Those of the backend's simulator.  Each knows `batch`, how many samples to
+                execute at once, on which no result depends.
 
         Raises:
             EpimcError: An option is unknown or wrong, or a host is missing.
@@ -235,11 +223,6 @@ class CompiledProgram(ABC):
     def setting_mismatches(self, weight_bits: int, activation_bits: int) -> dict[str, int]:
         """What contradicts the settings that the bundle states, by name: 1 a contradiction."""
         return {}
-
-    @property
-    @abstractmethod
-    def size(self) -> str:
-        """How large it is, in a few words, whether it is good or not."""
 
     @abstractmethod
     def describe(self) -> ProgramSummary:
@@ -296,16 +279,13 @@ class Backend(ABC):
         name: By which users and bundles name it.
         description: One line.
         default_target: The target where the user names none.
+        files: The files of a bundle without which `read` cannot do; there may be others.
     """
 
     name: str
     description: str
     default_target: str
-
-    @property
-    @abstractmethod
-    def files(self) -> tuple[str, ...]:
-        """The files of a bundle without which `read` cannot do; there may be others."""
+    files: tuple[str, ...]
 
     def load_dialect(self) -> None:
         """Register the ops and levels of the backend, so that IR with them can be read."""

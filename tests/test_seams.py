@@ -6,6 +6,7 @@ The exceptions are those of docs/decisions/0009 for instructions, and 0010 for o
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,7 +205,7 @@ def test_every_exception_is_needed_and_written_down(seam: Seam) -> None:
         reading = Reading(seam, ast.parse(files[module].read_text(encoding="utf-8")))
         used = set[str]().union(*(classes for _, classes in reading.distinctions()))
         assert used == allowed, module
-        place = module.removeprefix("epimc.backends.crossbar.").replace(".", "/")
+        place = re.sub(r"^epimc\.(backends\.crossbar\.|ir\.)?", "", module).replace(".", "/")
         assert f"`{place}.py`" in page, module
 
 

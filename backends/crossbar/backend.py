@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from epimc.backends.base import (
@@ -17,7 +16,9 @@ from epimc.backends.base import (
     PlannedLayer,
     Target,
 )
-from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
+from epimc.backends.crossbar.bundle.program_files import REQUIRED
+from epimc.backends.crossbar.core.program import FeatureMap, Program
+from epimc.backends.crossbar.instructions.host import host_tables
 from epimc.backends.crossbar.target.schema import Target as CrossbarTarget
 from epimc.backends.crossbar.target.schema import builtin_targets, load_target
 from epimc.backends.forms import Claim
@@ -59,44 +60,12 @@ class CrossbarProgram(CompiledProgram):
         """Put both together; the program's chip is `target.sized(len(program.streams))`."""
         self.program = program
         self.target: CrossbarTarget = target
-
-    @property
-    def inputs(self) -> tuple[Port, ...]:
-        """Quantized at the border."""
-        return self.program.inputs
-
-    @property
-    def outputs(self) -> tuple[Port, ...]:
-        """Dequantized at the border."""
-        return self.program.outputs
-
-    @property
-    def maps(self) -> tuple[FeatureMap, ...]:
-        """All feature maps; of a split layer the parts, too, which no value stands for."""
-        return self.program.maps
-
-    @cached_property
-    def computed_maps(self) -> list[FeatureMap]:
-        """Inputs are the host's, and of a split layer only the sum is a value."""
-        joins = (table for table in self.program.tables if table.joins_parts)
-        parts = {source for table in joins for source in table.sources}
-        outside = {port.map for port in self.inputs} | parts
-        return [feature for number, feature in enumerate(self.maps) if number not in outside]
-
-    @property
-    def host_calls(self) -> list[HostCall]:
-        """The instructions `host`, as their tables say."""
-        from epimc.backends.crossbar.instructions.host import host_tables
-
-        maps = self.maps
-        return [
-            HostCall(
-                table.fragment,
-                tuple(maps[source].name for source in table.sources),
-                maps[table.destination],
-            )
-            for table in host_tables(self.program)
-        ]
+        self.inputs, self.outputs, self.maps = program.inputs, program.outputs, program.maps
+        self.computed_maps = computed_maps_of(program)
+        self.host_calls = host_calls_of(program)
+        instructions = sum(len(stream) for stream in program.streams)
+        tiles = len(program.streams)
+        self.size = f"{counted(instructions, 'instruction')} on {counted(tiles, 'tile')}"
 
     def files(self) -> dict[str, bytes]:
         """As `bundle/program_files.py` says."""
@@ -128,13 +97,6 @@ class CrossbarProgram(CompiledProgram):
 
         mapping = self.target.crossbar.mapping
         return setting_mismatches(self.program, weight_bits, activation_bits, mapping)
-
-    @property
-    def size(self) -> str:
-        """Instructions as they are stored, and tiles."""
-        streams = self.program.streams
-        instructions = sum(len(stream) for stream in streams)
-        return f"{counted(instructions, 'instruction')} on {counted(len(streams), 'tile')}"
 
     def describe(self) -> CrossbarSummary:
         """Layers, crossbars, tiles and instructions."""
@@ -170,19 +132,34 @@ class CrossbarProgram(CompiledProgram):
         return crossbar_costs(self.program, meter)
 
 
+def computed_maps_of(program: Program) -> list[FeatureMap]:
+    """Inputs are the host's, and of a split layer only the sum is a value."""
+    joins = (table for table in program.tables if table.joins_parts)
+    parts = {source for table in joins for source in table.sources}
+    outside = {port.map for port in program.inputs} | parts
+    return [feature for number, feature in enumerate(program.maps) if number not in outside]
+
+
+def host_calls_of(program: Program) -> list[HostCall]:
+    """The instructions `host`, as their tables say."""
+    maps = program.maps
+    return [
+        HostCall(
+            table.fragment,
+            tuple(maps[source].name for source in table.sources),
+            maps[table.destination],
+        )
+        for table in host_tables(program)
+    ]
+
+
 class CrossbarBackend(Backend):
     """Chips of tiles with crossbars, whose tiles stream feature maps row by row."""
 
     name = "crossbar"
     description = "tiles of crossbars that stream feature maps row by row"
     default_target = "epim-256"
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """As `bundle/program_files.py` says."""
-        from epimc.backends.crossbar.bundle.program_files import REQUIRED
-
-        return REQUIRED
+    files = REQUIRED
 
     def load_dialect(self) -> None:
         """Dialect `xbar`, levels `mapped` to `allocated`."""

@@ -7,10 +7,11 @@ type, shape and bytes.  A text may also declare up to 64 literal values or a see
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,15 +127,68 @@ class Store:
                 f"Tensor file '{path}' does not exist.",
                 hint="Keep the folder 'tensors' beside the .epi file.",
             )
-        expected = kind.size * np.dtype(kind.dtype).itemsize
-        if expected > MAXIMUM_BYTES or path.stat().st_size > expected + 4096:
-            raise error(f"Tensor file '{path}' is larger than its declared type {kind}.")
-        tensor = Tensor(kind, _read(path, kind))
-        if not fits(tensor.array, kind):
-            raise error(f"Tensor file '{path}' holds values that do not fit into {kind.element}.")
-        if tensor.digest != digest:
-            raise error(f"Tensor file '{path}' does not match its digest.")
-        return tensor
+        refuse_larger(path.stat().st_size, kind, str(path))
+        return tensor_of(path.read_bytes(), digest, kind, str(path))
+
+
+class Files:
+    """Tensor files in memory, as those of a bundle are: what can be loaded from as from a `Store`.
+
+    Attributes:
+        contents: By name, such as `tensors/DIGEST.safetensors`.
+        subject: Names them in errors.
+    """
+
+    def __init__(self, contents: Mapping[str, bytes], subject: str) -> None:
+        """Keep the files."""
+        self.contents, self.subject = contents, subject
+
+    def load(self, digest: str, kind: TensorType) -> Tensor:
+        """A tensor, checked against its declared type and digest.
+
+        Raises:
+            EpimcError: The file is missing, too large, no safetensors file, or of other contents.
+        """
+        name = file_name(digest)
+        place = f"{self.subject}/{name}"
+        if name not in self.contents:
+            raise error(f"Tensor file '{place}' does not exist.")
+        data = self.contents[name]
+        refuse_larger(len(data), kind, place)
+        return tensor_of(data, digest, kind, place)
+
+
+class TensorSource(Protocol):
+    """Where the tensors of a text are loaded from."""
+
+    def load(self, digest: str, kind: TensorType) -> Tensor:
+        """The tensor with this digest, which is of this type."""
+
+
+def file_name(digest: str) -> str:
+    """The file of a tensor, beside the text that declares it."""
+    return f"tensors/{digest}.safetensors"
+
+
+def refuse_larger(size: int, kind: TensorType, file: str) -> None:
+    """Raise EpimcError for a file that is larger than a tensor of this type can be."""
+    expected = kind.size * np.dtype(kind.dtype).itemsize
+    if expected > MAXIMUM_BYTES or size > expected + 4096:
+        raise error(f"Tensor file '{file}' is larger than its declared type {kind}.")
+
+
+def tensor_of(data: bytes, digest: str, kind: TensorType, file: str) -> Tensor:
+    """The tensor in the bytes of a file, checked against its declared type and digest.
+
+    Raises:
+        EpimcError: They are no safetensors file, or hold something else.
+    """
+    tensor = Tensor(kind, _array_of(data, kind, file))
+    if not fits(tensor.array, kind):
+        raise error(f"Tensor file '{file}' holds values that do not fit into {kind.element}.")
+    if tensor.digest != digest:
+        raise error(f"Tensor file '{file}' does not match its digest.")
+    return tensor
 
 
 def tensor_bytes(tensor: Tensor) -> bytes:
@@ -144,14 +198,14 @@ def tensor_bytes(tensor: Tensor) -> bytes:
     return save({"data": np.ascontiguousarray(tensor.array)})
 
 
-def _read(path: Path, kind: TensorType) -> NDArray[Any]:
+def _array_of(data: bytes, kind: TensorType, file: str) -> NDArray[Any]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        array = load(path.read_bytes())["data"]
+        array = load(data)["data"]
     except (SafetensorError, KeyError):
-        raise error(f"Tensor file '{path}' is no safetensors file of one tensor.") from None
+        raise error(f"Tensor file '{file}' is no safetensors file of one tensor.") from None
     if array.shape != kind.shape or array.dtype != np.dtype(kind.dtype):
-        raise error(f"Tensor file '{path}' does not hold its declared type {kind}.")
+        raise error(f"Tensor file '{file}' does not hold its declared type {kind}.")
     return array

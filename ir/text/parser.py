@@ -26,6 +26,7 @@ from epimc.ir.core.tensors import (
     Normal,
     Store,
     Tensor,
+    TensorSource,
     fits,
 )
 from epimc.ir.core.types import IrError, Location, TensorType
@@ -75,7 +76,7 @@ def read_module(path: Path) -> Module:
     return parse_module(read_text(path), str(path), Store(path.parent / "tensors"))
 
 
-def parse_module(text: str, file: str = "<text>", store: Store | None = None) -> Module:
+def parse_module(text: str, file: str = "<text>", store: TensorSource | None = None) -> Module:
     """Parse, check and verify a text.
 
     Args:
@@ -152,7 +153,7 @@ def _lines(text: str) -> list[str]:
 class _Reader:
     """Turns the tree of one text into a module."""
 
-    def __init__(self, text: str, file: str, store: Store | None) -> None:
+    def __init__(self, text: str, file: str, store: TensorSource | None) -> None:
         self.lines = _lines(text)
         self.file = file
         self.store = store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,35 @@ def test_the_module_runs() -> None:
     )
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "error: Bundle 'nothing' does not exist.\n"
+
+
+def asked_by_a_shell(instruction: str, words: str = "") -> subprocess.CompletedProcess[str]:
+    """What a shell gets when it asks for completions, whichever shell runs the tests."""
+    place = str(len(words.split()) - 1)
+    asked = {"_EPIMC_COMPLETE": instruction, "COMP_WORDS": words, "COMP_CWORD": place}
+    return subprocess.run(
+        [sys.executable, "-c", "from epimc.cli.main import main; raise SystemExit(main())"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **asked},
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [("epimc ins", ["inspect"]), ("epimc compile --targ", ["--target"]), ("epimc nonsens", [])],
+)
+def test_a_shell_completes_commands_and_options(words: str, completions: list[str]) -> None:
+    result = asked_by_a_shell("complete_bash", words)
+    assert (result.stdout.split(), result.stderr) == (completions, "")
+
+
+def test_a_shell_is_told_how_to_complete() -> None:
+    result = asked_by_a_shell("source_bash")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "complete -o default -F _epimc_completion epimc" in result.stdout
 
 
 def test_version(run: Run) -> None:
