@@ -14,7 +14,7 @@ PYTEST := -m pytest -n auto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-latest lint hooks wheel lock clean
+.PHONY: help demo check test test-latest test-torch lint hooks wheel lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -53,6 +53,13 @@ lint: $(STAMP) ## Check style, formatting, types and imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_import_graph.py
+
+test-torch: $(STAMP) ## Install PyTorch too, and run the tests that need it
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --constraint constraints-torch.txt \
+	    torch==2.13.0
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --constraint constraints-torch.txt \
+	    --no-build-isolation --editable '.[dev,torch]'
+	$(BIN)/python -m pytest tests/frontend/test_sources.py tests/test_python_page.py
 
 hooks: $(STAMP) ## Have git check each commit, and types before a push
 	$(BIN)/pre-commit install

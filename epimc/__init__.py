@@ -10,21 +10,36 @@ from typing import TYPE_CHECKING
 from epimc.support.version import VERSION
 
 if TYPE_CHECKING:
-    from epimc.api import compile, load
+    from epimc.api import compile, inspect, load, plan, verify
     from epimc.ir.observers import CompileObserver
     from epimc.runtime.session import Session
+    from epimc.support.diagnostics import EpimcError
 
 
 __version__ = VERSION
 
-__all__ = ["CompileObserver", "Session", "__version__", "compile", "load"]
+__all__ = [
+    "CompileObserver",
+    "EpimcError",
+    "Session",
+    "__version__",
+    "compile",
+    "inspect",
+    "load",
+    "plan",
+    "verify",
+]
 
 
 HOMES = {
     "CompileObserver": "epimc.ir.observers",
     "Session": "epimc.runtime.session",
+    "EpimcError": "epimc.support.diagnostics",
     "compile": "epimc.api",
+    "inspect": "epimc.api",
     "load": "epimc.api",
+    "plan": "epimc.api",
+    "verify": "epimc.api",
 }
 """Where each public name is defined."""
 

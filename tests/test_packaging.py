@@ -41,10 +41,16 @@ def requirements() -> list[Requirement]:
     return [Requirement(text) for names in lists for text in names]
 
 
+def entries() -> list[str]:
+    """The lines of all constraints: of what is always installed, and of the heavy extra."""
+    files = ("constraints.txt", "constraints-torch.txt")
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in files]
+    return [line for text in texts for line in text.splitlines() if not line.startswith("#")]
+
+
 def pins() -> dict[str, Version]:
-    """The version of every package in constraints.txt, by its canonical name."""
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pairs = [line.split("==") for line in lines if not line.startswith("#")]
+    """The version of every package in the constraints, by its canonical name."""
+    pairs = [entry.split("==") for entry in entries()]
     return {canonicalize_name(name): Version(version) for name, version in pairs}
 
 
@@ -77,10 +83,8 @@ def test_the_lock_pins_all_that_is_named() -> None:
 
 
 def test_the_lock_pins_nothing_twice_and_leaves_no_range() -> None:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    entries = [line for line in lines if not line.startswith("#")]
-    assert all(re.fullmatch(r"[\w.-]+==[\w.+!]+", entry) for entry in entries)
-    assert len(pins()) == len(entries)
+    assert all(re.fullmatch(r"[\w.-]+==[\w.+!]+", entry) for entry in entries())
+    assert len(pins()) == len(entries())
 
 
 def test_lower_bounds_are_stated() -> None:

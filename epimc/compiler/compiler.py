@@ -9,7 +9,7 @@ from epimc.backends.base import Backend, Target
 from epimc.backends.registry import load_backend
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.bundling import new_bundle, reference_files
-from epimc.compiler.importing import import_request
+from epimc.compiler.importing import NOTHING, Memory, import_request
 from epimc.compiler.options import CompileOptions, Request
 from epimc.compiler.passes import passes_of
 from epimc.ir.epitome.layer_plans import PLANS
@@ -135,8 +135,17 @@ def stages_of(options: CompileOptions, lowering: tuple[Pass, ...]) -> Stages:
     return stages.with_options(options.pass_options)
 
 
-def compile_model(request: Request, observers: Sequence[CompileObserver] = ()) -> Bundle:
+def compile_model(
+    request: Request,
+    observers: Sequence[CompileObserver] = (),
+    memory: Memory = NOTHING,
+) -> Bundle:
     """Compile; nothing is written.
+
+    Args:
+        request: What is asked for.
+        observers: Told of every stage.
+        memory: A model and samples that are no files.
 
     Raises:
         EpimcError: Anything wrong with the request, the model or the samples.
@@ -146,7 +155,7 @@ def compile_model(request: Request, observers: Sequence[CompileObserver] = ()) -
     clock = StageClock(len(stages.names), observers)
 
     with clock.stage(IMPORT) as step:
-        start = import_request(request, job.target)
+        start = import_request(request, job.target, memory)
         step.module = start.module
 
     floats = runner.run(start.module, stages.floats, clock)

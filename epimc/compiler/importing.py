@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from epimc.backends.base import Target
 from epimc.compiler.options import Request
-from epimc.compiler.samples import Samples, Shaped, read_samples, standard_normal
-from epimc.frontend import ImportedModel, import_model
+from epimc.compiler.sample_arrays import SampleSource, samples_of
+from epimc.compiler.samples import Samples, Shaped, standard_normal
+from epimc.frontend import ImportedModel, ModelSource, import_source
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import CALIBRATION, PASSES, TARGET
 from epimc.ir.epitome.layer_plans import PLANS
@@ -43,21 +44,43 @@ class Start:
     module: Module
 
 
-def import_request(request: Request, target: Target) -> Start:
-    """Read all that a request names.
+@dataclass(frozen=True)
+class Memory:
+    """What is passed in memory, in the place of files that a request would name.
+
+    Attributes:
+        model: The model; None: the request's file.
+        example: Inputs to export a model of PyTorch with.
+        calibration: Samples; None: the request's file, or standard normal ones.
+    """
+
+    model: ModelSource | None = None
+    example: object = None
+    calibration: SampleSource | None = None
+
+
+NOTHING = Memory()
+"""All of it in files."""
+
+
+def import_request(request: Request, target: Target, memory: Memory) -> Start:
+    """Take in all that a request names, and what is passed in memory.
 
     Raises:
         EpimcError: The model, the samples or the plans are wrong.
     """
-    imported = import_model(request.model, limit_bytes=request.limit_bytes)
+    source = memory.model or request.model
+    assert source is not None, "a request without a model"
+    named = import_source(source, example=memory.example, limit_bytes=request.limit_bytes)
+    imported = named.imported
     refuse_too_large(imported)
     if request.strict:
         refuse_host_calls(imported.module)
-    samples = calibration_samples(request, imported)
+    samples = calibration_samples(request, imported, memory.calibration)
     module = prepared(imported.module, samples, target)
     if is_plan_file(request.epitome):
         module.attributes[PLANS] = plans_for(request.epitome, module).dump()
-    return Start(request.model.name, imported, samples, module)
+    return Start(named.name, imported, samples, module)
 
 
 def refuse_too_large(imported: ImportedModel) -> None:
@@ -74,12 +97,15 @@ def refuse_too_large(imported: ImportedModel) -> None:
         )
 
 
-def calibration_samples(request: Request, imported: ImportedModel) -> Samples:
+def calibration_samples(
+    request: Request, imported: ImportedModel, memory: SampleSource | None
+) -> Samples:
     """The user's calibration samples, or standard normal ones."""
     inputs = [Shaped(*described) for described in imported.inputs]
-    if request.calibration is None:
+    source = request.calibration if memory is None else memory
+    if source is None:
         return standard_normal(inputs, default_count(inputs, request.limit_bytes), DEFAULT_SEED)
-    return read_samples(request.calibration, inputs, limit_bytes=request.limit_bytes)
+    return samples_of(source, inputs, limit_bytes=request.limit_bytes)
 
 
 def default_count(inputs: Sequence[Shaped], limit_bytes: int) -> int:

@@ -83,10 +83,10 @@ class Request(CompileOptions):
     """What the user asks to compile.
 
     Attributes:
-        model: The ONNX file.
+        model: The ONNX file; None for a model that is passed in memory.
     """
 
-    model: Path
+    model: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ class PlanRequest(PlanOptions):
     """What the user asks to count.
 
     Attributes:
-        model: The ONNX file.
+        model: The ONNX file; None for a model that is passed in memory.
     """
 
-    model: Path
+    model: Path | None

@@ -10,7 +10,8 @@ from epimc.backends.base import PlannedLayer, PlanSummary
 from epimc.backends.registry import load_backend
 from epimc.compiler.options import PlanRequest
 from epimc.compiler.passes import PASSES
-from epimc.frontend import import_model
+from epimc.frontend import ModelSource, import_source
+from epimc.ir.core.module import Module
 from epimc.ir.core.types import as_map
 from epimc.ir.epitome.plan_files import given_plans, is_plan_file
 from epimc.ir.passes.epitomize import layers_of
@@ -52,8 +53,15 @@ class PlanResult(Result):
         yield totals
 
 
-def plan_model(request: PlanRequest) -> PlanResult:
+def plan_model(
+    request: PlanRequest, model: ModelSource | None = None, example: object = None
+) -> PlanResult:
     """Counts of a model.
+
+    Args:
+        request: What is asked for.
+        model: A model in memory, in the place of the request's file.
+        example: Inputs to export a model of PyTorch with.
 
     Raises:
         EpimcError: Anything wrong with the request or the model.
@@ -63,10 +71,14 @@ def plan_model(request: PlanRequest) -> PlanResult:
     if not is_plan_file(request.epitome):
         # A wrong policy is told before a large model is read.
         given_plans(request.epitome, [])
-    layers = planned_layers(request, backend.array_rows(target))
+    source = model or request.model
+    assert source is not None, "a request without a model"
+    named = import_source(source, example=example, limit_bytes=request.limit_bytes)
+    module, rows = named.imported.module, backend.array_rows(target)
+    layers = planned_layers(request.epitome, module, rows)
     counts = backend.count(layers, target, request.weight_bits, request.activation_bits)
     return PlanResult(
-        model=request.model.name,
+        model=named.name,
         target=target.name,
         epitome=request.epitome,
         weight_bits=request.weight_bits,
@@ -75,23 +87,23 @@ def plan_model(request: PlanRequest) -> PlanResult:
     )
 
 
-def planned_layers(request: PlanRequest, rows: int) -> list[PlannedLayer]:
+def planned_layers(epitome: str, module: Module, rows: int) -> list[PlannedLayer]:
     """Every layer of the model with the epitome that it gets.
 
     Args:
-        request: What the user asks for.
+        epitome: The policy, or a file with plans layer by layer.
+        module: At level `nn`, as it is imported.
         rows: Word lines of an array of the target.
     """
-    module = import_model(request.model, limit_bytes=request.limit_bytes).module
-    plans = plans_for(request.epitome, module)
+    plans = plans_for(epitome, module)
     # Layers are counted as they are compiled: with what stands behind them once nothing is moved.
     layers = layers_of(Runner(PASSES).run(module, [Layout()]), rows)
     chosen = plans.choose(list(layers.values()))
     planned = []
-    for (op, layer), (epitome, patches) in zip(layers.items(), chosen, strict=True):
+    for (op, layer), (fitted, patches) in zip(layers.items(), chosen, strict=True):
         _, height, width = as_map(op.output.type.shape)
         name, nodes, positions = op.output.name, op.location.nodes, height * width
         planned.append(
-            PlannedLayer(name, nodes, layer.weights, layer.groups, epitome, patches, positions)
+            PlannedLayer(name, nodes, layer.weights, layer.groups, fitted, patches, positions)
         )
     return planned

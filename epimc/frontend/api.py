@@ -10,14 +10,18 @@ from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import OnnxOperator, operator, register, unregister
 from epimc.frontend.importer import ImportedModel, import_model, import_proto
+from epimc.frontend.sources import ModelSource, NamedModel, import_source
 
 __all__ = [
     "Emitter",
     "ImportedModel",
+    "ModelSource",
+    "NamedModel",
     "OnnxOperator",
     "UnsupportedError",
     "import_model",
     "import_proto",
+    "import_source",
     "operator",
     "register",
     "unregister",

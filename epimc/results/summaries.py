@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import ClassVar
 from epimc.backends.base import ProgramSummary
 from epimc.bundle.bundle import read_bundle
 from epimc.bundle.manifest import Origin
-from epimc.frontend import import_model
+from epimc.frontend import ModelSource, import_source
 from epimc.ir.core.module import Module
 from epimc.support.diagnostics import counted
 from epimc.support.results import INLINED, OnnxNode, Result, first_name, onnx_nodes
@@ -143,14 +144,18 @@ class BundleSummary(Result):
         yield from self.program.blocks()
 
 
-def inspected(path: Path) -> ModelSummary | BundleSummary:
-    """What an ONNX file or a bundle, which is a folder, consists of.
+def inspected(source: ModelSource, example: object = None) -> ModelSummary | BundleSummary:
+    """What a model or a bundle, which is a folder, consists of.
+
+    Args:
+        source: A bundle's folder, or a model as `import_source` takes it.
+        example: Inputs to export a model of PyTorch with.
 
     Raises:
         EpimcError: It is neither, or the bundle's program does not pass its check (exit code 1).
     """
-    if not path.is_dir():
-        return model_summary(import_model(path).module)
-    bundle = read_bundle(path)
+    if not isinstance(source, (str, os.PathLike)) or not Path(source).is_dir():
+        return model_summary(import_source(source, example=example).imported.module)
+    bundle = read_bundle(Path(source))
     bundle.program.refuse_bad()
     return BundleSummary(bundle.program.describe(), bundle.manifest)

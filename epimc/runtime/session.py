@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.backends.base import Host
+from epimc.backends.base import Host, ProgramSummary
 from epimc.bundle.bundle import Bundle
 from epimc.support.diagnostics import did_you_mean, error
 
@@ -39,6 +39,18 @@ class Session:
         """Prepare a bundle for execution; the options are those of the backend's simulator."""
         self.bundle = bundle
         self.executor = bundle.program.executor(host_of(bundle), **options)
+
+    def describe(self) -> ProgramSummary:
+        """What the program consists of."""
+        return self.bundle.program.describe()
+
+    def __repr__(self) -> str:
+        manifest = self.bundle.manifest
+        return f"<epimc.Session of {manifest.model.name} for {manifest.target}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the program."""
+        return self.describe()._repr_html_()
 
     def get_inputs(self) -> list[Argument]:
         """The inputs; their first dimension is the number of samples."""

@@ -14,7 +14,7 @@ from epimc.support.origins import printable
 from epimc.support.tables import Block, Facts, Lines, Table, Verbatim
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
     from rich.table import Table as RichTable
 
 WIDTH = 100
@@ -64,8 +64,8 @@ def grid_of(table: Table) -> RichTable:
 
     grid = RichTable.grid(padding=(0, GAP, 0, 0), pad_edge=False)
     for column, width in zip(table.columns, widths(table), strict=True):
-        justify = "right" if column.right else "left"
-        grid.add_column(justify=justify, no_wrap=True, overflow="ellipsis", width=width)  # type: ignore[arg-type]
+        justify: JustifyMethod = "right" if column.right else "left"
+        grid.add_column(justify=justify, no_wrap=True, overflow="ellipsis", width=width)
     return grid
 
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from epimc.backends.base import CompiledProgram
 from epimc.bundle.bundle import Bundle
-from epimc.compiler.samples import Samples, Shaped, read_samples
+from epimc.compiler.sample_arrays import SampleSource, samples_of
+from epimc.compiler.samples import Samples, Shaped
 from epimc.ir.semantics import arrays
 from epimc.runtime.reference import Reference
 from epimc.runtime.session import host_of
@@ -40,7 +41,7 @@ BATCH, MAXIMUM_COMPARED = 64, 2**26
 
 def verify(
     bundle: Bundle,
-    samples_file: Path | None = None,
+    samples: SampleSource | None = None,
     progress: Callable[[int, int], None] | None = None,
     limit_bytes: int = 2**32,
     *,
@@ -50,7 +51,7 @@ def verify(
 
     Args:
         bundle: Read from a folder that still has `reference/`.
-        samples_file: An npz file; None for the samples kept in the bundle.
+        samples: An npz file, or arrays as `samples_of` takes them; None: those in the bundle.
         limit_bytes: The most that the samples may take.
         progress: Called with the number of samples done, and of all.
         layers: Measure also what each layer loses.
@@ -61,21 +62,21 @@ def verify(
     """
     bundle.program.refuse_bad()
     runner = _Runner(bundle, layers=layers)
-    samples = bundle_samples(bundle, samples_file, limit_bytes)
-    tally, parameters = runner.empty_tally(samples.count), runner.parameter_mismatches()
-    for part in arrays.pieces(samples.count, 1, runner.batch):
-        inputs = {name: array[part] for name, array in samples.inputs.items()}
+    used = bundle_samples(bundle, samples, limit_bytes)
+    tally, parameters = runner.empty_tally(used.count), runner.parameter_mismatches()
+    for part in arrays.pieces(used.count, 1, runner.batch):
+        inputs = {name: array[part] for name, array in used.inputs.items()}
         runner.compare(inputs, tally)
         if progress:
-            progress(part.stop, samples.count)
-    return runner.result(tally, parameters, samples)
+            progress(part.stop, used.count)
+    return runner.result(tally, parameters, used)
 
 
-def bundle_samples(bundle: Bundle, samples_file: Path | None, limit_bytes: int) -> Samples:
+def bundle_samples(bundle: Bundle, samples: SampleSource | None, limit_bytes: int) -> Samples:
     """The user's samples, or those kept in the bundle."""
     inputs = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
-    path = samples_file or reference_file(bundle, "samples.npz")
-    return read_samples(path, inputs, limit_bytes=limit_bytes)
+    source = reference_file(bundle, "samples.npz") if samples is None else samples
+    return samples_of(source, inputs, limit_bytes=limit_bytes)
 
 
 def reference_file(bundle: Bundle, name: str) -> Path:

@@ -1,0 +1,86 @@
+"""Models, however Python users have them: a file, its bytes, an onnx model, a PyTorch module."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import onnx
+
+from epimc.frontend.importer import ImportedModel, import_model, import_proto
+from epimc.frontend.model.loader import parse_model
+from epimc.frontend.torch_export import export_torch, is_torch_module
+from epimc.support.diagnostics import error
+
+if TYPE_CHECKING:
+    import torch
+
+ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | torch.nn.Module"
+"""What a model may be passed as."""
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model, and the name under which bundles and messages speak of it.
+
+    Attributes:
+        name: Of the file; for a model from memory, that of its graph or class with `.onnx`.
+        imported: The model.
+    """
+
+    name: str
+    imported: ImportedModel
+
+
+def import_source(
+    source: ModelSource, *, example: Any = None, limit_bytes: int = 2**32
+) -> NamedModel:
+    """Import a model, whatever it is passed as.
+
+    Args:
+        source: The path of an ONNX file; the bytes of one, or an onnx.ModelProto, without external
+            data; or a torch.nn.Module, which PyTorch exports (extra `torch`).
+        example: Inputs to call a torch.nn.Module with: a tensor or a tuple of tensors.
+        limit_bytes: The most that the model may take.
+
+    Raises:
+        EpimcError: It is no good ONNX model, is not supported, or is too large.
+    """
+    if is_torch_module(source):
+        proto = export_torch(source, example)
+        return imported_proto(proto, type(source).__name__, limit_bytes)
+    if example is not None:
+        raise error("An example is for a torch.nn.Module, and the model is none.")
+    if isinstance(source, onnx.ModelProto):
+        return imported_proto(source, source.graph.name or "model", limit_bytes)
+    if isinstance(source, bytes):
+        refuse_larger(len(source), limit_bytes)
+        proto = parse_model(source, "the model's bytes")
+        return imported_proto(proto, proto.graph.name or "model", limit_bytes)
+    if not isinstance(source, (str, os.PathLike)):
+        raise error(
+            f"A model cannot be of the type {type(source).__name__}.",
+            hint="Pass a path, bytes, an onnx.ModelProto or a torch.nn.Module.",
+        )
+    path = Path(source)
+    return NamedModel(path.name, import_model(path, limit_bytes=limit_bytes))
+
+
+def imported_proto(model: onnx.ModelProto, name: str, limit_bytes: int) -> NamedModel:
+    """A model from memory, which is left as it is.
+
+    Raises:
+        EpimcError: It is no good ONNX model, is not supported, or is too large.
+    """
+    refuse_larger(model.ByteSize(), limit_bytes)
+    digest = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    return NamedModel(f"{name}.onnx", replace(import_proto(model, name), sha256=digest))
+
+
+def refuse_larger(size: int, limit_bytes: int) -> None:
+    """Raise EpimcError for a model of more bytes than are allowed."""
+    if size > limit_bytes:
+        raise error(f"The model has {size} bytes; the limit is {limit_bytes}.")
