@@ -156,9 +156,9 @@ class Mvm(Windowed, XbarOp):
             number = row // (self.pack * height)
             group, reference = number * self.pack, int(self.reference != 0)
             groups = min(self.pack, self.groups - group)
-            whole = (group * height, groups * height, group * width + number * reference)
+            pack = (group * height, groups * height, group * width + number * reference)
             expect(
-                (row, rows, column, count) == (*whole, groups * width + reference),
+                (row, rows, column, count) == (*pack, groups * width + reference),
                 f"the array at row {row}, column {column} does not hold a whole pack",
             )
 
@@ -172,15 +172,15 @@ class Mvm(Windowed, XbarOp):
             cells.slice_coefficients(self.mapping, self.weight_bits, self.cell_bits), np.int64
         )
         slices, reference = self.slices, self.reference
-        held = np.zeros((groups * height, columns * slices + 1), np.int64)
+        present = np.zeros((groups * height, columns * slices + 1), np.int64)
         for _, row, rows, column, count in self.arrays:
             left = column - row // height * (columns * slices + bool(reference))
             own = slice(left, left + count) if self.pack == 1 else slice(None)
-            held[row : row + rows, own] = 1
-        mask = held[:, :-1].reshape(groups, height, columns, slices)
+            present[row : row + rows, own] = 1
+        mask = present[:, :-1].reshape(groups, height, columns, slices)
         part = (weighted * mask).sum(axis=3)
-        whole: Array = part + reference * held[:, -1].reshape(groups, height, 1)
-        return whole
+        cells: Array = part + reference * present[:, -1].reshape(groups, height, 1)
+        return cells
 
     @property
     def slices(self) -> int:

@@ -266,3 +266,8 @@ def dump_attributes(op: Op) -> dict[str, Plain]:
 def activations(array: Array) -> NDArray[np.int64]:
     """An array of activations as int64, for the integer semantics."""
     return array.astype(np.int64)
+
+
+def per_channel(values: Array, rank: int) -> Array:
+    """[C], to be broadcast over arrays [batch, C, …] of so many dims."""
+    return values.reshape((1, -1) + (1,) * (rank - 2))

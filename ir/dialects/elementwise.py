@@ -8,10 +8,20 @@ import numpy as np
 
 from epimc.ir.core.attributes import NUMBER, TENSOR, maybe, one_of
 from epimc.ir.core.levels import FLOATS
-from epimc.ir.core.op import FLOAT, Array, Attribute, Lookup, Op, Operand, Result, Stored
+from epimc.ir.core.op import (
+    FLOAT,
+    Array,
+    Attribute,
+    Lookup,
+    Op,
+    Operand,
+    Result,
+    Stored,
+    per_channel,
+)
 from epimc.ir.core.traits import Clips, Elementwise, Homogeneous
 from epimc.ir.core.types import expect
-from epimc.ir.dialects.nn import DIALECT, Sum, per_channel
+from epimc.ir.dialects.nn import DIALECT, Sum
 from epimc.ir.semantics.functions import FUNCTIONS
 
 

@@ -26,12 +26,13 @@ from epimc.ir.core.op import (
     Result,
     Stored,
     activations,
+    per_channel,
 )
 from epimc.ir.core.registry import Dialect, register
 from epimc.ir.core.traits import Border, CallsHost, Elementwise
 from epimc.ir.core.types import as_map, expect
 from epimc.ir.dialects.elementwise import product_shape
-from epimc.ir.dialects.nn import SummingPool, per_channel
+from epimc.ir.dialects.nn import SummingPool
 from epimc.ir.dialects.rules import check_bias, check_groups, window_shape
 from epimc.ir.epitome.plan import PLAN, Shape, rebuild
 from epimc.ir.epitome.plan import check as check_plan

@@ -26,6 +26,7 @@ from epimc.ir.core.op import (
     Operand,
     Result,
     Stored,
+    per_channel,
 )
 from epimc.ir.core.registry import Dialect, register
 from epimc.ir.core.traits import Clips, Elementwise, Homogeneous, Hosted, Linear, Moves, Weighted
@@ -51,11 +52,6 @@ BEFORE_EPITOMES, MOVING = up_to(NN), up_to(QUANTIZED)
 
 
 DIALECT = register(Dialect("nn", "the float operators of a network", inspect.cleandoc(__doc__)))
-
-
-def per_channel(values: Array, rank: int) -> Array:
-    """Broadcast [C] over [batch, C, …]."""
-    return values.reshape((1, -1) + (1,) * (rank - 2))
 
 
 @DIALECT.op

@@ -1,7 +1,7 @@
 """Real functions of one number, which the chip computes by look-up tables.
 
-One declaration a function: its name in the IR, what it computes in float64, and the parameters
-that it takes, with ONNX's defaults.
+One declaration a function: its name in the IR, what ONNX calls it, what it computes in float64, and
+the parameters that it takes, with ONNX's defaults.
 """
 
 from __future__ import annotations
@@ -26,14 +26,26 @@ class Function:
     """One function.
 
     Attributes:
+        onnx: ONNX's operator.
         compute: Called with x and a value for each parameter, which broadcast.
         parameters: Their names (`alpha`, `beta`) and defaults, in order.
+        keys: What ONNX calls them, where it has other names.
+        settings: Further attributes with which ONNX's operator is this function.
         homogeneous: Whether it passes a positive factor on: f(s * x) = s * f(x) for every s > 0.
     """
 
+    onnx: str
     compute: Callable[..., Array]
     parameters: tuple[tuple[str, float], ...] = ()
+    keys: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
     homogeneous: bool = False
+
+    @property
+    def onnx_parameters(self) -> dict[str, tuple[str, float]]:
+        """By ONNX's names the parameters: name and default."""
+        keys = self.keys or tuple(name for name, _ in self.parameters)
+        return dict(zip(keys, self.parameters, strict=True))
 
 
 def erf(x: Array) -> Array:
@@ -83,27 +95,33 @@ def gelu_tanh(x: Array) -> Array:
 
 
 FUNCTIONS: Mapping[str, Function] = {
-    "abs": Function(np.abs, homogeneous=True),
-    "celu": Function(celu, (("alpha", 1.0),)),
-    "elu": Function(elu, (("alpha", 1.0),)),
-    "erf": Function(erf),
-    "exp": Function(np.exp),
-    "gelu": Function(lambda x: 0.5 * x * (1 + erf(x / math.sqrt(2)))),
-    "gelu_tanh": Function(gelu_tanh),
-    "hard_sigmoid": Function(hard_sigmoid, (("alpha", 0.2), ("beta", 0.5))),
-    "hard_swish": Function(lambda x: x * hard_sigmoid(x, 1 / 6, 0.5)),
+    "abs": Function("Abs", np.abs, homogeneous=True),
+    "celu": Function("Celu", celu, (("alpha", 1.0),)),
+    "elu": Function("Elu", elu, (("alpha", 1.0),)),
+    "erf": Function("Erf", erf),
+    "exp": Function("Exp", np.exp),
+    "gelu": Function("Gelu", lambda x: 0.5 * x * (1 + erf(x / math.sqrt(2)))),
+    "gelu_tanh": Function("Gelu", gelu_tanh, settings=(("approximate", "tanh"),)),
+    "hard_sigmoid": Function("HardSigmoid", hard_sigmoid, (("alpha", 0.2), ("beta", 0.5))),
+    "hard_swish": Function("HardSwish", lambda x: x * hard_sigmoid(x, 1 / 6, 0.5)),
     "leaky_relu": Function(
-        lambda x, alpha: np.where(x < 0, alpha * x, x), (("alpha", 0.01),), homogeneous=True
+        "LeakyRelu",
+        lambda x, alpha: np.where(x < 0, alpha * x, x),
+        (("alpha", 0.01),),
+        homogeneous=True,
     ),
-    "mish": Function(lambda x: x * np.tanh(softplus(x))),
-    # ONNX calls its beta gamma.
+    "mish": Function("Mish", lambda x: x * np.tanh(softplus(x))),
     "selu": Function(
+        "Selu",
         lambda x, alpha, beta: beta * elu(x, alpha),
         (("alpha", 1.67326319217681884765625), ("beta", 1.05070102214813232421875)),
+        keys=("alpha", "gamma"),
     ),
-    "sigmoid": Function(sigmoid),
-    "softplus": Function(softplus),
-    "softsign": Function(lambda x: x / (1 + np.abs(x))),
-    "tanh": Function(np.tanh),
-    "thresholded_relu": Function(lambda x, alpha: np.where(x > alpha, x, 0), (("alpha", 1.0),)),
+    "sigmoid": Function("Sigmoid", sigmoid),
+    "softplus": Function("Softplus", softplus),
+    "softsign": Function("Softsign", lambda x: x / (1 + np.abs(x))),
+    "tanh": Function("Tanh", np.tanh),
+    "thresholded_relu": Function(
+        "ThresholdedRelu", lambda x, alpha: np.where(x > alpha, x, 0), (("alpha", 1.0),)
+    ),
 }

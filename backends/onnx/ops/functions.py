@@ -14,27 +14,6 @@ from epimc.backends.onnx.ops.tables import Quantized, float_form, integer_form
 from epimc.ir.dialects import elementwise, epi, nn
 from epimc.ir.semantics.functions import FUNCTIONS
 
-# ONNX's operators for the functions, with what ONNX calls alpha and beta.
-NODES: dict[str, tuple[str, dict[str, str]]] = {
-    "abs": ("Abs", {}),
-    "celu": ("Celu", {"alpha": "alpha"}),
-    "elu": ("Elu", {"alpha": "alpha"}),
-    "erf": ("Erf", {}),
-    "exp": ("Exp", {}),
-    "gelu": ("Gelu", {}),
-    "gelu_tanh": ("Gelu", {}),
-    "hard_sigmoid": ("HardSigmoid", {"alpha": "alpha", "beta": "beta"}),
-    "hard_swish": ("HardSwish", {}),
-    "leaky_relu": ("LeakyRelu", {"alpha": "alpha"}),
-    "mish": ("Mish", {}),
-    "selu": ("Selu", {"alpha": "alpha", "beta": "gamma"}),
-    "sigmoid": ("Sigmoid", {}),
-    "softplus": ("Softplus", {}),
-    "softsign": ("Softsign", {}),
-    "tanh": ("Tanh", {}),
-    "thresholded_relu": ("ThresholdedRelu", {"alpha": "alpha"}),
-}
-
 
 @float_form(nn.Relu)
 def float_relu(op: nn.Relu, graph: FloatGraph) -> None:
@@ -61,15 +40,12 @@ def float_activation(op: elementwise.Activation, graph: FloatGraph) -> None:
         slopes = channelwise(graph.module.tensor(op.alphas), len(op.output.type.shape))
         graph.node("PRelu", [source, graph.constant(f"{name}/slope", slopes[0])], name)
         return
-    kind, parameters = NODES[op.function]
-    defaults = dict(FUNCTIONS[op.function].parameters)
-    attributes = {
-        onnx_name: defaults[key] if op.attributes[key] is None else op.attributes[key]
-        for key, onnx_name in parameters.items()
+    function = FUNCTIONS[op.function]
+    parameters = {
+        key: default if (value := op.attributes[parameter]) is None else value
+        for key, (parameter, default) in function.onnx_parameters.items()
     }
-    if op.function == "gelu_tanh":
-        attributes["approximate"] = "tanh"
-    graph.node(kind, [source], name, **attributes)
+    graph.node(function.onnx, [source], name, **parameters, **dict(function.settings))
 
 
 @integer_form(epi.LookUp)
