@@ -53,6 +53,10 @@ class OpTable(Generic[P, R]):
 
         return register
 
+    def forget(self, kind: type[Op]) -> None:
+        """Take the function of a class away, as if it had never been registered."""
+        del self._functions[kind]
+
     def covers(self, kind: type[Op]) -> bool:
         """Whether there is a function for ops of this class."""
         return next(self._fitting(kind), None) is not None

@@ -62,3 +62,10 @@ def register(dialect: Dialect) -> Dialect:
         raise ValueError(f"dialect '{dialect.name}' is registered twice")
     DIALECTS[dialect.name] = dialect
     return dialect
+
+
+def unregister(dialect: Dialect) -> None:
+    """Forget a dialect and its ops, as if it had never been registered."""
+    del DIALECTS[dialect.name]
+    for op in dialect.ops:
+        del OPS[op.name]
