@@ -36,8 +36,15 @@ from epimc.ir.dialects import epi, moves, nn, rules
 from epimc.ir.dialects.nn import Windowed
 from epimc.ir.dialects.rules import check_bias, window_shape
 from epimc.ir.epitome import plan
-from epimc.ir.semantics import cells, convolution, windows
+from epimc.ir.semantics.cells import (
+    MAPPINGS,
+    reference_coefficient,
+    slice_coefficients,
+    slice_weights,
+)
+from epimc.ir.semantics.convolution import convolve
 from epimc.ir.semantics.layouts import Rearrangement
+from epimc.ir.semantics.windows import max_pool, sum_pool
 
 RING = ints(2, minimum=0)
 UNPLACED = -1
@@ -121,7 +128,7 @@ class Mvm(Windowed, XbarOp):
     channels = Attribute(INTEGER)
     weight_bits = Attribute(INTEGER)
     cell_bits = Attribute(INTEGER)
-    mapping = Attribute(one_of(*cells.MAPPINGS))
+    mapping = Attribute(one_of(*MAPPINGS))
     rounds = Attribute(plan.ROUNDS)
     arrays = Attribute(rows_of(ints(5, minimum=UNPLACED)))
     groups = Attribute(INTEGER, 1)
@@ -167,9 +174,9 @@ class Mvm(Windowed, XbarOp):
         split = epitome.reshape(self.groups, len(epitome) // self.groups, -1)
         matrix = activations(split.transpose(0, 2, 1))
         groups, height, columns = matrix.shape
-        levels = cells.slice_weights(matrix, self.mapping, self.weight_bits, self.cell_bits)
+        levels = slice_weights(matrix, self.mapping, self.weight_bits, self.cell_bits)
         weighted = levels * np.array(
-            cells.slice_coefficients(self.mapping, self.weight_bits, self.cell_bits), np.int64
+            slice_coefficients(self.mapping, self.weight_bits, self.cell_bits), np.int64
         )
         slices, reference = self.slices, self.reference
         present = np.zeros((groups * height, columns * slices + 1), np.int64)
@@ -185,12 +192,12 @@ class Mvm(Windowed, XbarOp):
     @property
     def slices(self) -> int:
         """Bit slices of a weight."""
-        return len(cells.slice_coefficients(self.mapping, self.weight_bits, self.cell_bits))
+        return len(slice_coefficients(self.mapping, self.weight_bits, self.cell_bits))
 
     @property
     def reference(self) -> int:
         """What a reference column counts for; 0 where there is none."""
-        return cells.reference_coefficient(self.mapping, self.weight_bits)
+        return reference_coefficient(self.mapping, self.weight_bits)
 
     def weights(self, tensors: Lookup) -> Array:
         """The part's weights [Cout, Cin / groups, Kh, Kw], as its tables rebuild them."""
@@ -217,7 +224,7 @@ class Mvm(Windowed, XbarOp):
         weights = self.weights(tensors)
         bias = np.zeros(self.channels, np.int64) if self.bias is None else tensors(self.bias)
         kind = self.x.type
-        y = convolution.convolve(x, weights, bias, self.window, kind.zero_point, kind.bits)
+        y = convolve(x, weights, bias, self.window, kind.zero_point, kind.bits)
         return y.reshape(len(x), *self.output.type.shape)
 
 
@@ -272,8 +279,8 @@ class Pool(nn.SummingPool, XbarOp):
         """windows.max_pool or windows.sum_pool."""
         x = activations(inputs[0])
         if self.kind == "max":
-            return windows.max_pool(x, self.window)
-        return windows.sum_pool(x, self.window, self.x.type.zero_point, self.counted)
+            return max_pool(x, self.window)
+        return sum_pool(x, self.window, self.x.type.zero_point, self.counted)
 
 
 @DIALECT.op

@@ -4,7 +4,7 @@ An op is a class; its fields say everything the builder, verifier, printer and p
 traits among its bases (`traits.py`) what passes need to know of it:
 
     @DIALECT.op
-    class Relu(Elementwise, Clips):
+    class Relu(KeepsShape, Clips):
         '''max(x, 0).'''
 
         name = "nn.relu"

@@ -6,10 +6,11 @@ is declared with its traits takes part in every pass that knows them.
 
 | trait | what it says | who asks |
 | --- | --- | --- |
-| `Elementwise` | the result has the operands' shape, element by element | the ops themselves |
+| `KeepsShape` | the result has the shape of the first operand | `Builder.emit`, the verifier |
 | `Moves` | elements of the operands, of their type, in other places | quantization |
 | `Joins` | moves several operands into one result | quantization |
 | `Linear` | a sum of multiples of the operands and constants | quantization |
+| `ChannelAffine` | an affine function of each channel by itself | folding, layout |
 | `Clips` | keeps what lies between two bounds | quantization, folding of pads |
 | `Homogeneous` | passes a positive factor on a channel on | equalization |
 | `Weighted` | a layer with constant weights and a bias | equalization, folding, epitomes |
@@ -25,15 +26,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 from epimc.ir.core.attributes import TENSOR, Ref
-from epimc.ir.core.op import ACTIVATION, Attribute, Op, Stored
+from epimc.ir.core.op import ACTIVATION, Array, Attribute, Lookup, Op, Stored
 from epimc.ir.core.types import TensorType, expect
 
 
-class Elementwise(Op):
-    """Each element of the result comes from the elements in its place of the operands."""
+class KeepsShape(Op):
+    """The result has the shape of the first operand."""
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of the first operand."""
+        """As the trait says; an op that asks for more checks it here."""
         return self.operands[0].type.shape
 
 
@@ -69,6 +70,14 @@ class Linear(Op):
     """The result is a sum of multiples of the operands, one a channel, and a constant a channel."""
 
 
+class ChannelAffine(KeepsShape, Linear):
+    """An affine function of each channel: y[c] = x[c] * scale[c] + offset[c]."""
+
+    def as_affine(self, tensors: Lookup) -> tuple[Array, Array]:
+        """(scale, offset) in float64, one value a channel."""
+        raise NotImplementedError(self.name)
+
+
 class Clips(Op):
     """Of one operand: what lies between two bounds stays, what lies beyond is the bound.
 
@@ -97,6 +106,11 @@ class Weighted(Op):
     # Declared by the ops, whose weights are of different ranks.
     weight: ClassVar[Attribute[Ref]]
     bias: ClassVar[Attribute[Ref | None]]
+
+    @property
+    def group_count(self) -> int:
+        """Runs of output channels, each of which reads its own run of input channels."""
+        return 1
 
 
 class Hosted(Op):

@@ -19,7 +19,7 @@ from epimc.ir.core.op import (
     Stored,
     per_channel,
 )
-from epimc.ir.core.traits import Clips, Elementwise, Homogeneous
+from epimc.ir.core.traits import Clips, Homogeneous, KeepsShape
 from epimc.ir.core.types import expect
 from epimc.ir.dialects.nn import DIALECT, Sum
 from epimc.ir.semantics.functions import FUNCTIONS
@@ -67,7 +67,7 @@ def product_shape(op: Op) -> tuple[int, ...]:
 
 
 @DIALECT.op
-class Clip(Elementwise, Clips):
+class Clip(KeepsShape, Clips):
     """min(max(x, low), high); a bound that is left out does not hold."""
 
     name = "nn.clip"
@@ -96,7 +96,7 @@ class Clip(Elementwise, Clips):
 
 
 @DIALECT.op
-class Activation(Elementwise, Homogeneous):
+class Activation(KeepsShape, Homogeneous):
     """A function of each element (`functions.FUNCTIONS`).
 
     Attributes:
@@ -115,6 +115,11 @@ class Activation(Elementwise, Homogeneous):
     beta = Attribute(maybe(NUMBER), optional=True)
     result = Result(FLOAT)
 
+    @property
+    def is_homogeneous(self) -> bool:
+        """As the function is."""
+        return FUNCTIONS[self.function].homogeneous
+
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """That of x."""
         shape = super().result_shape(stored)
@@ -130,11 +135,6 @@ class Activation(Elementwise, Homogeneous):
         for name in stated:
             expect(name.removesuffix("s") in known, f"{self.function} takes no {name}")
         expect(not {"alpha", "alphas"} <= {*stated}, "alpha and alphas exclude each other")
-
-    @property
-    def is_homogeneous(self) -> bool:
-        """As the function is, whatever its slopes."""
-        return FUNCTIONS[self.function].homogeneous
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """In float64."""

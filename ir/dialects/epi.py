@@ -29,16 +29,19 @@ from epimc.ir.core.op import (
     per_channel,
 )
 from epimc.ir.core.registry import Dialect, register
-from epimc.ir.core.traits import Border, CallsHost, Elementwise
+from epimc.ir.core.traits import Border, CallsHost, KeepsShape
 from epimc.ir.core.types import as_map, expect
 from epimc.ir.dialects.elementwise import product_shape
 from epimc.ir.dialects.nn import SummingPool
 from epimc.ir.dialects.rules import check_bias, check_groups, window_shape
 from epimc.ir.epitome.plan import PLAN, Shape, rebuild
 from epimc.ir.epitome.plan import check as check_plan
-from epimc.ir.semantics import convolution, elementwise, requantization, windows
+from epimc.ir.semantics.convolution import convolve
+from epimc.ir.semantics.elementwise import lookup, multiply
 from epimc.ir.semantics.floats import float_convolve
 from epimc.ir.semantics.quantization import dequantize_output, quantize_input
+from epimc.ir.semantics.requantization import requantize
+from epimc.ir.semantics.windows import Window, sum_pool
 
 SIGNED = frozenset({"s"})
 EPITOMES = from_level(EPI) & up_to(QUANTIZED)
@@ -84,10 +87,10 @@ class Conv(Op):
         return cout, cin, kh, kw
 
     @property
-    def window(self) -> windows.Window:
+    def window(self) -> Window:
         """Its sliding window."""
         _, _, kh, kw = self.shape
-        return windows.Window((kh, kw), self.strides, self.pads, self.dilations)
+        return Window((kh, kw), self.strides, self.pads, self.dilations)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """[Cout, Hout, Wout], or [Cout] of a vector."""
@@ -124,15 +127,15 @@ class Conv(Op):
         else:
             bias = np.zeros(len(weights), np.int64) if self.bias is None else tensors(self.bias)
             kind = self.x.type
-            y = convolution.convolve(
+            y = convolve(
                 activations(x), activations(weights), bias, self.window, kind.zero_point, kind.bits
             )
         return y.reshape(len(x), *self.output.type.shape)
 
 
 @DIALECT.op
-class Quantize(Elementwise, Border):
-    """The border: real inputs to activations (quantize_input); the host does it."""
+class Quantize(KeepsShape, Border):
+    """The border: real inputs to activations (quantization.quantize_input); the host does it."""
 
     name = "epi.quantize"
     levels = INTEGERS
@@ -147,8 +150,8 @@ class Quantize(Elementwise, Border):
 
 
 @DIALECT.op
-class Dequantize(Elementwise, Border):
-    """The border: activations to real outputs (dequantize_output); the host does it."""
+class Dequantize(KeepsShape, Border):
+    """The border: activations to reals (quantization.dequantize_output); the host does it."""
 
     name = "epi.dequantize"
     levels = INTEGERS
@@ -177,7 +180,7 @@ class SumPool(SummingPool):
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """windows.sum_pool."""
         zero_point = self.x.type.zero_point
-        return windows.sum_pool(activations(inputs[0]), self.window, zero_point, self.counted)
+        return sum_pool(activations(inputs[0]), self.window, zero_point, self.counted)
 
 
 class Rescale(Op):
@@ -223,9 +226,7 @@ class Rescale(Op):
         ]
         multipliers, shifts = tensors(self.multipliers), tensors(self.shifts)
         zero_point, offsets = self.output.type.zero_point, self.added(tensors)
-        return requantization.requantize(
-            terms, multipliers, shifts, zero_point, self.low, self.high, offsets
-        )
+        return requantize(terms, multipliers, shifts, zero_point, self.low, self.high, offsets)
 
 
 @DIALECT.op
@@ -254,7 +255,7 @@ class Product(Op):
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """elementwise.multiply."""
         zero_points = self.a.type.zero_point, self.b.type.zero_point
-        return elementwise.multiply(activations(inputs[0]), activations(inputs[1]), zero_points)
+        return multiply(activations(inputs[0]), activations(inputs[1]), zero_points)
 
 
 @DIALECT.op
@@ -265,7 +266,7 @@ class Multiply(Product):
     levels = INTEGERS
 
 
-class Table(Elementwise):
+class Table(KeepsShape):
     """What the look-ups of dialects `epi` and `xbar` share: everything but the name."""
 
     x = Operand(ACTIVATION)
@@ -283,7 +284,7 @@ class Table(Elementwise):
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """elementwise.lookup."""
-        return elementwise.lookup(activations(inputs[0]), activations(tensors(self.table)))
+        return lookup(activations(inputs[0]), activations(tensors(self.table)))
 
 
 @DIALECT.op

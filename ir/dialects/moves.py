@@ -8,7 +8,7 @@ from epimc.ir.core.op import ANY_RANK, Array, Attribute, Lookup, Op, Operand, Re
 from epimc.ir.core.traits import Homogeneous, Joins, Moves
 from epimc.ir.core.types import as_map, expect
 from epimc.ir.dialects.nn import DIALECT, MAP, MOVABLE, MOVING
-from epimc.ir.semantics import joins
+from epimc.ir.semantics.joins import concat, pad
 from epimc.ir.semantics.layouts import Selection
 
 
@@ -39,7 +39,7 @@ class Concat(Joins):
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """joins.concat."""
-        return joins.concat(inputs, self.axis)
+        return concat(inputs, self.axis)
 
 
 @DIALECT.op
@@ -142,4 +142,4 @@ class Pad(Moves, Homogeneous):
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """joins.pad."""
-        return joins.pad(inputs[0], self.channels, self.pads, self.x.type.zero_point)
+        return pad(inputs[0], self.channels, self.pads, self.x.type.zero_point)

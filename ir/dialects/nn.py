@@ -29,7 +29,16 @@ from epimc.ir.core.op import (
     per_channel,
 )
 from epimc.ir.core.registry import Dialect, register
-from epimc.ir.core.traits import Clips, Elementwise, Homogeneous, Hosted, Linear, Moves, Weighted
+from epimc.ir.core.traits import (
+    ChannelAffine,
+    Clips,
+    Homogeneous,
+    Hosted,
+    KeepsShape,
+    Linear,
+    Moves,
+    Weighted,
+)
 from epimc.ir.core.types import expect
 from epimc.ir.dialects.rules import (
     check_bias,
@@ -39,9 +48,9 @@ from epimc.ir.dialects.rules import (
     expect_maxima,
     window_shape,
 )
-from epimc.ir.semantics import windows
 from epimc.ir.semantics.floats import float_convolve
 from epimc.ir.semantics.layouts import Rearrangement
+from epimc.ir.semantics.windows import Window, gather, max_pool, window_counts, window_shares
 
 MAP = (3,)
 VECTOR = (1,)
@@ -72,9 +81,14 @@ class Conv(Weighted):
     groups = Attribute(INTEGER, 1)
     result = Result(FLOAT)
 
-    def window(self, kernel: tuple[int, ...]) -> windows.Window:
+    @property
+    def group_count(self) -> int:
+        """`groups`."""
+        return self.groups
+
+    def window(self, kernel: tuple[int, ...]) -> Window:
         """Its sliding window, the kernel being (Kh, Kw)."""
-        return windows.Window((kernel[0], kernel[1]), self.strides, self.pads, self.dilations)
+        return Window((kernel[0], kernel[1]), self.strides, self.pads, self.dilations)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """[Cout, Hout, Wout]."""
@@ -114,14 +128,10 @@ class Gemm(Weighted):
         return y if self.bias is None else y + tensors(self.bias)
 
 
-class ChannelAffine(Elementwise, Linear):
-    """What affine functions of each channel share: y[c] = x[c] * scale[c] + offset[c]."""
+class AffineOp(ChannelAffine):
+    """What the affine functions of each channel share."""
 
     x = Operand(FLOAT)
-
-    def as_affine(self, tensors: Lookup) -> tuple[Array, Array]:
-        """(scale, offset) in float64, one value a channel."""
-        raise NotImplementedError(self.name)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """In float64."""
@@ -131,7 +141,7 @@ class ChannelAffine(Elementwise, Linear):
 
 
 @DIALECT.op
-class Affine(ChannelAffine):
+class Affine(AffineOp):
     """y[c] = x[c] * scale[c] + offset[c]: a constant added or multiplied."""
 
     name = "nn.affine"
@@ -156,7 +166,7 @@ class Affine(ChannelAffine):
 
 
 @DIALECT.op
-class BatchNorm(ChannelAffine):
+class BatchNorm(AffineOp):
     """Inference batch normalization: (x - mean) / sqrt(variance + epsilon) * scale + offset."""
 
     name = "nn.batch_norm"
@@ -183,7 +193,7 @@ class BatchNorm(ChannelAffine):
 
 
 @DIALECT.op
-class Relu(Elementwise, Clips, Homogeneous):
+class Relu(KeepsShape, Clips, Homogeneous):
     """max(x, 0)."""
 
     name = "nn.relu"
@@ -198,7 +208,7 @@ class Relu(Elementwise, Clips, Homogeneous):
         return result
 
 
-class Sum(Elementwise, Linear):
+class Sum(KeepsShape, Linear):
     """What addition and subtraction share: a + `sign` * b, of equal shapes."""
 
     sign: ClassVar[int]
@@ -236,9 +246,9 @@ class Windowed(Op):
     dilations = Attribute(pair(1), (1, 1))
 
     @property
-    def window(self) -> windows.Window:
+    def window(self) -> Window:
         """Its sliding window."""
-        return windows.Window(self.kernel, self.strides, self.pads, self.dilations)
+        return Window(self.kernel, self.strides, self.pads, self.dilations)
 
 
 class Pool(Windowed):
@@ -274,9 +284,9 @@ class MaxPool(Moves, Pool, Homogeneous):
         """On floats, or windows.max_pool on activations."""
         x = inputs[0]
         if np.issubdtype(x.dtype, np.integer):
-            return windows.max_pool(x.astype(np.int64), self.window)
+            return max_pool(x.astype(np.int64), self.window)
         height = self.window.output_size(x.shape[2], 0)
-        result: Array = windows.gather(x, self.window, -np.inf, 0, height).max(axis=(2, 3))
+        result: Array = gather(x, self.window, -np.inf, 0, height).max(axis=(2, 3))
         return result
 
 
@@ -296,7 +306,7 @@ class SummingPool(Pool):
         if self.counted is None:
             return self.kernel[0] * self.kernel[1]
         size = self.operands[0].type.shape[1:]
-        return windows.window_shares(self.window, self.counted, size)[0]
+        return window_shares(self.window, self.counted, size)[0]
 
     def check(self, stored: Stored) -> None:
         """What counts is padding, and the numbers of elements have a common multiple."""
@@ -316,9 +326,9 @@ class AveragePool(SummingPool, Homogeneous):
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """In float64."""
         x, window = inputs[0], self.window
-        total = windows.gather(x, window, 0, 0, window.output_size(x.shape[2], 0)).sum(axis=(2, 3))
+        total = gather(x, window, 0, 0, window.output_size(x.shape[2], 0)).sum(axis=(2, 3))
         counted = window.pads if self.counted is None else self.counted
-        result: Array = total / windows.window_counts(window, counted, x.shape[2:])
+        result: Array = total / window_counts(window, counted, x.shape[2:])
         return result
 
 
@@ -364,7 +374,7 @@ class Rearrange(Moves, Homogeneous):
 
 
 @DIALECT.op
-class Softmax(Elementwise, Hosted):
+class Softmax(KeepsShape, Hosted):
     """exp(x) over the sum of exp(x) along one dim of the sample.  The host runs it."""
 
     name = "nn.softmax"

@@ -7,7 +7,7 @@ import numpy as np
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.op import Stored
 from epimc.ir.core.types import IrError, as_map, expect
-from epimc.ir.semantics import windows
+from epimc.ir.semantics.windows import Sides, Window, window_shares
 
 
 def check_groups(groups: int, inputs: int, taken: int, outputs: int) -> None:
@@ -24,9 +24,7 @@ def check_bias(bias: Ref | None, stored: Stored, channels: int) -> None:
     )
 
 
-def window_shape(
-    shape: tuple[int, ...], channels: int, window: windows.Window
-) -> tuple[int, int, int]:
+def window_shape(shape: tuple[int, ...], channels: int, window: Window) -> tuple[int, int, int]:
     """Result shape of a sliding window with `channels` outputs over a map [C, H, W].
 
     Raises:
@@ -39,14 +37,14 @@ def window_shape(
     return (channels, *size)
 
 
-def expect_inside(window: windows.Window) -> None:
+def expect_inside(window: Window) -> None:
     """Every window reads at least one element of the image, as far as its pads tell."""
     extents = window.extent(0), window.extent(1)
     inside = all(p < e for p, e in zip(window.pads, extents * 2, strict=True))
     expect(inside, "a pad as large as the window would make a window of nothing but padding")
 
 
-def expect_maxima(shape: tuple[int, ...], window: windows.Window) -> None:
+def expect_maxima(shape: tuple[int, ...], window: Window) -> None:
     """Every window has a maximum, and onnxruntime, which refuses more padding, agrees to it."""
     inside = all(p < k for p, k in zip(window.pads, window.kernel * 2, strict=True))
     expect(inside, "the pads of a maximum must be smaller than its kernel")
@@ -57,15 +55,13 @@ def expect_maxima(shape: tuple[int, ...], window: windows.Window) -> None:
         expect(bool(full), "the dilations would make a window of nothing but padding")
 
 
-def check_counted(
-    counted: windows.Sides | None, window: windows.Window, shape: tuple[int, ...]
-) -> None:
+def check_counted(counted: Sides | None, window: Window, shape: tuple[int, ...]) -> None:
     """The padding that counts is padding, and the means are integers of one step."""
     if counted is None:
         return
     inside = all(0 <= some <= every for some, every in zip(counted, window.pads, strict=True))
     expect(inside, "more padding counts than there is")
     try:
-        windows.window_shares(window, counted, shape[1:])
+        window_shares(window, counted, shape[1:])
     except ValueError as problem:
         raise IrError(str(problem)) from None

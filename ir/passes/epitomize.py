@@ -120,7 +120,7 @@ def layers_of(module: Module, rows: int) -> dict[Op, Layer]:
             as_conv(module.tensors[op.weight.name].type.shape),
             rows,
             op.output in classifying,
-            int(op.attributes.get("groups", 1)),
+            op.group_count,
             layer_names([op, *affine_chain(op.output, uses)]),
         )
         for op in module.ops

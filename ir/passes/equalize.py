@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from epimc.ir.core.levels import NN
-from epimc.ir.core.module import Module
-from epimc.ir.core.op import Array, Op, Value
-from epimc.ir.core.traits import Homogeneous, Weighted
+from epimc.ir.core.module import Array, Module, Op, Value
+from epimc.ir.core.traits import Weighted
 from epimc.ir.pipeline import Pass
 from epimc.ir.rewriting import Pattern, Replacement, Rewriter, changed, rewritten
 
@@ -78,7 +77,7 @@ def pairs(module: Module) -> list[tuple[Weighted, Weighted]]:
         if not isinstance(op, Weighted):
             continue
         reader = only_reader(uses, op.output)
-        while isinstance(reader, Homogeneous) and reader.is_homogeneous:
+        while reader and reader.is_homogeneous:
             reader = only_reader(uses, reader.output)
         if isinstance(reader, Weighted):
             followed.append((op, reader))
@@ -109,8 +108,7 @@ class Scaled:
     def of(module: Module, op: Weighted) -> Scaled:
         """A copy of what a layer computes with in the module."""
         bias = None if op.bias is None else module.tensor(op.bias).copy()
-        groups = int(op.attributes.get("groups", 1))
-        return Scaled(module.tensor(op.weight).copy(), bias, groups)
+        return Scaled(module.tensor(op.weight).copy(), bias, op.group_count)
 
     @property
     def by_group(self) -> Array:

@@ -10,9 +10,8 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from epimc.ir.core.levels import NN
-from epimc.ir.core.module import Module
-from epimc.ir.core.op import Array, Op, Value
-from epimc.ir.core.traits import Clips, Weighted
+from epimc.ir.core.module import Array, Module, Op, Value
+from epimc.ir.core.traits import ChannelAffine, Clips
 from epimc.ir.core.types import IrError
 from epimc.ir.dialects import moves, nn, rules
 from epimc.ir.pipeline import Pass
@@ -20,7 +19,7 @@ from epimc.ir.rewriting import Pattern, Replacement, Rewriter, changed, rewritte
 
 Windowed = TypeVar("Windowed", nn.Conv, nn.MaxPool, nn.AveragePool)
 
-Affines = Sequence[nn.ChannelAffine]
+Affines = Sequence[ChannelAffine]
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class PadIntoMaxPool(PadIntoWindow[nn.MaxPool]):
     ops = (nn.MaxPool,)
 
     def is_exact(self, op: nn.MaxPool, pad: moves.Pad, rewriter: Rewriter) -> bool:
-        """Behind what leaves nothing below 0."""
+        """Behind a relu, or a clip that leaves nothing below 0."""
         before = rewriter.producer(pad.x)
         if not isinstance(before, Clips) or before.bounds[0] < 0:
             return False
@@ -122,7 +121,7 @@ def joined_pads(
 # --- affine ops into weights ---------------------------------------------------------------------
 
 
-class AffineIntoWeights(Pattern[Weighted]):
+class AffineIntoWeights(Pattern[nn.Conv | nn.Gemm]):
     """Affine functions of a layer's outputs are the layer with other weights and biases.
 
     All that follow the layer go at once, so that the weights are rounded to float32 once.  Only
@@ -130,9 +129,9 @@ class AffineIntoWeights(Pattern[Weighted]):
     """
 
     name = "affine-into-weights"
-    ops = (Weighted,)
+    ops = (nn.Conv, nn.Gemm)
 
-    def rewrite(self, op: Weighted, rewriter: Rewriter) -> Replacement | None:
+    def rewrite(self, op: nn.Conv | nn.Gemm, rewriter: Rewriter) -> Replacement | None:
         """The layer with the chain folded in; it takes the last op's name."""
         chain = affine_chain(op.output, rewriter.readers)
         if not chain:
@@ -167,14 +166,14 @@ class NormIntoAffine(Pattern[nn.BatchNorm]):
 
 def affine_chain(value: Value, readers: Mapping[Value, Sequence[Op | None]]) -> Affines:
     """The affine ops that follow a value, each the only reader of the last."""
-    chain: list[nn.ChannelAffine] = []
-    while len(readers[value]) == 1 and isinstance(affine := readers[value][0], nn.ChannelAffine):
+    chain: list[ChannelAffine] = []
+    while len(readers[value]) == 1 and isinstance(affine := readers[value][0], ChannelAffine):
         chain.append(affine)
         value = affine.output
     return chain
 
 
-def folded(op: Weighted, chain: Affines, rewriter: Rewriter) -> tuple[Array, Array]:
+def folded(op: nn.Conv | nn.Gemm, chain: Affines, rewriter: Rewriter) -> tuple[Array, Array]:
     """Weights and biases of a layer and of the affine ops behind it, in float64."""
     weight: Array = rewriter.tensor(op.weight).astype(np.float64)
     bias: Array = np.zeros(len(weight))

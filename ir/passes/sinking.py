@@ -6,7 +6,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeAlias
 
-from epimc.ir.core.op import Op, Value, dump_attributes
+from epimc.ir.core.module import Op, Value, dump_attributes
+from epimc.ir.core.traits import ChannelAffine
 from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import elementwise, moves, nn
 from epimc.ir.rewriting import OpT, Pattern, Replacement, Rewriter
@@ -77,7 +78,7 @@ class SinkThroughChannels(Sink[Op]):
     """What is computed for each channel by itself needs the channels to stay what they are."""
 
     name = "sink-through-channels"
-    ops: ClassVar[tuple[type[Op], ...]] = (nn.ChannelAffine,)
+    ops: ClassVar[tuple[type[Op], ...]] = (ChannelAffine,)
 
     def attributes(self, op: Op, move: Rearrangement) -> Attributes | None:
         """The same, where the first dim stays the first and of its size."""

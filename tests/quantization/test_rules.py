@@ -8,7 +8,7 @@ from epimc.ir.core.levels import CALIBRATED, FLOATS, QUANTIZED, up_to
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import FLOAT, Array, Lookup, Operand, Result
 from epimc.ir.core.registry import OPS
-from epimc.ir.core.traits import Clips, Elementwise, Hosted, Joins, Linear, Moves
+from epimc.ir.core.traits import Clips, Hosted, Joins, KeepsShape, Linear, Moves
 from epimc.ir.core.types import Location
 from epimc.ir.dialects import moves, nn
 from epimc.ir.dialects.nn import MOVABLE
@@ -39,7 +39,7 @@ def test_what_moves_is_legal_on_integers() -> None:
     assert issubclass(nn.Softmax, Hosted)
 
 
-class Reverse(Moves, Elementwise):
+class Reverse(Moves, KeepsShape):
     """The channels in reverse order: an op that nobody but its traits tells of."""
 
     name = "toy.reverse"
@@ -52,7 +52,7 @@ class Reverse(Moves, Elementwise):
         return inputs[0][:, ::-1]
 
 
-class Halve(Clips, Elementwise):
+class Halve(Clips, KeepsShape):
     """min(x, 0.5)."""
 
     name = "toy.halve"
@@ -62,7 +62,7 @@ class Halve(Clips, Elementwise):
     result = Result(FLOAT)
 
 
-class Stranger(Elementwise):
+class Stranger(KeepsShape):
     """An op that tells nothing of itself."""
 
     name = "toy.stranger"
@@ -71,7 +71,7 @@ class Stranger(Elementwise):
     result = Result(FLOAT)
 
 
-def through(*kinds: type[Elementwise]) -> Module:
+def through(*kinds: type[KeepsShape]) -> Module:
     """A calibrated module of these ops, one behind the other."""
     net = Net()
     value = net.input(3)

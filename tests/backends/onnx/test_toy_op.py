@@ -18,7 +18,7 @@ from epimc.backends.onnx.ops import Quantized, float_form, integer_form
 from epimc.ir.core.levels import QUANTIZED, up_to
 from epimc.ir.core.op import Array, Lookup, Operand, Result
 from epimc.ir.core.registry import Dialect, register, unregister
-from epimc.ir.core.traits import Elementwise, Homogeneous, Moves
+from epimc.ir.core.traits import KeepsShape, Moves
 from epimc.ir.dialects.nn import MOVABLE
 from epimc.ir.interpreter import interpret
 from epimc.ir.text.document import ir_document
@@ -26,7 +26,7 @@ from epimc.ir.text.parser import parse_module
 from epimc.ir.text.printer import print_module
 from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import LEVELS, disagreements, run_onnx
-from tests.ir.networks import lower
+from tests.helpers.modules import lower
 
 MODULE = """
 epimc.module 2 "toy" level epi {
@@ -49,7 +49,7 @@ def reverse() -> Iterator[type[Moves]]:
     toys = register(Dialect("toy", "an op for a test", "Head.\n\nText."))
 
     @toys.op
-    class Reverse(Moves, Elementwise, Homogeneous):
+    class Reverse(Moves, KeepsShape):
         """The channels in reverse order."""
 
         name = "toy.reverse"
