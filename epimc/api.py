@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from epimc.backends import DEFAULT_BACKEND
 from epimc.bundle.bundle import Bundle, check_output, read_bundle, write_bundle
-from epimc.compiler.importing import NOTHING, Memory
+from epimc.compiler.memory import NOTHING, Memory
 from epimc.compiler.options import PlanRequest, Request
 from epimc.runtime.session import Session
 

@@ -9,7 +9,8 @@ from epimc.backends.base import Backend, Target
 from epimc.backends.registry import load_backend
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.bundling import new_bundle, reference_files
-from epimc.compiler.importing import NOTHING, Memory, import_request
+from epimc.compiler.importing import import_request
+from epimc.compiler.memory import NOTHING, Memory
 from epimc.compiler.options import CompileOptions, Request
 from epimc.compiler.passes import passes_of
 from epimc.ir.epitome.layer_plans import PLANS

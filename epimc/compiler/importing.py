@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from epimc.backends.base import Target
+from epimc.compiler.memory import Memory
 from epimc.compiler.options import Request
 from epimc.compiler.sample_arrays import SampleSource, samples_of
 from epimc.compiler.samples import Samples, Shaped, standard_normal
-from epimc.frontend import ImportedModel, ModelSource, import_source
+from epimc.frontend import ImportedModel, import_source
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import CALIBRATION, PASSES, TARGET
 from epimc.ir.epitome.layer_plans import PLANS
@@ -42,25 +43,6 @@ class Start:
     model: ImportedModel
     samples: Samples
     module: Module
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What is passed in memory, in the place of files that a request would name.
-
-    Attributes:
-        model: The model; None: the request's file.
-        example: Inputs to export a model of PyTorch with.
-        calibration: Samples; None: the request's file, or standard normal ones.
-    """
-
-    model: ModelSource | None = None
-    example: object = None
-    calibration: SampleSource | None = None
-
-
-NOTHING = Memory()
-"""All of it in files."""
 
 
 def import_request(request: Request, target: Target, memory: Memory) -> Start:

@@ -196,7 +196,7 @@ def test_a_bad_program_is_exit_code_1(run: Run, here: Path) -> None:
 @pytest.mark.parametrize(
     "stage",
     [
-        "epimc.compiler.importing.import_model",
+        "epimc.compiler.importing.import_source",
         "epimc.backends.crossbar.lower.emit.emit",
         "epimc.compiler.compiler.reference_files",
         "epimc.support.files.write_files",

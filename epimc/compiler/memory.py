@@ -1,0 +1,29 @@
+"""What Python users pass in memory, in the place of files; light, so that loading needs no ONNX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from epimc.compiler.sample_arrays import SampleSource
+    from epimc.frontend import ModelSource
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is passed in memory, in the place of files that a request would name.
+
+    Attributes:
+        model: The model; None: the request's file.
+        example: Inputs to export a model of PyTorch with.
+        calibration: Samples; None: the request's file, or standard normal ones.
+    """
+
+    model: ModelSource | None = None
+    example: object = None
+    calibration: SampleSource | None = None
+
+
+NOTHING = Memory()
+"""All of it in files."""
