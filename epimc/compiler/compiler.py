@@ -156,7 +156,7 @@ def compile_model(
     clock = StageClock(len(stages.names), observers)
 
     with clock.stage(IMPORT) as step:
-        start = import_request(request, job.target, memory)
+        start = import_request(request, job.target, job.backend.array_rows(job.target), memory)
         step.module = start.module
 
     floats = runner.run(start.module, stages.floats, clock)

@@ -13,7 +13,7 @@ from epimc.compiler.sample_arrays import SampleSource, samples_of
 from epimc.compiler.samples import Samples, Shaped, standard_normal
 from epimc.frontend import ImportedModel, import_source
 from epimc.ir.core.module import Builder, Module
-from epimc.ir.core.module_attributes import CALIBRATION, PASSES, TARGET
+from epimc.ir.core.module_attributes import ARRAY_ROWS, CALIBRATION, PASSES, TARGET
 from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.passes.plan_names import plans_for
@@ -45,8 +45,14 @@ class Start:
     module: Module
 
 
-def import_request(request: Request, target: Target, memory: Memory) -> Start:
+def import_request(request: Request, target: Target, rows: int, memory: Memory) -> Start:
     """Take in all that a request names, and what is passed in memory.
+
+    Args:
+        request: What is asked for.
+        target: The chip.
+        rows: Word lines of its arrays.
+        memory: What is no file.
 
     Raises:
         EpimcError: The model, the samples or the plans are wrong.
@@ -59,7 +65,7 @@ def import_request(request: Request, target: Target, memory: Memory) -> Start:
     if request.strict:
         refuse_host_calls(imported.module)
     samples = calibration_samples(request, imported, memory.calibration)
-    module = prepared(imported.module, samples, target)
+    module = prepared(imported.module, samples, target, rows)
     if is_plan_file(request.epitome):
         module.attributes[PLANS] = plans_for(request.epitome, module).dump()
     return Start(named.name, imported, samples, module)
@@ -105,8 +111,15 @@ def default_count(inputs: Sequence[Shaped], limit_bytes: int) -> int:
     return max(1, min(DEFAULT_SAMPLES, limit_bytes // max(one, 1)))
 
 
-def prepared(module: Module, samples: Samples, target: Target) -> Module:
-    """The imported module with all that the passes need: target and calibration samples."""
+def prepared(module: Module, samples: Samples, target: Target, rows: int) -> Module:
+    """The imported module with all that the passes need.
+
+    Args:
+        module: At level `nn`.
+        samples: To calibrate with.
+        target: The chip.
+        rows: Word lines of its arrays.
+    """
     builder = Builder(module)
     builder.module.inputs, builder.module.ops = module.inputs, module.ops
     builder.module.outputs = module.outputs
@@ -115,5 +128,6 @@ def prepared(module: Module, samples: Samples, target: Target) -> Module:
     attributes[CALIBRATION] = tuple(refs)
     attributes[TARGET] = target.to_dict()
     attributes[PASSES] = ()
+    attributes[ARRAY_ROWS] = rows
     verify(builder.module)
     return builder.module

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from epimc.ir.core.attributes import TENSOR, rows_of
-from epimc.ir.core.levels import EPI
+from epimc.ir.core.attributes import TENSOR, at_least, rows_of
+from epimc.ir.core.levels import EPI, NN
 from epimc.ir.core.op import Attribute
 
-CALIBRATION = "calibration"
+CALIBRATION, ARRAY_ROWS = "calibration", "array_rows"
 
 # These may be there or not, at every level: the chip, as the keys of its file, and the passes that
 # made the module, in order.
@@ -49,4 +49,10 @@ register_attribute(
     CALIBRATION,
     Attribute(rows_of(TENSOR), optional=True, until=EPI),
     "samples [samples, …] of each input, which `calibrate` turns into ranges",
+)
+
+register_attribute(
+    ARRAY_ROWS,
+    Attribute(at_least(1), optional=True, until=NN),
+    "word lines of the target's arrays, to which policies align epitomes",
 )

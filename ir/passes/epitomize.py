@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from epimc.ir.core.levels import EPI, NN
 from epimc.ir.core.module import Module
-from epimc.ir.core.module_attributes import TARGET
+from epimc.ir.core.module_attributes import ARRAY_ROWS
 from epimc.ir.core.op import Op, Value, dump_attributes
 from epimc.ir.core.traits import Weighted
 from epimc.ir.dialects import epi
@@ -46,16 +46,16 @@ class Epitomize(Pass):
 
     def run(self, module: Module) -> Module:
         """Rewrite nn.conv and nn.gemm, and nn.batch_norm to nn.affine; everything else stays."""
-        by_layer = self.policy == PLANS
-        plans = module_plans(module) if by_layer else Plans(self.policy)
+        plans = module_plans(module) if self.policy == PLANS else Plans(self.policy)
         layers = layers_of(module, array_rows(module) if plans.needs_target else 1)
         names = (op.output.name for op in layers)
         chosen = dict(zip(names, plans.choose(list(layers.values())), strict=True))
         # A batch normalization that no one folds is affine behind the weights, too.
         patterns = (LayerIntoEpitome(chosen), NormIntoAffine())
         result = rewritten(module, patterns, level=self.ensures)
-        if by_layer:
-            del result.attributes[PLANS]
+        # Both have served their purpose.
+        for key in (PLANS, ARRAY_ROWS):
+            result.attributes.pop(key, None)
         return result
 
 
@@ -135,19 +135,18 @@ def layer_names(ops: Sequence[Op]) -> tuple[str, ...]:
 
 
 def array_rows(module: Module) -> int:
-    """Word lines of the target's crossbar, to which a policy aligns its blocks.
+    """Word lines of the target's arrays, to which a policy aligns its blocks.
 
     Raises:
-        EpimcError: The module names no target.
+        EpimcError: The module does not tell.
     """
-    target = module.attributes.get(TARGET)
-    rows = target.get("crossbar", {}).get("rows") if isinstance(target, dict) else None
-    if not isinstance(rows, int) or rows < 1:
+    rows = module.attributes.get(ARRAY_ROWS)
+    if rows is None:
         raise error(
-            f"Module '{module.name}' does not tell the word lines of a crossbar.",
-            hint="Declare its target: attribute target = {…, crossbar = {rows = 256, …}}.",
+            f"Module '{module.name}' does not tell the word lines of an array.",
+            hint=f"Declare them: attribute {ARRAY_ROWS} = 256.",
         )
-    return rows
+    return int(rows)
 
 
 def classifiers(module: Module) -> set[Value]:

@@ -65,6 +65,7 @@ def epitomized(model: str, policy: str) -> Module:
     """An example model with epitomes by a policy."""
     module = import_model(EXAMPLES / f"{model}.onnx").module
     module.attributes["target"] = load_target("epim-256").to_dict()
+    module.attributes["array_rows"] = load_target("epim-256").crossbar.rows
     passes = parse_pipeline(f"fold,epitomize{{policy={policy}}}", PASSES)
     return Runner(PASSES).run(module, passes)
 

@@ -235,6 +235,7 @@ def net(plans: Plans | None) -> Module:
     """The network, with plans and a target."""
     module = parse_module(NET)
     module.attributes["target"] = load_target("tiny").to_dict()
+    module.attributes["array_rows"] = load_target("tiny").crossbar.rows
     if plans:
         module.attributes["plans"] = plans.dump()
     return module

@@ -68,6 +68,7 @@ def epitomized(text: str, epitome: str) -> list[tuple[int, ...]]:
     """The shapes of the epitomes that a plan file gives to the layers of a module."""
     module = parse_module(text)
     module.attributes["target"] = load_target("tiny").to_dict()
+    module.attributes["array_rows"] = load_target("tiny").crossbar.rows
     module.attributes[PLANS] = plans_for(epitome, module).dump()
     passes = parse_pipeline("layout,fold,equalize,epitomize{policy=plans}", PASSES)
     result = Runner(PASSES).run(module, passes)
