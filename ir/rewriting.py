@@ -29,7 +29,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from epimc.ir.core.attributes import Ref
-from epimc.ir.core.module import Array, Builder, Module, Op, Value, dump_attributes
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Array, Op, Value, dump_attributes
 from epimc.ir.core.types import Location, TensorType
 
 OpT = TypeVar("OpT", bound=Op)

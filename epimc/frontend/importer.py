@@ -27,7 +27,8 @@ from epimc.frontend.model.external import external_tensors
 from epimc.frontend.model.inputs import graph_inputs
 from epimc.frontend.model.loader import load_model
 from epimc.frontend.model.standard import DEFAULT_DOMAINS, NEWEST_OPSET, opset_of, where_of
-from epimc.ir.core.module import Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op, Value
 from epimc.support.diagnostics import EpimcError, error
 
 

@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper, shape_inference
 from epimc.frontend.core.bindings import Binding, MoreDims, Unknown, type_of
 from epimc.frontend.core.operator import reads_shape_only
 from epimc.frontend.model.standard import short, where_of
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.support.diagnostics import error
 
 # Constants larger than this hold weights: their contents never decide a shape.

@@ -11,7 +11,7 @@ from epimc.ir.semantics import convolution
 from epimc.ir.text.printer import refused
 from epimc.quantization.rewriter import Rewriter, sums
 from epimc.quantization.terms import Term, Total
-from epimc.quantization.weights import column_scales, used_elements, whole_steps
+from epimc.quantization.weights import column_scales, integer_steps, used_elements
 
 # What an epitome op keeps when its numbers become integers.
 CONV_ATTRIBUTES = ("shape", "plan", "strides", "pads", "dilations", "groups")
@@ -57,7 +57,7 @@ def conv_total(op: epi.Conv, rewriter: Rewriter) -> Total:
     old, builder, bits = rewriter.old, rewriter.builder, rewriter.weight_bits
     epitome = used_elements(old.tensor(op.epitome), op)
     scales, output_scales = column_scales(epitome, op, bits)
-    steps = whole_steps(epitome, scales, bits)
+    steps = integer_steps(epitome, scales, bits)
     x = builder.mapped[op.x]
     real = x.type.step * output_scales.astype(np.float64)
     bias = np.zeros(op.shape[0]) if op.bias is None else old.tensor(op.bias)

@@ -70,7 +70,7 @@ def shared_maxima(plan: Plan, largest: Doubles, outputs: int) -> tuple[Doubles, 
     return of_columns, of_channels
 
 
-def whole_steps(epitome: Array, scales: Array, bits: int) -> Array:
+def integer_steps(epitome: Array, scales: Array, bits: int) -> Array:
     """The epitome in steps of its columns, rounded half to even, int8.
 
     Args:

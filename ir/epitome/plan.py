@@ -90,11 +90,11 @@ def rebuild(epitome: NDArray[Any], plan: Plan, weights: Shape) -> NDArray[Any]:
     if epitome.shape == weights and plan == identity(weights):
         return epitome
     kh, kw = weights[2:]
-    whole = np.zeros(weights, epitome.dtype)
+    rebuilt = np.zeros(weights, epitome.dtype)
     for o0, on, i0, in_, eo, ei, dy, dx in plan:
         window = epitome[eo : eo + on, ei : ei + in_, dy : dy + kh, dx : dx + kw]
-        whole[o0 : o0 + on, i0 : i0 + in_] = window
-    return whole
+        rebuilt[o0 : o0 + on, i0 : i0 + in_] = window
+    return rebuilt
 
 
 def fit(weights: NDArray[Any], plan: Plan, epitome: Shape) -> NDArray[Any]:
@@ -183,7 +183,7 @@ def rounds(
     columns, height = epitome[0] // groups, epitome[1] * epitome[2] * epitome[3]
     # The patches of every group tile its input channels.
     inputs = max((patch.i0 + patch.in_ for patch in plan), default=0)
-    found: list[Round] = []
+    result: list[Round] = []
     written: set[int] = set()
     for key, group in groupby(sorted(plan, key=_round_key), key=_round_key):
         i0, in_, ei, dy, dx = key
@@ -198,8 +198,8 @@ def rounds(
             entries.append(Entry(column, count, destination, 1, int(accumulate)))
         for entry in entries:
             written.update(range(entry.destination, entry.destination + entry.width))
-        found.append(Round(to_ranges(channels.ravel()), to_ranges(rows.ravel()), tuple(entries)))
-    return tuple(found)
+        result.append(Round(to_ranges(channels.ravel()), to_ranges(rows.ravel()), tuple(entries)))
+    return tuple(result)
 
 
 def _round_key(patch: Patch) -> tuple[int, int, int, int, int]:
@@ -208,12 +208,12 @@ def _round_key(patch: Patch) -> tuple[int, int, int, int, int]:
 
 def driven_groups(patches: Iterable[Patch], columns: int) -> NDArray[np.int64]:
     """The groups, of so many columns each, that patches take columns of; [n, 1], ascending."""
-    found = {
+    driven = {
         group
         for patch in patches
         for group in range(patch.eo // columns, (patch.eo + patch.on - 1) // columns + 1)
     }
-    return np.array(sorted(found), np.int64)[:, None]
+    return np.array(sorted(driven), np.int64)[:, None]
 
 
 def _column_blocks(patches: list[Patch]) -> list[tuple[int, int, Patch]]:

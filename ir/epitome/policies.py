@@ -103,8 +103,8 @@ def rotating_width(layer: Layer, ei: int, turns: int) -> int:
 
     Whole crossbars where that is enough.
     """
-    whole = layer.array_channels
-    for width in (whole * k for k in range(ei // whole if whole else 0, 0, -1)):
+    step = layer.array_channels
+    for width in (step * k for k in range(ei // step if step else 0, 0, -1)):
         if ei // width >= turns:
             return width
     return ei // turns

@@ -10,7 +10,8 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from epimc.ir.core.levels import NN
-from epimc.ir.core.module import Array, Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Array, Op, Value
 from epimc.ir.core.traits import ChannelAffine, Clips
 from epimc.ir.core.types import IrError
 from epimc.ir.dialects import moves, nn, rules

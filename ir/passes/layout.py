@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from epimc.ir.core.levels import NN
-from epimc.ir.core.module import Array, Module, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Array, Value
 from epimc.ir.core.types import Location
 from epimc.ir.dialects import nn
 from epimc.ir.passes.sinking import SINKING, source_of

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeAlias
 
-from epimc.ir.core.module import Op, Value, dump_attributes
+from epimc.ir.core.op import Op, Value, dump_attributes
 from epimc.ir.core.traits import ChannelAffine
 from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import elementwise, moves, nn

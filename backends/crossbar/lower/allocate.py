@@ -12,7 +12,8 @@ from epimc.backends.crossbar.lower.first_fit import Block, block_of, first_fit
 from epimc.backends.crossbar.lower.liveness import Liveness, Region
 from epimc.backends.crossbar.lower.map import target_of
 from epimc.backends.crossbar.lower.rows import height, row_stride
-from epimc.ir.core.module import Builder, Module, Value
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Value
 from epimc.ir.pipeline import Pass
 from epimc.support.diagnostics import EpimcError, error
 

@@ -11,7 +11,8 @@ from epimc.backends.crossbar.lower.lowering import ModuleLowering, feature_map, 
 from epimc.backends.crossbar.lower.map import target_of
 from epimc.backends.crossbar.lower.projection import project
 from epimc.backends.crossbar.lower.roll import roll
-from epimc.ir.core.module import Module, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Value
 from epimc.ir.core.traits import CallsHost
 from epimc.ir.verifier import expect_level
 

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from epimc.backends.crossbar.dialect import XbarOp
 from epimc.backends.crossbar.lower.rows import Span, reads
-from epimc.ir.core.module import Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.traits import CallsHost
 
 Reader = tuple[XbarOp, int]

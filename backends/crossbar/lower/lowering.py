@@ -17,7 +17,8 @@ from epimc.backends.crossbar.core.program import (
 from epimc.backends.crossbar.instructions.registry import BY_OP
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.ir.core.attributes import Ref
-from epimc.ir.core.module import Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import as_map
 from epimc.ir.semantics.arrays import Ints
 from epimc.support.origins import Nodes

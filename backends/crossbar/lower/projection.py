@@ -14,7 +14,7 @@ from epimc.backends.crossbar.isa.clocks import VectorClocks
 from epimc.backends.crossbar.lower.residency import Residency
 from epimc.backends.crossbar.lower.rows import reads
 from epimc.backends.crossbar.lower.semaphores import Semaphores, without_idle_signals
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.ir.core.traits import CallsHost
 
 

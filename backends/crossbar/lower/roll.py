@@ -70,9 +70,9 @@ def roll_stream(stream: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
 def _advancing(instruction: Instruction) -> list[tuple[int, Kind]]:
     """The operands that may advance: index and kind."""
     operands = BY_NAME[instruction.opcode].operands
-    found = [(k, operand.kind) for k, operand in enumerate(operands) if operand.kind.advances]
+    kinds = [(k, operand.kind) for k, operand in enumerate(operands) if operand.kind.advances]
     # A stride is signed and as wide as the number: differences of larger numbers may not fit.
-    return [(k, kind) for k, kind in found if _first(instruction, k) < 1 << kind.parts[0].bits - 1]
+    return [(k, kind) for k, kind in kinds if _first(instruction, k) < 1 << kind.parts[0].bits - 1]
 
 
 def _first(instruction: Instruction, index: int) -> int:
@@ -141,12 +141,12 @@ class _Regions:
 
 def _rings(stream: tuple[Instruction, ...]) -> set[Ring]:
     """The rings that instructions name."""
-    found: set[Ring] = set()
+    rings: set[Ring] = set()
     for instruction in stream:
         for operand in instruction.operands:
             items = operand if isinstance(operand, tuple) else (operand,)
-            found.update(item for item in items if isinstance(item, Ring) and item.rows > 1)
-    return found
+            rings.update(item for item in items if isinstance(item, Ring) and item.rows > 1)
+    return rings
 
 
 def _slot(ring: Ring, address: int, stride: int) -> bool:

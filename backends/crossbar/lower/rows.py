@@ -7,7 +7,7 @@ from itertools import accumulate
 from weakref import WeakKeyDictionary
 
 from epimc.backends.crossbar.lower.lowering import RowsOnly, feature_map
-from epimc.ir.core.module import Op, Value
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import as_map
 
 Span = tuple[int, int]

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from epimc.backends.crossbar.levels import PLACED, SCHEDULED
 from epimc.backends.crossbar.lower.rows import height, rows_read
-from epimc.ir.core.module import Builder, Module, Op, Value
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.traits import CallsHost
 from epimc.ir.pipeline import Pass
 

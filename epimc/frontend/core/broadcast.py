@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import rearranged, selected
 from epimc.frontend.core.node import UnsupportedError
-from epimc.ir.core.module import Op, Value
+from epimc.ir.core.op import Op, Value
 from epimc.ir.dialects import moves
 from epimc.ir.semantics.layouts import Runs
 

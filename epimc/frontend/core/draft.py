@@ -15,7 +15,8 @@ from epimc.frontend.core.bindings import Array, Binding, Unknown
 from epimc.frontend.core.node import UnsupportedError
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.levels import NN
-from epimc.ir.core.module import ANY_RANK, Builder, Module, Op, Value
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import ANY_RANK, Op, Value
 from epimc.ir.core.types import IrError, Location, TensorType
 
 # A larger tensor is refused before anything of its size is made; no program could hold it.

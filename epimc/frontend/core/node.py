@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from epimc.frontend.core.bindings import Array, Binding
 from epimc.frontend.model.standard import where_of
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.support.diagnostics import error
 
 

@@ -20,7 +20,7 @@ from epimc.frontend.core.broadcast import (
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
-from epimc.ir.core.module import Op, Value
+from epimc.ir.core.op import Op, Value
 from epimc.ir.dialects import elementwise, nn
 
 

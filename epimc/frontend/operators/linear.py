@@ -13,7 +13,7 @@ from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
 from epimc.frontend.core.windows import window_of
 from epimc.ir.core.attributes import Ref
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.ir.dialects import nn
 
 

@@ -12,7 +12,7 @@ from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import rearranged
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
-from epimc.ir.core.module import ANY_RANK, Value
+from epimc.ir.core.op import ANY_RANK, Value
 from epimc.ir.dialects import moves, nn
 from epimc.ir.semantics.layouts import cut, expressed, factors, joined, runs_of
 

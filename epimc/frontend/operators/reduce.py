@@ -9,7 +9,7 @@ import numpy as np
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
-from epimc.ir.core.module import Op, Value
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import as_map
 from epimc.ir.dialects import nn
 
