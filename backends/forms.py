@@ -263,7 +263,7 @@ def centred(value: str, k: int, term: Term) -> Iterator[Claim]:
 
 
 def centred_tensor(value: str, k: int, term: Term) -> Tensor:
-    """What `centred` makes."""
+    """The name of the tensor that `centred` makes, or of the source where it makes none."""
     source, zero_point = term
     return Tensor(source) if zero_point is None else Tensor(value, "x", k)
 
@@ -357,7 +357,7 @@ def bounded(value: str, steps: Tensor, to: Rescaling) -> Iterator[Claim]:
 
 
 def maximum(value: str, source: str, window: windows.Window) -> Iterator[Claim]:
-    """MaxPool on u8."""
+    """MaxPool, which onnxruntime computes on uint8; its padding never wins."""
     yield Node(Tensor(value), "MaxPool", (Tensor(source),), window_attributes(window))
 
 

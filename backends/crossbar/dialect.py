@@ -239,12 +239,12 @@ class Add(XbarOp):
     result = Result(ACCUMULATOR)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of both."""
+        """The shape that both have; IrError where they differ."""
         expect(self.a.type.shape == self.b.type.shape, "the shapes differ")
         return self.a.type.shape
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In int64."""
+        """The sums in int64, which hold without rounding all that accumulators may reach."""
         result: Array = inputs[0] + inputs[1]
         return result
 
@@ -276,7 +276,7 @@ class Pool(nn.SummingPool, XbarOp):
             expect(self.output.type.element == "i64", "a sum yields accumulators (i64)")
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """windows.max_pool or windows.sum_pool."""
+        """Activations by `windows.max_pool`, or int64 sums by `windows.sum_pool`."""
         x = activations(inputs[0])
         if self.kind == "max":
             return max_pool(x, self.window)
@@ -310,7 +310,7 @@ class Requantize(epi.Rescale, XbarOp):
 
 @DIALECT.op
 class Multiply(epi.Product, XbarOp):
-    """As epi.multiply."""
+    """As epi.multiply, on the vector unit of one tile."""
 
     name = "xbar.multiply"
     levels = ON_CROSSBARS
@@ -319,7 +319,7 @@ class Multiply(epi.Product, XbarOp):
 
 @DIALECT.op
 class LookUp(epi.Table, XbarOp):
-    """As epi.lookup."""
+    """As epi.lookup, on the vector unit of one tile."""
 
     name = "xbar.lookup"
     levels = ON_CROSSBARS
@@ -328,7 +328,7 @@ class LookUp(epi.Table, XbarOp):
 
 @DIALECT.op
 class Concat(moves.Concat, XbarOp):
-    """As nn.concat."""
+    """As nn.concat, on the vector unit of one tile."""
 
     name = "xbar.concat"
     levels = ON_CROSSBARS
@@ -339,7 +339,7 @@ class Concat(moves.Concat, XbarOp):
 
 @DIALECT.op
 class Select(moves.Select, XbarOp):
-    """As nn.select."""
+    """As nn.select, on the vector unit of one tile."""
 
     name = "xbar.select"
     levels = ON_CROSSBARS
@@ -360,7 +360,7 @@ class Constant(moves.Constant, XbarOp):
 
 @DIALECT.op
 class Pad(moves.Pad, XbarOp):
-    """As nn.pad."""
+    """As nn.pad, on the vector unit of one tile."""
 
     name = "xbar.pad"
     levels = ON_CROSSBARS

@@ -66,7 +66,7 @@ class Bundle:
 
     @property
     def target(self) -> Target:
-        """The chip."""
+        """The chip that its program is for; the program alone knows it."""
         return self.program.target
 
 

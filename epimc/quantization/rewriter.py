@@ -61,7 +61,7 @@ class Rewriter:
         return self.common.get(value) or self.own_type(value)
 
     def run(self) -> Module:
-        """The integer module."""
+        """The module at level `quantized`; sums that their one reader takes over make no op."""
         for name, value in self.old.inputs:
             self.input(name, value)
         for op in self.old.ops:

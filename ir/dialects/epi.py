@@ -88,7 +88,7 @@ class Conv(Op):
 
     @property
     def window(self) -> Window:
-        """Its sliding window."""
+        """The window [Kh, Kw] of the rebuilt weights, which is not that of the epitome."""
         _, _, kh, kw = self.shape
         return Window((kh, kw), self.strides, self.pads, self.dilations)
 
@@ -144,7 +144,7 @@ class Quantize(KeepsShape, Border):
     result = Result(ACTIVATION)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """ONNX QuantizeLinear."""
+        """As QuantizeLinear of ONNX: a float32 division, rounded half to even, then clipped."""
         kind = self.output.type
         return quantize_input(inputs[0], kind.step, kind.zero_point, kind.bits)
 
@@ -160,7 +160,7 @@ class Dequantize(KeepsShape, Border):
     result = Result(FLOAT)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """ONNX DequantizeLinear."""
+        """As DequantizeLinear of ONNX: (q - zero point) * scale, in float32."""
         kind = self.x.type
         return dequantize_output(inputs[0], kind.step, kind.zero_point)
 
@@ -178,7 +178,7 @@ class SumPool(SummingPool):
     result = Result(ACCUMULATOR)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """windows.sum_pool."""
+        """int64 sums of each window, as `windows.sum_pool` defines them."""
         zero_point = self.x.type.zero_point
         return sum_pool(activations(inputs[0]), self.window, zero_point, self.counted)
 
@@ -219,7 +219,7 @@ class Rescale(Op):
         expect(inside, f"[{self.low}, {self.high}] is no range of {self.output.type.element}")
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """requantization.requantize."""
+        """All terms less their zero points, added and rounded once, by `requantize`."""
         terms = [
             activations(x) - operand.type.zero_point
             for x, operand in zip(inputs, self.operands, strict=True)
@@ -249,11 +249,11 @@ class Product(Op):
     result = Result(ACCUMULATOR)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of a."""
+        """The shape of a, to which b is broadcast; IrError where b does not fit."""
         return product_shape(self)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """elementwise.multiply."""
+        """int64 products of both operands less their zero points."""
         zero_points = self.a.type.zero_point, self.b.type.zero_point
         return multiply(activations(inputs[0]), activations(inputs[1]), zero_points)
 
@@ -283,7 +283,7 @@ class Table(KeepsShape):
         expect(table.element == element, f"the table must hold {element}")
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """elementwise.lookup."""
+        """The entry of each activation; in a table of several rows, of the row of its channel."""
         return lookup(activations(inputs[0]), activations(tensors(self.table)))
 
 

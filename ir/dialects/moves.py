@@ -38,7 +38,7 @@ class Concat(Joins):
         return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """joins.concat."""
+        """The operands behind each other along `axis`, which does not count the batch."""
         return concat(inputs, self.axis)
 
 
@@ -83,7 +83,7 @@ class Select(Moves):
         return (channels, columns)[: len(shape)]
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """Selection.apply."""
+        """What the runs take of x as a map [C, H, W], cut to the shape of the result."""
         x = inputs[0].reshape(len(inputs[0]), *as_map(self.x.type.shape))
         return self.selection.apply(x).reshape(len(x), *self.output.type.shape)
 
@@ -141,5 +141,5 @@ class Pad(Moves, Homogeneous):
         return self.channels == (0, 0)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """joins.pad."""
+        """The zero point around x, which stands for the real number 0."""
         return pad(inputs[0], self.channels, self.pads, self.x.type.zero_point)

@@ -60,7 +60,7 @@ class LayerPlan:
         return self.epitome, self.patches
 
     def dump(self) -> dict[str, Plain]:
-        """As plain data."""
+        """The name with its policy or, without one, its epitome and patches, as plain values."""
         if self.policy:
             return {"name": self.name, "policy": self.policy}
         return {"name": self.name, "epitome": self.epitome, "patches": PLAN.dump(self.patches)}

@@ -71,7 +71,7 @@ class PadIntoConv(PadIntoWindow[nn.Conv]):
     ops = (nn.Conv,)
 
     def is_exact(self, op: nn.Conv, pad: moves.Pad, rewriter: Rewriter) -> bool:
-        """Always."""
+        """True: a window of a convolution may lie in its padding altogether."""
         return True
 
 

@@ -69,7 +69,7 @@ class SimplifyRearrangement(Pattern[nn.Rearrange]):
     ops = (nn.Rearrange,)
 
     def rewrite(self, op: nn.Rearrange, rewriter: Rewriter) -> Replacement | None:
-        """Another permutation."""
+        """The rearrangement with the first equal permutation, unless it has that."""
         move = simplified(op.move)
         return None if move == op.move else Replacement(changed(op, perm=move.perm))
 
@@ -85,7 +85,7 @@ class DropIdentity(Pattern[nn.Rearrange]):
     ops = (nn.Rearrange,)
 
     def rewrite(self, op: nn.Rearrange, rewriter: Rewriter) -> Replacement | None:
-        """The operand."""
+        """The operand in its place, unless two ports would then be one value."""
         if not op.move.is_identity:
             return None
         if rewriter.is_output(op.output) and rewriter.is_port(op.x):

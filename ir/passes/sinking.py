@@ -70,7 +70,7 @@ class SinkThroughElements(Sink[Op]):
     ops = (nn.Relu, nn.Add, elementwise.Sub, elementwise.Multiply, elementwise.Clip)
 
     def attributes(self, op: Op, move: Rearrangement) -> Attributes | None:
-        """The same."""
+        """Those that the op has: no attribute names a dim or a channel."""
         return dump_attributes(op)
 
 
@@ -105,7 +105,7 @@ class SinkThroughPool(Sink[nn.Pool]):
     ops = (nn.MaxPool, nn.AveragePool)
 
     def attributes(self, op: nn.Pool, move: Rearrangement) -> Attributes | None:
-        """The window turned."""
+        """The window turned, for the one permutation that exchanges rows and columns."""
         if not (move.only_permutes and move.perm == (0, 2, 1)):
             return None
         top, left, bottom, right = op.pads

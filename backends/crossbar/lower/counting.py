@@ -48,7 +48,7 @@ class Matrix:
 
     @property
     def rows(self) -> int:
-        """Of one group."""
+        """Word lines that one group takes: Cin / groups * Kh * Kw, or Ei * Eh * Ew."""
         return self.channels * self.kernel
 
     @property

@@ -97,7 +97,7 @@ class RowsOnly:
     """
 
     def __init__(self, op: Op) -> None:
-        """Make the table."""
+        """Ask the instruction that executes the op which rows it reads."""
         maps = tuple(feature_map(value) for value in (*op.operands, op.output))
         self.lines = instruction_of(op).of(op, self).source_rows(maps).lines
 
@@ -114,9 +114,9 @@ class RowsOnly:
         return as_map(op.output.type.shape)
 
     def array(self, ref: Ref, shape: tuple[int, ...] | None = None) -> Ints:
-        """Nothing."""
+        """An empty array in the place of the numbers, whatever its shape."""
         return np.zeros(0, np.int64)
 
     def matrix(self, op: Op) -> NDArray[Any]:
-        """Nothing."""
+        """An empty matrix in the place of the weights."""
         return np.zeros((0, 0), np.int8)

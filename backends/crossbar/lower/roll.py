@@ -190,7 +190,7 @@ class Run:
 
     @property
     def count(self) -> int:
-        """Repetitions."""
+        """Repetitions that the loop stands for: all of a regular run, else two."""
         return (self.end - self.start) // self.period if self.regular else 2
 
     @property
