@@ -33,6 +33,7 @@ def instruction_of(op: Op | type[Op]) -> type[Table]:
 
 def feature_map(value: Value, address: int = NO_ADDRESS, nodes: Nodes = ()) -> FeatureMap:
     """A value as the program knows it."""
+    # Accumulators have neither bits nor a scale of their own: the requantization has their steps.
     kept = value.type.element != ACCUMULATOR
     return FeatureMap(
         name=value.name,
