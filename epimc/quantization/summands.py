@@ -38,6 +38,7 @@ def product_total(op: elementwise.Multiply, rewriter: Rewriter) -> Total:
     """A product of two activations."""
     a, b = rewriter.builder.mapped[op.a], rewriter.builder.mapped[op.b]
     value = accumulator(rewriter, epi.Multiply, op, [a, b])
+    # Each factor less its zero point is at most 2^bits - 1 in magnitude.
     largest = (2**rewriter.bits - 1) ** 2
     return one_term(op, value, a.type.step * b.type.step, largest)
 
@@ -59,6 +60,7 @@ def conv_total(op: epi.Conv, rewriter: Rewriter) -> Total:
     scales, output_scales = column_scales(epitome, op, bits)
     steps = integer_steps(epitome, scales, bits)
     x = builder.mapped[op.x]
+    # The step of the accumulator, of each output channel.
     real = x.type.step * output_scales.astype(np.float64)
     bias = np.zeros(op.shape[0]) if op.bias is None else old.tensor(op.bias)
     counts = integer_bias(np.rint(bias.astype(np.float64) / real), op)
@@ -74,6 +76,7 @@ def conv_total(op: epi.Conv, rewriter: Rewriter) -> Total:
         **{k: op.attributes[k] for k in CONV_ATTRIBUTES},
     )
     weights = rebuild(steps, op.plan, op.weights_shape)
+    # From the weights as they are, whatever the samples: no input may overflow the requantization.
     bounds = convolution.accumulator_bounds(weights, counts, rewriter.bits)
     return Total([Term(value, real, bounds)], np.zeros(op.shape[0]), op.location)
 
