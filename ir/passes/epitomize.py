@@ -55,6 +55,7 @@ class Epitomize(Pass):
         patterns = (LayerIntoEpitome(chosen), NormIntoAffine())
         result = rewritten(module, patterns, level=self.ensures)
         if by_layer:
+            # They have been carried out: at the next levels they would say nothing.
             del result.attributes[PLANS]
         return result
 
@@ -161,6 +162,7 @@ def classifiers(module: Module) -> set[Value]:
         if op is None or value in reached:
             continue
         reached.add(value)
+        # Behind a layer with weights its operands are no longer what an output shows.
         if not isinstance(op, Weighted):
             pending += op.operands
     return reached

@@ -36,6 +36,7 @@ class Layout(Pass):
         unread = (nn.Rearrange,)
         sunk = rewritten(module, (*MERGING, *SINKING, PermutationIntoGemm()), disposable=unread)
         kept = rewritten(module, MERGING, disposable=unread)
+        # Sinking may meet nothing to cancel with, and then moves larger maps than before.
         return sunk if moved_elements(sunk) <= moved_elements(kept) else kept
 
 
@@ -56,6 +57,7 @@ class MergeRearrangements(Pattern[nn.Rearrange]):
         if not isinstance(before, nn.Rearrange):
             return None
         both = merged(before.move, op.move)
+        # No one permutation and cut does both: they stay two.
         if both is None:
             return None
         location = before.location + op.location
@@ -107,6 +109,7 @@ class PermutationIntoGemm(Pattern[nn.Gemm]):
         before = source_of(op.x, rewriter)
         if before is None or before.move.keeps_order:
             return None
+        # Another reader needs the permuted elements all the same: nothing would be saved.
         if not all(isinstance(reader, nn.Gemm) for reader in rewriter.readers[op.x]):
             return None
         weight = permuted(rewriter.tensor(op.weight), before.move)

@@ -57,6 +57,7 @@ class Sink(Pattern[OpT]):
 def type_before(op: Op, move: Rearrangement) -> TensorType:
     """The type of an op's result when it is done before a rearrangement of its operands."""
     shape = op.output.type.shape
+    # The op keeps its shape; else it changes sizes, which only permutations let it do.
     if shape == move.result:
         return op.output.type.with_shape(move.source)
     inverse = (move.perm.index(axis) for axis in range(len(move.perm)))
@@ -110,6 +111,7 @@ class SinkThroughPool(Sink[nn.Pool]):
             return None
         top, left, bottom, right = op.pads
         turned = {key: op.attributes[key][::-1] for key in ("kernel", "strides", "dilations")}
+        # Sides are (top, left, bottom, right): rows and columns change places.
         turned["pads"] = (left, top, right, bottom)
         if (counted := op.attributes.get("counted")) is not None:
             turned["counted"] = (counted[1], counted[0], counted[3], counted[2])
