@@ -88,6 +88,7 @@ class XbarOp(Op):
         rows = self.order
         expect(not rows or len(rows) == height, f"the order must name {height} steps")
         expect(all(a < b for a, b in pairwise(rows)), "the order must ascend")
+        # Before `allocate` there are no rings at all, and the host never has any.
         rings = 0 if self.ring is None else len(self.operands)
         expect(len(self.sources) == rings, f"there must be {rings} source rings")
         expect(not self.spilled or self.off_chip >= 0, "what is spilled has an address off chip")
@@ -175,6 +176,7 @@ class Mvm(Windowed, XbarOp):
         matrix = activations(split.transpose(0, 2, 1))
         groups, height, columns = matrix.shape
         levels = slice_weights(matrix, self.mapping, self.weight_bits, self.cell_bits)
+        # What each slice counts for; the mask below leaves out those on other tiles.
         weighted = levels * np.array(
             slice_coefficients(self.mapping, self.weight_bits, self.cell_bits), np.int64
         )
@@ -185,6 +187,7 @@ class Mvm(Windowed, XbarOp):
             own = slice(left, left + count) if self.pack == 1 else slice(None)
             present[row : row + rows, own] = 1
         mask = present[:, :-1].reshape(groups, height, columns, slices)
+        # Slices of one weight may lie on two tiles: each part has what its own make of it.
         part = (weighted * mask).sum(axis=3)
         cells: Array = part + reference * present[:, -1].reshape(groups, height, 1)
         return cells

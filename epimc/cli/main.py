@@ -60,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     limit_threads()
     debug = "--debug" in words
+    # It may stand anywhere, also behind a command, which does not declare it.
     words = [argument for argument in words if argument != "--debug"]
     if arguments is None:
         quiet_pipes()
@@ -81,6 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, MemoryError) as problem:
         if debug:
             raise
+        # A MemoryError says nothing of itself.
         reason = getattr(problem, "strerror", None) or "there is not enough memory"
         print(f"error: {reason}", file=sys.stderr)
         return BAD_USAGE

@@ -55,6 +55,7 @@ def import_request(request: Request, target: Target, memory: Memory) -> Start:
     assert source is not None, "a request without a model"
     named = import_source(source, example=memory.example, limit_bytes=request.limit_bytes)
     imported = named.imported
+    # Before minutes of work on a model that no bundle can hold.
     refuse_too_large(imported)
     if request.strict:
         refuse_host_calls(imported.module)
@@ -115,5 +116,6 @@ def prepared(module: Module, samples: Samples, target: Target) -> Module:
     attributes[CALIBRATION] = tuple(refs)
     attributes[TARGET] = target.to_dict()
     attributes[PASSES] = ()
+    # The one module that no runner has verified.
     verify(builder.module)
     return builder.module

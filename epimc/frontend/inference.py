@@ -42,6 +42,7 @@ class Inference:
         known = {name: kind for name, kind in kinds.items() if kind is not None}
         if len(known) < len(kinds) and reads_shape_only(node.op_type):
             return {node.output[0]: helper.make_tensor_type_proto(onnx.TensorProto.INT64, None)}
+        # ONNX wants the types of all inputs; what it does not know it cannot check.
         if len(known) < len(kinds) or not onnx.defs.has(node.op_type, self.opset, ""):
             return {}
         schema = onnx.defs.get_schema(node.op_type, self.opset, "")

@@ -128,6 +128,7 @@ class Builder:
             IrError: The operands do not fit together, or the type does not follow.
         """
         name = result if isinstance(result, str) else result.name
+        # The type follows from the op itself, which is built over this value.
         new = Value(name, to or TensorType(()), None if isinstance(result, str) else result.range)
         self.add(kind, operands, new, location, **attributes)
         if to is None:

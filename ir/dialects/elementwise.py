@@ -81,6 +81,7 @@ class Clip(KeepsShape, Clips):
     def bounds(self) -> tuple[float, float]:
         """Smallest and largest result."""
         low = -math.inf if self.low is None else self.low
+        # An absent bound is infinite, so that everybody may compare with it.
         return low, math.inf if self.high is None else self.high
 
     def check(self, stored: Stored) -> None:

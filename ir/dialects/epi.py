@@ -119,12 +119,14 @@ class Conv(Op):
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """In float64, or convolution.convolve."""
+        # A vector is a map of 1 by 1, so that a matmul is a convolution.
         x = inputs[0].reshape(len(inputs[0]), *as_map(self.x.type.shape))
         weights = self.weights(tensors)
         if self.x.type.element == "f32":
             y = float_convolve(x, weights, self.window)
             y = y if self.bias is None else y + per_channel(tensors(self.bias), 4)
         else:
+            # In units of the accumulator already: nothing is scaled here.
             bias = np.zeros(len(weights), np.int64) if self.bias is None else tensors(self.bias)
             kind = self.x.type
             y = convolve(
@@ -225,6 +227,7 @@ class Rescale(Op):
             for x, operand in zip(inputs, self.operands, strict=True)
         ]
         multipliers, shifts = tensors(self.multipliers), tensors(self.shifts)
+        # The zero point is added behind the shift, the offsets before it.
         zero_point, offsets = self.output.type.zero_point, self.added(tensors)
         return requantize(terms, multipliers, shifts, zero_point, self.low, self.high, offsets)
 

@@ -78,6 +78,8 @@ class Select(Moves):
         channels, rows, columns = selection.shape(source)
         if len(shape) == 3:
             return channels, rows, columns
+        # As maps vectors are [K, 1, 1] and matrices [A, 1, B]: their other dims have nothing to
+        # choose.
         absent = selection.rows + (selection.columns if len(shape) == 1 else ())
         expect(not absent, f"a value of shape {list(shape)} has no such dims")
         return (channels, columns)[: len(shape)]

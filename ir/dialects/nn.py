@@ -136,6 +136,7 @@ class AffineOp(ChannelAffine):
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """x * scale + offset in float64, with one scale and offset a channel."""
         scale, offset = self.as_affine(tensors)
+        # Counts the batch, as `per_channel` expects it.
         rank = inputs[0].ndim
         return inputs[0] * per_channel(scale, rank) + per_channel(offset, rank)
 
@@ -285,6 +286,7 @@ class MaxPool(Moves, Pool, Homogeneous):
         x = inputs[0]
         if np.issubdtype(x.dtype, np.integer):
             return max_pool(x.astype(np.int64), self.window)
+        # Reals may be negative: padding is less than all of them, not 0.
         height = self.window.output_size(x.shape[2], 0)
         result: Array = gather(x, self.window, -np.inf, 0, height).max(axis=(2, 3))
         return result
@@ -393,6 +395,7 @@ class Softmax(KeepsShape, Hosted):
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """In float64, less the largest of the dim, so that no power overflows."""
         x, axis = inputs[0], self.axis + 1
+        # The largest power is 1, whatever the numbers are; the quotient is the same.
         powers = np.exp(x - x.max(axis=axis, keepdims=True))
         result: Array = powers / powers.sum(axis=axis, keepdims=True)
         return result

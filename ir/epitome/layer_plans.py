@@ -223,6 +223,7 @@ def load(data: Mapping[str, Any]) -> tuple[Plans, list[str]]:
     if "layer" in good:
         entries = enumerate(good["layer"])
         good["layer"] = [entry for number, entry in entries if ("layer", number) not in places]
+    # What is good is read again alone, so that its own mistakes in the model are told, too.
     return PlanTable.model_validate(good).plans(), mistakes
 
 

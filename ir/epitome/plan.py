@@ -111,6 +111,7 @@ def fit(weights: NDArray[Any], plan: Plan, epitome: Shape) -> NDArray[Any]:
         window = (slice(eo, eo + on), slice(ei, ei + in_), slice(dy, dy + kh), slice(dx, dx + kw))
         total[window] += weights[o0 : o0 + on, i0 : i0 + in_]
         count[window] += 1
+    # An element that nothing uses has the sum 0, and stays 0 divided by 1.
     return (total / np.maximum(count, 1)).astype(weights.dtype)
 
 
@@ -185,6 +186,7 @@ def rounds(
     inputs = max((patch.i0 + patch.in_ for patch in plan), default=0)
     result: list[Round] = []
     written: set[int] = set()
+    # `groupby` joins neighbours only; sorting also brings rounds of one input block together.
     for key, group in groupby(sorted(plan, key=_round_key), key=_round_key):
         i0, in_, ei, dy, dx = key
         patches = list(group)
@@ -194,6 +196,7 @@ def rounds(
         entries = []
         for column, count, patch in _column_blocks(patches):
             destination = patch.o0 + column - patch.eo
+            # Only the first entry of a channel stores: the order of rounds decides which that is.
             accumulate = destination in written
             entries.append(Entry(column, count, destination, 1, int(accumulate)))
         for entry in entries:

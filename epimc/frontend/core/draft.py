@@ -72,6 +72,7 @@ class Draft:
             raise UnsupportedError("its constants exceed float32")
         base = identifier(name)
         known = self._stored.setdefault(base, [])
+        # Several nodes may store one tensor: it is kept once.
         for other, ref in known:
             if np.array_equal(other, contents):
                 return ref
@@ -99,6 +100,7 @@ class Draft:
         Raises:
             UnsupportedError: The op's declaration does not allow it, or it is too large.
         """
+        # Any type will do until the op itself says which shape follows.
         result = Value(self.builder.fresh(name), TensorType((1,)))
         present = {key: value for key, value in attributes.items() if value is not None}
         try:
