@@ -43,7 +43,7 @@ class Port(Protocol):
 
     @property
     def name(self) -> str:
-        """The ONNX name."""
+        """What the ONNX model calls it."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -106,13 +106,13 @@ class Target(Protocol):
 
     @property
     def description(self) -> str:
-        """One line."""
+        """What it is, in one line; it may be empty."""
 
     def to_dict(self) -> dict[str, Any]:
         """The keys of its file: the attribute `target` of modules."""
 
     def to_toml(self) -> str:
-        """Its file."""
+        """The text of its file, from which the backend's `load_target` makes it again."""
 
 
 class Executor(ABC):

@@ -208,6 +208,7 @@ def convolution(
     total: Tensor | None = None
     for k, (first, end) in enumerate(pairwise(edges)):
         part = Tensor(source)
+        # One block of all channels needs no slice.
         if len(edges) > 2:
             bounds = [Tensor(value, role, k) for role in ("first", "end", "axis")]
             for tensor, number in zip(bounds, (first, end, 1), strict=True):
@@ -216,6 +217,7 @@ def convolution(
             yield Node(part, "Slice", (Tensor(source), *bounds))
         weight, narrow, wide = (Tensor(value, role, k) for role in ("weight", "i32", "i64"))
         yield Constant(weight, weights[:, first:end], "int8")
+        # onnxruntime pads with the zero point, as crossbars do.
         yield Node(narrow, "ConvInteger", (part, weight, zero_point_of(source)), attributes)
         yield Node(wide, "Cast", (narrow,), {"to": INT64})
         if total is not None:
@@ -263,7 +265,7 @@ def centred(value: str, k: int, term: Term) -> Iterator[Claim]:
 
 
 def centred_tensor(value: str, k: int, term: Term) -> Tensor:
-    """What `centred` makes."""
+    """The name of the tensor that `centred` makes, or of the source where it makes none."""
     source, zero_point = term
     return Tensor(source) if zero_point is None else Tensor(value, "x", k)
 
@@ -330,6 +332,7 @@ def divided(value: str, total: Tensor, shifts: arrays.Ints) -> Iterator[Claim]:
     yield Constant(half, channelwise(np.left_shift(np.int64(1), shifts - 1)))
     yield Constant(divisor, channelwise(np.left_shift(np.int64(1), shifts)))
     yield Node(rounded, "Add", (total, half))
+    # Div truncates toward zero; less its floored rest, a number divides evenly.
     yield Node(rest, "Mod", (rounded, divisor))
     yield Node(even, "Sub", (rounded, rest))
     yield Node(steps, "Div", (even, divisor))
@@ -357,7 +360,7 @@ def bounded(value: str, steps: Tensor, to: Rescaling) -> Iterator[Claim]:
 
 
 def maximum(value: str, source: str, window: windows.Window) -> Iterator[Claim]:
-    """MaxPool on u8."""
+    """MaxPool, which onnxruntime computes on uint8; its padding never wins."""
     yield Node(Tensor(value), "MaxPool", (Tensor(source),), window_attributes(window))
 
 
@@ -375,6 +378,7 @@ def look_up(value: str, source: str, rows: Array) -> Iterator[Claim]:
         starts, moved = Tensor(value, "starts"), Tensor(value, "moved")
         yield Constant(starts, channelwise(np.arange(len(rows)) * rows.shape[1]))
         yield Node(moved, "Add", (index, starts))
+        # Each channel has its own row of the table.
         index = moved
     yield Constant(values, rows.ravel(), "uint8")
     yield Node(Tensor(value), "Gather", (values, index), {"axis": 0})
@@ -411,6 +415,7 @@ def fixed(value: str, port: str, values: Array) -> Iterator[Claim]:
     yield Node(shape, "Shape", (Tensor(port, PORT),))
     yield constant(first, [0])
     yield constant(end, [1])
+    # The number of samples is known only when the graph runs.
     yield Node(samples, "Slice", (shape, first, end))
     yield constant(dims, values.shape)
     yield Node(sizes, "Concat", (samples, dims), {"axis": 0})

@@ -25,11 +25,11 @@ class PlainTarget:
     description: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Its name alone."""
+        """The one key `name`, as modules carry it."""
         return {"name": self.name}
 
     def to_toml(self) -> str:
-        """Its name alone."""
+        """A file of one line, the name."""
         return f'name = "{self.name}"\n'
 
 

@@ -105,10 +105,10 @@ def run_peer(model: Path, calibration: Samples, test: Samples, folder: Path) -> 
     return run_onnx(made, test)
 
 
-def sqnr(found: list[Array], true: list[Array]) -> list[float]:
+def sqnr(outputs: list[Array], true: list[Array]) -> list[float]:
     """SQNR of every output in dB; infinite where nothing is lost."""
     result = []
-    for a, b in zip(found, true, strict=True):
+    for a, b in zip(outputs, true, strict=True):
         loss = Loss()
         loss.add(a, b)
         result.append(float("inf") if loss.sqnr_db is None else loss.sqnr_db)
@@ -121,13 +121,13 @@ def folds(
     """Pairs of calibration and test samples."""
     if not leave_one_out:
         return [(calibration, test)]
-    whole = {name: np.concatenate([calibration[name], test[name]]) for name in calibration}
+    every = {name: np.concatenate([calibration[name], test[name]]) for name in calibration}
     return [
         (
-            {name: np.delete(array, k, axis=0) for name, array in whole.items()},
-            {name: array[k : k + 1] for name, array in whole.items()},
+            {name: np.delete(array, k, axis=0) for name, array in every.items()},
+            {name: array[k : k + 1] for name, array in every.items()},
         )
-        for k in range(count(whole))
+        for k in range(count(every))
     ]
 
 
@@ -155,21 +155,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--input", type=Path, required=True)
     parser.add_argument("--leave-one-out", action="store_true")
     parser.add_argument("--limit", type=float, default=0.5, metavar="DB")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     # quantize_static advises at every call to run another tool first, and tells each of its steps.
     onnxruntime.set_default_logger_severity(4)
     logging.disable(logging.WARNING)
-    pairs = folds(read(given.calibration), read(given.input), given.leave_one_out)
-    ours, theirs = measure(given.model, pairs)
-    outputs = [output.name for output in onnx.load(given.model).graph.output]
-    print(f"{given.model.name}, mean over {len(pairs)} tests, SQNR in dB")
+    pairs = folds(read(options.calibration), read(options.input), options.leave_one_out)
+    ours, theirs = measure(options.model, pairs)
+    outputs = [output.name for output in onnx.load(options.model).graph.output]
+    print(f"{options.model.name}, mean over {len(pairs)} tests, SQNR in dB")
     width = max(len("output"), *map(len, outputs))
     print(f"{'output':{width}}  {'epimc':>6}  {'peer':>6}  difference")
     for name, a, b in zip(outputs, ours, theirs, strict=True):
         print(f"{name:{width}}  {a:6.2f}  {b:6.2f}  {a - b:+10.2f}")
     worst = float((ours - theirs).min())
-    if worst < -given.limit:
-        print(f"an output is worse by {-worst:.2f} dB, more than {given.limit}", file=sys.stderr)
+    if worst < -options.limit:
+        print(f"an output is worse by {-worst:.2f} dB, more than {options.limit}", file=sys.stderr)
         return 1
     return 0
 

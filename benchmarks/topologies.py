@@ -208,8 +208,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("name", choices=sorted(TOPOLOGIES))
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args(arguments)
-    onnx.save(build(given.name, given.seed), given.output)
+    options = parser.parse_args(arguments)
+    onnx.save(build(options.name, options.seed), options.output)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def interpret(
             unknown itself.
     """
     evaluate, known = Evaluation(module, meaning, host, inputs), dict[Value, Array]()
+    # The last reader stands: later entries replace earlier ones.
     last = {operand: op for op in module.ops for operand in op.operands}
     kept = {value for _, value in module.outputs}
     for name, value in module.inputs:
@@ -54,6 +55,7 @@ def interpret(
         known[op.output] = evaluate(op, [known[operand] for operand in op.operands])
         if observe:
             observe(op.output, known[op.output])
+        # Values are dropped behind their last reader: all those of a large network would not fit.
         for operand in {*op.operands} - kept:
             if last[operand] is op:
                 del known[operand]
@@ -91,6 +93,7 @@ class Evaluation:
 def batches(count: int, module: Module, budget: int = 2**24) -> list[slice]:
     """Slices of samples small enough that a layer's windows stay near `budget` elements."""
     largest = max((_work(module, op) for op in module.ops), default=1)
+    # One sample is run whatever it takes.
     size = max(1, min(64, budget // largest))
     return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 

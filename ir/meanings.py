@@ -75,7 +75,7 @@ def register(meaning: Meaning) -> Meaning:
 
 
 def unregister(name: str) -> None:
-    """Forget a meaning."""
+    """Remove the meaning of this name, with all that was declared for it; KeyError without one."""
     del MEANINGS[name]
 
 
@@ -102,5 +102,5 @@ def meaning_of(name: str) -> Meaning:
 
 @register(Meaning(NUMPY)).table(Op)
 def evaluate(op: Op, inputs: list[Array], tensors: Lookup) -> Array:
-    """The op's own."""
+    """What the class of an op says by its own method: so every op has the meaning NumPy."""
     return op.evaluate(inputs, tensors)

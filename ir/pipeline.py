@@ -143,6 +143,7 @@ def read_setting(kind: type[Pass], setting: Setting) -> tuple[str, Any]:
         EpimcError: There is no such option, or its value is none of its type.
     """
     options = options_of(kind)
+    # As on the command line, where options have dashes.
     key = setting.name.replace("-", "_")
     if key not in options or setting.value is None:
         what = f"'{key}'" if setting.value is not None else f"'{setting.name}' without a value"
@@ -183,6 +184,7 @@ class Runner:
             EpimcError: A pass at the wrong level, before any has run; or a problem that a pass
                 meets: the error names the pass.
         """
+        # Before anything runs: a pass in a wrong place may come after minutes.
         check_order(module, passes, self.registry)
         if clock is None:
             first = len(done(module)) + 1
@@ -256,6 +258,7 @@ def way(start: str, end: str, kinds: Sequence[type[Pass]]) -> list[str]:
     pending = [start]
     for level in pending:
         for kind in kinds:
+            # Breadth first: the first way to a level is one of the shortest.
             if kind.requires == level and kind.ensures not in ways:
                 ways[kind.ensures] = [*ways[level], kind.name]
                 pending.append(kind.ensures)

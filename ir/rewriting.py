@@ -29,7 +29,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from epimc.ir.core.attributes import Ref
-from epimc.ir.core.module import Array, Builder, Module, Op, Value, dump_attributes
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Array, Op, Value, dump_attributes
 from epimc.ir.core.types import Location, TensorType
 
 OpT = TypeVar("OpT", bound=Op)
@@ -101,6 +102,7 @@ def rewritten(
     """
     rewriter = Rewriter(module, level)
     for op in module.ops:
+        # An earlier op may have absorbed it: then it is gone.
         if op.output not in rewriter.mapped:
             _visit(op, patterns, rewriter, 1 if once else MOST_REWRITES, observer)
     return rewriter.finish(disposable)
@@ -130,6 +132,7 @@ def _visit(
         if observer:
             observer(pattern, op)
         rewriter.replace(source, replacement)
+        # An earlier value stands for it: there is no op left to show to the patterns.
         if isinstance(replacement.result, Value):
             return
         op = replacement.result
@@ -160,6 +163,7 @@ class Rewriter:
         self._builder.inputs_of(source)
         self.mapped: Mapping[Value, Value] = self._builder.mapped
         self.readers: dict[Value, list[Op | None]] = source.uses()
+        # Patterns see values of the new module, and ask for their readers.
         self.readers |= {new: self.readers[old] for old, new in self.mapped.items()}
         self._producers: dict[Value, Op] = {}
         self._shared: dict[Hashable, Value] = {}
@@ -229,6 +233,7 @@ class Rewriter:
         value = result if isinstance(result, Value) else result.output
         old = (source.output, *replacement.absorbed)
         self._builder.mapped |= dict.fromkeys(old, value)
+        # An earlier value keeps its own readers, and gets those of what it replaces.
         before = self.readers[value] if isinstance(result, Value) else []
         behind = [reader for each in old for reader in self.readers[each]]
         self.readers[value] = [
@@ -244,6 +249,7 @@ class Rewriter:
         read = {value for _, value in module.outputs}
         kept: list[Op] = []
         for op in reversed(module.ops):
+            # From the last op to the first, so that what only a disposed op read goes, too.
             if not isinstance(op, disposable) or op.output in read:
                 kept.append(op)
                 read.update(op.operands)

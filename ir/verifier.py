@@ -84,6 +84,7 @@ def check_names(op: Op, known: set[Value], names: set[str]) -> None:
 def check_op(op: Op, module: Module) -> None:
     """One op against its declaration and the level."""
     level = module.level
+    # Before the attributes: those of another level would only confuse.
     if level not in op.levels:
         raise IrError(f"op {op.name} is not legal at level {level}")
     for key, attribute in op.attribute_fields.items():
@@ -188,6 +189,7 @@ def operand_fields(op: Op) -> list[Operand]:
     """The declaration of each operand; a variadic one stands for all."""
     fields = list(op.operand_fields.values())
     if len(fields) == 1 and fields[0].variadic:
+        # A variadic op has at least one operand, which is missing when there are none.
         fields = fields * max(1, len(op.operands))
     if len(fields) != len(op.operands):
         raise IrError(f"expected {len(fields)} operands, found {len(op.operands)}")

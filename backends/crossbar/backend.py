@@ -38,7 +38,7 @@ class CrossbarExecutor(Executor):
     """A program on the bundled simulator."""
 
     def __init__(self, simulator: Simulator) -> None:
-        """Wrap a simulator."""
+        """Run the program that the simulator was made for, with its engine and its host."""
         self.simulator = simulator
 
     def run(self, inputs: Arrays, observers: Sequence[Any] = ()) -> Arrays:
@@ -68,7 +68,7 @@ class CrossbarProgram(CompiledProgram):
         self.size = f"{counted(instructions, 'instruction')} on {counted(tiles, 'tile')}"
 
     def files(self) -> dict[str, bytes]:
-        """As `bundle/program_files.py` says."""
+        """Its files by name, those of `bundle/program_files.py`; EpimcError beyond their limits."""
         from epimc.backends.crossbar.bundle.program_files import program_files
 
         return program_files(self.program, self.target)
@@ -105,7 +105,7 @@ class CrossbarProgram(CompiledProgram):
         return program_summary(self.program)
 
     def warnings(self) -> list[str]:
-        """Whether ADCs clip."""
+        """One line where an ADC may clip, which makes results inexact; else none."""
         from epimc.backends.crossbar.summary import is_lossless
 
         if is_lossless(self.program):
@@ -195,7 +195,7 @@ class CrossbarBackend(Backend):
         return CrossbarProgram(emit(module), target_of(module))
 
     def read(self, files: Mapping[str, bytes], subject: str) -> CrossbarProgram:
-        """As `bundle/program_files.py` says."""
+        """The inverse of `CrossbarProgram.files`; EpimcError where a file is missing or wrong."""
         from epimc.backends.crossbar.bundle.program_files import read_program
 
         return CrossbarProgram(*read_program(files, subject))
@@ -213,14 +213,14 @@ class CrossbarBackend(Backend):
         return count_layers(layers, crossbar_target(target), weight_bits, activation_bits)
 
     def assemble(self, text: str, file: str) -> bytes:
-        """Assembly to binary."""
+        """The binary of a program in assembly; EpimcError names the line of a mistake."""
         from epimc.backends.crossbar.isa.assembly import parse_program
         from epimc.backends.crossbar.isa.binary import encode
 
         return encode(parse_program(text, file))
 
     def disassemble(self, data: bytes, file: str) -> str:
-        """Binary to assembly."""
+        """The assembly of a binary; EpimcError names the offset of the first wrong byte."""
         from epimc.backends.crossbar.isa.assembly import format_program
         from epimc.backends.crossbar.isa.binary import decode
 

@@ -88,6 +88,7 @@ class XbarOp(Op):
         rows = self.order
         expect(not rows or len(rows) == height, f"the order must name {height} steps")
         expect(all(a < b for a, b in pairwise(rows)), "the order must ascend")
+        # Before `allocate` there are no rings at all, and the host never has any.
         rings = 0 if self.ring is None else len(self.operands)
         expect(len(self.sources) == rings, f"there must be {rings} source rings")
         expect(not self.spilled or self.off_chip >= 0, "what is spilled has an address off chip")
@@ -175,6 +176,7 @@ class Mvm(Windowed, XbarOp):
         matrix = activations(split.transpose(0, 2, 1))
         groups, height, columns = matrix.shape
         levels = slice_weights(matrix, self.mapping, self.weight_bits, self.cell_bits)
+        # What each slice counts for; the mask below leaves out those on other tiles.
         weighted = levels * np.array(
             slice_coefficients(self.mapping, self.weight_bits, self.cell_bits), np.int64
         )
@@ -185,6 +187,7 @@ class Mvm(Windowed, XbarOp):
             own = slice(left, left + count) if self.pack == 1 else slice(None)
             present[row : row + rows, own] = 1
         mask = present[:, :-1].reshape(groups, height, columns, slices)
+        # Slices of one weight may lie on two tiles: each part has what its own make of it.
         part = (weighted * mask).sum(axis=3)
         cells: Array = part + reference * present[:, -1].reshape(groups, height, 1)
         return cells
@@ -239,12 +242,12 @@ class Add(XbarOp):
     result = Result(ACCUMULATOR)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of both."""
+        """The shape that both have; IrError where they differ."""
         expect(self.a.type.shape == self.b.type.shape, "the shapes differ")
         return self.a.type.shape
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In int64."""
+        """The sums in int64, which hold without rounding all that accumulators may reach."""
         result: Array = inputs[0] + inputs[1]
         return result
 
@@ -276,7 +279,7 @@ class Pool(nn.SummingPool, XbarOp):
             expect(self.output.type.element == "i64", "a sum yields accumulators (i64)")
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """windows.max_pool or windows.sum_pool."""
+        """Activations by `windows.max_pool`, or int64 sums by `windows.sum_pool`."""
         x = activations(inputs[0])
         if self.kind == "max":
             return max_pool(x, self.window)
@@ -310,7 +313,7 @@ class Requantize(epi.Rescale, XbarOp):
 
 @DIALECT.op
 class Multiply(epi.Product, XbarOp):
-    """As epi.multiply."""
+    """As epi.multiply, on the vector unit of one tile."""
 
     name = "xbar.multiply"
     levels = ON_CROSSBARS
@@ -319,7 +322,7 @@ class Multiply(epi.Product, XbarOp):
 
 @DIALECT.op
 class LookUp(epi.Table, XbarOp):
-    """As epi.lookup."""
+    """As epi.lookup, on the vector unit of one tile."""
 
     name = "xbar.lookup"
     levels = ON_CROSSBARS
@@ -328,7 +331,7 @@ class LookUp(epi.Table, XbarOp):
 
 @DIALECT.op
 class Concat(moves.Concat, XbarOp):
-    """As nn.concat."""
+    """As nn.concat, on the vector unit of one tile."""
 
     name = "xbar.concat"
     levels = ON_CROSSBARS
@@ -339,7 +342,7 @@ class Concat(moves.Concat, XbarOp):
 
 @DIALECT.op
 class Select(moves.Select, XbarOp):
-    """As nn.select."""
+    """As nn.select, on the vector unit of one tile."""
 
     name = "xbar.select"
     levels = ON_CROSSBARS
@@ -360,7 +363,7 @@ class Constant(moves.Constant, XbarOp):
 
 @DIALECT.op
 class Pad(moves.Pad, XbarOp):
-    """As nn.pad."""
+    """As nn.pad, on the vector unit of one tile."""
 
     name = "xbar.pad"
     levels = ON_CROSSBARS

@@ -148,6 +148,7 @@ def spilled_maps(program: Program) -> Iterator[str]:
     """The maps that lie off chip although neither a border nor the host needs them there."""
     outside = {port.map for port in (*program.inputs, *program.outputs)}
     for call in host_tables(program):
+        # These would lie off chip however large the buffers were.
         outside |= {*call.sources, call.destination}
     for number, feature in enumerate(program.maps):
         if feature.address != NO_ADDRESS and number not in outside:

@@ -66,7 +66,7 @@ class _ModelGraph(FloatGraph):
         self.names |= {value: name for name, value in module.inputs}
 
     def model(self) -> ModelProto:
-        """The whole model."""
+        """The finished model, with its functions and whether all plans are identities."""
         model = super().model()
         model.ir_version, model.opset_import[0].version = IR_VERSION, FLOAT_OPSET
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))

@@ -39,7 +39,7 @@ class Ledger:
         self.protos = {proto.name: proto for proto in exported.model.graph.initializer}
 
     def take(self, claim: Claim) -> None:
-        """Compare a claim."""
+        """Compare a constant or a node with what the graph has under its name."""
         if not isinstance(claim, Constant):
             self.take_node(proto_of(claim, self.prefix))
             return

@@ -66,7 +66,7 @@ class Bundle:
 
     @property
     def target(self) -> Target:
-        """The chip."""
+        """The chip that its program is for; the program alone knows it."""
         return self.program.target
 
 
@@ -246,10 +246,10 @@ def check_file(folder: Path, name: str, digest: str) -> None:
     if not path.is_file():
         raise missing_file(folder, name)
     try:
-        found = sha256_of_file(path)
+        actual = sha256_of_file(path)
     except OSError as caught:
         raise cannot_read(folder, name, caught) from None
-    if found != digest:
+    if actual != digest:
         raise changed_file(folder, name)
 
 

@@ -57,14 +57,15 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 good, 1 a check failed, 2 bad usage or input, 130 interrupted.
     """
-    given = sys.argv[1:] if arguments is None else arguments
+    words = sys.argv[1:] if arguments is None else arguments
     limit_threads()
-    debug = "--debug" in given
-    given = [argument for argument in given if argument != "--debug"]
+    debug = "--debug" in words
+    # It may stand anywhere, also behind a command, which does not declare it.
+    words = [argument for argument in words if argument != "--debug"]
     if arguments is None:
         quiet_pipes()
     try:
-        app(given, prog_name="epimc", standalone_mode=True)
+        app(words, prog_name="epimc", standalone_mode=True)
         sys.stdout.flush()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -81,6 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, MemoryError) as problem:
         if debug:
             raise
+        # A MemoryError says nothing of itself.
         reason = getattr(problem, "strerror", None) or "there is not enough memory"
         print(f"error: {reason}", file=sys.stderr)
         return BAD_USAGE

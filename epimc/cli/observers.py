@@ -34,7 +34,7 @@ class Timing(CompileObserver):
     """Tells the seconds of each stage."""
 
     def stage_finished(self, step: Step) -> None:
-        """A line."""
+        """Print the seconds and the name of the stage on standard error."""
         print(f"{step.seconds:8.3f} s  {step.name}", file=sys.stderr)
 
 

@@ -67,6 +67,7 @@ class Stages:
         passes = self.passes
         for text in texts:
             passes = overridden(passes, text)
+        # Options change no pass for another: each is where it was.
         count = len(self.floats)
         quantize = passes[count]
         assert isinstance(quantize, Quantize)
@@ -99,6 +100,7 @@ class Job:
             EpimcError: There is no such backend, target, policy or option of a pass.
         """
         backend = load_backend(request.backend)
+        # First: pipelines and dumps name ops and levels that it declares.
         backend.load_dialect()
         target = backend.load_target(request.target or backend.default_target)
         registry = passes_of(backend)

@@ -61,6 +61,7 @@ def import_request(request: Request, target: Target, rows: int, memory: Memory) 
     assert source is not None, "a request without a model"
     named = import_source(source, example=memory.example, limit_bytes=request.limit_bytes)
     imported = named.imported
+    # Before minutes of work on a model that no bundle can hold.
     refuse_too_large(imported)
     if request.strict:
         refuse_host_calls(imported.module)
@@ -129,5 +130,6 @@ def prepared(module: Module, samples: Samples, target: Target, rows: int) -> Mod
     attributes[TARGET] = target.to_dict()
     attributes[PASSES] = ()
     attributes[ARRAY_ROWS] = rows
+    # The one module that no runner has verified.
     verify(builder.module)
     return builder.module

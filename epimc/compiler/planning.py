@@ -13,7 +13,7 @@ from epimc.compiler.passes import PASSES
 from epimc.frontend import ModelSource, import_source
 from epimc.ir.core.module import Module
 from epimc.ir.core.types import as_map
-from epimc.ir.epitome.plan_files import given_plans, is_plan_file
+from epimc.ir.epitome.plan_files import is_plan_file, requested_plans
 from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
 from epimc.ir.passes.plan_names import plans_for
@@ -70,7 +70,7 @@ def plan_model(
     target = backend.load_target(request.target or backend.default_target)
     if not is_plan_file(request.epitome):
         # A wrong policy is told before a large model is read.
-        given_plans(request.epitome, [])
+        requested_plans(request.epitome, [])
     source = model or request.model
     assert source is not None, "a request without a model"
     named = import_source(source, example=example, limit_bytes=request.limit_bytes)

@@ -37,7 +37,7 @@ class Input(Protocol):
 
     @property
     def name(self) -> str:
-        """The ONNX name."""
+        """What the ONNX model calls it, and the files of samples too."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -46,7 +46,7 @@ class Input(Protocol):
 
 @dataclass(frozen=True)
 class Shaped:
-    """The plainest `Input`."""
+    """An `Input` that is nothing but its name and its shape."""
 
     name: str
     shape: tuple[int, ...]

@@ -108,7 +108,7 @@ class OperatorList(Result):
     operators: tuple[OperatorResult, ...]
 
     def blocks(self) -> Iterator[Block]:
-        """A line each."""
+        """One table, with a line for each operator."""
         titles = ("operator", "since", "becomes", "what is supported")
         rows = ((each.name, str(each.since), becomes(each), each.doc) for each in self.operators)
         yield table(titles, rows, left=4)

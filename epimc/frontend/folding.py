@@ -62,13 +62,16 @@ class Folder:
         if record.shape_only:
             return self._shape(node, inputs)
         arrays = {name: item for name, item in inputs.items() if isinstance(item, np.ndarray)}
+        # One input that is computed makes the result no constant.
         if not record.folds or len(arrays) < len(inputs):
             return None
+        # Before it is evaluated: the result of a small node may be enormous.
         self._pay(node, kinds)
         return self._evaluate(node, arrays)
 
     def _shape(self, node: onnx.NodeProto, inputs: Mapping[str, Binding]) -> list[Array] | None:
         """What Shape or Size gives; None where the shape is not known."""
+        # A shape is constant even where the values are computed.
         shape = shape_of(type_of(inputs[node.input[0]], self.batch))
         if shape is None:
             return None
@@ -86,6 +89,7 @@ class Folder:
                 raise UnsupportedError(
                     f"its constant result of {math.prod(shape)} elements is too large"
                 )
+            # Of all nodes together: many small constants are as large as one.
             self.left -= math.prod(shape)
 
     def _evaluate(self, node: onnx.NodeProto, arrays: Mapping[str, Array]) -> list[Array]:
@@ -109,6 +113,7 @@ class Folder:
             said = str(problem).splitlines() or [type(problem).__name__]
             raise UnsupportedError(f"its constant inputs cannot be evaluated ({said[0]})") from None
         results = iter(evaluated)
+        # An output without a name is left out, and the evaluator gives nothing for it.
         return [np.asarray(next(results)) if name else np.zeros(0) for name in node.output]
 
 

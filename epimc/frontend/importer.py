@@ -27,7 +27,8 @@ from epimc.frontend.model.external import external_tensors
 from epimc.frontend.model.inputs import graph_inputs
 from epimc.frontend.model.loader import load_model
 from epimc.frontend.model.standard import DEFAULT_DOMAINS, NEWEST_OPSET, opset_of, where_of
-from epimc.ir.core.module import Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op, Value
 from epimc.support.diagnostics import EpimcError, error
 
 
@@ -96,6 +97,7 @@ def live_nodes(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], set[str]]:
     """The nodes on which an output depends, in order, and the tensors that somebody reads."""
     needed = {output.name for output in graph.output}
     nodes = []
+    # Nodes stand in the order of execution, so that readers are seen before what they read.
     for node in reversed(graph.node):
         if needed.intersection(filter(None, node.output)):
             nodes.append(node)
@@ -126,9 +128,11 @@ class _Import:
         graph = self.model.graph
         for item in self.inputs:
             self.bound[item.name] = self.draft.input(item.name, item.shape)
+        # What no output needs may be anything, also what epimc does not support.
         nodes, self.needed = live_nodes(graph)
         for sparse in graph.sparse_initializer:
             name = sparse.values.name
+            # Complained of once, here; what reads it is passed over.
             self.bound[name] = Unknown()
             self.complaints.append(f"tensor '{name}': sparse tensors are not supported.")
         for node in nodes:
@@ -156,6 +160,7 @@ class _Import:
                 # After a complaint this may follow from it; of other operators ONNX may know less.
                 if not self.complaints and lookup(proto.op_type) is not None:
                     raise
+                # Without types nothing can be said of the node but whether its operator is known.
                 inputs = dict.fromkeys(inputs, Unknown())
             results = self._results(proto, inputs, kinds)
         except UnsupportedError as problem:
@@ -163,6 +168,7 @@ class _Import:
         for index, name in enumerate(proto.output):
             kind = kinds.get(name)
             unknown = self.draft.placeholder(kind, shape_of(kind))
+            # A stand-in goes on: so one message names all that is not supported.
             self.bound[name] = results[index] if index < len(results) else unknown
 
     def _require_known(self, proto: onnx.NodeProto) -> None:
@@ -193,6 +199,7 @@ class _Import:
             return []
         if record is None or record.importer is None:
             raise UnsupportedError("not supported")
+        # It follows from something that was complained of: the node itself may be all right.
         if unknown:
             return []
         self._require_few_dims(record, inputs)
@@ -228,6 +235,7 @@ class _Import:
 
     def _binding(self, name: str) -> Binding:
         if name not in self.bound and name in self.initializers:
+            # On first use: what nobody reads is not decoded.
             self.bound[name] = constant_of(self.initializers[name])
         return self.bound.get(name, Unknown())
 
@@ -260,6 +268,7 @@ class _Import:
             if op.output in read:
                 kept.append(op)
                 read.update(op.operands)
+        # They were collected from the last to the first.
         module.ops = kept[::-1]
 
 

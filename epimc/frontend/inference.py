@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper, shape_inference
 from epimc.frontend.core.bindings import Binding, MoreDims, Unknown, type_of
 from epimc.frontend.core.operator import reads_shape_only
 from epimc.frontend.model.standard import short, where_of
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.support.diagnostics import error
 
 # Constants larger than this hold weights: their contents never decide a shape.
@@ -42,6 +42,7 @@ class Inference:
         known = {name: kind for name, kind in kinds.items() if kind is not None}
         if len(known) < len(kinds) and reads_shape_only(node.op_type):
             return {node.output[0]: helper.make_tensor_type_proto(onnx.TensorProto.INT64, None)}
+        # ONNX wants the types of all inputs; what it does not know it cannot check.
         if len(known) < len(kinds) or not onnx.defs.has(node.op_type, self.opset, ""):
             return {}
         schema = onnx.defs.get_schema(node.op_type, self.opset, "")

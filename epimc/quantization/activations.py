@@ -29,6 +29,7 @@ def activation_type(value: Value, bits: int, least_step: float = SMALLEST_STEP) 
         EpimcError: The range is too wide.
     """
     assert value.range is not None
+    # 0 is what padding and a relu give: it must be one of the values.
     low, high = min(value.range[0], 0.0), max(value.range[1], 0.0)
     with np.errstate(over="ignore"):
         step = float(np.float32((high - low) / (2**bits - 1)))
@@ -37,6 +38,7 @@ def activation_type(value: Value, bits: int, least_step: float = SMALLEST_STEP) 
             f"The range [{low}, {high}] of value %{value.name} is too wide for a float32 scale.",
             hint="Check the weights of the model and the samples.",
         )
+    # A range of nearly nothing has no scale of its own: with 1.0 all its values are the zero point.
     scale = max(step, float(np.float32(least_step))) if step >= SMALLEST_STEP else 1.0
     zero_point = min(2**bits - 1, round(-low / scale))
     return TensorType(value.type.shape, f"u{bits}", scale, zero_point)
@@ -57,6 +59,7 @@ def common_types(module: Module, own_type: Callable[[Value], TensorType]) -> Typ
         kind = types.get(op.output) or own_type(op.output)
         for operand in op.operands:
             value = operand
+            # Another reader would get a coarser scale for nothing.
             while len(uses[value]) == 1:
                 types[value] = kind.with_shape(value.type.shape)
                 moving = producers.get(value)

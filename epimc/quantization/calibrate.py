@@ -37,6 +37,7 @@ class Calibrate(Pass):
         """Annotate every value with its range."""
         ranges = observed_ranges(module, calibration_samples(module))
         builder = Builder(module, self.ensures)
+        # The builder drops tensors that nothing names, and so the samples themselves.
         del builder.module.attributes[CALIBRATION]
         builder.inputs_of(module)
         for op in module.ops:
@@ -64,6 +65,7 @@ def calibration_samples(module: Module) -> dict[str, Array]:
         if module.tensors[ref.name].type.shape[1:] != value.type.shape:
             raise error(f"The calibration samples of input '{name}' do not fit {value.type}.")
         samples[name] = module.tensor(ref)
+    # A sample is one entry of every input.
     if len({len(array) for array in samples.values()}) != 1:
         raise error("The inputs have different numbers of calibration samples.")
     return samples
@@ -75,6 +77,7 @@ def observed_ranges(module: Module, samples: dict[str, Array]) -> dict[Value, tu
     highs: dict[Value, float] = {}
 
     def observe(value: Value, array: Array) -> None:
+        # A range with NaN would compare as false everywhere, and pass unseen.
         if not np.isfinite(array).all():
             raise error(
                 f"Value %{value.name} is not finite on the calibration samples.",

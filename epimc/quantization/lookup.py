@@ -19,6 +19,7 @@ def lookup_table(op: Activation, x: TensorType, y: TensorType, tensors: Lookup) 
     real = (np.arange(2**x.bits) - x.zero_point) * x.step
     # The values as so many samples of vectors.
     results = op.evaluate([np.repeat(real[:, None], channels, axis=1)], tensors)
+    # Infinite results are clipped to the ends like all that is too large.
     steps = np.rint(results / y.step) + y.zero_point
     table: Array = np.clip(steps, 0, 2**y.bits - 1).T.astype(np.int64)
     return table

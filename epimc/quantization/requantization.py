@@ -39,6 +39,7 @@ def rescaled(
     limits = np.stack([term.bounds for term in total.terms])
     factors = np.where(np.abs(factors) * limits < NEGLIGIBLE, 0.0, factors)
     multipliers, shifts, offsets = of_channels(factors, limits, total.offset / kind.step, op)
+    # An absent bound is infinite, which no integer holds; 2^31 steps lie far outside every type.
     steps = np.clip(np.array(bounds) / kind.step, -(2.0**31), 2.0**31)
     low, high = np.clip(np.rint(steps) + kind.zero_point, 0, 2**kind.bits - 1).astype(int)
     return builder.add(

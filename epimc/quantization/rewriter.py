@@ -61,7 +61,7 @@ class Rewriter:
         return self.common.get(value) or self.own_type(value)
 
     def run(self) -> Module:
-        """The integer module."""
+        """The module at level `quantized`; sums that their one reader takes over make no op."""
         for name, value in self.old.inputs:
             self.input(name, value)
         for op in self.old.ops:
@@ -94,6 +94,7 @@ class Rewriter:
             return False
         if isinstance(producer, Linear):
             count = sum(self.term_counts.get(operand, 1) for operand in producer.operands)
+            # A requantization has a limited number of sources: the sum is rounded here instead.
             if count >= MAXIMUM_TERMS:
                 return False
             self.term_counts[value] = count
@@ -110,6 +111,7 @@ class Rewriter:
         """The summands of a value: accumulators, or the activation that it is kept as."""
         if value not in self.builder.mapped:
             return sums.apply(self.producers[value], self)
+        # It was rounded already: from here on it is one term, with the step of its type.
         kept, channels = self.builder.mapped[value], value.type.shape[0]
         step = np.full(channels, kept.type.step)
         bound = np.full(channels, 2**self.bits - 1, np.int64)
@@ -119,6 +121,7 @@ class Rewriter:
         """The one rounding, between real bounds: those of a fused relu or clip."""
         kind = self.type_of(op.output)
         least = max(float(np.abs(t.steps).max()) for t in total.terms) / LARGEST_FACTOR
+        # What is joined has one type: it cannot be widened for one operand.
         if kind.step < least and op.output not in self.common:
             kind = activation_type(op.output, self.bits, least)
         result = Value(op.output.name, kind, op.output.range)

@@ -43,6 +43,7 @@ def keep_function(op: elementwise.Activation, rewriter: Rewriter) -> None:
     """A table over all values of the operand."""
     builder, kind = rewriter.builder, rewriter.type_of(op.output)
     x = builder.mapped[op.x]
+    # Over the type that x has got, which need not be that of its own range.
     table = lookup_table(op, x.type, kind, rewriter.old.tensor)
     stored = builder.store(f"{op.output.name}.table", table, kind.element)
     builder.emit(epi.LookUp, [x], op.output, op.location, kind, table=stored)
@@ -60,6 +61,7 @@ def keep_clip(op: Clips, rewriter: Rewriter) -> None:
 def keep_call(op: Hosted, rewriter: Rewriter) -> None:
     """The op on reals, between dequantizations and a quantization, as a model for the host."""
     builder, old = rewriter.builder, op.output
+    # A known range holds for all samples; the calibrated one only for those that were seen.
     result = Value(old.name, old.type, op.known_range or old.range)
     kind = rewriter.common.get(old) or rewriter.own_type(result)
     operands = [builder.mapped[operand] for operand in op.operands]

@@ -11,7 +11,7 @@ from epimc.ir.semantics import convolution
 from epimc.ir.text.printer import refused
 from epimc.quantization.rewriter import Rewriter, sums
 from epimc.quantization.terms import Term, Total
-from epimc.quantization.weights import column_scales, used_elements, whole_steps
+from epimc.quantization.weights import column_scales, integer_steps, used_elements
 
 # What an epitome op keeps when its numbers become integers.
 CONV_ATTRIBUTES = ("shape", "plan", "strides", "pads", "dilations", "groups")
@@ -38,6 +38,7 @@ def product_total(op: elementwise.Multiply, rewriter: Rewriter) -> Total:
     """A product of two activations."""
     a, b = rewriter.builder.mapped[op.a], rewriter.builder.mapped[op.b]
     value = accumulator(rewriter, epi.Multiply, op, [a, b])
+    # Each factor less its zero point is at most 2^bits - 1 in magnitude.
     largest = (2**rewriter.bits - 1) ** 2
     return one_term(op, value, a.type.step * b.type.step, largest)
 
@@ -57,8 +58,9 @@ def conv_total(op: epi.Conv, rewriter: Rewriter) -> Total:
     old, builder, bits = rewriter.old, rewriter.builder, rewriter.weight_bits
     epitome = used_elements(old.tensor(op.epitome), op)
     scales, output_scales = column_scales(epitome, op, bits)
-    steps = whole_steps(epitome, scales, bits)
+    steps = integer_steps(epitome, scales, bits)
     x = builder.mapped[op.x]
+    # The step of the accumulator, of each output channel.
     real = x.type.step * output_scales.astype(np.float64)
     bias = np.zeros(op.shape[0]) if op.bias is None else old.tensor(op.bias)
     counts = integer_bias(np.rint(bias.astype(np.float64) / real), op)
@@ -74,6 +76,7 @@ def conv_total(op: epi.Conv, rewriter: Rewriter) -> Total:
         **{k: op.attributes[k] for k in CONV_ATTRIBUTES},
     )
     weights = rebuild(steps, op.plan, op.weights_shape)
+    # From the weights as they are, whatever the samples: no input may overflow the requantization.
     bounds = convolution.accumulator_bounds(weights, counts, rewriter.bits)
     return Total([Term(value, real, bounds)], np.zeros(op.shape[0]), op.location)
 

@@ -63,6 +63,8 @@ def shared_maxima(plan: Plan, largest: Doubles, outputs: int) -> tuple[Doubles, 
         graph.add_edges_from((("column", column + k), ("output", output + k)) for k in range(count))
     of_columns, of_channels = largest.copy(), np.zeros(outputs)
     for component in nx.connected_components(graph):
+        # An output channel adds up what its columns give: they need one step to be added without
+        # rounding.
         columns = [index for side, index in component if side == "column"]
         top = largest[columns].max()
         of_columns[columns] = top
@@ -70,7 +72,7 @@ def shared_maxima(plan: Plan, largest: Doubles, outputs: int) -> tuple[Doubles, 
     return of_columns, of_channels
 
 
-def whole_steps(epitome: Array, scales: Array, bits: int) -> Array:
+def integer_steps(epitome: Array, scales: Array, bits: int) -> Array:
     """The epitome in steps of its columns, rounded half to even, int8.
 
     Args:
@@ -81,6 +83,8 @@ def whole_steps(epitome: Array, scales: Array, bits: int) -> Array:
     limit = quantization.weight_limit(bits)
     result = np.empty(epitome.shape, np.int8)
     for part in arrays.pieces(len(epitome), epitome[0].size):
+        # Piece by piece: in float64 all weights at once would take eight times the memory of the
+        # result.
         steps = epitome[part].astype(np.float64) / scales[part].reshape(-1, 1, 1, 1)
         result[part] = np.clip(np.rint(steps), -limit, limit)
     return result

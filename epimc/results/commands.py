@@ -91,7 +91,7 @@ class TargetResult(Result):
     target: Target = field(metadata=INLINED)
 
     def blocks(self) -> Iterator[Block]:
-        """Its file."""
+        """The text of its file, as it stands."""
         yield Verbatim(self.target.to_toml())
 
 

@@ -115,7 +115,7 @@ class CompileResult(Result):
     program: ProgramSummary = field(metadata=INLINED)
 
     def blocks(self) -> Iterable[Block]:
-        """The program."""
+        """What the backend says of the program."""
         return self.program.blocks()
 
 

@@ -67,8 +67,8 @@ class Reference:
     @property
     def properties(self) -> dict[str, str]:
         """What the model's metadata say."""
-        found: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        return found
+        metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+        return metadata
 
     def run(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         """The named outputs for all samples, samples first.
@@ -151,9 +151,9 @@ def load_session(model: bytes | Path, *, optimize: bool) -> onnxruntime.Inferenc
         options.graph_optimization_level = level
     if isinstance(model, Path) and not is_text(str(model)):
         model = model.read_bytes()
-    given = model if isinstance(model, bytes) else str(model)
+    source = model if isinstance(model, bytes) else str(model)
     return onnxruntime.InferenceSession(
-        given, options, providers=["CPUExecutionProvider"], disabled_optimizers=["Pad_Fusion"]
+        source, options, providers=["CPUExecutionProvider"], disabled_optimizers=["Pad_Fusion"]
     )
 
 

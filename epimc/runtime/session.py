@@ -18,6 +18,7 @@ def host_of(bundle: Bundle) -> Host | None:
     """What runs the host calls of a bundle; None where there are none, without onnxruntime."""
     if not bundle.fragments:
         return None
+    # Imported here: programs without host calls run without onnxruntime.
     from epimc.runtime.host import OnnxHost
 
     return OnnxHost(bundle.fragments)

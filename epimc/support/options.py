@@ -204,13 +204,13 @@ class Listed(Kind):
         return f"a list, each item {self.item.expected}"
 
     def read(self, written: Written) -> Any:
-        """A tuple."""
+        """A tuple of what the parts are read as; ValueError for text without brackets."""
         if not isinstance(written, tuple):
             raise ValueError
         return tuple(self.item.read(part) for part in written)
 
     def show(self, value: Any) -> str:
-        """In brackets."""
+        """The parts in brackets, between commas, without spaces."""
         return f"[{','.join(self.item.show(part) for part in value)}]"
 
     def accepts(self, value: object) -> bool:

@@ -45,6 +45,7 @@ class IntegerReference:
         self.program, self.exported = program, read_exported(data, what)
         prefix, made = self.exported.prefix, self.exported.nodes
         names = {feature.name: Tensor(feature.name).name(prefix) for feature in maps}
+        # What the reference lacks is for the caller to count as a mismatch.
         self.tensors = {name: tensor for name, tensor in names.items() if tensor in made}
         watched = with_outputs(self.exported.model, self.tensors.values()).SerializeToString()
         self.session = Reference(watched, "the integer reference", optimize=False)
@@ -87,6 +88,7 @@ def mismatches_of(
     ledger.take_annotations(feature.name for feature in program.maps if feature.is_activation)
     inputs, outputs = ([(p.name, p.shape) for p in ps] for ps in (program.inputs, program.outputs))
     ledger.take_borders(inputs, outputs)
+    # What the graph has and nobody has claimed is wrong, too.
     ledger.close()
     # Every name above has the prefix that the reference states; that it is the right one is left.
     right = integer_prefix(name for name, _ in (*inputs, *outputs)) == exported.prefix

@@ -129,6 +129,7 @@ class LayerMeter:
         Raises:
             EpimcError: They are of other sizes than those of the program (exit code 1).
         """
+        # The cut graph still has the inputs of the model; its cuts are further ones.
         feeds = dict(inputs)
         for feature, values in zip(self.maps, true, strict=True):
             q = quantization.quantize_input(values, feature.scale, feature.zero_point, feature.bits)
@@ -142,6 +143,7 @@ class LayerMeter:
         for feature, tally, q, values in zip(self.maps, self.tallies, alone, true, strict=True):
             scale = feature.scale
             tally.values += values.size
+            # Of the true values: those of the program are clipped already.
             tally.outside += count_outside(values, scale, feature)
             tally.alone.add(quantization.dequantize_output(q, scale, feature.zero_point), values)
             own = computed.get(feature.name)

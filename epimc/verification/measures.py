@@ -38,6 +38,7 @@ class Loss:
 
     def add(self, computed: Array, true: Array) -> None:
         """Take one batch: the computed values, and the true ones, in the same order."""
+        # In float32 a sum over many samples would lose the small errors that it is about.
         right = true.astype(np.float64).ravel()
         self.signal += float(np.square(right).sum())
         self.noise += float(np.square(computed.astype(np.float64).ravel() - right).sum())

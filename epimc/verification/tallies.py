@@ -30,6 +30,7 @@ class LayerTally:
         """Take one batch; a layer that was never computed differs everywhere."""
         self.elements += exact.size
         if computed is None or computed.size != exact.size:
+            # A wrong program may leave a map out: that must not pass for equality.
             self.mismatches += exact.size
             return
         self.mismatches += int((computed.reshape(exact.shape) != exact).sum())
@@ -82,6 +83,7 @@ class OutputTally:
     @property
     def cosine(self) -> float | None:
         """Cosine of the angle between both outputs; None when either is 0."""
+        # From sums over all batches: a mean of the cosines of batches is another number.
         norm = math.sqrt(self.loss.signal * self.power)
         return finite(self.product / norm) if norm else None
 

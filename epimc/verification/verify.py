@@ -60,9 +60,11 @@ def verify(
         EpimcError: The program does not pass the checker (exit code 1), the bundle has no
             reference, or the samples do not fit.
     """
+    # First: a program that the checker refuses may do anything when it runs.
     bundle.program.refuse_bad()
     runner = _Runner(bundle, layers=layers)
     used = bundle_samples(bundle, samples, limit_bytes)
+    # Once, not per batch: tables do not depend on samples.
     tally, parameters = runner.empty_tally(used.count), runner.parameter_mismatches()
     for part in arrays.pieces(used.count, 1, runner.batch):
         inputs = {name: array[part] for name, array in used.inputs.items()}
@@ -98,6 +100,7 @@ def reference_file(bundle: Bundle, name: str) -> Path:
 def batch_size(program: CompiledProgram) -> int:
     """How many samples to run at once: the integers of all their layers are kept."""
     size = sum(math.prod(feature.dims) for feature in program.maps)
+    # One sample is run however large its layers are.
     return max(1, min(BATCH, MAXIMUM_COMPARED // size))
 
 
@@ -148,6 +151,7 @@ class _Runner:
             layer = LayerTally(feature.name, feature.nodes)
             if feature.name not in self.integers.tensors:
                 size = math.prod(feature.dims)
+                # A layer that the reference lacks is proven by nothing: all of it counts as wrong.
                 layer.elements = layer.mismatches = size * count
             layers.append(layer)
         return Tally(layers, [OutputTally(port.name) for port in self.program.outputs])
@@ -191,6 +195,7 @@ class _Runner:
         known = self.integers.tensors
         layers = [layer for layer in tally.layers if layer.name in known]
         tensors = [known[layer.name] for layer in layers]
+        # Outputs and layers in one run of the reference, which computes all of them anyway.
         exact = self.integers.run([*ports, *tensors], inputs)
         real = self.floats.run(ports, inputs)
         watched = self.meter.tensors if self.meter else []
@@ -199,6 +204,7 @@ class _Runner:
             tally.outputs, exact, epitomized, real, strict=False
         ):
             got = outputs[output.name]
+            # Of the float models only the sizes count: their dims may be other ones.
             if got.shape != integer.shape or not got.size == middle.size == float_.size:
                 sizes = ", ".join(str(list(a.shape)) for a in (got, integer, middle, float_))
                 notes = [f"Program, integer, epitomized and float model: {sizes}."]
@@ -209,4 +215,5 @@ class _Runner:
             layer.add(maps.get(layer.name), integer)
         if self.meter:
             self.meter.add(inputs, maps, epitomized[len(ports) :])
+        # Classes are those of the first output.
         tally.classes.add(outputs[ports[0]], real[0], epitomized[0])

@@ -39,6 +39,7 @@ def _refuse(expected: str) -> IrError:
 
 
 def _integer(value: Any) -> int:
+    # Python takes True for 1; the text of the IR does not.
     if isinstance(value, bool) or not isinstance(value, int):
         raise _refuse("an integer")
     return value

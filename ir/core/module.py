@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from epimc.ir.core.attributes import Ref
-from epimc.ir.core.op import ANY_RANK, Array, Op, Value, dump_attributes
+from epimc.ir.core.op import Array, Op, Value, dump_attributes
 from epimc.ir.core.tensors import Tensor
 from epimc.ir.core.types import Location, TensorType
-
-# Whoever works on a module works on these, too.
-__all__ = ["ANY_RANK", "Array", "Builder", "Module", "Op", "Value", "dump_attributes", "refs_in"]
 
 
 @dataclass
@@ -131,6 +128,7 @@ class Builder:
             IrError: The operands do not fit together, or the type does not follow.
         """
         name = result if isinstance(result, str) else result.name
+        # The type follows from the op itself, which is built over this value.
         new = Value(name, to or TensorType(()), None if isinstance(result, str) else result.range)
         self.add(kind, operands, new, location, **attributes)
         if to is None:

@@ -194,6 +194,7 @@ class Op:
                 loaded[key] = attribute.default if value is None else attribute.kind.load(value)
             except IrError as problem:
                 raise IrError(f"attribute '{key}': {problem}") from None
+        # What no field has taken: the first by name, so that the same text gives the same error.
         if stated:
             raise UnknownAttributeError(min(stated), list(self.attribute_fields))
         return loaded

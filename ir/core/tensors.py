@@ -140,7 +140,7 @@ class Files:
     """
 
     def __init__(self, contents: Mapping[str, bytes], subject: str) -> None:
-        """Keep the files."""
+        """Read from these contents; nothing is checked before `load` asks for a tensor."""
         self.contents, self.subject = contents, subject
 
     def load(self, digest: str, kind: TensorType) -> Tensor:

@@ -57,7 +57,7 @@ class TensorType:
 
     @property
     def size(self) -> int:
-        """Number of elements."""
+        """Elements of one sample: the product of the shape, which Python integers hold exactly."""
         return int(np.prod(self.shape, dtype=object)) if self.shape else 1
 
     @property

@@ -45,11 +45,11 @@ class Multiply(Op):
     result = Result(FLOAT)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of a."""
+        """The shape of a, to which b is broadcast; IrError where b does not fit."""
         return product_shape(self)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In float64."""
+        """The products in float64, a factor [C, 1, 1] over rows and columns."""
         result: Array = inputs[0] * inputs[1]
         return result
 
@@ -81,6 +81,7 @@ class Clip(KeepsShape, Clips):
     def bounds(self) -> tuple[float, float]:
         """Smallest and largest result."""
         low = -math.inf if self.low is None else self.low
+        # An absent bound is infinite, so that everybody may compare with it.
         return low, math.inf if self.high is None else self.high
 
     def check(self, stored: Stored) -> None:
@@ -90,7 +91,7 @@ class Clip(KeepsShape, Clips):
         expect(low <= high, f"the bounds [{low}, {high}] are not in order")
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In float64."""
+        """Clipped in float64; an absent bound is an infinite one."""
         result: Array = np.clip(inputs[0], *self.bounds)
         return result
 
@@ -121,7 +122,7 @@ class Activation(KeepsShape, Homogeneous):
         return FUNCTIONS[self.function].homogeneous
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of x."""
+        """The shape of x; IrError where there are `alphas`, but not one a channel."""
         shape = super().result_shape(stored)
         fits = self.alphas is None or stored(self.alphas).shape == shape[:1]
         expect(fits, f"there must be {shape[0]} alphas")
@@ -137,7 +138,7 @@ class Activation(KeepsShape, Homogeneous):
         expect(not {"alpha", "alphas"} <= {*stated}, "alpha and alphas exclude each other")
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In float64."""
+        """The function in float64, with defaults for the parameters that are absent."""
         x = inputs[0]
         values: dict[str, Array | float | None] = {"alpha": self.alpha, "beta": self.beta}
         if self.alphas is not None:

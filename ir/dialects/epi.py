@@ -88,7 +88,7 @@ class Conv(Op):
 
     @property
     def window(self) -> Window:
-        """Its sliding window."""
+        """The window [Kh, Kw] of the rebuilt weights, which is not that of the epitome."""
         _, _, kh, kw = self.shape
         return Window((kh, kw), self.strides, self.pads, self.dilations)
 
@@ -119,12 +119,14 @@ class Conv(Op):
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """In float64, or convolution.convolve."""
+        # A vector is a map of 1 by 1, so that a matmul is a convolution.
         x = inputs[0].reshape(len(inputs[0]), *as_map(self.x.type.shape))
         weights = self.weights(tensors)
         if self.x.type.element == "f32":
             y = float_convolve(x, weights, self.window)
             y = y if self.bias is None else y + per_channel(tensors(self.bias), 4)
         else:
+            # In units of the accumulator already: nothing is scaled here.
             bias = np.zeros(len(weights), np.int64) if self.bias is None else tensors(self.bias)
             kind = self.x.type
             y = convolve(
@@ -144,7 +146,7 @@ class Quantize(KeepsShape, Border):
     result = Result(ACTIVATION)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """ONNX QuantizeLinear."""
+        """As QuantizeLinear of ONNX: a float32 division, rounded half to even, then clipped."""
         kind = self.output.type
         return quantize_input(inputs[0], kind.step, kind.zero_point, kind.bits)
 
@@ -160,7 +162,7 @@ class Dequantize(KeepsShape, Border):
     result = Result(FLOAT)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """ONNX DequantizeLinear."""
+        """As DequantizeLinear of ONNX: (q - zero point) * scale, in float32."""
         kind = self.x.type
         return dequantize_output(inputs[0], kind.step, kind.zero_point)
 
@@ -178,7 +180,7 @@ class SumPool(SummingPool):
     result = Result(ACCUMULATOR)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """windows.sum_pool."""
+        """int64 sums of each window, as `windows.sum_pool` defines them."""
         zero_point = self.x.type.zero_point
         return sum_pool(activations(inputs[0]), self.window, zero_point, self.counted)
 
@@ -219,12 +221,13 @@ class Rescale(Op):
         expect(inside, f"[{self.low}, {self.high}] is no range of {self.output.type.element}")
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """requantization.requantize."""
+        """All terms less their zero points, added and rounded once, by `requantize`."""
         terms = [
             activations(x) - operand.type.zero_point
             for x, operand in zip(inputs, self.operands, strict=True)
         ]
         multipliers, shifts = tensors(self.multipliers), tensors(self.shifts)
+        # The zero point is added behind the shift, the offsets before it.
         zero_point, offsets = self.output.type.zero_point, self.added(tensors)
         return requantize(terms, multipliers, shifts, zero_point, self.low, self.high, offsets)
 
@@ -249,11 +252,11 @@ class Product(Op):
     result = Result(ACCUMULATOR)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of a."""
+        """The shape of a, to which b is broadcast; IrError where b does not fit."""
         return product_shape(self)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """elementwise.multiply."""
+        """int64 products of both operands less their zero points."""
         zero_points = self.a.type.zero_point, self.b.type.zero_point
         return multiply(activations(inputs[0]), activations(inputs[1]), zero_points)
 
@@ -283,7 +286,7 @@ class Table(KeepsShape):
         expect(table.element == element, f"the table must hold {element}")
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """elementwise.lookup."""
+        """The entry of each activation; in a table of several rows, of the row of its channel."""
         return lookup(activations(inputs[0]), activations(tensors(self.table)))
 
 

@@ -38,7 +38,7 @@ class Concat(Joins):
         return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """joins.concat."""
+        """The operands behind each other along `axis`, which does not count the batch."""
         return concat(inputs, self.axis)
 
 
@@ -78,12 +78,14 @@ class Select(Moves):
         channels, rows, columns = selection.shape(source)
         if len(shape) == 3:
             return channels, rows, columns
+        # As maps vectors are [K, 1, 1] and matrices [A, 1, B]: their other dims have nothing to
+        # choose.
         absent = selection.rows + (selection.columns if len(shape) == 1 else ())
         expect(not absent, f"a value of shape {list(shape)} has no such dims")
         return (channels, columns)[: len(shape)]
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """Selection.apply."""
+        """What the runs take of x as a map [C, H, W], cut to the shape of the result."""
         x = inputs[0].reshape(len(inputs[0]), *as_map(self.x.type.shape))
         return self.selection.apply(x).reshape(len(x), *self.output.type.shape)
 
@@ -141,5 +143,5 @@ class Pad(Moves, Homogeneous):
         return self.channels == (0, 0)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """joins.pad."""
+        """The zero point around x, which stands for the real number 0."""
         return pad(inputs[0], self.channels, self.pads, self.x.type.zero_point)

@@ -83,7 +83,7 @@ class Conv(Weighted):
 
     @property
     def group_count(self) -> int:
-        """`groups`."""
+        """The attribute `groups`, under the name that all weighted ops have for it."""
         return self.groups
 
     def window(self, kernel: tuple[int, ...]) -> Window:
@@ -91,14 +91,14 @@ class Conv(Weighted):
         return Window((kernel[0], kernel[1]), self.strides, self.pads, self.dilations)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """[Cout, Hout, Wout]."""
+        """[Cout, Hout, Wout]; IrError where weights, bias, groups and operand do not fit."""
         cout, cin, *kernel = stored(self.weight).shape
         check_groups(self.groups, self.x.type.shape[0], cin, cout)
         check_bias(self.bias, stored, cout)
         return window_shape(self.x.type.shape, cout, self.window(tuple(kernel)))
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In float64."""
+        """The convolution in float64, the bias added to every position."""
         weights = tensors(self.weight)
         y = float_convolve(inputs[0], weights, self.window(weights.shape[2:]))
         return y if self.bias is None else y + per_channel(tensors(self.bias), 4)
@@ -116,14 +116,14 @@ class Gemm(Weighted):
     result = Result(FLOAT)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """[N]."""
+        """[N] for weights [N, K]; IrError unless the operand is [K]."""
         rows, columns = stored(self.weight).shape
         expect(self.x.type.shape == (columns,), f"the weights take {columns} inputs")
         check_bias(self.bias, stored, rows)
         return (rows,)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In float64."""
+        """x W^T + bias in float64, for every sample of the batch."""
         y: Array = inputs[0] @ tensors(self.weight).T.astype(np.float64)
         return y if self.bias is None else y + tensors(self.bias)
 
@@ -134,8 +134,9 @@ class AffineOp(ChannelAffine):
     x = Operand(FLOAT)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In float64."""
+        """x * scale + offset in float64, with one scale and offset a channel."""
         scale, offset = self.as_affine(tensors)
+        # Counts the batch, as `per_channel` expects it.
         rank = inputs[0].ndim
         return inputs[0] * per_channel(scale, rank) + per_channel(offset, rank)
 
@@ -151,7 +152,7 @@ class Affine(AffineOp):
     result = Result(FLOAT)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of x."""
+        """The shape of x; IrError unless there is one scale and offset a channel."""
         shape = super().result_shape(stored)
         for ref in (self.scale, self.offset):
             expect(ref is None or stored(ref).shape == shape[:1], f"expected {shape[0]} values")
@@ -179,7 +180,7 @@ class BatchNorm(AffineOp):
     result = Result(FLOAT)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of x."""
+        """The shape of x; IrError unless there is one of each statistic a channel."""
         shape = super().result_shape(stored)
         for ref in (self.scale, self.offset, self.mean, self.variance):
             expect(stored(ref).shape == shape[:1], f"expected {shape[0]} values")
@@ -194,7 +195,7 @@ class BatchNorm(AffineOp):
 
 @DIALECT.op
 class Relu(KeepsShape, Clips, Homogeneous):
-    """max(x, 0)."""
+    """max(x, 0) of each element."""
 
     name = "nn.relu"
     levels = FLOATS
@@ -203,7 +204,7 @@ class Relu(KeepsShape, Clips, Homogeneous):
     result = Result(FLOAT)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In float64."""
+        """The maximum with 0, in the float64 of its operand."""
         result: Array = np.maximum(inputs[0], 0)
         return result
 
@@ -217,13 +218,13 @@ class Sum(KeepsShape, Linear):
     result = Result(FLOAT)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of both."""
+        """The shape that both have; IrError where they differ: nothing is broadcast here."""
         a, b = self.a.type.shape, self.b.type.shape
         expect(a == b, f"shapes {list(a)} and {list(b)} differ")
         return a
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In float64."""
+        """a + sign * b in float64."""
         result: Array = inputs[0] + self.sign * inputs[1]
         return result
 
@@ -247,7 +248,7 @@ class Windowed(Op):
 
     @property
     def window(self) -> Window:
-        """Its sliding window."""
+        """Kernel, strides, pads and dilations together."""
         return Window(self.kernel, self.strides, self.pads, self.dilations)
 
 
@@ -257,7 +258,7 @@ class Pool(Windowed):
     x = Operand(MOVABLE, MAP)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """[C, Hout, Wout]."""
+        """[C, Hout, Wout]: a pool keeps the channels apart."""
         shape = self.operands[0].type.shape
         return window_shape(shape, shape[0], self.window)
 
@@ -285,6 +286,7 @@ class MaxPool(Moves, Pool, Homogeneous):
         x = inputs[0]
         if np.issubdtype(x.dtype, np.integer):
             return max_pool(x.astype(np.int64), self.window)
+        # Reals may be negative: padding is less than all of them, not 0.
         height = self.window.output_size(x.shape[2], 0)
         result: Array = gather(x, self.window, -np.inf, 0, height).max(axis=(2, 3))
         return result
@@ -324,7 +326,7 @@ class AveragePool(SummingPool, Homogeneous):
     result = Result(FLOAT)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In float64."""
+        """Sums in float64, each over the number of elements that count in its window."""
         x, window = inputs[0], self.window
         total = gather(x, window, 0, 0, window.output_size(x.shape[2], 0)).sum(axis=(2, 3))
         counted = window.pads if self.counted is None else self.counted
@@ -353,7 +355,7 @@ class Rearrange(Moves, Homogeneous):
         return Rearrangement(self.x.type.shape, self.perm, self.shape)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """`shape`."""
+        """The attribute `shape`; IrError unless it has as many elements as x."""
         rank = len(self.x.type.shape)
         named = sorted(self.perm) == list(range(rank))
         expect(named, f"'perm' must name each of the {rank} dims of the operand once")
@@ -385,14 +387,15 @@ class Softmax(KeepsShape, Hosted):
     result = Result(FLOAT)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """That of x."""
+        """The shape of x; IrError where `axis` is none of its dims."""
         rank = len(self.x.type.shape)
         expect(0 <= self.axis < rank, f"'axis' must be one of the {rank} dims of the operand")
         return self.x.type.shape
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In float64."""
+        """In float64, less the largest of the dim, so that no power overflows."""
         x, axis = inputs[0], self.axis + 1
+        # The largest power is 1, whatever the numbers are; the quotient is the same.
         powers = np.exp(x - x.max(axis=axis, keepdims=True))
         result: Array = powers / powers.sum(axis=axis, keepdims=True)
         return result

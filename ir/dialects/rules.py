@@ -31,6 +31,7 @@ def window_shape(shape: tuple[int, ...], channels: int, window: Window) -> tuple
         IrError: The window does not fit into the padded map.
     """
     _, height, width = as_map(shape)
+    # A vector is a map of 1 by 1.
     size = window.output_size(height, 0), window.output_size(width, 1)
     if min(size) < 1:
         raise IrError(f"a window of {list(window.kernel)} does not fit into {list(shape)}")

@@ -60,7 +60,7 @@ class LayerPlan:
         return self.epitome, self.patches
 
     def dump(self) -> dict[str, Plain]:
-        """As plain data."""
+        """The name with its policy or, without one, its epitome and patches, as plain values."""
         if self.policy:
             return {"name": self.name, "policy": self.policy}
         return {"name": self.name, "epitome": self.epitome, "patches": PLAN.dump(self.patches)}
@@ -223,6 +223,7 @@ def load(data: Mapping[str, Any]) -> tuple[Plans, list[str]]:
     if "layer" in good:
         entries = enumerate(good["layer"])
         good["layer"] = [entry for number, entry in entries if ("layer", number) not in places]
+    # What is good is read again alone, so that its own mistakes in the model are told, too.
     return PlanTable.model_validate(good).plans(), mistakes
 
 

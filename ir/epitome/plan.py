@@ -90,11 +90,11 @@ def rebuild(epitome: NDArray[Any], plan: Plan, weights: Shape) -> NDArray[Any]:
     if epitome.shape == weights and plan == identity(weights):
         return epitome
     kh, kw = weights[2:]
-    whole = np.zeros(weights, epitome.dtype)
+    rebuilt = np.zeros(weights, epitome.dtype)
     for o0, on, i0, in_, eo, ei, dy, dx in plan:
         window = epitome[eo : eo + on, ei : ei + in_, dy : dy + kh, dx : dx + kw]
-        whole[o0 : o0 + on, i0 : i0 + in_] = window
-    return whole
+        rebuilt[o0 : o0 + on, i0 : i0 + in_] = window
+    return rebuilt
 
 
 def fit(weights: NDArray[Any], plan: Plan, epitome: Shape) -> NDArray[Any]:
@@ -111,6 +111,7 @@ def fit(weights: NDArray[Any], plan: Plan, epitome: Shape) -> NDArray[Any]:
         window = (slice(eo, eo + on), slice(ei, ei + in_), slice(dy, dy + kh), slice(dx, dx + kw))
         total[window] += weights[o0 : o0 + on, i0 : i0 + in_]
         count[window] += 1
+    # An element that nothing uses has the sum 0, and stays 0 divided by 1.
     return (total / np.maximum(count, 1)).astype(weights.dtype)
 
 
@@ -183,8 +184,9 @@ def rounds(
     columns, height = epitome[0] // groups, epitome[1] * epitome[2] * epitome[3]
     # The patches of every group tile its input channels.
     inputs = max((patch.i0 + patch.in_ for patch in plan), default=0)
-    found: list[Round] = []
+    result: list[Round] = []
     written: set[int] = set()
+    # `groupby` joins neighbours only; sorting also brings rounds of one input block together.
     for key, group in groupby(sorted(plan, key=_round_key), key=_round_key):
         i0, in_, ei, dy, dx = key
         patches = list(group)
@@ -194,12 +196,13 @@ def rounds(
         entries = []
         for column, count, patch in _column_blocks(patches):
             destination = patch.o0 + column - patch.eo
+            # Only the first entry of a channel stores: the order of rounds decides which that is.
             accumulate = destination in written
             entries.append(Entry(column, count, destination, 1, int(accumulate)))
         for entry in entries:
             written.update(range(entry.destination, entry.destination + entry.width))
-        found.append(Round(to_ranges(channels.ravel()), to_ranges(rows.ravel()), tuple(entries)))
-    return tuple(found)
+        result.append(Round(to_ranges(channels.ravel()), to_ranges(rows.ravel()), tuple(entries)))
+    return tuple(result)
 
 
 def _round_key(patch: Patch) -> tuple[int, int, int, int, int]:
@@ -208,12 +211,12 @@ def _round_key(patch: Patch) -> tuple[int, int, int, int, int]:
 
 def driven_groups(patches: Iterable[Patch], columns: int) -> NDArray[np.int64]:
     """The groups, of so many columns each, that patches take columns of; [n, 1], ascending."""
-    found = {
+    driven = {
         group
         for patch in patches
         for group in range(patch.eo // columns, (patch.eo + patch.on - 1) // columns + 1)
     }
-    return np.array(sorted(found), np.int64)[:, None]
+    return np.array(sorted(driven), np.int64)[:, None]
 
 
 def _column_blocks(patches: list[Patch]) -> list[tuple[int, int, Patch]]:

@@ -19,7 +19,7 @@ def is_plan_file(epitome: str) -> bool:
     return epitome.endswith(".toml")
 
 
-def given_plans(
+def requested_plans(
     epitome: str, layers: Sequence[Layer], others: Collection[str] = frozenset()
 ) -> Plans:
     """What `--epitome` asks for, checked against the layers of the model.

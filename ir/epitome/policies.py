@@ -58,6 +58,7 @@ def choose(policy: str, layer: Layer) -> tuple[Shape, Plan]:
     if not match:
         raise IrError(f"there is no policy '{policy}' (known: {', '.join(POLICIES)})")
     cout, cin, kh, kw = layer.weights
+    # Each group is designed as a layer by itself: they share no inputs.
     single = replace(layer, weights=(cout // layer.groups, cin, kh, kw), groups=1)
     (eo, ei, eh, ew), plan = uniform(single, int(match[1]), int(match[2]))
     if (eo, ei, eh, ew) == single.weights:
@@ -90,6 +91,7 @@ def uniform(layer: Layer, rows: int, columns: int) -> tuple[Shape, Plan]:
     if ei < 1 or (eo, ei) == (cout, cin):
         return layer.weights, identity(layer.weights)
     width = ei
+    # Outputs beyond Eo repeat columns: of the same windows they would be the same.
     if layer.is_classifier and cout > eo:
         width = rotating_width(layer, ei, -(-cout // eo))
         if not width:
@@ -103,8 +105,8 @@ def rotating_width(layer: Layer, ei: int, turns: int) -> int:
 
     Whole crossbars where that is enough.
     """
-    whole = layer.array_channels
-    for width in (whole * k for k in range(ei // whole if whole else 0, 0, -1)):
+    step = layer.array_channels
+    for width in (step * k for k in range(ei // step if step else 0, 0, -1)):
         if ei // width >= turns:
             return width
     return ei // turns

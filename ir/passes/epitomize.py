@@ -53,7 +53,7 @@ class Epitomize(Pass):
         # A batch normalization that no one folds is affine behind the weights, too.
         patterns = (LayerIntoEpitome(chosen), NormIntoAffine())
         result = rewritten(module, patterns, level=self.ensures)
-        # Both have served their purpose.
+        # Both have been carried out: at the next levels they would say nothing.
         for key in (PLANS, ARRAY_ROWS):
             result.attributes.pop(key, None)
         return result
@@ -160,6 +160,7 @@ def classifiers(module: Module) -> set[Value]:
         if op is None or value in reached:
             continue
         reached.add(value)
+        # Behind a layer with weights its operands are no longer what an output shows.
         if not isinstance(op, Weighted):
             pending += op.operands
     return reached

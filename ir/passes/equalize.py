@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from epimc.ir.core.levels import NN
-from epimc.ir.core.module import Array, Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Array, Op, Value
 from epimc.ir.core.traits import Weighted
 from epimc.ir.pipeline import Pass
 from epimc.ir.rewriting import Pattern, Replacement, Rewriter, changed, rewritten
@@ -77,6 +78,7 @@ def pairs(module: Module) -> list[tuple[Weighted, Weighted]]:
         if not isinstance(op, Weighted):
             continue
         reader = only_reader(uses, op.output)
+        # Such an op passes on a positive factor, be it a relu, a pool or a flatten.
         while reader and reader.is_homogeneous:
             reader = only_reader(uses, reader.output)
         if isinstance(reader, Weighted):
@@ -137,6 +139,7 @@ class Scaled:
 
     def multiply_inputs(self, factors: Array) -> None:
         """Multiply the weights of each input channel by a factor."""
+        # A view of the weights, so that they change in place.
         weights = self.by_group
         weights *= factors.reshape(self.groups, 1, -1, 1)
 
@@ -152,6 +155,7 @@ def equalized(module: Module) -> dict[str, Scaled]:
     scaled: dict[str, Scaled] = {}
     for pair in pairs(module):
         for op in pair:
+            # A layer may be the second of one pair and the first of the next: it is scaled twice.
             if op.output.name not in scaled:
                 scaled[op.output.name] = Scaled.of(module, op)
         first, second = (scaled[op.output.name] for op in pair)
@@ -162,6 +166,7 @@ def equalized(module: Module) -> dict[str, Scaled]:
         factors = balance(tops, inputs.reshape(len(tops), run).max(axis=1))
         factors = restrained(factors, tops, first.biases())
         first.divide_outputs(factors)
+        # What the first divides by, the second multiplies by: the product is that of before.
         second.multiply_inputs(np.repeat(factors, run))
     return scaled
 
@@ -185,6 +190,7 @@ def restrained(factors: Array, tops: Array, biases: Array) -> Array:
         tops: The largest weight of each channel, float64 [Cout].
         biases: The magnitude of each channel's bias, float64 [Cout].
     """
+    # Without a largest bias there is nothing to measure the others by.
     if not biases.any() or not np.isfinite(biases).all():
         return factors
     typical = float(np.median(factors[tops >= tops.max() * NEARLY_DEAD]))

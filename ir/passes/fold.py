@@ -10,7 +10,8 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from epimc.ir.core.levels import NN
-from epimc.ir.core.module import Array, Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Array, Op, Value
 from epimc.ir.core.traits import ChannelAffine, Clips
 from epimc.ir.core.types import IrError
 from epimc.ir.dialects import moves, nn, rules
@@ -50,10 +51,12 @@ class PadIntoWindow(Pattern[Windowed]):
     def rewrite(self, op: Windowed, rewriter: Rewriter) -> Replacement | None:
         """The same window with larger pads over what is padded."""
         pad = rewriter.producer(op.x)
+        # A window pads rows and columns only.
         if not isinstance(pad, moves.Pad) or pad.channels != (0, 0):
             return None
         if not self.is_exact(op, pad, rewriter):
             return None
+        # The pad comes first in the model, and so in what reports name.
         location = pad.location + op.location
         pads = joined_pads(op, pad)
         return Replacement(changed(op, operands=[pad.x], location=location, pads=pads))
@@ -70,7 +73,7 @@ class PadIntoConv(PadIntoWindow[nn.Conv]):
     ops = (nn.Conv,)
 
     def is_exact(self, op: nn.Conv, pad: moves.Pad, rewriter: Rewriter) -> bool:
-        """Always."""
+        """True: a window of a convolution may lie in its padding altogether."""
         return True
 
 
@@ -98,6 +101,7 @@ class PadIntoAveragePool(PadIntoWindow[nn.AveragePool]):
     def is_exact(self, op: nn.AveragePool, pad: moves.Pad, rewriter: Rewriter) -> bool:
         """Where all padding counts."""
         window = replace(op.window, pads=joined_pads(op, pad))
+        # With all padding counted, zeros of the pad and of the window count alike.
         return op.counted is None and keeps(rules.expect_inside, window)
 
 
@@ -136,6 +140,7 @@ class AffineIntoWeights(Pattern[nn.Conv | nn.Gemm]):
         chain = affine_chain(op.output, rewriter.readers)
         if not chain:
             return None
+        # A layer without a bias gets one: an offset has to go somewhere.
         weight, bias = folded(op, chain, rewriter)
         last = chain[-1].output
         layer = changed(
@@ -181,6 +186,7 @@ def folded(op: nn.Conv | nn.Gemm, chain: Affines, rewriter: Rewriter) -> tuple[A
         bias = rewriter.tensor(op.bias).astype(np.float64)
     for affine in chain:
         scale, offset = affine.as_affine(rewriter.tensor)
+        # An affine op acts on output channels, which are dim 0 of the weights.
         weight = weight * scale.reshape((-1,) + (1,) * (weight.ndim - 1))
         bias = bias * scale + offset
     return weight, bias

@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from epimc.ir.core.levels import NN
-from epimc.ir.core.module import Array, Module, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Array, Value
 from epimc.ir.core.types import Location
 from epimc.ir.dialects import nn
 from epimc.ir.passes.sinking import SINKING, source_of
@@ -35,6 +36,7 @@ class Layout(Pass):
         unread = (nn.Rearrange,)
         sunk = rewritten(module, (*MERGING, *SINKING, PermutationIntoGemm()), disposable=unread)
         kept = rewritten(module, MERGING, disposable=unread)
+        # Sinking may meet nothing to cancel with, and then moves larger maps than before.
         return sunk if moved_elements(sunk) <= moved_elements(kept) else kept
 
 
@@ -55,6 +57,7 @@ class MergeRearrangements(Pattern[nn.Rearrange]):
         if not isinstance(before, nn.Rearrange):
             return None
         both = merged(before.move, op.move)
+        # No one permutation and cut does both: they stay two.
         if both is None:
             return None
         location = before.location + op.location
@@ -68,7 +71,7 @@ class SimplifyRearrangement(Pattern[nn.Rearrange]):
     ops = (nn.Rearrange,)
 
     def rewrite(self, op: nn.Rearrange, rewriter: Rewriter) -> Replacement | None:
-        """Another permutation."""
+        """The rearrangement with the first equal permutation, unless it has that."""
         move = simplified(op.move)
         return None if move == op.move else Replacement(changed(op, perm=move.perm))
 
@@ -84,7 +87,7 @@ class DropIdentity(Pattern[nn.Rearrange]):
     ops = (nn.Rearrange,)
 
     def rewrite(self, op: nn.Rearrange, rewriter: Rewriter) -> Replacement | None:
-        """The operand."""
+        """The operand in its place, unless two ports would then be one value."""
         if not op.move.is_identity:
             return None
         if rewriter.is_output(op.output) and rewriter.is_port(op.x):
@@ -106,6 +109,7 @@ class PermutationIntoGemm(Pattern[nn.Gemm]):
         before = source_of(op.x, rewriter)
         if before is None or before.move.keeps_order:
             return None
+        # Another reader needs the permuted elements all the same: nothing would be saved.
         if not all(isinstance(reader, nn.Gemm) for reader in rewriter.readers[op.x]):
             return None
         weight = permuted(rewriter.tensor(op.weight), before.move)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from epimc.ir.core.module import Module, Op
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op
 from epimc.ir.core.traits import Weighted
 from epimc.ir.epitome.layer_plans import Plans, find
-from epimc.ir.epitome.plan_files import given_plans
+from epimc.ir.epitome.plan_files import requested_plans
 from epimc.ir.epitome.policies import Layer
 from epimc.ir.passes.epitomize import layers_of
 
@@ -33,7 +34,7 @@ def plans_for(epitome: str, module: Module) -> Plans:
     """
     # Nothing that is checked here depends on the arrays of the target.
     layers = layers_of(module, rows=1)
-    plans = given_plans(epitome, list(layers.values()), others=known_names(module))
+    plans = requested_plans(epitome, list(layers.values()), others=known_names(module))
     named = (replace(one, name=kept_name(one.name, module, layers)) for one in plans.layers)
     return replace(plans, layers=tuple(named))
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeAlias
 
-from epimc.ir.core.module import Op, Value, dump_attributes
+from epimc.ir.core.op import Op, Value, dump_attributes
 from epimc.ir.core.traits import ChannelAffine
 from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import elementwise, moves, nn
@@ -57,6 +57,7 @@ class Sink(Pattern[OpT]):
 def type_before(op: Op, move: Rearrangement) -> TensorType:
     """The type of an op's result when it is done before a rearrangement of its operands."""
     shape = op.output.type.shape
+    # The op keeps its shape; else it changes sizes, which only permutations let it do.
     if shape == move.result:
         return op.output.type.with_shape(move.source)
     inverse = (move.perm.index(axis) for axis in range(len(move.perm)))
@@ -70,7 +71,7 @@ class SinkThroughElements(Sink[Op]):
     ops = (nn.Relu, nn.Add, elementwise.Sub, elementwise.Multiply, elementwise.Clip)
 
     def attributes(self, op: Op, move: Rearrangement) -> Attributes | None:
-        """The same."""
+        """Those that the op has: no attribute names a dim or a channel."""
         return dump_attributes(op)
 
 
@@ -105,11 +106,12 @@ class SinkThroughPool(Sink[nn.Pool]):
     ops = (nn.MaxPool, nn.AveragePool)
 
     def attributes(self, op: nn.Pool, move: Rearrangement) -> Attributes | None:
-        """The window turned."""
+        """The window turned, for the one permutation that exchanges rows and columns."""
         if not (move.only_permutes and move.perm == (0, 2, 1)):
             return None
         top, left, bottom, right = op.pads
         turned = {key: op.attributes[key][::-1] for key in ("kernel", "strides", "dilations")}
+        # Sides are (top, left, bottom, right): rows and columns change places.
         turned["pads"] = (left, top, right, bottom)
         if (counted := op.attributes.get("counted")) is not None:
             turned["counted"] = (counted[1], counted[0], counted[3], counted[2])

@@ -46,6 +46,7 @@ def slice_weights(weights: Ints, mapping: str, bits: int, cell_bits: int) -> Cel
     if mapping == "offset":
         return low_slices(weights + (1 << (bits - 1)), count, cell_bits)
     low = low_slices(weights & ((1 << (bits - 1)) - 1), count - 1, cell_bits)
+    # The sign bit is a slice by itself, with a negative coefficient.
     sign = (weights < 0).astype(np.uint8)[..., None]
     return np.concatenate([low, sign], axis=-1)
 

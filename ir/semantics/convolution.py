@@ -27,6 +27,7 @@ def matmul(x: Array, matrix: Array, bound: int) -> Ints:
         bound: At least the largest magnitude of any partial sum of the product.
     """
     kind = exact_type(bound)
+    # Floats have fast products, and are exact while all partial sums are integers that they hold.
     product = x.astype(kind, copy=False) @ matrix.astype(kind, copy=False)
     total: Ints = product.astype(np.int64, copy=False)
     return total
@@ -50,6 +51,7 @@ def correlate(
     height = window.output_size(x.shape[2], 0)
     patches = gather(x, window, fill, 0, height)
     width = patches.shape[5]
+    # One product a group, of all windows of all samples.
     split = patches.reshape(batch, groups, channels // groups, *patches.shape[2:]).transpose(
         1, 0, 5, 6, 2, 3, 4
     )

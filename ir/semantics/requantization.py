@@ -74,11 +74,13 @@ def requantization(
         raise PrecisionError("the factor of a requantization is not a finite number")
     largest = max(map(abs, scales))
     smallest = 2 ** (MINIMUM_MULTIPLIER_BITS - 1) if largest else 0
+    # No larger shift keeps the largest multiplier within its bits.
     first = min(MAXIMUM_SHIFT, MULTIPLIER_BITS + 1 - math.frexp(largest)[1])
     for shift in range(first, 0, -1):
         multipliers = [multiplier(scale, shift) for scale in scales]
         added = round(math.ldexp(offset, shift))
         widest = max(map(abs, multipliers))
+        # Smaller shifts only make the multipliers smaller.
         if widest < smallest:
             break
         total = sum(b * abs(m) for b, m in zip(bounds, multipliers, strict=True)) + abs(added)

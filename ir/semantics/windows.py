@@ -62,12 +62,14 @@ def gather(x: Array, window: Window, fill: float, row: int, count: int) -> Array
     span = (count - 1) * sy + window.extent(0)
     padded = np.full((batch, channels, span, width + left + right), fill, x.dtype)
     begin, end = max(first, 0), min(first + span, height)
+    # Rows that lie in the padding altogether have nothing to copy.
     if begin < end:
         padded[:, :, begin - first : end - first, left : left + width] = x[:, :, begin:end]
     b, c, r, w = padded.strides
     return np.lib.stride_tricks.as_strided(
         padded,
         (batch, channels, kh, kw, count, out_width),
+        # Windows overlap in memory: that is why the view must not be written to.
         (b, c, r * dy, w * dx, r * sy, w * sx),
         writeable=False,
     )

@@ -132,8 +132,8 @@ def _syntax_error(problem: UnexpectedInput, text: str, file: str) -> EpimcError:
         line, column = len(lines), len(lines[-1]) + 1
     span = Span(file, line, column, lines[line - 1])
     allowed = problem.allowed if isinstance(problem, UnexpectedCharacters) else None
-    found = allowed or getattr(problem, "accepts", None) or getattr(problem, "expected", None)
-    expected: set[str] = set(found or ())
+    terminals = allowed or getattr(problem, "accepts", None) or getattr(problem, "expected", None)
+    expected: set[str] = set(terminals or ())
     # Where a list of integers may stand, any list may, which begins with a bracket.
     expected.discard("INTEGERS")
     names = sorted(WORDS.get(name, f"'{name.lower()}'") for name in expected)
@@ -237,13 +237,13 @@ class _Reader:
     def input(self, node: Node, module: Module) -> None:
         name, value, kind, span = node.children[0], node.children[1], node.children[2], None
         span = node.children[3] if len(node.children) > 3 else None
-        found = self.define(_token(value), self.type(_tree(kind)), span)
-        module.inputs.append((self.new_name(_token(name), module.inputs), found))
+        source = self.define(_token(value), self.type(_tree(kind)), span)
+        module.inputs.append((self.new_name(_token(name), module.inputs), source))
 
     def output(self, node: Node, module: Module) -> None:
         name, value = node.children
-        found = self.lookup(_token(value))
-        module.outputs.append((self.new_name(_token(name), module.outputs), found))
+        read = self.lookup(_token(value))
+        module.outputs.append((self.new_name(_token(name), module.outputs), read))
 
     def new_name(self, token: Token, known: list[tuple[str, Value]]) -> str:
         name = self.string(token)
@@ -258,10 +258,12 @@ class _Reader:
             hint = did_you_mean(str(opname), OPS)
             raise self.fail(f"There is no op {opname}.", opname, hint)
         operands = [self.lookup(_token(c)) for c in parts["operands"].children if c is not None]
-        given = self.plain(parts["dictionary"]) if "dictionary" in parts else {}
+        attributes = self.plain(parts["dictionary"]) if "dictionary" in parts else {}
         location = self.location(parts["location"]) if "location" in parts else Location()
         output = self.define(result, self.type(parts["type"]), parts.get("range"))
-        module.ops.append(self.build(opname, operands, output, location, given, self.span(node)))
+        module.ops.append(
+            self.build(opname, operands, output, location, attributes, self.span(node))
+        )
 
     def build(
         self,
@@ -269,11 +271,11 @@ class _Reader:
         operands: list[Value],
         output: Value,
         location: Location,
-        given: dict[str, Any],
+        attributes: dict[str, Any],
         span: Span,
     ) -> Op:
         try:
-            return OPS[str(opname)](operands, output, location, given, span)
+            return OPS[str(opname)](operands, output, location, attributes, span)
         except UnknownAttributeError as problem:
             hint = did_you_mean(problem.key, problem.known)
             raise self.fail(f"Invalid {opname}: {problem}.", opname, hint) from None
@@ -346,13 +348,13 @@ class _Reader:
         return value
 
     def dictionary(self, entries: list[Node]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for entry in entries:
             key = _token(entry.children[0])
-            if str(key) in found:
+            if str(key) in values:
                 raise self.fail(f"Key '{key}' is given twice.", key)
-            found[str(key)] = self.plain(entry.children[1])
-        return found
+            values[str(key)] = self.plain(entry.children[1])
+        return values
 
     def string(self, token: Token) -> str:
         try:

@@ -95,7 +95,7 @@ def quote(text: str) -> str:
 
 
 def plain(value: Any) -> str:
-    """An attribute value."""
+    """An attribute value in the syntax of the text; TypeError for one of no known type."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, np.integer)):

@@ -27,7 +27,8 @@ from epimc.backends.onnx.export import export_integers
 from epimc.backends.onnx.reading import read_exported
 from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
-from epimc.ir.core.module import Module, dump_attributes
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import dump_attributes
 from epimc.ir.core.types import IrError
 from epimc.ir.epitome import plan
 from epimc.ir.epitome.plan import Patch

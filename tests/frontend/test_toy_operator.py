@@ -24,7 +24,7 @@ from epimc.frontend import (
 )
 from epimc.frontend.core.operator import lookup
 from epimc.frontend.document import operator_list
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.ir.dialects import elementwise, nn
 from epimc.support.diagnostics import EpimcError
 

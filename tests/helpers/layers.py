@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.target.schema import load_target
 from epimc.ir.core.levels import QUANTIZED
-from epimc.ir.core.module import Builder, Module, Value
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Value
 from epimc.ir.core.types import Location, TensorType, as_map
 from epimc.ir.dialects import epi
 from epimc.ir.epitome import plan

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.target.schema import load_target
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.levels import EPI, NN
-from epimc.ir.core.module import Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.tensors import Tensor
 from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import epi, nn

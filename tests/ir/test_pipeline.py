@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import pytest
 
-from epimc.ir.core.module import Builder, Module, Value
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Value
 from epimc.ir.core.types import TensorType
 from epimc.ir.pipeline import Pass, Runner, done, parse_pipeline
 from epimc.support.diagnostics import EpimcError, error

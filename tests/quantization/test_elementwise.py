@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from epimc.ir.core.attributes import Ref
-from epimc.ir.core.module import Module, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Value
 from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import elementwise, epi
 from epimc.ir.text.parser import parse_module

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from epimc.ir.core.module import Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.tensors import Normal
 from epimc.ir.core.types import TensorType
 from epimc.ir.dialects import elementwise, epi, nn

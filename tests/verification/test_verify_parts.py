@@ -22,7 +22,8 @@ from epimc.backends.crossbar.core.program import FeatureMap
 from epimc.backends.onnx.reading import read_exported
 from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
-from epimc.ir.core.module import Module, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Value
 from epimc.ir.dialects import epi
 from epimc.ir.interpreter import interpret
 from epimc.ir.semantics import quantization

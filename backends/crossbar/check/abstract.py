@@ -36,6 +36,7 @@ class AbstractExecution(Execution):
     def check(self) -> None:
         """Run to the end; then everything must have been computed, stored and needed."""
         waiting = self.run()
+        # Of a program that stops halfway everything else would be reported as missing, too.
         if waiting:
             self.findings.add("", "The program is deadlocked.", *waiting)
             return
@@ -85,6 +86,7 @@ class AbstractExecution(Execution):
         if self.tags.holds(tile, address, row):
             return
         content = self.tags.content(tile, address)
+        # The first word is right, and a later one was overwritten.
         if content == self.name(row):
             content = "only a part of it"
         self.complain(
@@ -95,6 +97,7 @@ class AbstractExecution(Execution):
         """Put a loaded or received row into its slot of a ring from which the tile reads it."""
         rings = self.rings.get((tile, row[0]), ())
         feature_map = self.program.maps[row[0]]
+        # A row that is brought and read by nobody costs time: it is a mistake of the compiler.
         if not rings:
             self.complain(tile, f"No instruction of tile {tile} reads '{feature_map.name}'.")
         elif all(ring.slot(row[1], feature_map.row_stride) != address for ring in rings):
@@ -126,6 +129,7 @@ class AbstractExecution(Execution):
             self.complain(tile, f"It {verb} {self.name(row)}, which has not been stored.")
             return
         writer, time = self.off_chip.stored[row]
+        # A tile executes its own instructions in order.
         if writer == tile:
             return
         if not self.order.knows(tile, writer, time):
@@ -174,10 +178,12 @@ class AbstractExecution(Execution):
     def transfer(self, sender: int, receiver: int) -> None:
         """A send that has met a recv: a row, of equal size, goes over."""
         src, size, dst, room = self.transferred(sender, receiver)
+        # Size and room are operands of two instructions on two tiles, which must agree.
         if size != room:
             self.complain(sender, "It meets a recv of another size.", self.place(receiver))
         place = self.tags.row_at(sender, src)
         row = place[0] if place else None
+        # The tag of the first word says which row it claims to be; all its words must be of it.
         if row is None or not self.tags.holds(sender, src, row):
             content = self.tags.content(sender, src)
             self.complain(sender, f"It sends {content}, which is no whole row.")

@@ -31,6 +31,7 @@ def check(program: Program) -> list[Diagnostic]:
         for stage in stages:
             for part in stage:
                 part(findings)
+            # On wrong maps a later stage would report nonsense, or fail.
             if findings.diagnostics:
                 break
     except EnoughError:

@@ -25,9 +25,12 @@ def check_layers(findings: Findings) -> None:
     layers: dict[str, Parts] = {}
     for index, table in enumerate(findings.program.tables):
         if isinstance(table, Mvm):
+            # The parts of a split layer share one tensor, whose name is what tells that they belong
+            # together.
             layers.setdefault(table.weights_name, []).append((index, table))
     _check_crossbars(findings)
     for parts in layers.values():
+        # Checks of cells and rounds compare parts, which means something only where they agree.
         if _check_agreement(findings, parts):
             _check_cells(findings, parts)
             _check_coverage(findings, parts)
@@ -75,6 +78,8 @@ def _check_agreement(findings: Findings, parts: Parts) -> bool:
             and table.window == first.window
             and (table.mapping, table.weight_bits) == (first.mapping, first.weight_bits)
             and (table.groups, table.pack) == (first.groups, first.pack)
+            # Parts of one layer mostly share one array, which then need not be compared with
+            # itself.
             and (table.weights is first.weights or np.array_equal(table.weights, first.weights))
             and table.bias.shape == first.bias.shape
         )
@@ -155,9 +160,11 @@ def _check_coverage(findings: Findings, parts: Parts) -> None:
         taken = np.zeros((first.groups, 1, width), bool)
         for entry in round_.ofat:
             outputs = slice(entry.destination, entry.destination + entry.count)
+            # Two rounds for one pair would add two weights: no plan says that.
             repeated |= bool(pairs[outputs, channels].any())
             pairs[outputs, channels] = True
             taken.reshape(-1)[entry.column : entry.column + entry.count] = True
+        # A weight is used where its row is driven and its column is taken, in any one round.
         used[:, contiguous(within_group(spread(round_.ifrt), height))] |= taken
     where = findings.table_place(index)
     findings.require(
@@ -209,6 +216,7 @@ def _check_sums(findings: Findings, layers: dict[str, Parts]) -> dict[int, str]:
                 parts[tables[i].destination] = _leaves(findings, i, parts)
             else:
                 waiting.append(i)
+        # No progress: what is left adds something that is no sum, or a cycle.
         if len(waiting) == len(pending):
             findings.add(findings.table_place(pending[0]), "It adds what is no part of a layer.")
             return {}
@@ -216,6 +224,7 @@ def _check_sums(findings: Findings, layers: dict[str, Parts]) -> dict[int, str]:
     complete = {frozenset(i for i, _ in layer): name for name, layer in layers.items()}
     sums = {index: complete[leaves] for index, leaves in parts.items() if leaves in complete}
     for index, table in enumerate(tables):
+        # An addition may read parts: that is what it is for.
         if isinstance(table, Add):
             continue
         for source in (source for source in table.sources if source in parts):
@@ -265,6 +274,7 @@ def layer_bounds(findings: Findings, parts: Parts) -> arrays.Ints:
     for round_ in rounds.values():
         sums = driven_magnitudes(first, round_)
         for entry in round_.ofat:
+            # Magnitudes, so that no order of rounds and no input can exceed them halfway.
             columns = sums[entry.column : entry.column + entry.count]
             target = slice(entry.destination, entry.destination + entry.count)
             magnitudes[target] += columns * abs(entry.multiplier)

@@ -57,6 +57,7 @@ def _check_integers(findings: Findings, where: str, feature: FeatureMap) -> None
 
 
 def _check_region(findings: Findings, where: str, feature: FeatureMap) -> None:
+    # Most maps stay on chip and have no region.
     if feature.address == NO_ADDRESS:
         return
     limit = findings.program.chip.off_chip_bytes
@@ -78,8 +79,10 @@ def _check_overlaps(findings: Findings) -> None:
         (feature.address, i) for i, feature in enumerate(maps) if feature.address != NO_ADDRESS
     )
     for (address, first), (following, second) in pairwise(placed):
+        # Reported already; without an element its rows have no size.
         if maps[first].element not in ELEMENTS:
             continue
+        # In the order of addresses it is enough to compare neighbours.
         end = address + maps[first].height * maps[first].row_stride
         findings.require(
             end <= following,

@@ -26,6 +26,8 @@ class OffChipRows:
 
     def row_at(self, address: int) -> Row | None:
         """The row that begins at an address."""
+        # The last region that begins at or before the address: no index is as large as their
+        # number.
         position = bisect_right(self._regions, (address, len(self._maps))) - 1
         if position < 0:
             return None

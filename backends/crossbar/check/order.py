@@ -69,11 +69,15 @@ class Order:
         """
         signaller = self._signallers[semaphore]
         waits = self._pending[tile].setdefault(signaller, [])
+        # Between this wait and the earlier ones for its semaphore came no load that needed one of
+        # them.
         idle = [wait for wait in waits if wait.semaphore == semaphore]
         for wait in idle:
             waits.remove(wait)
         before = self._clocks.known(tile, signaller)
         waits.append(Wait(place, semaphore, count, before))
+        # What the signal with this count told of, not the last one: later ones may not have come
+        # yet.
         self._clocks.learn(tile, self._signals[semaphore][count - 1])
         return [wait.place for wait in idle]
 

@@ -24,6 +24,7 @@ def _check_maps(check: TableCheck, table: Table) -> bool:
     for index in (*table.sources, table.destination):
         if not check.require(0 <= index < len(maps), f"There is no map {index}."):
             return False
+    # None: maps of either content will do.
     takes, makes = table.contents
     wanted = [*((index, takes) for index in table.sources), (table.destination, makes)]
     good = [

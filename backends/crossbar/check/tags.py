@@ -51,6 +51,7 @@ class BufferTags:
         tag = int(self._tags[tile][word]) if word < len(self._tags[tile]) else NOTHING
         if tag == NOTHING:
             return None
+        # Tags ascend from map to map: the last base that is not above the tag is that of its map.
         index = bisect_right(self._bases, tag) - 1
         row, offset = divmod(tag - self._bases[index], self._words[index])
         return (index, row), offset

@@ -76,6 +76,7 @@ class Rearrange(OneSource, Computing):
         def moved(blocks: list[Block], first: int, end: int) -> Data:
             start, data = blocks[0]
             channel, place = np.divmod(indices[:, first:end], height * width)
+            # The block holds the rows from `start` on of every channel: fewer than the map does.
             flat = channel * (data.shape[2] * width) + place - start * width
             result: Data = data.reshape(len(data), -1)[:, flat]
             return result
@@ -136,6 +137,7 @@ class Concat(Computing):
         lines, top = [], 0
         for source in self.sources:
             height = maps[source].height
+            # The other sources are not read: their rows may not be there yet.
             lines.append([y - top] if 0 <= y - top < height else [])
             top += height
         return lines
@@ -208,6 +210,7 @@ class Pad(OneSource, Computing):
 
         def padded(blocks: list[Block], first: int, end: int) -> Data:
             data = blocks[0].data
+            # Of the rows above the source those from `first` on, and no more than are asked for.
             above = min(max(top - first, 0), end - first)
             below = end - first - above - data.shape[2]
             return joins.pad(data, self.channels, (above, left, below, right), zero_point)

@@ -103,6 +103,8 @@ class Mvm(OneSource, Computing):
             cell_bits=op.cell_bits,
             rounds=tuple(Round(r.ifat, r.ifrt, entries_of(r.ofat)) for r in op.rounds),
             arrays=tuple(Array(*array) for array in op.arrays),
+            # They follow from the cells and take long: `finished` computes them, where they are
+            # asked for.
             corrections=np.zeros((0, 0), np.int64),
             bias=bias,
             groups=op.groups,
@@ -126,6 +128,7 @@ class Mvm(OneSource, Computing):
         def accumulators(blocks: list[Block], first: int, end: int) -> Data:
             gathered = windows.gather(blocks[0], zero_point, first, end)
             batch, channels, height, width, rows, columns = gathered.shape
+            # Columns are windows, so that one product serves all samples, rows and columns.
             flat = gathered.transpose(1, 2, 3, 0, 4, 5).reshape(channels * height * width, -1)
             return product(flat).reshape(-1, batch, rows, columns).transpose(1, 0, 2, 3)
 
@@ -136,6 +139,7 @@ class Mvm(OneSource, Computing):
         layer = program.layer_of[self.destination]
         parts = [table for table in program.layer_tables[layer] if isinstance(table, Mvm)]
         if parts[0] is not self:
+            # The first part has claimed the layer with the weights of all of them.
             return iter(())
         # The checker has seen that all parts read one map by one window, in as many groups.
         source = program.maps[self.source]
@@ -187,6 +191,7 @@ def entries_of(ofat: Sequence[Sequence[int]]) -> tuple[OfatEntry, ...]:
 
 def reach(ranges: Ranges) -> int:
     """The larger of the end of the last range and of the number of numbers in all of them."""
+    # Either may exceed the limit: ranges may overlap, and so name more numbers than there are.
     end = max((first + count for first, count in ranges), default=0)
     return max(end, sum(count for _, count in ranges))
 
@@ -200,6 +205,7 @@ def position_counts(table: Mvm, inputs: int) -> Counts:
         read = np.flatnonzero(lines[k])
         total.rounds += 1
         total.array_reads += inputs * len(read)
+        # Without reuse a round runs once for each destination of its busiest column.
         total.array_reads_without_reuse += inputs * len(read) * int(destinations.max())
         total.dac_drives += inputs * int(lines[k].sum())
         # A round drives word lines, not columns: of an array that is read, every column is there.

@@ -141,5 +141,6 @@ class Pool(OneSource, Computing):
         source = maps[self.source]
         elements = self.window.kernel[0] * self.window.kernel[1]
         if self.counted is not None:
+            # A sum times its share is at most the common multiple times the largest element.
             elements, _ = window_shares(self.window, self.counted, source.dims[1:])
         return int(elements * (2**source.bits - 1))

@@ -186,5 +186,6 @@ def met(machine: Machine, sender: int, receiver: int) -> Tiles:
             return ()
         if instruction.operands[0] != partner:
             return ()
+    # Both stand at their instruction, and name each other.
     machine.transfer(sender, receiver)
     return sender, receiver

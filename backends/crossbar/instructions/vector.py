@@ -82,10 +82,12 @@ class Requantize(Computing):
         maps = setting.program.maps
         zero_points = [maps[source].zero_point for source in self.sources]
         zero_point = maps[self.destination].zero_point
+        # Most have none: an addition of zeros to every element is saved.
         offsets = self.offsets if self.offsets.any() else None
 
         def activations(blocks: list[Block], first: int, end: int) -> Data:
             terms = [
+                # Accumulators have the zero point 0 and are int64 already: they are not copied.
                 block.data.astype(np.int64) - zero
                 if zero
                 else block.data.astype(np.int64, copy=False)
@@ -142,6 +144,7 @@ class Requantize(Computing):
         for index, source, factors in zip(
             self.sources, check.sources, self.multipliers, strict=True
         ):
+            # Activations less their zero point are at most as large as all their values.
             bound = bounds.get(index, np.full(source.channels, 2**source.bits - 1))
             total = total + bound.astype(object) * abs(factors.astype(object))
         check.require(

@@ -58,10 +58,12 @@ def encode_instruction(instruction: Instruction) -> bytes:
     spec = BY_NAME[instruction.opcode]
     data = advances = b""
     for operand, value in zip(spec.operands, instruction.operands, strict=True):
+        # The first iteration stands in the operand's own place, so that its width is fixed.
         plain = value.first if isinstance(value, Advance) else value
         data += _encode_operand(operand.kind, plain)
         if isinstance(value, Advance) or operand.kind.advances:
             advances += _encode_advance(operand.kind, value)
+    # Bytes of 0 alone say that nothing advances: then they are left out, for one form only.
     if not any(advances):
         return bytes((spec.code,)) + data
     return bytes((spec.code | _ADVANCES,)) + data + advances

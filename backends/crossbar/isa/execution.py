@@ -130,6 +130,7 @@ class Execution(ABC):
         instruction = self.cursors[tile].current
         if instruction is None:
             return False
+        # A transfer finishes the instructions of two tiles at once.
         finished = BY_NAME[instruction.opcode].execute(self, tile, *instruction.operands)
         for other in finished:
             cursor = self.cursors[other]

@@ -82,6 +82,7 @@ class Cursor:
         innermost = self._loops[-1]
         innermost.iteration += 1
         if innermost.iteration < innermost.count:
+            # The `advance` that follows every instruction goes on behind the `loop`.
             self._index = innermost.start
         else:
             self._loops.pop()
@@ -107,6 +108,7 @@ def resolved(instruction: Instruction, iterations: list[int]) -> Instruction:
 def value_of(operand: Advance, iterations: list[int]) -> int | tuple[int, int]:
     """What an operand has advanced to."""
     added = 0
+    # Strides are of the innermost loops; an operand need not advance in the outer ones.
     for stride, iteration in zip(operand.strides, reversed(iterations), strict=False):
         added += stride * iteration
     if isinstance(operand.first, tuple):
@@ -213,6 +215,7 @@ def loop_problem(stream: tuple[Instruction, ...]) -> tuple[int, str] | None:
         elif instruction.opcode == END:
             if not opened:
                 return number, "An 'end' without a 'loop'."
+            # It would do nothing, and one program could be written in many ways.
             if opened.pop() == number - 1:
                 return number, "A loop without instructions."
         elif problem := _advance_problem(instruction, len(opened)):
@@ -244,6 +247,7 @@ def region_problem(stream: tuple[Instruction, ...]) -> tuple[int, str] | None:
     counts: list[int] = []
     for number, instruction in enumerate(stream):
         if instruction.opcode == LOOP:
+            # The innermost first, as strides are.
             counts.insert(0, *instruction.operands)  # type: ignore[arg-type]
         elif instruction.opcode == END:
             counts.pop(0)

@@ -47,6 +47,7 @@ class BitSerialMvm:
         for round_, reads in zip(part.rounds, self.reads, strict=True):
             values = np.zeros((epitome_columns(part), columns.shape[1]), np.int64)
             for read in reads:
+                # A view: what is added to it is added to `values`.
                 own = values[pack_at(part, read.array.row).epitome]
                 recombine_into(own, part, read.array, self.read(read, columns))
             apply_ofat(result, round_, values)
@@ -59,10 +60,12 @@ class BitSerialMvm:
         highest = (1 << self.part.cell_bits) - 1
         total = np.zeros((len(read.cells), columns.shape[1]), np.int64)
         for k in range(self.slices):
+            # The lowest slice first; its place value is the shift below.
             levels = (driven >> (k * self.dac_bits)) & mask
             sums = convolution.matmul(read.cells, levels, len(driven) * mask * highest)
             # What the ADC cannot express is lost here, and only here.
             total += np.clip(sums, 0, self.adc_limit) << (k * self.dac_bits)
+        # q was driven, not q - zero point: the zero point times the driven cells is too much.
         return total - read.offsets
 
 
@@ -78,6 +81,7 @@ def bit_serial(part: LayerPart, bits: int, zero_point: int, chip: Chip) -> BitSe
             driven = (lines >= array.row) & (lines < array.row + array.rows)
             # An array without a driven word line is not read, and costs no conversion.
             if driven.any():
+                # The corrections of all arrays lie side by side.
                 offsets = zero_point * corrections[end - array.columns : end, None]
                 chosen = levels[:, lines[driven] - array.row]
                 reads.append(Read(array, positions[driven], chosen, offsets))
@@ -92,6 +96,7 @@ def lossless(part: LayerPart, chip: Chip) -> bool:
         lines = spread(round_.ifrt)
         for array in part.arrays:
             driven = int(((lines >= array.row) & (lines < array.row + array.rows)).sum())
+            # As if all driven cells were at their highest level: right for any weights.
             if lossless_adc_bits(driven, chip.dac_bits, part.cell_bits) > chip.adc_bits:
                 return False
     return True

@@ -23,6 +23,7 @@ def array_cells(part: LayerPart, array: Array) -> arrays.Cells:
     first, last = column // slices, -(-end // slices)
     block = part.weights[array.row : array.row + array.rows]
     if pack.groups > 1:
+        # What is stored are the groups below each other; in the array they lie along the diagonal.
         block = block_diagonal(block, pack.groups)
     block = block[:, first:last].astype(np.int64)
     levels = slice_weights(block, part.mapping, part.weight_bits, part.cell_bits)
@@ -35,6 +36,7 @@ def block_diagonal(blocks: arrays.Ints, groups: int) -> arrays.Ints:
     """Matrices one below the other, [groups * rows, n], as [groups * rows, groups * n]."""
     rows, columns = len(blocks) // groups, blocks.shape[1]
     dense = np.zeros((groups, rows, groups, columns), np.int64)
+    # einsum gives a view of the diagonal blocks, so that writing to it fills them.
     np.einsum("grgc->grc", dense)[...] = blocks.reshape(groups, rows, columns)
     return dense.reshape(groups * rows, groups * columns)
 
@@ -74,6 +76,7 @@ def recombine_into(
     coefficients = slice_coefficients(part.mapping, part.weight_bits, part.cell_bits)
     pack = pack_at(part, array.row)
     first = array.column - pack.column
+    # An array may hold nothing but the reference column, which lies behind all slices.
     count = max(min(first + array.columns, pack.sliced) - first, 0)
     for k, factor in enumerate(coefficients):
         # The first physical column of this array that holds slice k, wherever the array begins.

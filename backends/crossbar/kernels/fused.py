@@ -71,6 +71,7 @@ def fused(part: LayerPart, inputs: int, bits: int, zero_point: int) -> FusedMvm:
     positions, matrix = programmed_weights(part, inputs)
     constant = np.zeros((len(part.bias), 1), np.int64)
     for round_, corrections in zip(part.rounds, part.corrections, strict=True):
+        # The zero point goes the way of the values: recombined, and to the outputs by the OFAT.
         apply_ofat(constant, round_, corrected(part, corrections))
     constant = part.bias[:, None].astype(np.int64) - zero_point * constant
     bound = convolution.accumulator_bound(matrix, np.zeros(len(matrix), np.int64), bits)
@@ -98,6 +99,7 @@ def programmed_weights(part: LayerPart, inputs: int) -> tuple[slice, arrays.Ints
         if pack.groups > 1:
             dense = recombine(part, array, cells).T
             own = values[pack.group : pack.group + pack.groups]
+            # Off the diagonal the cells hold weight 0, and come out as 0.
             own += diagonal_blocks(dense, pack.groups).reshape(own.shape)
         else:
             first = array.row - pack.row - rows.start
@@ -125,6 +127,7 @@ def rows_in_arrays(part: LayerPart) -> slice:
     """The rows of a group between which all are that the part's arrays hold of any group."""
     packs = [pack_at(part, array.row) for array in part.arrays]
     height = len(part.weights) // part.groups
+    # A pack of several groups lies in one array, with all rows of each.
     if not packs or any(pack.groups > 1 for pack in packs):
         return slice(0, height)
     firsts = [array.row - pack.row for array, pack in zip(part.arrays, packs, strict=True)]
@@ -155,6 +158,7 @@ def merged(
         positions = window_positions(part, within_group(spread(round_.ifat), inputs_of_group))
         places.append((positions[chosen], rows[chosen]))
     served = np.concatenate([positions for positions, _ in places])
+    # Without an array that the rounds drive the part computes zeros, of no positions.
     low, high = (int(served.min()), int(served.max()) + 1) if len(served) else (0, 0)
     matrix = np.zeros((len(part.bias), high - low), np.int64)
     for round_, (positions, rows) in zip(part.rounds, places, strict=True):

@@ -97,6 +97,7 @@ def pack_at(part: LayerPart, row: int) -> Pack:
     slices = len(cells.slice_coefficients(part.mapping, part.weight_bits, part.cell_bits))
     reference = int(part.mapping == "offset")
     height, width = len(part.weights) // part.groups, int(part.weights.shape[1])
+    # Packs are of equal size but for the last, so that the row alone says which one it is in.
     number = row // (height * part.pack)
     group = number * part.pack
     groups = min(part.pack, part.groups - group)

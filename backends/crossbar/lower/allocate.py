@@ -12,7 +12,8 @@ from epimc.backends.crossbar.lower.first_fit import Block, block_of, first_fit
 from epimc.backends.crossbar.lower.liveness import Liveness, Region
 from epimc.backends.crossbar.lower.map import target_of
 from epimc.backends.crossbar.lower.rows import height, row_stride
-from epimc.ir.core.module import Builder, Module, Value
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Value
 from epimc.ir.pipeline import Pass
 from epimc.support.diagnostics import EpimcError, error
 
@@ -35,6 +36,7 @@ class Allocate(Pass):
         target = target_of(module)
         layout = fit_buffers(Liveness(module), target.tile.buffer_bytes)
         addresses, extent = off_chip_addresses(module, layout.spilled)
+        # Nothing off chip is ever reused, so that the end of the last map is what a sample needs.
         if extent > target.memory.off_chip_bytes:
             raise error(
                 f"One sample needs {extent} bytes off chip, "
@@ -50,9 +52,11 @@ class Allocate(Pass):
                 op,
                 ring=layout.rings.get(Region.of_result(op)),
                 sources=[layout.rings[s] for s in sources if s in layout.rings],
+                # -1: it never leaves the chip, and is no output.
                 off_chip=addresses.get(op.output, -1),
                 spilled=op.output in layout.spilled,
             )
+        # Inputs have no op whose attributes could carry their addresses.
         inputs = tuple(addresses[value] for _, value in module.inputs)
         builder.module.attributes[INPUT_ADDRESSES] = inputs
         builder.outputs_of(module)
@@ -70,6 +74,8 @@ class Layout:
     def source(self, op: XbarOp, index: int) -> Region:
         """The region that an op reads an operand from."""
         value = op.operands[index]
+        # What lies off chip comes into a line buffer of the reader; all else lies in a ring on its
+        # tile.
         if value in self.spilled or value in self.inputs:
             return Region(op.tile, value, (op, index))
         return Region(op.tile, value)
@@ -84,9 +90,11 @@ def fit_buffers(liveness: Liveness, capacity: int) -> Layout:
     buffers = _Buffers(liveness, capacity)
     victims: dict[int, Iterator[Value]] = {}
     while buffers.full:
+        # The first tile, not any: a set has no order, and the program must not depend on one.
         tile = min(buffers.full)
         if tile not in victims:
             victims[tile] = iter(victims_of(tile, buffers))
+        # Another tile may have spilled it since these were ranked.
         victim = next((v for v in victims[tile] if v not in buffers.spilled), None)
         if victim is None:
             raise too_small(buffers.blocks_on(tile), capacity)
@@ -111,6 +119,8 @@ class _Buffers:
     def __init__(self, liveness: Liveness, capacity: int) -> None:
         self.liveness, self.capacity = liveness, capacity
         self.spilled = set(liveness.for_the_host())
+        # Numbers of values make the order of blocks the same in every run, whatever was spilled
+        # when.
         values = [*liveness.inputs, *liveness.homes]
         self.numbers = {value: number for number, value in enumerate(values)}
         self.tiles: dict[int, dict[Value, list[Block]]] = {}
@@ -134,6 +144,8 @@ class _Buffers:
             del self.tiles[tile][value]
         self.spilled.add(value)
         self._add(value)
+        # Its readers get line buffers in the place of its ring: all their tiles change, and no
+        # others.
         for tile in before | self.tiles_of[value]:
             self._lay_out(tile)
 
@@ -148,6 +160,8 @@ class _Buffers:
         placed = []
         for block, address in first_fit(self.blocks_on(tile)):
             if address + block.size > self.capacity:
+                # Blocks come lazily: the first that does not fit settles it, and the rest is not
+                # computed.
                 self.placed.pop(tile, None)
                 self.full.add(tile)
                 return
@@ -166,9 +180,11 @@ def victims_of(tile: int, buffers: _Buffers) -> list[Value]:
     ranked: list[tuple[bool, int, Value]] = []
     for block in buffers.blocks_on(tile):
         value = block.region.value
+        # A line buffer is of a value that lies off chip already: nothing more can be gained.
         if block.region.reader or value in buffers.spilled:
             continue
         regions = buffers.liveness.regions(value, spilled=True)
+        # What stays on the tile all the same: a row as it is computed, and the line buffers.
         kept = [block_of(region, spans) for region, spans in regions if region.tile == tile]
         gain = block.size - sum(other.size for other in kept)
         relief = block.byte_steps - sum(other.byte_steps for other in kept)
@@ -197,6 +213,7 @@ def off_chip_addresses(module: Module, spilled: frozenset[Value]) -> tuple[dict[
     addresses: dict[Value, int] = {}
     end = 0
     for value in stored:
+        # A value may be two outputs, or a spilled one an output as well; it is stored once.
         if value not in addresses:
             addresses[value] = end
             end += height(value) * row_stride(value)

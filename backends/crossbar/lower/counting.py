@@ -48,7 +48,7 @@ class Matrix:
 
     @property
     def rows(self) -> int:
-        """Of one group."""
+        """Word lines that one group takes: Cin / groups * Kh * Kw, or Ei * Eh * Ew."""
         return self.channels * self.kernel
 
     @property
@@ -91,6 +91,7 @@ def fitting(matrix: Matrix, columns: int, geometry: Geometry) -> int:
 
 def arrays_of(matrix: Matrix, columns: int, geometry: Geometry) -> int:
     """Arrays of all groups, of so many bit lines each: groups share an array, or have several."""
+    # A layer without groups that fits into an array is the case of one group: one array.
     if shared := fitting(matrix, columns, geometry):
         return -(-matrix.groups // shared)
     return matrix.groups * row_blocks(matrix, geometry) * -(-columns // geometry.columns)
@@ -117,6 +118,7 @@ def pack_groups(matrix: Matrix, bits: int, geometry: Geometry) -> int:
     1 where not even one fits: then a pack takes several arrays.
     """
     reference = physical_columns(0, bits, geometry)
+    # All groups of a pack share its reference column.
     room = replace(geometry, columns=geometry.columns - reference)
     width = physical_columns(matrix.columns, bits, geometry) - reference
     return max(1, fitting(matrix, width, room))

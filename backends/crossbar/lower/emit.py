@@ -11,7 +11,8 @@ from epimc.backends.crossbar.lower.lowering import ModuleLowering, feature_map, 
 from epimc.backends.crossbar.lower.map import target_of
 from epimc.backends.crossbar.lower.projection import project
 from epimc.backends.crossbar.lower.roll import roll
-from epimc.ir.core.module import Module, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Value
 from epimc.ir.core.traits import CallsHost
 from epimc.ir.verifier import expect_level
 
@@ -28,6 +29,7 @@ def emit(module: Module) -> Program:
     lowering = ModuleLowering(module)
     numbers = lowering.numbers
     inputs = [v for _, v in module.inputs]
+    # In the order of the lowering's numbers: the inputs, then the results.
     maps = [feature_map(v, a) for v, a in zip(inputs, addresses, strict=True)]
     maps += [feature_map(op.output, op.off_chip, op.location.nodes) for op in ops]
     tiles, target = int(module.attributes[TILES]), target_of(module)
@@ -39,6 +41,7 @@ def emit(module: Module) -> Program:
         tables=tuple(lowering.table(op) for op in ops),
         inputs=tuple(port(name, value, numbers) for name, value in module.inputs),
         outputs=tuple(port(name, value, numbers) for name, value in module.outputs),
+        # Last: all that was decided about rows is in the streams, and folding changes none of it.
         streams=roll(streams),
     )
 

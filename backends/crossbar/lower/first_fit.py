@@ -44,6 +44,7 @@ def busy_steps(spans: Iterable[Span]) -> tuple[int, int]:
     starts: list[int] = []
     ends: list[int] = []
     for first, last in sorted(spans):
+        # What overlaps is one span: `_powers` takes each exponent once.
         if ends and first <= ends[-1]:
             ends[-1] = max(ends[-1], last + 1)
         else:
@@ -83,8 +84,10 @@ def first_fit(blocks: Iterable[Block]) -> Iterator[tuple[Block, int]]:
         address = 0
         for place in sorted(taken):
             start, size = place
+            # Places come in the order of their addresses: the gap before this one is large enough.
             if start >= address + block.size:
                 break
+            # `taken` counts steps from `now`, which is the first step of the block: the bits match.
             if taken[place] & block.busy:
                 address = max(address, start + size)
         yield block, address

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from epimc.backends.crossbar.dialect import XbarOp
 from epimc.backends.crossbar.lower.rows import Span, reads
-from epimc.ir.core.module import Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.traits import CallsHost
 
 Reader = tuple[XbarOp, int]
@@ -56,6 +57,7 @@ class Liveness:
     def regions(self, value: Value, *, spilled: bool) -> Iterator[tuple[Region, dict[int, Span]]]:
         """All ring buffers of a value with the life of their rows; an input is always off chip."""
         home = self.homes.get(value)
+        # No op computes it: an input of the module, which the user puts off chip.
         if home is None:
             yield from self.line_buffers(value)
         elif spilled:
@@ -65,6 +67,8 @@ class Liveness:
                 yield Region.of_result(home), spans
             yield from self.line_buffers(value)
         else:
+            # The tile of the op has a ring even where nobody reads there: the row is computed in
+            # it.
             readers: dict[int, list[Reader]] = {home.tile: []}
             for op, index in self.readers[value]:
                 readers.setdefault(op.tile, []).append((op, index))
@@ -81,6 +85,8 @@ class Liveness:
         spans = {row: (step, step) for row, step in enumerate(order)} if at_home else {}
         for reader in readers:
             for row, (_, last) in self.read_spans[reader].items():
+                # Room is taken from the computation on, also on another tile, which gets the row at
+                # that step.
                 kept = max(spans[row][1], last) if row in spans else last
                 spans[row] = order[row], kept
         return spans

@@ -17,7 +17,8 @@ from epimc.backends.crossbar.core.program import (
 from epimc.backends.crossbar.instructions.registry import BY_OP
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.ir.core.attributes import Ref
-from epimc.ir.core.module import Module, Op, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import as_map
 from epimc.ir.semantics.arrays import Ints
 from epimc.support.origins import Nodes
@@ -32,6 +33,7 @@ def instruction_of(op: Op | type[Op]) -> type[Table]:
 
 def feature_map(value: Value, address: int = NO_ADDRESS, nodes: Nodes = ()) -> FeatureMap:
     """A value as the program knows it."""
+    # Accumulators have neither bits nor a scale of their own: the requantization has their steps.
     kept = value.type.element != ACCUMULATOR
     return FeatureMap(
         name=value.name,
@@ -96,7 +98,7 @@ class RowsOnly:
     """
 
     def __init__(self, op: Op) -> None:
-        """Make the table."""
+        """Ask the instruction that executes the op which rows it reads."""
         maps = tuple(feature_map(value) for value in (*op.operands, op.output))
         self.lines = instruction_of(op).of(op, self).source_rows(maps).lines
 
@@ -113,9 +115,9 @@ class RowsOnly:
         return as_map(op.output.type.shape)
 
     def array(self, ref: Ref, shape: tuple[int, ...] | None = None) -> Ints:
-        """Nothing."""
+        """An empty array in the place of the numbers, whatever its shape."""
         return np.zeros(0, np.int64)
 
     def matrix(self, op: Op) -> NDArray[Any]:
-        """Nothing."""
+        """An empty matrix in the place of the weights."""
         return np.zeros((0, 0), np.int8)

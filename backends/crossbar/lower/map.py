@@ -106,6 +106,7 @@ def counterpart(op: Op) -> type[xbar.XbarOp]:
     Raises:
         EpimcError: There is none.
     """
+    # The ops say themselves what they stand for: an op of another module needs no entry here.
     for kind in xbar.DIALECT.ops:
         if issubclass(kind, xbar.XbarOp) and type(op) in kind.lowers:
             return kind
@@ -151,8 +152,10 @@ def cut(
     arrays: list[tuple[int, ...]] = []
     top = left = 0
     for first in range(0, groups, pack):
+        # The last pack may hold fewer groups than the others.
         count = min(pack, groups - first)
         rows = count * matrix.rows
+        # A pack has one reference column at most, however many groups it holds.
         columns = physical_columns(count * matrix.columns, weight_bits, geometry)
         arrays += [
             (

@@ -9,7 +9,8 @@ from typing import ClassVar
 from epimc.backends.crossbar import dialect as xbar
 from epimc.backends.crossbar.levels import MAPPED, PLACED, TILES
 from epimc.backends.crossbar.lower.map import target_of
-from epimc.ir.core.module import Builder, Module, Value
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Value
 from epimc.ir.pipeline import Pass
 from epimc.support.diagnostics import error
 
@@ -66,6 +67,7 @@ class _Tiles:
 
     def take(self, arrays: Arrays) -> Iterator[tuple[int, Arrays]]:
         """(tile, its arrays with their crossbars) for one layer."""
+        # An empty tile is never skipped: what exceeds it would exceed the next one as well.
         if self.used and len(arrays) > self.crossbars - self.used:
             self.tile, self.used = self.tile + 1, 0
         first = 0
@@ -73,6 +75,7 @@ class _Tiles:
             if self.used == self.crossbars:
                 self.tile, self.used = self.tile + 1, 0
             part = arrays[first : first + self.crossbars - self.used]
+            # The first number of an array is its crossbar, which `map` has left open.
             yield self.tile, tuple((self.used + k, *a[1:]) for k, a in enumerate(part))
             first, self.used = first + len(part), self.used + len(part)
 
@@ -94,6 +97,7 @@ class _Homes:
 
         What has no operands runs where the op before it does.
         """
+        # A graph input comes before every result, and counts as if the first tile had it.
         places = [self.places.get(operand, (-1, 0)) for operand in operands]
         return max(places)[1] if places else self.last
 
@@ -109,6 +113,7 @@ def place_mvm(
     total: Value | None = None
     for index, (tile, arrays) in enumerate(parts):
         final = index == len(parts) - 1
+        # The last part alone adds the bias: every other one would add it again.
         partial = builder.copy(op, tile=tile, arrays=arrays, bias=op.bias if final else None)
         partial.name = builder.fresh(f"{op.output.name}.part{index}")
         if total is not None:

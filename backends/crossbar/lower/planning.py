@@ -200,5 +200,7 @@ def reads_per_position(
     driven = 0
     for round_ in rounds:
         rows = plan.from_ranges(round_.ifrt)
+        # Numbers of row blocks, over all packs: an array is read if any of its word lines is
+        # driven.
         driven += len(np.unique(rows // pack_rows * blocks + rows % pack_rows // block))
     return driven * across

@@ -14,7 +14,7 @@ from epimc.backends.crossbar.isa.clocks import VectorClocks
 from epimc.backends.crossbar.lower.residency import Residency
 from epimc.backends.crossbar.lower.rows import reads
 from epimc.backends.crossbar.lower.semaphores import Semaphores, without_idle_signals
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.ir.core.traits import CallsHost
 
 
@@ -83,11 +83,13 @@ class _Readings:
 
     def _load(self, op: xbar.XbarOp, index: int) -> None:
         for row, (first, _) in sorted(reads(op, index, op.order).items()):
+            # At the first step that reads it; the ring keeps it until the last.
             self.loads[op][first].append((index, row))
 
     def _receive(self, op: xbar.XbarOp, index: int) -> None:
         receivers = self.receivers.setdefault(op.operands[index], {})
         _, rows = receivers.setdefault(op.tile, (Ring(*op.sources[index]), set()))
+        # Several ops of a tile share one ring: a row is sent once for all of them.
         rows.update(reads(op, index, op.order))
 
 
@@ -165,6 +167,7 @@ class _Projection:
         """The instruction that has the host compute a whole map."""
         for operand in op.operands:
             number, source = self._map_of(operand)
+            # Rows are stored in order, so that who knows of the last one knows of all.
             self._wait(op.tile, number, source.height - 1)
         opcode, table = self.tables[op]
         self._put(op.tile, opcode, table)
@@ -184,6 +187,7 @@ class _Projection:
         source = Ring(*op.ring).slot(y, target.row_stride)
         if op.off_chip >= 0:
             self._put(op.tile, Store.name, _off_chip(target, y), source, target.row_bytes)
+        # A spilled value has no receivers: all its readers load it.
         if op.spilled:
             self._signal(op, [y], y + 1)
             return
@@ -191,6 +195,7 @@ class _Projection:
             if y not in rows:
                 continue
             place = ring.slot(y, target.row_stride)
+            # Sent as soon as it is computed: the sender need not keep it for the receiver.
             self._put(op.tile, Send.name, tile, source, target.row_bytes)
             self.residency.put(tile, number, y, place)
             self._put(tile, Recv.name, op.tile, place, target.row_bytes)

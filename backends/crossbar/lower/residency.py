@@ -32,5 +32,6 @@ class Residency:
         number = self._first_rows[index] + row
         if (place == number).all():
             return False
+        # Whatever lay here in part is unusable from now on: some of its words have another number.
         place[:] = number
         return True

@@ -70,9 +70,9 @@ def roll_stream(stream: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
 def _advancing(instruction: Instruction) -> list[tuple[int, Kind]]:
     """The operands that may advance: index and kind."""
     operands = BY_NAME[instruction.opcode].operands
-    found = [(k, operand.kind) for k, operand in enumerate(operands) if operand.kind.advances]
+    kinds = [(k, operand.kind) for k, operand in enumerate(operands) if operand.kind.advances]
     # A stride is signed and as wide as the number: differences of larger numbers may not fit.
-    return [(k, kind) for k, kind in found if _first(instruction, k) < 1 << kind.parts[0].bits - 1]
+    return [(k, kind) for k, kind in kinds if _first(instruction, k) < 1 << kind.parts[0].bits - 1]
 
 
 def _first(instruction: Instruction, index: int) -> int:
@@ -116,6 +116,7 @@ class _Regions:
         self.groups: dict[tuple[object, ...], set[int]] = {}
         for instruction in stream:
             for index, kind in _advancing(instruction):
+                # Only addresses go round a ring; counts and rows just advance.
                 if kind.wraps:
                     group = self.groups.setdefault(_group(instruction, index), set())
                     group.add(_first(instruction, index))
@@ -129,6 +130,8 @@ class _Regions:
             stride = aligned(_size(instruction))
             fitting = [r for r in self.rings if _slot(r, address, stride)] if stride else []
             used = self.groups[group]
+            # The smaller ring, then the lower address, decide between rings of equal use: any
+            # choice is right, but it must be the same in every run.
             ranked = sorted(
                 (-sum(_slot(ring, other, stride) for other in used), ring.rows, ring.address)
                 for ring in fitting
@@ -141,12 +144,12 @@ class _Regions:
 
 def _rings(stream: tuple[Instruction, ...]) -> set[Ring]:
     """The rings that instructions name."""
-    found: set[Ring] = set()
+    rings: set[Ring] = set()
     for instruction in stream:
         for operand in instruction.operands:
             items = operand if isinstance(operand, tuple) else (operand,)
-            found.update(item for item in items if isinstance(item, Ring) and item.rows > 1)
-    return found
+            rings.update(item for item in items if isinstance(item, Ring) and item.rows > 1)
+    return rings
 
 
 def _slot(ring: Ring, address: int, stride: int) -> bool:
@@ -190,7 +193,7 @@ class Run:
 
     @property
     def count(self) -> int:
-        """Repetitions."""
+        """Repetitions that the loop stands for: all of a regular run, else two."""
         return (self.end - self.start) // self.period if self.regular else 2
 
     @property
@@ -213,6 +216,7 @@ def _rolled(items: list[Item], counts: tuple[int, ...]) -> Iterator[Instruction]
         second = run.start + run.period
         pairs = zip(items[run.start : second], items[second : second + run.period], strict=True)
         yield Instruction(LOOP, (run.count,))
+        # The body is rolled again: what repeats within a repetition becomes an inner loop.
         yield from _rolled([_advanced(*pair) for pair in pairs], (run.count, *counts))
         yield Instruction(END, ())
         position = run.folded
@@ -253,6 +257,7 @@ def _instruction(item: Item, counts: tuple[int, ...]) -> Instruction:
 
 def _chosen(items: list[Item]) -> list[Run]:
     """The runs to fold, in order: always the one that saves most of what is left."""
+    # `saved` is negative where instructions are saved, so that the smallest run saves most.
     heap = [run for run in _runs(items) if run.saved < 0]
     heapify(heap)
     taken: list[Run] = []
@@ -261,6 +266,7 @@ def _chosen(items: list[Item]) -> list[Run]:
         parts = _free(run, taken)
         if parts == [(run.start, run.end)]:
             insort(taken, run, key=lambda other: other.start)
+            # An irregular run was folded twice at most: what is behind may be a run of its own.
             parts = [(run.folded, run.end)]
         for start, end in parts:
             rest = _run(run.period, start, end, run.regular)
@@ -299,6 +305,8 @@ def _runs(items: list[Item]) -> Iterator[Run]:
             yield _run(period, start, end + period, False)
             steps = numbers[start + period : end + period] - numbers[start:end]
             around = sizes[start:end]
+            # Going round its ring an address falls by its size less a stride: modulo the size that
+            # is the same stride.
             np.remainder(steps, around, out=steps, where=around > 0)
             alike = (steps[:-period] == steps[period:]).all(axis=1)
             for first, last in _stretches(alike, period):

@@ -7,7 +7,7 @@ from itertools import accumulate
 from weakref import WeakKeyDictionary
 
 from epimc.backends.crossbar.lower.lowering import RowsOnly, feature_map
-from epimc.ir.core.module import Op, Value
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import as_map
 
 Span = tuple[int, int]
@@ -54,6 +54,7 @@ def ring_rows(spans: Mapping[int, Span]) -> int:
     # A dilated window reads a row below before one above: a row counts from the first step at
     # which it or any row below it is there, which lets the oldest row only move on.
     starts = list(accumulate((spans[row][0] for row in reversed(rows)), min))[::-1]
+    # A row takes room even where it is never read.
     size, oldest = 1, 0
     for row, start in zip(rows, starts, strict=True):
         while spans[rows[oldest]][1] < start:

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from epimc.backends.crossbar.levels import PLACED, SCHEDULED
 from epimc.backends.crossbar.lower.rows import height, rows_read
-from epimc.ir.core.module import Builder, Module, Op, Value
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.traits import CallsHost
 from epimc.ir.pipeline import Pass
 
@@ -51,6 +52,7 @@ def depth_of(module: Module) -> dict[Value, int]:
     """The longest way from an input to each value, in ops."""
     depths = {value: 0 for _, value in module.inputs}
     for op in module.ops:
+        # Ops stand in execution order, so that all operands have their depths already.
         depths[op.output] = 1 + max((depths[operand] for operand in op.operands), default=0)
     return depths
 
@@ -101,4 +103,6 @@ class _Demand:
         last = needed[-1] if needed else -1
         # The host computes a map whole: its rows are one step after the other.
         last = height(operand) - 1 if isinstance(producer, CallsHost) else last
+        # Rows are computed in order: what is missing are all after those that are there. The stack
+        # takes the last one first, hence descending.
         return [(producer, k) for k in range(last, len(self.order[producer]) - 1, -1)]

@@ -44,6 +44,7 @@ class Semaphores:
         home, times, count = self._signals[index, row]
         if self._clocks.known(tile, home) >= times[home]:
             return None
+        # Later loads may profit from it: what this signal tells of is known from here on.
         self._clocks.learn(tile, times)
         return self.numbers[index], count
 

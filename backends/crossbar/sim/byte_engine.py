@@ -33,6 +33,7 @@ class ByteEngine:
         self.kernels = {
             number: table.kernel(setting)
             for number, table in enumerate(program.tables)
+            # The tables of host calls have no kernel: the host computes them.
             if isinstance(table, Computing)
         }
         self.extents = [buffer_extent(program, tile) for tile in range(len(program.streams))]
@@ -46,6 +47,7 @@ class ByteEngine:
         # The checker refuses a program without inputs.
         batch = len(inputs[self.program.inputs[0].name])
         machine = _Machine(self, batch, observers)
+        # Before the first step: the host writes inputs off chip, and no instruction waits for them.
         for port in self.program.inputs:
             machine.put(port, inputs[port.name])
         waiting = machine.run()
@@ -62,6 +64,7 @@ class _Machine(Execution):
         self.program, self.batch = engine.program, batch
         self.kernels: dict[int, Kernel] = engine.kernels
         self.calls, self.runner = host_calls(engine.program), engine.host
+        # As much of each buffer as the program names: the rest of it would only take memory.
         self.buffers = [np.zeros((batch, extent), np.uint8) for extent in engine.extents]
         self.off_chip = np.zeros((batch, self.program.off_chip_extent), np.uint8)
 
@@ -127,6 +130,7 @@ class _Machine(Execution):
 
     def read_map(self, source: FeatureMap) -> NDArray[Any]:
         """A whole map [batch, C, H, W] from off-chip memory."""
+        # Off chip a map has a slot for every row: a ring that is never gone round.
         ring = Ring(source.address, source.height)
         return self.read(self.off_chip, ring, source, 0, source.height)
 
@@ -140,10 +144,13 @@ class _Machine(Execution):
     ) -> NDArray[Any]:
         """Rows [first, end) of a ring as [batch, C, rows, W], in the map's element type."""
         slots = self.slots(memory, ring, source)
+        # Between the first and the last there may be rows that are not read, whose slots hold
+        # anything.
         chosen = np.arange(first, end) % ring.rows
         kind = ELEMENTS[source.element].dtype
         rows: NDArray[Any] = slots[:, chosen, : source.row_bytes].view(kind)
         shape = (self.batch, end - first, source.channels, source.width)
+        # A row lies as [C, W], its channels together; kernels take maps [C, rows, W].
         return rows.reshape(shape).transpose(0, 2, 1, 3)
 
     def write(

@@ -68,6 +68,7 @@ class Counters(SubjectObserver):
         split: dict[int, dict[object, int]] = {}
         for table in self.program.tables_of(Mvm):
             numbers = driving(table)
+            # A part whose arrays no round drives is never read, and there is nothing to divide by.
             if not numbers:
                 continue
             # Every round of a part runs equally often: once a position.

@@ -95,9 +95,11 @@ class Simulator:
         shapes = {port.name: (samples, *port.shape) for port in self.program.outputs}
         outputs = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
         for first in range(0, samples, self.batch):
+            # The last batch is smaller: engines take any number of samples.
             part = slice(first, min(first + self.batch, samples))
             for observer in observers:
                 observer.begin(first, part.stop - first)
+            # An engine keeps the buffers of all its samples in memory: hence batches.
             results = self.engine.run({name: x[part] for name, x in inputs.items()}, observers)
             for name, result in results.items():
                 outputs[name][part] = result
@@ -128,6 +130,7 @@ class Collector(Observer):
 
     def computed(self, target: FeatureMap, first: int, rows: NDArray[Any]) -> None:
         """Keep rows, as int64 whatever their map holds."""
+        # Rows of one map come one by one, in the order of the schedule.
         maps = self._batches[-1]
         if target.name not in maps:
             maps[target.name] = np.zeros((len(rows), *target.dims), np.int64)
@@ -135,6 +138,7 @@ class Collector(Observer):
 
     def maps(self) -> dict[str, arrays.Ints]:
         """int64 [samples, C, H, W] of every computed map, by name."""
+        # Every batch computes the same maps: it runs the same program.
         names = self._batches[0] if self._batches else {}
         return {name: np.concatenate([maps[name] for maps in self._batches]) for name in names}
 

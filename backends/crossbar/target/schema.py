@@ -72,7 +72,7 @@ class Memory(Table):
 
 
 class ChipSize(Table):
-    """The whole chip."""
+    """What all tiles of a chip have in common: how many they are."""
 
     tiles: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = words(
         '"auto" or an integer between 1 and 65536',

@@ -39,7 +39,7 @@ def integer_quantize(op: epi.Quantize, quantized: Quantized) -> Iterator[Claim]:
 
 @float_form(epi.Dequantize)
 def float_dequantize(op: epi.Dequantize, graph: FloatGraph) -> None:
-    """DequantizeLinear."""
+    """DequantizeLinear with the scale and the zero point of the operand."""
     kind, source = op.x.type, graph.input_of(op)
     scale = graph.constant(f"{source}/scale", np.float32(kind.step))
     zero = graph.constant(f"{source}/zero_point", np.uint8(kind.zero_point))

@@ -17,7 +17,7 @@ from epimc.ir.semantics.functions import FUNCTIONS
 
 @float_form(nn.Relu)
 def float_relu(op: nn.Relu, graph: FloatGraph) -> None:
-    """Relu."""
+    """ONNX's Relu, without attributes."""
     graph.node("Relu", [graph.input_of(op)], graph.names[op.output])
 
 

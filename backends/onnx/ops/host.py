@@ -13,7 +13,7 @@ from epimc.ir.dialects import epi, nn
 
 @float_form(nn.Softmax)
 def float_softmax(op: nn.Softmax, graph: FloatGraph) -> None:
-    """Softmax."""
+    """Softmax; its axis counts the samples as well."""
     graph.node("Softmax", [graph.input_of(op)], graph.names[op.output], axis=op.axis + 1)
 
 

@@ -69,7 +69,7 @@ def integer_constant(op: moves.Constant, quantized: Quantized) -> Iterator[Claim
 
 @float_form(moves.Pad)
 def float_pad(op: moves.Pad, graph: FloatGraph) -> None:
-    """Pad with zeros."""
+    """Pad of the sample [C, H, W] with zeros, none before or after the samples."""
     name = graph.names[op.output]
     (before, after), (top, left, bottom, right) = op.channels, op.pads
     widths = np.array([0, before, top, left, 0, after, bottom, right])

@@ -17,14 +17,14 @@ from epimc.ir.semantics import windows
 
 @float_form(nn.MaxPool)
 def float_max_pool(op: nn.MaxPool, graph: FloatGraph) -> None:
-    """MaxPool."""
+    """ONNX's MaxPool with the op's window."""
     attributes = window_attributes(op.window)
     graph.node("MaxPool", [graph.input_of(op)], graph.names[op.output], **attributes)
 
 
 @integer_form(nn.MaxPool)
 def integer_max_pool(op: nn.MaxPool, quantized: Quantized) -> Iterator[Claim]:
-    """Maxima of windows."""
+    """Maxima of uint8 windows; the form needs no zero point."""
     return forms.maximum(op.output.name, op.x.name, op.window)
 
 
@@ -51,6 +51,6 @@ def float_average_pool(op: nn.AveragePool, graph: FloatGraph) -> None:
 
 @integer_form(epi.SumPool)
 def integer_sum_pool(op: epi.SumPool, quantized: Quantized) -> Iterator[Claim]:
-    """Sums over windows."""
+    """int64 sums over windows of what is above the zero point, times the shares if any."""
     dims = as_map(op.x.type.shape)
     return forms.sums(op.output.name, op.x.name, dims, op.window, op.counted)

@@ -16,13 +16,13 @@ from epimc.ir.dialects import elementwise, epi, nn
 
 @float_form(nn.Add)
 def float_add(op: nn.Add, graph: FloatGraph) -> None:
-    """Add."""
+    """ONNX's Add of two equal shapes."""
     graph.node("Add", [graph.input_of(op, 0), graph.input_of(op, 1)], graph.names[op.output])
 
 
 @float_form(elementwise.Sub)
 def float_sub(op: elementwise.Sub, graph: FloatGraph) -> None:
-    """Sub."""
+    """ONNX's Sub of two equal shapes."""
     graph.node("Sub", [graph.input_of(op, 0), graph.input_of(op, 1)], graph.names[op.output])
 
 
@@ -52,7 +52,7 @@ def integer_multiply(op: epi.Multiply, quantized: Quantized) -> Iterator[Claim]:
 
 @integer_form(epi.Requantize)
 def integer_requantize(op: epi.Requantize, quantized: Quantized) -> Iterator[Claim]:
-    """The only rounding."""
+    """All terms times their multipliers, added, shifted once, and clipped to the bounds."""
     tensor = quantized.module.tensor
     to = forms.Rescaling(
         multipliers=tensor(op.multipliers),

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.ir.core.types import Location
 from epimc.ir.semantics.layouts import Factors
 

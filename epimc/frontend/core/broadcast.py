@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import rearranged, selected
 from epimc.frontend.core.node import UnsupportedError
-from epimc.ir.core.module import Op, Value
+from epimc.ir.core.op import Op, Value
 from epimc.ir.dialects import moves
 from epimc.ir.semantics.layouts import Runs
 
@@ -30,6 +30,7 @@ def of_sample(constant: NDArray[Any], shape: Shape, batch: int) -> Wide:
         UnsupportedError: It does not fit, or differs from sample to sample.
     """
     full = (batch, *shape)
+    # ONNX aligns shapes at their last dims, and repeats what is missing before.
     sizes = (1,) * (len(full) - constant.ndim) + constant.shape
     fits = len(sizes) == len(full) and sizes[0] in (1, batch)
     fits = fits and all(1 in (s, f) or s == f for s, f in zip(sizes[1:], shape, strict=True))

@@ -15,7 +15,8 @@ from epimc.frontend.core.bindings import Array, Binding, Unknown
 from epimc.frontend.core.node import UnsupportedError
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.levels import NN
-from epimc.ir.core.module import ANY_RANK, Builder, Module, Op, Value
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import ANY_RANK, Op, Value
 from epimc.ir.core.types import IrError, Location, TensorType
 
 # A larger tensor is refused before anything of its size is made; no program could hold it.
@@ -71,6 +72,7 @@ class Draft:
             raise UnsupportedError("its constants exceed float32")
         base = identifier(name)
         known = self._stored.setdefault(base, [])
+        # Several nodes may store one tensor: it is kept once.
         for other, ref in known:
             if np.array_equal(other, contents):
                 return ref
@@ -98,6 +100,7 @@ class Draft:
         Raises:
             UnsupportedError: The op's declaration does not allow it, or it is too large.
         """
+        # Any type will do until the op itself says which shape follows.
         result = Value(self.builder.fresh(name), TensorType((1,)))
         present = {key: value for key, value in attributes.items() if value is not None}
         try:

@@ -18,7 +18,7 @@ from epimc.frontend.core.draft import Draft, identifier
 from epimc.frontend.core.node import Node
 from epimc.frontend.model.standard import name_of, operator_of
 from epimc.ir.core.attributes import Ref
-from epimc.ir.core.module import Op, Value
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import Location
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from epimc.frontend.core.emitter import Emitter
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.ir.dialects import moves, nn
 from epimc.ir.semantics.layouts import Rearrangement, Runs
 

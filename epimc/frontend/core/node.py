@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from epimc.frontend.core.bindings import Array, Binding
 from epimc.frontend.model.standard import where_of
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.support.diagnostics import error
 
 
@@ -143,6 +143,7 @@ class Node:
     def text(self, key: str, default: str) -> str:
         """A text attribute; the default where the node leaves it out."""
         value = self._attribute(key)
+        # ONNX has texts as bytes, which need not be UTF-8.
         return default if value is None else bytes(value).decode(errors="replace")
 
     def integers(self, key: str, default: tuple[int, ...]) -> tuple[int, ...]:

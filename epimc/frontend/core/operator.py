@@ -22,7 +22,7 @@ from typing import TypeAlias, TypeVar
 from epimc.frontend.core.bindings import MoreDims
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.model.standard import OLDEST_OPSET
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 
 Importer: TypeAlias = Callable[[Emitter], "Value | MoreDims | list[Value]"]
 """Appends the ops of a node and returns what its first output is, or a list: what each one is.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from epimc.frontend.core.node import Node, UnsupportedError
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.ir.semantics.windows import Window
 
 Pads = tuple[int, int, int, int]

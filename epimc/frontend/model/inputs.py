@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from epimc.ir.core.module import ANY_RANK
+from epimc.ir.core.op import ANY_RANK
 from epimc.support.diagnostics import error
 
 

@@ -20,7 +20,7 @@ from epimc.frontend.core.broadcast import (
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
-from epimc.ir.core.module import Op, Value
+from epimc.ir.core.op import Op, Value
 from epimc.ir.dialects import elementwise, nn
 
 
@@ -41,6 +41,7 @@ class WithConstant:
 
 def _with_constant(node: Emitter) -> WithConstant | None:
     """The operands of a binary operator, if one of them is constant."""
+    # Not both: a node of constants alone is folded before it comes here.
     index = 0 if node.is_constant(0) else 1
     if not node.is_constant(index):
         return None
@@ -120,6 +121,7 @@ def multiply(node: Emitter) -> Value:
 
 def _product(node: Emitter, operands: list[Value]) -> Value:
     """A product, the smaller operand second: it may be [C, 1, 1] as it is."""
+    # A product does not care for the order; the op takes a factor a channel as its second.
     a, b = sorted(operands, key=lambda value: -value.type.size)
     shape = common_shape([a, b])
     if len(shape) == 3 and a.type.shape == shape and b.type.shape == (shape[0], 1, 1):
@@ -135,6 +137,7 @@ def divide(node: Emitter) -> Value:
         raise UnsupportedError("dividing by an activation is not supported")
     if not operands.values.all():
         raise UnsupportedError("dividing by 0 is not supported")
+    # In float64: it is rounded once, when it is stored.
     inverse = WithConstant(operands.x, 1 / operands.values, operands.index)
     scaled = _affine(node, inverse, inverse.values, None)
     return scaled or _product(node, _in_order(node, inverse))
@@ -152,6 +155,7 @@ def negate(node: Emitter) -> Value:
 def total(node: Emitter) -> Value:
     """The sum of any number of activations; a mean is divided by how many they are."""
     values = [node.activation(index) for index in range(len(node.inputs))]
+    # A mean of one value is that value.
     if node.op_type == "Sum" or len(values) == 1:
         return _added(node, node, values)
     result = _added(node, node.part("total"), values)
@@ -181,6 +185,7 @@ def extremum(node: Emitter) -> Value:
     for number, value in enumerate(values[1:], 1):
         last = number == len(values) - 1 and not bounds
         result = _larger(node if last else node.part("part", number), result, value)
+    # A single value without bounds still needs an op, which then clips nothing.
     if not bounds and len(values) > 1:
         return result
     pick: Callable[[list[float]], float] = max if node.op_type == "Max" else min

@@ -12,7 +12,7 @@ from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
 from epimc.frontend.model.standard import OLDEST_OPSET
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.ir.dialects import elementwise, nn
 from epimc.ir.semantics.functions import FUNCTIONS
 

@@ -11,7 +11,7 @@ from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import reshaped, selected
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.ir.dialects import moves, nn
 from epimc.ir.semantics.layouts import Runs, runs_of
 
@@ -67,6 +67,7 @@ def _joined(node: Emitter, values: list[Value], zeros: list[bool]) -> Value:
     places = [k for k, zero in enumerate(zeros) if not zero]
     parts: list[Value] = []
     for number, (value, place) in enumerate(zip(values, places, strict=True)):
+        # Zeros belong to the value before them, those at the beginning to the first.
         end = places[number + 1] if number + 1 < len(places) else len(zeros)
         before = sum(sizes[:place]) if number == 0 else 0
         channels = before, sum(sizes[place:end])
@@ -144,6 +145,7 @@ def _around_map(
     if value == 0:
         return last.emit(moves.Pad, [x], **pads)
     less = node.store(np.full(x.type.shape[0], -value), of=2, role="less")
+    # Pads are zeros on the chip: shifted by the number, they are what is wanted.
     moved = node.part("less").emit(nn.Affine, [x], offset=less)
     padded = node.part("around").emit(moves.Pad, [moved], **pads)
     more = node.store(np.full(padded.type.shape[0], value), of=2, role="more")

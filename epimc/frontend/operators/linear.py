@@ -13,7 +13,7 @@ from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
 from epimc.frontend.core.windows import window_of
 from epimc.ir.core.attributes import Ref
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.ir.dialects import nn
 
 
@@ -50,6 +50,7 @@ def gemm(node: Emitter) -> Value:
     """alpha * x @ B + beta * C, B and C constant."""
     x, matrix = node.vector(), _matrix(node)
     node.only("transA", 0, 0)
+    # The IR has weights [N, K], ONNX [K, N] unless it is transposed.
     rows = matrix if node.integer("transB", 0) else matrix.T
     weight = node.store(_scaled(rows, node.number("alpha", 1.0)), of=1)
     bias = None

@@ -12,7 +12,7 @@ from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import rearranged
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
-from epimc.ir.core.module import ANY_RANK, Value
+from epimc.ir.core.op import ANY_RANK, Value
 from epimc.ir.dialects import moves, nn
 from epimc.ir.semantics.layouts import cut, expressed, factors, joined, runs_of
 
@@ -108,6 +108,7 @@ def transpose(node: Emitter) -> Value | MoreDims:
         raise UnsupportedError(f"perm = {list(perm)} is not supported: it moves the samples' axis")
     order = tuple(axis - 1 for axis in perm[1:])
     shape = tuple(x.shape[axis] for axis in order)
+    # A value has at most three dims: one op does any order of them.
     if not isinstance(node.inputs[0], MoreDims):
         return rearranged(node, x.source, order, shape)
     dims = cut(x.dims, x.shape)
@@ -129,6 +130,7 @@ def softmax(node: Emitter) -> Value:
     if not 0 < axis < rank:
         raise UnsupportedError("a softmax over the samples is not supported")
     shape = x.type.shape
+    # Dims of size 1 change no sum: often one dim is left, and nothing has to be moved.
     over = [k for k in range(axis - 1, len(shape)) if shape[k] > 1] if old else []
     if len(over) < 2:
         return node.emit(nn.Softmax, [x], axis=over[0] if over else axis - 1)

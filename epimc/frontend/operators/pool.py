@@ -7,7 +7,7 @@ import math
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.operator import operator
 from epimc.frontend.core.windows import rounded_up, window_of
-from epimc.ir.core.module import Op, Value
+from epimc.ir.core.op import Op, Value
 from epimc.ir.dialects import nn
 from epimc.ir.semantics.windows import Sides, Window, window_counts
 

@@ -9,7 +9,7 @@ import numpy as np
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
-from epimc.ir.core.module import Op, Value
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import as_map
 from epimc.ir.dialects import nn
 
@@ -31,6 +31,7 @@ def reduce(node: Emitter) -> Value:
     """Means, sums, maxima and minima over any dims of the sample, as pools."""
     x = node.activation()
     rank, axes = len(x.type.shape) + 1, node.list_of("axes", 1)
+    # No axes mean all of them, unless the node says that they mean none.
     if not axes and node.integer("noop_with_empty_axes", 0):
         return x
     over = {axis % rank for axis in axes or range(rank)}
@@ -76,6 +77,7 @@ def _steps(node: Emitter, x: Value, over: list[int]) -> Steps:
         steps.append((pool, {"kernel": kernel}))
     if 0 in axes:
         rows, columns = height // kernel[0], width // kernel[1]
+        # Pools reduce rows and columns; channels take the place of rows for it.
         steps.append((nn.Rearrange, {"perm": TURN, "shape": (rows, channels, columns)}))
         steps.append((pool, {"kernel": (channels, 1)}))
         steps.append((nn.Rearrange, {"perm": TURN, "shape": (1, rows, columns)}))
@@ -87,6 +89,7 @@ def _steps(node: Emitter, x: Value, over: list[int]) -> Steps:
         steps.insert(place, _scaled(node, outputs, count, "count"))
     if node.op_type == "ReduceMin":
         outputs = 1 if 0 in axes else channels
+        # A minimum is the maximum of the negative values, negated.
         steps.insert(0, _scaled(node, channels, -1, "minus"))
         steps.append(_scaled(node, outputs, -1, "minus"))
     return steps

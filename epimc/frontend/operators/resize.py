@@ -12,7 +12,7 @@ from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import selected
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
-from epimc.ir.core.module import Value
+from epimc.ir.core.op import Value
 from epimc.ir.dialects import moves
 from epimc.ir.semantics.layouts import Runs, runs_of
 

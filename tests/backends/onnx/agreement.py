@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from epimc.backends.onnx.export import export_integers
 from epimc.backends.onnx.reading import prefix_of, with_outputs
-from epimc.ir.core.module import Module, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Value
 from epimc.ir.core.types import as_map
 from epimc.ir.interpreter import interpret
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from epimc.backends.onnx.export import export_integers
 from epimc.backends.onnx.reading import parameters, prefix_of, with_outputs
 from epimc.ir.core.levels import QUANTIZED
-from epimc.ir.core.module import Array, Builder, Module, Op, Value
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Array, Op, Value
 from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import epi, moves, nn
 from epimc.ir.dialects.rules import window_shape

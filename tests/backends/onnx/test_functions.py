@@ -18,7 +18,8 @@ from epimc.backends.onnx.functions import export_floats, has_identity_plans
 from epimc.backends.onnx.ops import float_form
 from epimc.frontend import import_model
 from epimc.ir.core.levels import CALIBRATED, EPI
-from epimc.ir.core.module import Builder, Module, Value
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Value
 from epimc.ir.core.registry import OPS
 from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import epi

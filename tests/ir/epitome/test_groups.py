@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from epimc.ir.core.module import Builder, Module, Value
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Value
 from epimc.ir.core.types import IrError, Location, TensorType
 from epimc.ir.dialects import nn
 from epimc.ir.epitome import plan, policies

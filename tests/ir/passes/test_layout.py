@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epimc.ir.core.module import Builder, Module, Value
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Value
 from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import moves, nn
 from epimc.ir.interpreter import interpret

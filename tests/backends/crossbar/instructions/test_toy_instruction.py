@@ -25,7 +25,8 @@ from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.backends.onnx.graph import IntegerGraph, border
 from epimc.bundle.bundle import read_bundle, write_bundle
 from epimc.ir.core.levels import EPI
-from epimc.ir.core.module import Module, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Value
 from epimc.ir.core.types import TensorType
 from epimc.support.diagnostics import EpimcError, render
 from epimc.verification.integer_reference import IntegerReference

@@ -23,7 +23,8 @@ from epimc.backends.crossbar.lower.map import cut
 from epimc.backends.crossbar.lower.rows import height, ring_rows, row_stride, rows_read
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.backends.crossbar.target.schema import Target, load_target
-from epimc.ir.core.module import Module, Value
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Value
 from epimc.ir.core.types import TensorType
 from epimc.ir.dialects import moves, nn
 from epimc.ir.semantics import cells, quantization
