@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from epimc.backends import DEFAULT_BACKEND
 from epimc.bundle.bundle import Bundle, check_output, read_bundle, write_bundle
-from epimc.compiler.memory import NOTHING, Memory
+from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import PlanRequest, Request
 from epimc.runtime.session import Session
 
@@ -76,7 +76,7 @@ def compile(  # The name is the interface, as in `re.compile`.
         pass_options=tuple(pass_options),
     )
     folder = None if dump_ir is None else Path(dump_ir)
-    memory = Memory(model, example, calibration)
+    memory = InMemory(model, example, calibration)
     return Session(build(request, Path(output), folder, observers, memory))
 
 
@@ -166,7 +166,7 @@ def build(
     output: Path,
     dump_ir: Path | None = None,
     observers: Sequence[CompileObserver] = (),
-    memory: Memory = NOTHING,
+    memory: InMemory = NOTHING,
 ) -> Bundle:
     """Compile and write the bundle, and the IR dumps where they are asked for."""
     from epimc.compiler.compiler import compile_model

@@ -25,7 +25,7 @@ from filecheck.options import Options
 from filecheck.parser import Parser
 
 from epimc.ir.core.module import Module
-from epimc.ir.core.tensors import Store, Tensor
+from epimc.ir.core.tensors import Tensor, TensorStore
 from epimc.ir.core.types import TensorType
 from epimc.ir.pipeline import Runner, parse_pipeline
 from epimc.ir.text.parser import parse_module
@@ -119,7 +119,7 @@ def optimized(text: str, pipeline: str, path: Path) -> str:
     return round_trip(result)
 
 
-class MemoryStore(Store):
+class MemoryStore(TensorStore):
     """The tensors of a module, by digest, as if they had been written to files."""
 
     def __init__(self, module: Module) -> None:

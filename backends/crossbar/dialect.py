@@ -321,7 +321,7 @@ class Multiply(epi.Product, XbarOp):
 
 
 @DIALECT.op
-class LookUp(epi.Table, XbarOp):
+class LookUp(epi.TableLookUp, XbarOp):
     """As epi.lookup, on the vector unit of one tile."""
 
     name = "xbar.lookup"
@@ -373,7 +373,7 @@ class Pad(moves.Pad, XbarOp):
 
 
 @DIALECT.op
-class Host(epi.HostCall, XbarOp):
+class Host(epi.HostOp, XbarOp):
     """As epi.host: a whole map at once, from off-chip memory to off-chip memory.
 
     Its operands and its result are `spilled`; it has no rings.

@@ -10,7 +10,15 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from epimc.support.options import Choice, Declared, Kind, Listed, Maybe, Scalar, options_of
+from epimc.support.options import (
+    Choice,
+    DeclaredOption,
+    Listed,
+    Maybe,
+    OptionKind,
+    Scalar,
+    options_of,
+)
 
 Command = Callable[..., None]
 
@@ -48,7 +56,7 @@ def takes(declaring: type) -> Callable[[Command], Command]:
     return derive
 
 
-def parameter_of(known: Declared) -> inspect.Parameter:
+def parameter_of(known: DeclaredOption) -> inspect.Parameter:
     """The parameter of a command for an option."""
     option = known.option
     limits: dict[str, Any] = {"min": option.minimum, "max": option.maximum}
@@ -71,7 +79,7 @@ def parameter_of(known: Declared) -> inspect.Parameter:
     )
 
 
-def as_written(known: Declared, kind: Any) -> Any:
+def as_written(known: DeclaredOption, kind: Any) -> Any:
     """The default as the command line has it, where the option has this type there."""
     if isinstance(known.kind, Listed):
         return list(known.default)
@@ -80,7 +88,7 @@ def as_written(known: Declared, kind: Any) -> Any:
     return known.default
 
 
-def as_value(kind: Kind, value: Any) -> Any:
+def as_value(kind: OptionKind, value: Any) -> Any:
     """The value of an option from what the command line's library made of it."""
     if isinstance(kind, Listed):
         return tuple(as_value(kind.item, part) for part in value)
@@ -89,7 +97,7 @@ def as_value(kind: Kind, value: Any) -> Any:
     return kind.values[value.value] if isinstance(kind, Choice) else value
 
 
-def type_of(kind: Kind) -> Any:
+def type_of(kind: OptionKind) -> Any:
     """The type by which the command line's library knows a kind of value.
 
     Raises:

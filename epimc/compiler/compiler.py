@@ -10,7 +10,7 @@ from epimc.backends.registry import load_backend
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.bundling import new_bundle, reference_files
 from epimc.compiler.importing import import_request
-from epimc.compiler.memory import NOTHING, Memory
+from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import CompileOptions, Request
 from epimc.compiler.passes import passes_of
 from epimc.ir.epitome.layer_plans import PLANS
@@ -141,7 +141,7 @@ def stages_of(options: CompileOptions, lowering: tuple[Pass, ...]) -> Stages:
 def compile_model(
     request: Request,
     observers: Sequence[CompileObserver] = (),
-    memory: Memory = NOTHING,
+    memory: InMemory = NOTHING,
 ) -> Bundle:
     """Compile; nothing is written.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from epimc.ir.core.tensors import Store, Tensor, tensor_bytes
+from epimc.ir.core.tensors import Tensor, TensorStore, tensor_bytes
 from epimc.ir.observers import CompileObserver, Step
 from epimc.ir.text.printer import print_module
 from epimc.support.diagnostics import error
@@ -52,7 +52,7 @@ class Dumps(CompileObserver):
             EpimcError: The system refuses.
         """
         make_folder(folder)
-        store = Store(folder / "tensors")
+        store = TensorStore(folder / "tensors")
         for tensor in self.tensors.values():
             store.save(tensor)
         for name, text in self.texts.items():

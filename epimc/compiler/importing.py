@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from epimc.backends.base import Target
-from epimc.compiler.memory import Memory
+from epimc.compiler.memory import InMemory
 from epimc.compiler.options import Request
 from epimc.compiler.sample_arrays import SampleSource, samples_of
 from epimc.compiler.samples import Samples, Shaped, standard_normal
@@ -45,7 +45,7 @@ class Start:
     module: Module
 
 
-def import_request(request: Request, target: Target, rows: int, memory: Memory) -> Start:
+def import_request(request: Request, target: Target, rows: int, memory: InMemory) -> Start:
     """Take in all that a request names, and what is passed in memory.
 
     Args:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Memory:
+class InMemory:
     """What is passed in memory, in the place of files that a request would name.
 
     Attributes:
@@ -25,5 +25,5 @@ class Memory:
     calibration: SampleSource | None = None
 
 
-NOTHING = Memory()
+NOTHING = InMemory()
 """All of it in files."""

@@ -7,7 +7,7 @@ from dataclasses import MISSING
 from inspect import getdoc
 
 from epimc.ir.pipeline import Pass, pass_class
-from epimc.support.options import Declared, options_of
+from epimc.support.options import DeclaredOption, options_of
 
 HEAD = """# Passes
 
@@ -43,7 +43,7 @@ def section(kind: type[Pass]) -> Iterator[str]:
         yield from map(row, options.values())
 
 
-def row(known: Declared) -> str:
+def row(known: DeclaredOption) -> str:
     """The row of the table for one option."""
     default, option = "-", known.option
     if known.default is not MISSING:

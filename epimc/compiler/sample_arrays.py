@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from epimc.compiler.samples import (
     LIMIT_BYTES,
     Array,
-    Input,
+    SampleInput,
     Samples,
     checked_samples,
     encode_samples,
@@ -31,7 +31,7 @@ SOURCE = "the calibration data"
 
 
 def samples_of(
-    samples: SampleSource, inputs: Sequence[Input], *, limit_bytes: int = LIMIT_BYTES
+    samples: SampleSource, inputs: Sequence[SampleInput], *, limit_bytes: int = LIMIT_BYTES
 ) -> Samples:
     """Samples, however they are passed.
 
@@ -53,7 +53,7 @@ def samples_of(
 
 
 def batches_of(
-    samples: Batch | Iterable[Batch], inputs: Sequence[Input]
+    samples: Batch | Iterable[Batch], inputs: Sequence[SampleInput]
 ) -> Iterator[dict[str, Array]]:
     """The batches, as arrays by name."""
     if isinstance(samples, Mapping) or is_array(samples):
@@ -73,7 +73,7 @@ def is_array(value: object) -> bool:
     return hasattr(value, "__array__")
 
 
-def named(batch: Any, inputs: Sequence[Input]) -> dict[str, Array]:
+def named(batch: Any, inputs: Sequence[SampleInput]) -> dict[str, Array]:
     """A batch as arrays by name.
 
     Raises:

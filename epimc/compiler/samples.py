@@ -32,7 +32,7 @@ LIMIT_BYTES = 2**32
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)
 
 
-class Input(Protocol):
+class SampleInput(Protocol):
     """An input of a model; its shape is that of one sample."""
 
     @property
@@ -80,7 +80,7 @@ class Samples:
         return Samples(inputs, labels, self.sha256, self.origin)
 
 
-def standard_normal(inputs: Sequence[Input], count: int, seed: int) -> Samples:
+def standard_normal(inputs: Sequence[SampleInput], count: int, seed: int) -> Samples:
     """Samples of the standard normal distribution, the same for the same arguments."""
     random = np.random.Generator(np.random.Philox(seed))
     drawn = {port.name: random.standard_normal((count, *port.shape), np.float32) for port in inputs}
@@ -115,7 +115,9 @@ def encode_samples(arrays: Mapping[str, Array]) -> bytes:
 # --- reading ------------------------------------------------------------------------------------
 
 
-def read_samples(path: Path, inputs: Sequence[Input], *, limit_bytes: int = LIMIT_BYTES) -> Samples:
+def read_samples(
+    path: Path, inputs: Sequence[SampleInput], *, limit_bytes: int = LIMIT_BYTES
+) -> Samples:
     """Read the samples of an npz file.
 
     Args:
@@ -132,7 +134,7 @@ def read_samples(path: Path, inputs: Sequence[Input], *, limit_bytes: int = LIMI
 
 
 def checked_samples(
-    arrays: Mapping[str, Array], inputs: Sequence[Input], source: str, digest: str
+    arrays: Mapping[str, Array], inputs: Sequence[SampleInput], source: str, digest: str
 ) -> Samples:
     """Samples of arrays that may be anything.
 
@@ -239,7 +241,7 @@ def load(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:
     return array
 
 
-def check_names(source: str, arrays: Mapping[str, Array], inputs: Sequence[Input]) -> None:
+def check_names(source: str, arrays: Mapping[str, Array], inputs: Sequence[SampleInput]) -> None:
     """Raise EpimcError unless there is an array for each input, and besides only labels."""
     names = [port.name for port in inputs]
     names_in = ", ".join(f"'{name}'" for name in sorted(arrays)) or "nothing"
@@ -262,7 +264,7 @@ def check_names(source: str, arrays: Mapping[str, Array], inputs: Sequence[Input
         )
 
 
-def checked_input(source: str, array: Array, port: Input) -> Floats:
+def checked_input(source: str, array: Array, port: SampleInput) -> Floats:
     """The array of an input as float32, if its type, shape and values are right."""
     subject = f"Array '{port.name}' of {source}"
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):

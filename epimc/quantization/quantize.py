@@ -10,7 +10,7 @@ from epimc.ir.core.module import Module
 from epimc.ir.pipeline import Pass
 from epimc.quantization import rules, summands  # noqa: F401  (they register what is done)
 from epimc.quantization.options import QuantizeOptions
-from epimc.quantization.rewriter import Rewriter
+from epimc.quantization.rewriter import IntegerRewriter
 
 
 @dataclass(frozen=True)
@@ -23,4 +23,4 @@ class Quantize(QuantizeOptions, Pass):
 
     def run(self, module: Module) -> Module:
         """Rewrite the whole module to integers, with the border at its inputs and outputs."""
-        return Rewriter(module, self.weight_bits, self.activation_bits).run()
+        return IntegerRewriter(module, self.weight_bits, self.activation_bits).run()

@@ -30,7 +30,7 @@ MAXIMUM_TERMS = 64
 UNBOUNDED = (-math.inf, math.inf)
 
 
-class Rewriter:
+class IntegerRewriter:
     """Builds the integer module; one object a run, so that the maps need no passing around.
 
     Attributes:
@@ -138,8 +138,8 @@ class Rewriter:
         return rescaled(self.builder, op, total, result, UNBOUNDED)
 
 
-quantizes: OpTable[[Rewriter], None] = OpTable("rule for integers")
+quantizes: OpTable[[IntegerRewriter], None] = OpTable("rule for integers")
 """Computes the value of an op that makes no sum, and maps the old value to it."""
 
-sums: OpTable[[Rewriter], Total] = OpTable("summands")
+sums: OpTable[[IntegerRewriter], Total] = OpTable("summands")
 """What an op that makes a sum adds up."""

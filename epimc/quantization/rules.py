@@ -10,18 +10,18 @@ from epimc.ir.dialects import elementwise, epi, moves
 from epimc.ir.semantics import quantization
 from epimc.quantization import hosted
 from epimc.quantization.lookup import lookup_table
-from epimc.quantization.rewriter import Rewriter, quantizes
+from epimc.quantization.rewriter import IntegerRewriter, quantizes
 
 
 @quantizes(Moves)
-def keep_move(op: Moves, rewriter: Rewriter) -> None:
+def keep_move(op: Moves, rewriter: IntegerRewriter) -> None:
     """The same move of activations, which keep their type."""
     operands = [rewriter.builder.mapped[operand] for operand in op.operands]
     rewriter.builder.emit(type(op), operands, op.output, op.location, **dump_attributes(op))
 
 
 @quantizes(Joins)
-def keep_join(op: Joins, rewriter: Rewriter) -> None:
+def keep_join(op: Joins, rewriter: IntegerRewriter) -> None:
     """The same move, of operands that are requantized where they are of another type."""
     kind = rewriter.type_of(op.output)
     operands = [rewriter.as_type(operand, kind, op) for operand in op.operands]
@@ -29,7 +29,7 @@ def keep_join(op: Joins, rewriter: Rewriter) -> None:
 
 
 @quantizes(moves.Constant)
-def keep_constant(op: moves.Constant, rewriter: Rewriter) -> None:
+def keep_constant(op: moves.Constant, rewriter: IntegerRewriter) -> None:
     """Quantized as an input would be."""
     builder, kind = rewriter.builder, rewriter.type_of(op.output)
     values = rewriter.old.tensor(op.value)
@@ -39,7 +39,7 @@ def keep_constant(op: moves.Constant, rewriter: Rewriter) -> None:
 
 
 @quantizes(elementwise.Activation)
-def keep_function(op: elementwise.Activation, rewriter: Rewriter) -> None:
+def keep_function(op: elementwise.Activation, rewriter: IntegerRewriter) -> None:
     """A table over all values of the operand."""
     builder, kind = rewriter.builder, rewriter.type_of(op.output)
     x = builder.mapped[op.x]
@@ -50,7 +50,7 @@ def keep_function(op: elementwise.Activation, rewriter: Rewriter) -> None:
 
 
 @quantizes(Clips)
-def keep_clip(op: Clips, rewriter: Rewriter) -> None:
+def keep_clip(op: Clips, rewriter: IntegerRewriter) -> None:
     """The bounds of the requantization of what is clipped."""
     total = rewriter.total(op.operands[0])
     located = replace(total, location=total.location + op.location)
@@ -58,7 +58,7 @@ def keep_clip(op: Clips, rewriter: Rewriter) -> None:
 
 
 @quantizes(Hosted)
-def keep_call(op: Hosted, rewriter: Rewriter) -> None:
+def keep_call(op: Hosted, rewriter: IntegerRewriter) -> None:
     """The op on reals, between dequantizations and a quantization, as a model for the host."""
     builder, old = rewriter.builder, op.output
     # A known range holds for all samples; the calibrated one only for those that were seen.

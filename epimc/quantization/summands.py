@@ -9,7 +9,7 @@ from epimc.ir.dialects import elementwise, epi, nn
 from epimc.ir.epitome.plan import rebuild
 from epimc.ir.semantics import convolution
 from epimc.ir.text.printer import refused
-from epimc.quantization.rewriter import Rewriter, sums
+from epimc.quantization.rewriter import IntegerRewriter, sums
 from epimc.quantization.terms import Term, Total
 from epimc.quantization.weights import column_scales, integer_steps, used_elements
 
@@ -21,20 +21,20 @@ LARGEST_BIAS = 2.0**46
 
 
 @sums(nn.Sum)
-def sum_total(op: nn.Sum, rewriter: Rewriter) -> Total:
+def sum_total(op: nn.Sum, rewriter: IntegerRewriter) -> Total:
     """The summands of both."""
     return rewriter.total(op.a).plus(rewriter.total(op.b), op.sign, op.location)
 
 
 @sums(nn.Affine)
-def affine_total(op: nn.Affine, rewriter: Rewriter) -> Total:
+def affine_total(op: nn.Affine, rewriter: IntegerRewriter) -> Total:
     """The summands of the operand, scaled."""
     scale, offset = op.as_affine(rewriter.old.tensor)
     return rewriter.total(op.x).scaled(scale, offset, op.location)
 
 
 @sums(elementwise.Multiply)
-def product_total(op: elementwise.Multiply, rewriter: Rewriter) -> Total:
+def product_total(op: elementwise.Multiply, rewriter: IntegerRewriter) -> Total:
     """A product of two activations."""
     a, b = rewriter.builder.mapped[op.a], rewriter.builder.mapped[op.b]
     value = accumulator(rewriter, epi.Multiply, op, [a, b])
@@ -44,7 +44,7 @@ def product_total(op: elementwise.Multiply, rewriter: Rewriter) -> Total:
 
 
 @sums(nn.AveragePool)
-def mean_total(op: nn.AveragePool, rewriter: Rewriter) -> Total:
+def mean_total(op: nn.AveragePool, rewriter: IntegerRewriter) -> Total:
     """A mean is a sum whose divisor goes into the requantization."""
     x = rewriter.builder.mapped[op.x]
     value = accumulator(rewriter, epi.SumPool, op, [x], **dump_attributes(op))
@@ -53,7 +53,7 @@ def mean_total(op: nn.AveragePool, rewriter: Rewriter) -> Total:
 
 
 @sums(epi.Conv)
-def conv_total(op: epi.Conv, rewriter: Rewriter) -> Total:
+def conv_total(op: epi.Conv, rewriter: IntegerRewriter) -> Total:
     """Integer weights and bias of one epitome op; its accumulator."""
     old, builder, bits = rewriter.old, rewriter.builder, rewriter.weight_bits
     epitome = used_elements(old.tensor(op.epitome), op)
@@ -104,7 +104,7 @@ def one_term(op: Op, value: Value, step: float, largest: int) -> Total:
 
 
 def accumulator(
-    rewriter: Rewriter, kind: type[Op], op: Op, operands: list[Value], **attributes: object
+    rewriter: IntegerRewriter, kind: type[Op], op: Op, operands: list[Value], **attributes: object
 ) -> Value:
     """Append an op whose result is an accumulator."""
     name = rewriter.builder.fresh(f"{op.output.name}.acc")

@@ -29,7 +29,7 @@ EXPLAINED = "explained"
 
 
 @dataclass(frozen=True)
-class Place:
+class MistakePlace:
     """Where a mistake is.
 
     Attributes:
@@ -83,11 +83,11 @@ def sentences(
     return list(by_place.values())
 
 
-def locate(item: ErrorDetails, form: Form | None) -> Place:
+def locate(item: ErrorDetails, form: Form | None) -> MistakePlace:
     """The place of one mistake."""
     keys = item["loc"]
     if form is None:
-        return Place(keys)
+        return MistakePlace(keys)
     owner, field = form, None
     for depth, key in enumerate(keys):
         if isinstance(key, int):
@@ -100,8 +100,8 @@ def locate(item: ErrorDetails, form: Form | None) -> Place:
             if item["type"] == "missing":
                 # The list is wrong, which is too short.
                 indices = indices[:-1]
-            return Place((*keys[: depth + 1], *indices), field, owner, len(indices))
-    return Place(keys, field, owner)
+            return MistakePlace((*keys[: depth + 1], *indices), field, owner, len(indices))
+    return MistakePlace(keys, field, owner)
 
 
 def list_indices(keys: Keys) -> Keys:
@@ -110,7 +110,7 @@ def list_indices(keys: Keys) -> Keys:
     return keys[: next(names, len(keys))]
 
 
-def sentence(place: Place, item: ErrorDetails, path: str) -> str:
+def sentence(place: MistakePlace, item: ErrorDetails, path: str) -> str:
     """One sentence about one mistake."""
     kind, value, field = item["type"], item["input"], place.field
     if kind in UNKNOWN:
@@ -130,7 +130,7 @@ def sentence(place: Place, item: ErrorDetails, path: str) -> str:
     return f"{path} = {show(value)}: must be {rule_of(place, kind)}."
 
 
-def rule_of(place: Place, kind: str) -> str:
+def rule_of(place: MistakePlace, kind: str) -> str:
     """What a declared value must be."""
     field = place.field
     assert field is not None

@@ -92,7 +92,7 @@ def as_word(text: str) -> str:
 # --- the types of values -------------------------------------------------------------------------
 
 
-class Kind:
+class OptionKind:
     """What values an option takes, how they are read and how they are printed."""
 
     expected: str
@@ -115,7 +115,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Scalar(Kind):
+class Scalar(OptionKind):
     """A boolean, a number, a text or a path."""
 
     type: type
@@ -148,7 +148,7 @@ class Scalar(Kind):
         return isinstance(value, (int, float) if self.type is float else self.type)
 
 
-SCALARS: dict[type, Kind] = {
+SCALARS: dict[type, OptionKind] = {
     bool: Scalar(bool, "true or false"),
     int: Scalar(int, "an integer"),
     float: Scalar(float, "a number"),
@@ -158,7 +158,7 @@ SCALARS: dict[type, Kind] = {
 
 
 @dataclass(frozen=True)
-class Choice(Kind):
+class Choice(OptionKind):
     """One of a few values, each called by its text.
 
     Attributes:
@@ -193,10 +193,10 @@ class Choice(Kind):
 
 
 @dataclass(frozen=True)
-class Listed(Kind):
+class Listed(OptionKind):
     """Any number of values of one kind, in brackets."""
 
-    item: Kind
+    item: OptionKind
 
     @property
     def expected(self) -> str:  # type: ignore[override]
@@ -219,10 +219,10 @@ class Listed(Kind):
 
 
 @dataclass(frozen=True)
-class Maybe(Kind):
+class Maybe(OptionKind):
     """A value or none; a text that says "none" stands in quotes."""
 
-    item: Kind
+    item: OptionKind
 
     @property
     def expected(self) -> str:  # type: ignore[override]
@@ -245,7 +245,7 @@ class Maybe(Kind):
         return value is None or self.item.accepts(value)
 
 
-def kind_of(annotation: Any) -> Kind:
+def kind_of(annotation: Any) -> OptionKind:
     """The kind of a type annotation.
 
     Raises:
@@ -272,7 +272,7 @@ def kind_of(annotation: Any) -> Kind:
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredOption:
     """One option: its name, what values it takes, what is said of it, and its type as annotated.
 
     Attributes:
@@ -280,7 +280,7 @@ class Declared:
     """
 
     name: str
-    kind: Kind
+    kind: OptionKind
     option: Option
     annotation: Any
     default: Any
@@ -294,7 +294,7 @@ class Declared:
         return ""
 
 
-def options_of(declaring: type) -> dict[str, Declared]:
+def options_of(declaring: type) -> dict[str, DeclaredOption]:
     """The options of a dataclass by name, in the order of their declaration.
 
     Raises:
@@ -306,7 +306,7 @@ def options_of(declaring: type) -> dict[str, Declared]:
     }
 
 
-def declared(field: dataclasses.Field[Any], annotation: Any) -> Declared:
+def declared(field: dataclasses.Field[Any], annotation: Any) -> DeclaredOption:
     """The option that a field declares."""
     notes = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
     option = next((note for note in notes if isinstance(note, Option)), Option(""))
@@ -314,7 +314,7 @@ def declared(field: dataclasses.Field[Any], annotation: Any) -> Declared:
     if field.default_factory is not dataclasses.MISSING:
         default = field.default_factory()
     plain = get_args(annotation)[0] if notes else annotation
-    return Declared(field.name, kind_of(annotation), option, plain, default)
+    return DeclaredOption(field.name, kind_of(annotation), option, plain, default)
 
 
 def refuse_wrong(options: Any) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from epimc.support.origins import printable
-from epimc.support.tables import Block, Facts, Lines, Table, Verbatim
+from epimc.support.tables import Block, Facts, Lines, TableBlock, Verbatim
 
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
@@ -31,7 +31,7 @@ def text_of(blocks: Iterable[Block]) -> str:
 def block_lines(block: Block) -> list[str]:
     """The lines of one block; one without rows, lines or pairs may have none."""
     match block:
-        case Table():
+        case TableBlock():
             return table_lines(block)
         case Lines(lines):
             return [fitted(line) for line in lines]
@@ -41,7 +41,7 @@ def block_lines(block: Block) -> list[str]:
             return [text.removesuffix("\n")]
 
 
-def table_lines(table: Table) -> list[str]:
+def table_lines(table: TableBlock) -> list[str]:
     """Aligned columns under their titles and a rule, within WIDTH: the first column is cut."""
     # rich takes a tenth of a second, which a command that prints JSON need not wait for.
     from rich.rule import Rule
@@ -58,7 +58,7 @@ def table_lines(table: Table) -> list[str]:
     return [line.rstrip() for line in captured.get().removesuffix("\n").split("\n")]
 
 
-def grid_of(table: Table) -> RichTable:
+def grid_of(table: TableBlock) -> RichTable:
     """An empty table of rich with these columns, none of which wraps its cells."""
     from rich.table import Table as RichTable
 
@@ -69,7 +69,7 @@ def grid_of(table: Table) -> RichTable:
     return grid
 
 
-def widths(table: Table) -> list[int]:
+def widths(table: TableBlock) -> list[int]:
     """The columns' widths: as wide as their cells, the first as wide as the others leave room.
 
     Where the others leave none, the widest is cut, again and again.
@@ -137,7 +137,7 @@ def html_of(blocks: Iterable[Block]) -> str:
 def block_html(block: Block) -> str:
     """The HTML of one block."""
     match block:
-        case Table():
+        case TableBlock():
             return table_html(block)
         case Lines(lines):
             return "".join(f"<p>{escaped(line)}</p>" for line in lines if line)
@@ -148,7 +148,7 @@ def block_html(block: Block) -> str:
             return f"<pre>{html.escape(text)}</pre>"
 
 
-def table_html(table: Table) -> str:
+def table_html(table: TableBlock) -> str:
     """A table with a head and a body."""
     styles = [RIGHT if column.right else "" for column in table.columns]
     titles = zip(styles, (column.title for column in table.columns), strict=True)

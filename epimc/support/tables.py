@@ -24,7 +24,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableBlock:
     """Rows under titled columns; the first column is the one that is cut where space is short."""
 
     columns: tuple[Column, ...]
@@ -52,13 +52,13 @@ class Verbatim:
     text: str
 
 
-Block = Table | Lines | Facts | Verbatim
+Block = TableBlock | Lines | Facts | Verbatim
 
 
-def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> TableBlock:
     """A table whose first `left` columns hold words and whose others hold numbers."""
     columns = tuple(Column(title, right=k >= left) for k, title in enumerate(titles))
-    return Table(columns, tuple(tuple(row) for row in rows))
+    return TableBlock(columns, tuple(tuple(row) for row in rows))
 
 
 def number(value: float | None, digits: int) -> str:

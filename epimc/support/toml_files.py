@@ -45,7 +45,7 @@ def wrong_toml(text: str, file: str, kind: str, caught: ValueError | RecursionEr
 # --- what a file may say ------------------------------------------------------------------------
 
 
-class Table(BaseModel):
+class TomlTable(BaseModel):
     """A table of a file: no key but those declared, no conversion of types, immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)

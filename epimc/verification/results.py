@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from epimc.support.results import OnnxNode, Result
-from epimc.support.tables import Block, Facts, Lines, Table, number, table
+from epimc.support.tables import Block, Facts, Lines, TableBlock, number, table
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class VerifyResult(Result):
             yield self.layer_table(self.layer_errors)
             yield Lines(self.layer_notes())
 
-    def output_table(self) -> Table:
+    def output_table(self) -> TableBlock:
         """What each output loses, and to what."""
         # Epitomes that are the weights themselves lose nothing: all loss is that of quantization.
         parts = () if self.identity_plans else ("epitomes dB", "integers dB")
@@ -171,7 +171,7 @@ class VerifyResult(Result):
             if rate is not None:
                 yield what, f"{100 * rate:.2f} %"
 
-    def layer_table(self, losses: tuple[LayerLoss, ...]) -> Table:
+    def layer_table(self, losses: tuple[LayerLoss, ...]) -> TableBlock:
         """What each layer loses."""
         titles = ("layer", "bits", "alone dB", "accumulated dB", "outside")
         rows = [

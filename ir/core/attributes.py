@@ -23,7 +23,7 @@ Plain: TypeAlias = "int | float | bool | str | Ref | tuple[Plain, ...] | dict[st
 
 
 @dataclass(frozen=True)
-class Kind(Generic[T]):
+class AttributeKind(Generic[T]):
     """How an attribute is checked when it is set (`load`) and printed (`dump`).
 
     `load` raises IrError with what was expected; `dump(load(x))` loads to an equal value.
@@ -63,13 +63,13 @@ def _reference(value: Any) -> Ref:
     return value
 
 
-INTEGER = Kind("an integer", _integer)
-NUMBER = Kind("a number", _number)
-TRUTH = Kind("true or false", _truth)
-TENSOR = Kind("a tensor reference", _reference)
+INTEGER = AttributeKind("an integer", _integer)
+NUMBER = AttributeKind("a number", _number)
+TRUTH = AttributeKind("true or false", _truth)
+TENSOR = AttributeKind("a tensor reference", _reference)
 
 
-def at_least(minimum: int) -> Kind[int]:
+def at_least(minimum: int) -> AttributeKind[int]:
     """An integer that is not below a minimum."""
     expected = f"an integer, at least {minimum}"
 
@@ -78,10 +78,10 @@ def at_least(minimum: int) -> Kind[int]:
             raise _refuse(expected)
         return int(value)
 
-    return Kind(expected, load)
+    return AttributeKind(expected, load)
 
 
-def one_of(*words: str) -> Kind[str]:
+def one_of(*words: str) -> AttributeKind[str]:
     """One of some words."""
 
     def load(value: Any) -> str:
@@ -89,10 +89,12 @@ def one_of(*words: str) -> Kind[str]:
             raise _refuse(f"one of {', '.join(words)}")
         return str(value)
 
-    return Kind("one of " + ", ".join(words), load)
+    return AttributeKind("one of " + ", ".join(words), load)
 
 
-def integers(count: int | None = None, minimum: int | None = None) -> Kind[tuple[int, ...]]:
+def integers(
+    count: int | None = None, minimum: int | None = None
+) -> AttributeKind[tuple[int, ...]]:
     """A list of integers, of a fixed length where `count` is given."""
     expected = f"a list of {count} integers" if count is not None else "a list of integers"
     if minimum is not None:
@@ -108,10 +110,10 @@ def integers(count: int | None = None, minimum: int | None = None) -> Kind[tuple
             raise _refuse(expected)
         return items
 
-    return Kind(expected, load)
+    return AttributeKind(expected, load)
 
 
-def pair(minimum: int) -> Kind[tuple[int, int]]:
+def pair(minimum: int) -> AttributeKind[tuple[int, int]]:
     """Two integers: (vertical, horizontal)."""
     inner = integers(2, minimum)
 
@@ -119,10 +121,10 @@ def pair(minimum: int) -> Kind[tuple[int, int]]:
         first, second = inner.load(value)
         return first, second
 
-    return Kind(inner.expected, load)
+    return AttributeKind(inner.expected, load)
 
 
-def sides(minimum: int) -> Kind[tuple[int, int, int, int]]:
+def sides(minimum: int) -> AttributeKind[tuple[int, int, int, int]]:
     """Four integers: (top, left, bottom, right)."""
     inner = integers(4, minimum)
 
@@ -130,19 +132,19 @@ def sides(minimum: int) -> Kind[tuple[int, int, int, int]]:
         top, left, bottom, right = inner.load(value)
         return top, left, bottom, right
 
-    return Kind(inner.expected, load)
+    return AttributeKind(inner.expected, load)
 
 
-def maybe(inner: Kind[T]) -> Kind[T | None]:
+def maybe(inner: AttributeKind[T]) -> AttributeKind[T | None]:
     """A value of another kind, or none (left out of the text)."""
-    return Kind(
+    return AttributeKind(
         inner.expected,
         lambda value: None if value is None else inner.load(value),
         lambda value: None if value is None else inner.dump(value),
     )
 
 
-def rows_of(inner: Kind[T]) -> Kind[tuple[T, ...]]:
+def rows_of(inner: AttributeKind[T]) -> AttributeKind[tuple[T, ...]]:
     """A list of values of another kind."""
     expected = f"a list, each item {inner.expected}"
 
@@ -151,4 +153,4 @@ def rows_of(inner: Kind[T]) -> Kind[tuple[T, ...]]:
             raise _refuse(expected)
         return tuple(inner.load(item) for item in value)
 
-    return Kind(expected, load, lambda value: tuple(inner.dump(item) for item in value))
+    return AttributeKind(expected, load, lambda value: tuple(inner.dump(item) for item in value))

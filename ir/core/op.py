@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.ir.core.attributes import Kind, Plain, Ref
+from epimc.ir.core.attributes import AttributeKind, Plain, Ref
 from epimc.ir.core.levels import NN, from_level, up_to
 from epimc.ir.core.types import IrError, Location, TensorType
 from epimc.support.diagnostics import Span
@@ -105,7 +105,7 @@ class Attribute(Generic[T]):
 
     def __init__(
         self,
-        kind: Kind[T],
+        kind: AttributeKind[T],
         default: Plain | None = None,
         *,
         optional: bool = False,

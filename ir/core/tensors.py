@@ -92,7 +92,7 @@ class Tensor:
         return hashed.hexdigest()
 
 
-class Store:
+class TensorStore:
     """A folder of safetensors files, one a tensor, named by digest."""
 
     def __init__(self, folder: Path) -> None:
@@ -132,7 +132,7 @@ class Store:
 
 
 class Files:
-    """Tensor files in memory, as those of a bundle are: what can be loaded from as from a `Store`.
+    """Tensor files in memory, as those of a bundle are; they load as from a `TensorStore`.
 
     Attributes:
         contents: By name, such as `tensors/DIGEST.safetensors`.

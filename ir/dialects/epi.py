@@ -269,7 +269,7 @@ class Multiply(Product):
     levels = INTEGERS
 
 
-class Table(KeepsShape):
+class TableLookUp(KeepsShape):
     """What the look-ups of dialects `epi` and `xbar` share: everything but the name."""
 
     x = Operand(ACTIVATION)
@@ -291,14 +291,14 @@ class Table(KeepsShape):
 
 
 @DIALECT.op
-class LookUp(Table):
+class LookUp(TableLookUp):
     """table[q], or table[c, q] in channel c, where the table has a row for each."""
 
     name = "epi.lookup"
     levels = INTEGERS
 
 
-class HostCall(CallsHost):
+class HostOp(CallsHost):
     """What the host calls of dialects `epi` and `xbar` share: everything but the name."""
 
     inputs = Operand(ACTIVATION, variadic=True)
@@ -315,7 +315,7 @@ class HostCall(CallsHost):
 
 
 @DIALECT.op
-class Host(HostCall):
+class Host(HostOp):
     """What the chip has no form for: the host runs an ONNX model, from activations to activations.
 
     `fragment` holds the serialized model.  Its inputs are the operands in order, uint8

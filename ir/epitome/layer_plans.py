@@ -31,7 +31,7 @@ from epimc.ir.epitome.plan import PLAN, Patch, Plan, Shape
 from epimc.ir.epitome.policies import POLICIES, Layer, choose
 from epimc.support.diagnostics import counted, did_you_mean, mistaken
 from epimc.support.mistakes import Keys, explained, key_path, sentences
-from epimc.support.toml_files import Table, words
+from epimc.support.toml_files import TomlTable, words
 
 PLANS = "plans"
 
@@ -167,7 +167,7 @@ Policy = Annotated[str, AfterValidator(known_policy)]
 KNOWN_POLICIES = " or ".join(f'"{policy}"' for policy in POLICIES)
 
 
-class LayerTable(Table):
+class LayerTable(TomlTable):
     """One `[[layer]]` of a file."""
 
     name: Annotated[str, Field(min_length=1)] = words(
@@ -200,7 +200,7 @@ class LayerTable(Table):
         return LayerPlan(self.name, self.policy, self.epitome, patches)
 
 
-class PlanTable(Table):
+class PlanTable(TomlTable):
     """A file of plans."""
 
     default: Policy = words(KNOWN_POLICIES, "for all layers that are not named", default="none")

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.ir.core.attributes import Kind, integers, rows_of
+from epimc.ir.core.attributes import AttributeKind, integers, rows_of
 from epimc.ir.core.types import IrError
 
 
@@ -41,7 +41,7 @@ Shape = tuple[int, int, int, int]
 
 _ROWS = rows_of(integers(8, minimum=0))
 
-PLAN: Kind[Plan] = Kind(
+PLAN: AttributeKind[Plan] = AttributeKind(
     "a list of patches [o0, on, i0, in, eo, ei, dy, dx]",
     lambda value: tuple(Patch(*row) for row in _ROWS.load(value)),
     lambda plan: tuple(tuple(patch) for patch in plan),
@@ -158,8 +158,8 @@ def _load_round(value: Any) -> Round:
     return Round(pairs[0], pairs[1], tuple(Entry(*row) for row in _ENTRIES.load(value["ofat"])))
 
 
-ROUNDS: Kind[tuple[Round, ...]] = rows_of(
-    Kind(
+ROUNDS: AttributeKind[tuple[Round, ...]] = rows_of(
+    AttributeKind(
         "a table {ifat = [[first, count], …], ifrt = [[first, count], …], "
         "ofat = [[column, count, destination, multiplier, accumulate], …]}",
         _load_round,

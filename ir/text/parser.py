@@ -24,9 +24,9 @@ from epimc.ir.core.tensors import (
     MAXIMUM_LITERALS,
     MAXIMUM_RANDOM,
     Normal,
-    Store,
     Tensor,
     TensorSource,
+    TensorStore,
     fits,
 )
 from epimc.ir.core.types import IrError, Location, TensorType
@@ -73,7 +73,7 @@ def read_module(path: Path) -> Module:
     """
     if not path.is_file():
         raise error(f"'{path}' is not a file.", hint="Give the path of an .epi file.")
-    return parse_module(read_text(path), str(path), Store(path.parent / "tensors"))
+    return parse_module(read_text(path), str(path), TensorStore(path.parent / "tensors"))
 
 
 def parse_module(text: str, file: str = "<text>", store: TensorSource | None = None) -> Module:

@@ -11,7 +11,7 @@ import numpy as np
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value, dump_attributes
-from epimc.ir.core.tensors import Store, Tensor
+from epimc.ir.core.tensors import Tensor, TensorStore
 from epimc.ir.core.types import Location
 from epimc.support.diagnostics import EpimcError, Span, error
 from epimc.support.files import write_file
@@ -40,7 +40,7 @@ def write_module(module: Module, path: Path) -> None:
     # Before any tensor is written.
     if path.is_dir():
         raise error(f"'{path}' cannot be written: it is a folder.")
-    store = Store(path.parent / "tensors")
+    store = TensorStore(path.parent / "tensors")
     for tensor in module.tensors.values():
         if tensor.random is None and not tensor.literal:
             store.save(tensor)

@@ -15,7 +15,7 @@ from epimc.backends.crossbar.isa.assembly import parse_program
 from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
 from epimc.compiler.samples import write_samples
-from epimc.ir.core.tensors import Store
+from epimc.ir.core.tensors import TensorStore
 from epimc.ir.text.parser import parse_module
 from tests.cli.conftest import small_model
 from tests.crossbars import program_in
@@ -118,7 +118,7 @@ def test_stages_and_counts(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert parse_program(listing, "listing") == program_in(read_bundle(Path("out"))).streams
 
     text = printed(capsys, "inspect", "out", "--stage", "nn")
-    module = parse_module(text, "nn.epi", Store(Path("out/ir/tensors")))
+    module = parse_module(text, "nn.epi", TensorStore(Path("out/ir/tensors")))
     assert [op.location.nodes for op in module.ops] == [
         (("Conv", f"c{name}"),),
         (("Relu", f"r{name}"),),

@@ -8,12 +8,12 @@ import pytest
 from pydantic import Field, ValidationError, model_validator
 
 from epimc.support.mistakes import explained, key_path, sentences
-from epimc.support.toml_files import Table, number, words
+from epimc.support.toml_files import TomlTable, number, words
 
 pytestmark = pytest.mark.smoke
 
 
-class Inner(Table):
+class Inner(TomlTable):
     """A table in a list."""
 
     size: int = number(1, 9, "", "how large")
@@ -29,7 +29,7 @@ class Inner(Table):
         return self
 
 
-class Outer(Table):
+class Outer(TomlTable):
     """A file."""
 
     one: Inner

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from epimc.support.rendering import WIDTH, html_of, text_of
-from epimc.support.tables import Block, Facts, Lines, Table, Verbatim, short, table
+from epimc.support.tables import Block, Facts, Lines, TableBlock, Verbatim, short, table
 
 TITLES = ("layer", "bits", "dB")
 
@@ -99,7 +99,7 @@ def test_no_line_is_wider_than_the_page(block: Block) -> None:
     lines = text_of([block]).split("\n")
     assert max(map(cell_len, lines)) <= WIDTH
     assert all(line.isprintable() for line in lines)
-    if isinstance(block, Table):
+    if isinstance(block, TableBlock):
         assert len(lines) == 2 + len(block.rows)
 
 

@@ -12,7 +12,7 @@ from epimc.backends.crossbar.isa.clocks import Times, VectorClocks
 
 
 @dataclass
-class Wait:
+class PendingWait:
     """A wait that no load has needed yet.
 
     Attributes:
@@ -39,7 +39,7 @@ class Order:
         self._stores = [0] * tiles
         self._published: dict[int, int] = {}
         # For each tile and signaller the waits that nothing has needed.
-        self._pending: list[dict[int, list[Wait]]] = [{} for _ in range(tiles)]
+        self._pending: list[dict[int, list[PendingWait]]] = [{} for _ in range(tiles)]
 
     def tick(self, tile: int, time: int) -> None:
         """Let a tile's own clock go on."""
@@ -75,7 +75,7 @@ class Order:
         for wait in idle:
             waits.remove(wait)
         before = self._clocks.known(tile, signaller)
-        waits.append(Wait(place, semaphore, count, before))
+        waits.append(PendingWait(place, semaphore, count, before))
         # What the signal with this count told of, not the last one: later ones may not have come
         # yet.
         self._clocks.learn(tile, self._signals[semaphore][count - 1])

@@ -40,7 +40,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Kind:
+class OperandKind:
     """A kind of operand: numbers joined by ':' or, when repeated, a bracketed list of those.
 
     Attributes:
@@ -185,9 +185,11 @@ def _signed(text: str) -> list[int]:
 
 def _scalar(
     name: str, bits: int, *, hexadecimal: bool = False, advances: bool = False, wraps: bool = False
-) -> Kind:
+) -> OperandKind:
     parts = (Part(bits, hexadecimal),)
-    return Kind(name, parts, lambda n: n[0], lambda value: (value,), advances=advances, wraps=wraps)
+    return OperandKind(
+        name, parts, lambda n: n[0], lambda value: (value,), advances=advances, wraps=wraps
+    )
 
 
 def _ring_numbers(ring: Ring) -> tuple[int, ...]:
@@ -204,15 +206,15 @@ SEMAPHORE = _scalar("semaphore number", 32)
 COUNT = _scalar("count", 32, advances=True)
 ITERATIONS = _scalar("number of iterations", 32)
 TABLE = _scalar("table number", 32)
-ROWS = Kind(
+ROWS = OperandKind(
     "range of rows first:end",
     (Part(32), Part(32)),
     lambda n: (n[0], n[1]),
     tuple,
     advances=True,
 )
-RING = Kind("ring address:rows", _RING_PARTS, lambda n: Ring(n[0], n[1]), _ring_numbers)
-RINGS = Kind(
+RING = OperandKind("ring address:rows", _RING_PARTS, lambda n: Ring(n[0], n[1]), _ring_numbers)
+RINGS = OperandKind(
     "list of rings [address:rows, ...]",
     _RING_PARTS,
     lambda n: Ring(n[0], n[1]),

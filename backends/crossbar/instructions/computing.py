@@ -20,7 +20,7 @@ Data = NDArray[Any]
 Rows = tuple[int, int]
 
 
-class Block(NamedTuple):
+class RowBlock(NamedTuple):
     """Rows of a source that a kernel works on.
 
     Attributes:
@@ -32,7 +32,7 @@ class Block(NamedTuple):
     data: Data
 
 
-Kernel = Callable[[list[Block], int, int], Data]
+Kernel = Callable[[list[RowBlock], int, int], Data]
 """Computes output rows [first, end) of one table, integers [batch, C, end - first, W].
 
 It is called with blocks of all its sources, which hold the rows between the first and the last
@@ -47,7 +47,7 @@ ProductOf = Callable[[LayerPart, FeatureMap], Product]
 
 
 @dataclass(frozen=True)
-class Setting:
+class KernelSetting:
     """What kernels are made for.
 
     Attributes:
@@ -82,7 +82,7 @@ class Computing(Table):
             Operand("src", kind, cls.sources_doc if cls.most_sources else "Nothing is read."),
         )
 
-    def kernel(self, setting: Setting) -> Kernel:
+    def kernel(self, setting: KernelSetting) -> Kernel:
         """What computes the rows of this table."""
         raise NotImplementedError(self.name)
 

@@ -6,7 +6,7 @@ from epimc.backends.crossbar.core.counts import Counts
 from epimc.backends.crossbar.core.operands import COUNT, ITERATIONS, SEMAPHORE
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.declaration import (
-    Declared,
+    DeclaredInstruction,
     Machine,
     Operand,
     Subjects,
@@ -16,7 +16,7 @@ from epimc.backends.crossbar.instructions.registry import register
 
 
 @register
-class Halt(Declared):
+class Halt(DeclaredInstruction):
     """Ends the stream of a tile; the last instruction of each stream, and only there."""
 
     name = "halt"
@@ -31,7 +31,7 @@ class Halt(Declared):
 
 
 @register
-class Signal(Declared):
+class Signal(DeclaredInstruction):
     """Adds 1 to the count of a semaphore.
 
     Counts start at 0 and are never taken down.
@@ -57,7 +57,7 @@ class Signal(Declared):
 
 
 @register
-class Wait(Declared):
+class Wait(DeclaredInstruction):
     """Holds the tile until the count of a semaphore has reached a number."""
 
     name = "wait"
@@ -81,7 +81,7 @@ class Wait(Declared):
 
 
 @register
-class Loop(Declared):
+class Loop(DeclaredInstruction):
     """Repeats the instructions up to its `end`.
 
     Up to 4 loops may enclose an instruction.
@@ -106,7 +106,7 @@ class Loop(Declared):
 
 
 @register
-class End(Declared):
+class End(DeclaredInstruction):
     """Ends the innermost loop."""
 
     name = "end"

@@ -14,7 +14,7 @@ from inspect import getdoc
 from typing import Any, ClassVar, Protocol
 
 from epimc.backends.crossbar.core.counts import Counts
-from epimc.backends.crossbar.core.operands import Kind
+from epimc.backends.crossbar.core.operands import OperandKind
 from epimc.backends.crossbar.core.program import ALIGNMENT, Instruction, Program, Ring, aligned
 
 Tiles = tuple[int, ...]
@@ -92,11 +92,11 @@ class Operand:
     """An operand of an instruction: its name in the text, its kind, and what it means."""
 
     name: str
-    kind: Kind
+    kind: OperandKind
     doc: str
 
 
-class Declared:
+class DeclaredInstruction:
     """Base of all instructions.
 
     Attributes:

@@ -14,7 +14,13 @@ from pydantic_core import PydanticCustomError
 from epimc.backends import forms
 from epimc.backends.crossbar.core.limits import Count, Index, Offset
 from epimc.backends.crossbar.core.program import FeatureMap, Maps, Program
-from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
+from epimc.backends.crossbar.instructions.computing import (
+    Computing,
+    Data,
+    Kernel,
+    KernelSetting,
+    RowBlock,
+)
 from epimc.backends.crossbar.instructions.registry import register
 from epimc.backends.crossbar.instructions.table import (
     MOST_SOURCES,
@@ -67,13 +73,13 @@ class Rearrange(OneSource, Computing):
         """Those from which its elements come."""
         return [rows_read(self.move(maps[self.source]))[y]]
 
-    def kernel(self, setting: Setting) -> Kernel:
+    def kernel(self, setting: KernelSetting) -> Kernel:
         """Elements by their places in the rows that are read."""
         source = setting.program.maps[self.source]
         indices = element_indices(self.move(source))
         height, width = source.height, source.width
 
-        def moved(blocks: list[Block], first: int, end: int) -> Data:
+        def moved(blocks: list[RowBlock], first: int, end: int) -> Data:
             start, data = blocks[0]
             channel, place = np.divmod(indices[:, first:end], height * width)
             # The block holds the rows from `start` on of every channel: fewer than the map does.
@@ -142,10 +148,10 @@ class Concat(Computing):
             top += height
         return lines
 
-    def kernel(self, setting: Setting) -> Kernel:
+    def kernel(self, setting: KernelSetting) -> Kernel:
         """One source behind the other; along the rows, the one that has the row."""
 
-        def joined(blocks: list[Block], first: int, end: int) -> Data:
+        def joined(blocks: list[RowBlock], first: int, end: int) -> Data:
             return joins.concat([block.data for block in blocks], self.axis)
 
         return joined
@@ -203,12 +209,12 @@ class Pad(OneSource, Computing):
         row = y - self.pads[0]
         return [[row] if 0 <= row < maps[self.source].height else []]
 
-    def kernel(self, setting: Setting) -> Kernel:
+    def kernel(self, setting: KernelSetting) -> Kernel:
         """The rows of the block with zero points around, above and below as far as they go."""
         zero_point = setting.program.maps[self.source].zero_point
         top, left, _, right = self.pads
 
-        def padded(blocks: list[Block], first: int, end: int) -> Data:
+        def padded(blocks: list[RowBlock], first: int, end: int) -> Data:
             data = blocks[0].data
             # Of the rows above the source those from `first` on, and no more than are asked for.
             above = min(max(top - first, 0), end - first)
@@ -282,13 +288,13 @@ class Select(OneSource, Computing):
         """The row that is taken."""
         return [[self.selection.row(y)]]
 
-    def kernel(self, setting: Setting) -> Kernel:
+    def kernel(self, setting: KernelSetting) -> Kernel:
         """Rows by their places in the block, then channels and columns."""
         height = setting.program.maps[self.destination].height
         rows = np.array([self.selection.row(y) for y in range(height)])
         within = replace(self.selection, rows=())
 
-        def chosen(blocks: list[Block], first: int, end: int) -> Data:
+        def chosen(blocks: list[RowBlock], first: int, end: int) -> Data:
             start, data = blocks[0]
             return within.apply(data[:, :, rows[first:end] - start])
 
@@ -342,10 +348,10 @@ class Constant(Computing):
         """The same values, as a map."""
         return cls(lowering.destination(op), lowering.array(op.value, lowering.map_shape(op)))
 
-    def kernel(self, setting: Setting) -> Kernel:
+    def kernel(self, setting: KernelSetting) -> Kernel:
         """The rows of one sample, which stands for all."""
 
-        def rows(blocks: list[Block], first: int, end: int) -> Data:
+        def rows(blocks: list[RowBlock], first: int, end: int) -> Data:
             return self.values[None, :, first:end]
 
         return rows

@@ -15,7 +15,13 @@ from epimc.backends.crossbar.core.counts import Counts
 from epimc.backends.crossbar.core.limits import FIRST_MISTAKE, Count, Index, Name
 from epimc.backends.crossbar.core.program import Maps, Program
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Ranges, Round
-from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
+from epimc.backends.crossbar.instructions.computing import (
+    Computing,
+    Data,
+    Kernel,
+    KernelSetting,
+    RowBlock,
+)
 from epimc.backends.crossbar.instructions.mvm_check import check_part
 from epimc.backends.crossbar.instructions.registry import register
 from epimc.backends.crossbar.instructions.table import (
@@ -119,13 +125,13 @@ class Mvm(OneSource, Computing):
         """Those of the window."""
         return [self.window.rows(y, maps[self.source].height)]
 
-    def kernel(self, setting: Setting) -> Kernel:
+    def kernel(self, setting: KernelSetting) -> Kernel:
         """The product of its crossbars with the windows of the rows."""
         source = setting.program.maps[self.source]
         product = setting.product_of(self, source)
         windows, zero_point = Windows(self.window), source.zero_point
 
-        def accumulators(blocks: list[Block], first: int, end: int) -> Data:
+        def accumulators(blocks: list[RowBlock], first: int, end: int) -> Data:
             gathered = windows.gather(blocks[0], zero_point, first, end)
             batch, channels, height, width, rows, columns = gathered.shape
             # Columns are windows, so that one product serves all samples, rows and columns.

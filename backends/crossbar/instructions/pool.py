@@ -11,7 +11,13 @@ import numpy as np
 from epimc.backends import forms
 from epimc.backends.crossbar.core.limits import Index, Padding
 from epimc.backends.crossbar.core.program import Maps, Program
-from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
+from epimc.backends.crossbar.instructions.computing import (
+    Computing,
+    Data,
+    Kernel,
+    KernelSetting,
+    RowBlock,
+)
 from epimc.backends.crossbar.instructions.registry import register
 from epimc.backends.crossbar.instructions.table import (
     ACCUMULATORS,
@@ -68,7 +74,7 @@ class Pool(OneSource, Computing):
         """Those of the window."""
         return [self.window.rows(y, maps[self.source].height)]
 
-    def kernel(self, setting: Setting) -> Kernel:
+    def kernel(self, setting: KernelSetting) -> Kernel:
         """The maximum of each window, or its sum and perhaps its share."""
         source = setting.program.maps[self.source]
         windows = Windows(self.window)
@@ -76,15 +82,15 @@ class Pool(OneSource, Computing):
         if self.counted is not None:
             _, shares = window_shares(self.window, self.counted, source.dims[1:])
 
-        def maxima(blocks: list[Block], first: int, end: int) -> Data:
+        def maxima(blocks: list[RowBlock], first: int, end: int) -> Data:
             # In a type that holds -1 as well, which is less than any activation.
             signed = np.promote_types(blocks[0].data.dtype, np.int8)
-            block = Block(blocks[0].first, blocks[0].data.astype(signed))
+            block = RowBlock(blocks[0].first, blocks[0].data.astype(signed))
             result: Data = windows.gather(block, -1, first, end).max(axis=(2, 3))
             return result
 
-        def sums(blocks: list[Block], first: int, end: int) -> Data:
-            block = Block(blocks[0].first, blocks[0].data.astype(np.int64) - source.zero_point)
+        def sums(blocks: list[RowBlock], first: int, end: int) -> Data:
+            block = RowBlock(blocks[0].first, blocks[0].data.astype(np.int64) - source.zero_point)
             total: Data = windows.gather(block, 0, first, end).sum(axis=(2, 3))
             return total if shares is None else total * shares[first:end]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TypeVar
 
 from epimc.backends.crossbar.core.program import Instruction
-from epimc.backends.crossbar.instructions.declaration import Declared
+from epimc.backends.crossbar.instructions.declaration import DeclaredInstruction
 
-BY_NAME: dict[str, type[Declared]] = {}
-BY_CODE: dict[int, type[Declared]] = {}
-BY_OP: dict[str, type[Declared]] = {}
+BY_NAME: dict[str, type[DeclaredInstruction]] = {}
+BY_CODE: dict[int, type[DeclaredInstruction]] = {}
+BY_OP: dict[str, type[DeclaredInstruction]] = {}
 
 # The binary keeps the highest bit of an opcode for itself.
 CODES = 128
 
-D = TypeVar("D", bound=type[Declared])
+D = TypeVar("D", bound=type[DeclaredInstruction])
 
 
 def register(kind: D) -> D:
@@ -35,13 +35,13 @@ def register(kind: D) -> D:
     return kind
 
 
-def unregister(kind: type[Declared]) -> None:
+def unregister(kind: type[DeclaredInstruction]) -> None:
     """Forget an instruction, as if it had never been registered."""
     del BY_NAME[kind.name], BY_CODE[kind.code]
     BY_OP.pop(kind.lowers, None)
 
 
-def instructions() -> list[type[Declared]]:
+def instructions() -> list[type[DeclaredInstruction]]:
     """All instructions, by opcode."""
     return [BY_CODE[code] for code in sorted(BY_CODE)]
 

@@ -20,7 +20,7 @@ from epimc.backends.crossbar.core.findings import Findings
 from epimc.backends.crossbar.core.limits import FIRST_MISTAKE, STRICT, Index
 from epimc.backends.crossbar.core.program import FeatureMap, Maps, Program
 from epimc.backends.crossbar.core.source_rows import SourceRows
-from epimc.backends.crossbar.instructions.declaration import Declared
+from epimc.backends.crossbar.instructions.declaration import DeclaredInstruction
 from epimc.backends.forms import Claim, Term
 from epimc.ir.semantics.arrays import Ints
 
@@ -192,7 +192,7 @@ class Lowering(Protocol):
 # --- tables ---------------------------------------------------------------------------------------
 
 
-class Table(Declared):
+class Table(DeclaredInstruction):
     """An instruction that computes maps as its tables say.
 
     A class below this one is a dataclass with the field `type`, its name, and the fields that make

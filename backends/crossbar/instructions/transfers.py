@@ -6,7 +6,7 @@ from epimc.backends.crossbar.core.counts import Counts
 from epimc.backends.crossbar.core.operands import BUFFER_ADDRESS, OFF_CHIP_ADDRESS, SIZE, TILE
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.declaration import (
-    Declared,
+    DeclaredInstruction,
     Machine,
     Operand,
     Subjects,
@@ -18,7 +18,7 @@ from epimc.backends.crossbar.instructions.registry import register
 
 
 @register
-class Load(Declared):
+class Load(DeclaredInstruction):
     """Copies one row from off-chip memory to the buffer of the tile."""
 
     name = "load"
@@ -60,7 +60,7 @@ class Load(Declared):
 
 
 @register
-class Store(Declared):
+class Store(DeclaredInstruction):
     """Copies one row from the buffer of the tile to off-chip memory."""
 
     name = "store"
@@ -97,7 +97,7 @@ class Store(Declared):
 
 
 @register
-class Send(Declared):
+class Send(DeclaredInstruction):
     """Copies one row to another tile.
 
     It meets that tile's `recv`: neither goes on before both have arrived, and nothing is buffered
@@ -137,7 +137,7 @@ class Send(Declared):
 
 
 @register
-class Recv(Declared):
+class Recv(DeclaredInstruction):
     """Takes one row from another tile: the n-th `recv` from a tile meets its n-th `send`."""
 
     name = "recv"

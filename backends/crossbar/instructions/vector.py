@@ -12,7 +12,13 @@ import numpy as np
 from epimc.backends import forms
 from epimc.backends.crossbar.core.limits import Activation, Index
 from epimc.backends.crossbar.core.program import Maps, Program
-from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
+from epimc.backends.crossbar.instructions.computing import (
+    Computing,
+    Data,
+    Kernel,
+    KernelSetting,
+    RowBlock,
+)
 from epimc.backends.crossbar.instructions.registry import register
 from epimc.backends.crossbar.instructions.table import (
     ACCUMULATORS,
@@ -77,7 +83,7 @@ class Requantize(Computing):
             op.added(lowering.array),
         )
 
-    def kernel(self, setting: Setting) -> Kernel:
+    def kernel(self, setting: KernelSetting) -> Kernel:
         """Every source less its zero point, then multiplied, added up, shifted and clamped."""
         maps = setting.program.maps
         zero_points = [maps[source].zero_point for source in self.sources]
@@ -85,7 +91,7 @@ class Requantize(Computing):
         # Most have none: an addition of zeros to every element is saved.
         offsets = self.offsets if self.offsets.any() else None
 
-        def activations(blocks: list[Block], first: int, end: int) -> Data:
+        def activations(blocks: list[RowBlock], first: int, end: int) -> Data:
             terms = [
                 # Accumulators have the zero point 0 and are int64 already: they are not copied.
                 block.data.astype(np.int64) - zero
@@ -179,10 +185,10 @@ class Add(Computing):
         first, second = lowering.sources(op)
         return cls((first, second), lowering.destination(op))
 
-    def kernel(self, setting: Setting) -> Kernel:
+    def kernel(self, setting: KernelSetting) -> Kernel:
         """The sum in int64, which the checker has seen to hold it."""
 
-        def accumulators(blocks: list[Block], first: int, end: int) -> Data:
+        def accumulators(blocks: list[RowBlock], first: int, end: int) -> Data:
             total: Data = blocks[0].data + blocks[1].data
             return total
 
@@ -233,11 +239,11 @@ class Multiply(Computing):
         """The same row, or the one row that there is."""
         return [[min(y, maps[source].height - 1)] for source in self.sources]
 
-    def kernel(self, setting: Setting) -> Kernel:
+    def kernel(self, setting: KernelSetting) -> Kernel:
         """The product of both less their zero points, in int64."""
         first_zero, second_zero = (setting.program.maps[s].zero_point for s in self.sources)
 
-        def accumulators(blocks: list[Block], first: int, end: int) -> Data:
+        def accumulators(blocks: list[RowBlock], first: int, end: int) -> Data:
             a, b = (block.data.astype(np.int64) for block in blocks)
             return elementwise.multiply(a, b, (first_zero, second_zero))
 
@@ -283,10 +289,10 @@ class Lookup(OneSource, Computing):
         """The values of the op, as int64."""
         return cls(lowering.sources(op)[0], lowering.destination(op), lowering.array(op.table))
 
-    def kernel(self, setting: Setting) -> Kernel:
+    def kernel(self, setting: KernelSetting) -> Kernel:
         """Each activation is the index of its result, in its channel's row if there are several."""
 
-        def activations(blocks: list[Block], first: int, end: int) -> Data:
+        def activations(blocks: list[RowBlock], first: int, end: int) -> Data:
             return elementwise.lookup(blocks[0].data, self.values)
 
         return activations

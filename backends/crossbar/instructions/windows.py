@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from epimc.backends.crossbar.core.limits import LARGEST_WINDOW
-from epimc.backends.crossbar.instructions.computing import Block, Data
+from epimc.backends.crossbar.instructions.computing import Data, RowBlock
 from epimc.backends.crossbar.instructions.table import TableCheck
 from epimc.ir.semantics import windows
 
@@ -39,7 +39,7 @@ class Windows:
         self.window = window
         self._shifted: dict[int, windows.Window] = {}
 
-    def gather(self, block: Block, fill: int, first: int, end: int) -> Data:
+    def gather(self, block: RowBlock, fill: int, first: int, end: int) -> Data:
         """The windows [batch, C, Kh, Kw, end - first, W] of output rows; outside lies `fill`."""
         above = block.first - (first * self.window.strides[0] - self.window.pads[0])
         window = self._shifted.get(above)

@@ -17,7 +17,7 @@ import re
 
 from epimc.backends.crossbar.core.operands import Operands
 from epimc.backends.crossbar.core.program import Instruction, Streams
-from epimc.backends.crossbar.instructions.declaration import Declared, Operand
+from epimc.backends.crossbar.instructions.declaration import DeclaredInstruction, Operand
 from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
 from epimc.support.diagnostics import EpimcError, Span, did_you_mean, error, other_version
 
@@ -119,17 +119,17 @@ def _check_tile(line: _Line, expected: int) -> None:
         )
 
 
-_PATTERNS: dict[type[Declared], re.Pattern[str]] = {}
+_PATTERNS: dict[type[DeclaredInstruction], re.Pattern[str]] = {}
 
 
-def _pattern(spec: type[Declared]) -> re.Pattern[str]:
+def _pattern(spec: type[DeclaredInstruction]) -> re.Pattern[str]:
     """The text of an instruction as it is usually written: with its operands in order."""
     if spec not in _PATTERNS:
         _PATTERNS[spec] = _new_pattern(spec)
     return _PATTERNS[spec]
 
 
-def _new_pattern(spec: type[Declared]) -> re.Pattern[str]:
+def _new_pattern(spec: type[DeclaredInstruction]) -> re.Pattern[str]:
     operands = r"\s*,\s*".join(
         rf"{operand.name}\s*=\s*({operand.kind.pattern})" for operand in spec.operands
     )
@@ -168,7 +168,7 @@ def _careful_instruction(line: _Line) -> Instruction:
 
 
 def _next_operand(
-    line: _Line, spec: type[Declared], position: int, *, first: bool
+    line: _Line, spec: type[DeclaredInstruction], position: int, *, first: bool
 ) -> tuple[re.Match[str], int]:
     """The next `name=text` after a position, of a known name, and where it ends."""
     code = line.code
@@ -189,7 +189,7 @@ def _next_operand(
 
 
 def _value(
-    line: _Line, spec: type[Declared], index: int, texts: dict[str, tuple[str, int]]
+    line: _Line, spec: type[DeclaredInstruction], index: int, texts: dict[str, tuple[str, int]]
 ) -> Operands:
     operand = spec.operands[index]
     if operand.name not in texts:

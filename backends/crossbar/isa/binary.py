@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from epimc.backends.crossbar.core.operands import Kind, Operands
+from epimc.backends.crossbar.core.operands import OperandKind, Operands
 from epimc.backends.crossbar.core.program import Advance, Instruction, Streams
 from epimc.backends.crossbar.instructions.registry import BY_CODE, BY_NAME
 from epimc.support.diagnostics import EpimcError, error, other_version
@@ -69,7 +69,7 @@ def encode_instruction(instruction: Instruction) -> bytes:
     return bytes((spec.code | _ADVANCES,)) + data + advances
 
 
-def _encode_advance(kind: Kind, value: Any) -> bytes:
+def _encode_advance(kind: OperandKind, value: Any) -> bytes:
     """How an operand advances, if it does."""
     if not isinstance(value, Advance):
         return b"\0"
@@ -80,7 +80,7 @@ def _encode_advance(kind: Kind, value: Any) -> bytes:
     return data + _REGION.pack(*value.region) if value.region else data
 
 
-def _encode_operand(kind: Kind, value: Any) -> bytes:
+def _encode_operand(kind: OperandKind, value: Any) -> bytes:
     items = kind.items(value)
     if kind.repeated and not kind.least <= len(items) <= _ITEMS:
         raise ValueError(f"a list of {len(items)} items")
@@ -151,7 +151,7 @@ class _Reader:
                 raise self.error(f"No operand of this '{spec.name}' advances", start)
         return Instruction(spec.name, tuple(values))
 
-    def advance(self, kind: Kind, first: Any, name: str) -> Operands:
+    def advance(self, kind: OperandKind, first: Any, name: str) -> Operands:
         """What follows on how an operand advances."""
         start, what = self.offset, f"operands of '{name}'"
         (form,) = self.unpack(_CODE, what)
@@ -166,7 +166,7 @@ class _Reader:
             raise self.error(f"An operand of '{name}' advances wrongly", start)
         return advance
 
-    def operand(self, kind: Kind, name: str) -> Operands:
+    def operand(self, kind: OperandKind, name: str) -> Operands:
         """The next operand of a kind, as its value in the first iteration."""
         count = self.unpack(_CODE, f"operands of '{name}'")[0] if kind.repeated else 1
         if kind.repeated and count < kind.least:

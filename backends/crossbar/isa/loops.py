@@ -22,7 +22,7 @@ MAXIMUM_EXECUTED = 2**28
 
 
 @dataclass
-class Loop:
+class RunningLoop:
     """A loop that is being executed.
 
     Attributes:
@@ -47,7 +47,7 @@ class Cursor:
         self.executed = 0
         self._stream = stream
         self._index = 0
-        self._loops: list[Loop] = []
+        self._loops: list[RunningLoop] = []
         self._current: Instruction | None = None
         self._resolve()
 
@@ -75,7 +75,7 @@ class Cursor:
 
     def loop(self, count: int) -> None:
         """Begin a loop at the `loop` here."""
-        self._loops.append(Loop(self._index, count))
+        self._loops.append(RunningLoop(self._index, count))
 
     def end(self) -> None:
         """At an `end`: go back to the `loop`, as if to begin it, or leave it."""

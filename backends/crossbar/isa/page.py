@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from epimc.backends.crossbar.core.operands import NESTING, Kind
-from epimc.backends.crossbar.instructions.declaration import Declared
+from epimc.backends.crossbar.core.operands import NESTING, OperandKind
+from epimc.backends.crossbar.instructions.declaration import DeclaredInstruction
 from epimc.backends.crossbar.instructions.registry import instructions
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.isa import assembly as assembler
@@ -94,11 +94,11 @@ def isa_page() -> str:
     return "\n".join([_INTRODUCTION, *index, *sections, *records]).rstrip() + "\n"
 
 
-def _summary(spec: type[Declared]) -> str:
+def _summary(spec: type[DeclaredInstruction]) -> str:
     return re.split(r"\. |: ", spec.doc())[0].rstrip(".") + "."
 
 
-def _section(spec: type[Declared]) -> str:
+def _section(spec: type[DeclaredInstruction]) -> str:
     pairs = zip(spec.operands, spec.example, strict=True)
     operands = ", ".join(f"{operand.name}={text}" for operand, text in pairs)
     lines = [f"### {spec.name}", "", f"    {spec.name} {operands}".rstrip(), "", spec.doc(), ""]
@@ -115,6 +115,6 @@ def _section(spec: type[Declared]) -> str:
     return "\n".join(lines)
 
 
-def _encoding(kind: Kind) -> str:
+def _encoding(kind: OperandKind) -> str:
     item = " + ".join(f"u{part.bits}" for part in kind.parts)
     return f"u8 length, then each {item}" if kind.repeated else item

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from epimc.backends.crossbar.dialect import XbarOp
 from epimc.backends.crossbar.levels import ALLOCATED, INPUT_ADDRESSES, SCHEDULED
-from epimc.backends.crossbar.lower.first_fit import Block, block_of, first_fit
+from epimc.backends.crossbar.lower.first_fit import BufferBlock, block_of, first_fit
 from epimc.backends.crossbar.lower.liveness import Liveness, Region
 from epimc.backends.crossbar.lower.map import target_of
 from epimc.backends.crossbar.lower.rows import height, row_stride
@@ -64,7 +64,7 @@ class Allocate(Pass):
 
 
 @dataclass
-class Layout:
+class BufferLayout:
     """Where everything lies: (address, rows) of each region, and the values that are spilled."""
 
     spilled: frozenset[Value]
@@ -81,7 +81,7 @@ class Layout:
         return Region(op.tile, value)
 
 
-def fit_buffers(liveness: Liveness, capacity: int) -> Layout:
+def fit_buffers(liveness: Liveness, capacity: int) -> BufferLayout:
     """Place all regions, spilling as few values as it takes.
 
     Raises:
@@ -99,7 +99,7 @@ def fit_buffers(liveness: Liveness, capacity: int) -> Layout:
         if victim is None:
             raise too_small(buffers.blocks_on(tile), capacity)
         buffers.spill(victim)
-    layout = Layout(frozenset(buffers.spilled), frozenset(liveness.inputs))
+    layout = BufferLayout(frozenset(buffers.spilled), frozenset(liveness.inputs))
     for placed in buffers.placed.values():
         layout.rings |= {block.region: (address, block.rows) for block, address in placed}
     return layout
@@ -123,16 +123,16 @@ class _Buffers:
         # when.
         values = [*liveness.inputs, *liveness.homes]
         self.numbers = {value: number for number, value in enumerate(values)}
-        self.tiles: dict[int, dict[Value, list[Block]]] = {}
+        self.tiles: dict[int, dict[Value, list[BufferBlock]]] = {}
         self.tiles_of: dict[Value, set[int]] = {}
-        self.placed: dict[int, list[tuple[Block, int]]] = {}
+        self.placed: dict[int, list[tuple[BufferBlock, int]]] = {}
         self.full: set[int] = set()
         for value in values:
             self._add(value)
         for tile in self.tiles:
             self._lay_out(tile)
 
-    def blocks_on(self, tile: int) -> list[Block]:
+    def blocks_on(self, tile: int) -> list[BufferBlock]:
         """The blocks of a tile in the order of their values: inputs, then results."""
         values = sorted(self.tiles[tile], key=self.numbers.__getitem__)
         return [block for value in values for block in self.tiles[tile][value]]
@@ -193,7 +193,7 @@ def victims_of(tile: int, buffers: _Buffers) -> list[Value]:
     return [value for *_, value in sorted(ranked, key=lambda item: item[:2], reverse=True)]
 
 
-def too_small(blocks: list[Block], capacity: int) -> EpimcError:
+def too_small(blocks: list[BufferBlock], capacity: int) -> EpimcError:
     """The error for a buffer that cannot hold even the rows in work, its blocks."""
     needed = max(address + block.size for block, address in first_fit(blocks))
     largest = sorted(blocks, key=lambda block: -block.size)[:3]

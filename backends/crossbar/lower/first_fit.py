@@ -13,7 +13,7 @@ NEVER = -1
 
 
 @dataclass(frozen=True)
-class Block:
+class BufferBlock:
     """A region to place: its bytes, and the steps at which it holds a row that is still needed.
 
     `busy` has bit k set for step `first + k`: a region that is empty between two rows, as those of
@@ -32,11 +32,11 @@ class Block:
         return self.size * self.busy.bit_count()
 
 
-def block_of(region: Region, spans: dict[int, Span]) -> Block:
+def block_of(region: Region, spans: dict[int, Span]) -> BufferBlock:
     """The block of a region; one that is never read still takes a row."""
     rows = ring_rows(spans)
     first, busy = busy_steps(spans.values())
-    return Block(region, rows, rows * row_stride(region.value), first, busy)
+    return BufferBlock(region, rows, rows * row_stride(region.value), first, busy)
 
 
 def busy_steps(spans: Iterable[Span]) -> tuple[int, int]:
@@ -66,7 +66,7 @@ def _powers(exponents: Iterable[int], base: int, largest: int) -> int:
     return int.from_bytes(bits, "little")
 
 
-def first_fit(blocks: Iterable[Block]) -> Iterator[tuple[Block, int]]:
+def first_fit(blocks: Iterable[BufferBlock]) -> Iterator[tuple[BufferBlock, int]]:
     """Give each block the lowest address that is free whenever it is busy.
 
     Blocks come in the order of their first step, the larger first, and each as soon as its address

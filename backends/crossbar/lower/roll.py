@@ -16,7 +16,7 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.core.operands import NESTING, SIZE, Kind
+from epimc.backends.crossbar.core.operands import NESTING, SIZE, OperandKind
 from epimc.backends.crossbar.core.program import Advance, Instruction, Ring, Streams, aligned
 from epimc.backends.crossbar.instructions.control import END, LOOP
 from epimc.backends.crossbar.instructions.registry import BY_NAME
@@ -67,7 +67,7 @@ def roll_stream(stream: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
 # --- items --------------------------------------------------------------------------------------
 
 
-def _advancing(instruction: Instruction) -> list[tuple[int, Kind]]:
+def _advancing(instruction: Instruction) -> list[tuple[int, OperandKind]]:
     """The operands that may advance: index and kind."""
     operands = BY_NAME[instruction.opcode].operands
     kinds = [(k, operand.kind) for k, operand in enumerate(operands) if operand.kind.advances]

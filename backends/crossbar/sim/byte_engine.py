@@ -13,10 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.core.program import ELEMENTS, FeatureMap, Port, Program, Ring
-from epimc.backends.crossbar.instructions.computing import Block, Computing, Kernel, Setting
+from epimc.backends.crossbar.instructions.computing import (
+    Computing,
+    Kernel,
+    KernelSetting,
+    RowBlock,
+)
 from epimc.backends.crossbar.instructions.host import host_calls
 from epimc.backends.crossbar.isa.execution import Execution, Observer, buffer_extent
-from epimc.backends.crossbar.sim.engine import Arrays, Options
+from epimc.backends.crossbar.sim.engine import Arrays, EngineOptions
 from epimc.ir.semantics import arrays, quantization
 from epimc.support.diagnostics import error
 
@@ -26,9 +31,9 @@ Bytes = NDArray[np.uint8]
 class ByteEngine:
     """A program with the kernels of its tables (an `engine.Engine`)."""
 
-    def __init__(self, program: Program, options: Options) -> None:
+    def __init__(self, program: Program, options: EngineOptions) -> None:
         """Make the kernels: what takes long is done once."""
-        setting = Setting(program, options.product_of)
+        setting = KernelSetting(program, options.product_of)
         self.program, self.host, self.strategy = program, options.host, options.strategy
         self.kernels = {
             number: table.kernel(setting)
@@ -118,7 +123,9 @@ class _Machine(Execution):
         blocks = []
         for k, (ring, source) in enumerate(zip(sources, named.sources, strict=True)):
             first, end = lines.span(*rows, k)
-            blocks.append(Block(first, self.read(buffer, ring, program.maps[source], first, end)))
+            blocks.append(
+                RowBlock(first, self.read(buffer, ring, program.maps[source], first, end))
+            )
         result = self.kernels[table](blocks, *rows)
         # The rows of a constant are those of one sample.
         if len(result) != self.batch:

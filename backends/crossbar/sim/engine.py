@@ -21,7 +21,7 @@ Arrays = dict[str, arrays.Floats]
 
 
 @dataclass(frozen=True)
-class Options:
+class EngineOptions:
     """What an engine is made with.
 
     Attributes:
@@ -38,7 +38,7 @@ class Options:
 class Engine(Protocol):
     """A program, prepared for execution."""
 
-    def __init__(self, program: Program, options: Options) -> None:
+    def __init__(self, program: Program, options: EngineOptions) -> None:
         """Prepare a program: all that does not depend on the samples is done here, once."""
 
     def run(self, inputs: Arrays, observers: Sequence[Observer]) -> Arrays:

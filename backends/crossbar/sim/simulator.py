@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
 from epimc.backends.crossbar.instructions.host import host_tables
 from epimc.backends.crossbar.isa.execution import Observer, RoundRobin, Strategy
-from epimc.backends.crossbar.sim.engine import Arrays, Engine, HostRunner, Options
+from epimc.backends.crossbar.sim.engine import Arrays, Engine, EngineOptions, HostRunner
 from epimc.backends.crossbar.sim.paths import product_of
 from epimc.ir.semantics import arrays
 from epimc.support.diagnostics import did_you_mean, error
@@ -75,7 +75,7 @@ class Simulator:
         if calls and host is None:
             raise error(f"The program calls the host for '{calls[0].fragment}', but has no host.")
         self.program, self.batch = program, batch
-        self.engine = kind(program, Options(product, host, strategy or RoundRobin()))
+        self.engine = kind(program, EngineOptions(product, host, strategy or RoundRobin()))
 
     def run(self, inputs: Arrays, observers: Sequence[Observer] = ()) -> Arrays:
         """Execute the program.

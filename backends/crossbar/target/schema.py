@@ -26,7 +26,7 @@ from epimc.support.diagnostics import (
 )
 from epimc.support.files import read_text
 from epimc.support.mistakes import fields, sentences, table_of
-from epimc.support.toml_files import Table, number, parse_toml, toml, words
+from epimc.support.toml_files import TomlTable, number, parse_toml, toml, words
 
 # Of a target's file: to be raised when a file that was right before is refused or means another.
 SCHEMA = 1
@@ -40,7 +40,7 @@ def one_printable_line(text: str) -> str:
     return text
 
 
-class Crossbar(Table):
+class Crossbar(TomlTable):
     """One array of memory cells."""
 
     rows: int = number(1, 4096, "lines", "word lines of an array")
@@ -51,27 +51,27 @@ class Crossbar(Table):
     )
 
 
-class Converters(Table):
+class Converters(TomlTable):
     """The converters between the digital part and the arrays."""
 
     dac_bits: int = number(1, 8, "bits", "input bits that drive a word line at a time")
     adc_bits: int = number(1, 16, "bits", "bits that are read from a bit line, step 1, from 0")
 
 
-class Tile(Table):
+class Tile(TomlTable):
     """One tile: a group of arrays with its buffer and its instruction stream."""
 
     crossbars: int = number(1, 65536, "arrays", "arrays of a tile")
     buffer_bytes: int = number(8, 2**30, "bytes", "buffer of a tile, for rows of feature maps")
 
 
-class Memory(Table):
+class Memory(TomlTable):
     """The memory beside the chip."""
 
     off_chip_bytes: int = number(8, 2**40, "bytes", "memory that all tiles share")
 
 
-class ChipSize(Table):
+class ChipSize(TomlTable):
     """What all tiles of a chip have in common: how many they are."""
 
     tiles: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = words(
@@ -81,7 +81,7 @@ class ChipSize(Table):
     )
 
 
-class Target(Table):
+class Target(TomlTable):
     """A crossbar chip; every number is checked, so that the compiler need not."""
 
     schema_version: int = number(SCHEMA, SCHEMA, "", "version of this format", alias="schema")

@@ -14,14 +14,14 @@ from epimc.support.diagnostics import error
 
 
 @dataclass(frozen=True)
-class Input:
+class ModelInput:
     """An input of the model: its ONNX name and the shape of one sample."""
 
     name: str
     shape: tuple[int, ...]
 
 
-def graph_inputs(graph: onnx.GraphProto) -> tuple[int, list[Input]]:
+def graph_inputs(graph: onnx.GraphProto) -> tuple[int, list[ModelInput]]:
     """The batch size that the model is fixed to, 1 where it is free, and its inputs.
 
     Initializers that are listed as inputs too, as IR version 3 wants it, are constants.
@@ -34,7 +34,7 @@ def graph_inputs(graph: onnx.GraphProto) -> tuple[int, list[Input]]:
     entries = [entry for entry in graph.input if entry.name not in constants]
     if not entries:
         raise error("The model has no inputs.")
-    inputs = [Input(entry.name, _sample_shape(entry)) for entry in entries]
+    inputs = [ModelInput(entry.name, _sample_shape(entry)) for entry in entries]
     fixed = {entry.name: size for entry in entries if (size := _dimensions(entry)[0].dim_value) > 0}
     if len(set(fixed.values())) > 1:
         sizes = ", ".join(f"'{name}' {size}" for name, size in fixed.items())

@@ -17,7 +17,7 @@ from epimc.ir.dialects import elementwise, nn
 from epimc.ir.semantics.functions import FUNCTIONS
 
 
-class Function(NamedTuple):
+class OperatorFunction(NamedTuple):
     """The IR's function for an ONNX operator.
 
     Attributes:
@@ -33,22 +33,22 @@ class Function(NamedTuple):
     folds: bool = False
 
 
-OPERATORS: Mapping[str, Function] = {
-    "Abs": Function("abs", folds=True),
-    "Celu": Function("celu", ("alpha",), since=12),
-    "Elu": Function("elu", ("alpha",)),
-    "Erf": Function("erf", since=9),
-    "Exp": Function("exp", folds=True),
-    "HardSigmoid": Function("hard_sigmoid", ("alpha", "beta")),
-    "HardSwish": Function("hard_swish", since=14),
-    "LeakyRelu": Function("leaky_relu", ("alpha",)),
-    "Mish": Function("mish", since=18),
-    "Selu": Function("selu", ("alpha", "gamma")),
-    "Sigmoid": Function("sigmoid"),
-    "Softplus": Function("softplus"),
-    "Softsign": Function("softsign"),
-    "Tanh": Function("tanh"),
-    "ThresholdedRelu": Function("thresholded_relu", ("alpha",), since=10),
+OPERATORS: Mapping[str, OperatorFunction] = {
+    "Abs": OperatorFunction("abs", folds=True),
+    "Celu": OperatorFunction("celu", ("alpha",), since=12),
+    "Elu": OperatorFunction("elu", ("alpha",)),
+    "Erf": OperatorFunction("erf", since=9),
+    "Exp": OperatorFunction("exp", folds=True),
+    "HardSigmoid": OperatorFunction("hard_sigmoid", ("alpha", "beta")),
+    "HardSwish": OperatorFunction("hard_swish", since=14),
+    "LeakyRelu": OperatorFunction("leaky_relu", ("alpha",)),
+    "Mish": OperatorFunction("mish", since=18),
+    "Selu": OperatorFunction("selu", ("alpha", "gamma")),
+    "Sigmoid": OperatorFunction("sigmoid"),
+    "Softplus": OperatorFunction("softplus"),
+    "Softsign": OperatorFunction("softsign"),
+    "Tanh": OperatorFunction("tanh"),
+    "ThresholdedRelu": OperatorFunction("thresholded_relu", ("alpha",), since=10),
 }
 
 

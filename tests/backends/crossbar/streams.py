@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 from epimc.backends.crossbar.core import operands
-from epimc.backends.crossbar.core.operands import NESTING, Kind
+from epimc.backends.crossbar.core.operands import NESTING, OperandKind
 from epimc.backends.crossbar.core.program import Advance, Instruction, Ring
 from epimc.backends.crossbar.instructions import registry
 from epimc.backends.crossbar.instructions.control import END, LOOP
-from epimc.backends.crossbar.instructions.declaration import Declared
+from epimc.backends.crossbar.instructions.declaration import DeclaredInstruction
 
 Stream = tuple[Instruction, ...]
 
@@ -19,7 +19,7 @@ PLAIN = [spec for spec in registry.instructions() if spec.name not in (LOOP, END
 ROW = 32
 
 
-def values(kind: Kind) -> st.SearchStrategy[Any]:
+def values(kind: OperandKind) -> st.SearchStrategy[Any]:
     """Values of a kind, small enough to advance in any loop, and few enough to repeat."""
     rings = st.builds(Ring, st.integers(0, 3).map(lambda n: n * 96), st.integers(1, 3))
     special: dict[str, st.SearchStrategy[Any]] = {
@@ -37,7 +37,7 @@ def values(kind: Kind) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def advances(draw: st.DrawFn, kind: Kind, depth: int) -> Any:
+def advances(draw: st.DrawFn, kind: OperandKind, depth: int) -> Any:
     """A value that perhaps advances with `depth` loops."""
     first = draw(values(kind))
     strides = draw(st.lists(st.integers(-30, 30), max_size=depth))
@@ -63,7 +63,7 @@ def going_round(draw: st.DrawFn, depth: int) -> Any:
 @st.composite
 def instructions(draw: st.DrawFn, depth: int) -> Instruction:
     """Any instruction but `loop` and `end`, inside `depth` loops."""
-    spec: type[Declared] = draw(st.sampled_from(PLAIN))
+    spec: type[DeclaredInstruction] = draw(st.sampled_from(PLAIN))
     drawn = [
         draw(
             going_round(depth) if o.kind.wraps and draw(st.booleans()) else advances(o.kind, depth)

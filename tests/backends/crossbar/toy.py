@@ -11,7 +11,13 @@ import numpy as np
 from epimc.backends.crossbar.core.counts import Counts
 from epimc.backends.crossbar.core.limits import Activation, Index
 from epimc.backends.crossbar.core.program import Maps, Program
-from epimc.backends.crossbar.instructions.computing import Block, Computing, Data, Kernel, Setting
+from epimc.backends.crossbar.instructions.computing import (
+    Computing,
+    Data,
+    Kernel,
+    KernelSetting,
+    RowBlock,
+)
 from epimc.backends.crossbar.instructions.table import OneSource, Stored, TableCheck
 from epimc.backends.forms import INT64, UINT8, Claim, Node, Tensor, channelwise, constant
 from epimc.ir.semantics.arrays import Ints
@@ -42,10 +48,10 @@ class Trail(OneSource, Computing):
         """The row and the one above it."""
         return [[row for row in (y - 1, y) if row >= 0]]
 
-    def kernel(self, setting: Setting) -> Kernel:
+    def kernel(self, setting: KernelSetting) -> Kernel:
         """On all rows at once."""
 
-        def trailed(blocks: list[Block], first: int, end: int) -> Data:
+        def trailed(blocks: list[RowBlock], first: int, end: int) -> Data:
             start, data = blocks[0]
             q = data.astype(np.int64)
             if start == first:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epimc.ir.core.module import Module
-from epimc.ir.core.tensors import Normal, Store, Tensor
+from epimc.ir.core.tensors import Normal, Tensor, TensorStore
 from epimc.ir.core.types import TensorType
 from epimc.ir.interpreter import interpret
 from epimc.ir.text.parser import parse_module, read_module
@@ -86,7 +86,7 @@ STORED = Tensor.of(np.array([1, -2, 3]), "s4")
 
 def stored(folder: Path) -> Path:
     """The file of a tensor."""
-    store = Store(folder / "tensors")
+    store = TensorStore(folder / "tensors")
     store.save(STORED)
     return store.path(STORED.digest)
 
@@ -94,14 +94,14 @@ def stored(folder: Path) -> Path:
 def loading_error(folder: Path, kind: TensorType = STORED.type) -> str:
     """The error of loading it, without the path."""
     with pytest.raises(EpimcError) as caught:
-        Store(folder / "tensors").load(STORED.digest, kind)
+        TensorStore(folder / "tensors").load(STORED.digest, kind)
     path = folder / "tensors" / f"{STORED.digest}.safetensors"
     return str(caught.value).replace(str(path), "FILE")
 
 
 def test_a_tensor_comes_back(tmp_path: Path) -> None:
     stored(tmp_path)
-    loaded = Store(tmp_path / "tensors").load(STORED.digest, STORED.type)
+    loaded = TensorStore(tmp_path / "tensors").load(STORED.digest, STORED.type)
     assert loaded.array.tolist() == [1, -2, 3]
     assert loaded.array.dtype == np.int8
 

@@ -17,7 +17,7 @@ from epimc.backends.crossbar.check.checker import check
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.dialect import XbarOp
 from epimc.backends.crossbar.lower.emit import emit
-from epimc.backends.crossbar.lower.first_fit import NEVER, Block, busy_steps, first_fit
+from epimc.backends.crossbar.lower.first_fit import NEVER, BufferBlock, busy_steps, first_fit
 from epimc.backends.crossbar.lower.liveness import Region
 from epimc.backends.crossbar.lower.map import cut
 from epimc.backends.crossbar.lower.rows import height, ring_rows, row_stride, rows_read
@@ -367,8 +367,8 @@ def test_first_fit_finds_the_lowest_free_addresses(drawn: list[tuple[int, Spans]
     for number, (size, spans) in enumerate(drawn):
         region = Region(0, Value(str(number), TensorType((1,))))
         steps[region] = steps_in(spans)
-        blocks.append(Block(region, 1, size * 8, *busy_steps(spans)))
-    placed: list[tuple[Block, int]] = []
+        blocks.append(BufferBlock(region, 1, size * 8, *busy_steps(spans)))
+    placed: list[tuple[BufferBlock, int]] = []
     for block, address in first_fit(blocks):
         together = [
             (start, start + other.size)
