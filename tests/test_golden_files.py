@@ -94,6 +94,6 @@ def test_every_op_stands_in_a_golden_file() -> None:
 
 
 def test_every_pass_and_level_has_a_golden_file() -> None:
-    lines = [found["passes"] or "" for text in texts() if (found := RUN.match(text))]
+    lines = [run["passes"] or "" for text in texts() if (run := RUN.match(text))]
     assert all(any(name in line for line in lines) for name in PASSES)
     assert all(any(f" level {level} " in text for text in texts()) for level in LEVELS)

@@ -21,11 +21,11 @@ ROOT = Path(__file__).parent.parent
 
 def packages_below(folder: str, name: str) -> set[str]:
     """Dotted names of the packages in a folder; links, as epimc/ir is one, are not followed."""
-    found: set[str] = set()
+    packages: set[str] = set()
     for here, _, files in os.walk(ROOT / folder):
         if "__init__.py" in files:
-            found.add(".".join((name, *Path(here).relative_to(ROOT / folder).parts)))
-    return found
+            packages.add(".".join((name, *Path(here).relative_to(ROOT / folder).parts)))
+    return packages
 
 
 def declared() -> dict[str, Any]:
@@ -56,10 +56,10 @@ def pins() -> dict[str, Version]:
 
 def test_every_package_is_declared() -> None:
     settings = declared()["tool"]["setuptools"]
-    found = packages_below("epimc", "epimc")
+    packages = packages_below("epimc", "epimc")
     for name, folder in settings["package-dir"].items():
-        found |= packages_below(folder, name)
-    assert set(settings["packages"]) == found
+        packages |= packages_below(folder, name)
+    assert set(settings["packages"]) == packages
 
 
 def test_the_map_of_the_crossbar_backend_is_complete() -> None:

@@ -29,7 +29,7 @@ Definition = Function | ast.ClassDef
 
 
 @dataclass(frozen=True)
-class Found:
+class Site:
     """A function or class: where it is, and whether its name can be reached from outside."""
 
     where: str
@@ -49,12 +49,12 @@ def sources() -> dict[str, str]:
     }
 
 
-def definitions(scope: ast.AST, path: str, name: str, public: bool) -> Iterator[Found]:
+def definitions(scope: ast.AST, path: str, name: str, public: bool) -> Iterator[Site]:
     """The functions and classes in a scope, at every depth."""
     for node in ast.iter_child_nodes(scope):
         if isinstance(node, Definition):
             inner, visible = f"{name}.{node.name}".lstrip("."), public and node.name[0] != "_"
-            yield Found(f"{path}:{node.lineno}: {inner}", node, visible)
+            yield Site(f"{path}:{node.lineno}: {inner}", node, visible)
             is_class = isinstance(node, ast.ClassDef)
             yield from definitions(node, path, inner, visible and is_class)
         else:
@@ -62,12 +62,12 @@ def definitions(scope: ast.AST, path: str, name: str, public: bool) -> Iterator[
 
 
 @cache
-def everything() -> list[Found]:
+def everything() -> list[Site]:
     """The functions and classes of the project."""
     return [
-        found
+        site
         for path, text in sources().items()
-        for found in definitions(
+        for site in definitions(
             ast.parse(text), path, "", public=path.endswith("__init__.py") or "/_" not in path
         )
     ]
@@ -76,9 +76,7 @@ def everything() -> list[Found]:
 def functions() -> dict[str, Function]:
     """The functions and methods of the project, by where they are."""
     return {
-        found.where: found.node
-        for found in everything()
-        if not isinstance(found.node, ast.ClassDef)
+        site.where: site.node for site in everything() if not isinstance(site.node, ast.ClassDef)
     }
 
 
@@ -146,8 +144,8 @@ def test_every_function_is_annotated() -> None:
 
 
 def test_public_names_are_documented() -> None:
-    public = [found for found in everything() if found.public and not needs_no_text(found.node)]
-    bare = [found.where for found in public if not ast.get_docstring(found.node)]
+    public = [site for site in everything() if site.public and not needs_no_text(site.node)]
+    bare = [site.where for site in public if not ast.get_docstring(site.node)]
     share = 1 - len(bare) / len(public)
     assert share >= DOCUMENTED, f"only {share:.1%} have a docstring; not:\n" + "\n".join(bare)
 
@@ -165,5 +163,5 @@ def test_private_scopes_hide_what_is_in_them() -> None:
         "class A:\n    def f(self):\n        def g(): ...\n    def _h(self): ...\n"
         "class _B:\n    def f(self): ...\n"
     )
-    public = [found.where for found in definitions(tree, "m.py", "", public=True) if found.public]
+    public = [site.where for site in definitions(tree, "m.py", "", public=True) if site.public]
     assert public == ["m.py:1: A", "m.py:2: A.f"]

@@ -37,8 +37,8 @@ def small_model(
             helper.make_node("Conv", ["x", "w"], ["c"], "conv"),
             helper.make_node("Relu", ["c"], ["y"], "relu"),
         ]
-    held = {"w": weights} if constants is None else constants
-    stored = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in held.items()]
+    tensors = {"w": weights} if constants is None else constants
+    stored = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in tensors.items()]
     inputs = [helper.make_tensor_value_info("x", 1, shape)]
     outputs = [helper.make_tensor_value_info("y", 1, None)]
     graph = helper.make_graph(list(nodes), "small", inputs, outputs, stored)

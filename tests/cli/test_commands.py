@@ -39,9 +39,9 @@ def parsed(run: Run, *arguments: str) -> dict[str, Any]:
     """What a command prints as JSON."""
     result = run(*arguments, "--json")
     assert (result.code, result.err) == (0, "")
-    found = json.loads(result.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-    assert isinstance(found, dict)
-    return found
+    actual = json.loads(result.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert isinstance(actual, dict)
+    return actual
 
 
 def test_compile(run: Run, here: Path) -> None:
@@ -64,12 +64,12 @@ def test_compile_without_samples_warns(run: Run, here: Path) -> None:
 
 def test_compile_json(run: Run) -> None:
     arguments = ["compile", "model.onnx", "-o", "out", "--calibration", "samples.npz"]
-    found = parsed(run, *arguments)
-    assert set(found) >= PROGRAM_KEYS
-    (layer,) = found["layers"]
+    actual = parsed(run, *arguments)
+    assert set(actual) >= PROGRAM_KEYS
+    (layer,) = actual["layers"]
     assert set(layer) >= LAYER_KEYS
-    assert found["lossless_adc"] is True
-    assert found["instructions"]["mvm"] == 6
+    assert actual["lossless_adc"] is True
+    assert actual["instructions"]["mvm"] == 6
 
 
 def test_compile_dumps_and_prints_ir(run: Run, here: Path) -> None:
@@ -115,11 +115,11 @@ def test_verify(run: Run) -> None:
 
 
 def test_verify_json_without_classes_or_labels(run: Run) -> None:
-    found = parsed(run, "verify", "bundle")
-    assert set(found) >= VERIFY_KEYS
-    assert (found["exact"], found["mismatches"], found["samples"]) == (True, 0, 4)
-    assert found["top1_agreement"] is found["accuracy"] is found["float_accuracy"] is None
-    (output,) = found["outputs"]
+    actual = parsed(run, "verify", "bundle")
+    assert set(actual) >= VERIFY_KEYS
+    assert (actual["exact"], actual["mismatches"], actual["samples"]) == (True, 0, 4)
+    assert actual["top1_agreement"] is actual["accuracy"] is actual["float_accuracy"] is None
+    (output,) = actual["outputs"]
     assert set(output) == OUTPUT_KEYS
     assert (output["name"], output["mismatches"]) == ("y", 0)
     assert output["sqnr_db"] > 20
@@ -130,14 +130,14 @@ def test_verify_json_without_classes_or_labels(run: Run) -> None:
 def test_verify_json_of_a_classifier(run: Run) -> None:
     model, data = EXAMPLES / "mnist-conv.onnx", EXAMPLES / "mnist-calibration.npz"
     assert run("compile", str(model), "-o", "out", "--calibration", str(data)).code == 0
-    found = parsed(run, "verify", "out", "--input", str(EXAMPLES / "mnist-test.npz"))
-    assert (found["samples"], found["exact"]) == (500, True)
-    assert found["top1_agreement"] >= 0.99
-    assert found["accuracy"] >= 0.98
-    assert found["float_accuracy"] >= 0.98
+    actual = parsed(run, "verify", "out", "--input", str(EXAMPLES / "mnist-test.npz"))
+    assert (actual["samples"], actual["exact"]) == (500, True)
+    assert actual["top1_agreement"] >= 0.99
+    assert actual["accuracy"] >= 0.98
+    assert actual["float_accuracy"] >= 0.98
     text = run("verify", "out", "--input", str(EXAMPLES / "mnist-test.npz")).out
-    assert f"top-1 agreement with the float model: {100 * found['top1_agreement']:.2f} %\n" in text
-    assert f"accuracy: {100 * found['accuracy']:.2f} %\n" in text
+    assert f"top-1 agreement with the float model: {100 * actual['top1_agreement']:.2f} %\n" in text
+    assert f"accuracy: {100 * actual['accuracy']:.2f} %\n" in text
     # The bundle's own samples have no labels.
     kept = parsed(run, "verify", "out")
     assert kept["top1_agreement"] is not None
@@ -152,19 +152,19 @@ def test_inspect(run: Run) -> None:
     arguments = ["compile", "model.onnx", "-o", "out", "--target", "tiny"]
     compiled = run(*arguments, "--calibration", "samples.npz")
     assert table == compiled.out.splitlines()
-    found = parsed(run, "inspect", "bundle")
-    assert set(found) >= {*PROGRAM_KEYS, "manifest"}
-    assert found["manifest"]["model"]["name"] == "model.onnx"
-    assert found["manifest"]["options"]["passes"].startswith("layout,fold,equalize,epitomize")
+    actual = parsed(run, "inspect", "bundle")
+    assert set(actual) >= {*PROGRAM_KEYS, "manifest"}
+    assert actual["manifest"]["model"]["name"] == "model.onnx"
+    assert actual["manifest"]["options"]["passes"].startswith("layout,fold,equalize,epitomize")
 
 
 def test_inspect_a_model(run: Run) -> None:
-    found = parsed(run, "inspect", "model.onnx")
-    assert set(found) >= {"inputs", "layers", "level", "name", "ops", "outputs", "weights"}
-    assert found["inputs"] == [{"name": "x", "shape": [3, 8, 8]}]
-    assert found["outputs"] == [{"name": "y", "shape": [2, 6, 6]}]
-    assert found["ops"] == {"nn.conv": 1, "nn.relu": 1}
-    assert found["weights"] == 54
+    actual = parsed(run, "inspect", "model.onnx")
+    assert set(actual) >= {"inputs", "layers", "level", "name", "ops", "outputs", "weights"}
+    assert actual["inputs"] == [{"name": "x", "shape": [3, 8, 8]}]
+    assert actual["outputs"] == [{"name": "y", "shape": [2, 6, 6]}]
+    assert actual["ops"] == {"nn.conv": 1, "nn.relu": 1}
+    assert actual["weights"] == 54
     lines = run("inspect", "model.onnx").out.splitlines()
     assert [line.split() for line in lines[2:4]] == [
         ["conv", "nn.conv", "2x6x6"],
@@ -175,8 +175,8 @@ def test_inspect_a_model(run: Run) -> None:
 def test_plan(run: Run) -> None:
     result = run("plan", "model.onnx")
     assert (result.code, result.err) == (0, "")
-    found = parsed(run, "plan", "model.onnx")
-    (layer,) = found["layers"]
+    actual = parsed(run, "plan", "model.onnx")
+    (layer,) = actual["layers"]
     assert layer["weights_shape"] == [2, 3, 3, 3]
 
 
@@ -185,8 +185,8 @@ def test_check(run: Run, here: Path) -> None:
     count = sum(len(stream) for stream in program.streams)
     size = f"{count} instructions on 1 tile"
     assert run("check", "bundle").out == f"good: {size}\n"
-    found = parsed(run, "check", "bundle")
-    assert (found["good"], found["problems"], found["size"]) == (True, [], size)
+    actual = parsed(run, "check", "bundle")
+    assert (actual["good"], actual["problems"], actual["size"]) == (True, [], size)
 
 
 def test_asm_and_disasm_are_inverse(run: Run, here: Path) -> None:
@@ -203,8 +203,8 @@ def test_asm_and_disasm_are_inverse(run: Run, here: Path) -> None:
 def test_targets(run: Run) -> None:
     lines = run("targets").out.splitlines()
     assert lines[0].split() == ["target", "description"]
-    found = parsed(run, "targets")
-    names = [target["name"] for target in found["targets"]]
+    actual = parsed(run, "targets")
+    names = [target["name"] for target in actual["targets"]]
     assert {"epim-256", "tiny"} <= set(names)
     assert [line.split()[0] for line in lines[2:]] == names
     for name in names:

@@ -165,9 +165,9 @@ def check_counts(request: Request) -> None:
     wanted = PlanRequest(request.model, epitome=request.epitome, target=request.target)
     summary = counts_of(plan_model(wanted))
     for layer, index in zip(summary.layers, mvm_layers(program), strict=True):
-        found = counted[index]
-        assert found.rounds == layer.rounds * layer.positions
-        assert found.array_reads == layer.array_reads
+        actual = counted[index]
+        assert actual.rounds == layer.rounds * layer.positions
+        assert actual.array_reads == layer.array_reads
     assert counters.total().array_reads == summary.array_reads
 
 

@@ -54,11 +54,11 @@ def kind_of(program: Program, place: Place) -> str:
 
 def kinds(program: Program) -> dict[str, list[Place]]:
     """All places by what they are."""
-    found: dict[str, list[Place]] = {}
+    by_kind: dict[str, list[Place]] = {}
     for part in ("maps", "tables", "inputs", "outputs", "streams"):
         for place in places(getattr(program, part), (part,)):
-            found.setdefault(kind_of(program, place), []).append(place)
-    return dict(sorted(found.items()))
+            by_kind.setdefault(kind_of(program, place), []).append(place)
+    return dict(sorted(by_kind.items()))
 
 
 def at(value: Any, place: Place) -> Any:

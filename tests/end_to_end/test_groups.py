@@ -100,18 +100,18 @@ def test_every_stage_agrees(
     for path in ("fused", "bit-serial"):
         assert np.array_equal(Simulator(program, path=path).run(x)["y"], y)
     q = {"x": quantization.quantize_input(x["x"], 0.5, layer.zero_point, 8)}
-    found = interpret(mapped, q)["y"]
-    assert np.array_equal(quantization.dequantize_output(found.astype(np.int64), 0.5, 7), y)
+    actual = interpret(mapped, q)["y"]
+    assert np.array_equal(quantization.dequantize_output(actual.astype(np.int64), 0.5, 7), y)
     assert mismatches(program, module) == {}
 
 
 def test_text_holds_groups_and_packs(tmp_path: Path) -> None:
     module = module_of(depthwise(5))
     mapped, _ = compiled(module)
-    for held, line in ((module, "groups = 5"), (mapped, "pack = 3")):
-        assert line in print_module(held)
-        write_module(held, tmp_path / "m.epi")
-        assert print_module(read_module(tmp_path / "m.epi")) == print_module(held)
+    for grouped, line in ((module, "groups = 5"), (mapped, "pack = 3")):
+        assert line in print_module(grouped)
+        write_module(grouped, tmp_path / "m.epi")
+        assert print_module(read_module(tmp_path / "m.epi")) == print_module(grouped)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_parts_with_other_packs_are_refused() -> None:
     first, second = mvm_tables(program)
     assert (first.pack, second.pack) == (3, 3)
     tables = tuple(replace(t, pack=2) if t is second else t for t in program.tables)
-    assert [found.message for found in check(replace(program, tables=tables))] == [
+    assert [problem.message for problem in check(replace(program, tables=tables))] == [
         f"It is no part of the layer 'w' of table {program.tables.index(first)}."
     ]
 

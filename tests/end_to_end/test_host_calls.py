@@ -301,13 +301,13 @@ def test_the_interpreter_needs_a_host(tmp_path: Path) -> None:
 def test_the_result_does_not_depend_on_the_batch(bundle: Bundle) -> None:
     x = random(70, 3, 6, 5, seed=2)
     host = OnnxHost(bundle.fragments)
-    whole = Simulator(program_in(bundle), host=host).run({"x": x})
+    at_once = Simulator(program_in(bundle), host=host).run({"x": x})
     for batch in (1, 7, 70):
         part = Simulator(program_in(bundle), batch=batch, host=host).run({"x": x})
-        assert all(np.array_equal(part[name], array) for name, array in whole.items())
+        assert all(np.array_equal(part[name], array) for name, array in at_once.items())
     table = host_tables(program_in(bundle))[0]
-    held = program_in(bundle).maps[table.sources[0]]
-    shape = (70, held.channels, held.height, held.width)
+    source = program_in(bundle).maps[table.sources[0]]
+    shape = (70, source.channels, source.height, source.width)
     q = np.random.default_rng(3).integers(0, 256, shape).astype(np.uint8)
     together = host(table.fragment, [q])
     single = np.concatenate([host(table.fragment, [q[i : i + 1]]) for i in range(70)])

@@ -52,8 +52,8 @@ def test_run_needs_nothing_but_the_program(
 ) -> None:
     case = compiled(data, target)
     samples = case.bundle / "reference" / "samples.npz"
-    whole, bare = tmp_path / "whole.npz", tmp_path / "bare.npz"
-    assert main(["run", str(case.bundle), "--input", str(samples), "--output", str(whole)]) == 0
+    complete, bare = tmp_path / "whole.npz", tmp_path / "bare.npz"
+    assert main(["run", str(case.bundle), "--input", str(samples), "--output", str(complete)]) == 0
     assert capsys.readouterr().out.startswith("16 samples: ")
     folder = tmp_path / "bundle"
     shutil.copytree(case.bundle, folder)
@@ -68,7 +68,7 @@ def test_run_needs_nothing_but_the_program(
         cwd=Path(__file__).parents[2],
     )
     assert (result.returncode, result.stderr) == (0, "")
-    assert bare.read_bytes() == whole.read_bytes()
+    assert bare.read_bytes() == complete.read_bytes()
 
 
 def test_check_needs_nothing_but_the_program(compiled: Compile) -> None:

@@ -71,7 +71,7 @@ def test_the_unchanged_copy_is_good(
 
 
 def test_the_changes_reach_every_kind_of_number(compiled: Compile) -> None:
-    found = set(kinds(program_in(read_bundle(compiled("fashion", "tiny", 4, 6).bundle))))
+    changed = set(kinds(program_in(read_bundle(compiled("fashion", "tiny", 4, 6).bundle))))
     assert {
         "inputs scale",
         "maps address",
@@ -92,4 +92,4 @@ def test_the_changes_reach_every_kind_of_number(compiled: Compile) -> None:
         "tables Pool window strides",
         "tables Requantize multipliers",
         "tables Requantize shifts",
-    } <= found
+    } <= changed

@@ -56,9 +56,9 @@ def test_networks_are_exact(model: Path, target: str, weight_bits: int, bits: in
     }
     exact = interpret(modules["quantize"], inputs)
     for path in PATHS:
-        found = Simulator(program_in(bundle), path=path).run(inputs)
+        results = Simulator(program_in(bundle), path=path).run(inputs)
         for name, array in exact.items():
-            assert np.array_equal(found[name], array), (path, name)
+            assert np.array_equal(results[name], array), (path, name)
     lowered = modules["allocate"]
     activations = {
         name: quantization.quantize_input(
@@ -103,5 +103,5 @@ def test_every_number_between_the_layers_is_compared(name: str, tmp_path: Path) 
         for what, changed in cases[:: max(1, len(cases) // 24)]:
             tables = (*program.tables[:index], changed, *program.tables[index + 1 :])
             wrong = replace(program, tables=tables)
-            found = check(wrong) or differences(exported, wrong, bundle.fragments)
-            assert found, (index, type(table).__name__, what)
+            results = check(wrong) or differences(exported, wrong, bundle.fragments)
+            assert results, (index, type(table).__name__, what)

@@ -118,11 +118,11 @@ def test_results_do_not_depend_on_the_batch(
     sessions: dict[int | str, epimc.Session], compiled: Compile
 ) -> None:
     inputs = samples(70)
-    whole = sessions["N"].run(None, inputs)
+    at_once = sessions["N"].run(None, inputs)
     for size in (1, 7, 64):
         for first in range(0, 70, size):
             part = {name: array[first : first + size] for name, array in inputs.items()}
-            for all_of_it, some in zip(whole, sessions["N"].run(None, part), strict=True):
+            for all_of_it, some in zip(at_once, sessions["N"].run(None, part), strict=True):
                 np.testing.assert_array_equal(all_of_it[first : first + size], some)
 
 

@@ -18,12 +18,12 @@ def below(most: int) -> st.SearchStrategy[int]:
 @st.composite
 def pieces(draw: st.DrawFn, size: int, most: int) -> list[tuple[int, int]]:
     """[0, size) cut into (first, count), each of at most `most`."""
-    found, first = [], 0
+    chunks, first = [], 0
     while first < size:
         count = draw(below(min(most, size - first)))
-        found.append((first, count))
+        chunks.append((first, count))
         first += count
-    return found
+    return chunks
 
 
 @st.composite

@@ -20,7 +20,7 @@ from epimc.ir.dialects import epi, nn
 from epimc.ir.pipeline import Runner, parse_pipeline
 from epimc.ir.verifier import verify
 from tests.crossbars import PASSES
-from tests.helpers.plans import Found
+from tests.helpers.plans import Planned
 
 Array = NDArray[Any]
 
@@ -92,9 +92,9 @@ class Net:
         offset = self.store("b", self.random.normal(size=rows)) if bias else None
         return self.op(nn.Gemm, x, weight=weight, bias=offset)
 
-    def epitome(self, x: Value, found: Found, *, bias: bool = True, **window: Any) -> Value:
+    def epitome(self, x: Value, planned: Planned, *, bias: bool = True, **window: Any) -> Value:
         """A convolution by a random epitome over a plan, which makes the module one of `epi`."""
-        chosen, shape, size = found
+        chosen, shape, size = planned
         self.built.level = EPI
         return self.op(
             epi.Conv,
@@ -124,16 +124,16 @@ class Net:
 
     def module(self, *outputs: Value, calibration: dict[str, Array] | None = None) -> Module:
         """The module with target and calibration samples, verified."""
-        found = self.built
-        found.outputs = [(f"out{k}", value) for k, value in enumerate(outputs)]
+        module = self.built
+        module.outputs = [(f"out{k}", value) for k, value in enumerate(outputs)]
         samples = self.samples(4) if calibration is None else calibration
-        refs = [self.store("calibration", samples[name]) for name, _ in found.inputs]
-        found.attributes["calibration"] = tuple(refs)
+        refs = [self.store("calibration", samples[name]) for name, _ in module.inputs]
+        module.attributes["calibration"] = tuple(refs)
         chip = self.target if isinstance(self.target, dict) else load_target(self.target).to_dict()
-        found.attributes["target"] = chip
-        found.attributes["passes"] = ()
-        verify(found)
-        return found
+        module.attributes["target"] = chip
+        module.attributes["passes"] = ()
+        verify(module)
+        return module
 
 
 def lower(module: Module, pipeline: str) -> Module:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from epimc.ir.epitome.plan import Patch, Plan, Shape
 
-Found = tuple[Plan, Shape, Shape]
+Planned = tuple[Plan, Shape, Shape]
 
 
 @st.composite
@@ -20,7 +20,7 @@ def cuts(draw: st.DrawFn, size: int) -> list[tuple[int, int]]:
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> Found:
+def plans(draw: st.DrawFn) -> Planned:
     """(plan, shape of the weights, shape of the epitome), with overlaps and repetitions.
 
     The output blocks differ from one input block to the next, and the patches come in any order.

@@ -86,8 +86,8 @@ def test_defaults_are_left_out() -> None:
 
 
 def test_dashes_in_options_are_underscores() -> None:
-    (found,) = parse_pipeline("quantize{weight-bits=4}", PASSES)
-    assert str(found) == "quantize{weight_bits=4}"
+    (actual,) = parse_pipeline("quantize{weight-bits=4}", PASSES)
+    assert str(actual) == "quantize{weight_bits=4}"
 
 
 HOW = "\n  hint: Write it as 'pass1,pass2{option=4}'."
@@ -127,9 +127,9 @@ def test_pipelines_that_are_refused(text: str, message: str) -> None:
 
 def test_every_pass_is_what_the_table_says() -> None:
     for name in PASSES:
-        (found,) = parse_pipeline(name, PASSES)
-        assert found.name == name
-        assert str(found) == name
+        (actual,) = parse_pipeline(name, PASSES)
+        assert actual.name == name
+        assert str(actual) == name
 
 
 def network() -> Module:

@@ -94,10 +94,10 @@ def test_what_is_concatenated_has_one_type() -> None:
         *("epi.conv", "epi.requantize", "nn.max_pool", "epi.lookup", "nn.concat"),
         *("epi.requantize", "nn.concat"),
     ]
-    found = scales(module)
-    common = found["y"]
-    assert {found[k] for k in ("c", "p", "t", "i", "x.rescaled")} == {common}
-    assert found["x.q"] != common
+    actual = scales(module)
+    common = actual["y"]
+    assert {actual[k] for k in ("c", "p", "t", "i", "x.rescaled")} == {common}
+    assert actual["x.q"] != common
 
 
 def test_an_input_takes_the_type_of_a_concatenation() -> None:

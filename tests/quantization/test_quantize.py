@@ -23,7 +23,7 @@ from epimc.quantization.weights import column_scales, used_elements
 from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import disagreements, interpreted
 from tests.helpers.modules import SIZES, Net, lower, networks, quantized, unread
-from tests.helpers.plans import Found, plans
+from tests.helpers.plans import Planned, plans
 
 Array = NDArray[Any]
 
@@ -35,8 +35,8 @@ def kinds(module: Module) -> list[str]:
 
 def named(module: Module, name: str) -> Op:
     """The op that computes a value."""
-    (found,) = [op for op in module.ops if op.output.name == name]
-    return found
+    (planned,) = [op for op in module.ops if op.output.name == name]
+    return planned
 
 
 # --- where it rounds ------------------------------------------------------------------------------
@@ -163,11 +163,11 @@ def test_zero_is_a_value_of_every_type(a: float, b: float, bits: int) -> None:
     assert max(b, a, 0.0) <= highest * kind.scale + slack
 
 
-def conv_op(found: Found) -> tuple[epi.Conv, Array]:
+def conv_op(planned: Planned) -> tuple[epi.Conv, Array]:
     """An epitome op over a plan, and its epitome."""
     net = Net()
-    _, shape, size = found
-    net.epitome(net.input(shape[1], shape[2], shape[3]), found)
+    _, shape, size = planned
+    net.epitome(net.input(shape[1], shape[2], shape[3]), planned)
     (op,) = net.built.ops
     assert isinstance(op, epi.Conv)
     random = np.random.default_rng(1)
@@ -175,8 +175,8 @@ def conv_op(found: Found) -> tuple[epi.Conv, Array]:
 
 
 @given(plans(), st.integers(2, 8))
-def test_columns_that_meet_in_an_output_share_a_scale(found: Found, bits: int) -> None:
-    op, epitome = conv_op(found)
+def test_columns_that_meet_in_an_output_share_a_scale(planned: Planned, bits: int) -> None:
+    op, epitome = conv_op(planned)
     columns, outputs = column_scales(epitome.astype(np.float32), op, bits)
     assert columns.dtype == outputs.dtype == np.float32
     for patch in op.plan:
@@ -190,9 +190,9 @@ def test_columns_that_meet_in_an_output_share_a_scale(found: Found, bits: int) -
 
 def test_elements_that_no_patch_uses_do_not_widen_a_scale() -> None:
     # Column 0 uses rows 0 and 1 of three; the third holds a huge weight.
-    found = (Patch(0, 1, 0, 1, 0, 0, 0, 0),), (1, 1, 2, 1), (1, 1, 3, 1)
+    planned = (Patch(0, 1, 0, 1, 0, 0, 0, 0),), (1, 1, 2, 1), (1, 1, 3, 1)
     net = Net()
-    y = net.epitome(net.input(1, 4, 4), found, bias=False)
+    y = net.epitome(net.input(1, 4, 4), planned, bias=False)
     net.built.tensors["e0"].array[:] = np.array([1.0, -2.0, 1000.0]).reshape(1, 1, 3, 1)
     module = lower(net.module(y), "calibrate,quantize")
     (op,) = [op for op in module.ops if isinstance(op, epi.Conv)]
@@ -319,21 +319,21 @@ def test_random_networks_equal_onnxruntime(
 @given(plans(), st.data(), st.integers(2, 8), st.integers(4, 8))
 @settings(max_examples=40)
 def test_random_epitomes_equal_onnxruntime(
-    found: Found, data: st.DataObject, weight_bits: int, activation_bits: int
+    planned: Planned, data: st.DataObject, weight_bits: int, activation_bits: int
 ) -> None:
-    _, shape, _ = found
+    _, shape, _ = planned
     net = Net(data.draw(st.integers(0, 99)))
     size = [data.draw(st.integers(k, 6)) for k in shape[2:]]
     strides = data.draw(st.tuples(SIZES, SIZES))
-    y = net.epitome(net.input(shape[1], *size), found, strides=strides, pads=(1, 0, 0, 1))
+    y = net.epitome(net.input(shape[1], *size), planned, strides=strides, pads=(1, 0, 0, 1))
     options = f"weight_bits={weight_bits},activation_bits={activation_bits}"
     module = lower(net.module(y), f"calibrate,quantize{{{options}}}")
     assert disagreements(module, net.samples(3, seed=7)) == []
     (op,) = [op for op in module.ops if isinstance(op, epi.Conv)]
     (old,) = [op for op in net.built.ops if isinstance(op, epi.Conv)]
     assert op.plan == old.plan
-    whole = module.tensor(op.epitome)
-    assert np.abs(whole).max() <= 2 ** (weight_bits - 1) - 1
+    steps_of_weights = module.tensor(op.epitome)
+    assert np.abs(steps_of_weights).max() <= 2 ** (weight_bits - 1) - 1
     real = plan.rebuild(net.built.tensor(old.epitome), old.plan, old.weights_shape)
     used = used_elements(net.built.tensor(old.epitome), old)
     steps = column_scales(used, old, weight_bits)[1].reshape(-1, 1, 1, 1)

@@ -233,9 +233,9 @@ def test_a_pad_of_zeros_before_a_pool_counts() -> None:
     graph = helper.make_graph(nodes, "padded", [x], [y], [pads])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     inputs = {"x": np.full((2, 2, 5, 5), -1, np.float32)}
-    (found,) = Reference(model.SerializeToString(), "the model").run(["y"], inputs)
-    assert found[0, 0, 0, 0] == 0
-    assert found[0, 0, 2, 2] == -1
+    (actual,) = Reference(model.SerializeToString(), "the model").run(["y"], inputs)
+    assert actual[0, 0, 0, 0] == 0
+    assert actual[0, 0, 2, 2] == -1
 
 
 @pytest.mark.parametrize("kind", ["Concat", "Reshape", "Slice"])

@@ -83,10 +83,10 @@ def a_result(**changes: Any) -> VerifyResult:
     return VerifyResult(**{**fields, **changes})
 
 
-def sqnr(found: Array, true: Array) -> float:
+def sqnr(actual: Array, true: Array) -> float:
     """In dB, by the definition."""
     true = true.astype(np.float64)
-    return float(10 * np.log10((true**2).sum() / ((found.reshape(true.shape) - true) ** 2).sum()))
+    return float(10 * np.log10((true**2).sum() / ((actual.reshape(true.shape) - true) ** 2).sum()))
 
 
 def samples_of(folder: Path) -> dict[str, Array]:
@@ -103,13 +103,13 @@ def dumped(folder: Path, name: str) -> Module:
 
 def values(module: Module, inputs: dict[str, Array]) -> dict[str, Array]:
     """Every value of a module by name."""
-    found: dict[str, Array] = {}
+    actual: dict[str, Array] = {}
 
     def observe(value: Value, array: Array) -> None:
-        found[value.name] = array
+        actual[value.name] = array
 
     interpret(module, inputs, observe)
-    return found
+    return actual
 
 
 # --- three ways -----------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ def test_a_bundle_without_the_epitomized_model(bundles: Bundles, tmp_path: Path)
 
 def alone(module: Module, true: dict[str, Array], inputs: dict[str, Array]) -> dict[str, Array]:
     """What each kept value becomes when its layer is given true values, quantized: op by op."""
-    found: dict[str, Array] = {}
+    actual: dict[str, Array] = {}
     given: dict[Value, Array] = {value: inputs[name] for name, value in module.inputs}
     for op in module.ops:
         if isinstance(op, epi.Dequantize):
@@ -185,14 +185,14 @@ def alone(module: Module, true: dict[str, Array], inputs: dict[str, Array]) -> d
         result = op.evaluate([given[x] for x in op.operands], module.tensor)
         kind = op.output.type
         if kind.is_activation and not isinstance(op, epi.Quantize):
-            found[op.output.name] = quantization.dequantize_output(
+            actual[op.output.name] = quantization.dequantize_output(
                 result, kind.step, kind.zero_point
             )
             result = quantization.quantize_input(
                 true[op.output.name], kind.step, kind.zero_point, kind.bits
             )
         given[op.output] = result
-    return found
+    return actual
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_a_damaged_layer_is_the_worst(bundles: Bundles) -> None:
         if constant.name == f"%{name}/multipliers/0":
             halved = numpy_helper.to_array(constant) // 2
             constant.CopyFrom(numpy_helper.from_array(halved, constant.name))
-    maps = [held for held in program_in(bundle).maps if held.element == "u8"]
+    maps = [feature for feature in program_in(bundle).maps if feature.element == "u8"]
     epitomized = (folder / "reference" / "epi.onnx").read_bytes()
     meter = LayerMeter(maps, read_exported(model.SerializeToString(), "it"), epitomized)
     inputs = samples_of(folder)

@@ -52,9 +52,9 @@ def test_json(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixtur
     done["file"] = str(tmp_path / "y.npz")
     assert json.loads(capsys.readouterr().out) == {**done, "stats": None}
     assert main([*arguments, "--stats", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    stats = found.pop("stats")
-    assert found == done
+    actual = json.loads(capsys.readouterr().out)
+    stats = actual.pop("stats")
+    assert actual == done
     assert [layer["name"] for layer in stats["layers"]] == ["x", "acc", "y"]
     assert stats["layers"][1]["nodes"] == [{"op": "Conv", "name": "conv"}]
     assert [(layer["nodes"] == [], layer["input"]) for layer in stats["layers"]] == [

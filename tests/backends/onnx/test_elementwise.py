@@ -153,8 +153,8 @@ def test_onnxruntime_computes_the_same(data: st.DataObject) -> None:
     names = [op.output.name for op in module.ops if not isinstance(op, epi.Dequantize)]
     tensors = [prefix + name for name in names]
     watched = with_outputs(model, tensors).SerializeToString()
-    found = Reference(watched, "it", optimize=False).run(tensors, inputs)
-    for name, array in zip(names, found, strict=True):
+    actual = Reference(watched, "it", optimize=False).run(tensors, inputs)
+    for name, array in zip(names, actual, strict=True):
         assert same(seen[name], array), name
 
 
@@ -170,10 +170,10 @@ def test_the_constants_that_verification_compares() -> None:
     w = Value("w", u2.with_shape((5, 1, 3)))
     builder.add(moves.Pad, [z], w, Location(), channels=(0, 1), pads=(0, 2, 0, 0))
     model = export_integers(builder.finish())
-    found = parameters(model)
-    assert found["%y/values"].tolist() == [3, 2, 1, 0, 0, 1, 2, 3]
-    assert found["%w/pads"].tolist() == [0, 0, 0, 2, 0, 1, 0, 0]
-    assert found["%z/zero_point"] == 1
+    actual = parameters(model)
+    assert actual["%y/values"].tolist() == [3, 2, 1, 0, 0, 1, 2, 3]
+    assert actual["%w/pads"].tolist() == [0, 0, 0, 2, 0, 1, 0, 0]
+    assert actual["%z/zero_point"] == 1
     nodes = {node.output[0]: list(node.input) for node in model.graph.node}
     assert nodes["%z"] == ["%y", "%q"]
     assert nodes["%w"] == ["%z", "%w/pads", "%z/zero_point"]

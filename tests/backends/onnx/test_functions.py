@@ -142,7 +142,7 @@ def test_random_plans_agree_with_the_interpreter(data: st.DataObject) -> None:
 @given(st.data())
 def test_random_plans_of_a_matmul(data: st.DataObject) -> None:
     weights = (data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12)), 1, 1)
-    epitome, plan = data.draw(hand_plans(weights).filter(lambda found: found[0][2:] == (1, 1)))
+    epitome, plan = data.draw(hand_plans(weights).filter(lambda actual: actual[0][2:] == (1, 1)))
     module = layer(weights, epitome, plan, (), bias=data.draw(st.booleans()))
     inputs = np.random.default_rng(1).standard_normal((3, weights[1])).astype(np.float32)
     compare(module, {"x": inputs})

@@ -114,17 +114,17 @@ def layer_plans(
     draw: st.DrawFn, default: str, layers: Sequence[Layer], known: Container[str]
 ) -> Plans:
     """Plans by hand for most layers, each called by any known name, and policies for others."""
-    found = []
+    chosen = []
     for layer in layers:
         name = draw(st.sampled_from([name for name in layer.names if name in known]))
         kind = draw(st.sampled_from(["hand", "hand", "hand", "policy", "default"]))
         if kind == "policy":
-            found.append(LayerPlan(name, draw(POLICIES)))
+            chosen.append(LayerPlan(name, draw(POLICIES)))
         elif kind == "hand":
             epitome, patches = draw(hand_plans(layer.weights, layer.groups))
             if len(patches) <= MOST_PATCHES:
-                found.append(LayerPlan(name, "", epitome, patches))
-    return Plans(default, tuple(draw(st.permutations(found))))
+                chosen.append(LayerPlan(name, "", epitome, patches))
+    return Plans(default, tuple(draw(st.permutations(chosen))))
 
 
 @st.composite

@@ -70,9 +70,9 @@ def features(modules: Mapping[str, Module], program: Program) -> set[str]:
         program: What was made of it.
     """
     imported = modules["import"]
-    found = {kind for op in imported.ops for kind, _ in op.location.nodes} & {*OPERATORS}
-    found.update(of_module(imported), of_plans(modules["epitomize"]), of_program(program))
-    return found
+    present = {kind for op in imported.ops for kind, _ in op.location.nodes} & {*OPERATORS}
+    present.update(of_module(imported), of_plans(modules["epitomize"]), of_program(program))
+    return present
 
 
 def of_module(module: Module) -> Iterator[str]:
@@ -101,7 +101,7 @@ def of_module(module: Module) -> Iterator[str]:
             "strides": op.strides != (1, 1),
             "asymmetric pads": (top, left) != (bottom, right),
         }
-        yield from (name for name, held in holds.items() if held)
+        yield from (name for name, is_present in holds.items() if is_present)
 
 
 def of_plans(module: Module) -> Iterator[str]:
@@ -149,4 +149,4 @@ def of_program(program: Program) -> Iterator[str]:
         "partial sums": any(isinstance(table, Add) for table in program.tables),
         "rearrangements on chip": any(isinstance(t, Rearrange) for t in program.tables),
     }
-    yield from (name for name, held in holds.items() if held)
+    yield from (name for name, is_present in holds.items() if is_present)

@@ -112,7 +112,7 @@ class Geometry:
 
 def geometry(draw: Draw, size: Shape, *, dilated: bool = True) -> Geometry:
     """A window that fits [height, width]; no window lies in the padding alone."""
-    found: list[tuple[int, ...]] = []
+    sides: list[tuple[int, ...]] = []
     for length in size:
         dilation = draw(st.integers(1, 2)) if dilated else 1
         kernel = draw(st.integers(1, 3))
@@ -122,8 +122,8 @@ def geometry(draw: Draw, size: Shape, *, dilated: bool = True) -> Geometry:
         if length < (kernel - 1) * dilation + 1:
             kernel, dilation, first, last = 1, 1, 0, 0
         result = (length + first + last - (kernel - 1) * dilation - 1) // stride + 1
-        found.append((kernel, stride, first, last, dilation, result))
-    (ky, sy, top, bottom, dy, height), (kx, sx, left, right, dx, width) = found
+        sides.append((kernel, stride, first, last, dilation, result))
+    (ky, sy, top, bottom, dy, height), (kx, sx, left, right, dx, width) = sides
     return Geometry((ky, kx), (sy, sx), (top, left, bottom, right), (dy, dx), (height, width))
 
 

@@ -22,17 +22,17 @@ def uneven_mean(draw: Draw, net: GrowingGraph, x: str) -> str:
     attributes: dict[str, Any] = {**window.attributes, "count_include_pad": 0}
     del attributes["dilations"]
     size = window.size
-    whole = [
-        whole_windows(length, window.kernel[k], window.strides[k], window.pads[k::2])
+    counts = [
+        full_count(length, window.kernel[k], window.strides[k], window.pads[k::2])
         for k, length in enumerate(net.shapes[x][1:])
     ]
-    if 0 not in whole and draw(st.booleans()):
+    if 0 not in counts and draw(st.booleans()):
         attributes["ceil_mode"] = 1
-        size = (whole[0], whole[1])
+        size = (counts[0], counts[1])
     return net.node("AveragePool", [x], (net.shapes[x][0], *size), **attributes)
 
 
-def whole_windows(length: int, kernel: int, stride: int, pads: tuple[int, ...]) -> int:
+def full_count(length: int, kernel: int, stride: int, pads: tuple[int, ...]) -> int:
     """How many windows there are along a dim where the last may be cut off.
 
     0 where that one would begin in the padding: onnx's shape inference counts it before opset 22,

@@ -46,13 +46,13 @@ def test_convolution_in_groups_is_onnxruntimes(layer: Layer, extreme: bool) -> N
     if extreme:
         x, w = np.where(x > 99, 255, 0), np.where(w > 9, 127, -127)
     bias = np.zeros(len(w), np.int64)
-    found = convolution.convolve(x, w, bias, layer.window, layer.zero_point, 8)
+    actual = convolution.convolve(x, w, bias, layer.window, layer.zero_point, 8)
     session = conv_integer(layer.groups, layer.zero_point, layer.window)
     zero = np.uint8(layer.zero_point)
     inputs = {"x": x.astype(np.uint8), "w": w.astype(np.int8), "z": np.array(zero)}
-    assert np.array_equal(found, session.run(None, inputs)[0])
+    assert np.array_equal(actual, session.run(None, inputs)[0])
     wide = float_convolve(x - layer.zero_point, w, layer.window)
-    assert np.array_equal(wide, found)
+    assert np.array_equal(wide, actual)
 
 
 @settings(max_examples=80, deadline=None)

@@ -34,13 +34,13 @@ HALF = {"epitome": [4, 4, 3, 3], "patches": [list(patch) for patch in WRAPPED]}
 
 
 def test_layers_are_found_by_any_of_their_names() -> None:
-    plans, found = load(
+    plans, actual = load(
         {
             "default": "uniform:72x4",
             "layer": [{"name": "norm", **HALF}, {"name": "b", "policy": "none"}],
         }
     )
-    assert found == []
+    assert actual == []
     assert plans == Plans(
         "uniform:72x4", (LayerPlan("norm", "", (4, 4, 3, 3), WRAPPED), LayerPlan("b", "none"))
     )
@@ -51,8 +51,8 @@ def test_layers_are_found_by_any_of_their_names() -> None:
 
 
 def test_nothing_given_is_the_identity() -> None:
-    plans, found = load({})
-    assert (plans, found) == (Plans(), [])
+    plans, actual = load({})
+    assert (plans, actual) == (Plans(), [])
     assert not plans.needs_target
     assert all(epitome == layer.weights for (epitome, _), layer in zip(
         plans.choose(LAYERS), LAYERS, strict=True))  # fmt: skip

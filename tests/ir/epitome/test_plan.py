@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from epimc.ir.core.types import IrError
 from epimc.ir.epitome import plan
 from epimc.ir.epitome.plan import Patch, Shape
-from tests.helpers.plans import Found, plans
+from tests.helpers.plans import Planned, plans
 
 Array = NDArray[Any]
 
@@ -39,8 +39,8 @@ def test_the_identity_is_one_patch() -> None:
 
 
 @given(plans())
-def test_weights_are_rebuilt_element_by_element(found: Found) -> None:
-    chosen, weights, epitome = found
+def test_weights_are_rebuilt_element_by_element(planned: Planned) -> None:
+    chosen, weights, epitome = planned
     plan.check(chosen, weights, epitome)
     values = random_epitome(epitome)
     got = plan.rebuild(values, chosen, weights)
@@ -52,13 +52,13 @@ def test_weights_are_rebuilt_element_by_element(found: Found) -> None:
 
 
 @given(plans(), st.sampled_from([np.float32, np.float64]))
-def test_a_fit_gives_back_what_an_epitome_rebuilt(found: Found, kind: type[Any]) -> None:
-    chosen, weights, epitome = found
+def test_a_fit_gives_back_what_an_epitome_rebuilt(planned: Planned, kind: type[Any]) -> None:
+    chosen, weights, epitome = planned
     values = random_epitome(epitome).astype(kind)
-    whole = plan.rebuild(values, chosen, weights)
-    fitted = plan.fit(whole, chosen, epitome)
+    rebuilt = plan.rebuild(values, chosen, weights)
+    fitted = plan.fit(rebuilt, chosen, epitome)
     assert fitted.dtype == kind
-    assert np.array_equal(plan.rebuild(fitted, chosen, weights), whole)
+    assert np.array_equal(plan.rebuild(fitted, chosen, weights), rebuilt)
     unused = plan.rebuild(np.arange(values.size).reshape(epitome), chosen, weights)
     mask = np.isin(np.arange(values.size), unused).reshape(epitome)
     assert np.array_equal(fitted[mask], values[mask])
@@ -66,12 +66,12 @@ def test_a_fit_gives_back_what_an_epitome_rebuilt(found: Found, kind: type[Any])
 
 
 @given(plans(), st.integers(0, 2**32 - 1))
-def test_no_epitome_is_nearer_than_the_fit(found: Found, seed: int) -> None:
-    chosen, weights, epitome = found
+def test_no_epitome_is_nearer_than_the_fit(planned: Planned, seed: int) -> None:
+    chosen, weights, epitome = planned
     random = np.random.default_rng(seed)
-    whole = random.normal(size=weights)
-    fitted = plan.fit(whole, chosen, epitome)
-    residual = whole - plan.rebuild(fitted, chosen, weights)
+    rebuilt = random.normal(size=weights)
+    fitted = plan.fit(rebuilt, chosen, epitome)
+    residual = rebuilt - plan.rebuild(fitted, chosen, weights)
     # The residual is orthogonal to whatever an epitome can rebuild.
     other = plan.rebuild(random.normal(size=epitome), chosen, weights)
     assert abs((residual * other).sum()) < 1e-9
@@ -123,8 +123,8 @@ def test_what_is_no_plan(value: Any) -> None:
 
 
 @given(plans())
-def test_plans_and_rounds_survive_their_text_form(found: Found) -> None:
-    chosen, weights, epitome = found
+def test_plans_and_rounds_survive_their_text_form(planned: Planned) -> None:
+    chosen, weights, epitome = planned
     assert plan.PLAN.load(plan.PLAN.dump(chosen)) == chosen
     rounds = plan.rounds(chosen, epitome, weights[2:])
     assert plan.ROUNDS.load(plan.ROUNDS.dump(rounds)) == rounds
@@ -134,8 +134,8 @@ def test_plans_and_rounds_survive_their_text_form(found: Found) -> None:
 
 
 @given(plans())
-def test_executing_the_rounds_rebuilds_the_weights(found: Found) -> None:
-    chosen, weights, epitome = found
+def test_executing_the_rounds_rebuilds_the_weights(planned: Planned) -> None:
+    chosen, weights, epitome = planned
     cout, cin, kh, kw = weights
     values = random_epitome(epitome)
     matrix = values.reshape(epitome[0], -1).T
@@ -158,8 +158,8 @@ def test_executing_the_rounds_rebuilds_the_weights(found: Found) -> None:
 
 
 @given(plans())
-def test_patches_that_drive_the_same_lines_share_a_round(found: Found) -> None:
-    chosen, weights, epitome = found
+def test_patches_that_drive_the_same_lines_share_a_round(planned: Planned) -> None:
+    chosen, weights, epitome = planned
     rounds = plan.rounds(chosen, epitome, weights[2:])
     keys = {(p.i0, p.in_, p.ei, p.dy, p.dx) for p in chosen}
     assert len(rounds) == len(keys)
@@ -167,16 +167,16 @@ def test_patches_that_drive_the_same_lines_share_a_round(found: Found) -> None:
 
 
 @given(plans())
-def test_rounds_of_one_input_block_follow_each_other(found: Found) -> None:
-    chosen, weights, epitome = found
+def test_rounds_of_one_input_block_follow_each_other(planned: Planned) -> None:
+    chosen, weights, epitome = planned
     blocks = [r.ifat for r in plan.rounds(chosen, epitome, weights[2:])]
     runs = [block for k, block in enumerate(blocks) if k == 0 or blocks[k - 1] != block]
     assert len(runs) == len(set(runs))
 
 
 @given(plans())
-def test_columns_are_cut_at_every_border_of_a_patch(found: Found) -> None:
-    chosen, weights, epitome = found
+def test_columns_are_cut_at_every_border_of_a_patch(planned: Planned) -> None:
+    chosen, weights, epitome = planned
     for round_ in plan.rounds(chosen, epitome, weights[2:]):
         blocks = {(entry.column, entry.column + entry.width) for entry in round_.ofat}
         # Two blocks are the same or apart: each is read once.

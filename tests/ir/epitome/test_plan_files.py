@@ -30,9 +30,9 @@ def said(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> str:
     path = tmp_path / "p.toml"
     path.write_text(text, encoding="utf-8")
     assert main(["plan", str(MNIST), "--epitome", str(path)]) == 2
-    found = capsys.readouterr()
-    assert not found.out
-    return found.err.replace(str(path), "p.toml")
+    actual = capsys.readouterr()
+    assert not actual.out
+    return actual.err.replace(str(path), "p.toml")
 
 
 def test_every_mistake_is_in_one_message(

@@ -120,10 +120,10 @@ def test_dead_channels_and_absurd_ratios() -> None:
     x = net.op(nn.Gemm, x, weight=net.store("w", w))
     v = net.random.normal(size=(2, 4)) * np.array([1, 1e30, 0, 1])
     result = equalized(net.module(net.op(nn.Gemm, x, weight=net.store("v", v))))
-    found = result.tensor(result.ops[0].attributes["weight"])
-    assert np.isfinite(found).all()
-    assert (found[[0, 2]] == w[[0, 2]].astype(np.float32)).all()
-    np.testing.assert_allclose(found[1], w[1] * LARGEST, rtol=1e-5)
+    actual = result.tensor(result.ops[0].attributes["weight"])
+    assert np.isfinite(actual).all()
+    assert (actual[[0, 2]] == w[[0, 2]].astype(np.float32)).all()
+    np.testing.assert_allclose(actual[1], w[1] * LARGEST, rtol=1e-5)
 
 
 @pytest.mark.parametrize("size", [1e-4, 1e-12, 1e-38])

@@ -404,9 +404,9 @@ def test_it_computes_the_same_and_moves_no_more(module: Module) -> None:
     shape = module.inputs[0][1].type.shape
     x = np.random.default_rng(0).standard_normal((3, *shape))
     expected = interpret(module, {"x": x})
-    found = interpret(result, {"x": x})
+    actual = interpret(result, {"x": x})
     for name, array in expected.items():
-        assert found[name].shape == array.shape
-        np.testing.assert_allclose(found[name], array, rtol=1e-9, atol=1e-9)
+        assert actual[name].shape == array.shape
+        np.testing.assert_allclose(actual[name], array, rtol=1e-9, atol=1e-9)
     again = Runner(PASSES).run(result, [Layout()])
     assert moved_elements(again) <= moved_elements(result)

@@ -20,9 +20,9 @@ Array = NDArray[Any]
 
 @given(geometries(), st.integers(0, 2**32 - 1), st.integers(4, 8), st.booleans())
 def test_convolutions_equal_onnxruntime(
-    found: tuple[tuple[int, ...], Window], seed: int, bits: int, extreme: bool
+    actual: tuple[tuple[int, ...], Window], seed: int, bits: int, extreme: bool
 ) -> None:
-    shape, window = found
+    shape, window = actual
     random = np.random.default_rng(seed)
     top = 2**bits - 1
     x = random.integers(0, top, shape, np.uint8, endpoint=True)

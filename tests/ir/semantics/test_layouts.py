@@ -40,12 +40,12 @@ def chains(draw: st.DrawFn, length: int) -> list[Rearrangement]:
     """Rearrangements, each of what the one before gives."""
     size = draw(st.sampled_from(SIZES))
     shape = draw(shapes(size))
-    found = []
+    actual = []
     for _ in range(length):
         perm = tuple(draw(st.permutations(range(len(shape)))))
-        found.append(Rearrangement(shape, perm, draw(shapes(size))))
-        shape = found[-1].result
-    return found
+        actual.append(Rearrangement(shape, perm, draw(shapes(size))))
+        shape = actual[-1].result
+    return actual
 
 
 def numbered(shape: Shape) -> np.ndarray:
@@ -57,10 +57,10 @@ def numbered(shape: Shape) -> np.ndarray:
 def test_two_merge_to_one_that_does_the_same(chain: list[Rearrangement]) -> None:
     first, second = chain
     expected = second.apply(first.apply(numbered(first.source)))
-    whole = merged(first, second)
-    if whole is not None:
-        assert np.array_equal(whole.apply(numbered(first.source)), expected)
-        assert (whole.source, whole.result) == (first.source, second.result)
+    combined = merged(first, second)
+    if combined is not None:
+        assert np.array_equal(combined.apply(numbered(first.source)), expected)
+        assert (combined.source, combined.result) == (first.source, second.result)
         return
     if first.only_permutes or second.keeps_order:
         raise AssertionError("these always merge")
@@ -71,9 +71,9 @@ def test_an_inverse_cancels(chain: list[Rearrangement]) -> None:
     (move,) = chain
     inverse = tuple(move.perm.index(axis) for axis in range(len(move.perm)))
     permuting = Rearrangement(move.source, move.perm, move.permuted)
-    whole = merged(permuting, Rearrangement(move.permuted, inverse, move.source))
-    assert whole is not None
-    assert whole.is_identity
+    combined = merged(permuting, Rearrangement(move.permuted, inverse, move.source))
+    assert combined is not None
+    assert combined.is_identity
 
 
 @given(chains(1))
@@ -95,9 +95,9 @@ def test_simplified_is_the_first_permutation_that_does_it(chain: list[Rearrangem
 @given(chains(1))
 def test_as_maps_the_same_elements_move(chain: list[Rearrangement]) -> None:
     (move,) = chain
-    whole = map_move(move)
-    assert (whole.source, whole.result) == (as_map(move.source), as_map(move.result))
-    flat = whole.apply(numbered(whole.source)).ravel()
+    combined = map_move(move)
+    assert (combined.source, combined.result) == (as_map(move.source), as_map(move.result))
+    flat = combined.apply(numbered(combined.source)).ravel()
     assert np.array_equal(flat, move.apply(numbered(move.source)).ravel())
 
 
@@ -132,9 +132,9 @@ def test_a_selection_takes_by_index(lists: list[list[int]]) -> None:
     selection = Selection(*map(runs_of, lists))
     channels, rows, columns = (numbers or [*range(4)] for numbers in lists)
     assert selection.fits(source)
-    found = selection.apply(x)
-    assert np.array_equal(found[0], x[0][np.ix_(channels, rows, columns)])
-    assert found.shape[1:] == selection.shape(source)
+    actual = selection.apply(x)
+    assert np.array_equal(actual[0], x[0][np.ix_(channels, rows, columns)])
+    assert actual.shape[1:] == selection.shape(source)
     assert [selection.row(y) for y in range(len(rows))] == rows
 
 

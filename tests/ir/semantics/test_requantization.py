@@ -29,16 +29,16 @@ def test_the_result_is_the_rounded_sum(
     terms: list[tuple[float, int]], offset: float, data: st.DataObject
 ) -> None:
     scales, bounds = [s for s, _ in terms], [b for _, b in terms]
-    multipliers, shift, whole = requantization(scales, bounds, offset)
+    multipliers, shift, added = requantization(scales, bounds, offset)
     used = sum(b * abs(m) for b, m in zip(bounds, multipliers, strict=True))
-    assert used + abs(whole) + 2 ** (shift - 1) < 2**63
+    assert used + abs(added) + 2 ** (shift - 1) < 2**63
     assert max(map(abs, multipliers)) < 2**MULTIPLIER_BITS
     values = [data.draw(st.integers(-b, b)) for b in bounds]
     arrays = [np.array([[v]]) for v in values]
     columns = np.array(multipliers)[:, None]
-    shifts, offsets = np.array([shift]), np.array([whole])
+    shifts, offsets = np.array([shift]), np.array([added])
     got = requantize(arrays, columns, shifts, 0, -(2**62), 2**62, offsets)
-    exact = sum(v * m for v, m in zip(values, multipliers, strict=True)) + whole
+    exact = sum(v * m for v, m in zip(values, multipliers, strict=True)) + added
     assert int(got[0, 0]) == (exact + 2 ** (shift - 1)) >> shift
     real = sum(Fraction(s) * v for s, v in zip(scales, values, strict=True)) + Fraction(offset)
     # Half a step of rounding, and each multiplier's own rounding.
@@ -93,8 +93,8 @@ def feasible(scales: list[float], bounds: list[int], shift: int) -> bool:
 @example(([2.0**-47], [1]))
 @example(([1.0], [2**46]))
 @example(([0.5, 2.0**-60], [255, 2**46]))
-def test_multipliers_are_the_widest_that_fit(found: tuple[list[float], list[int]]) -> None:
-    scales, bounds = found
+def test_multipliers_are_the_widest_that_fit(actual: tuple[list[float], list[int]]) -> None:
+    scales, bounds = actual
     fitting = [shift for shift in range(1, 63) if feasible(scales, bounds, shift)]
     widest = max(fitting, default=1)
     expected = rounded(scales, widest)
@@ -132,9 +132,9 @@ def test_sixteen_bits_are_just_enough() -> None:
 
 @given(requantizations(), st.integers(0, 255), st.integers(0, 200), st.data())
 def test_requantize_is_what_big_integers_say(
-    found: tuple[list[float], list[int]], zero_point: int, low: int, data: st.DataObject
+    actual: tuple[list[float], list[int]], zero_point: int, low: int, data: st.DataObject
 ) -> None:
-    scales, bounds = found
+    scales, bounds = actual
     try:
         multipliers, shift, _ = requantization(scales, bounds)
     except PrecisionError:

@@ -27,9 +27,9 @@ Array = NDArray[Any]
 
 @given(geometries(), st.data())
 def test_gather_delivers_every_window(
-    found: tuple[tuple[int, ...], Window], data: st.DataObject
+    actual: tuple[tuple[int, ...], Window], data: st.DataObject
 ) -> None:
-    shape, window = found
+    shape, window = actual
     x = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
     expected = slow_windows(x, window, -5)
     rows = expected.shape[4]
@@ -41,8 +41,8 @@ def test_gather_delivers_every_window(
 
 
 @given(geometries())
-def test_rows_are_those_that_gather_reads(found: tuple[tuple[int, ...], Window]) -> None:
-    (_, _, height, _), window = found
+def test_rows_are_those_that_gather_reads(actual: tuple[tuple[int, ...], Window]) -> None:
+    (_, _, height, _), window = actual
     x = np.arange(height, dtype=np.int64).reshape(1, 1, height, 1)
     column = Window(
         (window.kernel[0], 1),
@@ -57,8 +57,8 @@ def test_rows_are_those_that_gather_reads(found: tuple[tuple[int, ...], Window])
 
 
 @given(geometries(pool=True), st.integers(0, 2**32 - 1))
-def test_maxima_equal_onnxruntime(found: tuple[tuple[int, ...], Window], seed: int) -> None:
-    shape, window = found
+def test_maxima_equal_onnxruntime(actual: tuple[tuple[int, ...], Window], seed: int) -> None:
+    shape, window = actual
     x = np.random.default_rng(seed).integers(0, 4, shape, np.uint8)
     got = max_pool(x.astype(np.int64), window)
     # A window of nothing but padding has no maximum; the verifier refuses it.
@@ -77,9 +77,9 @@ def test_maxima_equal_onnxruntime(found: tuple[tuple[int, ...], Window], seed: i
 
 @given(geometries(), st.integers(0, 2**32 - 1), st.integers(0, 255))
 def test_sums_equal_onnxruntime(
-    found: tuple[tuple[int, ...], Window], seed: int, zero_point: int
+    actual: tuple[tuple[int, ...], Window], seed: int, zero_point: int
 ) -> None:
-    shape, window = found
+    shape, window = actual
     x = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     theirs = one_node(
         "ConvInteger",
@@ -99,10 +99,10 @@ def test_sums_equal_onnxruntime(
 
 @given(geometries(), st.integers(0, 2**32 - 1), st.data())
 def test_shares_make_sums_means(
-    found: tuple[tuple[int, ...], Window], seed: int, data: st.DataObject
+    actual: tuple[tuple[int, ...], Window], seed: int, data: st.DataObject
 ) -> None:
     """Each sum times its share is the common multiple times the mean of what counts."""
-    shape, window = found
+    shape, window = actual
     top, left, bottom, right = (data.draw(st.integers(0, pad)) for pad in window.pads)
     counted = top, left, bottom, right
     x = np.random.default_rng(seed).integers(0, 256, shape)
@@ -117,8 +117,8 @@ def test_shares_make_sums_means(
         with pytest.raises(ValueError, match="nothing but padding"):
             window_shares(window, counted, shape[2:])
         return
-    whole, shares = window_shares(window, counted, shape[2:])
-    assert np.array_equal(shares * counts, np.full_like(counts, whole))
+    multiple, shares = window_shares(window, counted, shape[2:])
+    assert np.array_equal(shares * counts, np.full_like(counts, multiple))
     assert math.gcd(*shares.ravel().tolist()) == 1
     weighted = sum_pool(x, window, 9, counted)
     assert np.array_equal(weighted, sum_pool(x, window, 9) * shares)

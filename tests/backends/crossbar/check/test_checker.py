@@ -116,8 +116,8 @@ def with_map(program_name: str, index: int, /, **changes: Any) -> Program:
     program = PROGRAMS[program_name]()
     old = program.maps[index]
     sizes = tuple(changes.pop(key, getattr(old, key)) for key in ("channels", "height", "width"))
-    held = replace(old, **{"shape": sizes, **changes})
-    return replace(program, maps=(*program.maps[:index], held, *program.maps[index + 1 :]))
+    replaced = replace(old, **{"shape": sizes, **changes})
+    return replace(program, maps=(*program.maps[:index], replaced, *program.maps[index + 1 :]))
 
 
 def first(program: Program) -> str:

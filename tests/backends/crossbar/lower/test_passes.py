@@ -31,7 +31,7 @@ from epimc.ir.semantics import cells, quantization
 from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import interpreted
 from tests.helpers.modules import LOWERING, Net, lower, networks, quantized, unread
-from tests.helpers.plans import Found, plans
+from tests.helpers.plans import Planned, plans
 
 Array = NDArray[Any]
 
@@ -103,11 +103,11 @@ def test_arrays_tile_the_epitome_matrix(
 @given(plans(), chips(), st.integers(2, 8), st.integers(0, 99))
 @settings(max_examples=40)
 def test_mapped_epitomes_keep_their_meaning(
-    found: Found, described: dict[str, Any], bits: int, seed: int
+    planned: Planned, described: dict[str, Any], bits: int, seed: int
 ) -> None:
     net = Net(seed, described)
-    _, (_, cin, kh, kw), _ = found
-    y = net.epitome(net.input(cin, kh + 2, kw + 1), found, pads=(1, 0, 1, 2))
+    _, (_, cin, kh, kw), _ = planned
+    y = net.epitome(net.input(cin, kh + 2, kw + 1), planned, pads=(1, 0, 1, 2))
     module = lower(net.module(y), f"calibrate,quantize{{weight_bits={bits}}}")
     inputs = interpreted(module, net.samples(3))
     for pipeline in ("map", "map,place"):
@@ -301,10 +301,10 @@ def row_lives(module: Module) -> Iterator[tuple[int, int, int, int, int, tuple[A
 
 def brute_force_overlaps(module: Module, capacity: int) -> list[str]:
     """Rows that lie in each other's place while both are needed, or outside the buffer."""
-    found = sorted(row_lives(module), key=lambda life: life[0])
-    wrong = [f"{whose} ends at {end}" for _, _, end, _, _, whose in found if end > capacity]
-    for k, (tile, first, end, since, until, whose) in enumerate(found):
-        for other_tile, start, stop, begin, last, other in found[k + 1 :]:
+    planned = sorted(row_lives(module), key=lambda life: life[0])
+    wrong = [f"{whose} ends at {end}" for _, _, end, _, _, whose in planned if end > capacity]
+    for k, (tile, first, end, since, until, whose) in enumerate(planned):
+        for other_tile, start, stop, begin, last, other in planned[k + 1 :]:
             apart = other_tile != tile or stop <= first or end <= start
             if not apart and begin <= until and since <= last:
                 # One row may be read from one place by several.

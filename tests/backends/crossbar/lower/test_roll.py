@@ -156,9 +156,9 @@ def test_rolled_programs_are_good_and_compute_the_same(name: str) -> None:
     assert check(rolled) == []
     inputs = {p.name: np.ones((2, *p.shape), np.float32) for p in program.inputs}
     _, expected = Simulator(program, host=mean_of_sources).run_collect(inputs)
-    _, found = Simulator(rolled, host=mean_of_sources).run_collect(inputs)
-    assert found.keys() == expected.keys()
-    assert all(np.array_equal(found[key], expected[key]) for key in expected)
+    _, actual = Simulator(rolled, host=mean_of_sources).run_collect(inputs)
+    assert actual.keys() == expected.keys()
+    assert all(np.array_equal(actual[key], expected[key]) for key in expected)
 
 
 @pytest.mark.parametrize("name", ["conv", "split", "spill"])
