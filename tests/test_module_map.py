@@ -1,4 +1,4 @@
-"""The map of modules has them all, in the order of the table of imports, and each says something."""
+"""The map of modules has them all, in the order of the table of imports, each with a sentence."""
 
 from __future__ import annotations
 
