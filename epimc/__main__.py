@@ -1,4 +1,4 @@
-"""`python -m epimc`."""
+"""`python -m epimc` is the command `epimc`."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from epimc.compiler.passes import passes_of
 from epimc.compiler.planning import PlanResult
 from epimc.frontend.document import OperatorList, OperatorResult, operator_list
 from epimc.ir.text.document import ir_document
+from epimc.module_map import module_map
 from epimc.results.commands import CheckResult, RunResult, StageResult, TargetList, TargetResult
 from epimc.results.document import json_document
 from epimc.results.summaries import BundleSummary, CompileResult, ModelSummary
@@ -70,6 +71,7 @@ def own_pages() -> Pages:
     return {
         "docs/ir.md": ir_document,
         "docs/json.md": partial(json_page, backends),
+        "docs/modules.md": module_map,
         "docs/passes.md": passes,
         **theirs,
     }

@@ -1,4 +1,4 @@
-"""What a program for crossbars consists of."""
+"""What a program for crossbars consists of: layers, crossbars, tiles, instructions, host calls."""
 
 from __future__ import annotations
 

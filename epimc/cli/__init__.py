@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line: the commands, their options, and what they print on the way."""

@@ -1,4 +1,4 @@
-"""How far values are from what they stand for."""
+"""How far values are from what they stand for: SQNR, cosine, largest error, top-1."""
 
 from __future__ import annotations
 

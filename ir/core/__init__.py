@@ -1,1 +1,1 @@
-"""The IR itself: ops and modules, types, levels, attributes, and the verifier."""
+"""The IR itself: ops, their traits, modules, types, levels, attributes and stored tensors."""

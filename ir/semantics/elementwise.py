@@ -1,4 +1,4 @@
-"""Two activations, and functions of one."""
+"""What is computed for each element: products of two activations, and look-ups of one."""
 
 from __future__ import annotations
 

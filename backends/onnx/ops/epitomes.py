@@ -1,4 +1,4 @@
-"""Layers by epitomes."""
+"""Layers by epitomes: calls of functions on reals, convolutions of rebuilt weights on integers."""
 
 from __future__ import annotations
 

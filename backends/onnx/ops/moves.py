@@ -1,4 +1,4 @@
-"""What moves elements."""
+"""What moves elements: concatenations, selections, constants, pads and rearrangements."""
 
 from __future__ import annotations
 

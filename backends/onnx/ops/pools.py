@@ -1,4 +1,4 @@
-"""Pools."""
+"""Pools: maxima, which move, and means, which on integers are sums until they are rounded."""
 
 from __future__ import annotations
 
