@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -63,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = [argument for argument in given if argument != "--debug"]
     if arguments is None:
         quiet_pipes()
+        escape_characters()
     try:
         app(given, prog_name="epimc", standalone_mode=True)
         sys.stdout.flush()
@@ -93,6 +95,12 @@ def quiet_pipes() -> None:
 
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+def escape_characters() -> None:
+    """Print escapes of the characters that the output's encoding has not."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def limit_threads() -> None:
