@@ -5,6 +5,7 @@ For a backend whose programs are modules of the IR, or that has no forms of its 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ class PlainTarget:
 
     def to_toml(self) -> str:
         """A file of one line, the name."""
-        return f'name = "{self.name}"\n'
+        return f"name = {json.dumps(self.name, ensure_ascii=False)}\n"
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def load_offered(name: str) -> Backend:
             notes=[f"{type(problem).__name__}: {problem}"],
             hint="Install a version of that package which fits this version of epimc.",
         ) from problem
-    if not isinstance(backend, Backend) or backend.name != name:
+    if not isinstance(backend, Backend) or getattr(backend, "name", None) != name:
         raise error(
             f"'{entry.value}' of {package_of(entry)} is not a backend named '{name}'.",
             hint="An entry point names an object of a subclass of epimc.backends.base.Backend.",
@@ -102,5 +102,22 @@ def load_backends() -> list[Backend]:
     """
     backends = [load_backend(name) for name in backend_names()]
     for backend in backends:
-        backend.load_dialect()
+        load_dialect(backend)
     return backends
+
+
+def load_dialect(backend: Backend) -> None:
+    """Register the ops and levels of a backend.
+
+    Raises:
+        EpimcError: That cannot be done, as when another one's have the same names.
+    """
+    try:
+        backend.load_dialect()
+    # As where a package is loaded.
+    except Exception as problem:
+        raise error(
+            f"The ops and levels of backend '{backend.name}' cannot be registered.",
+            notes=[f"{type(problem).__name__}: {problem}"],
+            hint="Where they have names of another backend's, remove one of both packages.",
+        ) from problem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from epimc.backends import DEFAULT_BACKEND
 from epimc.bundle.bundle import Bundle, check_output, read_bundle, write_bundle
 from epimc.compiler.memory import NOTHING, InMemory
-from epimc.compiler.options import PlanRequest, Request
+from epimc.compiler.options import ModelOptions, PlanRequest, Request
 from epimc.runtime.session import Session
+from epimc.support.diagnostics import error
+from epimc.support.files import as_path, spelled
 
 if TYPE_CHECKING:
     from epimc.compiler.planning import PlanResult
@@ -66,18 +68,19 @@ def compile(  # The name is the interface, as in `re.compile`.
     """
     request = Request(
         None,
-        target=None if target is None else os.fspath(target),
-        epitome=os.fspath(epitome),
+        target=spelled(target),
+        epitome=spelled(epitome),
         limit_bytes=limit_bytes,
         backend=backend,
         weight_bits=weight_bits,
         activation_bits=activation_bits,
         strict=strict,
-        pass_options=tuple(pass_options),
+        pass_options=as_tuple(pass_options),
     )
-    folder = None if dump_ir is None else Path(dump_ir)
+    folder = None if dump_ir is None else as_path(dump_ir, "dump_ir")
     memory = InMemory(model, example, calibration)
-    return Session(build(request, Path(output), folder, observers, memory))
+    place, watching = as_path(output, "output"), checked_observers(observers)
+    return Session(build(request, place, folder, watching, memory))
 
 
 def plan(
@@ -110,8 +113,8 @@ def plan(
 
     request = PlanRequest(
         None,
-        target=None if target is None else os.fspath(target),
-        epitome=os.fspath(epitome),
+        target=spelled(target),
+        epitome=spelled(epitome),
         limit_bytes=limit_bytes,
         backend=backend,
         weight_bits=weight_bits,
@@ -142,8 +145,9 @@ def verify(
     """
     from epimc.verification.verify import verify as verified
 
-    read = bundle.bundle if isinstance(bundle, Session) else read_bundle(Path(bundle))
-    return verified(read, samples, None, limit_bytes, layers=layers)
+    limit = ModelOptions(limit_bytes=limit_bytes).limit_bytes
+    read = bundle.bundle if isinstance(bundle, Session) else read_bundle(as_path(bundle, "bundle"))
+    return verified(read, samples, None, limit, layers=layers)
 
 
 def inspect(source: ModelSource, *, example: Any = None) -> BundleSummary | ModelSummary:
@@ -159,6 +163,29 @@ def inspect(source: ModelSource, *, example: Any = None) -> BundleSummary | Mode
     from epimc.results.summaries import inspected
 
     return inspected(source, example)
+
+
+def as_tuple(texts: object) -> Any:
+    """Texts of a list as a tuple; anything else as it is, to be refused."""
+    return tuple(texts) if isinstance(texts, Sequence) and not isinstance(texts, str) else texts
+
+
+def checked_observers(observers: object) -> list[CompileObserver]:
+    """The observers of a compile.
+
+    Raises:
+        EpimcError: They are no list of observers.
+    """
+    from epimc.ir.observers import CompileObserver
+
+    listed: list[Any] = [*observers] if isinstance(observers, Iterable) else [observers]
+    for each in listed:
+        if not isinstance(each, CompileObserver):
+            raise error(
+                f"An observer cannot be of the type {type(each).__name__}.",
+                hint="Pass a list of objects of subclasses of epimc.CompileObserver.",
+            )
+    return listed
 
 
 def build(
@@ -182,7 +209,8 @@ def build(
     write_bundle(output, bundle)
     if dump_ir is not None:
         dumps.write(dump_ir)
-    return replace(bundle, extra_files={}, folder=output)
+    # The reference is read from there, also after a change of the working directory.
+    return replace(bundle, extra_files={}, folder=output.absolute())
 
 
 def load(folder: str | os.PathLike[str], **options: Any) -> Session:
@@ -195,4 +223,6 @@ def load(folder: str | os.PathLike[str], **options: Any) -> Session:
     Raises:
         EpimcError: It is no bundle, a file does not match its checksum, or an option is wrong.
     """
-    return Session(read_bundle(Path(folder)), **options)
+    bundle = read_bundle(as_path(folder, "folder"))
+    # As of a bundle that was just compiled.
+    return Session(replace(bundle, folder=Path(folder).absolute()), **options)

@@ -22,7 +22,7 @@ from epimc.backends.crossbar.instructions.host import host_tables
 from epimc.backends.crossbar.target.schema import Target as CrossbarTarget
 from epimc.backends.crossbar.target.schema import builtin_targets, load_target
 from epimc.backends.forms import Claim
-from epimc.support.diagnostics import Diagnostic, counted
+from epimc.support.diagnostics import Diagnostic, counted, did_you_mean, error
 from epimc.support.results import Result
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class CrossbarProgram(CompiledProgram):
         """The options are those of `Simulator`: path, batch, engine, strategy."""
         from epimc.backends.crossbar.sim.simulator import Simulator
 
+        check_options(options)
         return CrossbarExecutor(Simulator(self.program, host=host, **options))
 
     def claims(self) -> Iterator[Claim]:
@@ -130,6 +131,24 @@ class CrossbarProgram(CompiledProgram):
         from epimc.backends.crossbar.costs import crossbar_costs
 
         return crossbar_costs(self.program, meter)
+
+
+def check_options(options: Mapping[str, object]) -> None:
+    """Hold the options of an executor to the names and types that the simulator knows.
+
+    Raises:
+        EpimcError: One is unknown, or of another type.
+    """
+    from epimc.backends.crossbar.isa.execution import Strategy
+
+    kinds = {"path": str, "batch": int, "engine": str, "strategy": Strategy}
+    for name, value in options.items():
+        if name not in kinds:
+            hint = did_you_mean(name, kinds)
+            raise error(f"The simulator has no option '{name}'.", hint=hint)
+        if not isinstance(value, kinds[name]) or isinstance(value, bool):
+            kind = type(value).__name__
+            raise error(f"Option '{name}' of the simulator cannot be of the type {kind}.")
 
 
 def computed_maps_of(program: Program) -> list[FeatureMap]:

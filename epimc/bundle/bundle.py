@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from epimc.backends.base import Backend, CompiledProgram, Target
 from epimc.backends.registry import load_backend
@@ -43,6 +43,9 @@ from epimc.support.files import (
 HOST = "host/"
 FREE_FOLDERS = (HOST, "ir/", "reference/")
 DELETABLE_FOLDERS = ("ir/", "reference/")
+
+# Most file systems allow 255 bytes; a digest and an ending stand behind these.
+LONGEST_NAME = 150
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +144,9 @@ def files_of(contents: Bundle) -> dict[str, File]:
         if not is_plain_name(name) or not name.startswith(FREE_FOLDERS):
             raise ValueError(f"'{name}' is no name for an extra file")
     own = program.files()
-    for name in own:
-        if not is_plain_name(name) or name.startswith(FREE_FOLDERS) or name == MANIFEST:
-            raise ValueError(f"'{name}' is no name for a file of a program")
+    check_own_names(own)
+    if missing := set(load_backend(contents.manifest.backend).files) - own.keys():
+        raise ValueError(f"the program has no file '{min(missing)}'")
     return {
         **own,
         **contents.extra_files,
@@ -151,8 +154,22 @@ def files_of(contents: Bundle) -> dict[str, File]:
     }
 
 
+def check_own_names(own: Collection[str]) -> None:
+    """Raise ValueError unless the files of a program can lie beside those of every bundle."""
+    folders = {str(folder) for name in own for folder in PurePosixPath(name).parents}
+    for name in own:
+        reserved = f"{name}/".startswith(FREE_FOLDERS) or name == MANIFEST
+        # Half of a surrogate pair: the manifest could not name it.
+        written = name.encode(errors="replace").decode() == name
+        if not is_plain_name(name) or reserved or not written or name in folders:
+            raise ValueError(f"'{name}' is no name for a file of a program")
+
+
 def fragment_file(name: str) -> str:
-    """Where a bundle keeps a fragment."""
+    """Where a bundle keeps a fragment; of a name too long for a file, the digest stands for it."""
+    data = name.encode()
+    if len(data) > LONGEST_NAME:
+        name = f"{data[:LONGEST_NAME].decode(errors='ignore')}-{sha256(data)}"
     return f"{HOST}{name}.onnx"
 
 

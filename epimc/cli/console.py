@@ -16,7 +16,10 @@ def say(result: Result, as_json: bool) -> None:
     if as_json:
         import json
 
-        text = json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        # Where the output is no UTF-8, JSON's own escapes say everything in ASCII.
+        ascii_only = "utf" not in (sys.stdout.encoding or "utf-8").lower()
+        document = result.to_json()
+        text = json.dumps(document, indent=2, ensure_ascii=ascii_only, allow_nan=False)
         # A path may have bytes that are no text; what replaces them here is JSON's own escape.
         print(text.encode("utf-8", "backslashreplace").decode("utf-8"))
     else:

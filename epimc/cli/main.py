@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -64,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = [argument for argument in words if argument != "--debug"]
     if arguments is None:
         quiet_pipes()
+        escape_characters()
     try:
         app(words, prog_name="epimc", standalone_mode=True)
         sys.stdout.flush()
@@ -95,6 +97,12 @@ def quiet_pipes() -> None:
 
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+def escape_characters() -> None:
+    """Print escapes of the characters that the output's encoding has not."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def limit_threads() -> None:

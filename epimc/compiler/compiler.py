@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from epimc.backends.base import Backend, Target
-from epimc.backends.registry import load_backend
+from epimc.backends.registry import load_backend, load_dialect
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.bundling import new_bundle, reference_files
 from epimc.compiler.importing import import_request
@@ -101,8 +101,9 @@ class Job:
         """
         backend = load_backend(request.backend)
         # First: pipelines and dumps name ops and levels that it declares.
-        backend.load_dialect()
-        target = backend.load_target(request.target or backend.default_target)
+        load_dialect(backend)
+        chosen = backend.default_target if request.target is None else request.target
+        target = backend.load_target(chosen)
         registry = passes_of(backend)
         lowering = tuple(parse_pipeline(backend.pipeline(target), registry))
         return Job(request, backend, target, registry, stages_of(request, lowering))
@@ -167,6 +168,8 @@ def compile_model(
 
     with clock.stage(EMIT) as step:
         program = step.program = job.backend.emit(lowered)
+        if program.backend != job.backend.name:
+            raise ValueError(f"backend '{job.backend.name}' made one of '{program.backend}'")
 
     with clock.stage(CHECK):
         program.refuse_bad("The compiled program")

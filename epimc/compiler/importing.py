@@ -57,8 +57,7 @@ def import_request(request: Request, target: Target, rows: int, memory: InMemory
     Raises:
         EpimcError: The model, the samples or the plans are wrong.
     """
-    source = memory.model or request.model
-    assert source is not None, "a request without a model"
+    source = request.model if memory.model is None else memory.model
     named = import_source(source, example=memory.example, limit_bytes=request.limit_bytes)
     imported = named.imported
     # Before minutes of work on a model that no bundle can hold.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from epimc.backends.base import Backend
+from epimc.support.diagnostics import error
 
 PASSES: dict[str, str] = {
     "layout": "epimc.ir.passes.layout:Layout",
@@ -21,7 +22,7 @@ def passes_of(*backends: Backend) -> dict[str, str]:
     """The common passes, and those of backends.
 
     Raises:
-        ValueError: Two passes have one name: a defect of a backend.
+        EpimcError: Two passes have one name: the packages of two backends do not go together.
     """
     passes = dict(PASSES)
     for backend in backends:
@@ -33,5 +34,8 @@ def add(passes: dict[str, str], more: Iterable[tuple[str, str]], backend: str) -
     """Add a backend's passes to a table, where no other may have their names."""
     for name, place in more:
         if name in passes:
-            raise ValueError(f"backend '{backend}' has a pass '{name}', which is another's")
+            raise error(
+                f"Backend '{backend}' has a pass '{name}', which is there already.",
+                hint="Remove the package of that backend, or of another, from the environment.",
+            )
         passes[name] = place

@@ -67,12 +67,13 @@ def plan_model(
         EpimcError: Anything wrong with the request or the model.
     """
     backend = load_backend(request.backend)
-    target = backend.load_target(request.target or backend.default_target)
+    target = backend.load_target(
+        backend.default_target if request.target is None else request.target
+    )
     if not is_plan_file(request.epitome):
         # A wrong policy is told before a large model is read.
         requested_plans(request.epitome, [])
-    source = model or request.model
-    assert source is not None, "a request without a model"
+    source = request.model if model is None else model
     named = import_source(source, example=example, limit_bytes=request.limit_bytes)
     module, rows = named.imported.module, backend.array_rows(target)
     layers = planned_layers(request.epitome, module, rows)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,23 +15,29 @@ from epimc.compiler.samples import (
     Array,
     SampleInput,
     Samples,
+    check_names,
     checked_samples,
     encode_samples,
     read_samples,
 )
 from epimc.support.diagnostics import EpimcError, error
+from epimc.support.files import as_path
 
 Batch: TypeAlias = "ArrayLike | Mapping[str, ArrayLike]"
 """Samples first: the arrays of a model's inputs by name, or the array of its only input."""
 
-SampleSource: TypeAlias = "str | Path | Batch | Iterable[Batch]"
+SampleSource: TypeAlias = "str | os.PathLike[str] | Batch | Iterable[Batch]"
 """What Python users may pass as samples."""
 
-SOURCE = "the calibration data"
+CALIBRATION_DATA = "the calibration data"
 
 
 def samples_of(
-    samples: SampleSource, inputs: Sequence[SampleInput], *, limit_bytes: int = LIMIT_BYTES
+    samples: SampleSource,
+    inputs: Sequence[SampleInput],
+    *,
+    limit_bytes: int = LIMIT_BYTES,
+    source: str = CALIBRATION_DATA,
 ) -> Samples:
     """Samples, however they are passed.
 
@@ -40,16 +46,20 @@ def samples_of(
             by name; or an iterable of such batches, which is read to its end.
         inputs: The inputs of the model.
         limit_bytes: Of all arrays together.
+        source: What messages call samples that are passed in memory.
 
     Raises:
         EpimcError: Something is missing, unknown, too large, or of a wrong shape or type.
     """
-    if isinstance(samples, (str, Path)):
-        return read_samples(Path(samples), inputs, limit_bytes=limit_bytes)
-    arrays = joined(batches_of(samples, inputs), limit_bytes)
+    if isinstance(samples, (str, os.PathLike)):
+        path = as_path(samples, "samples")
+        return read_samples(path, inputs, limit_bytes=limit_bytes)
+    arrays = joined(batches_of(samples, inputs), limit_bytes, source)
+    # Before the digest: not every name can be that of an array in a file.
+    check_names(source, arrays, inputs)
     # Of the bytes that an npz file with these arrays would have: the same as of that file.
     digest = hashlib.sha256(encode_samples(arrays)).hexdigest()
-    return checked_samples(arrays, inputs, SOURCE, digest)
+    return checked_samples(arrays, inputs, source, digest)
 
 
 def batches_of(
@@ -59,7 +69,7 @@ def batches_of(
     if isinstance(samples, Mapping) or is_array(samples):
         yield named(samples, inputs)
         return
-    if not isinstance(samples, Iterable):
+    if not isinstance(samples, Iterable) or isinstance(samples, (bytes, bytearray)):
         raise error(
             f"Samples cannot be of the type {type(samples).__name__}.",
             hint="Pass arrays, a mapping of them, an iterable of either, or a path.",
@@ -105,8 +115,8 @@ def array_of(values: Any) -> Array:
     return array
 
 
-def joined(batches: Iterable[dict[str, Array]], limit_bytes: int) -> dict[str, Array]:
-    """All batches one behind the other, by name.
+def joined(batches: Iterable[dict[str, Array]], limit_bytes: int, source: str) -> dict[str, Array]:
+    """All batches one behind the other, by name; errors call them `source`.
 
     Raises:
         EpimcError: There are none, they have different names or shapes, or they are too large.
@@ -116,7 +126,7 @@ def joined(batches: Iterable[dict[str, Array]], limit_bytes: int) -> dict[str, A
     for number, batch in enumerate(batches):
         if number and batch.keys() != columns.keys():
             raise error(
-                f"Batch {number} of {SOURCE} has other arrays than the first.",
+                f"Batch {number} of {source} has other arrays than the first.",
                 notes=[
                     f"It has {', '.join(sorted(batch)) or 'none'}; the first has "
                     f"{', '.join(sorted(columns)) or 'none'}."
@@ -128,7 +138,7 @@ def joined(batches: Iterable[dict[str, Array]], limit_bytes: int) -> dict[str, A
         for name, array in batch.items():
             columns.setdefault(name, []).append(array)
     if not columns:
-        raise error("There are no samples to calibrate with: the iterable is empty.")
+        raise error(f"There are no samples in {source}: the iterable is empty.")
     return {name: stacked(name, arrays) for name, arrays in columns.items()}
 
 
@@ -140,11 +150,15 @@ def stacked(name: str, arrays: list[Array]) -> Array:
     """
     if len(arrays) == 1:
         return arrays[0]
+    if not all(array.ndim for array in arrays):
+        raise error(f"A batch of '{name}' is one number: batches are arrays, samples first.")
     try:
         return np.concatenate(arrays)
-    except ValueError as problem:
+    # TypeError: of types that have none in common.
+    except (TypeError, ValueError) as problem:
+        clash = "shapes" if isinstance(problem, ValueError) else "types"
         raise error(
-            f"The batches of input '{name}' have different shapes.", notes=[str(problem)]
+            f"The batches of input '{name}' have different {clash}.", notes=[str(problem)]
         ) from None
 
 

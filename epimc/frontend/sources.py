@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import onnx
@@ -14,6 +13,7 @@ from epimc.frontend.importer import ImportedModel, import_model, import_proto
 from epimc.frontend.model.loader import parse_model
 from epimc.frontend.torch_export import export_torch, is_torch_module
 from epimc.support.diagnostics import error
+from epimc.support.files import as_path
 
 if TYPE_CHECKING:
     import torch
@@ -36,13 +36,13 @@ class NamedModel:
 
 
 def import_source(
-    source: ModelSource, *, example: Any = None, limit_bytes: int = 2**32
+    source: ModelSource | None, *, example: Any = None, limit_bytes: int = 2**32
 ) -> NamedModel:
     """Import a model, whatever it is passed as.
 
     Args:
         source: The path of an ONNX file; the bytes of one, or an onnx.ModelProto, without external
-            data; or a torch.nn.Module, which PyTorch exports (extra `torch`).
+            data; or a torch.nn.Module, which PyTorch exports (extra `torch`).  None is refused.
         example: Inputs to call a torch.nn.Module with: a tensor or a tuple of tensors.
         limit_bytes: The most that the model may take.
 
@@ -65,7 +65,7 @@ def import_source(
             f"A model cannot be of the type {type(source).__name__}.",
             hint="Pass a path, bytes, an onnx.ModelProto or a torch.nn.Module.",
         )
-    path = Path(source)
+    path = as_path(source, "model")
     return NamedModel(path.name, import_model(path, limit_bytes=limit_bytes))
 
 

@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar
 
 from epimc.backends.base import ProgramSummary
@@ -15,6 +14,7 @@ from epimc.bundle.manifest import Origin
 from epimc.frontend import ModelSource, import_source
 from epimc.ir.core.module import Module
 from epimc.support.diagnostics import counted
+from epimc.support.files import as_path
 from epimc.support.results import INLINED, OnnxNode, Result, first_name, onnx_nodes
 from epimc.support.tables import Block, Facts, Lines, dims, table
 
@@ -154,8 +154,9 @@ def inspected(source: ModelSource, example: object = None) -> ModelSummary | Bun
     Raises:
         EpimcError: It is neither, or the bundle's program does not pass its check (exit code 1).
     """
-    if not isinstance(source, (str, os.PathLike)) or not Path(source).is_dir():
+    folder = as_path(source, "source") if isinstance(source, (str, os.PathLike)) else None
+    if folder is None or not folder.is_dir():
         return model_summary(import_source(source, example=example).imported.module)
-    bundle = read_bundle(Path(source))
+    bundle = read_bundle(folder)
     bundle.program.refuse_bad()
     return BundleSummary(bundle.program.describe(), bundle.manifest)

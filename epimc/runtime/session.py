@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,22 +81,35 @@ class Session:
             EpimcError: An unknown output, or an input that is missing or does not fit.
         """
         known = [port.name for port in self.bundle.program.outputs]
-        for name in output_names or ():
-            if name not in known:
-                raise error(f"There is no output '{name}'.", hint=did_you_mean(name, known))
+        check_names(output_names, known)
+        if not isinstance(feeds, Mapping) or not all(isinstance(name, str) for name in feeds):
+            raise error("Inputs must be passed as a mapping of arrays by their names.")
         inputs = {name: as_floats(name, array) for name, array in feeds.items()}
         outputs = self.executor.run(inputs, observers)
         return [outputs[name] for name in (known if output_names is None else output_names)]
+
+
+def check_names(names: object, known: Sequence[str]) -> None:
+    """Raise EpimcError unless names are a list of known outputs, or None."""
+    if names is not None and (isinstance(names, str) or not isinstance(names, Iterable)):
+        raise error("The outputs' names must be a list, or None for all of them.")
+    for name in names or ():
+        if name not in known:
+            raise error(f"There is no output '{name}'.", hint=did_you_mean(str(name), known))
 
 
 def as_floats(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
     """An input as float32, all of it finite.
 
     Raises:
-        EpimcError: It is no array of numbers, or holds NaN or infinity.
+        EpimcError: It is no array of real numbers, or holds NaN or infinity.
     """
     try:
-        values = np.asarray(array, np.float32)
+        values = np.asarray(array)
+        if values.dtype.kind == "c":
+            raise error(f"Input '{name}' is an array of complex numbers.")
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32, copy=False)
     except (TypeError, ValueError):
         raise error(f"Input '{name}' is no array of numbers.") from None
     if not np.isfinite(values).all():

@@ -14,7 +14,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from epimc.support.diagnostics import EpimcError, error
 
@@ -68,6 +68,38 @@ def lies_inside(folder: Path, name: str) -> bool:
         return False
 
 
+def as_path(value: object, what: str) -> Path:
+    """A path that a Python user passes.
+
+    Args:
+        value: A text, or what `os.fspath` makes one of.
+        what: Names the argument in errors.
+
+    Raises:
+        EpimcError: It is neither, or the system knows no such paths.
+    """
+    text = spelled(value)
+    if not isinstance(text, str):
+        kind = type(value).__name__
+        raise error(f"Argument '{what}' cannot be of the type {kind}.", hint="Pass a path as text.")
+    path = Path(text)
+    try:
+        path.exists()
+        os.fsencode(text)
+    # It is too long, or has characters that no path has.
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or str(problem)
+        raise error(f"Argument '{what}' is no path that can be used: {reason}.") from None
+    if "\0" in text:
+        raise error(f"Argument '{what}' is no path that can be used: it has a null character.")
+    return path
+
+
+def spelled(value: object) -> Any:
+    """The text of a path that a Python user passes; anything else as it is, to be refused."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 # --- reading ------------------------------------------------------------------------------------
 
 
@@ -88,6 +120,9 @@ def read_bytes(path: Path, kind: str = "", limit: int = MAXIMUM_BYTES) -> bytes:
             data = read_pieces(file, limit + 1)
     except OSError as caught:
         raise refused(subject, "read", caught) from None
+    # A null character in the path.
+    except ValueError as caught:
+        raise error(f"{subject} cannot be read: {caught}.") from None
     if len(data) > limit:
         raise error(f"{subject} is larger than {limit} bytes.")
     return data

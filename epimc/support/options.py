@@ -127,7 +127,8 @@ class Scalar(OptionKind):
             raise ValueError
         if self.type in (str, Path):
             return self.type(written.text)
-        if isinstance(written, Quoted):
+        # Python's own numbers may have underscores, and digits of any script.
+        if isinstance(written, Quoted) or not written.text.isascii() or "_" in written.text:
             raise ValueError
         if self.type is not bool:
             return self.type(written.text)

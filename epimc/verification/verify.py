@@ -78,7 +78,7 @@ def bundle_samples(bundle: Bundle, samples: SampleSource | None, limit_bytes: in
     """The user's samples, or those kept in the bundle."""
     inputs = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
     source = reference_file(bundle, "samples.npz") if samples is None else samples
-    return samples_of(source, inputs, limit_bytes=limit_bytes)
+    return samples_of(source, inputs, limit_bytes=limit_bytes, source="the sample data")
 
 
 def reference_file(bundle: Bundle, name: str) -> Path:
@@ -101,7 +101,7 @@ def batch_size(program: CompiledProgram) -> int:
     """How many samples to run at once: the integers of all their layers are kept."""
     size = sum(math.prod(feature.dims) for feature in program.maps)
     # One sample is run however large its layers are.
-    return max(1, min(BATCH, MAXIMUM_COMPARED // size))
+    return max(1, min(BATCH, MAXIMUM_COMPARED // max(size, 1)))
 
 
 @dataclass
@@ -203,7 +203,9 @@ class _Runner:
         for output, integer, middle, float_ in zip(
             tally.outputs, exact, epitomized, real, strict=False
         ):
-            got = outputs[output.name]
+            got = outputs.get(output.name)
+            if got is None:
+                raise check_failed(f"The program does not give the output '{output.name}'.")
             # Of the float models only the sizes count: their dims may be other ones.
             if got.shape != integer.shape or not got.size == middle.size == float_.size:
                 sizes = ", ".join(str(list(a.shape)) for a in (got, integer, middle, float_))

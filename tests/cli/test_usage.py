@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -78,6 +79,24 @@ def test_the_module_runs() -> None:
     )
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "error: Bundle 'nothing' does not exist.\n"
+
+
+def test_an_output_of_another_encoding_gets_escapes(tmp_path: Path) -> None:
+    model = tmp_path / "Größe日本.onnx"
+    model.write_bytes((ROOT / "examples" / "mnist-conv.onnx").read_bytes())
+    for arguments in ([], ["--json"]):
+        result = subprocess.run(
+            [sys.executable, "-m", "epimc", "plan", str(model), *arguments],
+            capture_output=True,
+            check=False,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        )
+        assert (result.returncode, result.stderr) == (0, b"")
+        if arguments:
+            assert json.loads(result.stdout)["model"] == model.name
+        else:
+            assert b"Gr\\xf6\\xdfe\\u65e5\\u672c.onnx on epim-256" in result.stdout
 
 
 def asked_by_a_shell(instruction: str, words: str = "") -> subprocess.CompletedProcess[str]:

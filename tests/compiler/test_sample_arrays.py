@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,16 @@ from epimc.support.diagnostics import EpimcError
 
 X, TWO = [Shaped("x", (2, 3))], [Shaped("x", (2, 3)), Shaped("y", (4,))]
 ARRAY = np.arange(30, dtype=np.float32).reshape(5, 2, 3)
+
+
+@dataclass
+class OtherPath(os.PathLike[str]):
+    """A path that is no pathlib.Path, as other libraries have them."""
+
+    text: str
+
+    def __fspath__(self) -> str:
+        return self.text
 
 
 class Tensor:
@@ -48,7 +60,8 @@ def test_every_form_gives_what_a_file_gives(samples: Any, tmp_path: Path) -> Non
     np.testing.assert_array_equal(result.inputs["x"], expected.inputs["x"])
     # The same digest, too: a bundle does not tell from where its samples came.
     assert (result.sha256, result.origin) == (expected.sha256, expected.origin)
-    assert samples_of(str(tmp_path / "x.npz"), X).sha256 == expected.sha256
+    path = str(tmp_path / "x.npz")
+    assert all(samples_of(p, X).sha256 == expected.sha256 for p in (path, OtherPath(path)))
 
 
 def test_labels_come_along() -> None:
@@ -70,7 +83,7 @@ def endless() -> Iterator[Any]:
     ("samples", "inputs", "message"),
     [
         (3, X, "error: Samples cannot be of the type int."),
-        ([], X, "error: There are no samples to calibrate with: the iterable is empty."),
+        ([], X, "error: There are no samples in the calibration data: the iterable is empty."),
         (ARRAY, TWO, "error: One array of samples was passed for 2 inputs."),
         ({"z": ARRAY}, X, "error: The calibration data has no array for the input 'x'."),
         (
@@ -96,6 +109,18 @@ def endless() -> Iterator[Any]:
             "error: Samples are no array of numbers, but of Python objects.",
         ),
         ({"x": [[1.0], [1.0, 2.0]]}, X, "error: Samples are no array of numbers."),
+        (
+            {"x": ARRAY, "\ud800": ARRAY},
+            X,
+            "error: Array '\ud800' of the calibration data is no input of the model.",
+        ),
+        ([1.0, 2.0], X, "error: A batch of 'x' is one number: batches are arrays, samples first."),
+        (
+            [ARRAY, np.zeros((1, 2, 3), "datetime64[s]")],
+            X,
+            "error: The batches of input 'x' have different types.",
+        ),
+        (b"x.npz", X, "error: Samples cannot be of the type bytes."),
         (endless(), X, "error: The samples take more than the limit of 1000 bytes."),
     ],
 )

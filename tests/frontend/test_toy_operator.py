@@ -19,6 +19,7 @@ from epimc.frontend import (
     ImportedModel,
     OnnxOperator,
     import_proto,
+    operator,
     register,
     unregister,
 )
@@ -133,6 +134,15 @@ def test_it_is_registered_once() -> None:
     with pytest.raises(ValueError, match="Sinh is registered already"):
         register(SINH)
     assert lookup("Sinh") is SINH
+
+
+@pytest.mark.parametrize("op_types", [("Other", "Relu"), ("Other", "Other")])
+def test_of_operators_that_are_declared_together_all_are_registered_or_none(
+    op_types: tuple[str, ...],
+) -> None:
+    with pytest.raises(ValueError, match=f"{op_types[1]} is registered already"):
+        operator(*op_types)(sinh)
+    assert lookup("Other") is None
 
 
 def test_without_its_record_nothing_knows_it(build: Build) -> None:

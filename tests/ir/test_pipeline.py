@@ -113,6 +113,13 @@ HOW = "\n  hint: Write it as 'pass1,pass2{option=4}'."
             "quantize{weight_bits=four}",
             "Option 'weight_bits' of pass 'quantize' is 'four', expected an integer.",
         ),
+        *(
+            (
+                f"quantize{{weight_bits={digits}}}",
+                f"Option 'weight_bits' of pass 'quantize' is '{digits}', expected an integer.",
+            )
+            for digits in ("0_4", "\N{FULLWIDTH DIGIT FOUR}", "4.0")
+        ),
         (
             "quantize{weight_bits=4,weight-bits=4}",
             "Option 'weight_bits' of pass 'quantize' is given twice.",

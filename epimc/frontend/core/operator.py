@@ -76,15 +76,17 @@ class OnnxOperator:
 _RECORDS: dict[str, OnnxOperator] = {}
 
 
-def register(record: OnnxOperator) -> None:
-    """Add an operator to those that are supported.
+def register(*added: OnnxOperator) -> None:
+    """Add operators to those that are supported: all, or none.
 
     Raises:
-        ValueError: It is there already; `unregister` it first.
+        ValueError: One is there already; `unregister` it first.
     """
-    if record.op_type in _RECORDS:
-        raise ValueError(f"the operator {record.op_type} is registered already")
-    _RECORDS[record.op_type] = record
+    names = [record.op_type for record in added]
+    for number, name in enumerate(names):
+        if name in _RECORDS or name in names[:number]:
+            raise ValueError(f"the operator {name} is registered already")
+    _RECORDS.update(zip(names, added, strict=True))
 
 
 def unregister(op_type: str) -> OnnxOperator:
@@ -140,19 +142,20 @@ def operator(
     def decorate(importer: ImporterT) -> ImporterT:
         summary, _, details = (inspect.getdoc(importer) or "").partition("\n\n")
         text = doc or summary.removesuffix(".")
-        for op_type in op_types:
-            register(
-                OnnxOperator(
-                    op_type,
-                    text,
-                    since,
-                    importer,
-                    folds,
-                    more_dims=more_dims,
-                    all_results=all_results,
-                    details=details,
-                )
+        declared = [
+            OnnxOperator(
+                op_type,
+                text,
+                since,
+                importer,
+                folds,
+                more_dims=more_dims,
+                all_results=all_results,
+                details=details,
             )
+            for op_type in op_types
+        ]
+        register(*declared)
         return importer
 
     return decorate
