@@ -59,7 +59,10 @@ def import_source(
     if isinstance(source, bytes):
         refuse_larger(len(source), limit_bytes)
         proto = parse_model(source, "the model's bytes")
-        return imported_proto(proto, proto.graph.name or "model", limit_bytes)
+        named = imported_proto(proto, proto.graph.name or "model", limit_bytes)
+        # That of the file which has these bytes; protobuf might order its fields otherwise.
+        digest = hashlib.sha256(source).hexdigest()
+        return replace(named, imported=replace(named.imported, sha256=digest))
     if not isinstance(source, (str, os.PathLike)):
         raise error(
             f"A model cannot be of the type {type(source).__name__}.",
