@@ -28,10 +28,15 @@ def test_programs_are_as_they_were(name: str, tmp_path: Path, goldens: Goldens) 
 
 def test_no_golden_program_is_left_over() -> None:
     names = {path.name for path in (FOLDER / "programs").iterdir()}
-    assert names == {f"{name}.{suffix}" for name in CASES for suffix in SUFFIXES}
+    expected = {f"{name}.{suffix}" for name in CASES for suffix in SUFFIXES}
+    assert not names - expected, "no case makes these any more: remove them"
+    assert not expected - names, (
+        "write them: python -m pytest --update-golden tests/test_golden_programs.py"
+    )
 
 
 def test_every_instruction_stands_in_a_golden_program() -> None:
     texts = (path.read_text(encoding="utf-8") for path in (FOLDER / "programs").glob("*.asm"))
     names = re.findall(r"^ +([a-z]+)", "\n".join(texts), re.MULTILINE)
+    assert not set(BY_NAME) - set(names), "add a case to CASES in tests/golden_programs.py"
     assert set(names) == set(BY_NAME)

@@ -149,5 +149,5 @@ class Activation(KeepsShape, Homogeneous):
             for name, default in function.parameters
         ]
         # What is too large for float64 is infinite, and clipped where it is quantized.
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", divide="ignore"):
             return function.compute(x, *parameters)

@@ -22,15 +22,19 @@ def test_erf_is_exact() -> None:
     np.testing.assert_allclose(erf(LINE), expected, rtol=0, atol=4e-15)
 
 
+# Where infinity is the right result: it is clipped where it is quantized.
+INFINITE = {"exp"}
+
+
 def test_nothing_overflows() -> None:
     far = np.array([-1e6, -800.0, 0.0, 800.0, 1e6])
     with np.errstate(all="raise", under="ignore"):
         assert sigmoid(far).tolist() == [0, 0, 0.5, 1, 1]
         assert softplus(far).tolist() == [0, 0, math.log(2), 800, 1e6]
         for name, function in FUNCTIONS.items():
-            if name != "exp":
+            if name not in INFINITE:
                 values = function.compute(far, *(value for _, value in function.parameters))
-                assert np.isfinite(values).all(), name
+                assert np.isfinite(values).all(), f"{name}: write it so, or name it in INFINITE"
 
 
 def module(line: str) -> str:

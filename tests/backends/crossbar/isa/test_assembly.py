@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from epimc.backends.crossbar.core.program import Advance, Instruction, Ring
-from epimc.backends.crossbar.instructions.registry import instructions
+from epimc.backends.crossbar.instructions.registry import BY_NAME, instructions
 from epimc.backends.crossbar.isa.assembly import format_program, parse_program
 from epimc.support.diagnostics import EpimcError
 from tests.backends.crossbar.programs import PROGRAMS
@@ -161,9 +161,7 @@ def caret(message: str, line: int, column: int, text: str, hint: str = "") -> st
         (".tile 2", "Tile 2 is out of order.", 7,
          "Tiles are numbered 0, 1, 2 and so on: expected '.tile 1'."),
         (".tiles 1", "Unknown directive.", 1, "Expected '.tile 1'."),
-        ("= 3", "Unknown instruction '3'.", 1, "Known: add, concat, constant, end, halt, host, "
-         "load, lookup, loop, multiply, mvm, pad, pool, rearrange, recv, requantize, select, "
-         "send, signal, store, wait."),
+        ("= 3", "Unknown instruction '3'.", 1, f"Known: {', '.join(sorted(BY_NAME))}."),
     ],
 )  # fmt: skip
 def test_errors_of_a_line(line: str, message: str, column: int, hint: str) -> None:
