@@ -6,6 +6,8 @@ themselves; every instruction by itself; then an execution of all streams with t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from epimc.backends.crossbar.check.abstract import AbstractExecution
 from epimc.backends.crossbar.check.layers import check_layers
 from epimc.backends.crossbar.check.maps import check_dataflow, check_maps, check_ports
@@ -15,18 +17,31 @@ from epimc.backends.crossbar.core.findings import EnoughError, Findings
 from epimc.backends.crossbar.core.program import Program
 from epimc.support.diagnostics import Diagnostic
 
+Stage = tuple[Callable[[Findings], None], ...]
 
-def check(program: Program) -> list[Diagnostic]:
-    """Everything that is wrong with a program, at most 20 diagnostics; empty when it is good."""
+TABLES: tuple[Stage, ...] = (
+    (check_maps, check_ports, check_tables),
+    (check_dataflow,),
+    (check_layers,),
+)
+"""What can be said of maps and tables, whatever the streams are."""
+
+STREAMS: tuple[Stage, ...] = (
+    (check_streams,),
+    (lambda findings: AbstractExecution(findings).check(),),
+)
+"""What can be said of the streams of good tables; it takes time in proportion to them."""
+
+
+def check(program: Program, stages: Sequence[Stage] = (*TABLES, *STREAMS)) -> list[Diagnostic]:
+    """What is wrong with a program, at most 20 diagnostics; empty when it is good.
+
+    Args:
+        program: The program.
+        stages: All, unless only some are of interest; each takes for granted what those before it
+            have checked.
+    """
     findings = Findings(program)
-    stages = (
-        (check_maps, check_ports, check_tables),
-        (check_dataflow,),
-        (check_layers,),
-        (check_streams,),
-        (lambda findings: AbstractExecution(findings).check(),),
-    )
-    # A stage takes for granted what those before it have checked.
     try:
         for stage in stages:
             for part in stage:
