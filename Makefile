@@ -37,7 +37,7 @@ demo: $(STAMP) ## Compile the Fashion-MNIST ResNet-8 and verify the program
 	@ls $(DEMO)-ir
 	@echo "Read the last one, for example: less $$(ls $(DEMO)-ir/*.epi | tail -n 1)"
 
-check: lint ## Check all that lint does, and run the fast tests of every part: seconds
+check: lint ## Check all that lint does, and run the fast tests of every part
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python $(PYTEST) -q -m smoke
 
 test: $(STAMP) ## Run all tests on all cores

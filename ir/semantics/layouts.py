@@ -183,12 +183,13 @@ class Selection:
     def fits(self, source: Shape) -> bool:
         """Whether every run has an index, none that the map lacks, and one form only."""
         return all(
-            count > 0 and (count > 1 or step == 0)
+            count > 0
+            and (count > 1 or step == 0)
             and min(first, first + (count - 1) * step) >= 0
             and max(first, first + (count - 1) * step) < size
             for runs, size in zip(self.runs, source, strict=True)
             for first, count, step in runs
-        )  # fmt: skip
+        )
 
     @cached_property
     def _first_rows(self) -> list[int]:

@@ -221,9 +221,8 @@ class _Reader:
         if len(values) != kind.size or kind.size > MAXIMUM_LITERALS:
             rule = f"found {len(values)} values for {kind} (at most {MAXIMUM_LITERALS})"
             raise self.fail(f"Wrong number of literal values: {rule}.", node)
-        integer = kind.element != "f32"
-        if any(isinstance(v, bool) or not isinstance(v, int if integer else (int, float))
-               for v in values):  # fmt: skip
+        numbers = (int, float) if kind.element == "f32" else (int,)
+        if any(isinstance(v, bool) or not isinstance(v, numbers) for v in values):
             raise self.fail(f"Literal values of {kind} must be numbers of that type.", node)
         try:
             with np.errstate(over="ignore"):

@@ -85,7 +85,10 @@ def register(*added: OnnxOperator) -> None:
     names = [record.op_type for record in added]
     for number, name in enumerate(names):
         if name in _RECORDS or name in names[:number]:
-            raise ValueError(f"the operator {name} is registered already")
+            other = _RECORDS.get(name)
+            # A record without an importer stands among those that are only folded.
+            place = f", by {other.importer.__module__}" if other and other.importer else ""
+            raise ValueError(f"the operator {name} is registered already{place}")
     _RECORDS.update(zip(names, added, strict=True))
 
 

@@ -24,7 +24,7 @@ class OperatorFunction(NamedTuple):
         name: In the IR.
         keys: What ONNX calls its parameters; the defaults agree.
         since: As in the operator's record.
-        folds: As in the operator's record.
+        folds: Whether it is evaluated where all inputs are constant.
     """
 
     name: str
