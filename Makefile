@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 DEMO := build/fashion-resnet8
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-# One thread a process: xdist already gives each core one.
-PYTEST := -m pytest -n auto
+# One thread a process: xdist gives each core one, and who is done early takes over from the other.
+PYTEST := -m pytest -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
