@@ -1,7 +1,7 @@
 """The levels of the IR: what is true of a module, from the imported network to integers.
 
-Ops and attributes name the levels at which they are legal (`module.py`), passes those that they
-take and give (`pipeline.py`); the verifier holds a module to its own.  Behind the last level of the
+Ops and attributes name the levels at which they are legal (`op.py`), passes those that they take
+and give (`ir/pipeline.py`); the verifier holds a module to its own.  Behind the last level of the
 IR a backend goes on with its own, which it registers.
 """
 

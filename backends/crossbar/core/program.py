@@ -1,8 +1,8 @@
 """A program for a crossbar chip, as data: feature maps, tables, and one instruction stream a tile.
 
 Everything here describes ONE sample; the batch is an execution-time dimension.  The bundle stores
-it (`bundle.py`), the compiler makes it (`emit.py`), the checker and the simulator read it.  What
-the tables are, the instructions say that use them (`instructions/`).
+it (`bundle/program_files.py`), the compiler makes it (`lower/emit.py`), the checker and the
+simulator read it.  What the tables are, the instructions say that use them (`instructions/`).
 """
 
 from __future__ import annotations
