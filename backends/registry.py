@@ -9,8 +9,8 @@ Another package offers one by an entry point of the group `epimc.backends`:
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pkgutil import resolve_name
 
 from epimc.backends.base import Backend
 from epimc.support.diagnostics import did_you_mean, error
@@ -57,14 +57,10 @@ def load_backend(name: str) -> Backend:
     Raises:
         EpimcError: There is no such backend, or it cannot be loaded.
     """
-    value = BUILT_IN.get(name)
-    if value is not None:
-        module, _, attribute = value.partition(":")
-        backend = getattr(import_module(module), attribute)
-    else:
-        backend = load_offered(name)
-    checked: Backend = backend
-    return checked
+    if name not in BUILT_IN:
+        return load_offered(name)
+    backend: Backend = resolve_name(BUILT_IN[name])
+    return backend
 
 
 def load_offered(name: str) -> Backend:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any, ClassVar, TypeVar
 
 from epimc.ir.core.module import Module
@@ -97,8 +97,7 @@ def pass_class(name: str, registry: Registry) -> type[Pass]:
     """
     if name not in registry:
         raise error(f"There is no pass '{name}'.", hint=did_you_mean(name, registry))
-    module, _, attribute = registry[name].partition(":")
-    kind: type[Pass] = getattr(import_module(module), attribute)
+    kind: type[Pass] = resolve_name(registry[name])
     return kind
 
 

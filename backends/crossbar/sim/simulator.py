@@ -7,7 +7,7 @@ by name; all give the same bits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -35,8 +35,7 @@ def engine_class(name: str) -> type[Engine]:
     """
     if name not in ENGINES:
         raise error(f"Unknown simulation engine '{name}'.", hint=did_you_mean(name, ENGINES))
-    module, _, attribute = ENGINES[name].partition(":")
-    kind: type[Engine] = getattr(import_module(module), attribute)
+    kind: type[Engine] = resolve_name(ENGINES[name])
     return kind
 
 
