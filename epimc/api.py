@@ -15,6 +15,7 @@ from epimc.compiler.options import ModelOptions, PlanRequest, Request
 from epimc.runtime.session import Session
 from epimc.support.diagnostics import error
 from epimc.support.files import as_path, spelled
+from epimc.support.limits import DEFAULT_BYTES
 
 if TYPE_CHECKING:
     from epimc.compiler.planning import PlanResult
@@ -32,7 +33,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     example: Any = None,
     target: str | os.PathLike[str] | None = None,
     epitome: str | os.PathLike[str] = "none",
-    limit_bytes: int = 2**32,
+    limit_bytes: int = DEFAULT_BYTES,
     backend: str = DEFAULT_BACKEND,
     weight_bits: int = 8,
     activation_bits: int = 8,
@@ -89,7 +90,7 @@ def plan(
     example: Any = None,
     target: str | os.PathLike[str] | None = None,
     epitome: str | os.PathLike[str] = "none",
-    limit_bytes: int = 2**32,
+    limit_bytes: int = DEFAULT_BYTES,
     backend: str = DEFAULT_BACKEND,
     weight_bits: int = 8,
     activation_bits: int = 8,
@@ -128,7 +129,7 @@ def verify(
     samples: SampleSource | None = None,
     *,
     layers: bool = False,
-    limit_bytes: int = 2**32,
+    limit_bytes: int = DEFAULT_BYTES,
 ) -> VerifyResult:
     """Hold a program to onnxruntime: exact against the integers, measured against the floats.
 

@@ -23,10 +23,10 @@ from epimc.backends.registry import load_backend
 from epimc.bundle.manifest import (
     MANIFEST,
     Manifest,
-    cannot_read,
     contradictions,
     read_manifest,
     stated_manifest,
+    subject_in,
 )
 from epimc.support.diagnostics import EpimcError, OtherVersionError, error
 from epimc.support.documents import lay_out
@@ -35,6 +35,8 @@ from epimc.support.files import (
     is_plain_name,
     lies_inside,
     made,
+    read_bytes,
+    refused,
     replace_folder,
     sha256,
     sha256_of_file,
@@ -235,7 +237,7 @@ def read_fragments(folder: Path, manifest: Manifest, program: CompiledProgram) -
 def require_listed(folder: Path, manifest: Manifest, name: str) -> None:
     """Raise EpimcError unless the manifest lists a file."""
     if name not in manifest.files:
-        raise error(f"File '{MANIFEST}' of bundle '{folder}' does not list '{name}'.")
+        raise error(f"{subject_in(folder, MANIFEST)} does not list '{name}'.")
 
 
 def read_files(folder: Path, manifest: Manifest, required: Sequence[str]) -> dict[str, bytes]:
@@ -265,7 +267,7 @@ def check_file(folder: Path, name: str, digest: str) -> None:
     try:
         actual = sha256_of_file(path)
     except OSError as caught:
-        raise cannot_read(folder, name, caught) from None
+        raise refused(subject_in(folder, name), "read", caught) from None
     if actual != digest:
         raise changed_file(folder, name)
 
@@ -275,10 +277,8 @@ def checked_file(folder: Path, name: str, digest: str) -> bytes:
     path = folder / name
     if not path.is_file():
         raise missing_file(folder, name)
-    try:
-        data = path.read_bytes()
-    except OSError as caught:
-        raise cannot_read(folder, name, caught) from None
+    # However large it is: epimc wrote it, or the checksum tells.
+    data = read_bytes(path, limit=path.stat().st_size, subject=subject_in(folder, name))
     if sha256(data) != digest:
         raise changed_file(folder, name)
     return data
@@ -292,7 +292,7 @@ def missing_file(folder: Path, name: str) -> EpimcError:
 def changed_file(folder: Path, name: str) -> EpimcError:
     """The error for a file that is not as it was written."""
     return error(
-        f"File '{name}' of bundle '{folder}' does not match its checksum.",
+        f"{subject_in(folder, name)} does not match its checksum.",
         hint="Compile the model again.",
     )
 

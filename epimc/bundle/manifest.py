@@ -10,8 +10,9 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from epimc.backends.base import CompiledProgram, Port
-from epimc.support.diagnostics import EpimcError, error, other_version
+from epimc.support.diagnostics import error, other_version
 from epimc.support.documents import Record, read_document
+from epimc.support.files import read_bytes
 
 # Of the folder and its manifest: to be raised with the format of any file that a program needs, so
 # that the manifest, which is read first, tells another version before any other file can.
@@ -142,14 +143,8 @@ def stated_manifest(folder: Path) -> dict[str, object]:
     path = folder / MANIFEST
     if not path.is_file():
         raise error(f"'{folder}' is not a bundle: it has no {MANIFEST}.")
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAXIMUM_MANIFEST_BYTES + 1)
-    except OSError as caught:
-        raise cannot_read(folder, MANIFEST, caught) from None
-    subject = f"File '{MANIFEST}' of bundle '{folder}'"
-    if len(data) > MAXIMUM_MANIFEST_BYTES:
-        raise error(f"{subject} is larger than {MAXIMUM_MANIFEST_BYTES} bytes.")
+    subject = subject_in(folder, MANIFEST)
+    data = read_bytes(path, limit=MAXIMUM_MANIFEST_BYTES, subject=subject)
     try:
         stated = json.loads(data)
     except (ValueError, RecursionError) as caught:
@@ -167,14 +162,13 @@ def read_manifest(folder: Path) -> Manifest:
         EpimcError: There is none, or it is wrong.
     """
     stated = stated_manifest(folder)
-    subject = f"File '{MANIFEST}' of bundle '{folder}'"
+    subject = subject_in(folder, MANIFEST)
     version = stated.get("format")
     if version != FORMAT or isinstance(version, (bool, float)):
         raise other_version(f"Bundle '{folder}'", version, FORMAT)
     return read_document(json.dumps(stated).encode(), TypeAdapter(Manifest), subject)
 
 
-def cannot_read(folder: Path, name: str, caught: OSError) -> EpimcError:
-    """The error for a file that the system does not let us read."""
-    reason = caught.strerror or str(caught)
-    return error(f"File '{name}' of bundle '{folder}' cannot be read: {reason}.")
+def subject_in(folder: Path, name: str) -> str:
+    """What messages call a file of a bundle."""
+    return f"File '{name}' of bundle '{folder}'"

@@ -16,11 +16,11 @@ from epimc.cli.options import takes
 from epimc.compiler.options import CompileOptions, PlanOptions, PlanRequest, Request
 from epimc.support.diagnostics import EpimcError, render
 from epimc.support.files import read_bytes, read_text, write_file
+from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.options import values_of
 from epimc.support.version import VERSION
 
 BAD_USAGE, INTERRUPTED = 2, 130
-DEFAULT_LIMIT = 2**32
 
 app = typer.Typer(
     name="epimc",
@@ -178,7 +178,7 @@ def run(
     folder: BundleFolder,
     input: Annotated[Path, typer.Option("--input", metavar="X.npz", help="Samples.")],
     output: Annotated[Path, typer.Option("--output", metavar="Y.npz", help="Results.")],
-    limit_bytes: Limit = DEFAULT_LIMIT,
+    limit_bytes: Limit = DEFAULT_BYTES,
     stats: Annotated[
         bool, typer.Option("--stats", help="Count what a sample costs, layer by layer.")
     ] = False,
@@ -214,7 +214,7 @@ def verify(
     layers: Annotated[
         bool, typer.Option("--layers", help="Tell also what each layer loses.")
     ] = False,
-    limit_bytes: Limit = DEFAULT_LIMIT,
+    limit_bytes: Limit = DEFAULT_BYTES,
     json: Json = False,
 ) -> None:
     """Hold a bundle to onnxruntime: exact against the integers, measured against the floats."""

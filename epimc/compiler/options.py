@@ -14,6 +14,7 @@ from typing import Annotated
 from epimc.backends import DEFAULT_BACKEND
 from epimc.quantization.options import QuantizeOptions
 from epimc.support.diagnostics import error
+from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.options import Option, refuse_wrong
 
 
@@ -42,7 +43,7 @@ class ModelOptions:
     limit_bytes: Annotated[
         int,
         Option("The most bytes that a model, or samples, may take.", minimum=1, metavar="N"),
-    ] = 2**32
+    ] = DEFAULT_BYTES
     backend: Annotated[str, Option("The kind of chip.", metavar="NAME")] = DEFAULT_BACKEND
 
     def __post_init__(self) -> None:

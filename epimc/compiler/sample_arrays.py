@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from epimc.compiler.samples import (
-    LIMIT_BYTES,
     Array,
     SampleInput,
     Samples,
@@ -22,6 +21,7 @@ from epimc.compiler.samples import (
 )
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.files import as_path
+from epimc.support.limits import DEFAULT_BYTES
 
 Batch: TypeAlias = "ArrayLike | Mapping[str, ArrayLike]"
 """Samples first: the arrays of a model's inputs by name, or the array of its only input."""
@@ -36,7 +36,7 @@ def samples_of(
     samples: SampleSource,
     inputs: Sequence[SampleInput],
     *,
-    limit_bytes: int = LIMIT_BYTES,
+    limit_bytes: int = DEFAULT_BYTES,
     source: str = CALIBRATION_DATA,
 ) -> Samples:
     """Samples, however they are passed.

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from epimc.support.diagnostics import EpimcError, did_you_mean, error
 from epimc.support.files import sha256_of_file, write_file
+from epimc.support.limits import DEFAULT_BYTES
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 LABELS = "labels"
-LIMIT_BYTES = 2**32
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -116,7 +116,7 @@ def encode_samples(arrays: Mapping[str, Array]) -> bytes:
 
 
 def read_samples(
-    path: Path, inputs: Sequence[SampleInput], *, limit_bytes: int = LIMIT_BYTES
+    path: Path, inputs: Sequence[SampleInput], *, limit_bytes: int = DEFAULT_BYTES
 ) -> Samples:
     """Read the samples of an npz file.
 

@@ -30,6 +30,7 @@ from epimc.frontend.model.standard import DEFAULT_DOMAINS, NEWEST_OPSET, opset_o
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value
 from epimc.support.diagnostics import EpimcError, error
+from epimc.support.limits import DEFAULT_BYTES
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class ImportedModel:
 
 
 def import_model(
-    path: Path, *, limit_bytes: int = 2**32, newest_opset: int = NEWEST_OPSET
+    path: Path, *, limit_bytes: int = DEFAULT_BYTES, newest_opset: int = NEWEST_OPSET
 ) -> ImportedModel:
     """Import a model file.
 

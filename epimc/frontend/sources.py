@@ -14,6 +14,7 @@ from epimc.frontend.model.loader import parse_model
 from epimc.frontend.torch_export import export_torch, is_torch_module
 from epimc.support.diagnostics import error
 from epimc.support.files import as_path
+from epimc.support.limits import DEFAULT_BYTES
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +37,7 @@ class NamedModel:
 
 
 def import_source(
-    source: ModelSource | None, *, example: Any = None, limit_bytes: int = 2**32
+    source: ModelSource | None, *, example: Any = None, limit_bytes: int = DEFAULT_BYTES
 ) -> NamedModel:
     """Import a model, whatever it is passed as.
 

@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from epimc.support.diagnostics import EpimcError, error
+from epimc.support.limits import DEFAULT_BYTES
 
-MAXIMUM_BYTES = 2**32
 PIECE_BYTES = 2**20
 
 REMEDIES = {
@@ -103,18 +103,19 @@ def spelled(value: object) -> Any:
 # --- reading ------------------------------------------------------------------------------------
 
 
-def read_bytes(path: Path, kind: str = "", limit: int = MAXIMUM_BYTES) -> bytes:
+def read_bytes(path: Path, kind: str = "", limit: int = DEFAULT_BYTES, subject: str = "") -> bytes:
     """The contents of a file.
 
     Args:
         path: A file, a pipe or a device.
         kind: What messages call the file: `Plan` makes it `Plan file 'x.toml'`.
         limit: The most bytes that it may have; no more than one is read beyond them.
+        subject: What messages call it where that is more than a kind and the path.
 
     Raises:
         EpimcError: The file cannot be read, or is larger.
     """
-    subject = subject_of(path, kind)
+    subject = subject or subject_of(path, kind)
     try:
         with path.open("rb") as file:
             data = read_pieces(file, limit + 1)
@@ -128,7 +129,7 @@ def read_bytes(path: Path, kind: str = "", limit: int = MAXIMUM_BYTES) -> bytes:
     return data
 
 
-def read_text(path: Path, kind: str = "", limit: int = MAXIMUM_BYTES) -> str:
+def read_text(path: Path, kind: str = "", limit: int = DEFAULT_BYTES) -> str:
     """The text of a file in UTF-8, without a mark of the byte order; arguments as `read_bytes`.
 
     Raises:
@@ -147,10 +148,13 @@ def read_text(path: Path, kind: str = "", limit: int = MAXIMUM_BYTES) -> str:
 
 def read_pieces(file: BinaryIO, most: int) -> bytes:
     """At most so many bytes; `read(most)` alone would ask for the memory of all of them."""
+    # A file is one piece, which is not copied; a pipe or a device has no size.
+    size = max(os.fstat(file.fileno()).st_size, PIECE_BYTES)
     pieces: list[bytes] = []
-    while most and (piece := file.read(min(most, PIECE_BYTES))):
+    while most and (piece := file.read(min(most, size))):
         pieces.append(piece)
         most -= len(piece)
+        size = PIECE_BYTES
     return b"".join(pieces)
 
 

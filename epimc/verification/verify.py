@@ -25,6 +25,8 @@ from epimc.ir.semantics import arrays
 from epimc.runtime.reference import Reference
 from epimc.runtime.session import host_of
 from epimc.support.diagnostics import check_failed, error
+from epimc.support.files import read_bytes
+from epimc.support.limits import DEFAULT_BYTES
 from epimc.verification.integer_reference import IntegerReference
 from epimc.verification.layer_errors import LayerMeter
 from epimc.verification.results import VerifyResult
@@ -43,7 +45,7 @@ def verify(
     bundle: Bundle,
     samples: SampleSource | None = None,
     progress: Callable[[int, int], None] | None = None,
-    limit_bytes: int = 2**32,
+    limit_bytes: int = DEFAULT_BYTES,
     *,
     layers: bool = False,
 ) -> VerifyResult:
@@ -123,14 +125,14 @@ class _Runner:
         self.bundle, self.program = bundle, bundle.program
         self.batch = batch_size(bundle.program)
         self.executor = bundle.program.executor(host_of(bundle), batch=self.batch)
-        data = reference_file(bundle, INTEGERS).read_bytes()
+        data = read_bytes(reference_file(bundle, INTEGERS))
         what = f"'reference/{INTEGERS}' of bundle '{bundle.folder}'"
         self.integers = IntegerReference(data, what, self.program, self.program.computed_maps)
         self.floats = Reference(reference_file(bundle, "float.onnx"), "the float model", users=True)
         epitomized: bytes | Path = reference_file(bundle, "epi.onnx")
         self.meter = None
         if layers:
-            file = reference_file(bundle, "epi.onnx").read_bytes()
+            file = read_bytes(reference_file(bundle, "epi.onnx"))
             maps, exported = self.program.computed_maps, self.integers.exported
             self.meter = LayerMeter(maps, exported, file)
             watched = with_outputs(read_model(file, EPITOMIZED), self.meter.tensors)

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from epimc.ir.core.types import TensorType
 from epimc.support.diagnostics import error
 from epimc.support.files import make_folder, write_file
+from epimc.support.limits import DEFAULT_BYTES
 
 MAXIMUM_LITERALS = 64
-MAXIMUM_BYTES = 2**32
 MAXIMUM_RANDOM = 2**27
 
 
@@ -173,7 +173,7 @@ def file_name(digest: str) -> str:
 def refuse_larger(size: int, kind: TensorType, file: str) -> None:
     """Raise EpimcError for a file that is larger than a tensor of this type can be."""
     expected = kind.size * np.dtype(kind.dtype).itemsize
-    if expected > MAXIMUM_BYTES or size > expected + 4096:
+    if expected > DEFAULT_BYTES or size > expected + 4096:
         raise error(f"Tensor file '{file}' is larger than its declared type {kind}.")
 
 

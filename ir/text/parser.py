@@ -20,7 +20,6 @@ from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, UnknownAttributeError, Value
 from epimc.ir.core.registry import OPS
 from epimc.ir.core.tensors import (
-    MAXIMUM_BYTES,
     MAXIMUM_LITERALS,
     MAXIMUM_RANDOM,
     Normal,
@@ -34,6 +33,7 @@ from epimc.ir.text.printer import VERSION
 from epimc.ir.verifier import verify
 from epimc.support.diagnostics import EpimcError, Span, did_you_mean, error, other_version
 from epimc.support.files import read_text
+from epimc.support.limits import DEFAULT_BYTES
 
 Node = Tree[Token]
 
@@ -191,8 +191,8 @@ class _Reader:
         if name in module.tensors:
             raise self.fail(f"Tensor @{name} is declared twice.", node)
         kind = self.type(kind_node)
-        if kind.size * np.dtype(kind.dtype).itemsize > MAXIMUM_BYTES:
-            raise self.fail(f"Tensor @{name} is larger than {MAXIMUM_BYTES} bytes.", node)
+        if kind.size * np.dtype(kind.dtype).itemsize > DEFAULT_BYTES:
+            raise self.fail(f"Tensor @{name} is larger than {DEFAULT_BYTES} bytes.", node)
         module.tensors[name] = self.contents(_tree(contents), kind)
 
     def contents(self, node: Node, kind: TensorType) -> Tensor:

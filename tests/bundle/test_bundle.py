@@ -274,7 +274,10 @@ def test_a_file_that_cannot_be_read(
         return usual(path, *arguments, **named)
 
     monkeypatch.setattr(io, "open", refusing)
-    assert refusal(folder) == file_message(folder, name, "cannot be read: Permission denied.")
+    assert refusal(folder) == (
+        file_message(folder, name, "cannot be read: Permission denied.")
+        + "\n  hint: Change the permissions, or choose another place."
+    )
 
 
 def test_other_files_are_ignored(folder: Path) -> None:

@@ -15,6 +15,7 @@ from epimc.frontend.model import external
 from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.standard import NEWEST_OPSET
 from epimc.support.diagnostics import EpimcError, error
+from epimc.support.files import read_bytes, refused
 
 # How files begin that are taken for ONNX models now and then.
 SIGNATURES = (
@@ -108,9 +109,10 @@ def _read(path: Path, limit_bytes: int) -> bytes:
         size = path.stat().st_size
         if size > limit_bytes:
             raise error(f"Model file '{path}' has {size} bytes; the limit is {limit_bytes}.")
-        return path.read_bytes()
-    except OSError as problem:
-        raise error(f"Model file '{path}' cannot be read: {problem.strerror}.") from None
+    # Its name is longer than the system allows, or a folder above is closed.
+    except OSError as caught:
+        raise refused(f"Model file '{path}'", "read", caught) from None
+    return read_bytes(path, "Model", limit_bytes)
 
 
 def _not_onnx(data: bytes, file: str) -> EpimcError:
