@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from epimc.backends.base import Backend
 from epimc.support.diagnostics import error
 
@@ -26,16 +24,11 @@ def passes_of(*backends: Backend) -> dict[str, str]:
     """
     passes = dict(PASSES)
     for backend in backends:
-        add(passes, backend.passes.items(), backend.name)
+        for name, place in backend.passes.items():
+            if name in passes:
+                raise error(
+                    f"Backend '{backend.name}' has a pass '{name}', which is there already.",
+                    hint="Remove the package of that backend, or of another, from the environment.",
+                )
+            passes[name] = place
     return passes
-
-
-def add(passes: dict[str, str], more: Iterable[tuple[str, str]], backend: str) -> None:
-    """Add a backend's passes to a table, where no other may have their names."""
-    for name, place in more:
-        if name in passes:
-            raise error(
-                f"Backend '{backend}' has a pass '{name}', which is there already.",
-                hint="Remove the package of that backend, or of another, from the environment.",
-            )
-        passes[name] = place

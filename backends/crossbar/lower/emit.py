@@ -13,7 +13,6 @@ from epimc.backends.crossbar.lower.projection import project
 from epimc.backends.crossbar.lower.roll import roll
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Value
-from epimc.ir.core.traits import CallsHost
 from epimc.ir.verifier import expect_level
 
 
@@ -49,12 +48,3 @@ def emit(module: Module) -> Program:
 def port(name: str, value: Value, numbers: Mapping[Value, int]) -> Port:
     """A graph input or output."""
     return Port(name, value.type.shape, numbers[value], value.type.step)
-
-
-def fragments(module: Module) -> dict[str, bytes]:
-    """The ONNX models that the host runs, by the names that the program's tables give them."""
-    return {
-        op.output.name: module.tensor(op.fragment).tobytes()
-        for op in module.ops
-        if isinstance(op, CallsHost)
-    }

@@ -65,13 +65,6 @@ class OnnxOperator:
     all_results: bool = False
     details: str = ""
 
-    @property
-    def handling(self) -> str:
-        """What a node becomes: ops (`imported`), a constant (`folded`), or either (`both`)."""
-        if self.importer is None:
-            return "folded"
-        return "both" if self.folds else "imported"
-
 
 _RECORDS: dict[str, OnnxOperator] = {}
 
