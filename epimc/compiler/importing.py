@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from epimc.backends.base import Target
+from epimc.compiler.acceptance import require_accepted
 from epimc.compiler.memory import InMemory
 from epimc.compiler.options import Request
 from epimc.compiler.sample_arrays import SampleSource, samples_of
@@ -55,7 +56,7 @@ def import_request(request: Request, target: Target, rows: int, memory: InMemory
         memory: What is no file.
 
     Raises:
-        EpimcError: The model, the samples or the plans are wrong.
+        EpimcError: The model, the samples or the plans are wrong, or onnxruntime does not run them.
     """
     source = request.model if memory.model is None else memory.model
     named = import_source(source, example=memory.example, limit_bytes=request.limit_bytes)
@@ -65,6 +66,7 @@ def import_request(request: Request, target: Target, rows: int, memory: InMemory
     if request.strict:
         refuse_host_calls(imported.module)
     samples = calibration_samples(request, imported, memory.calibration)
+    require_accepted(imported, samples)
     module = prepared(imported.module, samples, target, rows)
     if is_plan_file(request.epitome):
         module.attributes[PLANS] = plans_for(request.epitome, module).dump()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state
 
 from epimc.support.diagnostics import EpimcError, error
+from epimc.support.origins import place_of
 
 Array = NDArray[Any]
 
@@ -26,6 +28,16 @@ FAILURES: tuple[type[Exception], ...] = (
 )
 """What onnxruntime raises: its own exceptions, which have no common base, C++'s, and what Python
 raises where its message quotes a name that is no UTF-8."""
+
+
+NAMED_NODES = (
+    # Of a model that it loads, and of one that it runs.
+    re.compile(r"Node \((?P<name>.*?)\) Op \((?P<kind>\w+)\)"),
+    re.compile(r"while running (?P<kind>\w+) node\. Name:'(?P<name>.*?)' "),
+)
+"""How onnxruntime names the node on which it fails."""
+
+MAXIMUM_SAID = 500
 
 
 class Reference:
@@ -50,7 +62,7 @@ class Reference:
         try:
             self.session = load_session(model, optimize=optimize)
         except FAILURES as problem:
-            raise error(f"onnxruntime refuses {what}.", notes=[first_line(problem)]) from None
+            raise refusal(f"onnxruntime refuses {what}.", problem) from None
         first = self.session.get_inputs()[0].shape
         self.fixed_batch = first[0] if first and isinstance(first[0], int) else None
 
@@ -123,14 +135,28 @@ class Reference:
         try:
             results: list[Array] = self.session.run(list(names), dict(inputs))
         except FAILURES as problem:
-            notes = [first_line(problem)]
-            raise error(f"onnxruntime cannot run {self.what}.", notes=notes) from None
+            raise refusal(f"onnxruntime cannot run {self.what}.", problem) from None
         return results
 
 
+def refusal(message: str, problem: Exception) -> EpimcError:
+    """The error for what onnxruntime does not load or run.
+
+    Args:
+        message: What it does not.
+        problem: What it raised.
+    """
+    said = first_line(problem)
+    matches = (pattern.search(said) for pattern in NAMED_NODES)
+    node = next((match for match in matches if match), None)
+    where = place_of(((node["kind"], node["name"]),)) if node else ""
+    return error(message, where=where, notes=[said])
+
+
 def first_line(problem: Exception) -> str:
-    """What an exception says first."""
-    return next(iter(str(problem).splitlines()), type(problem).__name__)
+    """What an exception says first, shortened: it may list what a model has."""
+    said = next(iter(str(problem).splitlines()), type(problem).__name__)
+    return said if len(said) <= MAXIMUM_SAID else said[: MAXIMUM_SAID - 1] + "…"
 
 
 def filled(array: Array, size: int) -> Array:

@@ -1,0 +1,38 @@
+"""Whether onnxruntime runs the user's model: asked before the work, as nothing proves it without.
+
+ONNX's checker lets models pass that onnxruntime refuses to load, or to run.
+"""
+
+from __future__ import annotations
+
+from epimc.compiler.samples import Samples
+from epimc.frontend import ImportedModel
+from epimc.runtime.reference import Reference
+from epimc.support.diagnostics import error
+
+SUBJECT = "the model"
+
+
+def require_accepted(imported: ImportedModel, samples: Samples) -> None:
+    """Have onnxruntime load the model, and run one sample.
+
+    Args:
+        imported: The user's model, with the shapes that its program will have.
+        samples: Some for the model; the first is run.
+
+    Raises:
+        EpimcError: onnxruntime refuses the model or fails on the sample, or its results have other
+            shapes than those of the program.
+    """
+    model = imported.model.SerializeToString()
+    # Rewriting, which is for many runs, would take longer than this one.
+    reference = Reference(model, SUBJECT, optimize=False, users=True)
+    names = [name for name, _ in imported.outputs]
+    results = reference.computed(names, samples.first(1).inputs)
+    for (name, shape), result in zip(imported.outputs, results, strict=True):
+        if result.shape != (1, *shape):
+            raise error(
+                f"Output '{name}' has the shape {list(result.shape)} in onnxruntime, "
+                f"and {[1, *shape]} by ONNX's rules.",
+                hint="Export the model again; one sample must give one sample's results.",
+            )
