@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -13,10 +13,19 @@ from onnx import helper, numpy_helper
 from epimc.frontend.core.bindings import Array, Binding, shape_of, type_of
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import lookup
+from epimc.frontend.model.standard import where_of
 from epimc.support.diagnostics import error
+from epimc.support.limits import Budget
 
-# Of all folded constants of a model together: a small file can declare enormous ones.
-MAXIMUM_ELEMENTS = 2**28
+# Constants of so many times the bytes of the model follow from its weights, as when these are
+# dequantized; more of them are made of nothing, and a small file can declare enormous ones.
+GROWTH = 8
+
+# What a text of an array takes, at least.
+STRING_BYTES = 64
+
+# The most multiplications of a folded product of matrices: integers take a second for 10^9.
+MAXIMUM_PRODUCTS = 2**32
 
 
 def constant_of(tensor: onnx.TensorProto) -> Array:
@@ -37,11 +46,19 @@ def constant_of(tensor: onnx.TensorProto) -> Array:
 
 @dataclass
 class Folder:
-    """Evaluates constant nodes of a model, within a budget of elements."""
+    """Evaluates constant nodes of a model, within a budget of bytes.
+
+    Attributes:
+        opset: Of the model.
+        batch: What ONNX shapes have on axis 0.
+        budget: From which the results are paid.
+        expected: The bytes of results that may still follow from the weights.
+    """
 
     opset: int
     batch: int
-    left: int = field(default=MAXIMUM_ELEMENTS)
+    budget: Budget
+    expected: int
 
     def fold(
         self,
@@ -67,6 +84,7 @@ class Folder:
             return None
         # Before it is evaluated: the result of a small node may be enormous.
         self._pay(node, kinds)
+        _refuse_long_products(node, arrays, kinds)
         return self._evaluate(node, arrays)
 
     def _shape(self, node: onnx.NodeProto, inputs: Mapping[str, Binding]) -> list[Array] | None:
@@ -82,15 +100,17 @@ class Folder:
 
     def _pay(self, node: onnx.NodeProto, kinds: Mapping[str, onnx.TypeProto]) -> None:
         for name in filter(None, node.output):
-            shape = shape_of(kinds.get(name))
-            if shape is None:
+            kind = kinds.get(name)
+            shape = shape_of(kind)
+            if kind is None or shape is None or min(shape, default=0) < 0:
                 raise UnsupportedError("the size of its constant result is not known")
-            if math.prod(shape) > self.left:
-                raise UnsupportedError(
-                    f"its constant result of {math.prod(shape)} elements is too large"
-                )
+            size = math.prod(shape) * _item_bytes(kind.tensor_type.elem_type)
             # Of all nodes together: many small constants are as large as one.
-            self.left -= math.prod(shape)
+            cheap = min(size, self.expected)
+            self.expected -= cheap
+            what, where = f"constant '{name}' of {math.prod(shape)} elements", where_of(node)
+            self.budget.read(cheap, what, where)
+            self.budget.make(size - cheap, what, where)
 
     def _evaluate(self, node: onnx.NodeProto, arrays: Mapping[str, Array]) -> list[Array]:
         from onnx.reference import ReferenceEvaluator
@@ -115,6 +135,25 @@ class Folder:
         results = iter(evaluated)
         # An output without a name is left out, and the evaluator gives nothing for it.
         return [np.asarray(next(results)) if name else np.zeros(0) for name in node.output]
+
+
+def _item_bytes(element: int) -> int:
+    """Bytes of an element of an ONNX type; texts are objects."""
+    if element == onnx.TensorProto.STRING:
+        return STRING_BYTES
+    return int(np.dtype(helper.tensor_dtype_to_np_dtype(element)).itemsize)
+
+
+def _refuse_long_products(
+    node: onnx.NodeProto, arrays: Mapping[str, Array], kinds: Mapping[str, onnx.TypeProto]
+) -> None:
+    """Raise UnsupportedError for a product of matrices that would take minutes."""
+    if node.op_type != "MatMul":
+        return
+    shape = shape_of(kinds.get(node.output[0])) or ()
+    products = math.prod(shape) * max(arrays[node.input[0]].shape[-1:], default=1)
+    if products > MAXIMUM_PRODUCTS:
+        raise UnsupportedError(f"its constant result takes {products} multiplications, too many")
 
 
 def _constant(node: onnx.NodeProto) -> Array:

@@ -19,8 +19,9 @@ from epimc.frontend.core.bindings import Binding, MoreDims, Unknown, shape_of
 from epimc.frontend.core.draft import Draft
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
+from epimc.frontend.core.node_checks import check_node
 from epimc.frontend.core.operator import Importer, OnnxOperator, imported_names, lookup
-from epimc.frontend.folding import Folder, constant_of
+from epimc.frontend.folding import GROWTH, Folder, constant_of
 from epimc.frontend.inference import Inference
 from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.external import external_tensors
@@ -30,7 +31,7 @@ from epimc.frontend.model.standard import DEFAULT_DOMAINS, NEWEST_OPSET, opset_o
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value
 from epimc.support.diagnostics import EpimcError, error
-from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.limits import DEFAULT_BYTES, Budget
 
 
 @dataclass(frozen=True)
@@ -60,18 +61,26 @@ def import_model(
 
     Args:
         path: Of the ONNX file; its stem names the module.
-        limit_bytes: The most that the file and its external data may take together.
+        limit_bytes: The most that the file, its external data and all tensors may take together.
         newest_opset: The newest opset of the default domain to accept.
 
     Raises:
         EpimcError: The file is no good ONNX model, or epimc does not support what is in it.
     """
     loaded = load_model(path, limit_bytes, newest_opset)
-    return _imported(loaded.model, path.stem, loaded.sha256)
+    budget = Budget(limit_bytes, f"Model file '{path}'")
+    return _imported(loaded.model, path.stem, loaded.sha256, budget)
 
 
-def import_proto(model: onnx.ModelProto, name: str) -> ImportedModel:
+def import_proto(
+    model: onnx.ModelProto, name: str, *, limit_bytes: int = DEFAULT_BYTES
+) -> ImportedModel:
     """Import a model from memory; its tensors hold their data themselves.
+
+    Args:
+        model: As the user has it.
+        name: Of the module.
+        limit_bytes: The most that the model and all tensors may take together.
 
     Raises:
         EpimcError: It is no good ONNX model, or epimc does not support what is in it.
@@ -82,11 +91,11 @@ def import_proto(model: onnx.ModelProto, name: str) -> ImportedModel:
             hint="Import the model from its file.",
         )
     check_model(model, NEWEST_OPSET)
-    return _imported(model, name, "")
+    return _imported(model, name, "", Budget(limit_bytes, f"Model '{name}'"))
 
 
-def _imported(model: onnx.ModelProto, name: str, sha256: str) -> ImportedModel:
-    module = _Import(model, name).run()
+def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) -> ImportedModel:
+    module = _Import(model, name, budget).run()
     inputs, outputs = (
         [(onnx_name, value.type.shape) for onnx_name, value in pairs]
         for pairs in (module.inputs, module.outputs)
@@ -109,12 +118,14 @@ def live_nodes(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], set[str]]:
 class _Import:
     """The import of one model."""
 
-    def __init__(self, model: onnx.ModelProto, name: str) -> None:
+    def __init__(self, model: onnx.ModelProto, name: str, budget: Budget) -> None:
+        size = model.ByteSize()
+        budget.read(size, "the model itself")
         self.model, opset = model, opset_of(model) or 0
         batch, self.inputs = graph_inputs(model.graph)
-        self.draft = Draft(name, batch, opset)
+        self.draft = Draft(name, batch, opset, budget)
         self.inference = Inference(model, opset, batch)
-        self.folder = Folder(opset, batch)
+        self.folder = Folder(opset, batch, budget, GROWTH * size)
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         self.functions = {(item.domain, item.name) for item in model.functions}
         self.bound: dict[str, Binding] = {}
@@ -155,6 +166,8 @@ class _Import:
         results: list[Binding] = []
         try:
             self._require_known(proto)
+            if lookup(proto.op_type) is not None:
+                check_node(proto, inputs, self.draft.batch)
             try:
                 kinds = self.inference.outputs(proto, inputs)
             except EpimcError:

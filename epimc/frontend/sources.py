@@ -81,7 +81,8 @@ def imported_proto(model: onnx.ModelProto, name: str, limit_bytes: int) -> Named
     """
     refuse_larger(model.ByteSize(), limit_bytes)
     digest = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    return NamedModel(f"{name}.onnx", replace(import_proto(model, name), sha256=digest))
+    imported = import_proto(model, name, limit_bytes=limit_bytes)
+    return NamedModel(f"{name}.onnx", replace(imported, sha256=digest))
 
 
 def refuse_larger(size: int, limit_bytes: int) -> None:

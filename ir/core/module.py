@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,6 +73,7 @@ class Builder:
         )
         self.names = {value.name for value in source.values()}
         self.mapped: dict[Value, Value] = {}
+        self._numbers: defaultdict[str, int] = defaultdict(lambda: 1)
 
     def input(self, name: str, old: Value, new_type: TensorType | None = None) -> Value:
         """Carry an input over, perhaps with another type."""
@@ -157,11 +159,12 @@ class Builder:
         self.module.tensors[name] = Tensor.of(array, element)
         return Ref(name)
 
-    @staticmethod
-    def _unique(base: str, taken: Container[str]) -> str:
-        name, number = base, 1
-        while name in taken:
-            name, number = f"{base}.{number}", number + 1
+    def _unique(self, base: str, taken: Container[str]) -> str:
+        if base not in taken:
+            return base
+        # Names are never given back: the search goes on where that for the same base has ended.
+        while (name := f"{base}.{self._numbers[base]}") in taken:
+            self._numbers[base] += 1
         return name
 
     def finish(self) -> Module:

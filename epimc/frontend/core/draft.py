@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from epimc.frontend.core.bindings import Array, Binding, Unknown
+from epimc.frontend.core.bindings import Binding, Unknown
 from epimc.frontend.core.node import UnsupportedError
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.levels import NN
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import ANY_RANK, Op, Value
+from epimc.ir.core.tensors import Tensor
 from epimc.ir.core.types import IrError, Location, TensorType
+from epimc.support.limits import Budget
 
-# A larger tensor is refused before anything of its size is made; no program could hold it.
-MAXIMUM_ELEMENTS = 2**31
+# Of a float32.
+BYTES = 4
 
 
 class Draft:
@@ -31,11 +33,11 @@ class Draft:
         opset: Of the model.
     """
 
-    def __init__(self, name: str, batch: int, opset: int) -> None:
-        """Start with an empty module of that name."""
-        self.batch, self.opset = batch, opset
+    def __init__(self, name: str, batch: int, opset: int, budget: Budget) -> None:
+        """Start with an empty module of that name, whose values a budget bounds."""
+        self.batch, self.opset, self.budget = batch, opset, budget
         self.builder = Builder(Module(name, NN))
-        self._stored: dict[str, list[tuple[Array, Ref]]] = {}
+        self._stored: dict[tuple[str, str], Ref] = {}
 
     @property
     def module(self) -> Module:
@@ -43,7 +45,13 @@ class Draft:
         return self.builder.module
 
     def input(self, name: str, shape: tuple[int, ...]) -> Value:
-        """Declare an input by its ONNX name, with the shape of one sample."""
+        """Declare an input by its ONNX name, with the shape of one sample.
+
+        Raises:
+            EpimcError: It takes more memory than the limit leaves.
+        """
+        # With the samples of a batch that the model is fixed to: onnxruntime gets so many at once.
+        self.require_room((self.batch, *shape), f"input '{name}'")
         value = Value(self.builder.fresh(identifier(name)), TensorType(shape))
         self.module.inputs.append((name, value))
         return value
@@ -56,7 +64,7 @@ class Draft:
         is_float = kind is not None and kind.tensor_type.elem_type == onnx.TensorProto.FLOAT
         if not is_float or shape is None or len(shape) - 1 not in ANY_RANK:
             return Unknown(kind)
-        if shape[0] != self.batch or min(shape) < 1 or math.prod(shape) > MAXIMUM_ELEMENTS:
+        if shape[0] != self.batch or min(shape) < 1:
             return Unknown(kind)
         return Value("unsupported", TensorType(shape[1:]))
 
@@ -71,14 +79,11 @@ class Draft:
         if not np.isfinite(contents).all():
             raise UnsupportedError("its constants exceed float32")
         base = identifier(name)
-        known = self._stored.setdefault(base, [])
         # Several nodes may store one tensor: it is kept once.
-        for other, ref in known:
-            if np.array_equal(other, contents):
-                return ref
-        ref = self.builder.store(base, contents, "f32")
-        known.append((contents, ref))
-        return ref
+        key = base, Tensor.of(contents, "f32").digest
+        if key not in self._stored:
+            self._stored[key] = self.builder.store(base, contents, "f32")
+        return self._stored[key]
 
     def append(
         self,
@@ -98,7 +103,8 @@ class Draft:
             attributes: Those that are None are left out.
 
         Raises:
-            UnsupportedError: The op's declaration does not allow it, or it is too large.
+            UnsupportedError: The op's declaration does not allow it.
+            EpimcError: The result takes more memory than the limit leaves.
         """
         # Any type will do until the op itself says which shape follows.
         result = Value(self.builder.fresh(name), TensorType((1,)))
@@ -109,10 +115,21 @@ class Draft:
             op.check(self._stored_type)
         except IrError as problem:
             raise UnsupportedError(str(problem)) from None
-        if result.type.size > MAXIMUM_ELEMENTS:
-            raise UnsupportedError(f"its result of {result.type.size} elements is too large")
+        self.require_room(result.type.shape, str(location))
         self.module.ops.append(op)
         return result
+
+    def require_room(self, shape: Iterable[int], where: str) -> None:
+        """Raise EpimcError for a value of one sample that takes more memory than the limit leaves.
+
+        Args:
+            shape: Of one sample.
+            where: The node.
+        """
+        size = math.prod(max(dim, 1) for dim in shape)
+        self.budget.make(BYTES * size, f"a value of {size} elements", where)
+        # How many values are there at once is known when the module is complete.
+        self.budget.give_back(BYTES * size)
 
     def _stored_type(self, ref: Ref) -> TensorType:
         return self.module.tensors[ref.name].type

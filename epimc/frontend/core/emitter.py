@@ -7,7 +7,7 @@ they belong to; what is computed on the way has the name of its part behind that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,6 +79,17 @@ class Emitter(Node):
         """
         name = identifier(self.proto.output[self.result]) + self.suffix
         return self.draft.append(kind, operands, name, self.location, attributes)
+
+    def require_room(self, shape: Iterable[int]) -> None:
+        """Refuse a result before anything of its size is made.
+
+        Args:
+            shape: Of one sample; of sizes below 1 the op itself complains.
+
+        Raises:
+            EpimcError: It takes more memory than the limit leaves.
+        """
+        self.draft.require_room(shape, self.where)
 
     def store(
         self, array: NDArray[np.floating[Any]], *, of: int | None = None, role: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +126,22 @@ class Node:
         """
         numbers = self.constant(index).ravel() if self.has_input(index) else self._attribute(key)
         return None if numbers is None else tuple(int(number) for number in numbers)
+
+    def axes(self, stated: Iterable[int], rank: int) -> tuple[int, ...]:
+        """Axes of a tensor, counted from the front.
+
+        Args:
+            stated: As ONNX has them: negative ones count from behind.
+            rank: Of the tensor.
+
+        Raises:
+            UnsupportedError: One is not there, or is named twice.
+        """
+        stated = tuple(stated)
+        axes = tuple(axis + rank if axis < 0 else axis for axis in stated)
+        if len({*axes}) < len(axes) or not all(0 <= axis < rank for axis in axes):
+            raise UnsupportedError(f"axes {list(stated)} of {rank} are not supported")
+        return axes
 
     def input_name(self, index: int) -> str:
         """The ONNX name of an input; empty where it is left out."""

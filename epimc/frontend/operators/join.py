@@ -33,7 +33,7 @@ def concat(node: Emitter) -> Value:
     """
     values = [item for item in node.inputs if isinstance(item, Value)]
     rank = len(values[0].type.shape) + 1
-    axis = node.integer("axis", 0) % rank
+    (axis,) = node.axes([node.integer("axis", 0)], rank)
     if axis == 0:
         raise UnsupportedError("concatenation of samples is not supported")
     zeros = [
@@ -94,6 +94,7 @@ def pad(node: Emitter) -> Value:
         raise UnsupportedError(f"pads = {list(widths)} is not supported: nothing would be left")
     if not any(widths):
         return x
+    node.require_room(s + b + e for s, b, e in zip(x.type.shape, before, behind, strict=True))
     if mode != "constant":
         return _mirrored(node, x, mode, before, behind)
     value = _number(node)
@@ -177,8 +178,8 @@ def _pad_widths(node: Emitter, rank: int) -> tuple[int, ...]:
     """How much is added before each axis, then behind each."""
     pads = node.list_of("pads", 1)
     axes = node.list_of("axes", 3)
-    places = range(rank) if axes is None else [axis % rank for axis in axes]
-    if pads is None or len(pads) != 2 * len(places) or len({*places}) < len(places):
+    places = node.axes(range(rank) if axes is None else axes, rank)
+    if pads is None or len(pads) != 2 * len(places):
         raise UnsupportedError("pads that do not fit the axes are not supported")
     widths = [0] * 2 * rank
     for index, axis in enumerate(places):

@@ -34,7 +34,7 @@ def reduce(node: Emitter) -> Value:
     # No axes mean all of them, unless the node says that they mean none.
     if not axes and node.integer("noop_with_empty_axes", 0):
         return x
-    over = {axis % rank for axis in axes or range(rank)}
+    over = {*node.axes(axes or range(rank), rank)}
     if 0 in over:
         raise UnsupportedError(f"reduction over axes {sorted(over)} is not supported")
     shape = tuple(1 if axis in over else size for axis, size in enumerate(x.type.shape, 1))

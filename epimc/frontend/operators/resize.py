@@ -15,6 +15,7 @@ from epimc.frontend.core.operator import operator
 from epimc.ir.core.op import Value
 from epimc.ir.dialects import moves
 from epimc.ir.semantics.layouts import Runs, runs_of
+from epimc.support.limits import LARGEST_NUMBER
 
 Floats = NDArray[np.float32]
 HALF, ONE = np.float32(0.5), np.float32(1)
@@ -54,6 +55,7 @@ def resize(node: Emitter) -> Value:
     coordinates, rounding = ("asymmetric", "floor") if old else _modes(node)
     runs: list[Runs] = []
     scales, sizes = _scales(node, x, shape, 1 if old else 2)
+    node.require_room(sizes)
     for size, result, scale in zip(x.type.shape, sizes, scales, strict=True):
         if result < 1:
             raise UnsupportedError("a result without elements is not supported")
@@ -91,10 +93,15 @@ def _scales(
     if not factors.size:
         return ratios[1:], shape[1:]
     # 4: there is no such input, the axes are an attribute.
-    axes = node.list_of("axes", 4) or range(len(shape))
-    for axis, scale in zip(axes, factors, strict=True):
-        ratios[axis % len(shape)] = scale
-    sizes = np.array(x.type.shape, np.float32) * ratios[1:]
+    axes = node.axes(node.list_of("axes", 4) or range(len(shape)), len(shape))
+    if factors.ndim != 1 or len(factors) != len(axes):
+        raise UnsupportedError(f"scales of shape {list(factors.shape)} are not supported")
+    ratios[list(axes)] = factors
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = np.array(x.type.shape, np.float32) * ratios[1:]
+    # Also where one is NaN.
+    if not (np.abs(sizes) <= LARGEST_NUMBER).all():
+        raise UnsupportedError(f"scales of {factors.tolist()} are not supported")
     return ratios[1:], tuple(sizes.astype(int).tolist())
 
 

@@ -11,12 +11,17 @@ from epimc.ir.core.op import Value
 from epimc.ir.semantics.layouts import Runs, runs_of
 
 
-def _axis(axis: int, rank: int) -> int:
+def _dim(axis: int) -> int:
     """An axis of the samples as a dim of one sample."""
-    dim = axis % rank - 1
-    if dim < 0:
+    if axis == 0:
         raise UnsupportedError("choosing samples is not supported")
-    return dim
+    return axis - 1
+
+
+def _stated_dim(node: Emitter, rank: int) -> int:
+    """The axis of a node as a dim of one sample."""
+    (axis,) = node.axes([node.integer("axis", 0)], rank)
+    return _dim(axis)
 
 
 @operator("Slice", folds=True)
@@ -26,18 +31,20 @@ def slice_(node: Emitter) -> Value:
     starts, ends = node.list_of("starts", 1), node.list_of("ends", 2)
     if starts is None or ends is None:
         raise UnsupportedError("it has no starts or no ends")
-    axes = node.list_of("axes", 3) or tuple(range(len(starts)))
-    steps = (node.list_of("steps", 4) if node.has_input(4) else None) or (1,) * len(starts)
     shape = (node.batch, *x.type.shape)
+    axes = node.axes(node.list_of("axes", 3) or range(len(starts)), len(shape))
+    steps = (node.list_of("steps", 4) if node.has_input(4) else None) or (1,) * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
+        raise UnsupportedError("bounds, axes and steps that do not fit together are not supported")
     runs: list[Runs] = [()] * len(x.type.shape)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        size = shape[axis % len(shape)]
+        size = shape[axis]
         taken = _places(start, end, step, size)
         if taken == range(size):
             continue
         if not taken:
             raise UnsupportedError("an empty slice is not supported")
-        runs[_axis(axis, len(shape))] = runs_of(taken)
+        runs[_dim(axis)] = runs_of(taken)
     return selected(node, x, runs)
 
 
@@ -53,7 +60,7 @@ def split(node: Emitter) -> list[Value]:
     """Along any axis but the samples'."""
     x = node.activation()
     rank, names = len(x.type.shape) + 1, node.proto.output
-    dim = _axis(node.integer("axis", 0), rank)
+    dim = _stated_dim(node, rank)
     size, count = x.type.shape[dim], len(names)
     share = -(-size // count)
     sizes = node.list_of("split", 1) or (*(share,) * (count - 1), size - share * (count - 1))
@@ -74,7 +81,7 @@ def gather(node: Emitter) -> Value:
     """Along any axis but the samples', with constant indices."""
     x, indices = node.activation(), node.constant(1)
     rank = len(x.type.shape) + 1
-    dim = _axis(node.integer("axis", 0), rank)
+    dim = _stated_dim(node, rank)
     if indices.ndim > 1:
         raise UnsupportedError(f"indices of shape {list(indices.shape)} are not supported")
     if indices.ndim == 0 and rank == 2:
@@ -110,6 +117,7 @@ def tile(node: Emitter) -> Value:
     repeats = [int(number) for number in node.constant(1).ravel()]
     if len(repeats) != len(x.type.shape) + 1 or repeats[0] != 1 or min(repeats) < 1:
         raise UnsupportedError(f"repeats = {repeats} is not supported")
+    node.require_room(size * count for size, count in zip(x.type.shape, repeats[1:], strict=True))
     runs: list[Runs] = [
         runs_of(range(size)) * count if count > 1 else ()
         for size, count in zip(x.type.shape, repeats[1:], strict=True)

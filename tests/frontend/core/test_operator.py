@@ -20,6 +20,7 @@ from epimc.frontend.document import OperatorResult, becomes, operator_list, oper
 from epimc.frontend.folding import Folder
 from epimc.frontend.inference import Inference
 from epimc.frontend.model.standard import NEWEST_OPSET, OLDEST_OPSET
+from epimc.support.limits import Budget
 
 Array = NDArray[Any]
 Build = Callable[..., onnx.ModelProto]
@@ -187,7 +188,7 @@ def test_it_is_folded_right_in_the_oldest_opset(record: OnnxOperator) -> None:
         opset_imports=[helper.make_opsetid("", record.since)],
     )
     kinds = Inference(empty, record.since, 1).outputs(node, arrays)
-    results = Folder(record.since, 1).fold(node, arrays, kinds)
+    results = Folder(record.since, 1, Budget(2**20, "M"), 2**20).fold(node, arrays, kinds)
     assert results is not None
     for ours, theirs in zip(results, reference(node, arrays, results, record.since), strict=True):
         assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)

@@ -1,0 +1,260 @@
+"""Numbers of any size in a model: a module, or one error, before anything is allocated."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+
+from epimc.frontend import import_proto
+from epimc.frontend.folding import GROWTH, MAXIMUM_PRODUCTS
+from epimc.support.diagnostics import EpimcError
+from epimc.support.limits import MADE_FACTOR
+
+EDGES = [0, -1, 2**31 - 1, -(2**31), 2**31, 2**32, 2**62, 2**63 - 1, -(2**63)]
+integers = st.sampled_from(EDGES) | st.integers(-9, 9) | st.integers(-(2**63), 2**63 - 1)
+WEIGHTS = np.ones((4, 3, 3, 3), np.float32)
+
+
+def model_of(
+    *nodes: onnx.NodeProto,
+    opset: int = 17,
+    shape: tuple[int | str, ...] = ("N", 3, 6, 5),
+    **constants: Any,
+) -> onnx.ModelProto:
+    """A model with the input x, the output y and constants: lists are integers."""
+    tensors = [
+        numpy_helper.from_array(
+            value if isinstance(value, np.ndarray) else np.array(value, np.int64), name
+        )
+        for name, value in constants.items()
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", 1, shape)],
+        [helper.make_tensor_value_info("y", 1, None)],
+        tensors,
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def refusal(model: onnx.ModelProto, limit_bytes: int = 2**32) -> str:
+    """What is said about a model."""
+    with pytest.raises(EpimcError) as caught:
+        import_proto(model, "m", limit_bytes=limit_bytes)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def node(op_type: str, *inputs: str, **attributes: Any) -> onnx.NodeProto:
+    """A node with the output y."""
+    return helper.make_node(op_type, [*inputs], ["y"], "n", **attributes)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "number"),
+    [
+        (node("Conv", "x", "w", strides=[2**62, 1]), 2**62),
+        (node("Conv", "x", "w", dilations=[1, 2**31]), 2**31),
+        (node("Conv", "x", "w", pads=[0, 0, 2**63 - 1, 0]), 2**63 - 1),
+        (node("Conv", "x", "w", group=-(2**63)), -(2**63)),
+        (node("MaxPool", "x", kernel_shape=[2**40, 1]), 2**40),
+        (node("AveragePool", "x", kernel_shape=[2, 2], pads=[0, 0, 0, 2**62]), 2**62),
+        (node("DepthToSpace", "x", blocksize=2**33), 2**33),
+        (node("Concat", "x", "x", axis=2**63 - 1), 2**63 - 1),
+        (node("Transpose", "x", perm=[0, 1, 2, 2**35]), 2**35),
+    ],
+)
+def test_numbers_of_attributes_are_limited(wrong: onnx.NodeProto, number: int) -> None:
+    key = next(item.name for item in wrong.attribute if item.i == number or number in item.ints)
+    assert refusal(model_of(wrong, w=WEIGHTS)) == (
+        f"error: {key[0].upper()}{key[1:]} holds {number}; the limit is 2147483647.\n"
+        f"  --> node 'n' ({wrong.op_type})\n"
+        "  hint: Export the model again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sizes"),
+    [
+        (node("Tile", "x", "s"), [1, 1, 2**31, 1]),
+        (node("Expand", "x", "s"), [1, 3, 2**62, 5]),
+        (node("Pad", "x", "s"), [0, 0, 0, 0, 0, 0, 2**40, 0]),
+        (node("Reshape", "x", "s"), [0, 2**63 - 1]),
+        (node("Resize", "x", "", "", "s", mode="nearest"), [1, 3, 2**62, 5]),
+    ],
+)
+def test_numbers_of_constants_are_limited(wrong: onnx.NodeProto, sizes: list[int]) -> None:
+    assert refusal(model_of(wrong, s=sizes)) == (
+        f"error: Input 's' holds {max(sizes)}; the limit is 2147483647.\n"
+        f"  --> node 'n' ({wrong.op_type})\n"
+        "  hint: Export the model again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("large", "constants"),
+    [
+        (node("Tile", "x", "s"), {"s": [1, 1, 2**20, 2**20]}),
+        (node("Expand", "x", "s"), {"s": [1, 3, 6, 5]}),
+        (node("Pad", "x", "s"), {"s": [0, 0, 0, 0, 0, 0, 2**30, 0]}),
+        (node("Pad", "x", "s", mode="edge"), {"s": [0, 0, 0, 0, 0, 0, 2**30, 0]}),
+        (node("Resize", "x", "", "", "s", mode="nearest"), {"s": [1, 3, 2**31 - 1, 5]}),
+        (node("Resize", "x", "", "f"), {"f": np.array([1, 1, 2**28, 1], np.float32)}),
+        (node("AveragePool", "x", kernel_shape=[1, 1], pads=[0, 0, 2**30, 0]), {}),
+        (node("Conv", "x", "w", pads=[2**30, 1, 1, 1]), {"w": WEIGHTS}),
+    ],
+)
+def test_large_values_are_refused_before_they_are_made(
+    large: onnx.NodeProto, constants: dict[str, Any]
+) -> None:
+    shape: tuple[int | str, ...] = ("N", 3, 6, 5)
+    if large.op_type == "Expand":
+        constants, shape = {"s": [1, 2**14, 2**14, 5]}, ("N", 1, 1, 5)
+    message = refusal(model_of(large, shape=shape, **constants))
+    lines = message.splitlines()
+    assert lines[0] == "error: Model 'm' needs more memory than the limit of 4294967296 bytes."
+    assert lines[1] == f"  --> node 'n' ({large.op_type})"
+    assert lines[2].startswith("  note: A value of ")
+    assert lines[3] == "  hint: Raise the limit (--limit-bytes), or check the shapes."
+
+
+@pytest.mark.parametrize("shape", [("N", 10**9, 1, 1), (2**30, 3), ("N", 2**31 - 1)])
+def test_large_inputs_are_refused(shape: tuple[int | str, ...]) -> None:
+    lines = refusal(model_of(node("Relu", "x"), shape=shape)).splitlines()
+    assert lines[0] == "error: Model 'm' needs more memory than the limit of 4294967296 bytes."
+    assert lines[1] == "  --> input 'x'"
+
+
+def test_the_limit_of_values_can_be_raised_and_lowered() -> None:
+    model = model_of(node("Relu", "x"), shape=("N", 2**20))
+    import_proto(model, "m")
+    assert "the limit of 60000000 bytes" in refusal(model, 60_000_000)
+
+
+def test_constants_are_paid_together_before_they_are_made() -> None:
+    made = [
+        helper.make_node("ConstantOfShape", ["s"], [f"c{number}"], f"c{number}")
+        for number in range(9)
+    ]
+    added = [
+        helper.make_node("Add", [f"a{number}" if number else "x", f"c{number}"], [f"a{number + 1}"])
+        for number in range(9)
+    ]
+    last = helper.make_node("Relu", ["a9"], ["y"])
+    model = model_of(*made, *added, last, shape=("N", 2**23), s=[1, 2**23])
+    # Eight fit, but for what the model itself takes and for what may follow from its weights.
+    size = model.ByteSize()
+    needed, left = 2**29, 2**32 - 8 * 2**29 - size + (MADE_FACTOR - 1) * GROWTH * size
+    assert refusal(model) == (
+        "error: Model 'm' needs more memory than the limit of 4294967296 bytes.\n"
+        "  --> node 'c8' (ConstantOfShape)\n"
+        f"  note: Constant 'c8' of {2**23} elements takes {2**25} bytes, "
+        f"and {needed} with the work on it; "
+        f"{left} are left.\n"
+        "  hint: Raise the limit (--limit-bytes), or check the shapes."
+    )
+
+
+def test_a_long_product_of_constants() -> None:
+    nodes = [
+        helper.make_node("ConstantOfShape", ["s"], ["a"], "a"),
+        helper.make_node("MatMul", ["a", "a"], ["b"], "b"),
+        helper.make_node("Add", ["x", "b"], ["y"], "add"),
+    ]
+    message = refusal(model_of(*nodes, shape=("N", 2000), s=[2000, 2000]))
+    assert f"its constant result takes {2000**3} multiplications, too many." in message
+    assert MAXIMUM_PRODUCTS < 2000**3
+
+
+def test_references_to_attributes_of_a_function() -> None:
+    wrong = node("Conv", "x", "w")
+    wrong.attribute.append(onnx.AttributeProto(name="strides", ref_attr_name="s", type="INTS"))
+    assert refusal(model_of(wrong, w=WEIGHTS)) == (
+        "error: Attribute 'strides' refers to an attribute of a function, and the node is in "
+        "none.\n"
+        "  --> node 'n' (Conv)\n"
+        "  hint: Export the model again, or inline its functions with onnx.inliner."
+    )
+
+
+@pytest.mark.parametrize(
+    ("op_type", "axis", "rank"), [("Concat", 4, 4), ("Flatten", -5, 4), ("Softmax", 9, 4)]
+)
+def test_axes_that_are_not_there(op_type: str, axis: int, rank: int) -> None:
+    assert refusal(model_of(node(op_type, "x", axis=axis))) == (
+        f"error: Axis = {axis} is no axis of its input, which has {rank} axes.\n"
+        f"  --> node 'n' ({op_type})\n"
+        "  hint: Export the model again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("opset", "parts", "constants"),
+    [
+        (18, {"num_outputs": 1}, {}),
+        (18, {"num_outputs": 7}, {}),
+        (11, {"split": [1, 1, 1]}, {}),
+        (13, {}, {"s": [3]}),
+    ],
+)
+def test_a_split_has_as_many_outputs_as_parts(
+    opset: int, parts: dict[str, Any], constants: dict[str, Any]
+) -> None:
+    inputs = ["x", *constants]
+    wrong = helper.make_node("Split", inputs, ["y", "z"], "n", axis=1, **parts)
+    assert " parts and has 2 outputs.\n  --> node 'n' (Split)" in refusal(
+        model_of(wrong, opset=opset, **constants)
+    )
+
+
+def refused_or_imported(model: onnx.ModelProto) -> None:
+    """Import a model; EpimcError is all that may be raised."""
+    with contextlib.suppress(EpimcError):
+        assert import_proto(model, "m").module.outputs
+
+
+@given(st.lists(integers, min_size=10, max_size=10), st.sampled_from(["MaxPool", "AveragePool"]))
+def test_any_numbers_in_a_pool(numbers: list[int], op_type: str) -> None:
+    kernel, strides, dilations, pads = numbers[:2], numbers[2:4], numbers[4:6], numbers[6:]
+    extra: dict[str, Any] = {"count_include_pad": 0}
+    if op_type == "MaxPool":
+        extra = {"dilations": dilations}
+    pool = node(op_type, "x", kernel_shape=kernel, strides=strides, pads=pads, **extra)
+    refused_or_imported(model_of(pool))
+
+
+@given(st.lists(integers, min_size=9, max_size=9))
+def test_any_numbers_in_a_convolution(numbers: list[int]) -> None:
+    strides, dilations, pads = numbers[:2], numbers[2:4], numbers[4:8]
+    conv = node("Conv", "x", "w", strides=strides, dilations=dilations, pads=pads, group=numbers[8])
+    refused_or_imported(model_of(conv, w=WEIGHTS))
+
+
+@given(
+    st.sampled_from(["Tile", "Expand", "Reshape", "Pad", "Slice", "Gather", "ReduceSum", "Split"]),
+    st.lists(integers, min_size=1, max_size=8),
+    integers,
+)
+def test_any_numbers_in_constants(op_type: str, numbers: list[int], axis: int) -> None:
+    extra: dict[str, Any] = {"axis": axis} if op_type in ("Gather", "Split") else {}
+    inputs = ["x", "s", "s"] if op_type == "Slice" else ["x", "s"]
+    outputs = ["y", "z"] if op_type == "Split" else ["y"]
+    moved = helper.make_node(op_type, inputs, outputs, "n", **extra)
+    refused_or_imported(model_of(moved, s=numbers))
+
+
+@given(st.floats(width=32), st.floats(width=32), st.sampled_from([9, 10, 11, 13, 19]))
+def test_any_scales_of_a_resize(first: float, second: float, opset: int) -> None:
+    scales = np.array([1, 1, first, second], np.float32)
+    inputs = ["x", "s"] if opset < 11 else ["x", "", "s"]
+    kind = "Upsample" if opset == 9 else "Resize"
+    refused_or_imported(model_of(node(kind, *inputs), opset=opset, s=scales))
