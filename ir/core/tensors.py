@@ -22,7 +22,6 @@ from epimc.support.files import make_folder, write_file
 from epimc.support.limits import DEFAULT_BYTES
 
 MAXIMUM_LITERALS = 64
-MAXIMUM_RANDOM = 2**27
 
 
 @dataclass(frozen=True)
