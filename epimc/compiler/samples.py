@@ -36,7 +36,7 @@ MOST_ARRAYS = 10_000
 # What numpy reads of the header of an array, whose length a file states.
 LONGEST_HEADER = 10_000
 
-# What zip makes of numpy's arrays: of other ways to compress, Python inflates more than is asked for.
+# What numpy writes; of other ways to compress, Python inflates more than is asked for.
 KNOWN_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 # Numbers that were measured do not shrink so much: what does is made of nothing, and counts so.

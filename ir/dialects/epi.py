@@ -34,7 +34,7 @@ from epimc.ir.core.traits import Border, CallsHost, KeepsShape
 from epimc.ir.core.types import as_map, expect
 from epimc.ir.dialects.elementwise import product_shape
 from epimc.ir.dialects.nn import SummingPool
-from epimc.ir.dialects.rules import check_bias, check_groups, window_shape
+from epimc.ir.dialects.rules import check_bias, check_groups, expect_little_work, window_shape
 from epimc.ir.epitome.plan import PLAN, Shape, identity, rebuild
 from epimc.ir.epitome.plan import check as check_plan
 from epimc.ir.semantics.convolution import convolve
@@ -99,6 +99,7 @@ class Conv(Op):
         x = self.x.type.shape
         check_groups(self.groups, x[0], cin, cout)
         shape = window_shape(x, cout, self.window)
+        expect_little_work(x[0], shape, self.window)
         expect(len(x) == 3 or shape[1:] == (1, 1), "a vector takes a 1x1 kernel")
         return shape if len(x) == 3 else shape[:1]
 

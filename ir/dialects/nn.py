@@ -96,7 +96,10 @@ class Conv(Weighted):
         cout, cin, *kernel = stored(self.weight).shape
         check_groups(self.groups, self.x.type.shape[0], cin, cout)
         check_bias(self.bias, stored, cout)
-        return window_shape(self.x.type.shape, cout, self.window(tuple(kernel)))
+        window = self.window(tuple(kernel))
+        result = window_shape(self.x.type.shape, cout, window)
+        expect_little_work(self.x.type.shape[0], result, window)
+        return result
 
     def scratch(self, stored: Stored) -> int:
         """The padded map."""
@@ -194,8 +197,10 @@ class BatchNorm(AffineOp):
     def as_affine(self, tensors: Lookup) -> tuple[Array, Array]:
         """(scale, offset) in float64, one value a channel."""
         mean, variance = (tensors(r).astype(np.float64) for r in (self.mean, self.variance))
-        scale = tensors(self.scale).astype(np.float64) / np.sqrt(variance + self.epsilon)
-        return scale, tensors(self.offset).astype(np.float64) - mean * scale
+        # No variance is negative; of one that is nothing finite comes, which calibration refuses.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scale = tensors(self.scale).astype(np.float64) / np.sqrt(variance + self.epsilon)
+            return scale, tensors(self.offset).astype(np.float64) - mean * scale
 
 
 @DIALECT.op
@@ -266,7 +271,7 @@ class Pool(Windowed):
         """[C, Hout, Wout]: a pool keeps the channels apart."""
         shape = self.operands[0].type.shape
         result = window_shape(shape, shape[0], self.window)
-        expect_little_work(result, self.window)
+        expect_little_work(shape[0], result, self.window)
         return result
 
     def scratch(self, stored: Stored) -> int:

@@ -49,9 +49,12 @@ def window_shape(shape: tuple[int, ...], channels: int, window: Window) -> tuple
     return (channels, *size)
 
 
-def expect_little_work(shape: tuple[int, ...], window: Window) -> None:
-    """All windows of a result [C, Hout, Wout] together read no more than LARGEST_WORK elements."""
-    visits = math.prod(shape) * math.prod(window.kernel)
+def expect_little_work(channels: int, result: tuple[int, ...], window: Window) -> None:
+    """All windows together read no more than LARGEST_WORK elements of a map with so many channels.
+
+    The result is [..., Hout, Wout].
+    """
+    visits = channels * math.prod(result[1:]) * math.prod(window.kernel)
     expect(
         visits <= LARGEST_WORK,
         f"its windows read {visits} elements of one sample, more than {LARGEST_WORK}",

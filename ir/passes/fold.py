@@ -186,9 +186,11 @@ def folded(op: nn.Conv | nn.Gemm, chain: Affines, rewriter: Rewriter) -> tuple[A
         bias = rewriter.tensor(op.bias).astype(np.float64)
     for affine in chain:
         scale, offset = affine.as_affine(rewriter.tensor)
-        # An affine op acts on output channels, which are dim 0 of the weights.
-        weight = weight * scale.reshape((-1,) + (1,) * (weight.ndim - 1))
-        bias = bias * scale + offset
+        # What is not finite stays so, and calibration refuses it.
+        with np.errstate(over="ignore", invalid="ignore"):
+            # An affine op acts on output channels, which are dim 0 of the weights.
+            weight = weight * scale.reshape((-1,) + (1,) * (weight.ndim - 1))
+            bias = bias * scale + offset
     return weight, bias
 
 
