@@ -169,6 +169,8 @@ class _Reader:
         self.budget = budget
         self.values: dict[str, Value] = {}
         self.stored: dict[str, TensorType] = {}
+        self.inputs: set[str] = set()
+        self.outputs: set[str] = set()
 
     def span(self, node: Node | Token) -> Span:
         place = node if isinstance(node, Token) else node.meta
@@ -255,17 +257,18 @@ class _Reader:
         name, value, kind, span = node.children[0], node.children[1], node.children[2], None
         span = node.children[3] if len(node.children) > 3 else None
         source = self.define(_token(value), self.type(_tree(kind)), span)
-        module.inputs.append((self.new_name(_token(name), module.inputs), source))
+        module.inputs.append((self.new_name(_token(name), self.inputs), source))
 
     def output(self, node: Node, module: Module) -> None:
         name, value = node.children
         read = self.lookup(_token(value))
-        module.outputs.append((self.new_name(_token(name), module.outputs), read))
+        module.outputs.append((self.new_name(_token(name), self.outputs), read))
 
-    def new_name(self, token: Token, known: list[tuple[str, Value]]) -> str:
+    def new_name(self, token: Token, known: set[str]) -> str:
         name = self.string(token)
-        if name in dict(known):
+        if name in known:
             raise self.fail(f"The name '{name}' is given twice.", token)
+        known.add(name)
         return name
 
     def operation(self, node: Node, module: Module) -> None:
