@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from epimc.ir.core.liveness import most_alive
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Array, Op, Value
 from epimc.ir.core.tensors import Tensor
@@ -15,6 +16,9 @@ from epimc.ir.text.printer import refused
 
 Observer = Callable[[Value, Array], None]
 
+
+# Bytes of the values of a batch, by their types: in float64 they take up to twice as many.
+LARGEST_ALIVE = 2**28
 
 Host = Callable[[str, list[Array]], Array]
 """Runs a host call: its name, the operands, the result."""
@@ -93,8 +97,10 @@ class Evaluation:
 def batches(count: int, module: Module, budget: int = 2**24) -> list[slice]:
     """Slices of samples small enough that a layer's windows stay near `budget` elements."""
     largest = max((_work(module, op) for op in module.ops), default=1)
+    # Many maps may be alive at once, none of which is large.
+    alive, _ = most_alive(module)
     # One sample is run whatever it takes.
-    size = max(1, min(64, budget // largest))
+    size = max(1, min(64, budget // largest, LARGEST_ALIVE // max(alive, 1)))
     return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 
 

@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 
 from epimc.support.diagnostics import EpimcError, error
+from epimc.support.limits import DEEPEST
 from epimc.support.options import Quoted, Word, Written
 
 NAME = re.compile(r"[A-Za-z][\w-]*")
@@ -97,17 +98,19 @@ class _Reader:
         value = self.value()
         return Setting(name.strip(), value, self.text[start : self.position].strip())
 
-    def value(self) -> Written:
+    def value(self, depth: int = 0) -> Written:
         if self.take("["):
-            return self.items()
+            if depth == DEEPEST:
+                raise error(f"A list in a pipeline lies more than {DEEPEST} deep.", hint=HINT)
+            return self.items(depth + 1)
         if self.text.startswith('"', self.position):
             return Quoted(self.quoted())
         return Word(self.match(WORD, "a value"))
 
-    def items(self) -> Written:
+    def items(self, depth: int) -> Written:
         items: list[Written] = []
         while not self.take("]"):
-            items.append(self.value())
+            items.append(self.value(depth))
             if not self.take(","):
                 self.expect("]", "a comma or ']'")
                 break

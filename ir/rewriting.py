@@ -26,6 +26,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, filterfalse
 from typing import Any, ClassVar, Generic, TypeVar
 
 from epimc.ir.core.attributes import Ref
@@ -165,6 +166,7 @@ class Rewriter:
         self.readers: dict[Value, list[Op | None]] = source.uses()
         # Patterns see values of the new module, and ask for their readers.
         self.readers |= {new: self.readers[old] for old, new in self.mapped.items()}
+        self._makers = source.producers()
         self._producers: dict[Value, Op] = {}
         self._shared: dict[Hashable, Value] = {}
         self._stand_ins: dict[Value, str] = {}
@@ -236,11 +238,9 @@ class Rewriter:
         # An earlier value keeps its own readers, and gets those of what it replaces.
         before = self.readers[value] if isinstance(result, Value) else []
         behind = [reader for each in old for reader in self.readers[each]]
-        self.readers[value] = [
-            reader
-            for reader in (*before, *behind)
-            if reader is None or (reader is not source and reader.output not in old)
-        ]
+        gone = {self._makers[each] for each in old}
+        # A value may have thousands of readers, and change them as often.
+        self.readers[value] = list(filterfalse(gone.__contains__, chain(before, behind)))
 
     def finish(self, disposable: tuple[type[Op], ...]) -> Module:
         """The new module, without the disposable ops that nobody reads; stand-ins get names."""

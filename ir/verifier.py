@@ -19,7 +19,7 @@ from epimc.ir.core.module_attributes import MODULE_ATTRIBUTES, ONE_AN_INPUT
 from epimc.ir.core.op import FLOAT, Attribute, Op, Operand, Value
 from epimc.ir.core.traits import Border
 from epimc.ir.core.types import IrError, TensorType, as_map
-from epimc.ir.text.printer import print_op
+from epimc.ir.text.printer import shown_op
 from epimc.support.diagnostics import EpimcError, Span, error
 
 # A value of a text is not allocated by its declaration alone, but by whatever runs it.
@@ -65,7 +65,7 @@ def check_outputs(module: Module, known: set[Value]) -> None:
 
 def op_error(op: Op, problem: str) -> EpimcError:
     """A broken rule, with the op shown."""
-    notes = [print_op(op)]
+    notes = [shown_op(op)]
     where: Span | str = op.span or str(op.location)
     if op.span and op.location.nodes:
         notes.append(f"it comes from {op.location}")

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from epimc.backends.crossbar.levels import ALLOCATED, ON_CROSSBARS, PLACED, SCHEDULED
-from epimc.ir.core.attributes import INTEGER, TENSOR, TRUTH, maybe, one_of, rows_of
+from epimc.ir.core.attributes import ADDRESS, INTEGER, TENSOR, TRUTH, maybe, one_of, rows_of
 from epimc.ir.core.attributes import integers as ints
 from epimc.ir.core.op import (
     ACCUMULATOR,
@@ -72,7 +72,7 @@ class XbarOp(Op):
     order = Attribute(ints(minimum=0), (), since=SCHEDULED)
     ring = Attribute(maybe(RING), since=ALLOCATED)
     sources = Attribute(rows_of(RING), (), optional=True, since=ALLOCATED)
-    off_chip = Attribute(INTEGER, -1, optional=True, since=ALLOCATED)
+    off_chip = Attribute(ADDRESS, -1, optional=True, since=ALLOCATED)
     spilled = Attribute(TRUTH, False, optional=True, since=ALLOCATED)
 
     @classmethod
@@ -383,7 +383,7 @@ class Host(epi.HostOp, XbarOp):
     levels = ON_CROSSBARS
     lowers = (epi.Host,)
     ring = Attribute(maybe(RING), optional=True, since=ALLOCATED)
-    off_chip = Attribute(INTEGER, -1, since=ALLOCATED)
+    off_chip = Attribute(ADDRESS, -1, since=ALLOCATED)
     spilled = Attribute(TRUTH, False, since=ALLOCATED)
 
     def check(self, stored: Stored) -> None:

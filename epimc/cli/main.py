@@ -275,6 +275,7 @@ def opt(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE.epi", help="Else printed.")
     ] = None,
+    limit_bytes: Limit = DEFAULT_BYTES,
     dump_ir: DumpIr = None,
     print_ir_after: PrintAfter = None,
     timing: Timing = False,
@@ -292,7 +293,7 @@ def opt(
     steps = parse_pipeline(passes, registry)
     dumps = Dumps()
     observers = chosen_observers(print_ir_after, timing, [step.name for step in steps])
-    module = Runner(registry, [*observers, dumps]).run(read_module(file), steps)
+    module = Runner(registry, [*observers, dumps]).run(read_module(file, limit_bytes), steps)
     if dump_ir is not None:
         dumps.write(dump_ir)
     if output is not None:

@@ -21,6 +21,7 @@ from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.verifier import verify
 from epimc.quantization.hosted import refuse_host_calls
 from epimc.support.diagnostics import error
+from epimc.support.limits import MADE_FACTOR
 
 # Calibration without data: standard normal samples, which say little about a real model.
 DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
@@ -101,16 +102,19 @@ def calibration_samples(
 def default_count(inputs: Sequence[Shaped], limit_bytes: int) -> int:
     """How many samples to draw: DEFAULT_SAMPLES, or as many as the limit allows.
 
+    They stand in no file, and count with the work on them.
+
     Raises:
         EpimcError: Not even one sample stays within the limit.
     """
-    one = 4 * sum(math.prod(described.shape) for described in inputs)
+    one = MADE_FACTOR * 4 * sum(math.prod(described.shape) for described in inputs)
     if one > limit_bytes:
         raise error(
-            f"One sample takes {one} bytes, more than the limit of {limit_bytes}.",
+            f"One sample takes {one} bytes with the work on it, more than the limit of "
+            f"{limit_bytes}.",
             hint="Raise the limit (--limit-bytes), or check the shapes of the inputs.",
         )
-    return max(1, min(DEFAULT_SAMPLES, limit_bytes // max(one, 1)))
+    return min(DEFAULT_SAMPLES, limit_bytes // max(one, 1))
 
 
 def prepared(module: Module, samples: Samples, target: Target, rows: int) -> Module:

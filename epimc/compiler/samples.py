@@ -22,13 +22,25 @@ from numpy.typing import NDArray
 
 from epimc.support.diagnostics import EpimcError, did_you_mean, error
 from epimc.support.files import sha256_of_file, write_file
-from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.limits import DEFAULT_BYTES, MADE_FACTOR
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 LABELS = "labels"
+
+# Many more than a model has inputs.
+MOST_ARRAYS = 10_000
+
+# What numpy reads of the header of an array, whose length a file states.
+LONGEST_HEADER = 10_000
+
+# What numpy writes; of other ways to compress, Python inflates more than is asked for.
+KNOWN_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+# Numbers that were measured do not shrink so much: what does is made of nothing, and counts so.
+PLAUSIBLE_RATIO = 64
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -130,7 +142,9 @@ def read_samples(
             wrong shape, type or values.
     """
     arrays = read_arrays(path, limit_bytes)
-    return checked_samples(arrays, inputs, f"sample file '{path}'", sha256_of_file(path))
+    with reports_broken_files(path):
+        digest = sha256_of_file(path)
+    return checked_samples(arrays, inputs, f"sample file '{path}'", digest)
 
 
 def checked_samples(
@@ -200,10 +214,18 @@ def array_name(filename: str) -> str:
 
 def check_sizes(path: Path, archive: zipfile.ZipFile, limit_bytes: int) -> None:
     """Raise EpimcError if an entry is no array of numbers, or if they are too large together."""
+    entries = archive.infolist()
+    if len(entries) > MOST_ARRAYS:
+        raise error(f"Sample file '{path}' holds {len(entries)} arrays, more than {MOST_ARRAYS}.")
     total = 0
     names: set[str] = set()
-    for entry in archive.infolist():
+    for entry in entries:
         name = array_name(entry.filename)
+        if entry.compress_type not in KNOWN_COMPRESSIONS:
+            raise error(
+                f"Array '{name}' of sample file '{path}' is compressed in an unknown way.",
+                hint="Save the samples by numpy.savez or numpy.savez_compressed.",
+            )
         if name == entry.filename:
             raise error(f"Sample file '{path}' holds '{name}', which is no array.")
         if name in names:
@@ -213,22 +235,47 @@ def check_sizes(path: Path, archive: zipfile.ZipFile, limit_bytes: int) -> None:
             shape, kind = read_header(file)
         if kind.hasobject:
             raise error(f"Array '{name}' of sample file '{path}' holds Python objects.")
+        if kind.kind not in "biufc":
+            raise error(f"Array '{name}' of sample file '{path}' holds no numbers.")
         total += math.prod(shape) * kind.itemsize
     if total > limit_bytes:
         raise error(
             f"Sample file '{path}' holds arrays of {total} bytes; the limit is {limit_bytes}.",
             hint="Save fewer samples.",
         )
+    packed = sum(entry.compress_size for entry in entries)
+    if total > PLAUSIBLE_RATIO * packed and total * MADE_FACTOR > limit_bytes:
+        raise error(
+            f"Sample file '{path}' inflates from {packed} to {total} bytes, which count "
+            f"{MADE_FACTOR} times; the limit is {limit_bytes}.",
+            hint="Save the samples without compression (numpy.savez), or raise the limit.",
+        )
 
 
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type that the header of an array declares; ValueError if it is broken."""
-    version = npy.read_magic(file)
+    header = bounded_header(file)
+    version = npy.read_magic(header)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, kind = read(file)
+    try:
+        shape, _, kind = read(header)
+    # How Python says that a literal is nested too deeply.
+    except (MemoryError, RecursionError):
+        raise ValueError("the header of an array is nested too deeply") from None
     if any(size < 0 for size in shape):
         raise ValueError(f"an array has the shape {shape}")
     return shape, kind
+
+
+def bounded_header(file: IO[bytes]) -> IO[bytes]:
+    """Magic, version, length and text of a header; ValueError where these are too long."""
+    start = file.read(npy.MAGIC_LEN)
+    # Behind the magic come both numbers of the version; the length has 2 bytes in the first.
+    stated = file.read(2 if start[-2:-1] == b"\x01" else 4)
+    length = int.from_bytes(stated, "little")
+    if length > LONGEST_HEADER:
+        raise ValueError(f"the header of an array has {length} bytes, more than {LONGEST_HEADER}")
+    return io.BytesIO(start + stated + file.read(length))
 
 
 def load(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:

@@ -87,8 +87,10 @@ def observed_ranges(module: Module, samples: dict[str, Array]) -> dict[Value, tu
         highs[value] = max(highs.get(value, -math.inf), float(array.max()))
 
     count = len(next(iter(samples.values())))
-    for part in batches(count, module):
-        interpret(module, {name: array[part] for name, array in samples.items()}, observe)
+    # `observe` tells of what is not finite, and numpy need not.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for part in batches(count, module):
+            interpret(module, {name: array[part] for name, array in samples.items()}, observe)
     return {value: (rounded(lows[value]), rounded(highs[value])) for value in lows}
 
 

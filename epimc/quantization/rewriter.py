@@ -50,6 +50,8 @@ class IntegerRewriter:
         self.producers = module.producers()
         # Terms of the sums that are not kept themselves.
         self.term_counts: dict[Value, int] = {}
+        # Of sums that are not kept, until their one reader takes them over.
+        self.totals: dict[Value, Total] = {}
         self.common = common_types(module, self.own_type)
 
     def own_type(self, value: Value) -> TensorType:
@@ -110,12 +112,26 @@ class IntegerRewriter:
     def total(self, value: Value) -> Total:
         """The summands of a value: accumulators, or the activation that it is kept as."""
         if value not in self.builder.mapped:
-            return sums.apply(self.producers[value], self)
+            for each in self.sums_before(value):
+                self.totals[each] = sums.apply(self.producers[each], self)
+            return self.totals.pop(value)
         # It was rounded already: from here on it is one term, with the step of its type.
         kept, channels = self.builder.mapped[value], value.type.shape[0]
         step = np.full(channels, kept.type.step)
         bound = np.full(channels, 2**self.bits - 1, np.int64)
         return Total([Term(kept, step, bound)], np.zeros(channels), Location())
+
+    def sums_before(self, value: Value) -> list[Value]:
+        """The sums that make a sum and are not made yet, itself last: operands first, in order."""
+        if value in self.totals:
+            return []
+        # A list in the place of recursion: a chain of sums may be as long as a model.
+        order, pending = [], [value]
+        while pending:
+            order.append(pending.pop())
+            operands = self.producers[order[-1]].operands
+            pending += [each for each in operands if each not in self.builder.mapped]
+        return order[::-1]
 
     def requantize(self, op: Op, total: Total, bounds: tuple[float, float] = UNBOUNDED) -> None:
         """The one rounding, between real bounds: those of a fused relu or clip."""
@@ -134,7 +150,7 @@ class IntegerRewriter:
         if kept.type == own:
             return kept
         result = Value(self.builder.fresh(f"{value.name}.rescaled"), own, value.range)
-        total = replace(self.total(value), location=op.location)
+        total = replace(self.total(value), trail=op.location)
         return rescaled(self.builder, op, total, result, UNBOUNDED)
 
 

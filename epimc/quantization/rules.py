@@ -53,7 +53,7 @@ def keep_function(op: elementwise.Activation, rewriter: IntegerRewriter) -> None
 def keep_clip(op: Clips, rewriter: IntegerRewriter) -> None:
     """The bounds of the requantization of what is clipped."""
     total = rewriter.total(op.operands[0])
-    located = replace(total, location=total.location + op.location)
+    located = replace(total, trail=(total.trail, op.location))
     rewriter.requantize(op, located, op.bounds)
 
 

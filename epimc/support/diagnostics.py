@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 REMAKE = "Make it again with this version of epimc."
 SHOWN_CHARACTERS = 40
+SHOWN_OF_A_LINE = 400
 
 
 @dataclass(frozen=True)
@@ -110,14 +111,25 @@ def render(diagnostic: Diagnostic) -> str:
         lines.append(f"  --> {where}")
         if where.text:
             gutter = " " * len(str(where.line))
-            lines.append(f"{where.line} | {where.text}")
-            lines.append(f"{gutter} | {' ' * (where.column - 1)}^")
+            text, column = excerpt(where.text, where.column)
+            lines.append(f"{where.line} | {text}")
+            lines.append(f"{gutter} | {' ' * (column - 1)}^")
     elif where:
         lines.append(f"  --> {where}")
     lines += [indent(f"note: {note}") for note in diagnostic.notes]
     if diagnostic.hint:
         lines.append(indent(f"hint: {diagnostic.hint}"))
     return "\n".join(lines)
+
+
+def excerpt(text: str, column: int) -> tuple[str, int]:
+    """What is shown of a long line, around a column, and the column there."""
+    if len(text) <= SHOWN_OF_A_LINE:
+        return text, column
+    first = max(0, column - SHOWN_OF_A_LINE // 2)
+    before, after = "…" if first else "", "…" if first + SHOWN_OF_A_LINE < len(text) else ""
+    shown = text[first : first + SHOWN_OF_A_LINE]
+    return f"{before}{shown}{after}", column - first + len(before)
 
 
 def indent(text: str) -> str:

@@ -15,6 +15,10 @@ DEFAULT_BYTES = 2**32
 # A dim, a stride, a pad, a count: far above what any chip can hold, far below what overflows.
 LARGEST_NUMBER = 2**31 - 1
 
+# How many elements the windows of one op may visit in one sample, weights left out: these cost a
+# file something, and so do not make much work of nothing.
+LARGEST_WORK = 2**34
+
 # How deep lists, tables and dictionaries of a text may lie in one another.
 DEEPEST = 64
 

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from epimc.ir.core.types import IrError
+from epimc.support.limits import LARGEST_NUMBER
 
 T = TypeVar("T")
+
+# Of a memory: more than any chip has, and its sums stay far from what 64 bits hold.
+LARGEST_ADDRESS = 2**48
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,23 @@ def _integer(value: Any) -> int:
     # Python takes True for 1; the text of the IR does not.
     if isinstance(value, bool) or not isinstance(value, int):
         raise _refuse("an integer")
+    _refuse_beyond(value, value)
     return value
+
+
+def _refuse_beyond(lowest: int, highest: int, limit: int = LARGEST_NUMBER) -> None:
+    """Raise IrError for integers so large that what follows from them could not be computed."""
+    if lowest < -limit or highest > limit:
+        raise _refuse(f"integers from {-limit} to {limit}")
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _refuse("a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise _refuse("a number that a float64 can hold") from None
 
 
 def _truth(value: Any) -> bool:
@@ -63,7 +77,15 @@ def _reference(value: Any) -> Ref:
     return value
 
 
+def _address(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _refuse("an address")
+    _refuse_beyond(value, value, LARGEST_ADDRESS)
+    return value
+
+
 INTEGER = AttributeKind("an integer", _integer)
+ADDRESS = AttributeKind("an integer", _address)
 NUMBER = AttributeKind("a number", _number)
 TRUTH = AttributeKind("true or false", _truth)
 TENSOR = AttributeKind("a tensor reference", _reference)
@@ -106,8 +128,11 @@ def integers(
         items = tuple(value)
         if any(isinstance(item, bool) or not isinstance(item, int) for item in items):
             raise _refuse(expected)
-        if minimum is not None and any(item < minimum for item in items):
+        if not items:
+            return items
+        if minimum is not None and min(items) < minimum:
             raise _refuse(expected)
+        _refuse_beyond(min(items), max(items))
         return items
 
     return AttributeKind(expected, load)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,7 +72,8 @@ class Builder:
         )
         self.names = {value.name for value in source.values()}
         self.mapped: dict[Value, Value] = {}
-        self._numbers: defaultdict[str, int] = defaultdict(lambda: 1)
+        # The number with which the next name near a base may be free, of values and of tensors.
+        self._numbers: dict[tuple[bool, str], int] = {}
 
     def input(self, name: str, old: Value, new_type: TensorType | None = None) -> Value:
         """Carry an input over, perhaps with another type."""
@@ -149,22 +149,24 @@ class Builder:
 
     def fresh(self, base: str) -> str:
         """A value name near `base` that is not taken."""
-        name = self._unique(base, self.names)
+        name = self._unique(base, self.names, stored=False)
         self.names.add(name)
         return name
 
     def store(self, base: str, array: Array, element: str) -> Ref:
         """Put a tensor into the side store; an equal one under the same name is shared."""
-        name = self._unique(base, self.module.tensors)
+        name = self._unique(base, self.module.tensors, stored=True)
         self.module.tensors[name] = Tensor.of(array, element)
         return Ref(name)
 
-    def _unique(self, base: str, taken: Container[str]) -> str:
+    def _unique(self, base: str, taken: Container[str], stored: bool) -> str:
         if base not in taken:
             return base
-        # Names are never given back: the search goes on where that for the same base has ended.
-        while (name := f"{base}.{self._numbers[base]}") in taken:
-            self._numbers[base] += 1
+        # No name becomes free again: what was taken once need not be tried anew.
+        number = self._numbers.get((stored, base), 1)
+        while (name := f"{base}.{number}") in taken:
+            number += 1
+        self._numbers[stored, base] = number + 1
         return name
 
     def finish(self) -> Module:
@@ -178,11 +180,12 @@ class Builder:
 
 def refs_in(value: Any) -> Iterator[Ref]:
     """The references inside an attribute value."""
-    if isinstance(value, Ref):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from refs_in(item)
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from refs_in(item)
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, Ref):
+            yield item
+        elif isinstance(item, Mapping):
+            pending += reversed([*item.values()])
+        elif isinstance(item, (tuple, list)):
+            pending += reversed(item)

@@ -227,6 +227,10 @@ class Op:
     def check(self, stored: Stored) -> None:
         """What the declaration cannot say: an op overrides this and raises IrError."""
 
+    def scratch(self, stored: Stored) -> int:
+        """Elements that computing one sample takes at once beside operands and result."""
+        return 0
+
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """The op's meaning: arrays with the batch on axis 0 in, the result's array out."""
         raise NotImplementedError(self.name)

@@ -22,7 +22,6 @@ from epimc.support.files import make_folder, write_file
 from epimc.support.limits import DEFAULT_BYTES
 
 MAXIMUM_LITERALS = 64
-MAXIMUM_RANDOM = 2**27
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,9 @@ class Tensor:
     def of(array: NDArray[Any], element: str) -> Tensor:
         """A tensor with these contents, converted to the element's type."""
         kind = TensorType(tuple(array.shape), element)
-        return Tensor(kind, np.ascontiguousarray(array, kind.dtype))
+        # What is too large for float32 is infinite: calibration refuses what comes of it.
+        with np.errstate(over="ignore"):
+            return Tensor(kind, np.ascontiguousarray(array, kind.dtype))
 
     @cached_property
     def digest(self) -> str:

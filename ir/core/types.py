@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from epimc.ir.semantics.layouts import Rearrangement
+from epimc.support.limits import LARGEST_NUMBER
 from epimc.support.origins import Nodes, place_of
 
 ELEMENT = re.compile(r"f32|i64|[us](?:[1-9]|1[0-6])")
+
+# More than any op takes; the size of a type is one product of so many numbers.
+LARGEST_RANK = 16
 
 
 class IrError(Exception):
@@ -43,6 +49,10 @@ class TensorType:
     def __post_init__(self) -> None:
         if not ELEMENT.fullmatch(self.element):
             raise IrError(f"'{self.element}' is no element type (f32, i64, u1..u16, s1..s16)")
+        if len(self.shape) > LARGEST_RANK:
+            raise IrError(f"a shape has at most {LARGEST_RANK} dims, not {len(self.shape)}")
+        if any(size > LARGEST_NUMBER for size in self.shape):
+            raise IrError(f"shape {list(self.shape)} has a size above {LARGEST_NUMBER}")
         if any(size < 1 for size in self.shape):
             raise IrError(f"shape {list(self.shape)} has a size below 1")
         if self.scale is not None and not (self.element[0] in "us" and 0 < self.scale < np.inf):
@@ -58,7 +68,12 @@ class TensorType:
     @property
     def size(self) -> int:
         """Elements of one sample: the product of the shape, which Python integers hold exactly."""
-        return int(np.prod(self.shape, dtype=object)) if self.shape else 1
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one sample."""
+        return self.size * np.dtype(self.dtype).itemsize
 
     @property
     def dtype(self) -> DTypeLike:
@@ -126,8 +141,13 @@ class Location:
     nodes: Nodes = ()
 
     def __add__(self, other: Location) -> Location:
-        added = tuple(node for node in other.nodes if node not in self.nodes)
-        return Location(self.nodes + added)
+        return Location.joined((self, other))
+
+    @staticmethod
+    def joined(locations: Iterable[Location]) -> Location:
+        """The nodes of several locations, each once, where it comes first."""
+        nodes = (node for location in locations for node in location.nodes)
+        return Location(tuple(dict.fromkeys(nodes)))
 
     def __str__(self) -> str:
         return place_of(self.nodes)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 
 import numpy as np
 
@@ -33,8 +34,8 @@ from epimc.ir.core.traits import Border, CallsHost, KeepsShape
 from epimc.ir.core.types import as_map, expect
 from epimc.ir.dialects.elementwise import product_shape
 from epimc.ir.dialects.nn import SummingPool
-from epimc.ir.dialects.rules import check_bias, check_groups, window_shape
-from epimc.ir.epitome.plan import PLAN, Shape, rebuild
+from epimc.ir.dialects.rules import check_bias, check_groups, expect_little_work, window_shape
+from epimc.ir.epitome.plan import PLAN, Shape, identity, rebuild
 from epimc.ir.epitome.plan import check as check_plan
 from epimc.ir.semantics.convolution import convolve
 from epimc.ir.semantics.elementwise import lookup, multiply
@@ -98,8 +99,14 @@ class Conv(Op):
         x = self.x.type.shape
         check_groups(self.groups, x[0], cin, cout)
         shape = window_shape(x, cout, self.window)
+        expect_little_work(x[0], shape, self.window)
         expect(len(x) == 3 or shape[1:] == (1, 1), "a vector takes a 1x1 kernel")
         return shape if len(x) == 3 else shape[:1]
+
+    def scratch(self, stored: Stored) -> int:
+        """The padded map, and the rebuilt weights where these are not the epitome itself."""
+        rebuilt = 0 if self.plan == identity(self.weights_shape) else math.prod(self.shape)
+        return rebuilt + self.window.padded(as_map(self.x.type.shape))
 
     def check(self, stored: Stored) -> None:
         """The plan holds; floats and integers are not mixed."""

@@ -39,18 +39,19 @@ from epimc.ir.core.traits import (
     Moves,
     Weighted,
 )
-from epimc.ir.core.types import expect
+from epimc.ir.core.types import as_map, expect
 from epimc.ir.dialects.rules import (
     check_bias,
     check_counted,
     check_groups,
     expect_inside,
+    expect_little_work,
     expect_maxima,
     window_shape,
 )
 from epimc.ir.semantics.floats import float_convolve
 from epimc.ir.semantics.layouts import Rearrangement
-from epimc.ir.semantics.windows import Window, gather, max_pool, window_counts, window_shares
+from epimc.ir.semantics.windows import Window, common_multiple, gather, max_pool, window_counts
 
 MAP = (3,)
 VECTOR = (1,)
@@ -95,7 +96,14 @@ class Conv(Weighted):
         cout, cin, *kernel = stored(self.weight).shape
         check_groups(self.groups, self.x.type.shape[0], cin, cout)
         check_bias(self.bias, stored, cout)
-        return window_shape(self.x.type.shape, cout, self.window(tuple(kernel)))
+        window = self.window(tuple(kernel))
+        result = window_shape(self.x.type.shape, cout, window)
+        expect_little_work(self.x.type.shape[0], result, window)
+        return result
+
+    def scratch(self, stored: Stored) -> int:
+        """The padded map."""
+        return self.window(stored(self.weight).shape[2:]).padded(as_map(self.x.type.shape))
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """The convolution in float64, the bias added to every position."""
@@ -189,8 +197,10 @@ class BatchNorm(AffineOp):
     def as_affine(self, tensors: Lookup) -> tuple[Array, Array]:
         """(scale, offset) in float64, one value a channel."""
         mean, variance = (tensors(r).astype(np.float64) for r in (self.mean, self.variance))
-        scale = tensors(self.scale).astype(np.float64) / np.sqrt(variance + self.epsilon)
-        return scale, tensors(self.offset).astype(np.float64) - mean * scale
+        # No variance is negative; of one that is nothing finite comes, which calibration refuses.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scale = tensors(self.scale).astype(np.float64) / np.sqrt(variance + self.epsilon)
+            return scale, tensors(self.offset).astype(np.float64) - mean * scale
 
 
 @DIALECT.op
@@ -260,7 +270,13 @@ class Pool(Windowed):
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """[C, Hout, Wout]: a pool keeps the channels apart."""
         shape = self.operands[0].type.shape
-        return window_shape(shape, shape[0], self.window)
+        result = window_shape(shape, shape[0], self.window)
+        expect_little_work(shape[0], result, self.window)
+        return result
+
+    def scratch(self, stored: Stored) -> int:
+        """The padded map."""
+        return self.window.padded(as_map(self.operands[0].type.shape))
 
     def check(self, stored: Stored) -> None:
         """Every window reads at least one element of the image."""
@@ -307,8 +323,7 @@ class SummingPool(Pool):
         """What its sums, as integers of one step, are divided by to be means."""
         if self.counted is None:
             return self.kernel[0] * self.kernel[1]
-        size = self.operands[0].type.shape[1:]
-        return window_shares(self.window, self.counted, size)[0]
+        return common_multiple(self.window, self.counted, self.operands[0].type.shape[1:])
 
     def check(self, stored: Stored) -> None:
         """What counts is padding, and the numbers of elements have a common multiple."""

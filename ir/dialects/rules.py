@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.op import Stored
 from epimc.ir.core.types import IrError, as_map, expect
-from epimc.ir.semantics.windows import Sides, Window, window_shares
+from epimc.ir.semantics.arrays import pieces
+from epimc.ir.semantics.windows import Sides, Window, common_multiple
+from epimc.support.limits import LARGEST_WORK
+
+# A padded map is an array of its own.
+LARGEST_PADDED = 2**28
 
 
 def check_groups(groups: int, inputs: int, taken: int, outputs: int) -> None:
@@ -35,7 +42,23 @@ def window_shape(shape: tuple[int, ...], channels: int, window: Window) -> tuple
     size = window.output_size(height, 0), window.output_size(width, 1)
     if min(size) < 1:
         raise IrError(f"a window of {list(window.kernel)} does not fit into {list(shape)}")
+    expect(
+        window.padded(as_map(shape)) <= LARGEST_PADDED,
+        f"the padded map has more than {LARGEST_PADDED} elements",
+    )
     return (channels, *size)
+
+
+def expect_little_work(channels: int, result: tuple[int, ...], window: Window) -> None:
+    """All windows together read no more than LARGEST_WORK elements of a map with so many channels.
+
+    The result is [..., Hout, Wout].
+    """
+    visits = channels * math.prod(result[1:]) * math.prod(window.kernel)
+    expect(
+        visits <= LARGEST_WORK,
+        f"its windows read {visits} elements of one sample, more than {LARGEST_WORK}",
+    )
 
 
 def expect_inside(window: Window) -> None:
@@ -50,10 +73,11 @@ def expect_maxima(shape: tuple[int, ...], window: Window) -> None:
     inside = all(p < k for p, k in zip(window.pads, window.kernel * 2, strict=True))
     expect(inside, "the pads of a maximum must be smaller than its kernel")
     for axis, size in enumerate(shape[1:]):
-        first = np.arange(window.output_size(size, axis)) * window.strides[axis] - window.pads[axis]
-        read = first[:, None] + np.arange(window.kernel[axis]) * window.dilations[axis]
-        full = ((read >= 0) & (read < size)).any(axis=1).all()
-        expect(bool(full), "the dilations would make a window of nothing but padding")
+        for part in pieces(window.output_size(size, axis), 1):
+            places = np.arange(part.start, part.stop, dtype=np.int64)
+            first = places * window.strides[axis] - window.pads[axis]
+            full = (window.inside(axis, first, 0, size) > 0).all()
+            expect(bool(full), "the dilations would make a window of nothing but padding")
 
 
 def check_counted(counted: Sides | None, window: Window, shape: tuple[int, ...]) -> None:
@@ -63,6 +87,6 @@ def check_counted(counted: Sides | None, window: Window, shape: tuple[int, ...])
     inside = all(0 <= some <= every for some, every in zip(counted, window.pads, strict=True))
     expect(inside, "more padding counts than there is")
     try:
-        window_shares(window, counted, shape[1:])
+        common_multiple(window, counted, shape[1:])
     except ValueError as problem:
         raise IrError(str(problem)) from None

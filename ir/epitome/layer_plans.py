@@ -29,11 +29,15 @@ from epimc.ir.core.types import IrError
 from epimc.ir.epitome import plan
 from epimc.ir.epitome.plan import PLAN, Patch, Plan, Shape
 from epimc.ir.epitome.policies import POLICIES, Layer, choose
-from epimc.support.diagnostics import counted, did_you_mean, mistaken
+from epimc.support.diagnostics import counted, did_you_mean, error, mistaken
+from epimc.support.limits import LARGEST_NUMBER
 from epimc.support.mistakes import Keys, explained, key_path, sentences
 from epimc.support.toml_files import TomlTable, words
 
 PLANS = "plans"
+
+MOST_HINTS = 20
+"""So many mistakes tell what may be meant."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,17 @@ class Plans:
         """
         if mistakes := self.mistakes(layers):
             raise mistaken("The plans of the layers have", mistakes)
-        named = {find(one.name, layers)[0]: one for one in self.layers}
+        known = indices_by_name(layers)
+        named = {known[one.name][0]: one for one in self.layers}
         rest = LayerPlan("", self.default)
-        return [named.get(index, rest).choose(layer) for index, layer in enumerate(layers)]
+        chosen: list[tuple[Shape, Plan]] = []
+        for index, layer in enumerate(layers):
+            try:
+                chosen.append(named.get(index, rest).choose(layer))
+            # The plans that are named are right: it is the policy of the others that does not suit.
+            except IrError as problem:
+                raise error(f"Layer '{layer.value}': {problem}.") from None
+        return chosen
 
     def mistakes(self, layers: Sequence[Layer], others: Collection[str] = frozenset()) -> list[str]:
         """What is wrong for a model with these layers, a sentence each.
@@ -108,35 +120,51 @@ class Plans:
             layers: Those of the model.
             others: Names that may yet turn out to be those of layers: they are no mistakes.
         """
-        mistakes = [
-            text
-            for one in self.layers
-            if one.name not in others or find(one.name, layers)
-            for text in wrong_layer(one, layers)
-        ]
+        known = indices_by_name(layers)
+        mistakes: list[str] = []
+        for one in self.layers:
+            if one.name not in others or one.name in known:
+                # To look for the nearest of many names takes long.
+                hinted = len(mistakes) < MOST_HINTS
+                mistakes += wrong_layer(one, layers, known.get(one.name, []), hinted)
         names = Counter(one.name for one in self.layers)
         mistakes += [f"Layer '{name}' is given {n} times." for name, n in names.items() if n > 1]
         called: dict[int, list[str]] = defaultdict(list)
         for name in names:
-            for index in find(name, layers):
+            for index in known.get(name, []):
                 called[index].append(f"'{name}'")
         several = [quoted for quoted in called.values() if len(quoted) > 1]
         return mistakes + [f"{' and '.join(quoted)} are names of one layer." for quoted in several]
 
 
-def find(name: str, layers: Sequence[Layer]) -> list[int]:
-    """The layers that a name may mean: the one with this value, or else all that have the name."""
-    exact = [index for index, layer in enumerate(layers) if layer.value == name]
-    return exact or [index for index, layer in enumerate(layers) if name in layer.names]
+def indices_by_name(layers: Sequence[Layer]) -> dict[str, list[int]]:
+    """The layers that each name may mean: those with this value, or else all that have the name."""
+    values: dict[str, list[int]] = defaultdict(list)
+    names: dict[str, list[int]] = defaultdict(list)
+    for index, layer in enumerate(layers):
+        values[layer.value].append(index)
+        for name in dict.fromkeys(layer.names):
+            names[name].append(index)
+    return {**names, **values}
 
 
-def wrong_layer(one: LayerPlan, layers: Sequence[Layer]) -> Iterator[str]:
-    """What is wrong with the plan of one layer."""
-    indices = find(one.name, layers)
+def wrong_layer(
+    one: LayerPlan, layers: Sequence[Layer], indices: Sequence[int], hinted: bool
+) -> Iterator[str]:
+    """What is wrong with the plan of one layer.
+
+    Args:
+        one: The plan.
+        layers: Those of the model.
+        indices: Of the layers that its name may mean.
+        hinted: Whether to name what may be meant where there is no such layer.
+    """
     if not indices:
-        names = {name for layer in layers for name in layer.names}
-        # Of the many names of a layer the first is enough to find it by.
-        hint = did_you_mean(one.name, names, {layer.names[0] for layer in layers})
+        hint = ""
+        if hinted:
+            names = {name for layer in layers for name in layer.names}
+            # Of the many names of a layer the first is enough to find it by.
+            hint = did_you_mean(one.name, names, {layer.names[0] for layer in layers})
         yield f"There is no layer '{one.name}'. {hint}".rstrip()
     elif len(indices) > 1:
         yield f"'{one.name}' is a name of {counted(len(indices), 'layer')}: take that of a value."
@@ -157,8 +185,8 @@ def known_policy(policy: str) -> str:
     return policy
 
 
-Size = Annotated[int, Field(ge=1)]
-Offset = Annotated[int, Field(ge=0)]
+Size = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
+Offset = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
 # TOML and the text of the IR have lists, which a strict model does not take for tuples.
 Sizes = Annotated[tuple[Size, Size, Size, Size], Field(strict=False)]
 Numbers = tuple[Offset, Offset, Offset, Offset, Offset, Offset, Offset, Offset]
@@ -177,13 +205,13 @@ class LayerTable(TomlTable):
     epitome: Sizes = words(
         "a list of 4 integers, each at least 1",
         "the epitome's shape [Eo, Ei, Eh, Ew]",
-        inner=["an integer, at least 1"],
+        inner=[f"an integer from 1 to {LARGEST_NUMBER}"],
         default=(0, 0, 0, 0),
     )
     patches: Annotated[tuple[PatchRow, ...], Field(strict=False)] = words(
         "a list of patches",
         "[o0, on, i0, in, eo, ei, dy, dx] each",
-        inner=["a list of 8 integers, each at least 0", "an integer, at least 0"],
+        inner=["a list of 8 integers, each at least 0", f"an integer from 0 to {LARGEST_NUMBER}"],
         default=(),
     )
 

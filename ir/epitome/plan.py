@@ -11,6 +11,7 @@ over all groups, input channels and rows within one.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import groupby, pairwise
@@ -35,6 +36,9 @@ class Patch(NamedTuple):
     dy: int
     dx: int
 
+
+# Elements that a plan may rebuild, whatever it rebuilds them from.
+LARGEST_LAYER = 2**28
 
 Plan = tuple[Patch, ...]
 Shape = tuple[int, int, int, int]
@@ -65,6 +69,10 @@ def check(plan: Plan, weights: Shape, epitome: Shape, groups: int = 1) -> None:
         raise IrError(f"an epitome {list(epitome)} cannot stand for weights {list(weights)}")
     if eo % groups or cout % groups:
         raise IrError(f"{eo} columns and {cout} outputs are not divisible into {groups} groups")
+    if epitome == weights and plan == identity(weights):
+        return
+    if math.prod(weights) > LARGEST_LAYER:
+        raise IrError(f"weights {list(weights)} that a plan rebuilds are more than {LARGEST_LAYER}")
     # The counts of a large layer are many: no wider than they need to be.
     covered = np.zeros((cout, cin), np.min_scalar_type(len(plan)))
     for patch in plan:
@@ -73,7 +81,7 @@ def check(plan: Plan, weights: Shape, epitome: Shape, groups: int = 1) -> None:
             raise IrError(f"patch {list(patch)} lies outside weights {list(weights)}")
         if e0 + on > eo or f0 + in_ > ei or dy + kh > eh or dx + kw > ew:
             raise IrError(f"patch {list(patch)} lies outside epitome {list(epitome)}")
-        places = np.arange(on)
+        places = np.arange(on if groups > 1 else 1)
         if ((o0 + places) // (cout // groups) != (e0 + places) // (eo // groups)).any():
             raise IrError(f"patch {list(patch)} gives a group the columns of another")
         covered[o0 : o0 + on, i0 : i0 + in_] += 1

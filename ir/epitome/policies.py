@@ -12,8 +12,11 @@ from dataclasses import dataclass, replace
 from epimc.ir.core.types import IrError
 from epimc.ir.epitome.plan import Patch, Plan, Shape, identity
 
-UNIFORM = re.compile(r"uniform:([1-9][0-9]*)x([1-9][0-9]*)")
+UNIFORM = re.compile(r"uniform:([1-9][0-9]{0,8})x([1-9][0-9]{0,8})")
 POLICIES = ("none", "uniform:RxC")
+
+MOST_PATCHES = 2**18
+"""Of a plan that a policy makes: each becomes instructions and entries of tables."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,12 @@ def uniform(layer: Layer, rows: int, columns: int) -> tuple[Shape, Plan]:
         width = rotating_width(layer, ei, -(-cout // eo))
         if not width:
             return layer.weights, identity(layer.weights)
+    count = -(-cout // eo) * -(-cin // width)
+    if count > MOST_PATCHES:
+        raise IrError(
+            f"the policy cuts weights {list(layer.weights)} into {count} patches, "
+            f"more than {MOST_PATCHES}"
+        )
     patches = list(blocks(layer.weights, (eo, ei), width))
     return (eo, ei, kh, kw), tuple(patches)
 

@@ -13,7 +13,7 @@ from epimc.ir.core.levels import NN
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Array, Op, Value
 from epimc.ir.core.traits import ChannelAffine, Clips
-from epimc.ir.core.types import IrError
+from epimc.ir.core.types import IrError, Location
 from epimc.ir.dialects import moves, nn, rules
 from epimc.ir.pipeline import Pass
 from epimc.ir.rewriting import Pattern, Replacement, Rewriter, changed, rewritten
@@ -146,7 +146,7 @@ class AffineIntoWeights(Pattern[nn.Conv | nn.Gemm]):
         layer = changed(
             op,
             output=Value(last.name, last.type, last.range),
-            location=sum((affine.location for affine in chain), op.location),
+            location=Location.joined([op.location, *(affine.location for affine in chain)]),
             weight=rewriter.store(f"{op.weight.name}.folded", weight),
             bias=rewriter.store(f"{op.weight.name}.bias", bias),
         )
@@ -186,9 +186,11 @@ def folded(op: nn.Conv | nn.Gemm, chain: Affines, rewriter: Rewriter) -> tuple[A
         bias = rewriter.tensor(op.bias).astype(np.float64)
     for affine in chain:
         scale, offset = affine.as_affine(rewriter.tensor)
-        # An affine op acts on output channels, which are dim 0 of the weights.
-        weight = weight * scale.reshape((-1,) + (1,) * (weight.ndim - 1))
-        bias = bias * scale + offset
+        # What is not finite stays so, and calibration refuses it.
+        with np.errstate(over="ignore", invalid="ignore"):
+            # An affine op acts on output channels, which are dim 0 of the weights.
+            weight = weight * scale.reshape((-1,) + (1,) * (weight.ndim - 1))
+            bias = bias * scale + offset
     return weight, bias
 
 

@@ -110,7 +110,8 @@ class PermutationIntoGemm(Pattern[nn.Gemm]):
         if before is None or before.move.keeps_order:
             return None
         # Another reader needs the permuted elements all the same: nothing would be saved.
-        if not all(isinstance(reader, nn.Gemm) for reader in rewriter.readers[op.x]):
+        kinds = set(map(type, rewriter.readers[op.x]))
+        if not all(issubclass(kind, nn.Gemm) for kind in kinds):
             return None
         weight = permuted(rewriter.tensor(op.weight), before.move)
         ref = rewriter.store(f"{op.weight.name}.permuted", weight)

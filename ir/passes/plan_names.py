@@ -6,13 +6,14 @@ all that it stands for.  Values go when what computes them is folded into a laye
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op
 from epimc.ir.core.traits import Weighted
-from epimc.ir.epitome.layer_plans import Plans, find
+from epimc.ir.epitome.layer_plans import Plans, indices_by_name
 from epimc.ir.epitome.plan_files import requested_plans
 from epimc.ir.epitome.policies import Layer
 from epimc.ir.passes.epitomize import layers_of
@@ -35,7 +36,8 @@ def plans_for(epitome: str, module: Module) -> Plans:
     # Nothing that is checked here depends on the arrays of the target.
     layers = layers_of(module, rows=1)
     plans = requested_plans(epitome, list(layers.values()), others=known_names(module))
-    named = (replace(one, name=kept_name(one.name, module, layers)) for one in plans.layers)
+    names = Names(module, layers)
+    named = (replace(one, name=names.kept(one.name)) for one in plans.layers)
     return replace(plans, layers=tuple(named))
 
 
@@ -45,37 +47,43 @@ def known_names(module: Module) -> set[str]:
     return nodes | {value.name for value in module.values()}
 
 
-def kept_name(name: str, module: Module, layers: Mapping[Op, Layer]) -> str:
-    """The name by which the layer of a name can be found after every pass.
+class Names:
+    """What the names of a module mean: looked up once, for plans of thousands of layers."""
 
-    It is that of its node.  Where the node's name could mean another layer as well, it is that of
-    the value which `fold` leaves, as far as that is certain before `layout`.
-    """
-    op = named_op(name, module, layers)
-    if op is None:
-        return name
-    value = layers[op].value if op in layers else name
-    if len(op.location.nodes) != 1:
-        return value
-    ((_, node),) = op.location.nodes
-    makers = {other.output.name: other for other in module.ops}
-    return node if makers.get(node, op) is op and is_one_layer(node, op, module) else value
+    def __init__(self, module: Module, layers: Mapping[Op, Layer]) -> None:
+        """Note the names of all nodes, values and layers."""
+        self.layers, self.ops = layers, list(layers)
+        self.of_layers = indices_by_name(list(layers.values()))
+        self.makers = {op.output.name: op for op in module.ops}
+        self.of_nodes: dict[str, list[Op]] = defaultdict(list)
+        for op in module.ops:
+            for name in dict.fromkeys(name for _, name in op.location.nodes):
+                self.of_nodes[name].append(op)
 
+    def kept(self, name: str) -> str:
+        """The name by which the layer of a name can be found after every pass.
 
-def named_op(name: str, module: Module, layers: Mapping[Op, Layer]) -> Op | None:
-    """The layer that a name means, or what may yet become a part of one: the op of a value."""
-    ops = list(layers)
-    indices = find(name, list(layers.values()))
-    if indices:
-        return ops[indices[0]]
-    if any(name == node for op in module.ops for _, node in op.location.nodes):
-        return None
-    return next((op for op in module.ops if op.output.name == name), None)
+        It is that of its node.  Where the node's name could mean another layer as well, it is that
+        of the value which `fold` leaves, as far as that is certain before `layout`.
+        """
+        op = self.meant(name)
+        if op is None:
+            return name
+        value = self.layers[op].value if op in self.layers else name
+        if len(op.location.nodes) != 1:
+            return value
+        ((_, node),) = op.location.nodes
+        return node if self.makers.get(node, op) is op and self.is_one_layer(node, op) else value
 
+    def meant(self, name: str) -> Op | None:
+        """The layer that a name means, or what may yet become a part of one: the op of a value."""
+        if indices := self.of_layers.get(name):
+            return self.ops[indices[0]]
+        return None if name in self.of_nodes else self.makers.get(name)
 
-def is_one_layer(node: str, op: Op, module: Module) -> bool:
-    """Whether all ops of the nodes of a name are those of one node, and make one layer at most."""
-    named = [other for other in module.ops if node in {name for _, name in other.location.nodes}]
-    layers = [other for other in named if isinstance(other, Weighted)]
-    same = all(other.location == op.location for other in named)
-    return same and (len(layers) == 1 or (not layers and len(named) == 1))
+    def is_one_layer(self, node: str, op: Op) -> bool:
+        """Whether all ops of a name's nodes are those of one node, and make one layer at most."""
+        named = self.of_nodes[node]
+        layers = [other for other in named if isinstance(other, Weighted)]
+        same = all(other.location == op.location for other in named)
+        return same and (len(layers) == 1 or (not layers and len(named) == 1))

@@ -41,7 +41,7 @@ class Sink(Pattern[OpT]):
         result = rewriter.stand_in(op.output.name, type_before(op, move))
         operands = [source.x for source in before]
         rewriter.append(type(op)(operands, result, op.location, attributes))
-        location = sum((source.location for source in before), Location())
+        location = Location.joined(source.location for source in before)
         behind = {"perm": move.perm, "shape": op.output.type.shape}
         return Replacement(nn.Rearrange([result], op.output, location, behind))
 

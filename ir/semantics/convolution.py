@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from epimc.ir.semantics.arrays import Array, Ints, pieces
 from epimc.ir.semantics.windows import Window, gather
+
+# Elements of windows that are copied out at once: more rows go one part after the other.
+LARGEST_PATCHES = 2**26
 
 
 def exact_type(bound: int) -> type[np.float32 | np.float64 | np.int64]:
@@ -45,11 +49,28 @@ def correlate(
         fill: What a read outside the image delivers.
         product: Of windows [groups, n, K] and filters [groups, K, Cout / groups].
     """
+    height, width = window.output_size(x.shape[2], 0), window.output_size(x.shape[3], 1)
+    row = x.shape[0] * x.shape[1] * math.prod(window.kernel) * width
+    parts = [
+        correlated_rows(x, weights, window, fill, product, part)
+        for part in pieces(height, row, LARGEST_PATCHES)
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+
+
+def correlated_rows(
+    x: Array,
+    weights: Array,
+    window: Window,
+    fill: float,
+    product: Callable[[Array, Array], Array],
+    rows: slice,
+) -> Array:
+    """Some rows of the result of `correlate`."""
     (batch, channels), outputs = x.shape[:2], len(weights)
     groups = channels // weights.shape[1]
-    count = outputs // groups
-    height = window.output_size(x.shape[2], 0)
-    patches = gather(x, window, fill, 0, height)
+    count, height = outputs // groups, rows.stop - rows.start
+    patches = gather(x, window, fill, rows.start, height)
     width = patches.shape[5]
     # One product a group, of all windows of all samples.
     split = patches.reshape(batch, groups, channels // groups, *patches.shape[2:]).transpose(

@@ -42,6 +42,27 @@ class Window:
         padded = size + self.pads[axis] + self.pads[axis + 2]
         return (padded - self.extent(axis)) // self.strides[axis] + 1
 
+    def padded(self, shape: tuple[int, int, int]) -> int:
+        """Elements of a map [C, H, W] with its padding."""
+        channels, height, width = shape
+        top, left, bottom, right = self.pads
+        return channels * (height + top + bottom) * (width + left + right)
+
+    def inside(self, axis: int, first: Ints, low: int, high: int) -> Ints:
+        """How many elements of each window along an axis lie in [low, high), int64.
+
+        Args:
+            axis: 0 for rows, 1 for columns.
+            first: Where each window begins.
+            low: The first place that counts.
+            high: The place behind the last.
+        """
+        # Element k lies at first + k * dilation: no array of all elements is needed to count them.
+        step, kernel = self.dilations[axis], self.kernel[axis]
+        before = np.clip(-((first - low) // step), 0, kernel)
+        counted: Ints = np.clip(-((first - high) // step), 0, kernel) - before
+        return counted
+
     def rows(self, y: int, height: int) -> list[int]:
         """The input rows inside the image that output row `y` reads, ascending."""
         first = y * self.strides[0] - self.pads[0]
@@ -105,14 +126,15 @@ def window_counts(window: Window, counted: Sides, size: tuple[int, ...]) -> Ints
     Returns:
         int64 [Hout, Wout].
     """
-    numbers = []
-    for axis in (0, 1):
-        first = np.arange(window.output_size(size[axis], axis)) * window.strides[axis]
-        steps = np.arange(window.kernel[axis]) * window.dilations[axis]
-        read = first[:, None] + steps - window.pads[axis]
-        inside = (read >= -counted[axis]) & (read < size[axis] + counted[axis + 2])
-        numbers.append(inside.sum(axis=1))
-    return np.outer(numbers[0], numbers[1])
+    rows, columns = (axis_counts(window, counted, size, axis) for axis in (0, 1))
+    return np.outer(rows, columns)
+
+
+def axis_counts(window: Window, counted: Sides, size: tuple[int, ...], axis: int) -> Ints:
+    """`window_counts` along one axis alone, of which those of a window are the product."""
+    places = np.arange(window.output_size(size[axis], axis), dtype=np.int64)
+    first = places * window.strides[axis] - window.pads[axis]
+    return window.inside(axis, first, -counted[axis], size[axis] + counted[axis + 2])
 
 
 def window_shares(window: Window, counted: Sides, size: tuple[int, ...]) -> tuple[int, Ints]:
@@ -124,10 +146,22 @@ def window_shares(window: Window, counted: Sides, size: tuple[int, ...]) -> tupl
     Raises:
         ValueError: A window counts nothing, or the multiple exceeds MAXIMUM_SHARE.
     """
-    counts = window_counts(window, counted, size)
-    if not counts.all():
-        raise ValueError("a window of nothing but padding has no mean")
-    multiple = math.lcm(*np.unique(counts).tolist())
-    if multiple > MAXIMUM_SHARE:
-        raise ValueError("the counts of the windows have too large a common multiple")
-    return multiple, multiple // counts
+    multiple = common_multiple(window, counted, size)
+    return multiple, multiple // window_counts(window, counted, size)
+
+
+def common_multiple(window: Window, counted: Sides, size: tuple[int, ...]) -> int:
+    """The least common multiple of all counts; arguments and errors as `window_shares`."""
+    multiple = 1
+    for axis in (0, 1):
+        counts = np.unique(axis_counts(window, counted, size, axis)).tolist()
+        if counts[0] == 0:
+            raise ValueError("a window of nothing but padding has no mean")
+        # That of all products of a row's and a column's count is the product of both multiples.
+        of_axis = 1
+        for count in counts:
+            of_axis = math.lcm(of_axis, count)
+            if multiple * of_axis > MAXIMUM_SHARE:
+                raise ValueError("the counts of the windows have too large a common multiple")
+        multiple *= of_axis
+    return multiple

@@ -16,12 +16,12 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput
 
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.levels import LEVELS
+from epimc.ir.core.liveness import refuse_large_maps
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, UnknownAttributeError, Value
 from epimc.ir.core.registry import OPS
 from epimc.ir.core.tensors import (
     MAXIMUM_LITERALS,
-    MAXIMUM_RANDOM,
     Normal,
     Tensor,
     TensorSource,
@@ -30,10 +30,11 @@ from epimc.ir.core.tensors import (
 )
 from epimc.ir.core.types import IrError, Location, TensorType
 from epimc.ir.text.printer import VERSION
+from epimc.ir.text.scanner import LARGEST_TEXT, lines_of, place_of, refuse_oversized
 from epimc.ir.verifier import verify
 from epimc.support.diagnostics import EpimcError, Span, did_you_mean, error, other_version
 from epimc.support.files import read_text
-from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.limits import DEFAULT_BYTES, Budget
 
 Node = Tree[Token]
 
@@ -61,42 +62,58 @@ WORDS = {
     "__ANON_0": "'epimc.module'",
 }
 
+SMALLEST_SCALE = float(np.finfo(np.float32).smallest_subnormal)
+LARGEST_SCALE = float(np.finfo(np.float32).max)
+
 _SPACE = r"(?:[ \t\r\n]++|//[^\n]*+\n)*+"
 _HEADER = re.compile(rf"{_SPACE}epimc\.module{_SPACE}(-?[0-9]{{1,20}})")
 
 
-def read_module(path: Path) -> Module:
+def read_module(path: Path, limit_bytes: int = DEFAULT_BYTES) -> Module:
     """Read, check and verify a file; its tensors lie in the folder `tensors` beside it.
+
+    Args:
+        path: The file.
+        limit_bytes: As in `parse_module`.
 
     Raises:
         EpimcError: The file cannot be read, does not parse or is not valid IR.
     """
     if not path.is_file():
         raise error(f"'{path}' is not a file.", hint="Give the path of an .epi file.")
-    return parse_module(read_text(path), str(path), TensorStore(path.parent / "tensors"))
+    text = read_text(path, limit=LARGEST_TEXT)
+    return parse_module(text, str(path), TensorStore(path.parent / "tensors"), limit_bytes)
 
 
-def parse_module(text: str, file: str = "<text>", store: TensorSource | None = None) -> Module:
+def parse_module(
+    text: str,
+    file: str = "<text>",
+    store: TensorSource | None = None,
+    limit_bytes: int = DEFAULT_BYTES,
+) -> Module:
     """Parse, check and verify a text.
 
     Args:
         text: The module.
         file: Named in error messages.
         store: Where tensors declared by digest are loaded from.
+        limit_bytes: Of the text's tree, of all tensors, and of the maps of one sample, together;
+            what stands in no file counts with the work on it.
 
     Raises:
         OtherVersionError: It is of another version of the text form.
         EpimcError: With file, line and column.
     """
     refuse_other_version(text, file)
+    budget = Budget(limit_bytes, f"IR text '{file}'")
+    refuse_oversized(text, file, budget)
     try:
         tree = _grammar().parse(text)
-        module = _Reader(text, file, store).module(tree)
     except UnexpectedInput as problem:
         raise _syntax_error(problem, text, file) from None
-    except RecursionError:
-        raise error(f"'{file}' is nested too deeply.") from None
+    module = _Reader(text, file, store, budget).module(tree)
     verify(module)
+    refuse_large_maps(module, budget)
     return module
 
 
@@ -113,9 +130,7 @@ def refuse_other_version(text: str, file: str) -> None:
     header = _HEADER.match(text)
     if header is None or int(header[1]) == VERSION:
         return
-    start = header.start(1)
-    line, column = text.count("\n", 0, start), start - text.rfind("\n", 0, start)
-    where = Span(file, line + 1, column, _lines(text)[line])
+    where = place_of(text, header.start(1), file)
     raise other_version("The IR text", int(header[1]), VERSION, where=where, hint=REMAKE)
 
 
@@ -126,7 +141,7 @@ def _grammar() -> Lark:
 
 
 def _syntax_error(problem: UnexpectedInput, text: str, file: str) -> EpimcError:
-    lines = _lines(text)
+    lines = lines_of(text)
     line, column = int(problem.line), int(problem.column)
     if line < 1 or line > len(lines):
         line, column = len(lines), len(lines[-1]) + 1
@@ -144,20 +159,18 @@ def _syntax_error(problem: UnexpectedInput, text: str, file: str) -> EpimcError:
     return error(f"{what}: expected {' or '.join(names)}.", where=span)
 
 
-def _lines(text: str) -> list[str]:
-    """The lines as lark counts them: what else str.splitlines ends a line at does not."""
-    lines = text.removesuffix("\n").split("\n")
-    return [line.removesuffix("\r") for line in lines]
-
-
 class _Reader:
     """Turns the tree of one text into a module."""
 
-    def __init__(self, text: str, file: str, store: TensorSource | None) -> None:
-        self.lines = _lines(text)
+    def __init__(self, text: str, file: str, store: TensorSource | None, budget: Budget) -> None:
+        self.lines = lines_of(text)
         self.file = file
         self.store = store
+        self.budget = budget
         self.values: dict[str, Value] = {}
+        self.stored: dict[str, TensorType] = {}
+        self.inputs: set[str] = set()
+        self.outputs: set[str] = set()
 
     def span(self, node: Node | Token) -> Span:
         place = node if isinstance(node, Token) else node.meta
@@ -174,10 +187,25 @@ class _Reader:
             hint = did_you_mean(str(level), LEVELS)
             raise self.fail(f"There is no level '{level}'.", _token(level), hint)
         module = Module(self.string(_token(name)), str(level))
-        for statement in statements:
-            node = _tree(statement)
+        nodes = list(map(_tree, statements))
+        for node in nodes:
+            # All are paid for before the first is read or drawn.
+            if node.data == "tensor":
+                self.declare(node)
+        for node in nodes:
             getattr(self, node.data)(node, module)
         return module
+
+    def declare(self, node: Node) -> None:
+        """Take the bytes of a stored tensor."""
+        name = str(node.children[0])[1:]
+        if name in self.stored:
+            raise self.fail(f"Tensor @{name} is declared twice.", node)
+        kind = self.stored[name] = self.type(_tree(node.children[1]))
+        # What no file holds is made here.
+        made = _tree(node.children[2]).data == "normal"
+        take = self.budget.make if made else self.budget.read
+        take(kind.nbytes, f"tensor @{name}", self.span(node))
 
     def attribute(self, node: Node, module: Module) -> None:
         key, value = node.children
@@ -186,14 +214,8 @@ class _Reader:
         module.attributes[str(key)] = self.plain(value)
 
     def tensor(self, node: Node, module: Module) -> None:
-        symbol, kind_node, contents = (node.children[0], _tree(node.children[1]), node.children[2])
-        name = str(symbol)[1:]
-        if name in module.tensors:
-            raise self.fail(f"Tensor @{name} is declared twice.", node)
-        kind = self.type(kind_node)
-        if kind.size * np.dtype(kind.dtype).itemsize > DEFAULT_BYTES:
-            raise self.fail(f"Tensor @{name} is larger than {DEFAULT_BYTES} bytes.", node)
-        module.tensors[name] = self.contents(_tree(contents), kind)
+        name = str(node.children[0])[1:]
+        module.tensors[name] = self.contents(_tree(node.children[2]), self.stored[name])
 
     def contents(self, node: Node, kind: TensorType) -> Tensor:
         if node.data == "digest":
@@ -207,8 +229,6 @@ class _Reader:
             seed, scale = int(str(node.children[0])), float(self.plain(node.children[1]))
             if not 0 <= seed < 2**64:
                 raise self.fail("A seed lies in [0, 2^64).", node)
-            if kind.size > MAXIMUM_RANDOM:
-                raise self.fail(f"A random tensor has at most {MAXIMUM_RANDOM} elements.", node)
             random = Normal(seed, scale)
             drawn = Tensor(kind, random.draw(kind), random=random)
             if not np.isfinite(drawn.array).all():
@@ -237,17 +257,18 @@ class _Reader:
         name, value, kind, span = node.children[0], node.children[1], node.children[2], None
         span = node.children[3] if len(node.children) > 3 else None
         source = self.define(_token(value), self.type(_tree(kind)), span)
-        module.inputs.append((self.new_name(_token(name), module.inputs), source))
+        module.inputs.append((self.new_name(_token(name), self.inputs), source))
 
     def output(self, node: Node, module: Module) -> None:
         name, value = node.children
         read = self.lookup(_token(value))
-        module.outputs.append((self.new_name(_token(name), module.outputs), read))
+        module.outputs.append((self.new_name(_token(name), self.outputs), read))
 
-    def new_name(self, token: Token, known: list[tuple[str, Value]]) -> str:
+    def new_name(self, token: Token, known: set[str]) -> str:
         name = self.string(token)
-        if name in dict(known):
+        if name in known:
             raise self.fail(f"The name '{name}' is given twice.", token)
+        known.add(name)
         return name
 
     def operation(self, node: Node, module: Module) -> None:
@@ -307,13 +328,17 @@ class _Reader:
         return Location(tuple((str(kind), self.string(_token(name))) for kind, name in places))
 
     def type(self, node: Node) -> TensorType:
-        head, scale, zero_point = (*node.children, None, None)[:3]
+        head, stated, zero_point = (*node.children, None, None)[:3]
+        scale = None if stated is None else float(self.plain(stated))
+        # Nothing on the chip or beside it has a step that float32 does not.
+        if stated is not None and scale and not SMALLEST_SCALE <= abs(scale) <= LARGEST_SCALE:
+            raise self.fail(f"The scale {scale} is 0 or infinite in float32.", stated)
         *sizes, element = str(head)[len("tensor<") :].split("x")
         try:
             return TensorType(
                 tuple(int(size) for size in sizes),
                 element,
-                None if scale is None else float(self.plain(scale)),
+                scale,
                 0 if zero_point is None else int(str(zero_point)),
             )
         except IrError as problem:

@@ -19,6 +19,8 @@ from epimc.support.files import write_file
 # Of the text: to be raised when a text that was right before is refused or means something else.
 VERSION = 2
 
+SHOWN_OF_AN_OP = 2000
+
 
 def print_module(module: Module) -> str:
     """The whole module; identical modules give identical text."""
@@ -59,7 +61,13 @@ def print_op(op: Op) -> str:
 def refused(op: Op, message: str, hint: str = "") -> EpimcError:
     """The error for an op that a pass cannot rewrite: where it comes from, and the op itself."""
     where: Span | str = op.span or str(op.location)
-    return error(message, where=where, notes=[print_op(op)], hint=hint)
+    return error(message, where=where, notes=[shown_op(op)], hint=hint)
+
+
+def shown_op(op: Op) -> str:
+    """One op as errors show it: its lists may be long."""
+    text = print_op(op)
+    return text if len(text) <= SHOWN_OF_AN_OP else f"{text[:SHOWN_OF_AN_OP]}…"
 
 
 def declared(value: Value) -> str:

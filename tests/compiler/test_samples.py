@@ -295,6 +295,60 @@ def test_a_broken_array_is_refused(data: bytes, path: Path) -> None:
     assert refusal(path).startswith("Sample file F is broken.\n  note: ")
 
 
+@pytest.mark.parametrize("kind", ["V8", "S0", "<U3", "<M8[s]"])
+def test_what_is_no_number_is_refused_before_it_is_read(kind: str, path: Path) -> None:
+    # Items of no bytes cost a file nothing, however many there are.
+    archive(path, image_npy=npy_bytes(f"({2**62}, 1, 4, 5)", kind=kind))
+    assert refusal(path) == "Array 'image' of sample file F holds no numbers."
+
+
+@pytest.mark.parametrize("version", [b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\x09\x09"])
+def test_a_long_header_is_not_read(version: bytes, path: Path) -> None:
+    length = (65535).to_bytes(2, "little") if version == b"\x01\x00" else b"\xff\xff\xff\xff"
+    archive(path, image_npy=b"\x93NUMPY" + version + length + b" " * 70000)
+    count = int.from_bytes(length, "little")
+    assert refusal(path) == (
+        "Sample file F is broken.\n"
+        f"  note: the header of an array has {count} bytes, more than 10000"
+    )
+
+
+def test_a_header_that_python_cannot_parse(path: Path) -> None:
+    archive(path, image_npy=npy_bytes("-" * 9000 + "1"))
+    assert refusal(path).startswith("Sample file F is broken.\n  note: ")
+
+
+def test_a_file_of_many_arrays_is_refused_before_one_is_opened(path: Path) -> None:
+    archive(path, **{f"a{number}_npy": b"" for number in range(10_001)})
+    assert refusal(path) == "Sample file F holds 10001 arrays, more than 10000."
+
+
+def test_other_ways_to_compress_are_refused(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as file:
+        file.writestr("image.npy", npy_bytes("(3, 1, 4, 5)", bytes(240)))
+    assert refusal(path) == (
+        "Array 'image' of sample file F is compressed in an unknown way.\n"
+        "  hint: Save the samples by numpy.savez or numpy.savez_compressed."
+    )
+
+
+def test_what_deflate_made_of_nothing_counts_with_the_work_on_it(path: Path) -> None:
+    zeros = np.zeros((1000, 1, 4, 5), np.float32)
+    np.savez_compressed(path, image=zeros)
+    with zipfile.ZipFile(path) as file:
+        packed = sum(entry.compress_size for entry in file.infolist())
+    limit = 16 * zeros.nbytes
+    assert read_samples(path, [IMAGE], limit_bytes=limit).count == 1000
+    assert refusal(path, limit_bytes=limit - 1) == (
+        f"Sample file F inflates from {packed} to 80000 bytes, which count 16 times; "
+        f"the limit is {limit - 1}.\n"
+        "  hint: Save the samples without compression (numpy.savez), or raise the limit."
+    )
+    # As they stand in a file, they count once.
+    save(path, image=zeros)
+    assert read_samples(path, [IMAGE], limit_bytes=zeros.nbytes).count == 1000
+
+
 def test_an_entry_that_is_no_array_is_refused(path: Path) -> None:
     archive(path, notes_txt=b"hello")
     assert refusal(path) == "Sample file F holds 'notes.txt', which is no array."

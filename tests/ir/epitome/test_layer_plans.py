@@ -116,8 +116,8 @@ GOOD = {"name": "y", "policy": "none"}
         (
             {"name": "x", "epitome": [4, 0, 3, True], "patches": []},
             [
-                f"Layer 'x': epitome[1] = 0: must be an integer, at least 1 {SHAPE}.",
-                f"Layer 'x': epitome[3] = true: must be an integer, at least 1 {SHAPE}.",
+                f"Layer 'x': epitome[1] = 0: must be an integer from 1 to 2147483647 {SHAPE}.",
+                f"Layer 'x': epitome[3] = true: must be an integer from 1 to 2147483647 {SHAPE}.",
             ],
         ),
         (
@@ -133,7 +133,8 @@ GOOD = {"name": "y", "policy": "none"}
             [
                 "Layer 'x': patches[1] = [0, 4, 0, 4, 0, 0]: must be a list of 8 integers, each at "
                 f"least 0 {PATCHES}.",
-                f"Layer 'x': patches[2][1] = -4: must be an integer, at least 0 {PATCHES}.",
+                "Layer 'x': patches[2][1] = -4: must be an integer from 0 to 2147483647 "
+                f"{PATCHES}.",
             ],
         ),
     ],

@@ -11,7 +11,7 @@ from epimc.compiler.passes import PASSES
 from epimc.ir.dialects import epi
 from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.passes.epitomize import layers_of
-from epimc.ir.passes.plan_names import kept_name, plans_for
+from epimc.ir.passes.plan_names import Names, plans_for
 from epimc.ir.pipeline import Runner, parse_pipeline
 from epimc.ir.text.parser import parse_module
 from epimc.support.diagnostics import EpimcError
@@ -139,7 +139,7 @@ def test_parts_of_one_layer_cannot_have_plans_of_their_own(tmp_path: Path) -> No
 )
 def test_names_stay_where_a_node_would_mean_more(name: str, kept: str) -> None:
     module = parse_module(CONFUSED)
-    assert kept_name(name, module, layers_of(module, rows=1)) == kept
+    assert Names(module, layers_of(module, rows=1)).kept(name) == kept
 
 
 def test_layers_of_nodes_with_one_name_are_told_apart_by_their_values(tmp_path: Path) -> None:

@@ -225,8 +225,24 @@ def test_names_that_are_given_twice() -> None:
 
 
 def test_nesting_beyond_reason() -> None:
-    text = HEAD + "  attribute a = " + "[" * 20000 + "]" * 20000 + "\n}"
-    assert refusal(text) == "error: 'f.epi' is nested too deeply."
+    text = HEAD + "  attribute a = " + "[" * 65 + "]" * 65 + "\n}"
+    assert refusal(text) == (
+        "error: Lists and dictionaries lie more than 64 deep.\n"
+        "  --> f.epi:2:81\n"
+        f"2 |   attribute a = {'[' * 65}{']' * 65}\n"
+        f"  | {' ' * 80}^"
+    )
+    deep = HEAD + "  attribute a = " + "[" * 64 + "]" * 64 + "\n}"
+    assert print_module(parse_module(deep)) == deep + "\n"
+
+
+@pytest.mark.parametrize("mark", ["[", "{a = ", "(", "[[1, 2], {b = "])
+def test_megabytes_of_brackets_are_refused_at_the_first_that_is_too_deep(mark: str) -> None:
+    # Not after the parser has kept them all.
+    text = HEAD + "  attribute a = " + mark * 1_000_000
+    message = refusal(text)
+    assert message.startswith("error: Lists and dictionaries lie more than 64 deep.\n")
+    assert len(message) < 1000
 
 
 def test_an_empty_text() -> None:
