@@ -6,19 +6,22 @@ Nothing here holds more than a place in a stream, however often its loops repeat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from epimc.backends.crossbar.core.limits import MAXIMUM_EXCHANGES, MAXIMUM_EXECUTED
 from epimc.backends.crossbar.core.operands import NESTING
 from epimc.backends.crossbar.core.program import Advance, Instruction, Streams
-from epimc.backends.crossbar.instructions.control import END, LOOP
+from epimc.backends.crossbar.instructions.control import END, LOOP, SIGNAL, WAIT
 from epimc.backends.crossbar.instructions.registry import BY_NAME
+from epimc.backends.crossbar.instructions.transfers import Recv, Send
 from epimc.ir.semantics.arrays import Ints
+from epimc.support.diagnostics import error
 
-MAXIMUM_EXECUTED = 2**28
-"""The most instructions that a stream may execute."""
+EXCHANGES = (Send.name, Recv.name, SIGNAL, WAIT)
+"""The instructions by which tiles learn of each other."""
 
 
 @dataclass
@@ -62,6 +65,16 @@ class Cursor:
         return self._index
 
     @property
+    def stream(self) -> tuple[Instruction, ...]:
+        """What this is a place in."""
+        return self._stream
+
+    @property
+    def loops(self) -> list[RunningLoop]:
+        """The loops around this place, the outermost first."""
+        return self._loops
+
+    @property
     def place(self) -> str:
         """Where this is, in words: the number in the stream, and of each loop the iteration."""
         inside = ".".join(str(loop.iteration) for loop in self._loops)
@@ -86,6 +99,11 @@ class Cursor:
             self._index = innermost.start
         else:
             self._loops.pop()
+
+    def skip(self, iterations: int, executed: int) -> None:
+        """Right after `end`, go so many iterations further, in which so much is executed."""
+        self._loops[-1].iteration += iterations
+        self.executed += executed
 
     def _resolve(self) -> None:
         stream = self._stream
@@ -184,19 +202,50 @@ def expand(streams: Streams) -> Streams:
     return tuple(tuple(executed(stream)) for stream in streams)
 
 
-def executed_count(stream: tuple[Instruction, ...]) -> int:
-    """How many instructions a stream with paired loops executes, `loop` and `end` not counted."""
+def executed_count(stream: tuple[Instruction, ...], names: Container[str] | None = None) -> int:
+    """How many instructions a stream executes, without `loop` and `end`; or those of some names.
+
+    Loops that are not paired count for what they enclose: a checker says so afterwards.
+    """
     counts, factors = 0, [1]
     for instruction in stream:
         if instruction.opcode == LOOP:
-            (count,) = instruction.operands
-            assert isinstance(count, int)
-            factors.append(factors[-1] * count)
+            factors.append(factors[-1] * max(_iterations(instruction), 1))
         elif instruction.opcode == END:
-            factors.pop()
-        else:
+            factors = factors[:-1] or [1]
+        elif names is None or instruction.opcode in names:
             counts += factors[-1]
     return counts
+
+
+def _iterations(instruction: Instruction) -> int:
+    """Those of a `loop`; 1 where its operand is none."""
+    match instruction.operands:
+        case (int() as count,):
+            return count
+    return 1
+
+
+def refuse_long(streams: Streams) -> None:
+    """Refuse a program that nobody could check or run in reasonable time.
+
+    Raises:
+        EpimcError: It executes more than MAXIMUM_EXECUTED, or its tiles exchange more than
+            MAXIMUM_EXCHANGES.
+    """
+    # Counted, not walked: four nested loops of 2^32 iterations each are a few bytes.
+    count, limit = sum(map(executed_count, streams)), MAXIMUM_EXECUTED
+    if count > limit:
+        raise error(
+            f"The program executes {count} instructions; the limit is {limit}.",
+            hint="Its loops repeat too often, or its maps have too many rows.",
+        )
+    exchanges = sum(executed_count(stream, EXCHANGES) for stream in streams)
+    if exchanges * len(streams) > MAXIMUM_EXCHANGES:
+        raise error(
+            f"{len(streams)} tiles exchange rows and signals {exchanges} times; for so many tiles "
+            f"the limit is {MAXIMUM_EXCHANGES // len(streams)}."
+        )
 
 
 def loop_problem(stream: tuple[Instruction, ...]) -> tuple[int, str] | None:
@@ -222,8 +271,6 @@ def loop_problem(stream: tuple[Instruction, ...]) -> tuple[int, str] | None:
             return number, problem
     if opened:
         return opened[-1], "A 'loop' without an 'end'."
-    if executed_count(stream) > MAXIMUM_EXECUTED:
-        return 0, f"The stream executes more than {MAXIMUM_EXECUTED} instructions."
     return None
 
 
