@@ -42,11 +42,13 @@ class Window:
         padded = size + self.pads[axis] + self.pads[axis + 2]
         return (padded - self.extent(axis)) // self.strides[axis] + 1
 
-    def rows(self, y: int, height: int) -> list[int]:
+    def rows(self, y: int, height: int) -> range:
         """The input rows inside the image that output row `y` reads, ascending."""
-        first = y * self.strides[0] - self.pads[0]
-        rows = (first + u * self.dilations[0] for u in range(self.kernel[0]))
-        return [row for row in rows if 0 <= row < height]
+        first, step = y * self.strides[0] - self.pads[0], self.dilations[0]
+        # Kernel rows [above, below) lie inside: no others are walked through, however many.
+        above = max(-(first // step), 0)
+        below = min(-((first - height) // step), self.kernel[0])
+        return range(first + above * step, first + below * step, step)
 
 
 def gather(x: Array, window: Window, fill: float, row: int, count: int) -> Array:

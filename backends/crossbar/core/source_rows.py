@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 
 class SourceRows:
@@ -14,9 +15,10 @@ class SourceRows:
 
     def __init__(self, lines: list[Sequence[Sequence[int]]]) -> None:
         self.lines = lines
-        self._ends = [
-            [(rows[0], rows[-1] + 1) if rows else (0, 0) for rows in lines] for lines in self.lines
-        ]
+
+    @cached_property
+    def _ends(self) -> list[list[tuple[int, int]]]:
+        return [[(rows[0], rows[-1] + 1) if rows else (0, 0) for rows in ls] for ls in self.lines]
 
     def span(self, first: int, end: int, source: int) -> tuple[int, int]:
         """The rows [first, end) of a source between which all are that output rows read."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from epimc.ir.semantics.arrays import Ints
 
 Times = Ints
-"""[tiles]: how far each tile has come, as one of them knows it at some moment."""
+"""[watched tiles]: how far each has come, as one tile knows it at some moment."""
 
 
 class VectorClocks:
@@ -17,16 +19,27 @@ class VectorClocks:
     over, or a signal that is waited for.  Times count from 0 and never go back.
     """
 
-    def __init__(self, tiles: int) -> None:
-        self._known: Ints = np.zeros((tiles, tiles), np.int64)
+    def __init__(self, tiles: int, watched: Iterable[int] | None = None) -> None:
+        """Let no tile know anything.
+
+        Args:
+            tiles: How many there are.
+            watched: Of which of them the others are to know how far they have come; None: of all.
+        """
+        columns = range(tiles) if watched is None else sorted(set(watched))
+        self._columns = {tile: column for column, tile in enumerate(columns)}
+        # Zeros take no memory before a tile learns anything.
+        self._known: Ints = np.zeros((tiles, len(columns)), np.int64)
 
     def known(self, tile: int, other: int) -> int:
-        """How far another tile has come for all that a tile knows."""
-        return int(self._known[tile, other])
+        """How far another tile, which is watched, has come for all that a tile knows."""
+        return int(self._known[tile, self._columns[other]])
 
     def set(self, tile: int, time: int) -> None:
         """Let a tile's own time go on."""
-        self._known[tile, tile] = time
+        column = self._columns.get(tile)
+        if column is not None:
+            self._known[tile, column] = time
 
     def all_known(self, tile: int) -> Times:
         """What a tile knows now, as it is to be kept."""
@@ -39,4 +52,6 @@ class VectorClocks:
 
     def meet(self, one: int, other: int) -> None:
         """Let two tiles know all that either does."""
-        self._known[[one, other]] = np.maximum(self._known[one], self._known[other])
+        if self._columns:
+            np.maximum(self._known[one], self._known[other], out=self._known[one])
+            self._known[other] = self._known[one]
