@@ -66,9 +66,10 @@ class Window:
     def rows(self, y: int, height: int) -> range:
         """The input rows inside the image that output row `y` reads, ascending."""
         first, step = y * self.strides[0] - self.pads[0], self.dilations[0]
-        # Steps to the first row at or below the top, and to the first one below the bottom.
-        above, below = max(-(first // step), 0), -((first - height) // step)
-        return range(first + above * step, first + min(below, self.kernel[0]) * step, step)
+        # Kernel rows [above, below) lie inside: no others are walked through, however many.
+        above = max(-(first // step), 0)
+        below = min(-((first - height) // step), self.kernel[0])
+        return range(first + above * step, first + below * step, step)
 
 
 def gather(x: Array, window: Window, fill: float, row: int, count: int) -> Array:

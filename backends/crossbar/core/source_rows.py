@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,10 @@ class SourceRows:
     def __init__(self, lines: list[Sequence[Sequence[int]]]) -> None:
         self.lines = lines
         self._ranges: dict[int, NDArray[np.int64] | None] = {}
-        self._ends = [
-            [(rows[0], rows[-1] + 1) if rows else (0, 0) for rows in lines] for lines in self.lines
-        ]
+
+    @cached_property
+    def _ends(self) -> list[list[tuple[int, int]]]:
+        return [[(rows[0], rows[-1] + 1) if rows else (0, 0) for rows in ls] for ls in self.lines]
 
     def ranges(self, source: int) -> NDArray[np.int64] | None:
         """The rows of a source as ranges: first, how many, step; int64 [3, rows].

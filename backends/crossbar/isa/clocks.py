@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from epimc.ir.semantics.arrays import Ints
 
 Times = Ints
-"""[tiles]: how far each tile has come, as one of them knows it at some moment."""
+"""[watched tiles]: how far each has come, as one tile knows it at some moment."""
 
 
 class VectorClocks:
@@ -17,16 +19,24 @@ class VectorClocks:
     over, or a signal that is waited for.  Times count from 0 and never go back.
     """
 
-    def __init__(self, tiles: int) -> None:
+    def __init__(self, tiles: int, watched: Iterable[int] | None = None) -> None:
+        """Let no tile know anything.
+
+        Args:
+            tiles: How many there are.
+            watched: Of which of them the others are to know how far they have come; None: of all.
+        """
+        columns = range(tiles) if watched is None else sorted(set(watched))
+        self._columns = {tile: column for column, tile in enumerate(columns)}
         self._own = [0] * tiles
         # Only of tiles that have learned something: most programs have many that never do.
         self._known: dict[int, Ints] = {}
 
     def known(self, tile: int, other: int) -> int:
-        """How far another tile has come for all that a tile knows."""
+        """How far another tile, which is watched, has come for all that a tile knows."""
         if tile == other:
             return self._own[tile]
-        return int(self._known[tile][other]) if tile in self._known else 0
+        return int(self._known[tile][self._columns[other]]) if tile in self._known else 0
 
     def set(self, tile: int, time: int) -> None:
         """Let a tile's own time go on."""
@@ -44,13 +54,15 @@ class VectorClocks:
 
     def meet(self, one: int, other: int) -> None:
         """Let two tiles know all that either does."""
-        self.learn(one, self._times(other))
-        self._known[other][:] = self._known[one]
+        if self._columns:
+            self.learn(one, self._times(other))
+            self._known[other][:] = self._known[one]
 
     def _times(self, tile: int) -> Times:
         """What a tile knows, its own time included."""
         times = self._known.get(tile)
         if times is None:
-            times = self._known[tile] = np.zeros(len(self._own), np.int64)
-        times[tile] = self._own[tile]
+            times = self._known[tile] = np.zeros(len(self._columns), np.int64)
+        if tile in self._columns:
+            times[self._columns[tile]] = self._own[tile]
         return times

@@ -33,7 +33,7 @@ def emit(module: Module) -> Program:
     maps += [feature_map(op.output, op.off_chip, op.location.nodes) for op in ops]
     tiles, target = int(module.attributes[TILES]), target_of(module)
     opcodes = [instruction_of(op).name for op in ops]
-    streams = project(ops, opcodes, maps, numbers, tiles, target.tile.buffer_bytes)
+    streams = project(ops, opcodes, maps, numbers, tiles)
     return Program(
         chip=target.sized(tiles),
         maps=tuple(maps),

@@ -10,11 +10,13 @@ from epimc.backends.crossbar.levels import MAPPED
 from epimc.backends.crossbar.lower.counting import (
     block_rows,
     geometry_of,
+    mapped,
     matrix_of,
     pack_groups,
     physical_columns,
 )
 from epimc.backends.crossbar.lower.lowering import instruction_of
+from epimc.backends.crossbar.lower.work import refuse_many_arrays
 from epimc.backends.crossbar.target.schema import Crossbar, Target
 from epimc.ir.core.dispatch import OpTable
 from epimc.ir.core.levels import QUANTIZED
@@ -47,6 +49,7 @@ class Map(Pass):
         """Rewrite every op to its counterpart of dialect `xbar`."""
         target = target_of(module)
         builder = Builder(module, self.ensures)
+        refuse_many_arrays_of(module, target.crossbar)
         for op in module.ops:
             on_crossbars.apply(op, builder, module, target.crossbar)
         builder.outputs_of(module)
@@ -70,6 +73,22 @@ def target_of(module: Module) -> Target:
             hint="Declare it: attribute target = {…}, the keys of a target file.",
         )
     return Target.from_dict(described, f"The target of module '{module.name}'")
+
+
+def refuse_many_arrays_of(module: Module, crossbar: Crossbar) -> None:
+    """Count the arrays of all layers before any is made.
+
+    Raises:
+        EpimcError: They are more than a program may have.
+    """
+    arrays = 0
+    for op in module.ops:
+        if isinstance(op, epi.Conv):
+            stored = module.tensors[op.epitome.name].type
+            eo, ei, eh, ew = stored.shape
+            matrix = matrix_of((eo, ei, eh, ew), op.groups)
+            arrays += mapped(matrix, stored.bits, geometry_of(crossbar))
+            refuse_many_arrays(op, arrays)
 
 
 @on_crossbars(Border)

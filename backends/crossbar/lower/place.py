@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from epimc.backends.crossbar import dialect as xbar
 from epimc.backends.crossbar.levels import MAPPED, PLACED, TILES
 from epimc.backends.crossbar.lower.map import target_of
+from epimc.backends.crossbar.lower.work import (
+    DEFAULT_ROWS,
+    refuse_many_maps,
+    refuse_many_rows,
+    rows_of,
+    rows_of_parts,
+)
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import Value
 from epimc.ir.pipeline import Pass
 from epimc.support.diagnostics import error
+from epimc.support.options import Option
 
 Arrays = tuple[tuple[int, ...], ...]
+Part = tuple[int, Arrays]
+"""A tile and the arrays of a layer that lie there."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +34,14 @@ class Place(Pass):
     A layer that does not fit into what is left of a tile starts a new one; a layer larger than a
     tile takes several, and its partial sums are sent to the last of them and added there.  Every
     other op runs where its last operand is computed.
+
+    Attributes:
+        limit_rows: A limit on what the passes behind have to do.
     """
+
+    limit_rows: Annotated[
+        int, Option("The most rows of maps that all ops may compute and read.", minimum=1)
+    ] = DEFAULT_ROWS
 
     name: ClassVar[str] = "place"
     requires: ClassVar[str] = MAPPED
@@ -36,22 +53,34 @@ class Place(Pass):
         builder = Builder(module, self.ensures)
         builder.inputs_of(module)
         tiles = _Tiles(target.tile.crossbars)
-        homes = _Homes()
-        for op in module.ops:
-            if isinstance(op, xbar.Mvm):
-                place_mvm(builder, op, list(tiles.take(op.arrays)), homes)
-            else:
-                tile = homes.of([builder.mapped[operand] for operand in op.operands])
-                homes.add(builder.copy(op, tile=tile), tile)
+        # All parts of all layers, before an op is made of any.
+        parts = {op: list(tiles.take(op.arrays)) for op in module.ops if isinstance(op, xbar.Mvm)}
+        self._refuse_too_much(module, parts)
         limit = target.chip.tiles
         if limit != "auto" and tiles.count > limit:
             raise error(
                 f"The model needs {tiles.count} tiles, target '{target.name}' has {limit}.",
                 hint='Use fewer weight bits, a target with more tiles, or chip.tiles = "auto".',
             )
+        homes = _Homes()
+        for op in module.ops:
+            if isinstance(op, xbar.Mvm):
+                place_mvm(builder, op, parts[op], homes)
+            else:
+                tile = homes.of([builder.mapped[operand] for operand in op.operands])
+                homes.add(builder.copy(op, tile=tile), tile)
         builder.module.attributes[TILES] = tiles.count
         builder.outputs_of(module)
         return builder.finish()
+
+    def _refuse_too_much(self, module: Module, parts: Mapping[xbar.Mvm, Sequence[Part]]) -> None:
+        ops = [op for op in module.ops if isinstance(op, xbar.XbarOp)]
+        rows = {
+            op: rows_of_parts(op, len(parts[op])) if isinstance(op, xbar.Mvm) else rows_of(op)
+            for op in ops
+        }
+        refuse_many_rows(rows, self.limit_rows)
+        refuse_many_maps((op, len(parts[op]) if isinstance(op, xbar.Mvm) else 1) for op in ops)
 
 
 class _Tiles:
@@ -65,7 +94,7 @@ class _Tiles:
     def count(self) -> int:
         return self.tile + 1
 
-    def take(self, arrays: Arrays) -> Iterator[tuple[int, Arrays]]:
+    def take(self, arrays: Arrays) -> Iterator[Part]:
         """(tile, its arrays with their crossbars) for one layer."""
         # An empty tile is never skipped: what exceeds it would exceed the next one as well.
         if self.used and len(arrays) > self.crossbars - self.used:
@@ -102,9 +131,7 @@ class _Homes:
         return max(places)[1] if places else self.last
 
 
-def place_mvm(
-    builder: Builder, op: xbar.Mvm, parts: list[tuple[int, Arrays]], homes: _Homes
-) -> None:
+def place_mvm(builder: Builder, op: xbar.Mvm, parts: Sequence[Part], homes: _Homes) -> None:
     """Append one mvm a tile and the additions of their partial sums, on the last tile."""
     last = parts[-1][0]
     if len(parts) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 
 from epimc.backends.crossbar import dialect as xbar
@@ -24,7 +25,6 @@ def project(
     maps: Sequence[FeatureMap],
     numbers: Mapping[Value, int],
     tiles: int,
-    buffer_bytes: int,
 ) -> Streams:
     """The streams of all tiles, without loops.
 
@@ -34,9 +34,8 @@ def project(
         maps: The feature maps.
         numbers: For each value the index of its map.
         tiles: How many streams there are.
-        buffer_bytes: The size of a tile's buffer.
     """
-    projection = _Projection(ops, opcodes, maps, numbers, tiles, buffer_bytes)
+    projection = _Projection(ops, opcodes, maps, numbers, tiles)
     # The host computes a map whole: when its last row is due.
     rows = [
         (step, op, y)
@@ -44,7 +43,7 @@ def project(
         for y, step in enumerate(op.order)
         if not isinstance(op, CallsHost) or y == len(op.order) - 1
     ]
-    for step, op, y in sorted(rows, key=lambda row: row[0]):
+    for step, op, y in sorted(rows, key=itemgetter(0)):
         projection.append(step, op, y)
     streams = without_idle_signals(projection.streams)
     return tuple((*stream, Instruction(HALT, ())) for stream in streams)
@@ -58,7 +57,7 @@ class _Readings:
             that it reads there for the first time.
         receivers: For each value that stays on chip, by tile in order, the ring and the rows of it
             that are sent to the tile.
-        loaded_elsewhere: The values off chip that another tile than that of their op loads.
+        loaded_elsewhere: The ops whose result lies off chip and is loaded by another tile.
     """
 
     def __init__(self, ops: Sequence[xbar.XbarOp]) -> None:
@@ -76,7 +75,7 @@ class _Readings:
                     loaded.update([operand] if is_elsewhere else [])
                 elif is_elsewhere:
                     self._receive(op, index)
-        self.loaded_elsewhere = [op.output for op in ops if op.output in loaded]
+        self.loaded_elsewhere = [op for op in ops if op.output in loaded]
         # In the order of tiles, whoever reads first: the same program for the same module.
         for value, tiles in self.receivers.items():
             self.receivers[value] = dict(sorted(tiles.items(), key=itemgetter(0)))
@@ -93,6 +92,35 @@ class _Readings:
         rows.update(reads(op, index, op.order))
 
 
+@dataclass(frozen=True)
+class _Site:
+    """Where an op computes, looked up once for all of its rows.
+
+    Attributes:
+        opcode: The instruction that computes a row.
+        table: Its table.
+        tile: The tile.
+        number: The map of the result.
+        result: That map.
+        ring: The ring that takes its rows; None for the host.
+        sources: The rings of the operands.
+        operands: The maps of the operands, with their numbers.
+        loads: By step, the (operand, row) to load before.
+        receivers: By tile, in order, the ring that rows are sent to, and which rows.
+    """
+
+    opcode: str
+    table: int
+    tile: int
+    number: int
+    result: FeatureMap
+    ring: Ring | None
+    sources: tuple[Ring, ...]
+    operands: tuple[tuple[int, FeatureMap], ...]
+    loads: Mapping[int, Sequence[tuple[int, int]]]
+    receivers: tuple[tuple[int, Ring, set[int]], ...]
+
+
 class _Projection:
     """Appends to the streams what each row of the global order asks for.
 
@@ -107,46 +135,47 @@ class _Projection:
         maps: Sequence[FeatureMap],
         numbers: Mapping[Value, int],
         tiles: int,
-        buffer_bytes: int,
     ) -> None:
         self.streams: list[list[Instruction]] = [[] for _ in range(tiles)]
-        self.numbers, self.maps = numbers, maps
-        pairs = zip(ops, opcodes, strict=True)
-        self.tables = {op: (opcode, table) for table, (op, opcode) in enumerate(pairs)}
-        self.sources = {op: tuple(Ring(*source) for source in op.sources) for op in ops}
-        self.readings = _Readings(ops)
-        self.clocks = VectorClocks(tiles)
-        self.residency = Residency(maps, tiles, buffer_bytes)
-        watched = (numbers[value] for value in self.readings.loaded_elsewhere)
-        self.semaphores = Semaphores(watched, self.clocks)
+        readings = _Readings(ops)
+        self.sites = {
+            op: _site(op, opcode, table, readings, [(n, maps[n]) for n in _maps_of(op, numbers)])
+            for table, (op, opcode) in enumerate(zip(ops, opcodes, strict=True))
+        }
+        watched = readings.loaded_elsewhere
+        # Nobody asks how far other tiles have come than those whose rows are loaded elsewhere.
+        self.clocks = VectorClocks(tiles, (op.tile for op in watched))
+        self.residency = Residency(maps)
+        self.semaphores = Semaphores((numbers[op.output] for op in watched), self.clocks)
 
     def append(self, step: int, op: xbar.XbarOp, y: int) -> None:
         """Load what row `y` of an op reads, compute it, and bring it to where it is read."""
-        if isinstance(op, CallsHost):
-            self._call_host(op)
+        site = self.sites[op]
+        if site.ring is None:
+            self._call_host(site)
             return
-        for index, row in self.readings.loads[op].get(step, ()):
-            self._load(op, index, row)
-        self._compute(op, y)
-        self._deliver(op, y)
+        for index, row in site.loads.get(step, ()):
+            self._load(site, index, row)
+        address = site.ring.slot(y, site.result.row_stride)
+        self.residency.put(site.tile, site.number, y, address)
+        self._put(site.tile, site.opcode, site.table, (y, y + 1), site.ring, site.sources)
+        self._deliver(site, y, address, op)
 
     def _put(
         self, tile: int, opcode: str, *operands: int | tuple[int, int] | Ring | tuple[Ring, ...]
     ) -> None:
-        self.streams[tile].append(Instruction(opcode, operands))
-        self.clocks.set(tile, len(self.streams[tile]))
+        stream = self.streams[tile]
+        stream.append(Instruction(opcode, operands))
+        if self.semaphores.numbers:
+            self.clocks.set(tile, len(stream))
 
-    def _map_of(self, value: Value) -> tuple[int, FeatureMap]:
-        number = self.numbers[value]
-        return number, self.maps[number]
-
-    def _load(self, op: xbar.XbarOp, index: int, row: int) -> None:
+    def _load(self, site: _Site, index: int, row: int) -> None:
         """Bring a row into the line buffer of an op's operand, unless it lies there."""
-        number, source = self._map_of(op.operands[index])
-        target = self.sources[op][index].slot(row, source.row_stride)
-        if self.residency.put(op.tile, number, row, target):
-            self._wait(op.tile, number, row)
-            self._put(op.tile, Load.name, target, _off_chip(source, row), source.row_bytes)
+        number, source = site.operands[index]
+        target = site.sources[index].slot(row, source.row_stride)
+        if self.residency.put(site.tile, number, row, target):
+            self._wait(site.tile, number, row)
+            self._put(site.tile, Load.name, target, _off_chip(source, row), source.row_bytes)
 
     def _wait(self, tile: int, number: int, row: int) -> None:
         """Wait until a row is stored, unless the tile can know it already."""
@@ -154,52 +183,66 @@ class _Projection:
         if awaited is not None:
             self._put(tile, WAIT, *awaited)
 
-    def _compute(self, op: xbar.XbarOp, y: int) -> None:
-        """The instruction that computes one row."""
-        assert op.ring is not None
-        number, target = self._map_of(op.output)
-        opcode, table = self.tables[op]
-        ring = Ring(*op.ring)
-        self.residency.put(op.tile, number, y, ring.slot(y, target.row_stride))
-        self._put(op.tile, opcode, table, (y, y + 1), ring, self.sources[op])
-
-    def _call_host(self, op: xbar.XbarOp) -> None:
+    def _call_host(self, site: _Site) -> None:
         """The instruction that has the host compute a whole map."""
-        for operand in op.operands:
-            number, source = self._map_of(operand)
+        for number, source in site.operands:
             # Rows are stored in order, so that who knows of the last one knows of all.
-            self._wait(op.tile, number, source.height - 1)
-        opcode, table = self.tables[op]
-        self._put(op.tile, opcode, table)
-        _, target = self._map_of(op.output)
-        self._signal(op, range(target.height), 1)
+            self._wait(site.tile, number, source.height - 1)
+        self._put(site.tile, site.opcode, site.table)
+        self._signal(site, range(site.result.height), 1)
 
-    def _signal(self, op: xbar.XbarOp, rows: Sequence[int], count: int) -> None:
+    def _signal(self, site: _Site, rows: Sequence[int], count: int) -> None:
         """Tell the tiles that load an op's result that rows of it are stored."""
-        number = self.numbers[op.output]
-        if self.semaphores.publish(op.tile, number, rows, count):
-            self._put(op.tile, SIGNAL, self.semaphores.numbers[number])
+        if self.semaphores.publish(site.tile, site.number, rows, count):
+            self._put(site.tile, SIGNAL, self.semaphores.numbers[site.number])
 
-    def _deliver(self, op: xbar.XbarOp, y: int) -> None:
-        """Store a computed row off chip, or send it to the other tiles that read it."""
-        assert op.ring is not None
-        number, target = self._map_of(op.output)
-        source = Ring(*op.ring).slot(y, target.row_stride)
+    def _deliver(self, site: _Site, y: int, source: int, op: xbar.XbarOp) -> None:
+        """Store a computed row, at an address, off chip, or send it to the tiles that read it."""
+        result = site.result
         if op.off_chip >= 0:
-            self._put(op.tile, Store.name, _off_chip(target, y), source, target.row_bytes)
+            self._put(site.tile, Store.name, _off_chip(result, y), source, result.row_bytes)
         # A spilled value has no receivers: all its readers load it.
         if op.spilled:
-            self._signal(op, [y], y + 1)
+            self._signal(site, [y], y + 1)
             return
-        for tile, (ring, rows) in self.readings.receivers.get(op.output, {}).items():
+        for tile, ring, rows in site.receivers:
             if y not in rows:
                 continue
-            place = ring.slot(y, target.row_stride)
+            place = ring.slot(y, result.row_stride)
             # Sent as soon as it is computed: the sender need not keep it for the receiver.
-            self._put(op.tile, Send.name, tile, source, target.row_bytes)
-            self.residency.put(tile, number, y, place)
-            self._put(tile, Recv.name, op.tile, place, target.row_bytes)
-            self.clocks.meet(op.tile, tile)
+            self._put(site.tile, Send.name, tile, source, result.row_bytes)
+            self.residency.put(tile, site.number, y, place)
+            self._put(tile, Recv.name, site.tile, place, result.row_bytes)
+            self.clocks.meet(site.tile, tile)
+
+
+def _maps_of(op: xbar.XbarOp, numbers: Mapping[Value, int]) -> list[int]:
+    """The maps of an op's operands and of its result, by number."""
+    return [numbers[value] for value in (*op.operands, op.output)]
+
+
+def _site(
+    op: xbar.XbarOp,
+    opcode: str,
+    table: int,
+    readings: _Readings,
+    maps: Sequence[tuple[int, FeatureMap]],
+) -> _Site:
+    """Where an op computes; its maps come with their numbers, that of the result last."""
+    *operands, (number, result) = maps
+    receivers = readings.receivers.get(op.output, {})
+    return _Site(
+        opcode=opcode,
+        table=table,
+        tile=op.tile,
+        number=number,
+        result=result,
+        ring=None if op.ring is None else Ring(*op.ring),
+        sources=tuple(Ring(*source) for source in op.sources),
+        operands=tuple(operands),
+        loads=readings.loads[op],
+        receivers=tuple((tile, ring, rows) for tile, (ring, rows) in receivers.items()),
+    )
 
 
 def _off_chip(feature_map: FeatureMap, row: int) -> int:

@@ -29,20 +29,28 @@ _READERS: WeakKeyDictionary[Op, RowsOnly] = WeakKeyDictionary()
 
 def rows_read(op: Op, index: int, y: int) -> Sequence[int]:
     """The rows of one operand that output row `y` of an op reads, ascending."""
+    return lines_of(op)[y][index]
+
+
+def lines_of(op: Op) -> list[Sequence[Sequence[int]]]:
+    """For each output row of an op, and each operand, the rows that are read, ascending."""
     reader = _READERS.get(op)
     if reader is None:
-        # Once an op, since a pass asks for every row.
+        # Once an op, since several passes ask for every row.
         reader = _READERS[op] = RowsOnly(op)
-    return reader.lines[y][index]
+    return reader.lines
 
 
 def reads(op: Op, index: int, order: Sequence[int]) -> dict[int, Span]:
     """For each row of an operand that an op reads: the first and the last step at which it does."""
-    spans: dict[int, Span] = {}
-    for y, step in enumerate(order):
-        for row in rows_read(op, index, y):
-            spans[row] = (spans[row][0] if row in spans else step, step)
-    return spans
+    firsts: dict[int, int] = {}
+    lasts: dict[int, int] = {}
+    for step, line in zip(order, lines_of(op), strict=True):
+        for row in line[index]:
+            if row not in firsts:
+                firsts[row] = step
+            lasts[row] = step
+    return {row: (first, lasts[row]) for row, first in firsts.items()}
 
 
 def ring_rows(spans: Mapping[int, Span]) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from epimc.backends.crossbar.levels import PLACED, SCHEDULED
-from epimc.backends.crossbar.lower.rows import height, rows_read
+from epimc.backends.crossbar.lower.rows import height, lines_of
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import Op, Value
 from epimc.ir.core.traits import CallsHost
@@ -68,9 +68,14 @@ class _Demand:
         self.order: dict[Op, list[int]] = {op: [] for op in module.ops}
         self.producers = module.producers()
         depths = depth_of(module)
-        # For each op its operands by number, those that lie deepest in the network last.
-        self.by_depth = {
-            op: sorted(range(len(op.operands)), key=lambda k: depths[op.operands[k]])
+        # For each op its computed operands, by number, with their ops and how many rows they have
+        # at once; those that lie deepest in the network last.
+        self.needs = {
+            op: [
+                (k, producer, height(producer.output) if isinstance(producer, CallsHost) else 0)
+                for k in sorted(range(len(op.operands)), key=lambda k: depths[op.operands[k]])
+                if (producer := self.producers.get(op.operands[k])) is not None
+            ]
             for op in module.ops
         }
         self.step = 0
@@ -90,19 +95,12 @@ class _Demand:
                 self.step += 1
                 continue
             stack.append((current, row, True))
-            for index in self.by_depth[current]:
-                stack += [(*needed, False) for needed in self.missing(current, index, row)]
-
-    def missing(self, op: Op, index: int, row: int) -> list[tuple[Op, int]]:
-        """The rows of one operand that a row needs and that are still to compute, descending."""
-        operand = op.operands[index]
-        producer = self.producers.get(operand)
-        if producer is None:
-            return []
-        needed = rows_read(op, index, row)
-        last = needed[-1] if needed else -1
-        # The host computes a map whole: its rows are one step after the other.
-        last = height(operand) - 1 if isinstance(producer, CallsHost) else last
-        # Rows are computed in order: what is missing are all after those that are there. The stack
-        # takes the last one first, hence descending.
-        return [(producer, k) for k in range(last, len(self.order[producer]) - 1, -1)]
+            line = lines_of(current)[row]
+            for index, producer, at_once in self.needs[current]:
+                needed = line[index]
+                # The host computes a map whole: its rows are one step after the other.
+                end = at_once or (needed[-1] + 1 if needed else 0)
+                # Rows are computed in order: what is missing are all after those that are there.
+                # The stack takes the last one first, hence descending.
+                there = len(self.order[producer])
+                stack += [(producer, k, False) for k in range(end - 1, there - 1, -1)]

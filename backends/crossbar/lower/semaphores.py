@@ -19,8 +19,9 @@ class Semaphores:
     def __init__(self, watched: Iterable[int], clocks: VectorClocks) -> None:
         self.numbers = {index: number for number, index in enumerate(watched)}
         self._clocks = clocks
-        # For each row that is signalled: its tile, what that one knew then, and the count.
-        self._signals: dict[tuple[int, int], tuple[int, Times, int]] = {}
+        # For each row that is signalled: its tile and how far that had come, what it knew then, and
+        # the count.
+        self._signals: dict[tuple[int, int], tuple[int, int, Times, int]] = {}
 
     def publish(self, tile: int, index: int, rows: Iterable[int], count: int) -> bool:
         """Note that rows of a map are stored and the next signal, the `count`th, says so.
@@ -30,7 +31,8 @@ class Semaphores:
         """
         if index not in self.numbers:
             return False
-        signal = tile, self._clocks.all_known(tile), count
+        time = self._clocks.known(tile, tile)
+        signal = tile, time, self._clocks.all_known(tile), count
         self._signals |= {(index, row): signal for row in rows}
         return True
 
@@ -41,8 +43,8 @@ class Semaphores:
         """
         if (index, row) not in self._signals:
             return None
-        home, times, count = self._signals[index, row]
-        if self._clocks.known(tile, home) >= times[home]:
+        home, time, times, count = self._signals[index, row]
+        if self._clocks.known(tile, home) >= time:
             return None
         # Later loads may profit from it: what this signal tells of is known from here on.
         self._clocks.learn(tile, times)

@@ -24,6 +24,16 @@ def test_a_tile_learns_of_a_third_one_by_way_of_a_second() -> None:
     assert [clocks.known(tile, 0) for tile in range(3)] == [9, 5, 5]
 
 
+def test_only_watched_tiles_are_kept_account_of() -> None:
+    clocks = VectorClocks(3, [1, 1])
+    clocks.set(0, 9)
+    clocks.set(1, 4)
+    clocks.meet(0, 1)
+    clocks.learn(2, clocks.all_known(0))
+    assert clocks.all_known(2).tolist() == [4]
+    assert clocks.known(2, 1) == 4
+
+
 def test_one_wait_makes_those_for_earlier_rows_superfluous() -> None:
     clocks = VectorClocks(2)
     semaphores = Semaphores([7, 4], clocks)
@@ -45,7 +55,7 @@ def test_signals_without_a_waiter_are_left_out() -> None:
 
 def test_a_row_lies_in_a_buffer_until_a_part_of_it_is_overwritten() -> None:
     maps = [FeatureMap(name, (1, 4, 16), "u8") for name in "ab"]
-    residency = Residency(maps, 2, 60)
+    residency = Residency(maps)
     assert residency.put(0, 0, 1, 16)
     assert not residency.put(0, 0, 1, 16)
     # Another tile, another map, another row.
@@ -54,6 +64,22 @@ def test_a_row_lies_in_a_buffer_until_a_part_of_it_is_overwritten() -> None:
     assert residency.put(1, 1, 2, 16)
     assert residency.put(0, 1, 3, 24)
     assert residency.put(0, 0, 1, 16)
+
+
+def test_rows_of_several_sizes_share_a_buffer_of_any_size() -> None:
+    maps = [FeatureMap(name, (1, 9, width), "u8") for name, width in (("a", 16), ("b", 64))]
+    residency, top = Residency(maps), 2**30
+    # Four rows of 16 bytes in the place of one of 64.
+    assert residency.put(0, 1, 0, top)
+    assert all(residency.put(0, 0, row, top + 16 * row) for row in range(4))
+    assert not any(residency.put(0, 0, row, top + 16 * row) for row in range(4))
+    # It overwrites the last two of them, and the end of the one before.
+    assert residency.put(0, 1, 1, top + 24)
+    assert not residency.put(0, 0, 0, top)
+    assert not residency.put(0, 1, 1, top + 24)
+    assert residency.put(0, 0, 1, top + 16)
+    assert residency.put(0, 0, 3, top + 48)
+    assert residency.put(0, 1, 1, top + 24)
 
 
 def test_the_first_wait_that_tells_of_a_store_is_the_needed_one() -> None:
