@@ -14,7 +14,7 @@ PYTEST := -m pytest -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-latest test-torch lint hooks wheel lock clean
+.PHONY: help demo check test test-latest test-torch campaign lint hooks wheel lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -60,6 +60,9 @@ test-torch: $(STAMP) ## Install PyTorch too, and run the tests that need it
 	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --constraint constraints-torch.txt \
 	    --no-build-isolation --editable '.[dev,torch]'
 	$(BIN)/python -m pytest tests/frontend/test_sources.py tests/test_python_page.py
+
+campaign: $(STAMP) ## Try hostile inputs for ten minutes; CASES=20000 as many, going on where it stopped
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.campaigns $(if $(CASES),--cases $(CASES))
 
 hooks: $(STAMP) ## Have git check each commit, and types before a push
 	$(BIN)/pre-commit install

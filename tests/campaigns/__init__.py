@@ -1,0 +1,1 @@
+"""Campaigns: thousands of hostile inputs, each in a process of its own (README.md)."""
