@@ -28,6 +28,7 @@ from epimc.frontend.model.external import external_tensors
 from epimc.frontend.model.inputs import graph_inputs
 from epimc.frontend.model.loader import load_model
 from epimc.frontend.model.standard import DEFAULT_DOMAINS, NEWEST_OPSET, opset_of, where_of
+from epimc.ir.core.liveness import refuse_large_maps
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value
 from epimc.support.diagnostics import EpimcError, error
@@ -157,7 +158,9 @@ class _Import:
             )
         self._finish(graph.output)
         self._drop_unread()
-        return self.draft.builder.finish()
+        module = self.draft.builder.finish()
+        refuse_large_maps(module, self.draft.budget)
+        return module
 
     def _visit(self, proto: onnx.NodeProto) -> None:
         """Bind a node's outputs, or complain and bind what is known of them."""

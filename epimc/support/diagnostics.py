@@ -15,7 +15,9 @@ from dataclasses import dataclass, field, replace
 
 REMAKE = "Make it again with this version of epimc."
 SHOWN_CHARACTERS = 40
-SHOWN_OF_A_LINE = 400
+
+# Of a line of a file so many characters are shown.
+WIDEST = 200
 
 
 @dataclass(frozen=True)
@@ -122,14 +124,14 @@ def render(diagnostic: Diagnostic) -> str:
     return "\n".join(lines)
 
 
-def excerpt(text: str, column: int) -> tuple[str, int]:
-    """What is shown of a long line, around a column, and the column there."""
-    if len(text) <= SHOWN_OF_A_LINE:
-        return text, column
-    first = max(0, column - SHOWN_OF_A_LINE // 2)
-    before, after = "…" if first else "", "…" if first + SHOWN_OF_A_LINE < len(text) else ""
-    shown = text[first : first + SHOWN_OF_A_LINE]
-    return f"{before}{shown}{after}", column - first + len(before)
+def excerpt(line: str, column: int) -> tuple[str, int]:
+    """What is shown of a line, and the column in it: of a long one what is around the column."""
+    if len(line) <= WIDEST:
+        return line, column
+    start = max(min(column - 1 - WIDEST // 2, len(line) - WIDEST), 0)
+    shown = line[start : start + WIDEST]
+    before, after = "..." if start else "", "..." if start + WIDEST < len(line) else ""
+    return f"{before}{shown}{after}", column - start + len(before)
 
 
 def indent(text: str) -> str:

@@ -110,7 +110,6 @@ def test_numbers_of_constants_are_limited(wrong: onnx.NodeProto, sizes: list[int
         (node("Resize", "x", "", "", "s", mode="nearest"), {"s": [1, 3, 2**31 - 1, 5]}),
         (node("Resize", "x", "", "f"), {"f": np.array([1, 1, 2**28, 1], np.float32)}),
         (node("AveragePool", "x", kernel_shape=[1, 1], pads=[0, 0, 2**30, 0]), {}),
-        (node("Conv", "x", "w", pads=[2**30, 1, 1, 1]), {"w": WEIGHTS}),
     ],
 )
 def test_large_values_are_refused_before_they_are_made(
@@ -125,6 +124,20 @@ def test_large_values_are_refused_before_they_are_made(
     assert lines[1] == f"  --> node 'n' ({large.op_type})"
     assert lines[2].startswith("  note: A value of ")
     assert lines[3] == "  hint: Raise the limit (--limit-bytes), or check the shapes."
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [
+        node("MaxPool", "x", kernel_shape=[2000, 2000]),
+        node("AveragePool", "x", kernel_shape=[2000, 2000]),
+        node("Conv", "x", "w", pads=[2**30, 1, 1, 1]),
+    ],
+)
+def test_windows_that_take_hours_are_refused(slow: onnx.NodeProto) -> None:
+    message = refusal(model_of(slow, shape=("N", 3, 4000, 4000), w=WEIGHTS))
+    assert f"  note: node 'n' ({slow.op_type}): its windows read " in message
+    assert " elements of one sample, more than 17179869184.\n" in message
 
 
 @pytest.mark.parametrize("shape", [("N", 10**9, 1, 1), (2**30, 3), ("N", 2**31 - 1)])

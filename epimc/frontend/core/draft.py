@@ -19,7 +19,7 @@ from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import ANY_RANK, Op, Value
 from epimc.ir.core.tensors import Tensor
 from epimc.ir.core.types import IrError, Location, TensorType
-from epimc.support.limits import Budget
+from epimc.support.limits import LARGEST_NUMBER, Budget
 
 # Of a float32.
 BYTES = 4
@@ -64,7 +64,7 @@ class Draft:
         is_float = kind is not None and kind.tensor_type.elem_type == onnx.TensorProto.FLOAT
         if not is_float or shape is None or len(shape) - 1 not in ANY_RANK:
             return Unknown(kind)
-        if shape[0] != self.batch or min(shape) < 1:
+        if shape[0] != self.batch or min(shape) < 1 or max(shape) > LARGEST_NUMBER:
             return Unknown(kind)
         return Value("unsupported", TensorType(shape[1:]))
 

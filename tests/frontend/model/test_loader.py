@@ -26,7 +26,7 @@ Build = Callable[..., onnx.ModelProto]
 WEIGHTS = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32)
 AGAIN = "  hint: Download or export it again."
 EXPORT = "  hint: Export the model to ONNX, for example with torch.onnx.export."
-VALUES = 20_000
+VALUES = 40_000
 TRUST = "  hint: Use models from sources that you trust; external data must lie beside the model."
 
 
