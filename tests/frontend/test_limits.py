@@ -131,13 +131,17 @@ def test_large_values_are_refused_before_they_are_made(
     [
         node("MaxPool", "x", kernel_shape=[2000, 2000]),
         node("AveragePool", "x", kernel_shape=[2000, 2000]),
-        node("Conv", "x", "w", pads=[2**30, 1, 1, 1]),
     ],
 )
 def test_windows_that_take_hours_are_refused(slow: onnx.NodeProto) -> None:
     message = refusal(model_of(slow, shape=("N", 3, 4000, 4000), w=WEIGHTS))
     assert f"  note: node 'n' ({slow.op_type}): its windows read " in message
     assert " elements of one sample, more than 17179869184.\n" in message
+
+
+def test_a_padded_map_that_is_too_large_is_refused() -> None:
+    message = refusal(model_of(node("Conv", "x", "w", pads=[2**30, 1, 1, 1]), w=WEIGHTS))
+    assert "  note: node 'n' (Conv): the padded map has more than 2" in message
 
 
 @pytest.mark.parametrize("shape", [("N", 10**9, 1, 1), (2**30, 3), ("N", 2**31 - 1)])
