@@ -146,7 +146,7 @@ def test_a_pipeline_holds_what_is_asked_for() -> None:
             "Pipeline 'quantize{weight_bits=4' is malformed at column 23: expected a comma or '}'.",
             "Write it as 'pass1,pass2{option=4}'.",
         ),
-        ("place{tiles=4}", "Pass 'place' has no option 'tiles'.", "It has no options."),
+        ("schedule{tiles=4}", "Pass 'schedule' has no option 'tiles'.", "It has no options."),
     ],
 )
 def test_wrong_options_of_passes(
