@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from epimc.backends.crossbar.dialect import XbarOp
 from epimc.backends.crossbar.levels import ALLOCATED, INPUT_ADDRESSES, SCHEDULED
-from epimc.backends.crossbar.lower.first_fit import BufferBlock, block_of, first_fit
+from epimc.backends.crossbar.lower.first_fit import BufferBlock, Load, block_of, first_fit
 from epimc.backends.crossbar.lower.liveness import Liveness, Region
 from epimc.backends.crossbar.lower.map import target_of
 from epimc.backends.crossbar.lower.rows import height, row_stride
@@ -92,6 +92,8 @@ def fit_buffers(liveness: Liveness, capacity: int) -> BufferLayout:
     while buffers.full:
         # The first tile, not any: a set has no order, and the program must not depend on one.
         tile = min(buffers.full)
+        if not buffers.is_full(tile):
+            continue
         if tile not in victims:
             victims[tile] = iter(victims_of(tile, buffers))
         # Another tile may have spilled it since these were ranked.
@@ -113,7 +115,7 @@ class _Buffers:
         tiles_of: For each value the tiles on which it has any.
         spilled: The values that lie off chip.
         placed: For each tile that has room, its blocks with their addresses.
-        full: The other tiles.
+        full: The other tiles, and those of which it is not known since a spill changed them.
     """
 
     def __init__(self, liveness: Liveness, capacity: int) -> None:
@@ -127,6 +129,10 @@ class _Buffers:
         self.tiles_of: dict[Value, set[int]] = {}
         self.placed: dict[int, list[tuple[BufferBlock, int]]] = {}
         self.full: set[int] = set()
+        self._changed: set[int] = set()
+        # The tile whose turn it is, and what is busy there: most spills leave it as full as it was,
+        # which this says in no time.
+        self._load: tuple[int, Load] | None = None
         for value in values:
             self._add(value)
         for tile in self.tiles:
@@ -137,17 +143,36 @@ class _Buffers:
         values = sorted(self.tiles[tile], key=self.numbers.__getitem__)
         return [block for value in values for block in self.tiles[tile][value]]
 
+    def is_full(self, tile: int) -> bool:
+        """Whether one of the `full` tiles still is; it is laid out for that."""
+        if tile in self._changed:
+            self._changed.discard(tile)
+            self._lay_out(tile)
+        if tile in self.full and (self._load is None or self._load[0] != tile):
+            self._load = tile, Load(self.blocks_on(tile))
+        return tile in self.full
+
     def spill(self, value: Value) -> None:
         """Let a value lie off chip."""
         before = self.tiles_of[value]
+        self._count(value, -1)
         for tile in before:
             del self.tiles[tile][value]
         self.spilled.add(value)
         self._add(value)
+        self._count(value, 1)
         # Its readers get line buffers in the place of its ring: all their tiles change, and no
-        # others.
-        for tile in before | self.tiles_of[value]:
+        # others.  Those that are full have time until it is their turn.
+        changed = before | self.tiles_of[value]
+        self._changed |= changed & self.full
+        for tile in sorted(changed - self.full):
             self._lay_out(tile)
+
+    def _count(self, value: Value, count: int) -> None:
+        if self._load is not None:
+            tile, load = self._load
+            for block in self.tiles[tile].get(value, ()):
+                load.add(block, count)
 
     def _add(self, value: Value) -> None:
         self.tiles_of[value] = set()
@@ -157,17 +182,26 @@ class _Buffers:
             self.tiles_of[value].add(region.tile)
 
     def _lay_out(self, tile: int) -> None:
+        placed = self._addresses(tile)
+        if placed is None:
+            self.placed.pop(tile, None)
+            self.full.add(tile)
+        else:
+            self.placed[tile] = placed
+            self.full.discard(tile)
+
+    def _addresses(self, tile: int) -> list[tuple[BufferBlock, int]] | None:
+        """The blocks of a tile with their addresses; None where they do not fit."""
+        if self._load is not None and self._load[0] == tile and self._load[1].most > self.capacity:
+            return None
         placed = []
         for block, address in first_fit(self.blocks_on(tile)):
             if address + block.size > self.capacity:
                 # Blocks come lazily: the first that does not fit settles it, and the rest is not
                 # computed.
-                self.placed.pop(tile, None)
-                self.full.add(tile)
-                return
+                return None
             placed.append((block, address))
-        self.placed[tile] = placed
-        self.full.discard(tile)
+        return placed
 
 
 def victims_of(tile: int, buffers: _Buffers) -> list[Value]:

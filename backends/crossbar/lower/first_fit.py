@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from epimc.backends.crossbar.lower.liveness import Region
 from epimc.backends.crossbar.lower.rows import Span, ring_rows, row_stride
+from epimc.ir.semantics.arrays import Ints
 
 NEVER = -1
 """The first step of a block that is never busy."""
@@ -64,6 +67,32 @@ def _powers(exponents: Iterable[int], base: int, largest: int) -> int:
         byte, bit = divmod(exponent - base, 8)
         bits[byte] |= 1 << bit
     return int.from_bytes(bits, "little")
+
+
+class Load:
+    """The bytes of a buffer that are busy at each step: what no addresses can bring down."""
+
+    def __init__(self, blocks: Iterable[BufferBlock]) -> None:
+        """Add up the blocks of a tile."""
+        self._bytes: Ints = np.zeros(0, np.int64)
+        for block in blocks:
+            self.add(block)
+
+    @property
+    def most(self) -> int:
+        """The bytes at the step with most of them."""
+        return int(self._bytes.max(initial=0))
+
+    def add(self, block: BufferBlock, count: int = 1) -> None:
+        """Add a block, or take it away: `count` -1."""
+        if not block.busy:
+            return
+        raw = block.busy.to_bytes(block.busy.bit_length() // 8 + 1, "little")
+        steps = np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little")
+        end = block.first + len(steps)
+        if end > len(self._bytes):
+            self._bytes = np.pad(self._bytes, (0, end - len(self._bytes)))
+        self._bytes[block.first : end] += steps * np.int64(count * block.size)
 
 
 def first_fit(blocks: Iterable[BufferBlock]) -> Iterator[tuple[BufferBlock, int]]:

@@ -17,7 +17,13 @@ from epimc.backends.crossbar.check.checker import check
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.dialect import XbarOp
 from epimc.backends.crossbar.lower.emit import emit
-from epimc.backends.crossbar.lower.first_fit import NEVER, BufferBlock, busy_steps, first_fit
+from epimc.backends.crossbar.lower.first_fit import (
+    NEVER,
+    BufferBlock,
+    Load,
+    busy_steps,
+    first_fit,
+)
 from epimc.backends.crossbar.lower.liveness import Region
 from epimc.backends.crossbar.lower.map import cut
 from epimc.backends.crossbar.lower.rows import height, ring_rows, row_stride, rows_read
@@ -384,6 +390,20 @@ def test_first_fit_finds_the_lowest_free_addresses(drawn: list[tuple[int, Spans]
         placed.append((block, address))
     order = [block for block, _ in placed]
     assert order == sorted(blocks, key=lambda b: (min(steps[b.region], default=-1), -b.size))
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), SPANS), max_size=12), st.integers(0, 11))
+def test_no_addresses_end_below_the_load(drawn: list[tuple[int, Spans]], gone: int) -> None:
+    region = Region(0, Value("x", TensorType((1,))))
+    blocks = [BufferBlock(region, 1, size * 8, *busy_steps(spans)) for size, spans in drawn]
+    load = Load(blocks)
+    for removed in blocks[gone:]:
+        load.add(removed, -1)
+    steps = [(size * 8, step) for size, spans in drawn[:gone] for step in steps_in(spans)]
+    sums = [sum(size for size, other in steps if other == step) for _, step in steps]
+    assert load.most == max(sums, default=0)
+    ends = [address + block.size for block, address in first_fit(blocks[:gone])]
+    assert load.most <= max(ends, default=0)
 
 
 @given(
