@@ -221,3 +221,15 @@ def test_a_history_that_is_none(history: object) -> None:
         "error: Attribute 'passes' of module 'net' is no list of passes.\n"
         "  hint: Leave it out: the passes write it."
     )
+
+
+def test_lists_in_a_pipeline_that_lie_too_deep() -> None:
+    deep = f"options{{word={'[' * 64}{']' * 64}}}"
+    with pytest.raises(EpimcError, match="expected text"):
+        parse_with(deep)
+    with pytest.raises(EpimcError) as caught:
+        parse_with(f"options{{word={'[' * 100_000}")
+    assert str(caught.value) == (
+        "error: A list in a pipeline lies more than 64 deep.\n"
+        "  hint: Write it as 'pass1,pass2{option=4}'."
+    )

@@ -313,3 +313,29 @@ def test_the_pass_refuses_wrong_plans() -> None:
         "  note: layers is unknown. Did you mean 'layer'?\n"
         "  note: in pass 'epitomize'"
     )
+
+
+def test_a_policy_that_suits_no_layer_names_the_layer() -> None:
+    with pytest.raises(EpimcError) as caught:
+        Plans("uniform:1x1").choose([Layer((1024, 1024, 1, 1), 256, names=("node", "v"))])
+    assert str(caught.value) == (
+        "error: Layer 'v': the policy cuts weights [1024, 1024, 1, 1] into 1048576 patches, "
+        "more than 262144."
+    )
+
+
+def test_of_many_unknown_layers_the_first_tell_what_may_be_meant() -> None:
+    plans = Plans("none", tuple(LayerPlan(f"nod{k}", "none") for k in range(50)))
+    mistakes = plans.mistakes([Layer((4, 4, 1, 1), 256, names=("node", "v"))])
+    assert mistakes[19] == "There is no layer 'nod19'. Did you mean 'node'?"
+    assert mistakes[20] == "There is no layer 'nod20'."
+    assert len(mistakes) == 50
+
+
+def test_numbers_of_plans_are_bounded() -> None:
+    layer = {"name": "a", "epitome": [2**31, 1, 1, 1], "patches": [[0, 1, 0, 1, 0, 0, 0, 2**31]]}
+    assert load({"layer": [layer]})[1] == [
+        f"Layer 'a': epitome[0] = 2147483648: must be an integer from 1 to 2147483647 {SHAPE}.",
+        "Layer 'a': patches[0][7] = 2147483648: must be an integer from 0 to 2147483647 "
+        f"{PATCHES}.",
+    ]

@@ -247,3 +247,11 @@ def test_the_identity_epitome_is_the_weights_themselves() -> None:
     same = plan.identity((4, 3, 2, 1))
     assert plan.fit(weights, same, (4, 3, 2, 1)) is weights
     assert plan.rebuild(weights, same, (4, 3, 2, 1)) is weights
+
+
+def test_what_a_plan_rebuilds_is_bounded_before_it_is_covered() -> None:
+    weights, patches = (2**31 - 1, 2**31 - 1, 1, 1), (Patch(0, 1, 0, 1, 0, 0, 0, 0),)
+    with pytest.raises(IrError, match="that a plan rebuilds are more than 268435456"):
+        plan.check(patches, weights, (1, 1, 1, 1))
+    # The identity rebuilds nothing, whatever the size.
+    plan.check(plan.identity(weights), weights, weights)

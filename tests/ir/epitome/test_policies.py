@@ -80,3 +80,14 @@ def test_plans_hold_and_classifiers_stay_apart(
     rebuilt = plan.rebuild(numbers, patches, weights).reshape(cout, -1)
     if classifier:
         assert len(np.unique(rebuilt, axis=0)) == cout
+
+
+def test_more_patches_than_a_plan_may_have() -> None:
+    expected = r"cuts weights \[4096, 25088, 1, 1\] into 102760448 patches, more than 262144"
+    with pytest.raises(IrError, match=expected):
+        choose("uniform:1x1", Layer((4096, 25088, 1, 1), 256))
+
+
+def test_a_number_of_thousands_of_digits_is_no_policy() -> None:
+    with pytest.raises(IrError, match="there is no policy 'uniform:1"):
+        choose(f"uniform:{'1' * 5000}x4", Layer((4, 4, 1, 1), 256))

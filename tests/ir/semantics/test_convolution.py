@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from epimc.ir.semantics import convolution
 from epimc.ir.semantics.convolution import accumulator_bound, accumulator_bounds, convolve, matmul
 from epimc.ir.semantics.windows import Window
 from tests.ir.semantics.nodes import geometries, one_node, slow_windows
@@ -94,3 +95,24 @@ def test_accumulator_bounds_are_reached_by_the_worst_input(
         # With the zero point at the far end, activations reach +-top.
         assert bounds[channel] == sum(abs(w) * top for w in flat) + abs(int(bias[channel]))
     assert accumulator_bound(weights, bias, bits) == max(bounds)
+
+
+def test_a_large_convolution_goes_some_rows_after_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random = np.random.default_rng(1)
+    x = random.integers(0, 255, (2, 4, 9, 7))
+    weights, bias = random.integers(-9, 9, (6, 2, 3, 2)), random.integers(-9, 9, 6)
+    window = Window((3, 2), (2, 1), (1, 0, 2, 1), (1, 2))
+    at_once = convolve(x, weights, bias, window, 3, 8)
+    products: list[int] = []
+
+    def counted(*arguments: Any) -> Any:
+        products.append(len(arguments[0]))
+        return correlated(*arguments)
+
+    correlated = convolution.correlated_rows
+    monkeypatch.setattr(convolution, "correlated_rows", counted)
+    monkeypatch.setattr(convolution, "LARGEST_PATCHES", 700)
+    assert np.array_equal(convolve(x, weights, bias, window, 3, 8), at_once)
+    assert len(products) == at_once.shape[2] // 2 + at_once.shape[2] % 2

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from epimc.ir.semantics.windows import (
     Window,
+    common_multiple,
     gather,
     max_pool,
     sum_pool,
@@ -122,3 +123,40 @@ def test_shares_make_sums_means(
     assert math.gcd(*shares.ravel().tolist()) == 1
     weighted = sum_pool(x, window, 9, counted)
     assert np.array_equal(weighted, sum_pool(x, window, 9) * shares)
+
+
+@given(geometries(), st.data())
+def test_counts_along_an_axis_are_those_of_all_elements(
+    actual: tuple[tuple[int, ...], Window], data: st.DataObject
+) -> None:
+    (_, _, *size), window = actual
+    axis = data.draw(st.sampled_from([0, 1]))
+    low, high = sorted(data.draw(st.tuples(st.integers(-5, 12), st.integers(-5, 12))))
+    first = np.arange(window.output_size(size[axis], axis)) * window.strides[axis]
+    first -= window.pads[axis]
+    read = first[:, None] + np.arange(window.kernel[axis]) * window.dilations[axis]
+    expected = ((read >= low) & (read < high)).sum(axis=1)
+    assert window.inside(axis, first, low, high).tolist() == expected.tolist()
+
+
+def test_counts_of_windows_of_any_size_take_no_memory() -> None:
+    window = Window((2**30, 1), (2**30, 1), (2**30 - 1, 0, 2**30 - 1, 0))
+    counts = window_counts(window, (2**29, 0, 8, 0), (3, 1))
+    assert counts.tolist() == [[2**29 + 1], [10]]
+    with pytest.raises(ValueError, match="too large a common multiple"):
+        common_multiple(window, (2**29, 0, 8, 0), (3, 1))
+
+
+@given(geometries(pool=True), st.data())
+def test_the_common_multiple_is_that_of_all_counts(
+    actual: tuple[tuple[int, ...], Window], data: st.DataObject
+) -> None:
+    (_, _, *size), window = actual
+    top, left, bottom, right = (data.draw(st.integers(0, pad)) for pad in window.pads)
+    counts = window_counts(window, (top, left, bottom, right), tuple(size))
+    if counts.all():
+        multiple = common_multiple(window, (top, left, bottom, right), tuple(size))
+        assert multiple == math.lcm(*counts.ravel().tolist())
+    else:
+        with pytest.raises(ValueError, match="nothing but padding"):
+            common_multiple(window, (top, left, bottom, right), tuple(size))
