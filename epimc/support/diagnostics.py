@@ -19,6 +19,9 @@ SHOWN_CHARACTERS = 40
 # Of a line of a file so many characters are shown.
 WIDEST = 200
 
+# To compare words takes long where they are long, or many; and nobody reads so many.
+LONGEST_COMPARED, MOST_COMPARED, MOST_NAMED = 200, 2000, 200
+
 
 @dataclass(frozen=True)
 class Span:
@@ -156,7 +159,12 @@ def mistaken(clause: str, mistakes: Sequence[str], *, most: int = 0, hint: str =
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that is meant, where one is near enough to say so."""
-    return next(iter(difflib.get_close_matches(word, sorted(known), n=1)), None)
+    if len(word) > LONGEST_COMPARED:
+        return None
+    choices = sorted(choice for choice in known if len(choice) <= LONGEST_COMPARED)
+    if len(choices) > MOST_COMPARED:
+        choices = [choice for choice in choices if choice[:1] == word[:1]][:MOST_COMPARED]
+    return next(iter(difflib.get_close_matches(word, choices, n=1)), None)
 
 
 def did_you_mean(word: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:
@@ -171,7 +179,12 @@ def did_you_mean(word: str, known: Iterable[str], listed: Iterable[str] | None =
     near = nearest(word, choices)
     if near is not None:
         return f"Did you mean '{near}'?"
-    names = choices if listed is None else sorted(listed)
+    names = [
+        name if len(name) <= LONGEST_COMPARED else f"{name[:LONGEST_COMPARED]}…"
+        for name in (choices if listed is None else sorted(listed))
+    ]
+    if len(names) > MOST_NAMED:
+        names[MOST_NAMED:] = [f"and {len(names) - MOST_NAMED} more"]
     return f"Known: {', '.join(names)}." if names else ""
 
 

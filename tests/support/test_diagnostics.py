@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from epimc.support.diagnostics import did_you_mean, mistaken, nearest
+from epimc.support.diagnostics import Diagnostic, Span, did_you_mean, mistaken, nearest, render
 
 pytestmark = pytest.mark.smoke
 
@@ -41,3 +41,34 @@ def test_the_rest_is_counted() -> None:
     assert mistaken("It has", mistakes, most=5).diagnostic.notes == tuple(mistakes)
     few = mistaken("It has", mistakes, most=3).diagnostic
     assert (few.message, few.notes) == ("It has 5 mistakes.", ("0.", "1.", "2.", "2 more."))
+
+
+def test_long_words_are_not_compared() -> None:
+    assert nearest("x" * 200, ["x" * 199]) == "x" * 199
+    assert nearest("x" * 201, ["x" * 200]) is None
+    assert nearest("x" * 200, ["x" * 201]) is None
+    assert did_you_mean("y", ["x" * 201]) == f"Known: {'x' * 200}…."
+
+
+def test_of_many_words_those_are_compared_that_begin_alike() -> None:
+    many = [f"a{number}" for number in range(2000)]
+    assert nearest("conv1x", [*many, "conv1"]) == "conv1"
+    assert nearest("onv1", [*many, "conv1"]) is None
+    assert nearest("onv1", [*many[1:], "conv1"]) == "conv1"
+    assert did_you_mean("?", many).endswith(", a1177, and 1800 more.")
+
+
+@pytest.mark.parametrize(
+    ("column", "shown", "place"),
+    [
+        (1, "^" + "." * 399 + "…", 1),
+        (201, "…" + "." * 199 + "^" + "." * 200 + "…", 201),
+        (1000, "…" + "." * 199 + "^", 201),
+    ],
+)
+def test_of_a_long_line_the_part_around_the_column_is_shown(
+    column: int, shown: str, place: int
+) -> None:
+    line = "." * (column - 1) + "^" + "." * (1000 - column)
+    text = render(Diagnostic("It is wrong.", Span("f", 1, column, line)))
+    assert text == f"error: It is wrong.\n  --> f:1:{column}\n1 | {shown}\n  | {' ' * (place - 1)}^"
