@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.ir.core.types import TensorType
+from epimc.ir.semantics.arrays import pieces
 from epimc.support.diagnostics import error
 from epimc.support.files import make_folder, write_file
 from epimc.support.limits import DEFAULT_BYTES
@@ -34,13 +35,18 @@ class Normal:
     def draw(self, kind: TensorType) -> NDArray[Any]:
         """Draw the values; integer types are rounded and clipped to what they can hold."""
         generator = np.random.Generator(np.random.Philox(self.seed))
-        with np.errstate(over="ignore"):
-            values = generator.standard_normal(kind.shape) * self.scale
-            if kind.element == "f32":
-                return values.astype(np.float32)
-        # Floats near 2^63 may lie beyond it.
-        low, high = (-(2**62), 2**62) if kind.element == "i64" else limits(kind)
-        return np.clip(np.rint(values), low, high).astype(kind.dtype)
+        result = np.empty(kind.size, kind.dtype)
+        # Piece by piece: in float64 all values at once would take several times their memory.
+        for part in pieces(kind.size, 1):
+            with np.errstate(over="ignore"):
+                values = generator.standard_normal(part.stop - part.start) * self.scale
+                if kind.element == "f32":
+                    result[part] = values
+                    continue
+            # Floats near 2^63 may lie beyond it.
+            low, high = (-(2**62), 2**62) if kind.element == "i64" else limits(kind)
+            result[part] = np.clip(np.rint(values), low, high)
+        return result.reshape(kind.shape)
 
 
 def limits(kind: TensorType) -> tuple[int, int]:
