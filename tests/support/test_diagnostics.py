@@ -61,9 +61,9 @@ def test_of_many_words_those_are_compared_that_begin_alike() -> None:
 @pytest.mark.parametrize(
     ("column", "shown", "place"),
     [
-        (1, "^" + "." * 399 + "…", 1),
-        (201, "…" + "." * 199 + "^" + "." * 200 + "…", 201),
-        (1000, "…" + "." * 199 + "^", 201),
+        (1, "^" + "." * 199 + "...", 1),
+        (201, "..." + "." * 100 + "^" + "." * 99 + "...", 104),
+        (1000, "..." + "." * 199 + "^", 203),
     ],
 )
 def test_of_a_long_line_the_part_around_the_column_is_shown(

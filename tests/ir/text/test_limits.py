@@ -122,8 +122,8 @@ def test_of_a_long_line_a_part_is_shown() -> None:
         "error: Unexpected text: expected '[' or 'false' or 'true' or '{' or a number or a string"
         " or a tensor such as @weights or an integer.\n"
         "  --> f.epi:2:5022\n"
-        f'2 | …{"x" * 196}", ?, "{"y" * 197}…\n'
-        f"  | {' ' * 200}^"
+        f'2 | ...{"x" * 97}", ?, "{"y" * 96}...\n'
+        f"  | {' ' * 103}^"
     )
 
 
