@@ -16,6 +16,9 @@ from dataclasses import dataclass, field, replace
 REMAKE = "Make it again with this version of epimc."
 SHOWN_CHARACTERS = 40
 
+# Of a line of a file so many characters are shown.
+WIDEST = 200
+
 
 @dataclass(frozen=True)
 class Span:
@@ -110,14 +113,25 @@ def render(diagnostic: Diagnostic) -> str:
         lines.append(f"  --> {where}")
         if where.text:
             gutter = " " * len(str(where.line))
-            lines.append(f"{where.line} | {where.text}")
-            lines.append(f"{gutter} | {' ' * (where.column - 1)}^")
+            text, column = excerpt(where.text, where.column)
+            lines.append(f"{where.line} | {text}")
+            lines.append(f"{gutter} | {' ' * (column - 1)}^")
     elif where:
         lines.append(f"  --> {where}")
     lines += [indent(f"note: {note}") for note in diagnostic.notes]
     if diagnostic.hint:
         lines.append(indent(f"hint: {diagnostic.hint}"))
     return "\n".join(lines)
+
+
+def excerpt(line: str, column: int) -> tuple[str, int]:
+    """What is shown of a line, and the column in it: of a long one what is around the column."""
+    if len(line) <= WIDEST:
+        return line, column
+    start = max(min(column - 1 - WIDEST // 2, len(line) - WIDEST), 0)
+    shown = line[start : start + WIDEST]
+    before, after = "..." if start else "", "..." if start + WIDEST < len(line) else ""
+    return f"{before}{shown}{after}", column - start + len(before)
 
 
 def indent(text: str) -> str:

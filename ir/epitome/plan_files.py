@@ -11,7 +11,7 @@ from epimc.support.diagnostics import error, mistaken
 from epimc.support.files import read_text
 from epimc.support.toml_files import parse_toml
 
-MAXIMUM_FILE_BYTES = 2**28
+MAXIMUM_FILE_BYTES = 2**22
 
 
 def is_plan_file(epitome: str) -> bool:

@@ -10,7 +10,13 @@ from epimc.backends.crossbar.core.program import Instruction, Ring
 from epimc.backends.crossbar.instructions.control import SIGNAL, WAIT
 from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
 from epimc.backends.crossbar.isa.binary import encode_instruction
-from epimc.backends.crossbar.isa.loops import Cursor, loop_problem, region_problem, walk
+from epimc.backends.crossbar.isa.loops import (
+    Cursor,
+    loop_problem,
+    refuse_long,
+    region_problem,
+    walk,
+)
 
 Rings = dict[tuple[int, int, int], Ring]
 """By tile, table and place among its maps: the ring that instructions name for it."""
@@ -23,8 +29,13 @@ def is_last(instruction: Instruction) -> bool:
 
 
 def check_streams(findings: Findings) -> None:
-    """All streams; maps and tables are good already."""
+    """All streams; maps and tables are good already.
+
+    Raises:
+        EpimcError: They execute more instructions than anybody could check.
+    """
     program = findings.program
+    refuse_long(program.streams)
     findings.require(
         len(program.streams) == program.chip.tiles,
         "streams",

@@ -16,9 +16,10 @@ from epimc.backends.crossbar.core.program import Advance, Instruction, Streams
 from epimc.backends.crossbar.instructions.control import END, LOOP
 from epimc.backends.crossbar.instructions.registry import BY_NAME
 from epimc.ir.semantics.arrays import Ints
+from epimc.support.diagnostics import error
 
-MAXIMUM_EXECUTED = 2**28
-"""The most instructions that a stream may execute."""
+MAXIMUM_EXECUTED = 2**20
+"""The most instructions that all streams of a program may execute together."""
 
 
 @dataclass
@@ -62,6 +63,11 @@ class Cursor:
         return self._index
 
     @property
+    def loops(self) -> list[RunningLoop]:
+        """The loops around this place, the outermost first."""
+        return self._loops
+
+    @property
     def place(self) -> str:
         """Where this is, in words: the number in the stream, and of each loop the iteration."""
         inside = ".".join(str(loop.iteration) for loop in self._loops)
@@ -86,6 +92,11 @@ class Cursor:
             self._index = innermost.start
         else:
             self._loops.pop()
+
+    def skip(self, iterations: int, executed: int) -> None:
+        """Right after `end`, go so many iterations further, in which so much is executed."""
+        self._loops[-1].iteration += iterations
+        self.executed += executed
 
     def _resolve(self) -> None:
         stream = self._stream
@@ -185,18 +196,42 @@ def expand(streams: Streams) -> Streams:
 
 
 def executed_count(stream: tuple[Instruction, ...]) -> int:
-    """How many instructions a stream with paired loops executes, `loop` and `end` not counted."""
+    """How many instructions a stream executes, `loop` and `end` not counted.
+
+    Loops that are not paired count for what they enclose: a checker says so afterwards.
+    """
     counts, factors = 0, [1]
     for instruction in stream:
         if instruction.opcode == LOOP:
-            (count,) = instruction.operands
-            assert isinstance(count, int)
-            factors.append(factors[-1] * count)
+            factors.append(factors[-1] * max(_iterations(instruction), 1))
         elif instruction.opcode == END:
-            factors.pop()
+            factors = factors[:-1] or [1]
         else:
             counts += factors[-1]
     return counts
+
+
+def _iterations(instruction: Instruction) -> int:
+    """Those of a `loop`; 1 where its operand is none."""
+    match instruction.operands:
+        case (int() as count,):
+            return count
+    return 1
+
+
+def refuse_long(streams: Streams, limit: int = MAXIMUM_EXECUTED) -> None:
+    """Refuse a program that nobody could check or run in reasonable time.
+
+    Raises:
+        EpimcError: Its streams execute more instructions than the limit.
+    """
+    # Counted, not walked: four nested loops of 2^32 iterations each are a few bytes.
+    count = sum(map(executed_count, streams))
+    if count > limit:
+        raise error(
+            f"The program executes {count} instructions; the limit is {limit}.",
+            hint="Its loops repeat too often, or its maps have too many rows.",
+        )
 
 
 def loop_problem(stream: tuple[Instruction, ...]) -> tuple[int, str] | None:
@@ -222,8 +257,6 @@ def loop_problem(stream: tuple[Instruction, ...]) -> tuple[int, str] | None:
             return number, problem
     if opened:
         return opened[-1], "A 'loop' without an 'end'."
-    if executed_count(stream) > MAXIMUM_EXECUTED:
-        return 0, f"The stream executes more than {MAXIMUM_EXECUTED} instructions."
     return None
 
 

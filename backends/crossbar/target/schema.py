@@ -31,6 +31,7 @@ from epimc.support.toml_files import TomlTable, number, parse_toml, toml, words
 # Of a target's file: to be raised when a file that was right before is refused or means another.
 SCHEMA = 1
 MAXIMUM_FILE_BYTES = 1_000_000
+MOST_MARKS = 2**14
 
 
 def one_printable_line(text: str) -> str:
@@ -194,7 +195,7 @@ def parse_target(text: str, file: str) -> Target:
     Raises:
         EpimcError: The text is not TOML, or wrong: one error names every mistake.
     """
-    return Target.from_dict(parse_toml(text, file, "Target"), f"Target file '{file}'")
+    return Target.from_dict(parse_toml(text, file, "Target", MOST_MARKS), f"Target file '{file}'")
 
 
 # --- what is wrong with a file ------------------------------------------------------------------

@@ -105,14 +105,31 @@ def test_nothing_is_written_out() -> None:
             "load dst=0, src=0+8, bytes=8\nhalt",
             (0, "Operand 'src' has more strides (1) than loops around it (0)."),
         ),
-        (
-            "loop count=65536\nloop count=65536\nsignal sem=0\nend\nend\nhalt",
-            (0, f"The stream executes more than {MAXIMUM_EXECUTED} instructions."),
-        ),
     ],
 )
 def test_what_is_wrong_with_loops(text: str, problem: tuple[int, str] | None) -> None:
     assert loop_problem(stream(text)) == problem
+
+
+@pytest.mark.parametrize(
+    ("texts", "count"),
+    [
+        (["loop count=4294967295\n" * 4 + "halt\n" + "end\n" * 4], 4294967295**4),
+        # All streams together: each alone is below the limit.
+        (["loop count=600000\nsignal sem=0\nend\nhalt"] * 2, 1200002),
+        # Loops that are not paired are counted too: nobody walks them.
+        (["loop count=4294967295\nend\nend\nloop count=2000000\nsignal sem=0\nhalt"], 4000000),
+    ],
+)
+def test_what_executes_too_much_is_refused(texts: list[str], count: int) -> None:
+    program = PROGRAMS["conv"]()
+    with pytest.raises(EpimcError) as caught:
+        check(replace(program, streams=tuple(stream(text) for text in texts)))
+    assert str(caught.value) == (
+        f"error: The program executes {count} instructions; the limit is {MAXIMUM_EXECUTED}.\n"
+        "  hint: Its loops repeat too often, or its maps have too many rows."
+    )
+    assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize(
