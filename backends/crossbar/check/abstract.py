@@ -7,7 +7,7 @@ instruction asks of them.
 
 from __future__ import annotations
 
-from epimc.backends.crossbar.check.off_chip import OffChipRows
+from epimc.backends.crossbar.check.off_chip import OffChipRows, first_zero
 from epimc.backends.crossbar.check.order import Order
 from epimc.backends.crossbar.check.tags import BufferTags, Row, row_name
 from epimc.backends.crossbar.core.findings import Findings
@@ -31,7 +31,8 @@ class AbstractExecution(Execution):
         self.off_chip = OffChipRows(self.program.maps, inputs)
         self.order = Order(len(self.cursors))
         self.rings = _rings(findings.program)
-        self.computed: set[Row] = set()
+        # Of each map, for each row: 1 where it has been computed.
+        self.computed = [bytearray(m.height) for m in self.program.maps]
 
     def check(self) -> None:
         """Run to the end; then everything must have been computed, stored and needed."""
@@ -51,8 +52,7 @@ class AbstractExecution(Execution):
         self._check_stored()
 
     def _check_computed(self, index: int) -> None:
-        rows = range(self.program.maps[index].height)
-        missing = next((row for row in rows if (index, row) not in self.computed), None)
+        missing = first_zero(self.computed[index])
         if missing is not None:
             where = self.findings.map_place(index)
             self.findings.add(where, f"Row {missing} is never computed.")
@@ -125,10 +125,11 @@ class AbstractExecution(Execution):
         """The store of a row must come before the load, or host call, that a tile stands at."""
         if row[0] in self.off_chip.inputs:
             return
-        if row not in self.off_chip.stored:
+        storer = self.off_chip.storer(row)
+        if storer is None:
             self.complain(tile, f"It {verb} {self.name(row)}, which has not been stored.")
             return
-        writer, time = self.off_chip.stored[row]
+        writer, time = storer
         # A tile executes its own instructions in order.
         if writer == tile:
             return
@@ -144,9 +145,10 @@ class AbstractExecution(Execution):
             )
 
     def _compute_row(self, tile: int, row: Row) -> None:
-        if row in self.computed:
+        index, number = row
+        if self.computed[index][number]:
             self.complain(tile, f"It computes {self.name(row)} a second time.")
-        self.computed.add(row)
+        self.computed[index][number] = 1
 
     def _tick(self, tile: int) -> int:
         """Let a tile's own clock go on to the instruction at which it stands."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from epimc.backends.crossbar.check.tags import Row, row_name
 from epimc.backends.crossbar.core.program import FeatureMap
@@ -14,12 +15,15 @@ class OffChipRows:
 
     Attributes:
         inputs: The maps that are there from the beginning.
-        stored: For each other row that is there: the tile that stored it, and that tile's time.
+        times: For each map and row when it was stored, by the clock of its tile; 0: it was not.
+        tiles: The tile that did.
     """
 
     def __init__(self, maps: tuple[FeatureMap, ...], inputs: Collection[int]) -> None:
         self.inputs = frozenset(inputs)
-        self.stored: dict[Row, tuple[int, int]] = {}
+        # Integers of machines, not objects: a map may have a million rows.
+        self.times = [array("q", bytes(8 * m.height)) for m in maps]
+        self.tiles = [array("i", bytes(4 * m.height)) for m in maps]
         self._maps = maps
         self._writers: dict[int, int] = {}
         self._regions = sorted((m.address, index) for index, m in enumerate(maps) if m.address >= 0)
@@ -35,12 +39,17 @@ class OffChipRows:
         row, offset = divmod(address - start, self._maps[index].row_stride)
         return (index, row) if row < self._maps[index].height and not offset else None
 
+    def storer(self, row: Row) -> tuple[int, int] | None:
+        """The tile that has stored a row, and that tile's time; None where none has."""
+        time = self.times[row[0]][row[1]]
+        return (self.tiles[row[0]][row[1]], time) if time else None
+
     def problems(self, tile: int, row: Row) -> Iterator[str]:
         """What is wrong with a tile's storing a row."""
         index, _ = row
         if index in self.inputs:
             yield f"It overwrites {row_name(self._maps, row)}, an input."
-        if row in self.stored:
+        if self.times[index][row[1]]:
             yield f"It stores {row_name(self._maps, row)} a second time."
         writer = self._writers.get(index, tile)
         if writer != tile:
@@ -49,20 +58,26 @@ class OffChipRows:
     def store(self, tile: int, row: Row, time: int) -> None:
         """Note that a tile has stored a row at its time."""
         # The first stays: every other tile that stores rows of the map is a mistake.
-        self._writers.setdefault(row[0], tile)
-        self.stored[row] = tile, time
+        index, number = row
+        self._writers.setdefault(index, tile)
+        self.times[index][number], self.tiles[index][number] = time, tile
 
     def store_map(self, tile: int, index: int, time: int) -> None:
         """Note that all rows of a map are stored at once, as a host call does it for a tile."""
+        height = self._maps[index].height
         self._writers[index] = tile
-        for row in range(self._maps[index].height):
-            self.stored[index, row] = tile, time
+        self.times[index] = array("q", [time]) * height
+        self.tiles[index] = array("i", [tile]) * height
 
     def missing(self, index: int) -> int | None:
         """The first row of a map that has not been stored; None when all have."""
-        rows = range(self._maps[index].height)
-        return next((row for row in rows if (index, row) not in self.stored), None)
+        return first_zero(self.times[index])
 
     def used(self) -> set[int]:
         """The maps of which some row is there."""
-        return {index for index, _ in self.stored} | self.inputs
+        return {index for index, times in enumerate(self.times) if any(times)} | self.inputs
+
+
+def first_zero(numbers: Sequence[int]) -> int | None:
+    """The place of the first 0; None where there is none."""
+    return next((place for place, number in enumerate(numbers) if not number), None)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import Counter
 
 from epimc.backends.crossbar.core.findings import Findings
-from epimc.backends.crossbar.core.program import Instruction, Ring
+from epimc.backends.crossbar.core.program import Instruction, Program, Ring
 from epimc.backends.crossbar.instructions.control import SIGNAL, WAIT
 from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
 from epimc.backends.crossbar.isa.binary import encode_instruction
+from epimc.backends.crossbar.isa.extremes import samples, with_counts
 from epimc.backends.crossbar.isa.loops import (
     Cursor,
     loop_problem,
@@ -50,10 +52,13 @@ def check_streams(findings: Findings) -> None:
             "The stream must end in its only 'halt'.",
         )
         if _check_form(findings, tile, stream):
-            for cursor in walk(stream):
-                _check_instruction(findings, tile, cursor, stream[cursor.index], rings)
+            wrong = _wrong_instructions(findings, tile, stream, rings)
+            # Only to say in which iterations: without a mistake nothing is walked.
+            for cursor in walk(stream) if wrong else ():
+                if cursor.index in wrong:
+                    _check_instruction(findings, tile, cursor, stream[cursor.index], rings)
     # Which counts are reached is a question only to streams that are well formed.
-    if not findings.diagnostics:
+    if not findings.diagnostics and not _semaphores_are_paired(program):
         _check_semaphores(findings)
 
 
@@ -72,12 +77,36 @@ def _check_form(findings: Findings, tile: int, stream: tuple[Instruction, ...]) 
 
 
 def _check_encoding(findings: Findings, place: str, instruction: Instruction) -> bool:
+    return findings.require(
+        _is_encodable(instruction), place, f"Malformed instruction '{instruction.opcode}'."
+    )
+
+
+def _is_encodable(instruction: Instruction) -> bool:
     try:
         encode_instruction(instruction)
     except (KeyError, ValueError, TypeError, AttributeError, struct.error):
-        findings.add(place, f"Malformed instruction '{instruction.opcode}'.")
         return False
     return True
+
+
+def _wrong_instructions(
+    findings: Findings, tile: int, stream: tuple[Instruction, ...], rings: Rings
+) -> set[int]:
+    """The instructions of a stream, by number, that are wrong in some iteration."""
+    return {
+        number
+        for number, instruction, counts in with_counts(stream)
+        if any(_problem(findings, tile, sample, rings) for sample in samples(instruction, counts))
+    }
+
+
+def _problem(findings: Findings, tile: int, instruction: Instruction, rings: Rings) -> str:
+    """What is wrong with an instruction in one iteration; empty when nothing is."""
+    if not _is_encodable(instruction):
+        return "Malformed."
+    problem = BY_NAME[instruction.opcode].problem(findings.program, tile, *instruction.operands)
+    return problem or _other_ring(findings, tile, instruction, rings)
 
 
 def _check_instruction(
@@ -91,9 +120,7 @@ def _check_instruction(
         findings, f"tile {tile}, {cursor.place}", instruction
     ):
         return
-    kind, operands = BY_NAME[instruction.opcode], instruction.operands
-    problem = kind.problem(findings.program, tile, *operands)
-    if problem or (problem := _other_ring(findings, tile, instruction, rings)):
+    if problem := _problem(findings, tile, instruction, rings):
         findings.add(f"tile {tile}, {cursor.place}: {format_instruction(instruction)}", problem)
 
 
@@ -107,6 +134,29 @@ def _other_ring(findings: Findings, tile: int, instruction: Instruction, rings: 
             name = findings.program.maps[index].name
             return f"The ring of '{name}' differs from that used before."
     return ""
+
+
+def _semaphores_are_paired(program: Program) -> bool:
+    """Whether `_check_semaphores` would report nothing; no loop is walked for it."""
+    signals: Counter[int] = Counter()
+    signaller: dict[int, int] = {}
+    waits: list[tuple[int, int, int, int]] = []
+    for tile, stream in enumerate(program.streams):
+        for _, instruction, counts in with_counts(stream):
+            match instruction:
+                case Instruction(opcode="signal", operands=(int() as semaphore,)):
+                    signals[semaphore] += math.prod(counts)
+                    if signaller.setdefault(semaphore, tile) != tile:
+                        return False
+                case Instruction(opcode="wait", operands=(int() as semaphore, _)):
+                    least, most, *_ = (s.operands[1] for s in samples(instruction, counts))
+                    assert isinstance(least, int)
+                    assert isinstance(most, int)
+                    waits.append((semaphore, tile, least, most))
+    return set(signals) == {semaphore for semaphore, *_ in waits} and all(
+        1 <= least <= most <= signals[semaphore] and signaller[semaphore] != tile
+        for semaphore, tile, least, most in waits
+    )
 
 
 def _check_semaphores(findings: Findings) -> None:
