@@ -145,14 +145,12 @@ class Computing(Table):
         return zip(program.tables[table].sources, sources, strict=True)
 
     @classmethod
-    def buffer_end(
+    def buffer_spans(
         cls, program: Program, table: int, rows: Rows, dst: Ring, sources: tuple[Ring, ...]
-    ) -> int:
+    ) -> Iterator[tuple[int, int]]:
         """A ring counts whole, since some of its rows may never be written."""
-        return max(
-            ring.address + ring.rows * program.maps[index].row_stride
-            for index, ring in cls.rings(program, table, rows, dst, sources)
-        )
+        for index, ring in cls.rings(program, table, rows, dst, sources):
+            yield ring.address, ring.address + ring.rows * program.maps[index].row_stride
 
     @classmethod
     def events(

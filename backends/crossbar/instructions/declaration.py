@@ -139,12 +139,12 @@ class DeclaredInstruction:
         return ""
 
     @classmethod
-    def buffer_end(cls, program: Program, *operands: Any) -> int:
-        """The first address of the tile's buffer behind what it may write and the rings it names.
+    def buffer_spans(cls, program: Program, *operands: Any) -> Iterator[tuple[int, int]]:
+        """Where in the tile's buffer it may write, and its rings: first address, and that behind.
 
-        What `store` and `send` read lies before it: another instruction has put it there.
+        What `store` and `send` read is not among them: another instruction has put it there.
         """
-        return 0
+        return iter(())
 
     @classmethod
     def rings(cls, program: Program, *operands: Any) -> Iterator[tuple[int, Ring]]:

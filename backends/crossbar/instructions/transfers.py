@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from epimc.backends.crossbar.core.counts import Counts
 from epimc.backends.crossbar.core.operands import BUFFER_ADDRESS, OFF_CHIP_ADDRESS, SIZE, TILE
-from epimc.backends.crossbar.core.program import Program
+from epimc.backends.crossbar.core.program import Program, aligned
 from epimc.backends.crossbar.instructions.declaration import (
     DeclaredInstruction,
     Machine,
@@ -42,9 +44,11 @@ class Load(DeclaredInstruction):
         return row_problem(program, dst, size, dst, src)
 
     @classmethod
-    def buffer_end(cls, program: Program, dst: int, src: int, size: int) -> int:
-        """The end of the row, without the padding behind it."""
-        return dst + size
+    def buffer_spans(
+        cls, program: Program, dst: int, src: int, size: int
+    ) -> Iterator[tuple[int, int]]:
+        """Where the row goes."""
+        yield dst, dst + aligned(size)
 
     @classmethod
     def events(cls, program: Program, dst: int, src: int, size: int) -> Counts:
@@ -160,9 +164,11 @@ class Recv(DeclaredInstruction):
         return row_problem(program, dst, size, dst) or partner_problem(program, tile, sender)
 
     @classmethod
-    def buffer_end(cls, program: Program, sender: int, dst: int, size: int) -> int:
-        """The end of the row, without the padding behind it."""
-        return dst + size
+    def buffer_spans(
+        cls, program: Program, sender: int, dst: int, size: int
+    ) -> Iterator[tuple[int, int]]:
+        """Where the row goes."""
+        yield dst, dst + aligned(size)
 
     @classmethod
     def events(cls, program: Program, sender: int, dst: int, size: int) -> Counts:

@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.core.program import (
     FeatureMap,
     Instruction,
-    Program,
     Ring,
     Streams,
-    aligned,
 )
 from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
-from epimc.backends.crossbar.isa.loops import Cursor, executed
+from epimc.backends.crossbar.isa.loops import Cursor
 
 
 class Observer:
@@ -229,12 +227,3 @@ class DryRun(Execution):
         self, tile: int, table: int, rows: tuple[int, int], dst: Ring, sources: tuple[Ring, ...]
     ) -> None:
         """Nothing is computed: observers are told table and rows."""
-
-
-def buffer_extent(program: Program, tile: int) -> int:
-    """Bytes of a tile's buffer up to the last that its stream names, a multiple of 8."""
-    ends = (
-        BY_NAME[instruction.opcode].buffer_end(program, *instruction.operands)
-        for instruction in executed(program.streams[tile])
-    )
-    return aligned(max(ends, default=0))

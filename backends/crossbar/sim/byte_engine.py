@@ -20,12 +20,12 @@ from epimc.backends.crossbar.instructions.computing import (
     RowBlock,
 )
 from epimc.backends.crossbar.instructions.host import host_calls
-from epimc.backends.crossbar.isa.execution import Execution, Observer, buffer_extent
+from epimc.backends.crossbar.isa.execution import Execution, Observer
+from epimc.backends.crossbar.isa.regions import buffer_regions, off_chip_regions
 from epimc.backends.crossbar.sim.engine import Arrays, EngineOptions
+from epimc.backends.crossbar.sim.memory import Bytes, Memory
 from epimc.ir.semantics import arrays, quantization
 from epimc.support.diagnostics import error
-
-Bytes = NDArray[np.uint8]
 
 
 class ByteEngine:
@@ -41,7 +41,7 @@ class ByteEngine:
             # The tables of host calls have no kernel: the host computes them.
             if isinstance(table, Computing)
         }
-        self.extents = [buffer_extent(program, tile) for tile in range(len(program.streams))]
+        self.regions = [buffer_regions(program, tile) for tile in range(len(program.streams))]
 
     def run(self, inputs: Arrays, observers: Sequence[Observer]) -> Arrays:
         """Execute the program for all samples at once.
@@ -69,9 +69,9 @@ class _Machine(Execution):
         self.program, self.batch = engine.program, batch
         self.kernels: dict[int, Kernel] = engine.kernels
         self.calls, self.runner = host_calls(engine.program), engine.host
-        # As much of each buffer as the program names: the rest of it would only take memory.
-        self.buffers = [np.zeros((batch, extent), np.uint8) for extent in engine.extents]
-        self.off_chip = np.zeros((batch, self.program.off_chip_extent), np.uint8)
+        # What the program names: the rest of it would only take memory.
+        self.buffers = [Memory(batch, regions) for regions in engine.regions]
+        self.off_chip = Memory(batch, off_chip_regions(self.program))
 
     def put(self, port: Port, x: arrays.Floats) -> None:
         """Quantize one input's samples into off-chip memory."""
@@ -86,14 +86,14 @@ class _Machine(Execution):
         return real.reshape(self.batch, *port.shape)
 
     def load(self, tile: int, dst: int, src: int, size: int) -> None:
-        self.buffers[tile][:, dst : dst + size] = self.off_chip[:, src : src + size]
+        self.buffers[tile].at(dst, size)[...] = self.off_chip.at(src, size)
 
     def store(self, tile: int, dst: int, src: int, size: int) -> None:
-        self.off_chip[:, dst : dst + size] = self.buffers[tile][:, src : src + size]
+        self.off_chip.at(dst, size)[...] = self.buffers[tile].at(src, size)
 
     def transfer(self, sender: int, receiver: int) -> None:
         src, size, dst, room = self.transferred(sender, receiver)
-        self.buffers[receiver][:, dst : dst + room] = self.buffers[sender][:, src : src + size]
+        self.buffers[receiver].at(dst, room)[...] = self.buffers[sender].at(src, size)
 
     def host(self, tile: int, table: int) -> None:
         named, maps = self.calls[table], self.program.maps
@@ -147,7 +147,7 @@ class _Machine(Execution):
         self.write(self.off_chip, ring, target, 0, values.reshape(self.batch, *target.dims))
 
     def read(
-        self, memory: Bytes, ring: Ring, source: FeatureMap, first: int, end: int
+        self, memory: Memory, ring: Ring, source: FeatureMap, first: int, end: int
     ) -> NDArray[Any]:
         """Rows [first, end) of a ring as [batch, C, rows, W], in the map's element type."""
         slots = self.slots(memory, ring, source)
@@ -161,7 +161,7 @@ class _Machine(Execution):
         return rows.reshape(shape).transpose(0, 2, 1, 3)
 
     def write(
-        self, memory: Bytes, ring: Ring, target: FeatureMap, first: int, rows: NDArray[Any]
+        self, memory: Memory, ring: Ring, target: FeatureMap, first: int, rows: NDArray[Any]
     ) -> None:
         """Put rows [batch, C, rows, W] at first, first + 1 ... of a ring, in order."""
         slots, kind = self.slots(memory, ring, target), ELEMENTS[target.element].dtype
@@ -171,8 +171,7 @@ class _Machine(Execution):
             place = slots[:, (first + i) % ring.rows, : target.row_bytes]
             place.view(kind).reshape(shape)[...] = rows[:, :, i]
 
-    def slots(self, memory: Bytes, ring: Ring, target: FeatureMap) -> Bytes:
+    def slots(self, memory: Memory, ring: Ring, target: FeatureMap) -> Bytes:
         """A ring's bytes as [batch, rows, row stride], not copied."""
         size = ring.rows * target.row_stride
-        part = memory[:, ring.address : ring.address + size]
-        return part.reshape(self.batch, ring.rows, target.row_stride)
+        return memory.at(ring.address, size).reshape(self.batch, ring.rows, target.row_stride)

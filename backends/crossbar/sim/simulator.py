@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
 from epimc.backends.crossbar.instructions.host import host_tables
 from epimc.backends.crossbar.isa.execution import Observer, RoundRobin, Strategy
+from epimc.backends.crossbar.isa.regions import sample_bytes
 from epimc.backends.crossbar.sim.engine import Arrays, Engine, EngineOptions, HostRunner
 from epimc.backends.crossbar.sim.paths import product_of
 from epimc.ir.semantics import arrays
 from epimc.support.diagnostics import did_you_mean, error
+from epimc.support.limits import DEFAULT_BYTES
 
 __all__ = ["Arrays", "Collector", "HostRunner", "Simulator"]
 
@@ -46,14 +48,15 @@ class Simulator:
         program: A program that the checker accepts.
         path: How crossbars compute: `fused` (one integer product), `bit-serial` (every slice
             through the ADC) or `auto` (fused wherever the ADC is lossless, with the same result).
-        batch: Samples executed at once; results do not depend on it.
+        batch: Samples executed at once, fewer where these would take more memory than
+            DEFAULT_BYTES; results do not depend on it.
         host: Runs the program's host calls; not needed where there are none.
         engine: What executes instructions, a name in ENGINES.
         strategy: Which tile goes on next; results do not depend on it.
 
     Raises:
-        EpimcError: `path`, `engine` or `batch` is not one of the allowed values, or there are host
-            calls but no host.
+        EpimcError: `path`, `engine` or `batch` is not one of the allowed values, there are host
+            calls but no host, or one sample takes more memory than DEFAULT_BYTES.
     """
 
     def __init__(
@@ -73,7 +76,11 @@ class Simulator:
         calls = host_tables(program)
         if calls and host is None:
             raise error(f"The program calls the host for '{calls[0].fragment}', but has no host.")
-        self.program, self.batch = program, batch
+        needed = sample_bytes(program)
+        if needed > DEFAULT_BYTES:
+            fact = f"A sample takes {needed} bytes of buffers and off-chip memory"
+            raise error(f"{fact}; the limit is {DEFAULT_BYTES}.")
+        self.program, self.batch = program, min(batch, DEFAULT_BYTES // max(needed, 1))
         self.engine = kind(program, EngineOptions(product, host, strategy or RoundRobin()))
 
     def run(self, inputs: Arrays, observers: Sequence[Observer] = ()) -> Arrays:
