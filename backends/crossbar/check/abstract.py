@@ -7,6 +7,7 @@ instruction asks of them.
 
 from __future__ import annotations
 
+from epimc.backends.crossbar.check.induction import CheckState, Induction
 from epimc.backends.crossbar.check.off_chip import OffChipRows, first_zero
 from epimc.backends.crossbar.check.order import Order
 from epimc.backends.crossbar.check.tags import BufferTags, Row, row_name
@@ -33,6 +34,11 @@ class AbstractExecution(Execution):
         self.rings = _rings(findings.program)
         # Of each map, for each row: 1 where it has been computed.
         self.computed = [bytearray(m.height) for m in self.program.maps]
+        self.induction = Induction(
+            CheckState(
+                self.program, self.tags, self.off_chip, self.order, self.computed, self.rings
+            )
+        )
 
     def check(self) -> None:
         """Run to the end; then everything must have been computed, stored and needed."""
@@ -157,6 +163,14 @@ class AbstractExecution(Execution):
         return time
 
     # --- instructions -----------------------------------------------------------------------------
+
+    def end(self, tile: int) -> None:
+        """An `end`: what is left of the loop may follow from what was walked."""
+        cursor = self.cursors[tile]
+        loop = cursor.loops[-1]
+        super().end(tile)
+        if cursor.loops and cursor.loops[-1] is loop and not self.findings.diagnostics:
+            self.induction.after(tile, cursor)
 
     def load(self, tile: int, dst: int, src: int, size: int) -> None:
         """A load: of a row that has been stored before, in the program's own order."""

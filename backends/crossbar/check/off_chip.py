@@ -6,8 +6,11 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 
+import numpy as np
+
 from epimc.backends.crossbar.check.tags import Row, row_name
 from epimc.backends.crossbar.core.program import FeatureMap
+from epimc.ir.semantics.arrays import Ints
 
 
 class OffChipRows:
@@ -61,6 +64,15 @@ class OffChipRows:
         index, number = row
         self._writers.setdefault(index, tile)
         self.times[index][number], self.tiles[index][number] = time, tile
+
+    def writer(self, index: int) -> int | None:
+        """The tile that stores rows of a map; None while none has been."""
+        return self._writers.get(index)
+
+    def store_rows(self, tile: int, index: int, rows: Ints, times: Ints) -> None:
+        """Note that the tile that stores rows of a map has stored these, each at its time."""
+        np.frombuffer(self.times[index], np.int64)[rows] = times
+        np.frombuffer(self.tiles[index], np.int32)[rows] = tile
 
     def store_map(self, tile: int, index: int, time: int) -> None:
         """Note that all rows of a map are stored at once, as a host call does it for a tile."""

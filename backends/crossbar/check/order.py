@@ -45,9 +45,9 @@ class Order:
         """Let a tile's own clock go on."""
         self._clocks.set(tile, time)
 
-    def store(self, tile: int) -> None:
+    def store(self, tile: int, times: int = 1) -> None:
         """Note that a tile has stored something, which its next signal tells of."""
-        self._stores[tile] += 1
+        self._stores[tile] += times
 
     def meet(self, sender: int, receiver: int) -> None:
         """A row goes over: either tile knows all that the other does."""
@@ -105,6 +105,10 @@ class Order:
         place = waits[0].place
         waits.clear()
         return place
+
+    def is_quiet(self, tile: int, writer: int) -> bool:
+        """Whether every wait of a tile for what another one stored has been needed."""
+        return not self._pending[tile].get(writer)
 
     def idle(self) -> list[str]:
         """The places of all waits that no load has needed."""

@@ -63,6 +63,11 @@ class Cursor:
         return self._index
 
     @property
+    def stream(self) -> tuple[Instruction, ...]:
+        """What this is a place in."""
+        return self._stream
+
+    @property
     def loops(self) -> list[RunningLoop]:
         """The loops around this place, the outermost first."""
         return self._loops
