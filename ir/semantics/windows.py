@@ -42,11 +42,12 @@ class Window:
         padded = size + self.pads[axis] + self.pads[axis + 2]
         return (padded - self.extent(axis)) // self.strides[axis] + 1
 
-    def rows(self, y: int, height: int) -> list[int]:
+    def rows(self, y: int, height: int) -> range:
         """The input rows inside the image that output row `y` reads, ascending."""
-        first = y * self.strides[0] - self.pads[0]
-        rows = (first + u * self.dilations[0] for u in range(self.kernel[0]))
-        return [row for row in rows if 0 <= row < height]
+        first, step = y * self.strides[0] - self.pads[0], self.dilations[0]
+        # Steps to the first row at or below the top, and to the first one below the bottom.
+        above, below = max(-(first // step), 0), -((first - height) // step)
+        return range(first + above * step, first + min(below, self.kernel[0]) * step, step)
 
 
 def gather(x: Array, window: Window, fill: float, row: int, count: int) -> Array:

@@ -9,7 +9,7 @@ tables may share, in `weights.safetensors` under its name.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, make_dataclass, replace
 from functools import lru_cache, reduce
 from operator import or_
@@ -21,7 +21,14 @@ from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from epimc.backends.crossbar.core.limits import MAXIMUM_MAP_BYTES, MAXIMUM_ROWS, STRICT
+from epimc.backends.crossbar.core.limits import (
+    MAXIMUM_MADE,
+    MAXIMUM_MAP_BYTES,
+    MAXIMUM_ROW_BYTES,
+    MAXIMUM_ROWS,
+    MAXIMUM_ROWS_READ,
+    STRICT,
+)
 from epimc.backends.crossbar.core.program import FeatureMap, Maps, Port, Program
 from epimc.backends.crossbar.instructions.registry import instructions
 from epimc.backends.crossbar.instructions.table import StoredArray, Table, stored_fields
@@ -151,9 +158,22 @@ def read_tables(files: Mapping[str, bytes], bundle: str) -> Contents:
         for number, table in enumerate(tables)
         for problem in table.limit_problems(contents.maps)
     ]
+    made = {} if problems else numbers_made(tables, contents.maps)
+    if sum(made.values()) > MAXIMUM_MADE:
+        most = max(made, key=lambda name: made[name])
+        problems = [f"tables need more than {MAXIMUM_MADE} numbers in all, most for '{most}'."]
     if problems:
         raise error(f"{subject} contradicts itself.", notes=problems[:MAXIMUM_NOTES])
     return replace(contents, tables=tables)
+
+
+def numbers_made(tables: Sequence[Table], maps: Maps) -> dict[str, int]:
+    """How many numbers are made for tables that stand in no file, by the names they share."""
+    made: dict[str, int] = {}
+    for table in tables:
+        for name, count in table.made(maps).items():
+            made[name] = max(made.get(name, 0), count)
+    return made
 
 
 def table_classes() -> tuple[type[Table], ...]:
@@ -186,6 +206,8 @@ def contradictions(contents: Contents) -> Iterator[str]:
     for i, item in enumerate(maps):
         if item.row_stride * item.height > MAXIMUM_MAP_BYTES:
             yield f"maps[{i}] has more than {MAXIMUM_MAP_BYTES} bytes."
+        if item.row_bytes > MAXIMUM_ROW_BYTES:
+            yield f"maps[{i}] has rows of more than {MAXIMUM_ROW_BYTES} bytes."
     if sum(item.height for item in maps) > MAXIMUM_ROWS:
         yield f"maps have more than {MAXIMUM_ROWS} rows in all."
     for side in ("inputs", "outputs"):
@@ -195,6 +217,9 @@ def contradictions(contents: Contents) -> Iterator[str]:
                 yield f"{side}[{i}].shape has more than {MAXIMUM_MAP_BYTES} elements."
     for i, table in enumerate(contents.tables):
         yield from unknown_maps(f"tables[{i}]", [*table.sources, table.destination], maps)
+    known = [t for t in contents.tables if t.destination < len(maps)]
+    if sum(maps[t.destination].height * len(t.sources) for t in known) > MAXIMUM_ROWS_READ:
+        yield f"tables read more than {MAXIMUM_ROWS_READ} rows in all."
 
 
 def unknown_maps(place: str, numbers: list[int], maps: Maps) -> Iterator[str]:

@@ -12,6 +12,7 @@ from epimc.backends.crossbar.check.off_chip import OffChipRows, first_zero
 from epimc.backends.crossbar.check.order import Order
 from epimc.backends.crossbar.check.tags import BufferTags, Row, row_name
 from epimc.backends.crossbar.core.findings import Findings
+from epimc.backends.crossbar.core.limits import MAXIMUM_WALKED
 from epimc.backends.crossbar.core.program import (
     NO_ADDRESS,
     Program,
@@ -19,6 +20,7 @@ from epimc.backends.crossbar.core.program import (
 )
 from epimc.backends.crossbar.instructions.registry import BY_NAME
 from epimc.backends.crossbar.isa.execution import Execution
+from epimc.support.diagnostics import error
 
 
 class AbstractExecution(Execution):
@@ -39,6 +41,9 @@ class AbstractExecution(Execution):
                 self.program, self.tags, self.off_chip, self.order, self.computed, self.rings
             )
         )
+
+        # Instructions that were not jumped, up to the last `end` of each tile.
+        self.walked, self.seen = 0, [0] * self.tiles
 
     def check(self) -> None:
         """Run to the end; then everything must have been computed, stored and needed."""
@@ -167,10 +172,18 @@ class AbstractExecution(Execution):
     def end(self, tile: int) -> None:
         """An `end`: what is left of the loop may follow from what was walked."""
         cursor = self.cursors[tile]
+        self.walked += cursor.executed - self.seen[tile]
+        if self.walked > MAXIMUM_WALKED:
+            raise error(
+                f"More than {MAXIMUM_WALKED} instructions must be checked one by one.",
+                where=self.place(tile),
+                hint="Loops are walked whose rows go to other tiles, or to ever other places.",
+            )
         loop = cursor.loops[-1]
         super().end(tile)
         if cursor.loops and cursor.loops[-1] is loop and not self.findings.diagnostics:
             self.induction.after(tile, cursor)
+        self.seen[tile] = cursor.executed
 
     def load(self, tile: int, dst: int, src: int, size: int) -> None:
         """A load: of a row that has been stored before, in the program's own order."""

@@ -12,7 +12,7 @@ from epimc.backends.crossbar.check.abstract import AbstractExecution
 from epimc.backends.crossbar.check.layers import check_layers
 from epimc.backends.crossbar.check.maps import check_dataflow, check_maps, check_ports
 from epimc.backends.crossbar.check.streams import check_streams
-from epimc.backends.crossbar.check.tables import check_tables
+from epimc.backends.crossbar.check.tables import check_reads, check_tables
 from epimc.backends.crossbar.core.findings import EnoughError, Findings
 from epimc.backends.crossbar.core.program import Program
 from epimc.support.diagnostics import Diagnostic
@@ -23,6 +23,7 @@ TABLES: tuple[Stage, ...] = (
     (check_maps, check_ports, check_tables),
     (check_dataflow,),
     (check_layers,),
+    (check_reads,),
 )
 """What can be said of maps and tables, whatever the streams are."""
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from epimc.backends.crossbar.core.findings import Findings
+from epimc.backends.crossbar.core.limits import MAXIMUM_ROWS_READ
+from epimc.backends.crossbar.instructions.computing import Computing
 from epimc.backends.crossbar.instructions.table import Table, TableCheck, holds
+from epimc.support.diagnostics import error
 
 
 def check_tables(findings: Findings) -> None:
@@ -12,6 +15,28 @@ def check_tables(findings: Findings) -> None:
         check = TableCheck(findings, findings.table_place(index), table)
         if _check_maps(check, table):
             table.check(check)
+
+
+def check_reads(findings: Findings) -> None:
+    """Count the rows that tables read: each is looked for in a buffer, output row by output row.
+
+    Raises:
+        EpimcError: They are more than anybody could check.
+    """
+    program = findings.program
+    count = sum(
+        len(rows)
+        for table, read in zip(program.tables, program.source_rows, strict=True)
+        # The host takes maps, not rows.
+        if isinstance(table, Computing)
+        for lines in read.lines
+        for rows in lines
+    )
+    if count > MAXIMUM_ROWS_READ:
+        raise error(
+            f"The program reads {count} rows of maps, for each output row those of its window; "
+            f"the limit is {MAXIMUM_ROWS_READ}."
+        )
 
 
 def _check_maps(check: TableCheck, table: Table) -> bool:

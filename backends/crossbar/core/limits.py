@@ -12,11 +12,33 @@ from pydantic import ConfigDict, FailFast, Field
 # The most bytes of a feature map, and elements of an input or output.
 MAXIMUM_MAP_BYTES = 2**31
 
+# The most bytes of a row: more than any buffer is made for.
+MAXIMUM_ROW_BYTES = 2**26
+
+# The most numbers that are made for all tables of a program, and stand in no file: weights that
+# plans sample from epitomes, and where elements go.
+MAXIMUM_MADE = 2**29
+
 # The largest size of a window, and the widest padding.
 LARGEST_WINDOW = 4096
 
 # The most rows of all feature maps together: the checker keeps account of each.
-MAXIMUM_ROWS = 2**22
+MAXIMUM_ROWS = 2**20
+
+# The most rows that all instructions together read from rings, each output row for itself.
+MAXIMUM_ROWS_READ = 2**22
+
+# The most instructions that a program has, as it is written, and the characters of its text.
+MAXIMUM_INSTRUCTIONS = 2**18
+MAXIMUM_TEXT = 2**24
+
+# The most instructions that all streams of a program may execute together, `loop` and `end` not
+# counted; and the most that the checker walks, one by one, where no induction helps.
+MAXIMUM_EXECUTED = 2**20
+MAXIMUM_WALKED = 2**19
+
+# The most that tiles may exchange: what any of them sends, signals or waits for, times the tiles.
+MAXIMUM_EXCHANGES = 2**26
 
 Index = Annotated[int, Field(ge=0, lt=2**16)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]

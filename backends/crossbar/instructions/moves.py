@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
 
@@ -88,6 +88,10 @@ class Rearrange(OneSource, Computing):
             return result
 
         return moved
+
+    def made(self, maps: Maps) -> Mapping[str, int]:
+        """Where each element comes from."""
+        return {f"moves of {self.destination}": math.prod(maps[self.source].dims)}
 
     def claims(self, program: Program) -> Iterator[Claim]:
         """Permuted dims and the result's."""

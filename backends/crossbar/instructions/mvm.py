@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
 
@@ -183,6 +184,13 @@ class Mvm(OneSource, Computing):
                 if reach(ranges) > limit:
                     problems.append(f"rounds[{i}].{name} names more than there are, {limit}.")
         return problems
+
+    def made(self, maps: Maps) -> Mapping[str, int]:
+        """The weights of the layer, of all its parts; which rows each round drives, of its own."""
+        inputs = maps[self.source].channels // max(self.groups, 1)
+        weights = maps[self.destination].channels * inputs * math.prod(self.window.kernel)
+        driven = len(self.rounds) * len(self.weights)
+        return {self.weights_name: weights, f"rounds of {self.destination}": driven}
 
     def position_events(self, program: Program) -> Counts:
         """Rounds, and what they drive, read and add."""

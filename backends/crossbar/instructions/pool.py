@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -29,6 +29,9 @@ from epimc.backends.crossbar.instructions.table import (
 from epimc.backends.crossbar.instructions.windows import SaneWindow, Windows, check_window
 from epimc.backends.forms import Claim
 from epimc.ir.semantics.windows import window_shares
+
+# Windows that are looked at together.
+_PIECE = 2**16
 
 
 @register
@@ -96,6 +99,13 @@ class Pool(OneSource, Computing):
 
         return maxima if self.kind == "max" else sums
 
+    def made(self, maps: Maps) -> Mapping[str, int]:
+        """What every window counts."""
+        _, height, width = maps[self.destination].dims
+        edges = height * self.window.kernel[0] + width * self.window.kernel[1]
+        counted = 0 if self.counted is None else height * width + edges
+        return {f"shares of {self.destination}": counted}
+
     def claims(self, program: Program) -> Iterator[Claim]:
         """The window, and the shares of sums."""
         source, name = program.maps[self.source], program.maps[self.destination].name
@@ -118,11 +128,22 @@ class Pool(OneSource, Computing):
         check.require(self.counted is None, "Nothing is counted for a maximum.")
         check.require_kept(source)
         for axis, (size, outputs) in enumerate(zip(source.dims[1:], target.dims[1:], strict=True)):
-            first = np.arange(outputs) * self.window.strides[axis] - self.window.pads[axis]
-            offsets = np.arange(self.window.kernel[axis]) * self.window.dilations[axis]
-            reads = first[:, None] + offsets
-            inside = ((reads >= 0) & (reads < size)).any(axis=1).all()
-            check.require(bool(inside), "One of its windows lies outside the image.")
+            inside = all(
+                self._is_inside(axis, size, first, min(first + _PIECE, outputs))
+                for first in range(0, outputs, _PIECE)
+            )
+            check.require(inside, "One of its windows lies outside the image.")
+
+    def _is_inside(self, axis: int, size: int, begin: int, end: int) -> bool:
+        """Whether each of the windows [begin, end) along an axis reads something of the image."""
+        step, kernel = self.window.dilations[axis], self.window.kernel[axis]
+        first = np.arange(begin, end) * self.window.strides[axis] - self.window.pads[axis]
+        # Steps to the first element that is not before the image, and to the first behind it.
+        before, behind = (
+            np.maximum(-(first // step), 0),
+            np.minimum(-((first - size) // step), kernel),
+        )
+        return bool((before < behind).all())
 
     def _check_counted(self, check: TableCheck) -> None:
         """What counts is padding, and the sums have a common multiple."""

@@ -266,6 +266,14 @@ class Table(DeclaredInstruction):
         """
         return []
 
+    def made(self, maps: Maps) -> Mapping[str, int]:
+        """How many numbers are made for it that stand in no file.
+
+        By a name, under which they are made once for all tables that have it; called when
+        `limit_problems` has none.
+        """
+        return {}
+
     def check(self, check: TableCheck) -> None:
         """Report all that is wrong with it by itself; its maps exist and hold what they must."""
 

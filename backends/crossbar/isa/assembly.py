@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 
+from epimc.backends.crossbar.core.limits import MAXIMUM_INSTRUCTIONS, MAXIMUM_TEXT
 from epimc.backends.crossbar.core.operands import Operands
 from epimc.backends.crossbar.core.program import Instruction, Streams
 from epimc.backends.crossbar.instructions.declaration import DeclaredInstruction, Operand
@@ -53,10 +54,14 @@ def parse_program(text: str, file: str) -> Streams:
         file: Its name, for messages.
 
     Raises:
-        EpimcError: With the line and column of the first mistake.
+        EpimcError: With the line and column of the first mistake; or the text, or the program, is
+            longer than any that is read.
     """
+    if len(text) > MAXIMUM_TEXT:
+        message = f"The program has {len(text)} characters; the limit is {MAXIMUM_TEXT}."
+        raise error(message, where=file)
     streams: list[list[Instruction]] = []
-    header = False
+    header, left = False, MAXIMUM_INSTRUCTIONS
     for number, line in enumerate(text.split("\n"), 1):
         code = line.split(";", 1)[0] if ";" in line else line
         stripped = code.strip()
@@ -71,8 +76,11 @@ def parse_program(text: str, file: str) -> Streams:
             streams.append([])
         elif not streams:
             raise place.error("Instruction outside a tile.", hint="Begin with '.tile 0'.")
+        elif not left:
+            raise place.error(f"The program has more than {MAXIMUM_INSTRUCTIONS} instructions.")
         else:
             streams[-1].append(_instruction(place))
+            left -= 1
     if not header:
         raise error(
             "The program has no header.", where=file, hint=f"Begin with '.epimc {VERSION}'."

@@ -17,6 +17,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from epimc.backends.crossbar.core.limits import MAXIMUM_INSTRUCTIONS
 from epimc.backends.crossbar.core.operands import OperandKind, Operands
 from epimc.backends.crossbar.core.program import Advance, Instruction, Streams
 from epimc.backends.crossbar.instructions.registry import BY_CODE, BY_NAME
@@ -105,9 +106,13 @@ def decode(data: bytes, file: str = "program") -> Streams:
     if version != VERSION:
         place = f"{file}, byte {len(MAGIC)}"
         raise other_version("The binary program", version, VERSION, where=place)
-    streams = []
+    streams, left = [], MAXIMUM_INSTRUCTIONS
     for tile in range(tiles):
         (count,) = reader.unpack(_LENGTH, f"number of instructions of tile {tile}")
+        left -= count
+        if left < 0:
+            message = f"The program has more than {MAXIMUM_INSTRUCTIONS} instructions"
+            raise reader.error(message, reader.offset - _LENGTH.size)
         # Every instruction takes at least a byte: a false count ends at the end of the data.
         streams.append(tuple(reader.instruction() for _ in range(count)))
     if reader.offset != len(data):

@@ -18,25 +18,39 @@ class VectorClocks:
     """
 
     def __init__(self, tiles: int) -> None:
-        self._known: Ints = np.zeros((tiles, tiles), np.int64)
+        self._own = [0] * tiles
+        # Only of tiles that have learned something: most programs have many that never do.
+        self._known: dict[int, Ints] = {}
 
     def known(self, tile: int, other: int) -> int:
         """How far another tile has come for all that a tile knows."""
-        return int(self._known[tile, other])
+        if tile == other:
+            return self._own[tile]
+        return int(self._known[tile][other]) if tile in self._known else 0
 
     def set(self, tile: int, time: int) -> None:
         """Let a tile's own time go on."""
-        self._known[tile, tile] = time
+        self._own[tile] = time
 
     def all_known(self, tile: int) -> Times:
         """What a tile knows now, as it is to be kept."""
-        times: Times = self._known[tile].copy()
+        times: Times = self._times(tile).copy()
         return times
 
     def learn(self, tile: int, times: Times) -> None:
         """Let a tile know what another one knew."""
-        np.maximum(self._known[tile], times, out=self._known[tile])
+        mine = self._times(tile)
+        np.maximum(mine, times, out=mine)
 
     def meet(self, one: int, other: int) -> None:
         """Let two tiles know all that either does."""
-        self._known[[one, other]] = np.maximum(self._known[one], self._known[other])
+        self.learn(one, self._times(other))
+        self._known[other][:] = self._known[one]
+
+    def _times(self, tile: int) -> Times:
+        """What a tile knows, its own time included."""
+        times = self._known.get(tile)
+        if times is None:
+            times = self._known[tile] = np.zeros(len(self._own), np.int64)
+        times[tile] = self._own[tile]
+        return times

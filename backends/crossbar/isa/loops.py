@@ -6,20 +6,22 @@ Nothing here holds more than a place in a stream, however often its loops repeat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from epimc.backends.crossbar.core.limits import MAXIMUM_EXCHANGES, MAXIMUM_EXECUTED
 from epimc.backends.crossbar.core.operands import NESTING
 from epimc.backends.crossbar.core.program import Advance, Instruction, Streams
-from epimc.backends.crossbar.instructions.control import END, LOOP
+from epimc.backends.crossbar.instructions.control import END, LOOP, SIGNAL, WAIT
 from epimc.backends.crossbar.instructions.registry import BY_NAME
+from epimc.backends.crossbar.instructions.transfers import Recv, Send
 from epimc.ir.semantics.arrays import Ints
 from epimc.support.diagnostics import error
 
-MAXIMUM_EXECUTED = 2**20
-"""The most instructions that all streams of a program may execute together."""
+EXCHANGES = (Send.name, Recv.name, SIGNAL, WAIT)
+"""The instructions by which tiles learn of each other."""
 
 
 @dataclass
@@ -200,8 +202,8 @@ def expand(streams: Streams) -> Streams:
     return tuple(tuple(executed(stream)) for stream in streams)
 
 
-def executed_count(stream: tuple[Instruction, ...]) -> int:
-    """How many instructions a stream executes, `loop` and `end` not counted.
+def executed_count(stream: tuple[Instruction, ...], names: Container[str] | None = None) -> int:
+    """How many instructions a stream executes, without `loop` and `end`; or those of some names.
 
     Loops that are not paired count for what they enclose: a checker says so afterwards.
     """
@@ -211,7 +213,7 @@ def executed_count(stream: tuple[Instruction, ...]) -> int:
             factors.append(factors[-1] * max(_iterations(instruction), 1))
         elif instruction.opcode == END:
             factors = factors[:-1] or [1]
-        else:
+        elif names is None or instruction.opcode in names:
             counts += factors[-1]
     return counts
 
@@ -224,18 +226,25 @@ def _iterations(instruction: Instruction) -> int:
     return 1
 
 
-def refuse_long(streams: Streams, limit: int = MAXIMUM_EXECUTED) -> None:
+def refuse_long(streams: Streams) -> None:
     """Refuse a program that nobody could check or run in reasonable time.
 
     Raises:
-        EpimcError: Its streams execute more instructions than the limit.
+        EpimcError: It executes more than MAXIMUM_EXECUTED, or its tiles exchange more than
+            MAXIMUM_EXCHANGES.
     """
     # Counted, not walked: four nested loops of 2^32 iterations each are a few bytes.
-    count = sum(map(executed_count, streams))
+    count, limit = sum(map(executed_count, streams)), MAXIMUM_EXECUTED
     if count > limit:
         raise error(
             f"The program executes {count} instructions; the limit is {limit}.",
             hint="Its loops repeat too often, or its maps have too many rows.",
+        )
+    exchanges = sum(executed_count(stream, EXCHANGES) for stream in streams)
+    if exchanges * len(streams) > MAXIMUM_EXCHANGES:
+        raise error(
+            f"{len(streams)} tiles exchange rows and signals {exchanges} times; for so many tiles "
+            f"the limit is {MAXIMUM_EXCHANGES // len(streams)}."
         )
 
 

@@ -53,7 +53,7 @@ def test_rows_are_those_that_gather_reads(actual: tuple[tuple[int, ...], Window]
     every = slow_windows(x, column, -1)
     for y in range(every.shape[4]):
         read = every[0, 0, :, 0, y, 0]
-        assert window.rows(y, height) == [row for row in read.tolist() if row >= 0]
+        assert list(window.rows(y, height)) == [row for row in read.tolist() if row >= 0]
 
 
 @given(geometries(pool=True), st.integers(0, 2**32 - 1))

@@ -254,12 +254,20 @@ def test_the_first_mistake_of_a_long_list_is_named(
             "outputs[0].shape has more than 2147483648 elements.",
         ),
         (
-            lambda d: d["maps"][1].update(shape=[4, 5, 2**30]),
+            lambda d: d["maps"][1].update(shape=[4, 2**19, 2**10]),
             "maps[1] has more than 2147483648 bytes.",
         ),
         (
-            lambda d: d["maps"][1].update(shape=[1, 2**22, 1]),
-            "maps have more than 4194304 rows in all.",
+            lambda d: d["maps"][1].update(shape=[4, 5, 2**22]),
+            "maps[1] has rows of more than 67108864 bytes.",
+        ),
+        (
+            lambda d: d["maps"][1].update(shape=[1, 2**20, 1]),
+            "maps have more than 1048576 rows in all.",
+        ),
+        (
+            lambda d: d["maps"][0].update(shape=[2**25, 5, 2]),
+            "tables need more than 536870912 numbers in all, most for 'w'.",
         ),
         (
             lambda d: d["tables"][0]["rounds"][1].update(ifat=[[2, 3]]),

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
 from epimc.backends.crossbar.check import induction
+from epimc.backends.crossbar.check.bodies import period_of
 from epimc.backends.crossbar.check.checker import STREAMS, check
-from epimc.backends.crossbar.check.induction import Jump
+from epimc.backends.crossbar.check.induction import Jump, longest_run
 from epimc.backends.crossbar.core.program import Program
+from epimc.backends.crossbar.isa.assembly import format_program, parse_program
 from epimc.compiler.compiler import compile_model
 from epimc.compiler.memory import InMemory
 from epimc.compiler.options import Request
-from epimc.support.diagnostics import render
+from epimc.support.diagnostics import EpimcError, render
 from tests.backends.crossbar.mutations import operand_mutations, stream_mutations
+from tests.backends.crossbar.programs import PROGRAMS
 from tests.crossbars import program_in
 from tests.helpers.onnx_networks import Network
 
@@ -110,3 +114,43 @@ def test_what_is_wrong_is_said_alike(
         wrong += bool(quick)
     assert wrong > 100
     assert jumped > 10
+
+
+def test_what_cannot_be_jumped_is_walked_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows go to another tile and are not used there: no induction, and no end in sight."""
+    program = PROGRAMS["split"]()
+    first = "loop count=100\nload dst=0, src=0, bytes=24\nsend tile=1, src=0, bytes=24\n"
+    second = "loop count=100\nrecv tile=0, dst=0, bytes=24\nrecv tile=0, dst=0, bytes=24\nend\n"
+    text = format_program(program.streams)
+    text = text.replace(
+        ".tile 0\n",
+        f".tile 0\n{first}load dst=0, src=72, bytes=24\nsend tile=1, src=0, bytes=24\nend\n",
+    ).replace(".tile 1\n", f".tile 1\n{second}")
+    idle = replace(program, streams=parse_program(text, "p.asm"))
+    assert check(idle) == []
+    monkeypatch.setattr("epimc.backends.crossbar.check.abstract.MAXIMUM_WALKED", 500)
+    with pytest.raises(EpimcError) as caught:
+        check(idle)
+    assert str(caught.value) == (
+        "error: More than 500 instructions must be checked one by one.\n"
+        "  --> tile 0, instruction 5 in iteration 62: end\n"
+        "  hint: Loops are walked whose rows go to other tiles, or to ever other places."
+    )
+
+
+def test_a_loop_that_does_nothing_new_is_jumped(jumps: list[Jump]) -> None:
+    program = PROGRAMS["conv"]()
+    loads = "load dst=0, src=0, bytes=24\nload dst=0, src=72, bytes=24"
+    idle = f".tile 0\nloop count=500000\n{loads}\nend\n"
+    text = format_program(program.streams).replace(".tile 0\n", idle)
+    assert check(replace(program, streams=parse_program(text, "p.asm"))) == []
+    (jump,) = jumps
+    assert (jump.start, jump.end) == (3, 499999)
+
+
+def test_periods_and_runs() -> None:
+    assert period_of(np.array([3, 1, 4, 3, 1, 4])) == 3
+    assert period_of(np.array([3, 1, 4])) == 3
+    assert period_of(np.array([7, 7, 7])) == 1
+    assert longest_run(np.array([True, False, True, True, True, False, True])) == (2, 5)
+    assert longest_run(np.array([False, False])) == (0, 0)

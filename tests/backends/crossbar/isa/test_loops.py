@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from epimc.backends.crossbar.check.checker import check
+from epimc.backends.crossbar.core.limits import MAXIMUM_EXECUTED
 from epimc.backends.crossbar.core.program import Advance, Program
 from epimc.backends.crossbar.instructions.registry import format_instruction
 from epimc.backends.crossbar.isa.assembly import format_program, parse_program
 from epimc.backends.crossbar.isa.loops import (
-    MAXIMUM_EXECUTED,
     executed,
     executed_count,
     loop_problem,
