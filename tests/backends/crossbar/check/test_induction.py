@@ -107,15 +107,15 @@ def test_what_is_wrong_is_said_alike(
     mutants = [*operand_mutations(program), *stream_mutations(program)]
     random = np.random.default_rng(len(name))
     wrong = jumped = 0
-    for number in random.permutation(len(mutants))[:250]:
+    for number in random.permutation(len(mutants))[:120]:
         change, mutant = mutants[number]
         before = len(jumps)
         quick = verdict(mutant, monkeypatch, least=2)
         jumped += len(jumps) > before
         assert quick == verdict(mutant, monkeypatch, least=2**40), change
         wrong += bool(quick)
-    assert wrong > 100
-    assert jumped > 10
+    assert wrong > 50
+    assert jumped > 5
 
 
 def test_what_cannot_be_jumped_is_walked_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
