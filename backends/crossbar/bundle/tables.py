@@ -34,6 +34,7 @@ from epimc.backends.crossbar.instructions.registry import instructions
 from epimc.backends.crossbar.instructions.table import StoredArray, Table, stored_fields
 from epimc.support.diagnostics import error
 from epimc.support.documents import MAXIMUM_NOTES, lay_out, read_document
+from epimc.support.limits import DEFAULT_BYTES, Budget
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -146,8 +147,9 @@ def read_tables(files: Mapping[str, bytes], bundle: str) -> Contents:
     contents = Contents(document.inputs, document.outputs, document.maps, document.tables)
     if problems := list(contradictions(contents)):
         raise error(f"{subject} contradicts itself.", notes=problems[:MAXIMUM_NOTES])
-    numbers = Tensors(files[NUMBERS], f"File '{NUMBERS}' of bundle '{bundle}'")
-    weights = Tensors(files[WEIGHTS], f"File '{WEIGHTS}' of bundle '{bundle}'")
+    budget = Budget(DEFAULT_BYTES, f"Bundle '{bundle}'", "Its tables are too large to be read.")
+    numbers = Tensors(files[NUMBERS], f"File '{NUMBERS}' of bundle '{bundle}'", budget)
+    weights = Tensors(files[WEIGHTS], f"File '{WEIGHTS}' of bundle '{bundle}'", budget)
     tables = tuple(
         with_arrays(number, table, numbers, weights) for number, table in enumerate(contents.tables)
     )
@@ -245,17 +247,18 @@ def with_arrays(number: int, table: Table, numbers: Tensors, weights: Tensors) -
 class Tensors:
     """The arrays of a safetensors file, each converted once."""
 
-    def __init__(self, data: bytes, subject: str) -> None:
+    def __init__(self, data: bytes, subject: str, budget: Budget) -> None:
         """Read the file.
 
         Args:
             data: Its contents.
             subject: What messages begin with.
+            budget: The bytes that all arrays of the bundle may take, as they are handed out.
 
         Raises:
             EpimcError: It is not a safetensors file.
         """
-        self.subject = subject
+        self.subject, self.budget = subject, budget
         self.used: Arrays = {}
         try:
             self.stored = load(data)
@@ -269,7 +272,7 @@ class Tensors:
         """The array of a key, which must have this type and shape; `read_as` is what it becomes.
 
         Raises:
-            EpimcError: It is not there, or has not.
+            EpimcError: It is not there, or has not, or the budget does not hold it.
         """
         array = self.stored.get(key)
         if array is None:
@@ -282,6 +285,8 @@ class Tensors:
                 notes=[f"Expected {expected}, found {actual}."],
             )
         if key not in self.used:
+            kept = np.dtype(read_as or array.dtype)
+            self.budget.read(array.size * kept.itemsize, f"array '{key}', as {kept.name},")
             self.used[key] = array.astype(read_as or array.dtype, copy=False)
         return self.used[key]
 

@@ -155,17 +155,21 @@ class Induction:
                 stored.setdefault(step.map, []).append((step.rows[chosen], times[step.place]))
         new = {index: np.concatenate(parts) for index, parts in computed.items()}
         stores = {index: np.concatenate(parts, axis=1) for index, parts in stored.items()}
-        loads = [(step, times[step.place]) for step in body.steps if step.verb == Load.name]
         if not (
             all(self._is_new(index, rows) for index, rows in new.items())
             and all(self._is_storable(tile, index, rows) for index, (rows, _) in stores.items())
-            and all(self._is_ordered(tile, step, chosen, when, stores) for step, when in loads)
         ):
+            return
+        for index, (rows, when) in stores.items():
+            self.state.off_chip.store_rows(tile, index, rows, when)
+        loads = [(step, times[step.place]) for step in body.steps if step.verb == Load.name]
+        if not all(self._is_ordered(tile, step, chosen, when) for step, when in loads):
+            for index, (rows, when) in stores.items():
+                self.state.off_chip.store_rows(tile, index, rows, np.zeros_like(when))
             return
         for index, rows in new.items():
             np.frombuffer(self.state.computed[index], np.uint8)[rows] = 1
-        for index, (rows, when) in stores.items():
-            self.state.off_chip.store_rows(tile, index, rows, when)
+        for rows, _ in stores.values():
             self.state.order.store(tile, len(rows))
         if stores:
             self.state.order.tick(tile, max(int(when.max()) for _, when in stores.values()))
@@ -184,18 +188,12 @@ class Induction:
         own = index not in off_chip.inputs and off_chip.writer(index) == tile
         return own and len(np.unique(rows)) == len(rows) and not times[rows].any()
 
-    def _is_ordered(
-        self, tile: int, step: Step, chosen: slice, when: Ints, stores: dict[int, Ints]
-    ) -> bool:
+    def _is_ordered(self, tile: int, step: Step, chosen: slice, when: Ints) -> bool:
         """Whether every row that is loaded has been stored, as the tile knows."""
         off_chip, order = self.state.off_chip, self.state.order
         if step.map in off_chip.inputs:
             return True
-        times = np.array(off_chip.times[step.map], np.int64)
-        if step.map in stores:
-            rows, stored = stores[step.map]
-            times[rows] = stored
-        needed = times[step.rows[chosen]]
+        needed = np.frombuffer(off_chip.times[step.map], np.int64)[step.rows[chosen]]
         writer = off_chip.writer(step.map)
         if writer is None or not needed.all():
             return False

@@ -28,9 +28,11 @@ MAXIMUM_ROWS = 2**20
 # The most rows that all instructions together read from rings, each output row for itself.
 MAXIMUM_ROWS_READ = 2**22
 
-# The most instructions that a program has, as it is written, and the characters of its text.
-MAXIMUM_INSTRUCTIONS = 2**18
+# The most instructions that a program has, as it is written; the characters of its text, and of a
+# line without its comment: the longest instruction names 255 rings.
+MAXIMUM_INSTRUCTIONS = 2**17
 MAXIMUM_TEXT = 2**24
+MAXIMUM_LINE = 2**14
 
 # The most instructions that all streams of a program may execute together, `loop` and `end` not
 # counted; and the most that the checker walks, one by one, where no induction helps.

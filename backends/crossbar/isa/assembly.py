@@ -15,12 +15,19 @@ from __future__ import annotations
 
 import re
 
-from epimc.backends.crossbar.core.limits import MAXIMUM_INSTRUCTIONS, MAXIMUM_TEXT
+from epimc.backends.crossbar.core.limits import MAXIMUM_INSTRUCTIONS, MAXIMUM_LINE, MAXIMUM_TEXT
 from epimc.backends.crossbar.core.operands import Operands
 from epimc.backends.crossbar.core.program import Instruction, Streams
 from epimc.backends.crossbar.instructions.declaration import DeclaredInstruction, Operand
 from epimc.backends.crossbar.instructions.registry import BY_NAME, format_instruction
-from epimc.support.diagnostics import EpimcError, Span, did_you_mean, error, other_version
+from epimc.support.diagnostics import (
+    EpimcError,
+    Span,
+    did_you_mean,
+    error,
+    other_version,
+    shortened,
+)
 
 # Of the text: to be raised when a text that was right before is refused or means something else.
 VERSION = 1
@@ -68,6 +75,9 @@ def parse_program(text: str, file: str) -> Streams:
         if not stripped:
             continue
         place = _Line(file, number, line, code)
+        if len(code) > MAXIMUM_LINE:
+            message = f"The line has {len(code)} characters; the limit is {MAXIMUM_LINE}."
+            raise place.error(message, MAXIMUM_LINE)
         if not header:
             _check_header(place)
             header = True
@@ -162,7 +172,9 @@ def _careful_instruction(line: _Line) -> Instruction:
     name = match[0] if match else ""
     if match is None or name not in BY_NAME:
         known = did_you_mean(name, BY_NAME)
-        raise line.error(f"Unknown instruction '{name or line.code.strip()}'.", hint=known)
+        raise line.error(
+            f"Unknown instruction '{shortened(name or line.code.strip())}'.", hint=known
+        )
     spec = BY_NAME[name]
     texts: dict[str, tuple[str, int]] = {}
     position = match.end()
@@ -192,7 +204,9 @@ def _next_operand(
     names = [operand.name for operand in spec.operands]
     if match[1] not in names:
         hint = did_you_mean(match[1], names) or f"'{spec.name}' has no operands."
-        raise line.error(f"'{spec.name}' has no operand '{match[1]}'.", match.start(), hint)
+        raise line.error(
+            f"'{spec.name}' has no operand '{shortened(match[1])}'.", match.start(), hint
+        )
     return match, match.end()
 
 

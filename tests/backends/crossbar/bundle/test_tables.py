@@ -360,3 +360,21 @@ def test_a_map_without_padding_may_reach_the_limit() -> None:
     port = Port("large", (2**16, 2**15), 3, 1.0)
     files = write_tables(replace(program, maps=(*program.maps, large), inputs=(port,)))
     assert read_tables(files, "out").maps[3] == large
+
+
+def test_arrays_take_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted as they are handed out, most of them as int64."""
+    files = write_tables(conv_program())
+    tables = read_tables(files, "out").tables
+    arrays = {
+        id(value): value.nbytes
+        for table in tables
+        for value in vars(table).values()
+        if isinstance(value, np.ndarray)
+    }
+    limit = sum(arrays.values())
+    monkeypatch.setattr("epimc.backends.crossbar.bundle.tables.DEFAULT_BYTES", limit)
+    assert len(read_tables(files, "out").tables) == len(tables)
+    monkeypatch.setattr("epimc.backends.crossbar.bundle.tables.DEFAULT_BYTES", limit - 1)
+    needs = f"error: Bundle 'out' needs more memory than the limit of {limit - 1} bytes."
+    assert refusal(files).startswith(f"{needs}\n  note: Array '")

@@ -193,3 +193,40 @@ def test_errors_of_the_whole(text: str, expected: str) -> None:
     with pytest.raises(EpimcError) as caught:
         parse_program(text, "p.asm")
     assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            ".epimc 1\n.tile 0\n  load dst=0" + "+1" * 3_000_000 + "\n",
+            "The line has 6000012 characters; the limit is 16384.\n  --> p.asm:3:16385",
+        ),
+        (
+            ".epimc 1\n" + ".tile 0\n" * 2**22,
+            "The program has 33554441 characters; the limit is 16777216.\n  --> p.asm",
+        ),
+        (
+            ".epimc 1\n.tile 0\n" + "halt\n" * (2**17 + 1),
+            "The program has more than 131072 instructions.\n  --> p.asm:131075:1",
+        ),
+        (
+            ".epimc 1\n.tile 0\n" + "x" * 9000,
+            f"Unknown instruction '{'x' * 39}…'.\n  --> p.asm:3:1",
+        ),
+        (
+            ".epimc 1\n.tile 0\nhalt " + "x" * 9000 + "=1",
+            f"'halt' has no operand '{'x' * 39}…'.\n  --> p.asm:3:6",
+        ),
+        (
+            ".epimc 1\n.tile 0\nsignal sem=" + "9" * 5000,
+            "Operand 'sem' of 'signal' must be a semaphore number.\n  --> p.asm:3:12",
+        ),
+    ],
+)
+def test_what_is_too_long(text: str, message: str) -> None:
+    with pytest.raises(EpimcError) as caught:
+        parse_program(text, "p.asm")
+    lines = str(caught.value).splitlines()
+    assert "\n".join(lines[:2]) == f"error: {message}"
+    assert max(map(len, lines)) < 300

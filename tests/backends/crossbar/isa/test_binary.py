@@ -70,13 +70,13 @@ def test_layout_of_what_advances() -> None:
         (program(b"\x00", b"\x63"), "Unknown opcode 99.", 19),
         (program(b"\x05\x01"), "The program ends inside its operands of 'signal'.", 19),
         (
-            struct.pack("<8sHII", b"EPIMPROG", 1, 1, 2**18) + b"\x00",
+            struct.pack("<8sHII", b"EPIMPROG", 1, 1, 2**17) + b"\x00",
             "The program ends inside its instructions.",
             19,
         ),
         (
             struct.pack("<8sHII", b"EPIMPROG", 1, 1, 2**32 - 1) + b"\x00",
-            "The program has more than 262144 instructions.",
+            "The program has more than 131072 instructions.",
             14,
         ),
         (
