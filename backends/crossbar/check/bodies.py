@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 import numpy as np
 
@@ -12,11 +13,17 @@ from epimc.backends.crossbar.check.off_chip import OffChipRows
 from epimc.backends.crossbar.core.operands import Operands
 from epimc.backends.crossbar.core.program import Advance, Instruction, Program, Ring
 from epimc.backends.crossbar.instructions.computing import Computing
-from epimc.backends.crossbar.instructions.control import END, LOOP
 from epimc.backends.crossbar.instructions.registry import BY_NAME
-from epimc.backends.crossbar.instructions.transfers import Load, Store
 from epimc.backends.crossbar.isa.loops import Cursor, RunningLoop, resolved, value_of
 from epimc.ir.semantics.arrays import Ints
+
+
+class Verb(Enum):
+    """What becomes of a row."""
+
+    LOAD = auto()
+    STORE = auto()
+    COMPUTE = auto()
 
 
 @dataclass(frozen=True)
@@ -25,14 +32,14 @@ class Step:
 
     Attributes:
         place: How many instructions of the iteration come before it, `loop` and `end` included.
-        verb: `load`, `store` or `compute`.
+        verb: What is done with them.
         map: The map whose row it moves or computes.
         rows: The row, int64 [iterations].
         addresses: Where in the buffer it lies, int64 [iterations].
     """
 
     place: int
-    verb: str
+    verb: Verb
     map: int
     rows: Ints
     addresses: Ints
@@ -94,12 +101,12 @@ class BodyReader:
         for place, instruction, inner in written_out(self.cursor.stream, loop.start + 1):
             body.length = place + 1
             kind = BY_NAME[instruction.opcode]
-            if kind in (Load, Store):
+            if kind.off_chip:
                 good = self._add_transfer(body, place, instruction, outer, inner)
             elif issubclass(kind, Computing):
                 good = self._add_computation(body, place, instruction, outer, inner)
             else:
-                good = instruction.opcode in (LOOP, END)
+                good = kind.nesting != 0
             if not good:
                 return None
         return body
@@ -107,7 +114,7 @@ class BodyReader:
     def _add_transfer(
         self, body: Body, place: int, instruction: Instruction, outer: list[int], inner: list[int]
     ) -> bool:
-        loads = instruction.opcode == Load.name
+        loads = BY_NAME[instruction.opcode].off_chip > 0
         operands = [lined(operand, body, outer, inner) for operand in instruction.operands[:2]]
         off_chip, buffer = operands[::-1] if loads else operands
         if off_chip is None or buffer is None:
@@ -119,7 +126,8 @@ class BodyReader:
         rows, rest = np.divmod(off_chip - feature.address, feature.row_stride)
         if rest.any() or rows.min() < 0 or rows.max() >= feature.height:
             return False
-        body.steps.append(Step(place, instruction.opcode, row[0], rows, buffer))
+        verb = Verb.LOAD if loads else Verb.STORE
+        body.steps.append(Step(place, verb, row[0], rows, buffer))
         return True
 
     def _add_computation(
@@ -140,7 +148,7 @@ class BodyReader:
         for y in range(end - first):
             rows = places + y
             slots = dst.address + rows % dst.rows * target.row_stride
-            body.steps.append(Step(place, "compute", table.destination, rows, slots))
+            body.steps.append(Step(place, Verb.COMPUTE, table.destination, rows, slots))
             for source, (ring, index) in enumerate(zip(rings, table.sources, strict=True)):
                 assert isinstance(ring, Ring)
                 ranges = lines.ranges(source)
@@ -165,11 +173,12 @@ def written_out(
         instruction = stream[index]
         yield place, instruction, [loop.iteration for loop in inner]
         place, index = place + 1, index + 1
-        if instruction.opcode == LOOP:
+        nesting = BY_NAME[instruction.opcode].nesting
+        if nesting > 0:
             (count,) = instruction.operands
             assert isinstance(count, int)
             inner.append(RunningLoop(index, count))
-        elif instruction.opcode == END:
+        elif nesting < 0:
             if not inner:
                 return
             inner[-1].iteration += 1

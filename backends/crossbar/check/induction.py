@@ -16,12 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epimc.backends.crossbar.check.bodies import Body, BodyReader, Step, period_of
+from epimc.backends.crossbar.check.bodies import Body, BodyReader, Step, Verb, period_of
 from epimc.backends.crossbar.check.off_chip import OffChipRows
 from epimc.backends.crossbar.check.order import Order
 from epimc.backends.crossbar.check.tags import BufferTags
 from epimc.backends.crossbar.core.program import Program, Ring
-from epimc.backends.crossbar.instructions.transfers import Load, Store
 from epimc.backends.crossbar.isa.loops import Cursor
 from epimc.ir.semantics.arrays import Ints
 
@@ -149,9 +148,9 @@ class Induction:
         computed: dict[int, list[Ints]] = {}
         stored: dict[int, list[tuple[Ints, Ints]]] = {}
         for step in body.steps:
-            if step.verb == "compute":
+            if step.verb is Verb.COMPUTE:
                 computed.setdefault(step.map, []).append(step.rows[chosen])
-            elif step.verb == Store.name:
+            elif step.verb is Verb.STORE:
                 stored.setdefault(step.map, []).append((step.rows[chosen], times[step.place]))
         new = {index: np.concatenate(parts) for index, parts in computed.items()}
         stores = {index: np.concatenate(parts, axis=1) for index, parts in stored.items()}
@@ -162,7 +161,7 @@ class Induction:
             return
         for index, (rows, when) in stores.items():
             self.state.off_chip.store_rows(tile, index, rows, when)
-        loads = [(step, times[step.place]) for step in body.steps if step.verb == Load.name]
+        loads = [(step, times[step.place]) for step in body.steps if step.verb is Verb.LOAD]
         if not all(self._is_ordered(tile, step, chosen, when) for step, when in loads):
             for index, (rows, when) in stores.items():
                 self.state.off_chip.store_rows(tile, index, rows, np.zeros_like(when))
@@ -206,7 +205,7 @@ class Induction:
         # All that a loop writes, it writes again in each period.
         for iteration in range(jump.end - jump.body.period, jump.end):
             for step in jump.body.steps:
-                if step.verb != Store.name:
+                if step.verb is not Verb.STORE:
                     row = step.map, int(step.rows[iteration])
                     self.state.tags.put(tile, int(step.addresses[iteration]), row)
 

@@ -106,6 +106,7 @@ class DeclaredInstruction:
         example: Operand texts of the documentation's example, in order.
         lowers: The op of the compiler that it executes, by name; empty where there is none.
         nesting: 1 where it opens a loop, -1 where it closes one.
+        off_chip: 1 where it brings a row from off chip, -1 where it takes one there.
         is_last: Whether a stream ends in it.
         orders_tiles: Whether it does nothing but order tiles, for no feature map in particular.
     """
@@ -116,6 +117,7 @@ class DeclaredInstruction:
     example: ClassVar[tuple[str, ...]] = ()
     lowers: ClassVar[str] = ""
     nesting: ClassVar[int] = 0
+    off_chip: ClassVar[int] = 0
     is_last: ClassVar[bool] = False
     orders_tiles: ClassVar[bool] = False
 

@@ -31,6 +31,7 @@ class Load(DeclaredInstruction):
         Operand("bytes", SIZE, "Bytes of the row."),
     )
     example = ("0x100", "0x2000", "448")
+    off_chip = 1
 
     @classmethod
     def execute(cls, machine: Machine, tile: int, dst: int, src: int, size: int) -> Tiles:
@@ -75,6 +76,7 @@ class Store(DeclaredInstruction):
         Operand("bytes", SIZE, "Bytes of the row."),
     )
     example = ("0x2000", "0x100", "448")
+    off_chip = -1
 
     @classmethod
     def execute(cls, machine: Machine, tile: int, dst: int, src: int, size: int) -> Tiles:

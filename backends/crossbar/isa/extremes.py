@@ -12,7 +12,7 @@ import numpy as np
 
 from epimc.backends.crossbar.core.operands import Operands
 from epimc.backends.crossbar.core.program import ALIGNMENT, Advance, Instruction
-from epimc.backends.crossbar.instructions.control import END, LOOP
+from epimc.backends.crossbar.instructions.registry import BY_NAME
 from epimc.ir.semantics.arrays import Ints
 
 Counts = Sequence[int]
@@ -23,11 +23,12 @@ def with_counts(stream: tuple[Instruction, ...]) -> Iterator[tuple[int, Instruct
     """Every instruction of a stream with paired loops, with its number and the loops around it."""
     counts: tuple[int, ...] = ()
     for number, instruction in enumerate(stream):
-        if instruction.opcode == LOOP:
+        nesting = BY_NAME[instruction.opcode].nesting
+        if nesting > 0:
             (count,) = instruction.operands
             assert isinstance(count, int)
             counts = count, *counts
-        elif instruction.opcode == END:
+        elif nesting < 0:
             counts = counts[1:]
         else:
             yield number, instruction, counts

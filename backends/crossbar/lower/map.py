@@ -83,12 +83,28 @@ def refuse_many_arrays_of(module: Module, crossbar: Crossbar) -> None:
     """
     arrays = 0
     for op in module.ops:
-        if isinstance(op, epi.Conv):
-            stored = module.tensors[op.epitome.name].type
-            eo, ei, eh, ew = stored.shape
-            matrix = matrix_of((eo, ei, eh, ew), op.groups)
-            arrays += mapped(matrix, stored.bits, geometry_of(crossbar))
-            refuse_many_arrays(op, arrays)
+        arrays += arrays_of.apply(op, module, crossbar)
+        refuse_many_arrays(op, arrays)
+
+
+arrays_of: OpTable[[Module, Crossbar], int] = OpTable("count of arrays")
+"""How many arrays an op takes."""
+
+
+@arrays_of(Op)
+def no_arrays(op: Op, module: Module, crossbar: Crossbar) -> int:
+    """Only layers take arrays."""
+    del op, module, crossbar
+    return 0
+
+
+@arrays_of(epi.Conv)
+def arrays_of_layer(op: epi.Conv, module: Module, crossbar: Crossbar) -> int:
+    """Those of its epitome."""
+    stored = module.tensors[op.epitome.name].type
+    eo, ei, eh, ew = stored.shape
+    matrix = matrix_of((eo, ei, eh, ew), op.groups)
+    return mapped(matrix, stored.bits, geometry_of(crossbar))
 
 
 @on_crossbars(Border)

@@ -18,6 +18,7 @@ import numpy as np
 from epimc.backends.crossbar.core.operands import NESTING
 from epimc.backends.crossbar.core.program import Advance, Instruction, Streams
 from epimc.backends.crossbar.instructions.control import END, LOOP
+from epimc.backends.crossbar.instructions.registry import BY_NAME
 from epimc.backends.crossbar.isa.loops import executed, lowest
 from epimc.backends.crossbar.lower.advancing import advancing_operands, joint_ids, read_stream
 from epimc.backends.crossbar.lower.repetition import Columns, Run, run_of, runs
@@ -31,7 +32,7 @@ def roll(streams: Streams) -> Streams:
 
 def _plain(stream: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
     """A stream without its loops."""
-    return tuple(executed(stream)) if any(i.opcode == LOOP for i in stream) else stream
+    return tuple(executed(stream)) if any(BY_NAME[i.opcode].nesting for i in stream) else stream
 
 
 def roll_stream(stream: tuple[Instruction, ...]) -> tuple[Instruction, ...]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from epimc.backends.crossbar import dialect as xbar
+from epimc.ir.core.dispatch import OpTable
 from epimc.ir.core.op import Op
 from epimc.ir.core.types import as_map
 from epimc.ir.dialects.nn import Windowed
@@ -19,21 +20,37 @@ DEFAULT_ROWS = 2**20
 MOST_ARRAYS = 2**20
 MOST_MAPS = 2**16
 
+Map = tuple[int, int, int]
+
+
+# The rows of an operand that all rows of an op read: from its map and the rows that are computed.
+rows_read: OpTable[[Map, int], int] = OpTable("count of rows that it reads")
+
 
 def rows_of(op: xbar.XbarOp) -> int:
     """The rows that an op computes and reads, at most; a row that is read twice counts twice."""
     height = as_map(op.output.type.shape)[1]
-    return height + sum(_rows_read(op, as_map(x.type.shape), height) for x in op.operands)
+    return height + sum(rows_read.apply(op, as_map(x.type.shape), height) for x in op.operands)
 
 
-def _rows_read(op: xbar.XbarOp, source: tuple[int, int, int], height: int) -> int:
-    """The rows of an operand that all rows of an op read."""
-    if isinstance(op, Windowed):
-        return height * min(op.kernel[0], source[1])
-    if isinstance(op, xbar.Rearrange):
-        # A row reads every row of the source at most, and each of its elements one.
-        return min(height * source[1], math.prod(source))
+@rows_read(Op)
+def at_its_height(op: Op, source: Map, height: int) -> int:
+    """A row for each row."""
+    del op
     return max(source[1], height)
+
+
+@rows_read(Windowed)
+def in_windows(op: Windowed, source: Map, height: int) -> int:
+    """As many as a window is high."""
+    return height * min(op.kernel[0], source[1])
+
+
+@rows_read(xbar.Rearrange)
+def rearranged(op: xbar.Rearrange, source: Map, height: int) -> int:
+    """A row reads every row of the source at most, and each of its elements one."""
+    del op
+    return min(height * source[1], math.prod(source))
 
 
 def rows_of_parts(op: xbar.Mvm, parts: int) -> int:
