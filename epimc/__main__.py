@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from epimc.support.interrupts import end_at_signals
+from epimc.support.interrupts import end_at_signals, ignore_signals
 
 
 def main() -> int:
@@ -15,7 +15,10 @@ def main() -> int:
     fill_closed_streams()
     from epimc.cli.main import main as run
 
-    return run()
+    code = run()
+    # It is done: while Python ends, its own handlers are gone.
+    ignore_signals()
+    return code
 
 
 if __name__ == "__main__":

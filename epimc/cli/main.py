@@ -12,7 +12,7 @@ import typer
 from epimc.backends import DEFAULT_BACKEND
 from epimc.cli.console import progress, say, warn
 from epimc.cli.options import takes
-from epimc.cli.streams import escape_characters, put, quiet_pipes, tell
+from epimc.cli.streams import escape_characters, put, quiet_pipes, tell, unwritten
 from epimc.compiler.options import CompileOptions, PlanOptions, PlanRequest, Request
 from epimc.support.diagnostics import EpimcError, error, render
 from epimc.support.files import read_bytes, read_text, refused_by_system
@@ -112,7 +112,7 @@ def code_of(problem: BaseException) -> int:
             tell("interrupted")
             return INTERRUPTED
         case OSError():
-            return code_of(refused_by_system(problem))
+            return code_of(unwritten() or refused_by_system(problem))
     hint = "Close other programs, or compile a smaller model."
     return code_of(error("There is not enough memory.", hint=hint))
 

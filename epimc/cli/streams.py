@@ -12,7 +12,7 @@ import signal
 import sys
 from typing import TextIO
 
-from epimc.support.diagnostics import error
+from epimc.support.diagnostics import EpimcError, error
 from epimc.support.files import refused
 
 SUBJECT = "Standard output"
@@ -63,6 +63,15 @@ def put(text: str) -> None:
     # A stream that a Python user has closed.
     except ValueError as caught:
         raise error(f"{SUBJECT} cannot be written: {caught}.") from None
+
+
+def unwritten() -> EpimcError | None:
+    """The error for what another library has printed, and standard output has not taken."""
+    try:
+        put("")
+    except EpimcError as problem:
+        return problem
+    return None
 
 
 def tell(text: str) -> None:

@@ -31,6 +31,7 @@ from epimc.frontend.model.standard import DEFAULT_DOMAINS, NEWEST_OPSET, opset_o
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value
 from epimc.support.diagnostics import EpimcError, error
+from epimc.support.files import as_text
 from epimc.support.limits import DEFAULT_BYTES, Budget
 
 
@@ -69,7 +70,7 @@ def import_model(
     """
     loaded = load_model(path, limit_bytes, newest_opset)
     budget = Budget(limit_bytes, f"Model file '{path}'")
-    return _imported(loaded.model, path.stem, loaded.sha256, budget)
+    return _imported(loaded.model, as_text(path.stem), loaded.sha256, budget)
 
 
 def import_proto(

@@ -78,6 +78,11 @@ def lies_inside(folder: Path, name: str) -> bool:
         return False
 
 
+def as_text(name: str) -> str:
+    """The name of a file as a text: bytes of it that are no UTF-8 become replacement characters."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def as_path(value: object, what: str) -> Path:
     """A path that a Python user passes.
 

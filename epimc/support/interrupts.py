@@ -11,7 +11,6 @@ Nothing is imported here that takes time: until handlers are set, Python answers
 from __future__ import annotations
 
 import os
-import select
 import signal
 
 TYPE_CHECKING = False
@@ -42,10 +41,20 @@ def no_longer(tidy: Callable[[], object]) -> None:
 
 def end_at_signals() -> None:
     """Set the handlers; a signal that is ignored, as by `nohup`, stays ignored."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+    for number in known_signals("SIGINT", "SIGTERM", "SIGHUP"):
+        if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end)
+
+
+def ignore_signals() -> None:
+    """Let nothing interrupt what still has to be done."""
+    for number in known_signals("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def known_signals(*names: str) -> list[int]:
+    """The numbers of those signals that the system has."""
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
 def raise_at_interrupt() -> None:
@@ -56,10 +65,11 @@ def raise_at_interrupt() -> None:
 
 def end(number: int, _frame: FrameType | None) -> NoReturn:
     """Put things in order and end the process; nothing interrupts that."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    ignore_signals()
     try:
+        # The reader of standard error may have gone with the same signal.
+        for pipe in known_signals("SIGPIPE"):
+            signal.signal(pipe, signal.SIG_IGN)
         for tidy in reversed(_unfinished):
             _without_fail(tidy)
         _without_fail(say_word)
@@ -72,6 +82,8 @@ def say_word() -> None:
 
     Not by `print`: the signal may have come in the middle of one.
     """
+    import select
+
     _, ready, _ = select.select([], [2], [], 0)
     if ready:
         os.write(2, WORD)
