@@ -54,7 +54,10 @@ def check_parent(folder: Path, parent: Path) -> None:
 
 def refuse_foreign_files(folder: Path, place: Path) -> None:
     """Raise EpimcError if a bundle's folder holds what is not of the bundle: it would be lost."""
-    foreign = sorted(foreign_files(place, stated_manifest(place)))
+    try:
+        foreign = sorted(foreign_files(place, stated_manifest(place)))
+    except OSError as caught:
+        raise refused(f"Output folder '{folder}'", "written", caught) from None
     if not foreign:
         return
     notes = [f"'{name}'" for name in foreign[:NAMED_FILES]]
@@ -68,10 +71,18 @@ def refuse_foreign_files(folder: Path, place: Path) -> None:
 
 
 def foreign_files(place: Path, stated: Mapping[str, object]) -> Iterator[str]:
-    """What lies in a bundle's folder and is not listed by its manifest."""
+    """What lies in a bundle's folder and is not listed by its manifest.
+
+    Raises:
+        OSError: A folder in it cannot be read.
+    """
+
+    def refuse(caught: OSError) -> None:
+        raise caught
+
     listed = stated.get("files")
     known = {MANIFEST, *(listed if isinstance(listed, dict) else ())}
-    for parent, folders, files in os.walk(place):
+    for parent, folders, files in os.walk(place, onerror=refuse):
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         for name in (*files, *links):
             path = os.path.relpath(os.path.join(parent, name), place).replace(os.sep, "/")

@@ -101,10 +101,11 @@ def as_path(value: object, what: str) -> Path:
     try:
         path.exists()
         os.fsencode(text)
-    # It is too long, or has characters that no path has.
+    # It is too long, or has characters that no path has, or a folder above is closed.
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
-        raise error(f"Argument '{what}' is no path that can be used: {reason}.") from None
+        message = f"Argument '{what}' is no path that can be used: {reason}."
+        raise error(message, notes=[f"It is '{text}'."]) from None
     if "\0" in text:
         raise error(f"Argument '{what}' is no path that can be used: it has a null character.")
     return path

@@ -185,9 +185,23 @@ def finish(folder: Path, lock: Lock) -> None:
     try:
         # Else it has all that there is.
         if complete(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
     finally:
         lock.release()
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with all that is in it, also from folders that are closed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        # From above: what is in a folder is seen when that is open.
+        for parent, folders, _ in os.walk(folder):
+            for name in folders:
+                path = os.path.join(parent, name)
+                with suppress(OSError):
+                    if not os.path.islink(path):
+                        os.chmod(path, 0o700)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def complete(folder: Path) -> bool:

@@ -239,6 +239,43 @@ def test_an_interrupt_leaves_everything_as_it_was(
     monkeypatch.undo()
 
 
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (
+            PermissionError(13, "Permission denied", "a/b"),
+            "'a/b' cannot be used: Permission denied.\n"
+            "  hint: Change the permissions, or choose another place.\n",
+        ),
+        (
+            OSError(5, "Input/output error", b"b\xff"),
+            "'b\udcff' cannot be used: Input/output error.\n",
+        ),
+        (OSError("no such device"), "A file cannot be used: no such device.\n"),
+        (
+            MemoryError(),
+            "There is not enough memory.\n"
+            "  hint: Close other programs, or compile a smaller model.\n",
+        ),
+    ],
+)
+def test_what_the_system_refuses(
+    problem: Exception,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where nothing else has reported it."""
+    said: list[str] = []
+
+    def refuse(folder: Path) -> None:
+        raise problem
+
+    monkeypatch.setattr("epimc.bundle.bundle.read_bundle", refuse)
+    monkeypatch.setattr("epimc.cli.main.tell", said.append)
+    assert main(["check", "bundle"]) == 2
+    assert said == [f"error: {message}".removesuffix("\n")]
+
+
 def test_debug_shows_where_an_error_comes_from(here: Path) -> None:
     with pytest.raises(EpimcError, match=r"error: Bundle 'nothing' does not exist\."):
         main(["check", "nothing", "--debug"])

@@ -166,6 +166,17 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
 
 
 @smoke
+def test_closed_folders_are_removed_too(tmp_path: Path) -> None:
+    for files in ({"a/b/c": b"1"}, {"d": b"2"}):
+        replace_folder(tmp_path / "out", files.items())
+        for name in ("a/b", "a"):
+            if "a/b/c" in files:
+                (tmp_path / "out" / name).chmod(0)
+    assert os.listdir(tmp_path) == ["out"]
+    assert contents(tmp_path) == {"out/d": b"2"}
+
+
+@smoke
 def test_what_only_looks_like_it_stays(tmp_path: Path) -> None:
     names = [".out.epimc-0123", "out.epimc-0123456789abcdef", ".out.epimc-0123456789abcdeg", ".git"]
     for name in names:
