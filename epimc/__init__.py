@@ -5,10 +5,10 @@ The package is lazy (PEP 562): importing it, or one of its parts, loads nothing 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from epimc.support.version import VERSION
 
+# As `typing` has it, which takes longer than all that is imported here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from epimc.api import compile, inspect, load, plan, verify
     from epimc.ir.observers import CompileObserver

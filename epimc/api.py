@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from epimc.backends import DEFAULT_BACKEND
-from epimc.bundle.bundle import Bundle, check_output, read_bundle, write_bundle
+from epimc.bundle.bundle import Bundle, read_bundle, write_bundle
+from epimc.bundle.outputs import check_folder, check_output
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import ModelOptions, PlanRequest, Request
 from epimc.runtime.session import Session
@@ -198,11 +199,11 @@ def build(
 ) -> Bundle:
     """Compile and write the bundle, and the IR dumps where they are asked for."""
     from epimc.compiler.compiler import compile_model
-    from epimc.compiler.dumps import Dumps, check_folder
+    from epimc.compiler.dumps import Dumps
 
     check_output(output)
     if dump_ir is not None:
-        check_folder(dump_ir)
+        check_folder(dump_ir, output)
     dumps = Dumps()
     bundle = compile_model(request, [*observers, dumps], memory)
     extra = {f"ir/{name}": file for name, file in dumps.files()}

@@ -21,8 +21,8 @@ from epimc.module_map import module_map
 from epimc.results.commands import CheckResult, RunResult, StageResult, TargetList, TargetResult
 from epimc.results.document import json_document
 from epimc.results.summaries import BundleSummary, CompileResult, ModelSummary
-from epimc.support.files import write_file
 from epimc.support.results import Result
+from epimc.support.writing import write_file
 from epimc.verification.results import VerifyResult
 
 REGIONS: Mapping[tuple[str, str], Callable[[], str]] = {

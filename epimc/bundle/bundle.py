@@ -12,7 +12,6 @@ deleted.
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,9 +24,9 @@ from epimc.bundle.manifest import (
     Manifest,
     contradictions,
     read_manifest,
-    stated_manifest,
     subject_in,
 )
+from epimc.bundle.outputs import check_output
 from epimc.support.diagnostics import EpimcError, OtherVersionError, error
 from epimc.support.documents import lay_out
 from epimc.support.files import (
@@ -37,10 +36,11 @@ from epimc.support.files import (
     made,
     read_bytes,
     refused,
-    replace_folder,
     sha256,
     sha256_of_file,
 )
+from epimc.support.workshops import recover
+from epimc.support.writing import replace_folder
 
 HOST = "host/"
 FREE_FOLDERS = (HOST, "ir/", "reference/")
@@ -76,39 +76,6 @@ class Bundle:
 
 
 # --- writing ------------------------------------------------------------------------------------
-
-
-def check_output(folder: Path) -> None:
-    """Raise EpimcError unless a bundle can be written here: a new, an empty, or a bundle's folder.
-
-    To be called before the work whose result is to be written.
-    """
-    place = folder.resolve()
-    parent = place.parent
-    if not parent.is_dir():
-        raise error(
-            f"Output folder '{folder}' cannot be made: there is no folder '{parent}'.",
-            hint="Make that folder first.",
-        )
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise error(f"Output folder '{folder}' cannot be made: '{parent}' is not writable.")
-    if not place.exists():
-        return
-    empty = place.is_dir() and not any(place.iterdir())
-    if not empty and not is_bundle(place):
-        raise error(
-            f"Output folder '{folder}' exists and is not a bundle.",
-            hint="Choose another folder, or remove that one.",
-        )
-
-
-def is_bundle(folder: Path) -> bool:
-    """Whether epimc has written this folder, in this version of the format or another."""
-    try:
-        stated = stated_manifest(folder)
-    except EpimcError:
-        return False
-    return isinstance(stated.get("format"), int) and str(stated.get("tool")).startswith("epimc ")
 
 
 def write_bundle(folder: Path, contents: Bundle) -> None:
@@ -187,6 +154,7 @@ def read_bundle(folder: Path) -> Bundle:
         OtherVersionError: The bundle or one of its files is of another version of its format.
         EpimcError: The folder is no bundle, or a file is missing, changed or wrong.
     """
+    recover(folder)
     try:
         return read_parts(folder)
     except OtherVersionError as problem:

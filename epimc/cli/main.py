@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from pathlib import Path
@@ -13,14 +12,18 @@ import typer
 from epimc.backends import DEFAULT_BACKEND
 from epimc.cli.console import progress, say, warn
 from epimc.cli.options import takes
+from epimc.cli.streams import escape_characters, put, quiet_pipes, tell, unwritten
 from epimc.compiler.options import CompileOptions, PlanOptions, PlanRequest, Request
-from epimc.support.diagnostics import EpimcError, render
-from epimc.support.files import read_bytes, read_text, write_file
+from epimc.support.diagnostics import EpimcError, error, render
+from epimc.support.files import read_bytes, read_text, refused_by_system
+from epimc.support.interrupts import raise_at_interrupt
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.options import values_of
 from epimc.support.version import VERSION
+from epimc.support.writing import number_of, write_file
 
-BAD_USAGE, INTERRUPTED = 2, 130
+INTERRUPTED = 130
+STANDARD_OUTPUT = 1
 
 app = typer.Typer(
     name="epimc",
@@ -55,6 +58,9 @@ PrintAfter = Annotated[
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
+    Args:
+        arguments: None: those of this process, whose streams and signals are set up.
+
     Returns:
         0 good, 1 a check failed, 2 bad usage or input, 130 interrupted.
     """
@@ -66,43 +72,49 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         quiet_pipes()
         escape_characters()
+        if debug:
+            raise_at_interrupt()
+    try:
+        code = run_commands(words)
+        # What the library of the command line has printed.
+        put("")
+        return code
+    except (EpimcError, OSError, MemoryError, KeyboardInterrupt) as problem:
+        if debug:
+            raise
+        return code_of(problem)
+
+
+def run_commands(words: list[str]) -> int:
+    """Run the command that some words name; the exit code.
+
+    Raises:
+        KeyboardInterrupt: The user has interrupted it.
+        EpimcError: The user has made a mistake.
+    """
     try:
         app(words, prog_name="epimc", standalone_mode=True)
-        sys.stdout.flush()
     except SystemExit as end:
+        # The library makes an exit of an interrupt, and says nothing.
+        if isinstance(end.__context__, KeyboardInterrupt) or end.code == INTERRUPTED:
+            raise KeyboardInterrupt from None
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except EpimcError as problem:
-        if debug:
-            raise
-        print(render(problem.diagnostic), file=sys.stderr)
-        return problem.exit_code
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except (OSError, MemoryError) as problem:
-        if debug:
-            raise
-        # A MemoryError says nothing of itself.
-        reason = getattr(problem, "strerror", None) or "there is not enough memory"
-        print(f"error: {reason}", file=sys.stderr)
-        return BAD_USAGE
     return 0
 
 
-def quiet_pipes() -> None:
-    """End without a word when the reader of a pipe has gone, as Unix tools do."""
-    import signal
-
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-
-
-def escape_characters() -> None:
-    """Print escapes of the characters that the output's encoding has not."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+def code_of(problem: BaseException) -> int:
+    """Tell what has ended a command; the exit code."""
+    match problem:
+        case EpimcError():
+            tell(render(problem.diagnostic))
+            return problem.exit_code
+        case KeyboardInterrupt():
+            tell("interrupted")
+            return INTERRUPTED
+        case OSError():
+            return code_of(unwritten() or refused_by_system(problem))
+    hint = "Close other programs, or compile a smaller model."
+    return code_of(error("There is not enough memory.", hint=hint))
 
 
 def limit_threads() -> None:
@@ -186,10 +198,12 @@ def run(
 ) -> None:
     """Execute a bundle on the simulator."""
     from epimc.bundle.bundle import read_bundle
+    from epimc.bundle.outputs import check_file
     from epimc.compiler.samples import Shaped, encode_samples, read_samples
     from epimc.results.commands import RunResult
     from epimc.runtime.session import Session
 
+    check_file(output, input)
     bundle = read_bundle(folder)
     bundle.program.refuse_bad()
     session = Session(bundle)
@@ -201,7 +215,8 @@ def run(
     results = session.run(names, samples.inputs, observers)
     write_file(output, encode_samples(dict(zip(names, results, strict=True))))
     costs = None if meter is None else bundle.program.costs(meter)
-    say(RunResult(samples.count, tuple(names), str(output), costs), json)
+    result = RunResult(samples.count, tuple(names), str(output), costs)
+    say(result, json, aside=number_of(output) == STANDARD_OUTPUT)
 
 
 @app.command()
@@ -282,6 +297,7 @@ def opt(
 ) -> None:
     """Run passes on textual IR."""
     from epimc.backends.registry import load_backends
+    from epimc.bundle.outputs import check_file, check_folder
     from epimc.cli.observers import chosen_observers
     from epimc.compiler.dumps import Dumps
     from epimc.compiler.passes import passes_of
@@ -291,6 +307,10 @@ def opt(
 
     registry = passes_of(*load_backends())
     steps = parse_pipeline(passes, registry)
+    if output is not None:
+        check_file(output, file)
+    if dump_ir is not None:
+        check_folder(dump_ir)
     dumps = Dumps()
     observers = chosen_observers(print_ir_after, timing, [step.name for step in steps])
     module = Runner(registry, [*observers, dumps]).run(read_module(file, limit_bytes), steps)
@@ -299,7 +319,7 @@ def opt(
     if output is not None:
         write_module(module, output)
     else:
-        sys.stdout.write(print_module(module))
+        put(print_module(module))
 
 
 @app.command()
@@ -310,7 +330,9 @@ def asm(
 ) -> None:
     """Assemble a program from text to binary."""
     from epimc.backends.registry import load_backend
+    from epimc.bundle.outputs import check_file
 
+    check_file(output, file)
     write_file(output, load_backend(backend).assemble(read_text(file), str(file)))
 
 
@@ -324,10 +346,13 @@ def disasm(
 ) -> None:
     """Disassemble a program from binary to text."""
     from epimc.backends.registry import load_backend
+    from epimc.bundle.outputs import check_file
 
+    if output is not None:
+        check_file(output, file)
     text = load_backend(backend).disassemble(read_bytes(file), str(file))
     if output is None:
-        sys.stdout.write(text)
+        put(text)
     else:
         write_file(output, text.encode())
 
@@ -344,7 +369,7 @@ def check(folder: BundleFolder, json: Json = False) -> None:
     if json or result.good:
         say(result, json)
     else:
-        print(result, file=sys.stderr)
+        tell(str(result))
     if not result.good:
         raise typer.Exit(1)
 
@@ -383,7 +408,3 @@ def ops(
         say(OperatorResult.of(operator_named(name)), json)
     else:
         say(OperatorList(tuple(map(OperatorResult.of, operators_by_name()))), json)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

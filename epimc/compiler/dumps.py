@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,8 +10,8 @@ from pathlib import Path
 from epimc.ir.core.tensors import Tensor, TensorStore, tensor_bytes
 from epimc.ir.observers import CompileObserver, Step
 from epimc.ir.text.printer import print_module
-from epimc.support.diagnostics import error
-from epimc.support.files import File, make_folder, write_file
+from epimc.support.files import File
+from epimc.support.writing import with_folder
 
 
 @dataclass
@@ -46,26 +45,12 @@ class Dumps(CompileObserver):
     def write(self, folder: Path) -> None:
         """Write all files into a folder, which may hold earlier dumps.
 
-        Each file is written in one step, the texts last: a text that is there can be read.
+        Nothing is there before all has been written beside it, the texts last: a text that is there
+        can be read.
 
         Raises:
             EpimcError: The system refuses.
         """
-        make_folder(folder)
-        store = TensorStore(folder / "tensors")
-        for tensor in self.tensors.values():
-            store.save(tensor)
-        for name, text in self.texts.items():
-            write_file(folder / name, text.encode())
-
-
-def check_folder(folder: Path) -> None:
-    """Raise EpimcError unless dumps can be written to a folder: a new one or an existing one.
-
-    To be called before the work whose result is to be written.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise error(f"The dumps cannot be written to '{folder}': it is not a folder.")
-    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise error(f"The dumps cannot be written to '{folder}': '{nearest}' is not writable.")
+        texts = ((folder / name, text.encode()) for name, text in self.texts.items())
+        with with_folder(folder):
+            TensorStore(folder / "tensors").save(self.tensors.values(), texts)

@@ -21,8 +21,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from epimc.support.diagnostics import EpimcError, did_you_mean, error
-from epimc.support.files import sha256_of_file, write_file
+from epimc.support.files import sha256_of_file
 from epimc.support.limits import DEFAULT_BYTES, MADE_FACTOR
+from epimc.support.writing import write_file
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]

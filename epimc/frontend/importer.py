@@ -32,6 +32,7 @@ from epimc.ir.core.liveness import refuse_large_maps
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value
 from epimc.support.diagnostics import EpimcError, error
+from epimc.support.files import as_text
 from epimc.support.limits import DEFAULT_BYTES, Budget
 
 
@@ -70,7 +71,7 @@ def import_model(
     """
     loaded = load_model(path, limit_bytes, newest_opset)
     budget = Budget(limit_bytes, f"Model file '{path}'")
-    return _imported(loaded.model, path.stem, loaded.sha256, budget)
+    return _imported(loaded.model, as_text(path.stem), loaded.sha256, budget)
 
 
 def import_proto(

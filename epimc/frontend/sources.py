@@ -13,7 +13,7 @@ from epimc.frontend.importer import ImportedModel, import_model, import_proto
 from epimc.frontend.model.loader import parse_model
 from epimc.frontend.torch_export import export_torch, is_torch_module
 from epimc.support.diagnostics import error
-from epimc.support.files import as_path
+from epimc.support.files import as_path, as_text
 from epimc.support.limits import DEFAULT_BYTES
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def import_source(
             hint="Pass a path, bytes, an onnx.ModelProto or a torch.nn.Module.",
         )
     path = as_path(source, "model")
-    return NamedModel(path.name, import_model(path, limit_bytes=limit_bytes))
+    return NamedModel(as_text(path.name), import_model(path, limit_bytes=limit_bytes))
 
 
 def imported_proto(model: onnx.ModelProto, name: str, limit_bytes: int) -> NamedModel:

@@ -1,7 +1,7 @@
-"""The one reader and the one writer of files: read within a limit, written all or nothing.
+"""The one reader of files, within a limit; names, checksums, and what the system refuses.
 
-A file or a folder that is written is there as it was before, or as it is to be, at any moment;
-what the system refuses is reported with the path, the reason and, where that is known, the remedy.
+That is reported with the path, the reason and, where it is known, the remedy.  What is written, is
+written by `writing.py`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
-import stat
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -23,7 +20,10 @@ PIECE_BYTES = 2**20
 
 REMEDIES = {
     errno.EACCES: "Change the permissions, or choose another place.",
+    errno.EDQUOT: "Make room there, or choose another place.",
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f), or choose another place.",
     errno.EISDIR: "Give the path of a file.",
+    errno.ELOOP: "Check the path: its links lead in a circle.",
     errno.ENOENT: "Check the path: each of its folders must exist.",
     errno.ENOTDIR: "Check the path: only folders hold files.",
     errno.ENOSPC: "Make room there, or choose another place.",
@@ -51,6 +51,16 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def has_contents(path: Path, data: bytes) -> bool:
+    """Whether a file is there and has these contents and no others."""
+    try:
+        known = path.is_file() and path.stat().st_size == len(data)
+        return known and sha256_of_file(path) == sha256(data)
+    # Writing it will tell why.
+    except OSError:
+        return False
+
+
 def is_plain_name(name: str) -> bool:
     """Whether a path is relative, with `/` between its parts, and leads only downwards."""
     parts = PurePosixPath(name).parts
@@ -66,6 +76,11 @@ def lies_inside(folder: Path, name: str) -> bool:
         return (folder / name).resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):  # Links that lead in a circle.
         return False
+
+
+def as_text(name: str) -> str:
+    """The name of a file as a text: bytes of it that are no UTF-8 become replacement characters."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def as_path(value: object, what: str) -> Path:
@@ -86,10 +101,11 @@ def as_path(value: object, what: str) -> Path:
     try:
         path.exists()
         os.fsencode(text)
-    # It is too long, or has characters that no path has.
+    # It is too long, or has characters that no path has, or a folder above is closed.
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
-        raise error(f"Argument '{what}' is no path that can be used: {reason}.") from None
+        message = f"Argument '{what}' is no path that can be used: {reason}."
+        raise error(message, notes=[f"It is '{text}'."]) from None
     if "\0" in text:
         raise error(f"Argument '{what}' is no path that can be used: it has a null character.")
     return path
@@ -98,9 +114,6 @@ def as_path(value: object, what: str) -> Path:
 def spelled(value: object) -> Any:
     """The text of a path that a Python user passes; anything else as it is, to be refused."""
     return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-# --- reading ------------------------------------------------------------------------------------
 
 
 def read_bytes(path: Path, kind: str = "", limit: int = DEFAULT_BYTES, subject: str = "") -> bytes:
@@ -170,120 +183,8 @@ def refused(subject: str, verb: str, caught: OSError) -> EpimcError:
     return error(f"{subject} cannot be {verb}: {reason}.", hint=hint)
 
 
-# --- writing ------------------------------------------------------------------------------------
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file in one step; what is no regular file, such as a pipe, is written into.
-
-    A link stays: the file that it leads to is replaced.
-
-    Raises:
-        EpimcError: The system refuses; what was there is as it was.
-    """
-    subject = subject_of(path, "")
-    try:
-        place = path.resolve()
-        if place.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if place.exists() and not place.is_file():
-            with place.open("wb") as file:
-                file.write(data)
-            return
-        replace_file(place, data)
-    except OSError as caught:
-        raise refused(subject, "written", caught) from None
-
-
-def replace_file(place: Path, data: bytes) -> None:
-    """Write beside a file, then rename: the permissions are those of the old or of a new file."""
-    mode = stat.S_IMODE(place.stat().st_mode) if place.exists() else 0o666 & ~current_umask()
-    handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name[:100]}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, mode)
-        os.replace(temporary, place)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def current_umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, unless it is there.
-
-    Raises:
-        EpimcError: The system refuses.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as caught:
-        raise refused(f"Folder '{folder}'", "made", caught) from None
-
-
-def replace_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """Write a folder in one step: at any moment there is the old one or the new one, whole.
-
-    The files are first written beside it.  If that is interrupted, the old folder stays, and
-    nothing else.
-
-    Args:
-        folder: Where; what is there is replaced.  Its parent must exist.
-        files: Plain names and contents; each is asked for when the one before is written.
-
-    Raises:
-        EpimcError: The system refuses.
-    """
-    # A link to a folder stays; what it points to is replaced.
-    place = folder.resolve()
-    try:
-        workshop = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-    except OSError as caught:
-        raise refused(f"Output folder '{folder}'", "written", caught) from None
-    try:
-        # A folder in the workshop, unlike the workshop, has the permissions that the user wants.
-        write_files(workshop / "new", files)
-        swap(place, workshop)
-    except OSError as caught:
-        raise refused(f"Output folder '{folder}'", "written", caught) from None
-    finally:
-        remove(workshop)
-
-
-def write_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """Write files into a new folder."""
-    folder.mkdir()
-    for name, data in files:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        # Before the next one is made.
-        del data
-
-
-def swap(place: Path, workshop: Path) -> None:
-    """Put `new` of the workshop in its place, and what was there into the workshop."""
-    try:
-        if place.exists():
-            os.rename(place, workshop / "old")
-        os.rename(workshop / "new", place)
-    except BaseException:
-        if not place.exists() and (workshop / "old").exists():
-            os.rename(workshop / "old", place)
-        raise
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder with all that is in it, also when the user interrupts that."""
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-    except KeyboardInterrupt:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+def refused_by_system(caught: OSError) -> EpimcError:
+    """The error for what the system refuses, where no more is known of it than the system tells."""
+    name = caught.filename
+    known = isinstance(name, str | bytes | os.PathLike)
+    return refused(f"'{os.fsdecode(name)}'" if known else "A file", "used", caught)

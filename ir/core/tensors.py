@@ -7,9 +7,11 @@ type, shape and bytes.  A text may also declare up to 64 literal values or a see
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,8 +21,9 @@ from numpy.typing import NDArray
 from epimc.ir.core.types import TensorType
 from epimc.ir.semantics.arrays import pieces
 from epimc.support.diagnostics import error
-from epimc.support.files import make_folder, write_file
+from epimc.support.files import File, has_contents
 from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.writing import with_folder, write_files
 
 MAXIMUM_LITERALS = 64
 
@@ -110,17 +113,25 @@ class TensorStore:
         """The file of a tensor."""
         return self.folder / f"{digest}.safetensors"
 
-    def save(self, tensor: Tensor) -> None:
-        """Write a tensor unless it is there already.
+    def save(self, tensors: Iterable[Tensor], texts: Iterable[tuple[Path, File]] = ()) -> None:
+        """Write tensors that are not there, or not as they should be, then texts that declare them.
+
+        Args:
+            tensors: Stored ones, whose values stand in no text.
+            texts: Paths and contents.
 
         Raises:
-            EpimcError: The system refuses.
+            EpimcError: The system refuses; what was there is as it was.
         """
-        path = self.path(tensor.digest)
-        if path.exists():
-            return
-        make_folder(self.folder)
-        write_file(path, tensor_bytes(tensor))
+        stored = list(tensors)
+        with with_folder(self.folder) if stored else nullcontext():
+            write_files(chain(self._missing(stored), texts))
+
+    def _missing(self, tensors: Iterable[Tensor]) -> Iterator[tuple[Path, bytes]]:
+        for tensor in tensors:
+            path, data = self.path(tensor.digest), tensor_bytes(tensor)
+            if not has_contents(path, data):
+                yield path, data
 
     def load(self, digest: str, kind: TensorType) -> Tensor:
         """Read a tensor and check it against its declared type and digest.

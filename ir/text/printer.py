@@ -14,7 +14,6 @@ from epimc.ir.core.op import Op, Value, dump_attributes
 from epimc.ir.core.tensors import Tensor, TensorStore
 from epimc.ir.core.types import Location
 from epimc.support.diagnostics import EpimcError, Span, error
-from epimc.support.files import write_file
 
 # Of the text: to be raised when a text that was right before is refused or means something else.
 VERSION = 2
@@ -39,14 +38,9 @@ def write_module(module: Module, path: Path) -> None:
     Raises:
         EpimcError: They cannot be written.
     """
-    # Before any tensor is written.
-    if path.is_dir():
-        raise error(f"'{path}' cannot be written: it is a folder.")
+    stored = [t for t in module.tensors.values() if t.random is None and not t.literal]
     store = TensorStore(path.parent / "tensors")
-    for tensor in module.tensors.values():
-        if tensor.random is None and not tensor.literal:
-            store.save(tensor)
-    write_file(path, print_module(module).encode())
+    store.save(stored, [(path, print_module(module).encode())])
 
 
 def print_op(op: Op) -> str:

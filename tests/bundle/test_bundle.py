@@ -18,18 +18,18 @@ from epimc.backends.crossbar.backend import CrossbarProgram
 from epimc.backends.crossbar.target.schema import load_target
 from epimc.bundle import manifest as manifest_module
 from epimc.bundle.bundle import (
-    check_output,
     read_bundle,
     rechecksum,
     write_bundle,
 )
+from epimc.bundle.outputs import check_output
 from epimc.support.diagnostics import EpimcError
 from epimc.support.files import File
 from tests.backends.crossbar.bundle.test_tables import same
 from tests.backends.crossbar.bundles import bundle_of, target_of
 from tests.backends.crossbar.programs import PROGRAMS, conv_program, split_program
 from tests.crossbars import program_in
-from tests.support.test_files import contents
+from tests.support.test_writing import contents
 
 NEEDED = [
     "program.asm",

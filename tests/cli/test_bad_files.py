@@ -288,10 +288,10 @@ def test_no_ir(refuse: Refuse) -> None:
 def test_ir_that_cannot_be_written(here: Path, refuse: Refuse) -> None:
     (here / "folder").mkdir()
     assert refuse("opt", "bundle/ir/00-import.epi", "-o", "folder") == (
-        "error: 'folder' cannot be written: it is a folder.\n"
+        "error: 'folder' cannot be written: Is a directory.\n  hint: Give the path of a file.\n"
     )
     (here / "file").write_text("")
     assert refuse("opt", "bundle/ir/00-import.epi", "-o", "file/x.epi") == (
-        "error: Folder 'file/tensors' cannot be made: Not a directory.\n"
+        "error: 'file/x.epi' cannot be written: Not a directory.\n"
         "  hint: Check the path: only folders hold files.\n"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,10 @@ def test_compile_dumps_and_prints_ir(run: Run, here: Path) -> None:
 def test_compile_replaces_a_bundle(run: Run, here: Path) -> None:
     """All of it: no file of the old one stays."""
     (here / "bundle" / "ir" / "old.epi").write_text("")
+    manifest = here / "bundle" / "manifest.json"
+    stated = json.loads(manifest.read_text())
+    stated["files"]["ir/old.epi"] = hashlib.sha256(b"").hexdigest()
+    manifest.write_text(json.dumps(stated))
     result = run("compile", "model.onnx", "-o", "bundle", "--calibration", "samples.npz")
     assert result.code == 0
     assert read_bundle(here / "bundle").target.name == "epim-256"

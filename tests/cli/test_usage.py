@@ -63,7 +63,7 @@ def test_importing_epimc_loads_nothing() -> None:
 
 def test_the_module_runs() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "epimc.cli.main", "--version"],
+        [sys.executable, "-m", "epimc", "--version"],
         capture_output=True,
         text=True,
         check=False,
@@ -71,7 +71,7 @@ def test_the_module_runs() -> None:
     )
     assert (result.returncode, result.stdout) == (0, f"epimc {epimc.__version__}\n")
     result = subprocess.run(
-        [sys.executable, "-m", "epimc.cli.main", "check", "nothing"],
+        [sys.executable, "-m", "epimc", "check", "nothing"],
         capture_output=True,
         text=True,
         check=False,
@@ -191,7 +191,8 @@ def test_a_bad_program_is_exit_code_1(run: Run, here: Path) -> None:
     lines = path.read_text().splitlines(keepends=True)
     number = next(k for k, line in enumerate(lines) if "mvm" in line)
     path.write_text("".join(lines[:number] + lines[number + 1 :]))
-    assert run("asm", "bundle/program.asm", "-o", "bundle/program.bin").code == 0
+    assert run("asm", "bundle/program.asm", "-o", "program.bin").code == 0
+    (here / "program.bin").replace(here / "bundle" / "program.bin")
     rechecksum(here / "bundle")
     result = run("check", "bundle")
     assert (result.code, result.out) == (1, "")
@@ -218,7 +219,7 @@ def test_a_bad_program_is_exit_code_1(run: Run, here: Path) -> None:
         "epimc.compiler.importing.import_source",
         "epimc.backends.crossbar.lower.emit.emit",
         "epimc.compiler.compiler.reference_files",
-        "epimc.support.files.write_files",
+        "epimc.support.writing.fill_folder",
     ],
 )
 @pytest.mark.parametrize("output", ["bundle", "new"])
@@ -233,8 +234,46 @@ def test_an_interrupt_leaves_everything_as_it_was(
     arguments = ["compile", "model.onnx", "-o", output, "--calibration", "samples.npz"]
     result = run(*arguments, "--dump-ir", "dumps")
     assert (result.code, result.out) == (130, "")
+    assert result.err.splitlines()[-1] == "interrupted"
     assert contents(here) == before
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (
+            PermissionError(13, "Permission denied", "a/b"),
+            "'a/b' cannot be used: Permission denied.\n"
+            "  hint: Change the permissions, or choose another place.\n",
+        ),
+        (
+            OSError(5, "Input/output error", b"b\xff"),
+            "'b\udcff' cannot be used: Input/output error.\n",
+        ),
+        (OSError("no such device"), "A file cannot be used: no such device.\n"),
+        (
+            MemoryError(),
+            "There is not enough memory.\n"
+            "  hint: Close other programs, or compile a smaller model.\n",
+        ),
+    ],
+)
+def test_what_the_system_refuses(
+    problem: Exception,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where nothing else has reported it."""
+    said: list[str] = []
+
+    def refuse(folder: Path) -> None:
+        raise problem
+
+    monkeypatch.setattr("epimc.bundle.bundle.read_bundle", refuse)
+    monkeypatch.setattr("epimc.cli.main.tell", said.append)
+    assert main(["check", "bundle"]) == 2
+    assert said == [f"error: {message}".removesuffix("\n")]
 
 
 def test_debug_shows_where_an_error_comes_from(here: Path) -> None:

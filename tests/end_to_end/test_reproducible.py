@@ -79,7 +79,7 @@ def test_compiling_again_gives_the_same_bytes(
         folder = tmp_path / seed
         subprocess.run(
             [
-                *(sys.executable, "-m", "epimc.cli.main", "compile", str(EXAMPLES / MODELS[data])),
+                *(sys.executable, "-m", "epimc", "compile", str(EXAMPLES / MODELS[data])),
                 *("-o", str(folder), "--target", target),
                 *("--calibration", str(EXAMPLES / f"{data}-calibration.npz")),
             ],

@@ -62,6 +62,12 @@ def test_what_is_no_path(path: Any, reason: str, tmp_path: Path) -> None:
         assert first_line(call) == f"error: Argument '{name}' {reason}"
 
 
+def test_a_path_that_cannot_be_used_is_named() -> None:
+    with pytest.raises(epimc.EpimcError) as caught:
+        epimc.load(LONG)
+    assert str(caught.value).endswith(f"File name too long.\n  note: It is '{LONG}'.")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

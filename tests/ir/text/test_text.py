@@ -87,7 +87,7 @@ STORED = Tensor.of(np.array([1, -2, 3]), "s4")
 def stored(folder: Path) -> Path:
     """The file of a tensor."""
     store = TensorStore(folder / "tensors")
-    store.save(STORED)
+    store.save([STORED])
     return store.path(STORED.digest)
 
 
