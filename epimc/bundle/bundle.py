@@ -22,6 +22,7 @@ from epimc.backends.base import Backend, CompiledProgram, Target
 from epimc.backends.registry import load_backend
 from epimc.bundle.folder import (
     DELETABLE_FOLDERS,
+    MOST_FILES,
     budget_of,
     check_digest,
     check_names,
@@ -171,11 +172,14 @@ def files_of(contents: Bundle) -> dict[str, File]:
     check_own_names(program, own)
     if missing := set(load_backend(contents.manifest.backend).files) - own.keys():
         raise defect(program, f"the program has no file '{min(missing)}'")
-    return {
+    files = {
         **own,
         **contents.extra_files,
         **{fragment_file(name): data for name, data in contents.fragments.items()},
     }
+    if len(files) > MOST_FILES:
+        raise error(f"The bundle would have {len(files)} files, more than {MOST_FILES}.")
+    return files
 
 
 def defect(program: CompiledProgram, what: str) -> EpimcError:

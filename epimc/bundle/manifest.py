@@ -12,20 +12,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import FailFast, Field, TypeAdapter
 
 from epimc.backends.base import CompiledProgram, Port
 from epimc.bundle.folder import changed_file, contents, subject_in
 from epimc.support.diagnostics import error, other_version
-from epimc.support.documents import Record, lay_out, read_document
+from epimc.support.documents import Record, lay_out, read_document, refuse_many_values
 from epimc.support.files import sha256
 
 # Of the folder and its manifest: to be raised with the format of any file that a program needs, so
 # that the manifest, which is read first, tells another version before any other file can.
 FORMAT = 4
 MANIFEST = "manifest.json"
-# A line for each file, of which there are some dozens.
-MAXIMUM_MANIFEST_BYTES = 2**23
+# A line for each file, of which there are some dozens, and never more than MOST_FILES.
+MAXIMUM_MANIFEST_BYTES = 2**24
+MOST_MANIFEST_VALUES = 2**18
 
 # The last line but one: the SHA-256 of the text without it and the comma before it.
 SEAL = re.compile(rb',\n  "checksum": "([0-9a-f]{64})"\n}\n\Z')
@@ -71,7 +72,7 @@ class Border(Record):
     """
 
     name: str
-    shape: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...]
+    shape: Annotated[tuple[Annotated[int, Field(ge=1, lt=2**31)], ...], FailFast()]
 
 
 class Origin(Record):
@@ -94,8 +95,9 @@ class Origin(Record):
     backend: str
     target: str
     options: Options
-    inputs: tuple[Border, ...]
-    outputs: tuple[Border, ...]
+    # A mistake takes a hundred times the memory of what is mistaken.
+    inputs: Annotated[tuple[Border, ...], FailFast()]
+    outputs: Annotated[tuple[Border, ...], FailFast()]
 
     def to_dict(self) -> dict[str, Any]:
         """These keys and no others, as results have them."""
@@ -175,6 +177,7 @@ def stated_manifest(folder: Path) -> dict[str, object]:
 
 def object_in(data: bytes, subject: str) -> dict[str, object]:
     """The JSON object in a text, whatever it says."""
+    refuse_many_values(data, subject, MOST_MANIFEST_VALUES)
     try:
         stated = json.loads(data)
     except (ValueError, RecursionError) as caught:

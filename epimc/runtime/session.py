@@ -88,7 +88,7 @@ class Session:
         outputs = self.executor.run(inputs, observers)
         wanted = known if output_names is None else output_names
         for name in wanted:
-            if name not in outputs:
+            if not isinstance(outputs, Mapping) or name not in outputs:
                 raise error(f"The program does not give the output '{name}'.")
         return [outputs[name] for name in wanted]
 

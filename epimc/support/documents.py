@@ -77,9 +77,7 @@ def read_document(
         EpimcError: It is not JSON, or wrong: the first mistakes are named with their keys; or it
             has too many values, or a key twice.
     """
-    # Every value but the first stands behind one of these; some may stand in texts.
-    if sum(map(data.count, b",[{")) > MOST_VALUES:
-        raise error(f"{subject} has more than {MOST_VALUES} values.")
+    refuse_many_values(data, subject)
     try:
         document = form.validate_json(data)
     except ValidationError as caught:
@@ -88,6 +86,13 @@ def read_document(
         raise wrong_document(caught, subject, tags) from None
     refuse_repeated_keys(data, subject)
     return document
+
+
+def refuse_many_values(data: bytes, subject: str, most: int = MOST_VALUES) -> None:
+    """Raise EpimcError for a JSON text of more values, before it is parsed."""
+    # Every value but the first stands behind one of these; some of them may stand in texts.
+    if sum(map(data.count, (b",", b"[", b"{"))) > most:
+        raise error(f"{subject} has more than {most} values.")
 
 
 def refuse_repeated_keys(data: bytes, subject: str) -> None:

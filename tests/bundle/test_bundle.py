@@ -14,6 +14,7 @@ import pytest
 
 from epimc.backends.crossbar.backend import CrossbarProgram
 from epimc.backends.crossbar.target.schema import load_target
+from epimc.bundle import bundle as bundle_module
 from epimc.bundle import manifest as manifest_module
 from epimc.bundle.bundle import (
     check_output,
@@ -564,3 +565,15 @@ def test_there_may_not_be_more_streams_than_tiles(folder: Path) -> None:
     assert refusal(folder) == (
         f"error: Bundle '{folder}' contradicts itself: it has 2 instruction streams for 1 tiles."
     )
+
+
+def test_no_more_files_are_written_than_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = len(NEEDED)
+    monkeypatch.setattr(bundle_module, "MOST_FILES", count)
+    write_bundle(tmp_path / "out", CONTENTS)
+    with pytest.raises(EpimcError) as caught:
+        write_bundle(tmp_path / "out", bundle_of(split_program(), **{"ir/x": b""}))
+    message = f"error: The bundle would have {count + 1} files, more than {count}."
+    assert str(caught.value) == message
