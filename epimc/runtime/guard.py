@@ -7,7 +7,7 @@ current folder, allocate whatever a model says, and raise exceptions without a c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -37,8 +37,18 @@ MAXIMUM_SAID = 500
 OUT_OF_MEMORY = re.compile("Available memory of .* is smaller than requested bytes|bad_alloc")
 
 
+Shape = tuple[int | str, ...]
+"""As a model states it; a name for a dim that it leaves open."""
+
+
 class GuardedSession:
-    """A session of onnxruntime on the CPU."""
+    """A session of onnxruntime on the CPU.
+
+    Attributes:
+        inputs: Their shapes by name, in order.
+        outputs: Their shapes by name, in order.
+        properties: What the model's metadata say.
+    """
 
     def __init__(self, model: bytes, what: str, *, optimize: bool, limit_bytes: int) -> None:
         """Load a model.
@@ -58,6 +68,10 @@ class GuardedSession:
         with failures_named(f"onnxruntime refuses {what}."):
             bound_memory(int(limit_bytes * TENSOR_SHARE))
             self.session = load_session(model, optimize=optimize)
+            # Now: it raises where names are no UTF-8.
+            self.inputs = shapes_of(self.session.get_inputs())
+            self.outputs = shapes_of(self.session.get_outputs())
+            self.properties: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
         self.options = onnxruntime.RunOptions()
         # Or the arena, which all sessions share, would keep what the largest run has taken.
         self.options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
@@ -72,6 +86,11 @@ class GuardedSession:
         with failures_named(f"onnxruntime cannot run {self.what}."):
             results: list[Array] = self.session.run(list(names), dict(inputs), self.options)
         return results
+
+
+def shapes_of(entries: Iterable[Any]) -> dict[str, Shape]:
+    """Shapes by name."""
+    return {entry.name: tuple(entry.shape) for entry in entries}
 
 
 # Once a process: onnxruntime has one shared arena.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.runtime.guard import GuardedSession
+from epimc.runtime.guard import TENSOR_SHARE, GuardedSession
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.limits import DEFAULT_BYTES
 
@@ -45,29 +46,43 @@ class Reference:
         # Rewriting folds constants of whatever size a model says, in memory that nobody bounds: not
         # before one sample has been run as the graph is written, when all of them are made.
         self.to_rewrite = model if optimize else None
-        first = self.session.get_inputs()[0].shape
-        self.fixed_batch = first[0] if first and isinstance(first[0], int) else None
-
-    @property
-    def session(self) -> Any:
-        """That of onnxruntime."""
-        return self.guarded.session
+        self.fixed_batch = self._stated_batch()
 
     @property
     def inputs(self) -> dict[str, tuple[int | str, ...]]:
         """Shapes without the samples, by name."""
-        return {entry.name: tuple(entry.shape[1:]) for entry in self.session.get_inputs()}
+        return {name: shape[1:] for name, shape in self.guarded.inputs.items()}
 
     @property
     def outputs(self) -> dict[str, tuple[int | str, ...]]:
         """Shapes without the samples, by name."""
-        return {entry.name: tuple(entry.shape[1:]) for entry in self.session.get_outputs()}
+        return {name: shape[1:] for name, shape in self.guarded.outputs.items()}
 
     @property
     def properties(self) -> dict[str, str]:
         """What the model's metadata say."""
-        metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        return metadata
+        return self.guarded.properties
+
+    def _stated_batch(self) -> int | None:
+        """How many samples the model takes at once, where it says so.
+
+        Raises:
+            EpimcError: It takes nothing, or more samples than fit into the limit.
+        """
+        shape = next(iter(self.guarded.inputs.values()), None)
+        if shape is None:
+            raise error(f"onnxruntime cannot run {self.what}.", notes=["It has no inputs."])
+        size = shape[0] if shape else None
+        if not isinstance(size, int) or size < 1:
+            return None
+        numbers = size * math.prod(dim for dim in shape[1:] if isinstance(dim, int) and dim > 0)
+        if 4 * numbers > self.limit_bytes * TENSOR_SHARE:
+            raise error(
+                f"onnxruntime cannot run {self.what}.",
+                notes=[f"It takes {size} samples at once, which do not fit into the limit."],
+                hint="Raise the limit (--limit-bytes), or check the shapes.",
+            )
+        return size
 
     def run(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         """The named outputs for all samples, samples first.

@@ -181,3 +181,48 @@ def test_a_graph_is_rewritten_after_its_first_run(monkeypatch: pytest.MonkeyPatc
     for _ in itertools.repeat(None, 2):
         reference.run(["y"], {"x": np.ones((3, 1), np.float32)})
     assert asked == [False, True]
+
+
+def test_names_that_are_no_text_are_refused() -> None:
+    model = model_of([helper.make_node("Relu", ["x"], ["y"], "r")], [])
+    model.metadata_props.add(key="key", value="1234")
+    data = model.SerializeToString().replace(b"1234", b"\xff\xff\xff\xff")
+    with pytest.raises(EpimcError, match=r"error: onnxruntime refuses it\.\n  note: 'utf-8' codec"):
+        Reference(data, "it")
+
+
+def test_a_model_without_inputs_is_refused() -> None:
+    model = model_of([helper.make_node("Constant", [], ["y"], "c", value_float=1.0)], [])
+    del model.graph.input[:]
+    with pytest.raises(EpimcError) as caught:
+        Reference(model.SerializeToString(), "it")
+    assert str(caught.value) == "error: onnxruntime cannot run it.\n  note: It has no inputs."
+
+
+@pytest.mark.parametrize("size", [2**30, 2**62, 2**63 - 1])
+def test_a_batch_beyond_the_limit_is_refused(size: int) -> None:
+    with pytest.raises(EpimcError) as caught:
+        stating(size)
+    assert str(caught.value) == (
+        "error: onnxruntime cannot run it.\n"
+        f"  note: It takes {size} samples at once, which do not fit into the limit.\n"
+        "  hint: Raise the limit (--limit-bytes), or check the shapes."
+    )
+
+
+def stating(batch: int) -> Reference:
+    """A model that states how many samples it takes."""
+    model = model_of([helper.make_node("Relu", ["x"], ["y"], "r")], [])
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    return Reference(model.SerializeToString(), "it")
+
+
+@pytest.mark.parametrize("size", [-1, -(2**62)])
+def test_a_batch_below_nothing_is_any(size: int) -> None:
+    (y,) = stating(size).run(["y"], ONE)
+    assert y.tolist() == [[1.0]]
+
+
+def test_a_batch_of_nothing_does_not_run() -> None:
+    with pytest.raises(EpimcError, match=r"onnxruntime cannot run it\."):
+        stating(0).run(["y"], ONE)
