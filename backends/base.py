@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 
+from epimc.backends.foreign import Door
 from epimc.backends.forms import Claim
 from epimc.support.diagnostics import Diagnostic, EpimcError, check_failed, error, render
 from epimc.support.origins import Nodes
@@ -115,7 +116,7 @@ class Target(Protocol):
         """The text of its file, from which the backend's `load_target` makes it again."""
 
 
-class Executor(ABC):
+class Executor(Door, ABC):
     """A program, prepared for execution."""
 
     @abstractmethod
@@ -162,7 +163,7 @@ class PlanSummary(Result):
     KIND: ClassVar[str] = "counts"
 
 
-class CompiledProgram(ABC):
+class CompiledProgram(Door, ABC):
     """A program for a target, as the driver sees it.
 
     Attributes:
@@ -272,7 +273,7 @@ class PlannedLayer:
     positions: int
 
 
-class Backend(ABC):
+class Backend(Door, ABC):
     """Everything that belongs to one kind of chip.
 
     Attributes:

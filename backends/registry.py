@@ -76,7 +76,7 @@ def load_offered(name: str) -> Backend:
     try:
         backend = entry.load()
     # Whatever is wrong with a package that is not ours must not look like a defect of epimc.
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise error(
             f"Backend '{name}' of {package_of(entry)} cannot be loaded.",
             notes=[f"{type(problem).__name__}: {problem}"],

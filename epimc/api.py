@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from epimc.backends import DEFAULT_BACKEND
 from epimc.bundle.bundle import Bundle, read_bundle, write_bundle
+from epimc.bundle.manifest import read_manifest
 from epimc.bundle.outputs import check_folder, check_output
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import ModelOptions, PlanRequest, Request
@@ -139,7 +140,7 @@ def verify(
         samples: As `calibration` of `compile`; an array `labels` gives accuracy.  None: those that
             the bundle keeps.
         layers: Measure also what each layer loses.
-        limit_bytes: The most that the samples may take.
+        limit_bytes: The most that the samples may take, and the files of the bundle.
 
     Raises:
         EpimcError: The program does not pass its check (exit code 1), the bundle has no reference,
@@ -148,23 +149,29 @@ def verify(
     from epimc.verification.verify import verify as verified
 
     limit = ModelOptions(limit_bytes=limit_bytes).limit_bytes
-    read = bundle.bundle if isinstance(bundle, Session) else read_bundle(as_path(bundle, "bundle"))
+    if isinstance(bundle, Session):
+        return verified(bundle.bundle, samples, None, limit, layers=layers)
+    read = read_bundle(as_path(bundle, "bundle"), limit)
     return verified(read, samples, None, limit, layers=layers)
 
 
-def inspect(source: ModelSource, *, example: Any = None) -> BundleSummary | ModelSummary:
+def inspect(
+    source: ModelSource, *, example: Any = None, limit_bytes: int = DEFAULT_BYTES
+) -> BundleSummary | ModelSummary:
     """What a bundle or a model consists of.
 
     Args:
         source: A bundle's folder, or a model as in `compile`.
         example: As in `compile`.
+        limit_bytes: The most that the model, or the files of the bundle, may take.
 
     Raises:
         EpimcError: It is neither, or the bundle's program does not pass its check (exit code 1).
     """
     from epimc.results.summaries import inspected
 
-    return inspected(source, example)
+    limit = ModelOptions(limit_bytes=limit_bytes).limit_bytes
+    return inspected(source, example, limit)
 
 
 def as_tuple(texts: object) -> Any:
@@ -212,19 +219,30 @@ def build(
     if dump_ir is not None:
         dumps.write(dump_ir)
     # The reference is read from there, also after a change of the working directory.
-    return replace(bundle, extra_files={}, folder=output.absolute())
+    folder, manifest = output.absolute(), read_manifest(output)
+    return replace(
+        bundle,
+        manifest=manifest,
+        extra_files={},
+        folder=folder,
+        limit_bytes=request.limit_bytes,
+    )
 
 
-def load(folder: str | os.PathLike[str], **options: Any) -> Session:
+def load(
+    folder: str | os.PathLike[str], *, limit_bytes: int = DEFAULT_BYTES, **options: Any
+) -> Session:
     """Load a bundle.
 
     Args:
         folder: The bundle's folder.
+        limit_bytes: The most that the files of the bundle may take.
         options: Those of the backend's simulator; of crossbars `path` and `engine`.
 
     Raises:
         EpimcError: It is no bundle, a file does not match its checksum, or an option is wrong.
     """
-    bundle = read_bundle(as_path(folder, "folder"))
+    limit = ModelOptions(limit_bytes=limit_bytes).limit_bytes
+    bundle = read_bundle(as_path(folder, "folder"), limit)
     # As of a bundle that was just compiled.
     return Session(replace(bundle, folder=Path(folder).absolute()), **options)

@@ -182,7 +182,7 @@ def test_the_rule_forbids(module: str, target: str) -> None:
         ("epimc.backends.onnx.export", "epimc.ir.core.module"),
         ("epimc.backends.onnx.export", "onnx.helper"),
         ("epimc.frontend.model.loader", "onnx"),
-        ("epimc.runtime.reference", "onnxruntime"),
+        ("epimc.runtime.guard", "onnxruntime"),
         ("epimc.cli.main", "epimc.compiler.compiler"),
         ("epimc.cli.main", "epimc.backends.registry"),
         (f"{CROSSBAR}.backend", "epimc.backends.base"),

@@ -13,38 +13,39 @@ deleted.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from epimc.backends.base import Backend, CompiledProgram, Target
 from epimc.backends.registry import load_backend
+from epimc.bundle.folder import (
+    DELETABLE_FOLDERS,
+    MOST_FILES,
+    budget_of,
+    check_digest,
+    check_names,
+    checked_contents,
+    missing_file,
+    subject_in,
+)
 from epimc.bundle.manifest import (
     MANIFEST,
     Manifest,
     contradictions,
     read_manifest,
+    sealed,
     subject_in,
 )
 from epimc.bundle.outputs import check_output
 from epimc.support.diagnostics import EpimcError, OtherVersionError, error
-from epimc.support.documents import lay_out
-from epimc.support.files import (
-    File,
-    is_plain_name,
-    lies_inside,
-    made,
-    read_bytes,
-    refused,
-    sha256,
-    sha256_of_file,
-)
+from epimc.support.files import File, is_plain_name, made, sha256
+from epimc.support.limits import DEFAULT_BYTES, Budget
 from epimc.support.workshops import recover
 from epimc.support.writing import replace_folder
 
 HOST = "host/"
 FREE_FOLDERS = (HOST, "ir/", "reference/")
-DELETABLE_FOLDERS = ("ir/", "reference/")
 
 # Most file systems allow 255 bytes; a digest and an ending stand behind these.
 LONGEST_NAME = 150
@@ -61,6 +62,7 @@ class Bundle:
             Empty after reading; such files are then to be found in `folder`.
         folder: Where it was read.
         fragments: The ONNX models that the host runs, by name.
+        limit_bytes: The most that its files may take together.
     """
 
     manifest: Manifest
@@ -68,11 +70,34 @@ class Bundle:
     extra_files: Mapping[str, File] = field(default_factory=dict)
     folder: Path | None = None
     fragments: Mapping[str, bytes] = field(default_factory=dict)
+    limit_bytes: int = DEFAULT_BYTES
 
     @property
     def target(self) -> Target:
         """The chip that its program is for; the program alone knows it."""
         return self.program.target
+
+    def deletable_file(self, name: str, remedy: str) -> bytes:
+        """The contents of a file below `ir/` or `reference/`, whose checksum is right now.
+
+        Args:
+            name: Its path in the bundle.
+            remedy: What cannot be done without it, as in `it cannot be verified`.
+
+        Raises:
+            EpimcError: The manifest does not list it, or it was deleted or changed.
+        """
+        assert self.folder is not None
+        digest = self.manifest.files.get(name)
+        if digest is not None:
+            try:
+                budget = budget_of(self.folder, self.limit_bytes)
+                return checked_contents(self.folder, name, digest, budget)
+            except FileNotFoundError:
+                pass
+        raise error(
+            f"Bundle '{self.folder}' has no '{name}': {remedy}.", hint="Compile the model again."
+        )
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -82,8 +107,8 @@ def write_bundle(folder: Path, contents: Bundle) -> None:
     """Write a bundle in one step, in the place of an older one.
 
     Raises:
-        EpimcError: Something else is there, or the system refuses.
-        ValueError: The contents contradict each other: a defect of the caller.
+        EpimcError: Something else is there, the system refuses, or the program contradicts what it
+            is to be kept with: a defect of its backend, which may be another package's.
     """
     check_output(folder)
     replace_folder(folder, with_manifest(contents.manifest, files_of(contents)))
@@ -99,39 +124,50 @@ def with_manifest(manifest: Manifest, files: Mapping[str, File]) -> Iterator[tup
         # Before the next one is made.
         del data
     listed = manifest.model_copy(update={"files": dict(sorted(digests.items()))})
-    yield MANIFEST, lay_out(listed.model_dump()).encode()
+    yield MANIFEST, sealed(listed.model_dump())
 
 
 def files_of(contents: Bundle) -> dict[str, File]:
     """All files but the manifest, by path."""
     program = contents.program
     if contradiction := contradictions(contents.manifest, program):
-        raise ValueError(contradiction)
+        raise defect(program, contradiction)
     if {call.fragment for call in program.host_calls} != set(contents.fragments):
-        raise ValueError("the fragments are not those that the program names")
+        raise defect(program, "the fragments are not those that the program names")
     for name in contents.extra_files:
         if not is_plain_name(name) or not name.startswith(FREE_FOLDERS):
             raise ValueError(f"'{name}' is no name for an extra file")
     own = program.files()
-    check_own_names(own)
+    check_own_names(program, own)
     if missing := set(load_backend(contents.manifest.backend).files) - own.keys():
-        raise ValueError(f"the program has no file '{min(missing)}'")
-    return {
+        raise defect(program, f"the program has no file '{min(missing)}'")
+    files = {
         **own,
         **contents.extra_files,
         **{fragment_file(name): data for name, data in contents.fragments.items()},
     }
+    if len(files) > MOST_FILES:
+        raise error(f"The bundle would have {len(files)} files, more than {MOST_FILES}.")
+    return files
 
 
-def check_own_names(own: Collection[str]) -> None:
-    """Raise ValueError unless the files of a program can lie beside those of every bundle."""
+def defect(program: CompiledProgram, what: str) -> EpimcError:
+    """The error for a program that no bundle can hold."""
+    return error(
+        f"Backend '{program.backend}' made a program that cannot be kept: {what}.",
+        hint="Report it to the authors of the backend.",
+    )
+
+
+def check_own_names(program: CompiledProgram, own: Collection[str]) -> None:
+    """Raise EpimcError unless the files of a program can lie beside those of every bundle."""
     folders = {str(folder) for name in own for folder in PurePosixPath(name).parents}
     for name in own:
         reserved = f"{name}/".startswith(FREE_FOLDERS) or name == MANIFEST
         # Half of a surrogate pair: the manifest could not name it.
         written = name.encode(errors="replace").decode() == name
         if not is_plain_name(name) or reserved or not written or name in folders:
-            raise ValueError(f"'{name}' is no name for a file of a program")
+            raise defect(program, f"'{name}' is no name for a file of a program")
 
 
 def fragment_file(name: str) -> str:
@@ -145,10 +181,14 @@ def fragment_file(name: str) -> str:
 # --- reading ------------------------------------------------------------------------------------
 
 
-def read_bundle(folder: Path) -> Bundle:
+def read_bundle(folder: Path, limit_bytes: int = DEFAULT_BYTES) -> Bundle:
     """Read a bundle; every file that its manifest lists must be as the manifest says.
 
     Only files below `ir/` and `reference/` may be missing.  Files that are not listed are ignored.
+
+    Args:
+        folder: The bundle; it may be named by a link, and has none in it.
+        limit_bytes: The most that the files that are listed may take together.
 
     Raises:
         OtherVersionError: The bundle or one of its files is of another version of its format.
@@ -156,7 +196,7 @@ def read_bundle(folder: Path) -> Bundle:
     """
     recover(folder)
     try:
-        return read_parts(folder)
+        return read_parts(folder, limit_bytes)
     except OtherVersionError as problem:
         raise to_compile_again(problem, folder) from None
 
@@ -168,15 +208,22 @@ def to_compile_again(problem: OtherVersionError, folder: Path) -> OtherVersionEr
     return OtherVersionError(replace(problem.diagnostic, hint=hint))
 
 
-def read_parts(folder: Path) -> Bundle:
+def read_parts(folder: Path, limit_bytes: int) -> Bundle:
     """Read a bundle file by file, the manifest first."""
     manifest = read_manifest(folder)
     backend = backend_of(manifest, folder)
-    program = backend.read(read_files(folder, manifest, backend.files), str(folder))
+    for name in backend.files:
+        require_listed(folder, manifest, name)
+    files = read_files(folder, manifest, budget_of(folder, limit_bytes))
+    own = {name: data for name, data in files.items() if not name.startswith(HOST)}
+    program = backend.read(own, str(folder))
     if contradiction := contradictions(manifest, program):
         raise error(f"Bundle '{folder}' contradicts itself: {contradiction}.")
-    fragments = read_fragments(folder, manifest, program)
-    return Bundle(manifest, program, folder=folder, fragments=fragments)
+    names = {call.fragment: fragment_file(call.fragment) for call in program.host_calls}
+    for name in names.values():
+        require_listed(folder, manifest, name)
+    fragments = {fragment: files[name] for fragment, name in names.items()}
+    return Bundle(manifest, program, folder=folder, fragments=fragments, limit_bytes=limit_bytes)
 
 
 def backend_of(manifest: Manifest, folder: Path) -> Backend:
@@ -191,90 +238,27 @@ def backend_of(manifest: Manifest, folder: Path) -> Backend:
         raise problem.with_notes(f"Bundle '{folder}' holds a program of this backend.") from None
 
 
-def read_fragments(folder: Path, manifest: Manifest, program: CompiledProgram) -> dict[str, bytes]:
-    """The fragments that the program names."""
-    names = {call.fragment: fragment_file(call.fragment) for call in program.host_calls}
-    for name in names.values():
-        require_listed(folder, manifest, name)
-    return {
-        fragment: checked_file(folder, name, manifest.files[name])
-        for fragment, name in names.items()
-    }
-
-
 def require_listed(folder: Path, manifest: Manifest, name: str) -> None:
     """Raise EpimcError unless the manifest lists a file."""
     if name not in manifest.files:
         raise error(f"{subject_in(folder, MANIFEST)} does not list '{name}'.")
 
 
-def read_files(folder: Path, manifest: Manifest, required: Sequence[str]) -> dict[str, bytes]:
-    """The files of the program by name; all files that are listed are checked.
+def read_files(folder: Path, manifest: Manifest, budget: Budget) -> dict[str, bytes]:
+    """The files that a program runs with, by name; all files that are listed are checked.
 
-    Only what was checked is used: a file of the program is read once.
+    Only what was checked is used: each of these is read once, and the others, which may be large,
+    again by whoever needs them, with the same check.
     """
-    for name in manifest.files:
-        if not lies_inside(folder, name):
-            raise error(f"File '{name}' of the manifest of bundle '{folder}' lies outside of it.")
-    for name in required:
-        require_listed(folder, manifest, name)
-    own = [name for name in manifest.files if not name.startswith(FREE_FOLDERS)]
+    check_names(folder, manifest.files)
+    files: dict[str, bytes] = {}
     for name, digest in manifest.files.items():
-        if name.startswith(FREE_FOLDERS):
-            check_file(folder, name, digest)
-    return {name: checked_file(folder, name, manifest.files[name]) for name in own}
-
-
-def check_file(folder: Path, name: str, digest: str) -> None:
-    """Raise EpimcError if a file has not this checksum; some may be missing."""
-    path = folder / name
-    if name.startswith(DELETABLE_FOLDERS) and not path.exists():
-        return
-    if not path.is_file():
-        raise missing_file(folder, name)
-    try:
-        actual = sha256_of_file(path)
-    except OSError as caught:
-        raise refused(subject_in(folder, name), "read", caught) from None
-    if actual != digest:
-        raise changed_file(folder, name)
-
-
-def checked_file(folder: Path, name: str, digest: str) -> bytes:
-    """The contents of a file that must have this checksum."""
-    path = folder / name
-    if not path.is_file():
-        raise missing_file(folder, name)
-    # However large it is: epimc wrote it, or the checksum tells.
-    data = read_bytes(path, limit=path.stat().st_size, subject=subject_in(folder, name))
-    if sha256(data) != digest:
-        raise changed_file(folder, name)
-    return data
-
-
-def missing_file(folder: Path, name: str) -> EpimcError:
-    """The error for a file that the manifest lists and that is not there."""
-    return error(f"Bundle '{folder}' lacks the file '{name}'.")
-
-
-def changed_file(folder: Path, name: str) -> EpimcError:
-    """The error for a file that is not as it was written."""
-    return error(
-        f"{subject_in(folder, name)} does not match its checksum.",
-        hint="Compile the model again.",
-    )
-
-
-def rechecksum(folder: Path) -> None:
-    """Make the manifest of a bundle agree with files that were changed by hand.
-
-    A tool for tests and experiments.  Files that the manifest lists and that are missing keep
-    their checksums; no file is added.
-    """
-    manifest = read_manifest(folder)
-    digests = {
-        name: sha256_of_file(folder / name) if (folder / name).is_file() else digest
-        for name, digest in manifest.files.items()
-    }
-    changed = manifest.model_copy(update={"files": digests})
-    (folder / MANIFEST).write_text(lay_out(changed.model_dump()), encoding="utf-8")
+        try:
+            if name.startswith(DELETABLE_FOLDERS):
+                check_digest(folder, name, digest, budget)
+            else:
+                files[name] = checked_contents(folder, name, digest, budget)
+        except FileNotFoundError:
+            if not name.startswith(DELETABLE_FOLDERS):
+                raise missing_file(folder, name) from None
+    return files

@@ -1,24 +1,36 @@
-"""The manifest of a bundle: what it is, made how, and a checksum of every other file."""
+"""The manifest of a bundle: what it is, made how, and a checksum of every other file.
+
+Its own text is sealed: the key `checksum`, which is the last, has the SHA-256 of the text without
+it.  What stands there freely, such as the model's name, is so as it was written, or refused.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import FailFast, Field, TypeAdapter
 
 from epimc.backends.base import CompiledProgram, Port
+from epimc.bundle.folder import changed_file, contents, subject_in
 from epimc.support.diagnostics import error, other_version
-from epimc.support.documents import Record, read_document
-from epimc.support.files import read_bytes
+from epimc.support.documents import Record, lay_out, read_document, refuse_many_values
+from epimc.support.files import sha256
 
 # Of the folder and its manifest: to be raised with the format of any file that a program needs, so
 # that the manifest, which is read first, tells another version before any other file can.
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
-MAXIMUM_MANIFEST_BYTES = 2**26
+# A line for each file, of which there are some dozens, and never more than MOST_FILES.
+MAXIMUM_MANIFEST_BYTES = 2**24
+MOST_MANIFEST_VALUES = 2**18
+
+# The last line but one: the SHA-256 of the text without it and the comma before it.
+SEAL = re.compile(rb',\n  "checksum": "([0-9a-f]{64})"\n}\n\Z')
+END = b"\n}\n"
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -60,7 +72,7 @@ class Border(Record):
     """
 
     name: str
-    shape: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...]
+    shape: Annotated[tuple[Annotated[int, Field(ge=1, lt=2**31)], ...], FailFast()]
 
 
 class Origin(Record):
@@ -83,8 +95,9 @@ class Origin(Record):
     backend: str
     target: str
     options: Options
-    inputs: tuple[Border, ...]
-    outputs: tuple[Border, ...]
+    # A mistake takes a hundred times the memory of what is mistaken.
+    inputs: Annotated[tuple[Border, ...], FailFast()]
+    outputs: Annotated[tuple[Border, ...], FailFast()]
 
     def to_dict(self) -> dict[str, Any]:
         """These keys and no others, as results have them."""
@@ -132,19 +145,39 @@ def contradictions(manifest: Manifest, program: CompiledProgram) -> str:
     return ""
 
 
+def sealed(document: Mapping[str, object]) -> bytes:
+    """The text of a manifest with its checksum."""
+    text = lay_out(document).encode()
+    body = text.removesuffix(END)
+    return body + f',\n  "checksum": "{sha256(text)}"'.encode() + END
+
+
 # --- reading ------------------------------------------------------------------------------------
+
+
+def manifest_bytes(folder: Path) -> bytes:
+    """The text of the manifest of a folder.
+
+    Raises:
+        EpimcError: There is none, or it cannot be read.
+    """
+    if not folder.is_dir():
+        state = "is not a folder" if folder.exists() else "does not exist"
+        raise error(f"Bundle '{folder}' {state}.")
+    try:
+        return contents(folder, MANIFEST, MAXIMUM_MANIFEST_BYTES)
+    except FileNotFoundError:
+        raise error(f"'{folder}' is not a bundle: it has no {MANIFEST}.") from None
 
 
 def stated_manifest(folder: Path) -> dict[str, object]:
     """The JSON object in the manifest of a folder, whatever it says."""
-    if not folder.is_dir():
-        state = "is not a folder" if folder.exists() else "does not exist"
-        raise error(f"Bundle '{folder}' {state}.")
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise error(f"'{folder}' is not a bundle: it has no {MANIFEST}.")
-    subject = subject_in(folder, MANIFEST)
-    data = read_bytes(path, limit=MAXIMUM_MANIFEST_BYTES, subject=subject)
+    return object_in(manifest_bytes(folder), subject_in(folder, MANIFEST))
+
+
+def object_in(data: bytes, subject: str) -> dict[str, object]:
+    """The JSON object in a text, whatever it says."""
+    refuse_many_values(data, subject, MOST_MANIFEST_VALUES)
     try:
         stated = json.loads(data)
     except (ValueError, RecursionError) as caught:
@@ -159,16 +192,16 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         OtherVersionError: The bundle is of another version of the format.
-        EpimcError: There is none, or it is wrong.
+        EpimcError: There is none, or it is wrong, or not as it was written.
     """
-    stated = stated_manifest(folder)
+    data = manifest_bytes(folder)
     subject = subject_in(folder, MANIFEST)
-    version = stated.get("format")
+    version = object_in(data, subject).get("format")
     if version != FORMAT or isinstance(version, (bool, float)):
         raise other_version(f"Bundle '{folder}'", version, FORMAT)
-    return read_document(json.dumps(stated).encode(), TypeAdapter(Manifest), subject)
-
-
-def subject_in(folder: Path, name: str) -> str:
-    """What messages call a file of a bundle."""
-    return f"File '{name}' of bundle '{folder}'"
+    seal = SEAL.search(data)
+    text = data[: seal.start()] + END if seal else data
+    manifest = read_document(text, TypeAdapter(Manifest), subject)
+    if seal is None or sha256(text) != seal[1].decode():
+        raise changed_file(folder, MANIFEST)
+    return manifest

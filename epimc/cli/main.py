@@ -41,7 +41,9 @@ DumpIr = Annotated[
 ]
 Limit = Annotated[
     int,
-    typer.Option(metavar="N", min=1, help="The most bytes that a model, or samples, may take."),
+    typer.Option(
+        metavar="N", min=1, help="The most bytes that a model, bundle or samples may take."
+    ),
 ]
 ChosenBackend = Annotated[str, typer.Option("--backend", metavar="NAME", help="The kind of chip.")]
 Timing = Annotated[bool, typer.Option("--timing", help="Tell how long each stage took.")]
@@ -204,7 +206,7 @@ def run(
     from epimc.runtime.session import Session
 
     check_file(output, input)
-    bundle = read_bundle(folder)
+    bundle = read_bundle(folder, limit_bytes)
     bundle.program.refuse_bad()
     session = Session(bundle)
     meter = bundle.program.cost_meter() if stats else None
@@ -236,7 +238,7 @@ def verify(
     from epimc.bundle.bundle import read_bundle
     from epimc.verification.verify import verify as verify_bundle
 
-    bundle = read_bundle(folder)
+    bundle = read_bundle(folder, limit_bytes)
     with progress("verifying", 100) as advance:
 
         def done(count: int, samples: int) -> None:
@@ -259,24 +261,25 @@ def inspect(
             show_default=False,
         ),
     ] = None,
+    limit_bytes: Limit = DEFAULT_BYTES,
     json: Json = False,
 ) -> None:
     """Show what a bundle or a model consists of."""
     if stage is not None:
-        inspect_stage(path, stage, json)
+        inspect_stage(path, stage, limit_bytes, json)
         return
     from epimc.results.summaries import inspected
 
-    say(inspected(path), json)
+    say(inspected(path, limit_bytes=limit_bytes), json)
 
 
-def inspect_stage(path: Path, stage: str, json: bool) -> None:
+def inspect_stage(path: Path, stage: str, limit_bytes: int, json: bool) -> None:
     """Print the text of one stage of a bundle."""
     from epimc.bundle.bundle import read_bundle
     from epimc.compiler.stages import stage_text
     from epimc.results.commands import StageResult
 
-    bundle = read_bundle(path)
+    bundle = read_bundle(path, limit_bytes)
     bundle.program.refuse_bad()
     say(StageResult(stage, stage_text(bundle, stage)), json)
 
@@ -358,12 +361,12 @@ def disasm(
 
 
 @app.command()
-def check(folder: BundleFolder, json: Json = False) -> None:
+def check(folder: BundleFolder, limit_bytes: Limit = DEFAULT_BYTES, json: Json = False) -> None:
     """Check a bundle's program without running it."""
     from epimc.bundle.bundle import read_bundle
     from epimc.results.commands import CheckResult
 
-    bundle = read_bundle(folder)
+    bundle = read_bundle(folder, limit_bytes)
     problems = tuple(render(diagnostic) for diagnostic in bundle.program.problems())
     result = CheckResult(not problems, problems, bundle.program.size)
     if json or result.good:

@@ -9,16 +9,20 @@ from epimc.compiler.samples import Samples
 from epimc.frontend import ImportedModel
 from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import error
+from epimc.support.limits import DEFAULT_BYTES
 
 SUBJECT = "the model"
 
 
-def require_accepted(imported: ImportedModel, samples: Samples) -> None:
+def require_accepted(
+    imported: ImportedModel, samples: Samples, limit_bytes: int = DEFAULT_BYTES
+) -> None:
     """Have onnxruntime load the model, and run one sample.
 
     Args:
         imported: The user's model, with the shapes that its program will have.
         samples: Some for the model; the first is run.
+        limit_bytes: Bounds what its tensors may take.
 
     Raises:
         EpimcError: onnxruntime refuses the model or fails on the sample, or its results have other
@@ -26,7 +30,7 @@ def require_accepted(imported: ImportedModel, samples: Samples) -> None:
     """
     model = imported.model.SerializeToString()
     # Rewriting, which is for many runs, would take longer than this one.
-    reference = Reference(model, SUBJECT, optimize=False, users=True)
+    reference = Reference(model, SUBJECT, optimize=False, users=True, limit_bytes=limit_bytes)
     names = [name for name, _ in imported.outputs]
     results = reference.computed(names, samples.first(1).inputs)
     for (name, shape), result in zip(imported.outputs, results, strict=True):

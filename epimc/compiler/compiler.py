@@ -24,6 +24,7 @@ from epimc.ir.pipeline import Pass, Registry, Runner, make, overridden, parse_pi
 from epimc.quantization.calibrate import Calibrate
 from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.quantize import Quantize
+from epimc.support.diagnostics import error
 from epimc.support.options import values_of
 
 IMPORT, EMIT, CHECK, REFERENCE = "import", "emit", "check", "reference"
@@ -169,7 +170,10 @@ def compile_model(
     with clock.stage(EMIT) as step:
         program = step.program = job.backend.emit(lowered)
         if program.backend != job.backend.name:
-            raise ValueError(f"backend '{job.backend.name}' made one of '{program.backend}'")
+            raise error(
+                f"Backend '{job.backend.name}' made a program of backend '{program.backend}'.",
+                hint="Report it to the authors of the backend.",
+            )
 
     with clock.stage(CHECK):
         program.refuse_bad("The compiled program")

@@ -67,7 +67,7 @@ def import_request(request: Request, target: Target, rows: int, memory: InMemory
     if request.strict:
         refuse_host_calls(imported.module)
     samples = calibration_samples(request, imported, memory.calibration)
-    require_accepted(imported, samples)
+    require_accepted(imported, samples, request.limit_bytes)
     module = prepared(imported.module, samples, target, rows)
     if is_plan_file(request.epitome):
         module.attributes[PLANS] = plans_for(request.epitome, module).dump()

@@ -21,7 +21,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from epimc.support.diagnostics import EpimcError, did_you_mean, error
-from epimc.support.files import sha256_of_file
+from epimc.support.files import sha256, sha256_of_file
 from epimc.support.limits import DEFAULT_BYTES, MADE_FACTOR
 from epimc.support.writing import write_file
 
@@ -148,6 +148,15 @@ def read_samples(
     return checked_samples(arrays, inputs, f"sample file '{path}'", digest)
 
 
+def samples_in(
+    data: bytes, path: Path, inputs: Sequence[SampleInput], *, limit_bytes: int = DEFAULT_BYTES
+) -> Samples:
+    """The samples in the bytes of an npz file; `path` names it, the rest as `read_samples`."""
+    with reports_broken_files(path):
+        arrays = arrays_in(io.BytesIO(data), path, limit_bytes)
+    return checked_samples(arrays, inputs, f"sample file '{path}'", sha256(data))
+
+
 def checked_samples(
     arrays: Mapping[str, Array], inputs: Sequence[SampleInput], source: str, digest: str
 ) -> Samples:
@@ -183,15 +192,20 @@ def read_arrays(path: Path, limit_bytes: int) -> dict[str, Array]:
         state = "is not a file" if path.exists() else "does not exist"
         raise error(f"Sample file '{path}' {state}.")
     with reports_broken_files(path):
-        if not zipfile.is_zipfile(path):
-            raise error(
-                f"Sample file '{path}' is not an npz file.",
-                hint="Save the samples by numpy.savez, under the names of the model's inputs.",
-            )
-        with zipfile.ZipFile(path) as archive:
-            check_sizes(path, archive, limit_bytes)
-            entries = archive.infolist()
-            return {array_name(entry.filename): load(archive, entry) for entry in entries}
+        return arrays_in(path, path, limit_bytes)
+
+
+def arrays_in(file: Path | IO[bytes], path: Path, limit_bytes: int) -> dict[str, Array]:
+    """Every array of an npz file by name; `path` names it."""
+    if not zipfile.is_zipfile(file):
+        raise error(
+            f"Sample file '{path}' is not an npz file.",
+            hint="Save the samples by numpy.savez, under the names of the model's inputs.",
+        )
+    with zipfile.ZipFile(file) as archive:
+        check_sizes(path, archive, limit_bytes)
+        entries = archive.infolist()
+        return {array_name(entry.filename): load(archive, entry) for entry in entries}
 
 
 @contextmanager

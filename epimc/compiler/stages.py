@@ -11,7 +11,7 @@ from epimc.compiler.passes import passes_of
 from epimc.ir.core.levels import COMMON
 from epimc.ir.pipeline import parse_pipeline, pass_class
 from epimc.support.diagnostics import OtherVersionError, did_you_mean, error
-from epimc.support.files import read_text
+from epimc.support.files import decoded
 
 ASSEMBLY = "asm"
 
@@ -39,15 +39,11 @@ def stage_text(bundle: Bundle, stage: str) -> str:
         raise error(f"There is no stage '{stage}'.", hint=did_you_mean(stage, stages))
     if stage == ASSEMBLY:
         return bundle.program.listing()
-    assert bundle.folder is not None
     name = dump_name(bundle.manifest.options.passes, stage, backend)
+    data = bundle.deletable_file(name, f"the IR of stage {stage} is lost")
+    assert bundle.folder is not None
     path = bundle.folder / name
-    if name not in bundle.manifest.files or not path.is_file():
-        raise error(
-            f"Bundle '{bundle.folder}' has no '{name}': the IR of stage {stage} is lost.",
-            hint="Compile the model again.",
-        )
-    return of_this_version(read_text(path), path, bundle.folder)
+    return of_this_version(decoded(data, path), path, bundle.folder)
 
 
 def of_this_version(text: str, path: Path, folder: Path) -> str:

@@ -15,6 +15,7 @@ from epimc.frontend import ModelSource, import_source
 from epimc.ir.core.module import Module
 from epimc.support.diagnostics import counted
 from epimc.support.files import as_path
+from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.results import INLINED, OnnxNode, Result, first_name, onnx_nodes
 from epimc.support.tables import Block, Facts, Lines, dims, table
 
@@ -144,19 +145,23 @@ class BundleSummary(Result):
         yield from self.program.blocks()
 
 
-def inspected(source: ModelSource, example: object = None) -> ModelSummary | BundleSummary:
+def inspected(
+    source: ModelSource, example: object = None, limit_bytes: int = DEFAULT_BYTES
+) -> ModelSummary | BundleSummary:
     """What a model or a bundle, which is a folder, consists of.
 
     Args:
         source: A bundle's folder, or a model as `import_source` takes it.
         example: Inputs to export a model of PyTorch with.
+        limit_bytes: The most that the model, or the files of the bundle, may take.
 
     Raises:
         EpimcError: It is neither, or the bundle's program does not pass its check (exit code 1).
     """
     folder = as_path(source, "source") if isinstance(source, (str, os.PathLike)) else None
     if folder is None or not folder.is_dir():
-        return model_summary(import_source(source, example=example).imported.module)
-    bundle = read_bundle(folder)
+        named = import_source(source, example=example, limit_bytes=limit_bytes)
+        return model_summary(named.imported.module)
+    bundle = read_bundle(folder, limit_bytes)
     bundle.program.refuse_bad()
     return BundleSummary(bundle.program.describe(), bundle.manifest)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import error
+from epimc.support.limits import DEFAULT_BYTES
 
 Array = NDArray[Any]
 
@@ -17,14 +18,20 @@ Array = NDArray[Any]
 class OnnxHost:
     """Fragments by name, each loaded once."""
 
-    def __init__(self, fragments: Mapping[str, bytes]) -> None:
+    def __init__(self, fragments: Mapping[str, bytes], limit_bytes: int = DEFAULT_BYTES) -> None:
         """Load the models; they run as they are written, without rewriting.
+
+        Args:
+            fragments: The serialized models.
+            limit_bytes: Bounds what their tensors may take.
 
         Raises:
             EpimcError: onnxruntime refuses one.
         """
         self.fragments = {
-            name: Reference(model, f"the fragment '{name}'", optimize=False)
+            name: Reference(
+                model, f"the fragment '{name}'", optimize=False, limit_bytes=limit_bytes
+            )
             for name, model in fragments.items()
         }
 

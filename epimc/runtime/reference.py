@@ -2,85 +2,87 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state
 
+from epimc.runtime.guard import TENSOR_SHARE, GuardedSession
 from epimc.support.diagnostics import EpimcError, error
-from epimc.support.origins import place_of
+from epimc.support.limits import DEFAULT_BYTES
 
 Array = NDArray[Any]
-
-FAILURES: tuple[type[Exception], ...] = (
-    *(
-        kind
-        for kind in vars(onnxruntime_pybind11_state).values()
-        if isinstance(kind, type) and issubclass(kind, Exception)
-    ),
-    RuntimeError,
-    UnicodeDecodeError,
-)
-"""What onnxruntime raises: its own exceptions, which have no common base, C++'s, and what Python
-raises where its message quotes a name that is no UTF-8."""
-
-
-NAMED_NODES = (
-    # Of a model that it loads, and of one that it runs.
-    re.compile(r"Node \((?P<name>.*?)\) Op \((?P<kind>\w+)\)"),
-    re.compile(r"while running (?P<kind>\w+) node\. Name:'(?P<name>.*?)' "),
-)
-"""How onnxruntime names the node on which it fails."""
-
-MAXIMUM_SAID = 500
 
 
 class Reference:
     """One model in onnxruntime on the CPU."""
 
     def __init__(
-        self, model: bytes | Path, what: str, *, optimize: bool = True, users: bool = False
+        self,
+        model: bytes,
+        what: str,
+        *,
+        optimize: bool = True,
+        users: bool = False,
+        limit_bytes: int = DEFAULT_BYTES,
     ) -> None:
         """Load a model.
 
         Args:
-            model: The serialized ONNX model, or its file, which takes less memory.
+            model: The serialized ONNX model; it has all of its tensors in it.
             what: Names it in errors.
             optimize: Let onnxruntime rewrite the graph; the integer reference runs as written.
             users: It is the user's own, which may hold one sample's constants, or shapes, though
                 it takes any number of samples; it then gets one at a time.
+            limit_bytes: Bounds what its tensors may take.
 
         Raises:
             EpimcError: onnxruntime refuses it.
         """
-        self.what, self.users = what, users
-        try:
-            self.session = load_session(model, optimize=optimize)
-        except FAILURES as problem:
-            raise refusal(f"onnxruntime refuses {what}.", problem) from None
-        first = self.session.get_inputs()[0].shape
-        self.fixed_batch = first[0] if first and isinstance(first[0], int) else None
+        self.what, self.users, self.limit_bytes = what, users, limit_bytes
+        self.guarded = GuardedSession(model, what, optimize=False, limit_bytes=limit_bytes)
+        # Rewriting folds constants of whatever size a model says, in memory that nobody bounds: not
+        # before one sample has been run as the graph is written, when all of them are made.
+        self.to_rewrite = model if optimize else None
+        self.fixed_batch = self._stated_batch()
 
     @property
     def inputs(self) -> dict[str, tuple[int | str, ...]]:
         """Shapes without the samples, by name."""
-        return {entry.name: tuple(entry.shape[1:]) for entry in self.session.get_inputs()}
+        return {name: shape[1:] for name, shape in self.guarded.inputs.items()}
 
     @property
     def outputs(self) -> dict[str, tuple[int | str, ...]]:
         """Shapes without the samples, by name."""
-        return {entry.name: tuple(entry.shape[1:]) for entry in self.session.get_outputs()}
+        return {name: shape[1:] for name, shape in self.guarded.outputs.items()}
 
     @property
     def properties(self) -> dict[str, str]:
         """What the model's metadata say."""
-        metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        return metadata
+        return self.guarded.properties
+
+    def _stated_batch(self) -> int | None:
+        """How many samples the model takes at once, where it says so.
+
+        Raises:
+            EpimcError: It takes nothing, or more samples than fit into the limit.
+        """
+        shape = next(iter(self.guarded.inputs.values()), None)
+        if shape is None:
+            raise error(f"onnxruntime cannot run {self.what}.", notes=["It has no inputs."])
+        size = shape[0] if shape else None
+        if not isinstance(size, int) or size < 1:
+            return None
+        numbers = size * math.prod(dim for dim in shape[1:] if isinstance(dim, int) and dim > 0)
+        if 4 * numbers > self.limit_bytes * TENSOR_SHARE:
+            raise error(
+                f"onnxruntime cannot run {self.what}.",
+                notes=[f"It takes {size} samples at once, which do not fit into the limit."],
+                hint="Raise the limit (--limit-bytes), or check the shapes.",
+            )
+        return size
 
     def run(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         """The named outputs for all samples, samples first.
@@ -104,6 +106,7 @@ class Reference:
     def computed(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         """The named outputs for all samples, whatever they are."""
         count = len(next(iter(inputs.values())))
+        self._rewrite(names, inputs)
         if self.fixed_batch is None:
             results = self._at_once(names, inputs)
             if results and (not self.users or all(a.shape[:1] == (count,) for a in results)):
@@ -116,6 +119,15 @@ class Reference:
             }
             parts.append(self._run(names, piece))
         return [np.concatenate(columns)[:count] for columns in zip(*parts, strict=True)]
+
+    def _rewrite(self, names: Sequence[str], inputs: Mapping[str, Array]) -> None:
+        """Before the first run: one of one sample, after which the graph may be rewritten."""
+        if self.to_rewrite is None:
+            return
+        size = self.fixed_batch or 1
+        self._run(names, {name: filled(array[:size], size) for name, array in inputs.items()})
+        model, self.to_rewrite = self.to_rewrite, None
+        self.guarded = GuardedSession(model, self.what, optimize=True, limit_bytes=self.limit_bytes)
 
     def _at_once(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         """The named outputs of one run; none where the user's model fails on so many samples."""
@@ -132,61 +144,10 @@ class Reference:
         if missing:
             notes = [f"It has an input '{name}', which the program has not." for name in missing]
             raise error(f"onnxruntime cannot run {self.what}.", notes=notes)
-        try:
-            results: list[Array] = self.session.run(list(names), dict(inputs))
-        except FAILURES as problem:
-            raise refusal(f"onnxruntime cannot run {self.what}.", problem) from None
-        return results
-
-
-def refusal(message: str, problem: Exception) -> EpimcError:
-    """The error for what onnxruntime does not load or run.
-
-    Args:
-        message: What it does not.
-        problem: What it raised.
-    """
-    said = first_line(problem)
-    matches = (pattern.search(said) for pattern in NAMED_NODES)
-    node = next((match for match in matches if match), None)
-    where = place_of(((node["kind"], node["name"]),)) if node else ""
-    return error(message, where=where, notes=[said])
-
-
-def first_line(problem: Exception) -> str:
-    """What an exception says first, shortened: it may list what a model has."""
-    said = next(iter(str(problem).splitlines()), type(problem).__name__)
-    return said if len(said) <= MAXIMUM_SAID else said[: MAXIMUM_SAID - 1] + "…"
+        return self.guarded.run(names, inputs)
 
 
 def filled(array: Array, size: int) -> Array:
     """The samples, the last one repeated up to `size`."""
     missing = size - len(array)
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
-
-
-def load_session(model: bytes | Path, *, optimize: bool) -> onnxruntime.InferenceSession:
-    """A session; without the one optimization of onnxruntime that changes what a model computes.
-
-    It takes a Pad of zeros into the MaxPool behind it, whose own padding is less than any number.
-    """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    if not optimize:
-        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.graph_optimization_level = level
-    if isinstance(model, Path) and not is_text(str(model)):
-        model = model.read_bytes()
-    source = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(
-        source, options, providers=["CPUExecutionProvider"], disabled_optimizers=["Pad_Fusion"]
-    )
-
-
-def is_text(path: str) -> bool:
-    """Whether the bytes of a path are UTF-8: onnxruntime opens no others."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -21,7 +21,7 @@ def host_of(bundle: Bundle) -> Host | None:
     # Imported here: programs without host calls run without onnxruntime.
     from epimc.runtime.host import OnnxHost
 
-    return OnnxHost(bundle.fragments)
+    return OnnxHost(bundle.fragments, bundle.limit_bytes)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,11 @@ class Session:
             raise error("Inputs must be passed as a mapping of arrays by their names.")
         inputs = {name: as_floats(name, array) for name, array in feeds.items()}
         outputs = self.executor.run(inputs, observers)
-        return [outputs[name] for name in (known if output_names is None else output_names)]
+        wanted = known if output_names is None else output_names
+        for name in wanted:
+            if not isinstance(outputs, Mapping) or name not in outputs:
+                raise error(f"The program does not give the output '{name}'.")
+        return [outputs[name] for name in wanted]
 
 
 def check_names(names: object, known: Sequence[str]) -> None:

@@ -8,11 +8,14 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from epimc.support.diagnostics import EpimcError, error, mistaken, other_version
+from epimc.support.diagnostics import EpimcError, error, mistaken, other_version, shortened
 from epimc.support.mistakes import key_path, sentences
 
 WIDTH = 200
 MAXIMUM_NOTES = 20
+
+# Values of a document, each of which takes a hundred bytes or so once it is read.
+MOST_VALUES = 2**22
 
 
 class Record(BaseModel):
@@ -71,14 +74,41 @@ def read_document(
 
     Raises:
         OtherVersionError: It holds another version, or none.
-        EpimcError: It is not JSON, or wrong: the first mistakes are named with their keys.
+        EpimcError: It is not JSON, or wrong: the first mistakes are named with their keys; or it
+            has too many values, or a key twice.
     """
+    refuse_many_values(data, subject)
     try:
-        return form.validate_json(data)
+        document = form.validate_json(data)
     except ValidationError as caught:
         if version is not None:
             refuse_other_version(caught, subject, version)
         raise wrong_document(caught, subject, tags) from None
+    refuse_repeated_keys(data, subject)
+    return document
+
+
+def refuse_many_values(data: bytes, subject: str, most: int = MOST_VALUES) -> None:
+    """Raise EpimcError for a JSON text of more values, before it is parsed."""
+    # Every value but the first stands behind one of these; some of them may stand in texts.
+    if sum(map(data.count, (b",", b"[", b"{"))) > most:
+        raise error(f"{subject} has more than {most} values.")
+
+
+def refuse_repeated_keys(data: bytes, subject: str) -> None:
+    """Raise EpimcError where an object of a right document has a key twice.
+
+    Readers of JSON differ in which of both they take.
+    """
+
+    def checked(pairs: list[tuple[str, None]]) -> None:
+        keys: set[str] = set()
+        for key, _ in pairs:
+            if key in keys:
+                raise error(f"{subject} has the key '{shortened(key)}' twice.")
+            keys.add(key)
+
+    json.loads(data, object_pairs_hook=checked)
 
 
 def refuse_other_version(caught: ValidationError, subject: str, version: int) -> None:

@@ -148,7 +148,15 @@ def read_text(path: Path, kind: str = "", limit: int = DEFAULT_BYTES) -> str:
     Raises:
         EpimcError: The file cannot be read, is larger, or is not UTF-8.
     """
-    data = read_bytes(path, kind, limit)
+    return decoded(read_bytes(path, kind, limit), path, kind)
+
+
+def decoded(data: bytes, path: Path, kind: str = "") -> str:
+    """The text in the bytes of a file, as `read_text` gives it.
+
+    Raises:
+        EpimcError: They are not UTF-8.
+    """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as caught:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -20,12 +19,11 @@ from numpy.typing import NDArray
 from epimc.backends.base import CompiledProgram
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.sample_arrays import SampleSource, samples_of
-from epimc.compiler.samples import Samples, Shaped
+from epimc.compiler.samples import Samples, Shaped, samples_in
 from epimc.ir.semantics import arrays
 from epimc.runtime.reference import Reference
 from epimc.runtime.session import host_of
-from epimc.support.diagnostics import check_failed, error
-from epimc.support.files import read_bytes
+from epimc.support.diagnostics import check_failed
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.verification.integer_reference import IntegerReference
 from epimc.verification.layer_errors import LayerMeter
@@ -79,24 +77,21 @@ def verify(
 def bundle_samples(bundle: Bundle, samples: SampleSource | None, limit_bytes: int) -> Samples:
     """The user's samples, or those kept in the bundle."""
     inputs = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
-    source = reference_file(bundle, "samples.npz") if samples is None else samples
-    return samples_of(source, inputs, limit_bytes=limit_bytes, source="the sample data")
+    if samples is not None:
+        return samples_of(samples, inputs, limit_bytes=limit_bytes, source="the sample data")
+    data = reference_file(bundle, "samples.npz")
+    assert bundle.folder is not None
+    path = bundle.folder / "reference" / "samples.npz"
+    return samples_in(data, path, inputs, limit_bytes=limit_bytes)
 
 
-def reference_file(bundle: Bundle, name: str) -> Path:
-    """A file of the bundle's reference.
+def reference_file(bundle: Bundle, name: str) -> bytes:
+    """A file of the bundle's reference, as the manifest lists it.
 
     Raises:
-        EpimcError: It was deleted.
+        EpimcError: It is not listed, or was deleted or changed.
     """
-    assert bundle.folder is not None
-    path = bundle.folder / "reference" / name
-    if not path.is_file():
-        raise error(
-            f"Bundle '{bundle.folder}' has no 'reference/{name}': it cannot be verified.",
-            hint="Compile the model again.",
-        )
-    return path
+    return bundle.deletable_file(f"reference/{name}", "it cannot be verified")
 
 
 def batch_size(program: CompiledProgram) -> int:
@@ -125,19 +120,25 @@ class _Runner:
         self.bundle, self.program = bundle, bundle.program
         self.batch = batch_size(bundle.program)
         self.executor = bundle.program.executor(host_of(bundle), batch=self.batch)
-        data = read_bytes(reference_file(bundle, INTEGERS))
+        data = reference_file(bundle, INTEGERS)
         what = f"'reference/{INTEGERS}' of bundle '{bundle.folder}'"
         self.integers = IntegerReference(data, what, self.program, self.program.computed_maps)
-        self.floats = Reference(reference_file(bundle, "float.onnx"), "the float model", users=True)
-        epitomized: bytes | Path = reference_file(bundle, "epi.onnx")
+        self.floats = Reference(
+            reference_file(bundle, "float.onnx"),
+            "the float model",
+            users=True,
+            limit_bytes=bundle.limit_bytes,
+        )
+        epitomized = reference_file(bundle, "epi.onnx")
         self.meter = None
         if layers:
-            file = read_bytes(reference_file(bundle, "epi.onnx"))
             maps, exported = self.program.computed_maps, self.integers.exported
-            self.meter = LayerMeter(maps, exported, file)
-            watched = with_outputs(read_model(file, EPITOMIZED), self.meter.tensors)
+            self.meter = LayerMeter(maps, exported, epitomized)
+            watched = with_outputs(read_model(epitomized, EPITOMIZED), self.meter.tensors)
             epitomized = watched.SerializeToString()
-        self.epitomized = Reference(epitomized, "the epitomized model")
+        self.epitomized = Reference(
+            epitomized, "the epitomized model", limit_bytes=bundle.limit_bytes
+        )
         self.identity_plans = has_identity_plans(self.epitomized.properties)
 
     def parameter_mismatches(self) -> dict[str, int]:

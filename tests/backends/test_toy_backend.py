@@ -85,8 +85,9 @@ def test_other_networks_are_exact_too(name: str, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("installed")
 def test_a_changed_weight_is_refused(tmp_path: Path) -> None:
     """Its proof is that of any backend: what the program claims is compared with the reference."""
-    from epimc.bundle.bundle import read_bundle, rechecksum
+    from epimc.bundle.bundle import read_bundle
     from epimc.verification.verify import verify
+    from tests.helpers.bundles import rechecksum
 
     epimc.compile(MODEL, tmp_path / "out", calibration=SAMPLES, backend="toychip")
     path = tmp_path / "out" / "module.epi"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,10 @@ import pytest
 
 from epimc.backends.crossbar.backend import CrossbarProgram
 from epimc.backends.crossbar.target.schema import load_target
+from epimc.bundle import bundle as bundle_module
 from epimc.bundle import manifest as manifest_module
 from epimc.bundle.bundle import (
     read_bundle,
-    rechecksum,
     write_bundle,
 )
 from epimc.bundle.outputs import check_output
@@ -29,6 +27,7 @@ from tests.backends.crossbar.bundle.test_tables import same
 from tests.backends.crossbar.bundles import bundle_of, target_of
 from tests.backends.crossbar.programs import PROGRAMS, conv_program, split_program
 from tests.crossbars import program_in
+from tests.helpers.bundles import change_manifest, list_file, rechecksum
 from tests.support.test_writing import contents
 
 NEEDED = [
@@ -57,14 +56,6 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
-def change_manifest(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the manifest of a bundle."""
-    file = path / "manifest.json"
-    manifest = json.loads(file.read_text())
-    change(manifest)
-    file.write_text(json.dumps(manifest))
-
-
 def file_message(path: Path, name: str, rest: str) -> str:
     """A message about a file of a bundle."""
     return f"error: File '{name}' of bundle '{path}' {rest}"
@@ -86,11 +77,12 @@ def test_a_bundle_comes_back(name: str, tmp_path: Path) -> None:
 
 
 def test_the_manifest_tells_what_the_bundle_is(folder: Path) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    text = (folder / "manifest.json").read_bytes()
+    manifest = json.loads(text)
     names = sorted([*NEEDED, "ir/1.epi", "reference/x"])
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     assert manifest == {
-        "format": 3,
+        "format": 4,
         "tool": "epimc 0.1.0",
         "model": {"name": "x.onnx", "sha256": "0" * 64},
         "backend": "crossbar",
@@ -104,6 +96,7 @@ def test_the_manifest_tells_what_the_bundle_is(folder: Path) -> None:
         "inputs": [{"name": "x", "shape": [4, 6, 6]}],
         "outputs": [{"name": "y", "shape": [3, 3, 3]}],
         "files": digests,
+        "checksum": hashlib.sha256(text[: text.rindex(b",")] + b"\n}\n").hexdigest(),
     }
     assert list(manifest["files"]) == names
     assert set(contents(folder)) == {*names, "manifest.json"}
@@ -196,11 +189,28 @@ def other_program() -> CrossbarProgram:
 
 
 @pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (with_target("epim-256"), "the manifest names the target 'tiny', its file 'epim-256'"),
+        (other_program(), "the manifest and the program have different inputs"),
+    ],
+)
+def test_a_program_that_no_bundle_can_hold(
+    program: CrossbarProgram, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(EpimcError) as caught:
+        write_bundle(tmp_path / "out", replace(CONTENTS, program=program))
+    assert str(caught.value) == (
+        f"error: Backend 'crossbar' made a program that cannot be kept: {message}.\n"
+        "  hint: Report it to the authors of the backend."
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"program": with_target("epim-256")}, "the manifest names the target 'tiny', its file"),
         ({"program": with_target("tiny")}, "the chip of the program is not that of the target"),
-        ({"program": other_program()}, "the manifest and the program have different inputs"),
         ({"extra_files": {"ir/../x": b""}}, "'ir/../x' is no name for an extra file"),
         ({"extra_files": {"tables.json": b""}}, "'tables.json' is no name for an extra file"),
     ],
@@ -239,7 +249,11 @@ def test_a_missing_file_is_named(name: str, folder: Path) -> None:
     (folder / name).unlink()
     assert refusal(folder) == f"error: Bundle '{folder}' lacks the file '{name}'."
     (folder / name).mkdir()
-    assert refusal(folder) == f"error: Bundle '{folder}' lacks the file '{name}'."
+    assert refusal(folder) == file_message(folder, name, "is no regular file.")
+    (folder / name).rmdir()
+    # Nobody writes into it.
+    os.mkfifo(folder / name)
+    assert refusal(folder) == file_message(folder, name, "is no regular file.")
 
 
 @pytest.mark.parametrize("name", NEEDED)
@@ -266,14 +280,14 @@ def test_host_fragments_may_not_be_deleted(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = io.open
+    usual = os.open
 
-    def refusing(path: Any, *arguments: Any, **named: Any) -> Any:
-        if Path(path) == folder / name:
+    def refusing(path: Any, *arguments: Any, **named: Any) -> int:
+        if path == Path(name).name:
             raise PermissionError(13, "Permission denied")
         return usual(path, *arguments, **named)
 
-    monkeypatch.setattr(io, "open", refusing)
+    monkeypatch.setattr(os, "open", refusing)
     assert refusal(folder) == (
         file_message(folder, name, "cannot be read: Permission denied.")
         + "\n  hint: Change the permissions, or choose another place."
@@ -296,7 +310,35 @@ def test_a_file_outside_of_the_bundle_is_refused(name: str, folder: Path) -> Non
 def test_a_link_out_of_the_bundle_is_refused(folder: Path, tmp_path: Path) -> None:
     shutil.move(folder / "tables.json", tmp_path / "tables.json")
     (folder / "tables.json").symlink_to("../tables.json")
-    assert refusal(folder).startswith("error: File 'tables.json' of the manifest of bundle")
+    assert refusal(folder) == file_message(
+        folder,
+        "tables.json",
+        "is a link, or lies behind one.\n"
+        "  hint: A bundle has no links: put what they lead to in their places.",
+    )
+
+
+@pytest.mark.parametrize("name", ["ir", "ir/1.epi", "manifest.json", "program.bin"])
+def test_links_are_refused_wherever_they_lead(name: str, folder: Path) -> None:
+    (folder / name).rename(folder / "real")
+    (folder / name).symlink_to(folder / "real")
+    listed = "ir/1.epi" if name == "ir" else name
+    message = refusal(folder).split("\n")[0]
+    assert message == file_message(folder, listed, "is a link, or lies behind one.")
+
+
+def test_a_link_that_leads_nowhere_is_no_missing_file(folder: Path) -> None:
+    (folder / "reference" / "x").unlink()
+    (folder / "reference" / "x").symlink_to("nothing")
+    assert "File 'reference/x'" in refusal(folder)
+    assert "is a link, or lies behind one." in refusal(folder)
+
+
+def test_folders_are_folders(folder: Path) -> None:
+    shutil.rmtree(folder / "ir")
+    (folder / "ir").write_text("a file")
+    # As if it had been deleted.
+    assert same(program_in(read_bundle(folder)), split_program())
 
 
 def test_a_bundle_may_be_read_through_a_link(folder: Path, tmp_path: Path) -> None:
@@ -325,12 +367,12 @@ def test_a_manifest_without_bounds(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert refusal(folder) == expected
 
 
-@pytest.mark.parametrize("version", [1, 2, 4, "3", None, True, 3.0])
+@pytest.mark.parametrize("version", [1, 2, 3, 5, "4", None, True, 4.0])
 def test_another_format_is_refused(version: object, folder: Path) -> None:
     change_manifest(folder, lambda m: m.update(format=version))
     stated = "no format" if version is None else f"the format {json.dumps(version)}"
     assert refusal(folder) == (
-        f"error: Bundle '{folder}' has {stated}; this version of epimc reads the format 3.\n"
+        f"error: Bundle '{folder}' has {stated}; this version of epimc reads the format 4.\n"
         "  hint: Compile the model again with this version of epimc: "
         f"epimc compile MODEL -o {folder}"
     )
@@ -350,6 +392,95 @@ def test_mistakes_in_the_manifest_are_named(folder: Path) -> None:
         "  note: options.speed is unknown.\n"
         "  note: inputs[0].shape[0] = 0: input should be greater than or equal to 1."
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"epimc 0.1.0"', '"epimc 0.1.1"'),
+        ('"x.onnx"', '"y.onnx"'),
+        ('"map,emit"', '"map, emit"'),
+        ('"tool":', '"tool" :'),
+        ('  "checksum": "', '  "checksum": "0'),
+        ('  "checksum": "', '  "checksums": "'),
+    ],
+)
+def test_the_free_text_of_the_manifest_is_sealed(old: str, new: str, folder: Path) -> None:
+    file = folder / "manifest.json"
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    expected = "has 1 mistake." if "checksum" in new else "does not match its checksum."
+    assert refusal(folder).split("\n")[0] == file_message(folder, "manifest.json", expected)
+
+
+def test_a_manifest_without_checksum(folder: Path) -> None:
+    file = folder / "manifest.json"
+    manifest = json.loads(file.read_bytes())
+    del manifest["checksum"]
+    file.write_text(json.dumps(manifest))
+    expected = "does not match its checksum.\n  hint: Compile the model again."
+    assert refusal(folder) == file_message(folder, "manifest.json", expected)
+
+
+def test_a_key_twice_is_refused(folder: Path) -> None:
+    file = folder / "manifest.json"
+    text = file.read_bytes()
+    body = text[: text.rindex(b",")] + b"\n}\n"
+    twice = body.replace(b'"tool"', b'"target": "tiny",\n  "tool"', 1)
+    seal = f',\n  "checksum": "{hashlib.sha256(twice).hexdigest()}"\n}}\n'
+    file.write_bytes(twice.removesuffix(b"\n}\n") + seal.encode())
+    assert refusal(folder) == file_message(folder, "manifest.json", "has the key 'target' twice.")
+
+
+def test_the_files_of_a_bundle_take_no_more_than_a_limit(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    sizes = {name: (folder / name).stat().st_size for name in manifest["files"]}
+    last, total = list(sizes)[-1], sum(sizes.values())
+    assert same(program_in(read_bundle(folder, total)), split_program())
+    with pytest.raises(EpimcError) as caught:
+        read_bundle(folder, total - 1)
+    assert str(caught.value) == (
+        f"error: Bundle '{folder}' needs more memory than the limit of {total - 1} bytes.\n"
+        f"  note: File '{last}' takes {sizes[last]} bytes; {sizes[last] - 1} are left.\n"
+        "  hint: Raise the limit (--limit-bytes), if the bundle is to be so large."
+    )
+
+
+def test_unlisted_files_are_not_read(folder: Path) -> None:
+    bundle = read_bundle(folder)
+    assert bundle.deletable_file("reference/x", "no more") == b"ref"
+    (folder / "reference" / "y").write_bytes(b"unlisted")
+    with pytest.raises(EpimcError) as caught:
+        bundle.deletable_file("reference/y", "nothing can be done")
+    assert str(caught.value) == (
+        f"error: Bundle '{folder}' has no 'reference/y': nothing can be done.\n"
+        "  hint: Compile the model again."
+    )
+    list_file(folder, "reference/y")
+    assert read_bundle(folder).deletable_file("reference/y", "") == b"unlisted"
+
+
+def test_what_changes_after_it_was_checked_is_not_used(folder: Path) -> None:
+    bundle = read_bundle(folder)
+    (folder / "reference" / "x").write_bytes(b"other")
+    with pytest.raises(EpimcError) as caught:
+        bundle.deletable_file("reference/x", "no more")
+    assert str(caught.value).startswith(
+        file_message(folder, "reference/x", "does not match its checksum.")
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({f"ir/{n}": "0" * 64 for n in range(2**16)}, "lists 65544 files, more than 65536."),
+        ({"x" * 1025: "0" * 64}, "lists a file whose name has 1025 characters."),
+    ],
+)
+def test_names_are_bounded(files: dict[str, str], expected: str, folder: Path) -> None:
+    change_manifest(folder, lambda m: m["files"].update(files))
+    assert refusal(folder) == f"error: Bundle '{folder}' {expected}"
 
 
 # --- files changed by hand ------------------------------------------------------------------------
@@ -434,3 +565,15 @@ def test_there_may_not_be_more_streams_than_tiles(folder: Path) -> None:
     assert refusal(folder) == (
         f"error: Bundle '{folder}' contradicts itself: it has 2 instruction streams for 1 tiles."
     )
+
+
+def test_no_more_files_are_written_than_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = len(NEEDED)
+    monkeypatch.setattr(bundle_module, "MOST_FILES", count)
+    write_bundle(tmp_path / "out", CONTENTS)
+    with pytest.raises(EpimcError) as caught:
+        write_bundle(tmp_path / "out", bundle_of(split_program(), **{"ir/x": b""}))
+    message = f"error: The bundle would have {count + 1} files, more than {count}."
+    assert str(caught.value) == message

@@ -18,13 +18,13 @@ from epimc.backends.crossbar.isa import assembly as assembler
 from epimc.backends.crossbar.isa import binary as encoding
 from epimc.backends.crossbar.target import schema as target
 from epimc.backends.registry import load_backend
-from epimc.bundle.bundle import rechecksum
 from epimc.bundle.manifest import FORMAT
 from epimc.compiler.stages import dump_name
 from epimc.ir.text import printer
 from epimc.support.diagnostics import EpimcError, OtherVersionError
 from epimc.support.files import sha256_of_file
 from tests.cli.conftest import Refuse, Run
+from tests.helpers.bundles import rechecksum
 
 ROOT = Path(__file__).parents[2]
 OLD = ROOT / "tests" / "data" / "bundle-format-1"
@@ -71,7 +71,7 @@ def test_the_old_bundle_is_as_it_was_written() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_an_old_bundle_is_refused(command: list[str], old: Path, refuse: Refuse) -> None:
-    assert refuse(*command, old.name) == other("Bundle 'old'", "the format 1", 3) + again("old")
+    assert refuse(*command, old.name) == other("Bundle 'old'", "the format 1", 4) + again("old")
 
 
 def test_an_old_bundle_is_refused_by_the_python_interface(old: Path) -> None:
@@ -168,8 +168,8 @@ def test_the_manifest_comes_first(here: Path, refuse: Refuse) -> None:
         (here / "bundle" / name).write_bytes(change((here / "bundle" / name).read_bytes()))
     rechecksum(here / "bundle")
     manifest = here / "bundle" / "manifest.json"
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 4, "new": 1}))
-    assert refuse("check", "bundle") == other("Bundle 'bundle'", "the format 4", 3) + again(
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 5, "new": 1}))
+    assert refuse("check", "bundle") == other("Bundle 'bundle'", "the format 5", 4) + again(
         "bundle"
     )
 

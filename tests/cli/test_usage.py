@@ -185,7 +185,7 @@ def test_an_unknown_pass_to_print_after(run: Run, here: Path) -> None:
 
 def test_a_bad_program_is_exit_code_1(run: Run, here: Path) -> None:
     """The files are whole, what they say is wrong."""
-    from epimc.bundle.bundle import rechecksum
+    from tests.helpers.bundles import rechecksum
 
     path = here / "bundle" / "program.asm"
     lines = path.read_text().splitlines(keepends=True)

@@ -15,8 +15,8 @@ from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.isa.assembly import format_program
 from epimc.backends.crossbar.isa.binary import encode
-from epimc.bundle.bundle import rechecksum
 from epimc.support.diagnostics import EpimcError
+from tests.helpers.bundles import rechecksum
 
 Place = tuple[str | int, ...]
 """Names of fields and indices, from the program to a number or an array of numbers."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from epimc.support.diagnostics import EpimcError
-from epimc.support.documents import WIDTH, Record, lay_out, read_document
+from epimc.support.documents import WIDTH, Record, lay_out, read_document, refuse_many_values
 
 
 class Point(Record):
@@ -94,6 +94,31 @@ def test_wrong_documents(text: str, expected: str) -> None:
     with pytest.raises(EpimcError) as caught:
         read_document(text.encode(), TypeAdapter(Points), "It")
     assert str(caught.value) == f"error: {expected}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"points": [], "points": []}',
+        '{"points": [{"x": 1, "y": 2}, {"x": 1, "y": 2, "points": 3, "points": 3}]}',
+    ],
+)
+def test_a_key_twice_is_refused(text: str) -> None:
+    with pytest.raises(EpimcError) as caught:
+        read_document(text.encode(), TypeAdapter(dict[str, object]), "It")
+    assert str(caught.value) == "error: It has the key 'points' twice."
+
+
+def test_values_are_counted_before_they_are_made() -> None:
+    numbers = TypeAdapter(list[int])
+    text = lay_out([0] * 100).encode()
+    assert read_document(text, numbers, "It") == [0] * 100
+    refuse_many_values(text, "It", 100)
+    with pytest.raises(EpimcError) as caught:
+        refuse_many_values(text, "It", 99)
+    assert str(caught.value) == "error: It has more than 99 values."
+    with pytest.raises(EpimcError, match="more than 4194304 values"):
+        read_document(b"[" + b"[]," * 2**21 + b"0]", numbers, "It")
 
 
 def test_only_the_first_mistakes_are_listed() -> None:

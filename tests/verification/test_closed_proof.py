@@ -20,11 +20,12 @@ from epimc.backends.crossbar.proof import claims
 from epimc.backends.forms import Claim
 from epimc.backends.onnx.graph import ROLES_KEY
 from epimc.backends.onnx.reading import read_exported
-from epimc.bundle.bundle import Bundle, read_bundle, rechecksum
+from epimc.bundle.bundle import Bundle, read_bundle
 from epimc.cli.main import main
 from epimc.compiler.options import Request
 from epimc.support.diagnostics import EpimcError
 from tests.crossbars import differences, program_in
+from tests.helpers.bundles import rechecksum
 from tests.helpers.onnx_networks import Network
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -1,0 +1,168 @@
+"""The one way into onnxruntime: nothing but the model's bytes, within a limit, no failure unnamed.
+
+Models lie in bundles, which come from anyone.  onnxruntime would read external data beside the
+current folder, allocate whatever a model says, and raise exceptions without a common base.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import onnxruntime
+from numpy.typing import NDArray
+
+from epimc.backends.onnx.safety import refuse_unsafe
+from epimc.support.diagnostics import EpimcError, error
+from epimc.support.origins import place_of
+
+Array = NDArray[Any]
+
+# What onnxruntime may take for the tensors that a model computes, weights not counted, as a share
+# of the limit on bytes: with the rest of the process, no more than half of the limit.
+TENSOR_SHARE = 3 / 8
+
+NAMED_NODES = (
+    # Of a model that it loads, and of one that it runs.
+    re.compile(r"Node \((?P<name>.*?)\) Op \((?P<kind>\w+)\)"),
+    re.compile(r"while running (?P<kind>\w+) node\. Name:'(?P<name>.*?)' "),
+)
+"""How onnxruntime names the node on which it fails."""
+
+MAXIMUM_SAID = 500
+
+OUT_OF_MEMORY = re.compile("Available memory of .* is smaller than requested bytes|bad_alloc")
+
+
+Shape = tuple[int | str, ...]
+"""As a model states it; a name for a dim that it leaves open."""
+
+
+class GuardedSession:
+    """A session of onnxruntime on the CPU.
+
+    Attributes:
+        inputs: Their shapes by name, in order.
+        outputs: Their shapes by name, in order.
+        properties: What the model's metadata say.
+    """
+
+    def __init__(self, model: bytes, what: str, *, optimize: bool, limit_bytes: int) -> None:
+        """Load a model.
+
+        Args:
+            model: The serialized ONNX model.
+            what: Names it in errors.
+            optimize: Let onnxruntime rewrite the graph.  What that computes is bounded by nothing
+                but the model: one sample must have been run as the graph is written.
+            limit_bytes: What the limit on tensors is a share of.
+
+        Raises:
+            EpimcError: onnxruntime refuses it, or must not be asked.
+        """
+        self.what = what
+        refuse_unsafe(model, what)
+        with failures_named(f"onnxruntime refuses {what}."):
+            bound_memory(int(limit_bytes * TENSOR_SHARE))
+            self.session = load_session(model, optimize=optimize)
+            # Now: it raises where names are no UTF-8.
+            self.inputs = shapes_of(self.session.get_inputs())
+            self.outputs = shapes_of(self.session.get_outputs())
+            self.properties: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+        self.options = onnxruntime.RunOptions()
+        # Or the arena, which all sessions share, would keep what the largest run has taken.
+        self.options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self.options.log_severity_level = 4
+
+    def run(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        """The named outputs.
+
+        Raises:
+            EpimcError: onnxruntime fails.
+        """
+        with failures_named(f"onnxruntime cannot run {self.what}."):
+            results: list[Array] = self.session.run(list(names), dict(inputs), self.options)
+        return results
+
+
+def shapes_of(entries: Iterable[Any]) -> dict[str, Shape]:
+    """Shapes by name."""
+    return {entry.name: tuple(entry.shape) for entry in entries}
+
+
+# Once a process: onnxruntime has one shared arena.
+@cache
+def bound_memory(limit: int) -> None:
+    """Have all sessions share one arena, which takes no more bytes than this.
+
+    The first limit of a process stays.
+    """
+    if bound_memory.cache_info().currsize:
+        return
+    info = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    arena = onnxruntime.OrtArenaCfg({"max_mem": limit})
+    onnxruntime.create_and_register_allocator(info, arena)
+
+
+def load_session(model: bytes, *, optimize: bool) -> onnxruntime.InferenceSession:
+    """A session; without the one optimization of onnxruntime that changes what a model computes.
+
+    It takes a Pad of zeros into the MaxPool behind it, whose own padding is less than any number.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    # Weights lie in the file, which is paid for: outside of the arena, freed with the session.
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    if not optimize:
+        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = level
+    return onnxruntime.InferenceSession(
+        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=["Pad_Fusion"]
+    )
+
+
+# --- failures -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def failures_named(message: str) -> Iterator[None]:
+    """Make an EpimcError of whatever onnxruntime raises.
+
+    Its exceptions have no common base, and it lets C++'s and Python's through: those of memory, and
+    of names that are no UTF-8.
+    """
+    try:
+        yield
+    except EpimcError:
+        raise
+    except Exception as problem:
+        raise refusal(message, problem) from None
+
+
+def refusal(message: str, problem: Exception) -> EpimcError:
+    """The error for what onnxruntime does not load or run.
+
+    Args:
+        message: What it does not.
+        problem: What it raised.
+    """
+    said = first_line(problem)
+    matches = (pattern.search(said) for pattern in NAMED_NODES)
+    node = next((match for match in matches if match), None)
+    where = place_of(((node["kind"], node["name"]),)) if node else ""
+    hint = ""
+    if isinstance(problem, MemoryError) or OUT_OF_MEMORY.search(str(problem)):
+        hint = "It needs too much memory: raise the limit (--limit-bytes), or check the shapes."
+    return error(message, where=where, notes=[said], hint=hint)
+
+
+def first_line(problem: Exception) -> str:
+    """What an exception says first, shortened: it may list what a model has."""
+    said = next(iter(str(problem).splitlines()), type(problem).__name__)
+    return said if len(said) <= MAXIMUM_SAID else said[: MAXIMUM_SAID - 1] + "…"

@@ -1,0 +1,228 @@
+"""onnxruntime is asked about nothing that would read files, run for ever or take all memory."""
+
+from __future__ import annotations
+
+import itertools
+import resource
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from epimc.backends.onnx.safety import refuse_unsafe
+from epimc.runtime import guard
+from epimc.runtime.guard import GuardedSession
+from epimc.runtime.reference import Reference
+from epimc.support.diagnostics import EpimcError
+from epimc.support.limits import DEFAULT_BYTES
+
+ONE = {"x": np.ones((1, 1), np.float32)}
+
+
+def model_of(
+    nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto], opset: int = 18
+) -> onnx.ModelProto:
+    """A model of x [N, 1] and y."""
+    x = helper.make_tensor_value_info("x", 1, ["N", 1])
+    y = helper.make_tensor_value_info("y", 1, None)
+    graph = helper.make_graph(nodes, "g", [x], [y], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def large(kind: str, size: int) -> onnx.ModelProto:
+    """A few bytes that have onnxruntime make a tensor of `size` floats, and add up x with it."""
+    sizes = numpy_helper.from_array(np.array([size]), "sizes")
+    one = numpy_helper.from_array(np.ones(1, np.float32), "one")
+    made = {
+        "ConstantOfShape": helper.make_node(kind, ["sizes"], ["large"], "make"),
+        "Expand": helper.make_node(kind, ["one", "sizes"], ["large"], "make"),
+        "Tile": helper.make_node(kind, ["one", "sizes"], ["large"], "make"),
+    }[kind]
+    nodes = [
+        made,
+        helper.make_node("ReduceMax", ["large"], ["most"], "most", keepdims=0),
+        helper.make_node("Add", ["x", "most"], ["y"], "add"),
+    ]
+    return model_of(nodes, [sizes, one])
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+@pytest.mark.parametrize("size", [2**29, 2**40, 2**61])
+@pytest.mark.parametrize("kind", ["ConstantOfShape", "Expand", "Tile"])
+def test_tensors_take_no_more_than_a_share_of_the_limit(
+    kind: str, size: int, optimize: bool
+) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(EpimcError) as caught:
+        Reference(large(kind, size).SerializeToString(), "it", optimize=optimize).run(["y"], ONE)
+    message = str(caught.value).split("\n")
+    assert message[:2] == [
+        "error: onnxruntime cannot run it.",
+        f"  --> node 'make' ({kind})",
+    ]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**18
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+def test_tensors_within_the_share_are_made(optimize: bool) -> None:
+    data = large("Tile", 2**20).SerializeToString()
+    (y,) = Reference(data, "it", optimize=optimize).run(["y"], ONE)
+    assert y.tolist() == [[2.0]]
+
+
+def test_too_much_memory_is_called_so() -> None:
+    with pytest.raises(EpimcError) as caught:
+        Reference(large("ConstantOfShape", 2**40).SerializeToString(), "it").run(["y"], ONE)
+    assert str(caught.value).endswith(
+        "\n  hint: It needs too much memory: raise the limit (--limit-bytes), or check the shapes."
+    )
+
+
+def outside(message: Any) -> None:
+    """Have a tensor lie in another file."""
+    message.data_location = TensorProto.EXTERNAL
+    message.external_data.add(key="location", value="w.bin")
+
+
+def with_external(place: str) -> onnx.ModelProto:
+    """A model with a tensor in another file, wherever tensors may lie."""
+    tensor = numpy_helper.from_array(np.ones(1, np.float32), "w")
+    outside(tensor)
+    add = helper.make_node("Add", ["x", "w"], ["y"], "add")
+    if place == "initializer":
+        return model_of([add], [tensor])
+    constant = helper.make_node("Constant", [], ["w"], "c", value=tensor)
+    if place == "attribute":
+        return model_of([constant, add], [])
+    if place == "branch":
+        result = helper.make_tensor_value_info("w", 1, None)
+        branch = helper.make_graph([constant], "b", [], [result])
+        node = helper.make_node("If", ["c"], ["w"], "if", then_branch=branch, else_branch=branch)
+        return model_of([node, add], [numpy_helper.from_array(np.array(True), "c")])
+    call = helper.make_node("F", ["x"], ["y"], "call", domain="own")
+    model = model_of([call], [])
+    opsets = [helper.make_opsetid("", 18)]
+    model.functions.append(helper.make_function("own", "F", ["x"], ["y"], [constant, add], opsets))
+    return model
+
+
+@pytest.mark.parametrize("place", ["initializer", "attribute", "branch", "function"])
+def test_no_other_files_are_read(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "w.bin").write_bytes(np.ones(1, np.float32).tobytes())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EpimcError) as caught:
+        Reference(with_external(place).SerializeToString(), "the fragment 's'")
+    assert str(caught.value) == (
+        "error: The fragment 's' has the tensor 'w' in another file.\n"
+        "  hint: A bundle's models hold all of their tensors: compile the model again."
+    )
+
+
+@pytest.mark.parametrize("kind", ["Loop", "Scan"])
+def test_what_may_run_for_ever_is_refused(kind: str) -> None:
+    model = model_of([helper.make_node(kind, ["x"], ["y"], "n")], [])
+    with pytest.raises(EpimcError) as caught:
+        refuse_unsafe(model.SerializeToString(), "the float model")
+    assert str(caught.value) == (
+        f"error: The float model has the operator {kind}, which may run for ever.\n"
+        f"  --> node 'n' ({kind})"
+    )
+
+
+@pytest.mark.parametrize(("parts", "outputs"), [(1, 2), (3, 2), (0, 1), (2**62, 2)])
+def test_what_ends_the_process_is_refused(parts: int, outputs: int) -> None:
+    names = ["y", *(f"y{number}" for number in range(1, outputs))]
+    node = helper.make_node("Split", ["x"], names, num_outputs=parts)
+    with pytest.raises(EpimcError) as caught:
+        refuse_unsafe(model_of([node], []).SerializeToString(), "it")
+    assert str(caught.value) == (
+        f"error: It splits into {parts} parts and has {outputs} outputs.\n  --> node 'y' (Split)"
+    )
+
+
+def test_what_onnxruntime_raises_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = model_of([helper.make_node("Relu", ["x"], ["y"], "r")], []).SerializeToString()
+    session = GuardedSession(data, "it", optimize=False, limit_bytes=DEFAULT_BYTES)
+    for inputs in ({}, {"x": 3}, {"x": np.ones((1, 1), object)}, {"x": np.ones((1, 2, 3))}):
+        with pytest.raises(EpimcError, match=r"error: onnxruntime cannot run it\.\n  note: "):
+            session.run(["y"], inputs)  # type: ignore[arg-type]
+    with pytest.raises(EpimcError, match=r"onnxruntime cannot run it\."):
+        session.run(["z"], ONE)
+
+    def fails(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(guard, "load_session", fails)
+    with pytest.raises(EpimcError) as caught:
+        GuardedSession(data, "it", optimize=False, limit_bytes=DEFAULT_BYTES)
+    assert str(caught.value) == (
+        "error: onnxruntime refuses it.\n  note: MemoryError\n"
+        "  hint: It needs too much memory: raise the limit (--limit-bytes), or check the shapes."
+    )
+
+
+def test_a_graph_is_rewritten_after_its_first_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    usual = guard.load_session
+
+    def watched(model: bytes, *, optimize: bool) -> Any:
+        asked.append(optimize)
+        return usual(model, optimize=optimize)
+
+    monkeypatch.setattr(guard, "load_session", watched)
+    reference = Reference(large("Tile", 4).SerializeToString(), "it")
+    assert asked == [False]
+    for _ in itertools.repeat(None, 2):
+        reference.run(["y"], {"x": np.ones((3, 1), np.float32)})
+    assert asked == [False, True]
+
+
+def test_names_that_are_no_text_are_refused() -> None:
+    model = model_of([helper.make_node("Relu", ["x"], ["y"], "r")], [])
+    model.metadata_props.add(key="key", value="1234")
+    data = model.SerializeToString().replace(b"1234", b"\xff\xff\xff\xff")
+    with pytest.raises(EpimcError, match=r"error: onnxruntime refuses it\.\n  note: 'utf-8' codec"):
+        Reference(data, "it")
+
+
+def test_a_model_without_inputs_is_refused() -> None:
+    model = model_of([helper.make_node("Constant", [], ["y"], "c", value_float=1.0)], [])
+    del model.graph.input[:]
+    with pytest.raises(EpimcError) as caught:
+        Reference(model.SerializeToString(), "it")
+    assert str(caught.value) == "error: onnxruntime cannot run it.\n  note: It has no inputs."
+
+
+@pytest.mark.parametrize("size", [2**30, 2**62, 2**63 - 1])
+def test_a_batch_beyond_the_limit_is_refused(size: int) -> None:
+    with pytest.raises(EpimcError) as caught:
+        stating(size)
+    assert str(caught.value) == (
+        "error: onnxruntime cannot run it.\n"
+        f"  note: It takes {size} samples at once, which do not fit into the limit.\n"
+        "  hint: Raise the limit (--limit-bytes), or check the shapes."
+    )
+
+
+def stating(batch: int) -> Reference:
+    """A model that states how many samples it takes."""
+    model = model_of([helper.make_node("Relu", ["x"], ["y"], "r")], [])
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    return Reference(model.SerializeToString(), "it")
+
+
+@pytest.mark.parametrize("size", [-1, -(2**62)])
+def test_a_batch_below_nothing_is_any(size: int) -> None:
+    (y,) = stating(size).run(["y"], ONE)
+    assert y.tolist() == [[1.0]]
+
+
+def test_a_batch_of_nothing_does_not_run() -> None:
+    with pytest.raises(EpimcError, match=r"onnxruntime cannot run it\."):
+        stating(0).run(["y"], ONE)
