@@ -35,7 +35,6 @@ from epimc.bundle.manifest import (
     contradictions,
     read_manifest,
     sealed,
-    subject_in,
 )
 from epimc.bundle.outputs import check_output
 from epimc.support.diagnostics import EpimcError, OtherVersionError, error

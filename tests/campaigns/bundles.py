@@ -10,12 +10,10 @@ from random import Random
 import onnx
 
 from epimc.backends.registry import load_backend
-from epimc.bundle.bundle import rechecksum
 from epimc.support.diagnostics import EpimcError
 from tests.campaigns.messages import changed_message
 from tests.campaigns.mutation import changed_bytes, changed_text, changed_value
-
-MANIFEST = "manifest.json"
+from tests.helpers.bundles import rechecksum
 
 
 def changed_bundle(random: Random, folder: Path) -> None:
@@ -25,10 +23,9 @@ def changed_bundle(random: Random, folder: Path) -> None:
     name = random.choice(names)
     try:
         change(random, folder, name)
-        # A changed manifest stays as it was changed: its own checksum is then wrong, or right.
-        if name != MANIFEST or random.random() < 0.5:
+        if random.random() < 0.9:
             rechecksum(folder)
-    except EpimcError:
+    except (EpimcError, ValueError, TypeError, AttributeError, KeyError, OSError, RecursionError):
         # It is no bundle any more; the commands are to say so.
         return
 

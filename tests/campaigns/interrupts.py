@@ -22,6 +22,7 @@ from typing import Any
 from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
 from epimc.support.diagnostics import EpimcError
+from epimc.support.interrupts import end_at_signals, ignore_signals
 from tests.campaigns.sandbox import Bench
 
 MODEL = "hosted"
@@ -33,7 +34,7 @@ LONGEST = 1.5
 STARTING = 2.0
 
 # Where files are written.
-WRITERS = ("support/files.py", "bundle/bundle.py", "compiler/dumps.py", "core/tensors.py")
+WRITERS = ("support/writing.py", "support/workshops.py", "support/exchange.py", "bundle/bundle.py")
 
 
 def words(seeds: Path, options: tuple[str, ...]) -> list[str]:
@@ -98,7 +99,9 @@ def _of_fork(random: Random, seeds: Path, number: signal.Signals) -> int:
         handle = os.open("said.txt", os.O_WRONLY | os.O_CREAT)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
+        end_at_signals()
         code = main(words(seeds, NEW))
+        ignore_signals()
         sys.stderr.flush()
         os._exit(code)
     time.sleep(random.uniform(0, LONGEST))
