@@ -49,7 +49,10 @@ def _other_number(random: Random, text: str) -> str:
     if not places:
         return text
     place = random.choice(places)
-    near = str(int(random.gauss(0, 4)) + (int(place[0]) if place[0].isdigit() else 0))
+    near = str(
+        int(random.gauss(0, 4))
+        + (int(place[0]) if place[0].isdigit() and len(place[0]) < 20 else 0)
+    )
     numbers = (*map(str, INTEGERS), *map(str, FLOATS), near, near, near, "9" * 5000, "-", "1x1")
     return text[: place.start()] + random.choice(numbers) + text[place.end() :]
 

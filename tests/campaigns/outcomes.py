@@ -15,6 +15,9 @@ HANG = "hang"
 MEMORY = "memory"
 WRONG = "wrong"
 
+# Commands that check a program before they use it.
+CHECKING = ("check", "verify", "run", "inspect")
+
 BAD = (TRACEBACK, SILENT, CRASH, HANG, MEMORY, WRONG)
 """In order: how they stand in the table."""
 
@@ -41,7 +44,7 @@ class Done:
         errors = sum(line.startswith("error: ") for line in self.said.splitlines())
         if self.code == 0:
             return GOOD if not errors else SILENT
-        if self.code == 1 and self.words[0] in ("check", "verify"):
+        if self.code == 1 and self.words[0] in CHECKING:
             return FAILED
         return REFUSED if self.code == 2 and errors == 1 else SILENT
 

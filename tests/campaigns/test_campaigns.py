@@ -16,7 +16,17 @@ import pytest
 from tests.campaigns import sandbox, seeds
 from tests.campaigns.kinds import KINDS, Kind
 from tests.campaigns.mutation import changed_bytes, changed_text
-from tests.campaigns.outcomes import CRASH, GOOD, HANG, MEMORY, REFUSED, SILENT, TRACEBACK, WRONG
+from tests.campaigns.outcomes import (
+    CRASH,
+    FAILED,
+    GOOD,
+    HANG,
+    MEMORY,
+    REFUSED,
+    SILENT,
+    TRACEBACK,
+    WRONG,
+)
 from tests.campaigns.running import Campaign, Summary
 from tests.campaigns.sandbox import Bench, watched
 
@@ -100,7 +110,8 @@ def test_the_sandbox_sees_what_is_bad(
         (2, "", SILENT),
         (2, "error: x\nerror: y\n", SILENT),
         (0, "error: x\n", SILENT),
-        (1, "error: x\n", SILENT),
+        (1, "error: x\n", FAILED),
+        (3, "error: x\n", SILENT),
         (130, "interrupted\n", SILENT),
         (None, "Traceback", TRACEBACK),
     ],
