@@ -26,20 +26,26 @@ def activation_type(value: Value, bits: int, least_step: float = SMALLEST_STEP) 
         least_step: A range of smaller steps than this is widened.
 
     Raises:
-        EpimcError: The range is too wide.
+        EpimcError: The range is too wide, or the step too large.
     """
     assert value.range is not None
     # 0 is what padding and a relu give: it must be one of the values.
     low, high = min(value.range[0], 0.0), max(value.range[1], 0.0)
     with np.errstate(over="ignore"):
         step = float(np.float32((high - low) / (2**bits - 1)))
+        least = float(np.float32(least_step))
     if not math.isfinite(step):
         raise error(
             f"The range [{low}, {high}] of value %{value.name} is too wide for a float32 scale.",
             hint="Check the weights of the model and the samples.",
         )
     # A range of nearly nothing has no scale of its own: with 1.0 all its values are the zero point.
-    scale = max(step, float(np.float32(least_step))) if step >= SMALLEST_STEP else 1.0
+    scale = max(step, least) if step >= SMALLEST_STEP else 1.0
+    if not math.isfinite(scale):
+        raise error(
+            f"What value %{value.name} is computed from is too large for a float32 scale.",
+            hint="Check the weights of the model and the samples.",
+        )
     zero_point = min(2**bits - 1, round(-low / scale))
     return TensorType(value.type.shape, f"u{bits}", scale, zero_point)
 
