@@ -123,7 +123,8 @@ class TensorStore:
         Raises:
             EpimcError: The system refuses; what was there is as it was.
         """
-        stored = list(tensors)
+        # Two of the same contents share a file.
+        stored = list({tensor.digest: tensor for tensor in tensors}.values())
         with with_folder(self.folder) if stored else nullcontext():
             write_files(chain(self._missing(stored), texts))
 

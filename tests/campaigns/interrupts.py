@@ -99,6 +99,7 @@ def _of_fork(random: Random, seeds: Path, number: signal.Signals) -> int:
         handle = os.open("said.txt", os.O_WRONLY | os.O_CREAT)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
+        heed()
         end_at_signals()
         code = main(words(seeds, NEW))
         ignore_signals()
@@ -112,12 +113,17 @@ def _of_program(random: Random, seeds: Path, number: signal.Signals) -> int:
     """Send a signal to a compile that has just been started, as users do."""
     with open("said.txt", "wb") as said:
         command = [sys.executable, "-m", "epimc", *words(seeds, NEW)]
-        child = subprocess.Popen(command, stdout=said, stderr=said)
+        child = subprocess.Popen(command, stdout=said, stderr=said, preexec_fn=heed)
     # Python itself, before it comes to the program, says what it likes.
     time.sleep(0.1 + random.uniform(0, STARTING) ** 2 / STARTING)
     code = _sent(random, child.pid, number)
     child.returncode = code
     return code
+
+
+def heed() -> None:
+    """Ctrl-C is ignored in the background of a script, and so it is in what that starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _sent(random: Random, child: int, number: signal.Signals) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import json
 import os
@@ -106,6 +107,8 @@ def _in_child(folder: Path, report: Path, case: Case) -> None:
     streams = os.open("streams.txt", os.O_WRONLY | os.O_CREAT)
     os.dup2(streams, 1)
     os.dup2(streams, 2)
+    # Where a crash came from is told there too.
+    faulthandler.enable(streams)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
     bench = Bench(folder)
     try:

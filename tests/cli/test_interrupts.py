@@ -35,8 +35,9 @@ class Finder:
             sys.meta_path.remove(self)
             strike()
 
-if how == "ignored":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+# In the background of a script it is ignored, and so it is in what that starts.
+usual = signal.SIG_IGN if how == "ignored" else signal.default_int_handler
+signal.signal(signal.SIGINT, usual)
 if name:
     loaded = importlib.import_module(module)
     kept = getattr(loaded, name)
@@ -133,7 +134,8 @@ def test_with_debug_ctrl_c_tells_where(here: Path) -> None:
 def test_within_python_the_exception_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The library of the command line would make a silent exit of it."""
 
-    def interrupt(folder: Path) -> None:
+    def interrupt(folder: Path, limit_bytes: int) -> None:
+        del folder, limit_bytes
         raise KeyboardInterrupt
 
     monkeypatch.setattr("epimc.bundle.bundle.read_bundle", interrupt)

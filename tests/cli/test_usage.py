@@ -267,7 +267,8 @@ def test_what_the_system_refuses(
     """Where nothing else has reported it."""
     said: list[str] = []
 
-    def refuse(folder: Path) -> None:
+    def refuse(folder: Path, limit_bytes: int) -> None:
+        del folder, limit_bytes
         raise problem
 
     monkeypatch.setattr("epimc.bundle.bundle.read_bundle", refuse)

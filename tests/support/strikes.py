@@ -134,6 +134,8 @@ def struck_at(line: int, how: str, what: str, folder: Path) -> bool:
 def main(arguments: Iterable[str]) -> None:
     """Strike at each line."""
     how, what, folder = arguments
+    # In the background of a script it is ignored, and so it is in what that starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if what == "steps":
         exchange.system_call = lambda: None
     for line in itertools.count(1):
