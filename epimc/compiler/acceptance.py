@@ -29,8 +29,7 @@ def require_accepted(
             shapes than those of the program.
     """
     model = imported.model.SerializeToString()
-    # Rewriting, which is for many runs, would take longer than this one.
-    reference = Reference(model, SUBJECT, optimize=False, users=True, limit_bytes=limit_bytes)
+    reference = Reference(model, SUBJECT, users=True, limit_bytes=limit_bytes)
     names = [name for name, _ in imported.outputs]
     results = reference.computed(names, samples.first(1).inputs)
     for (name, shape), result in zip(imported.outputs, results, strict=True):

@@ -50,14 +50,12 @@ class GuardedSession:
         properties: What the model's metadata say.
     """
 
-    def __init__(self, model: bytes, what: str, *, optimize: bool, limit_bytes: int) -> None:
+    def __init__(self, model: bytes, what: str, *, limit_bytes: int) -> None:
         """Load a model.
 
         Args:
             model: The serialized ONNX model.
             what: Names it in errors.
-            optimize: Let onnxruntime rewrite the graph.  What that computes is bounded by nothing
-                but the model: one sample must have been run as the graph is written.
             limit_bytes: What the limit on tensors is a share of.
 
         Raises:
@@ -67,7 +65,7 @@ class GuardedSession:
         refuse_unsafe(model, what)
         with failures_named(f"onnxruntime refuses {what}."):
             bound_memory(int(limit_bytes * TENSOR_SHARE))
-            self.session = load_session(model, optimize=optimize)
+            self.session = load_session(model)
             # Now: it raises where names are no UTF-8.
             self.inputs = shapes_of(self.session.get_inputs())
             self.outputs = shapes_of(self.session.get_outputs())
@@ -109,22 +107,20 @@ def bound_memory(limit: int) -> None:
     onnxruntime.create_and_register_allocator(info, arena)
 
 
-def load_session(model: bytes, *, optimize: bool) -> onnxruntime.InferenceSession:
-    """A session; without the one optimization of onnxruntime that changes what a model computes.
+def load_session(model: bytes) -> onnxruntime.InferenceSession:
+    """A session that runs the graph as it is written.
 
-    It takes a Pad of zeros into the MaxPool behind it, whose own padding is less than any number.
+    onnxruntime would rewrite it first.  That folds constants of whatever size a model says, in
+    memory that nobody bounds, and changes what some models compute: a Pad of zeros is taken into
+    the MaxPool behind it, whose own padding is less than any number.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.add_session_config_entry("session.use_env_allocators", "1")
     # Weights lie in the file, which is paid for: outside of the arena, freed with the session.
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
-    if not optimize:
-        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.graph_optimization_level = level
-    return onnxruntime.InferenceSession(
-        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=["Pad_Fusion"]
-    )
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 # --- failures -----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ class OnnxHost:
     """Fragments by name, each loaded once."""
 
     def __init__(self, fragments: Mapping[str, bytes], limit_bytes: int = DEFAULT_BYTES) -> None:
-        """Load the models; they run as they are written, without rewriting.
+        """Load the models; they run as they are written.
 
         Args:
             fragments: The serialized models.
@@ -29,9 +29,7 @@ class OnnxHost:
             EpimcError: onnxruntime refuses one.
         """
         self.fragments = {
-            name: Reference(
-                model, f"the fragment '{name}'", optimize=False, limit_bytes=limit_bytes
-            )
+            name: Reference(model, f"the fragment '{name}'", limit_bytes=limit_bytes)
             for name, model in fragments.items()
         }
 

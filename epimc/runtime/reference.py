@@ -24,7 +24,6 @@ class Reference:
         model: bytes,
         what: str,
         *,
-        optimize: bool = True,
         users: bool = False,
         limit_bytes: int = DEFAULT_BYTES,
     ) -> None:
@@ -33,7 +32,6 @@ class Reference:
         Args:
             model: The serialized ONNX model; it has all of its tensors in it.
             what: Names it in errors.
-            optimize: Let onnxruntime rewrite the graph; the integer reference runs as written.
             users: It is the user's own, which may hold one sample's constants, or shapes, though
                 it takes any number of samples; it then gets one at a time.
             limit_bytes: Bounds what its tensors may take.
@@ -42,10 +40,7 @@ class Reference:
             EpimcError: onnxruntime refuses it.
         """
         self.what, self.users, self.limit_bytes = what, users, limit_bytes
-        self.guarded = GuardedSession(model, what, optimize=False, limit_bytes=limit_bytes)
-        # Rewriting folds constants of whatever size a model says, in memory that nobody bounds: not
-        # before one sample has been run as the graph is written, when all of them are made.
-        self.to_rewrite = model if optimize else None
+        self.guarded = GuardedSession(model, what, limit_bytes=limit_bytes)
         self.fixed_batch = self._stated_batch()
 
     @property
@@ -106,7 +101,6 @@ class Reference:
     def computed(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         """The named outputs for all samples, whatever they are."""
         count = len(next(iter(inputs.values())))
-        self._rewrite(names, inputs)
         if self.fixed_batch is None:
             results = self._at_once(names, inputs)
             if results and (not self.users or all(a.shape[:1] == (count,) for a in results)):
@@ -119,15 +113,6 @@ class Reference:
             }
             parts.append(self._run(names, piece))
         return [np.concatenate(columns)[:count] for columns in zip(*parts, strict=True)]
-
-    def _rewrite(self, names: Sequence[str], inputs: Mapping[str, Array]) -> None:
-        """Before the first run: one of one sample, after which the graph may be rewritten."""
-        if self.to_rewrite is None:
-            return
-        size = self.fixed_batch or 1
-        self._run(names, {name: filled(array[:size], size) for name, array in inputs.items()})
-        model, self.to_rewrite = self.to_rewrite, None
-        self.guarded = GuardedSession(model, self.what, optimize=True, limit_bytes=self.limit_bytes)
 
     def _at_once(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         """The named outputs of one run; none where the user's model fails on so many samples."""

@@ -48,7 +48,7 @@ class IntegerReference:
         # What the reference lacks is for the caller to count as a mismatch.
         self.tensors = {name: tensor for name, tensor in names.items() if tensor in made}
         watched = with_outputs(self.exported.model, self.tensors.values()).SerializeToString()
-        self.session = Reference(watched, "the integer reference", optimize=False)
+        self.session = Reference(watched, "the integer reference")
         refuse_other_ports(program, self.session, prefix)
 
     def run(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:

@@ -110,7 +110,7 @@ class LayerMeter:
         ]
         self.values = [integer[0] + feature.name for feature in self.maps]
         cut, self.fed = reading.layers_alone(exported, [feature.name for feature in self.maps])
-        self.alone = Reference(cut.SerializeToString(), "the layers by themselves", optimize=False)
+        self.alone = Reference(cut.SerializeToString(), "the layers by themselves")
 
     def results(self) -> tuple[LayerLoss, ...]:
         """What the layers lose, the worst first."""

@@ -93,7 +93,7 @@ def test_every_stage_agrees(
     )
     verify(module)
     x = inputs_of(module, 2, layer.seed)
-    expected = Reference(export_integers(module).SerializeToString(), "r", optimize=False)
+    expected = Reference(export_integers(module).SerializeToString(), "r")
     (y,) = expected.run(["y"], x)
     assert np.array_equal(interpret(module, x)["y"], y)
     mapped, program = compiled(module)

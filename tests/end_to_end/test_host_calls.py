@@ -281,7 +281,7 @@ def test_interpreter_simulator_and_reference_agree(tmp_path: Path) -> None:
     x = random(9, 3, 6, 5, seed=4)
     model = export_integers(module).SerializeToString()
     names = [name for name, _ in module.outputs]
-    expected = Reference(model, "it", optimize=False).run(names, {"x": x})
+    expected = Reference(model, "it").run(names, {"x": x})
     ours = interpret(module, {"x": x}, host=host)
     for path in ("fused", "bit-serial"):
         theirs = Simulator(program_in(bundle), path=path, host=host).run({"x": x})
@@ -359,7 +359,7 @@ def with_one_node(data: bytes, node: onnx.NodeProto, element: int) -> bytes:
 def test_a_fragment_of_another_type(bundle: Bundle) -> None:
     kind = onnx.TensorProto.FLOAT
     data = with_one_node(bundle.fragments["s"], make_node("Cast", [""], ["y"], to=kind), kind)
-    (sizes,) = Reference(data, "it", optimize=False).inputs.values()
+    (sizes,) = Reference(data, "it").inputs.values()
     with pytest.raises(EpimcError, match=r"^error: The fragment 's' gives float32, not uint8\.$"):
         OnnxHost({"s": data})("s", [np.zeros((1, *map(int, sizes)), np.uint8)])
 

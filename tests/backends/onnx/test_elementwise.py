@@ -153,7 +153,7 @@ def test_onnxruntime_computes_the_same(data: st.DataObject) -> None:
     names = [op.output.name for op in module.ops if not isinstance(op, epi.Dequantize)]
     tensors = [prefix + name for name in names]
     watched = with_outputs(model, tensors).SerializeToString()
-    actual = Reference(watched, "it", optimize=False).run(tensors, inputs)
+    actual = Reference(watched, "it").run(tensors, inputs)
     for name, array in zip(names, actual, strict=True):
         assert same(seen[name], array), name
 
