@@ -26,6 +26,9 @@ from epimc.support.limits import MADE_FACTOR
 # Calibration without data: standard normal samples, which say little about a real model.
 DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
 
+# Elements that the model computes for all of them together: some seconds of work.
+MOST_COMPUTED = 2**27
+
 # An ONNX file, as any message of protobuf, has less than 2 GiB; the graph needs some of them.
 LARGEST_MODEL = 2**31 - 2**24
 
@@ -95,14 +98,20 @@ def calibration_samples(
     inputs = [Shaped(*described) for described in imported.inputs]
     source = request.calibration if memory is None else memory
     if source is None:
-        return standard_normal(inputs, default_count(inputs, request.limit_bytes), DEFAULT_SEED)
+        elements = sum(op.output.type.size for op in imported.module.ops)
+        count = default_count(inputs, elements, request.limit_bytes)
+        return standard_normal(inputs, count, DEFAULT_SEED)
     return samples_of(source, inputs, limit_bytes=request.limit_bytes)
 
 
-def default_count(inputs: Sequence[Shaped], limit_bytes: int) -> int:
-    """How many samples to draw: DEFAULT_SAMPLES, or as many as the limit allows.
+def default_count(inputs: Sequence[Shaped], elements: int, limit_bytes: int) -> int:
+    """How many samples to draw: DEFAULT_SAMPLES, or fewer of large ones, which take long to run.
 
-    They stand in no file, and count with the work on them.
+    Args:
+        inputs: Of the model.
+        elements: Of all values of the model, for one sample.
+        limit_bytes: What the samples may take; they stand in no file, and count with the work on
+            them.
 
     Raises:
         EpimcError: Not even one sample stays within the limit.
@@ -114,7 +123,8 @@ def default_count(inputs: Sequence[Shaped], limit_bytes: int) -> int:
             f"{limit_bytes}.",
             hint="Raise the limit (--limit-bytes), or check the shapes of the inputs.",
         )
-    return min(DEFAULT_SAMPLES, limit_bytes // max(one, 1))
+    soon = max(1, MOST_COMPUTED // max(elements, 1))
+    return min(DEFAULT_SAMPLES, soon, limit_bytes // max(one, 1))
 
 
 def prepared(module: Module, samples: Samples, target: Target, rows: int) -> Module:

@@ -259,7 +259,13 @@ class _Import:
 
     def _finish(self, outputs: Iterable[onnx.ValueInfoProto]) -> None:
         inputs = {value: name for name, value in self.draft.module.inputs}
+        listed: set[str] = set()
         for output in outputs:
+            if output.name in listed:
+                raise error(
+                    f"Output '{output.name}' is listed twice.", hint="Export the model again."
+                )
+            listed.add(output.name)
             value = self._binding(output.name)
             if isinstance(value, np.ndarray):
                 raise error(f"Output '{output.name}' does not depend on any input.")

@@ -149,7 +149,10 @@ def _other_shape(random: Random, model: onnx.ModelProto) -> None:
 
 
 def _other_opset(random: Random, model: onnx.ModelProto) -> None:
-    model.opset_import[0].version = random.choice((1, 5, 7, 9, 10, 11, 12, 13, 15, 17, 18, 21, 25))
+    if model.opset_import:
+        model.opset_import[0].version = random.choice(
+            (1, 5, 7, 9, 10, 11, 12, 13, 15, 17, 18, 21, 25)
+        )
 
 
 CHANGES = (

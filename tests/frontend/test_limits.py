@@ -233,6 +233,12 @@ def test_a_split_has_as_many_outputs_as_parts(
     )
 
 
+def test_an_output_that_is_listed_twice() -> None:
+    model = model_of(node("Relu", "x"))
+    model.graph.output.append(model.graph.output[0])
+    assert refusal(model) == "error: Output 'y' is listed twice.\n  hint: Export the model again."
+
+
 def refused_or_imported(model: onnx.ModelProto) -> None:
     """Import a model; EpimcError is all that may be raised."""
     with contextlib.suppress(EpimcError):
