@@ -78,5 +78,5 @@ class Record:
 def worst(commands: list[Done]) -> Done:
     """The command by which a case is judged: the first bad one, else the last that is not good."""
     bad = [done for done in commands if done.outcome in BAD]
-    told = [done for done in commands if done.outcome != GOOD]
-    return (bad or told[::-1] or commands)[0]
+    notable = [done for done in commands if done.outcome != GOOD]
+    return (bad or notable[::-1] or commands)[0]
