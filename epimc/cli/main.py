@@ -17,7 +17,7 @@ from epimc.compiler.options import CompileOptions, PlanOptions, PlanRequest, Req
 from epimc.support.diagnostics import EpimcError, error, render
 from epimc.support.files import read_bytes, read_text, refused_by_system
 from epimc.support.interrupts import raise_at_interrupt
-from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.limits import DEFAULT_BYTES, LARGEST_PROGRAM
 from epimc.support.options import values_of
 from epimc.support.version import VERSION
 from epimc.support.writing import number_of, write_file
@@ -336,7 +336,9 @@ def asm(
     from epimc.bundle.outputs import check_file
 
     check_file(output, file)
-    write_file(output, load_backend(backend).assemble(read_text(file), str(file)))
+    write_file(
+        output, load_backend(backend).assemble(read_text(file, limit=LARGEST_PROGRAM), str(file))
+    )
 
 
 @app.command()
@@ -353,7 +355,7 @@ def disasm(
 
     if output is not None:
         check_file(output, file)
-    text = load_backend(backend).disassemble(read_bytes(file), str(file))
+    text = load_backend(backend).disassemble(read_bytes(file, limit=LARGEST_PROGRAM), str(file))
     if output is None:
         put(text)
     else:

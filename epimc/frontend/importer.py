@@ -31,9 +31,9 @@ from epimc.frontend.model.standard import DEFAULT_DOMAINS, NEWEST_OPSET, opset_o
 from epimc.ir.core.liveness import refuse_large_maps
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value
-from epimc.support.diagnostics import EpimcError, error
+from epimc.support.diagnostics import EpimcError, error, shortened
 from epimc.support.files import as_text
-from epimc.support.limits import DEFAULT_BYTES, Budget
+from epimc.support.limits import DEFAULT_BYTES, LONGEST_NAME, MOST_NODES, MOST_PORTS, Budget
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,26 @@ def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) ->
     return ImportedModel(module, sha256, model, inputs, outputs)
 
 
+def refuse_many(graph: onnx.GraphProto) -> None:
+    """Raise EpimcError for more nodes, inputs or outputs than are read, and for endless names."""
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = [entry for entry in graph.input if entry.name not in constants]
+    for count, most, what in (
+        (len(graph.node), MOST_NODES, "nodes"),
+        (len(inputs), MOST_PORTS, "inputs"),
+        (len(graph.output), MOST_PORTS, "outputs"),
+    ):
+        if count > most:
+            raise error(f"The model has {count} {what}; the limit is {most}.")
+    for entry in (*inputs, *graph.output):
+        if len(entry.name) > LONGEST_NAME:
+            raise error(
+                f"The name '{shortened(entry.name)}' of an input or output has "
+                f"{len(entry.name)} characters; the limit is {LONGEST_NAME}.",
+                hint="Rename it, and export the model again.",
+            )
+
+
 def live_nodes(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], set[str]]:
     """The nodes on which an output depends, in order, and the tensors that somebody reads."""
     needed = {output.name for output in graph.output}
@@ -121,6 +141,7 @@ class _Import:
     """The import of one model."""
 
     def __init__(self, model: onnx.ModelProto, name: str, budget: Budget) -> None:
+        refuse_many(model.graph)
         size = model.ByteSize()
         budget.read(size, "the model itself")
         self.model, opset = model, opset_of(model) or 0

@@ -25,6 +25,9 @@ Array = NDArray[Any]
 # of the limit on bytes: with the rest of the process, no more than half of the limit.
 TENSOR_SHARE = 3 / 8
 
+# More is as good as no limit, and no number that onnxruntime takes.
+MOST_BYTES = 2**62
+
 NAMED_NODES = (
     # Of a model that it loads, and of one that it runs.
     re.compile(r"Node \((?P<name>.*?)\) Op \((?P<kind>\w+)\)"),
@@ -64,7 +67,7 @@ class GuardedSession:
         self.what = what
         refuse_unsafe(model, what)
         with failures_named(f"onnxruntime refuses {what}."):
-            bound_memory(int(limit_bytes * TENSOR_SHARE))
+            bound_memory(int(min(limit_bytes, MOST_BYTES) * TENSOR_SHARE))
             self.session = load_session(model)
             # Now: it raises where names are no UTF-8.
             self.inputs = shapes_of(self.session.get_inputs())

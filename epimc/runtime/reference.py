@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.runtime.guard import TENSOR_SHARE, GuardedSession
+from epimc.runtime.guard import MOST_BYTES, TENSOR_SHARE, GuardedSession
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.limits import DEFAULT_BYTES
 
@@ -71,7 +71,7 @@ class Reference:
         if not isinstance(size, int) or size < 1:
             return None
         numbers = size * math.prod(dim for dim in shape[1:] if isinstance(dim, int) and dim > 0)
-        if 4 * numbers > self.limit_bytes * TENSOR_SHARE:
+        if 4 * numbers > min(self.limit_bytes, MOST_BYTES) * TENSOR_SHARE:
             raise error(
                 f"onnxruntime cannot run {self.what}.",
                 notes=[f"It takes {size} samples at once, which do not fit into the limit."],

@@ -113,7 +113,11 @@ def as_path(value: object, what: str) -> Path:
 
 def spelled(value: object) -> Any:
     """The text of a path that a Python user passes; anything else as it is, to be refused."""
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+    try:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+    # It says that it is a path, and gives none.
+    except TypeError:
+        return value
 
 
 def read_bytes(path: Path, kind: str = "", limit: int = DEFAULT_BYTES, subject: str = "") -> bytes:

@@ -19,6 +19,12 @@ LARGEST_NUMBER = 2**31 - 1
 # file something, and so do not make much work of nothing.
 LARGEST_WORK = 2**34
 
+# The most nodes, inputs and outputs of a model, and characters of an input's or an output's name.
+MOST_NODES, MOST_PORTS, LONGEST_NAME = 2**15, 2**10, 4096
+
+# The most bytes of a program, as assembly or as binary.
+LARGEST_PROGRAM = 2**26
+
 # How deep lists, tables and dictionaries of a text may lie in one another.
 DEEPEST = 64
 

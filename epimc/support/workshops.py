@@ -28,7 +28,7 @@ from epimc.support.interrupts import at_interrupt, no_longer
 if sys.platform != "win32":
     import fcntl
 
-WORKSHOP = re.compile(r"\..*\.epimc-[0-9a-f]{16}", re.DOTALL)
+WORKSHOP = re.compile(r"\.(.*)\.epimc-[0-9a-f]{16}", re.DOTALL)
 
 # File systems allow 255 bytes at least; the ending takes 23.
 LONGEST_START = 200
@@ -46,8 +46,7 @@ class Workshop:
         Raises:
             OSError: The system refuses.
         """
-        start = os.fsdecode(os.fsencode(place.name)[:LONGEST_START])
-        self.path = place.parent / f".{start}.epimc-{os.urandom(8).hex()}"
+        self.path = place.parent / f".{start_of(place.name)}.epimc-{os.urandom(8).hex()}"
         lock = Lock()
         # Before it is made: there is no moment at which it would be left.
         self._tidy = partial(finish, self.path, lock)
@@ -211,23 +210,55 @@ def complete(folder: Path) -> bool:
         Whether no such place is empty now.
     """
     try:
-        names = os.listdir(folder / "old")
-    except FileNotFoundError:
-        return True
+        names = own_folders(folder)
     except OSError:
         return False
     for name in names:
         place = folder.parent / name
         for source in (folder / "new" / name, folder / "old" / name):
-            if not os.path.lexists(place):
+            if not os.path.lexists(place) and is_real_folder(source.parent):
                 with suppress(OSError):
                     os.rename(source, place)
     return all(os.path.lexists(folder.parent / name) for name in names)
 
 
-def clear(folder: Path) -> None:
-    """Clear all abandoned workshops in a folder; what the system refuses stays."""
+def own_folders(folder: Path) -> list[str]:
+    """The names of folders whose old contents a workshop has: those after which it is named.
+
+    Nothing else is moved, and nothing through a link: a workshop may be a stranger's, out of an
+    archive, and name anything.
+
+    Raises:
+        OSError: What it has cannot be seen.
+    """
+    old, named = folder / "old", WORKSHOP.fullmatch(folder.name)
+    if named is None or not is_real_folder(old):
+        return []
+    names = [name for name in os.listdir(old) if start_of(name) == named[1]]
+    return [name for name in names if is_real_folder(old / name)]
+
+
+def is_real_folder(path: Path) -> bool:
+    """Whether a folder is there, and no link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def start_of(name: str) -> str:
+    """What the name of a workshop says of the place after which it is named."""
+    return os.fsdecode(os.fsencode(name)[:LONGEST_START])
+
+
+def clear(folder: Path, name: str | None = None) -> None:
+    """Clear abandoned workshops in a folder; what the system refuses stays.
+
+    Args:
+        folder: Where they lie.
+        name: Those after which place; None: all.
+    """
     for workshop in workshops(folder):
+        named = WORKSHOP.fullmatch(workshop.name)
+        if name is not None and (named is None or named[1] != start_of(name)):
+            continue
         lock = Lock()
         if lock.take(workshop):
             finish(workshop, lock)
@@ -236,7 +267,8 @@ def clear(folder: Path) -> None:
 def recover(place: Path) -> None:
     """Put a folder in its place again that a killed process has taken from there."""
     if not os.path.lexists(place):
-        clear(Path(os.path.realpath(place)).parent)
+        real = Path(os.path.realpath(place))
+        clear(real.parent, real.name)
 
 
 def workshops(folder: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper
 
 from epimc.frontend import import_proto
 from epimc.frontend.folding import GROWTH, MAXIMUM_PRODUCTS
+from epimc.frontend.importer import refuse_many
 from epimc.support.diagnostics import EpimcError
 from epimc.support.limits import MADE_FACTOR
 
@@ -281,3 +282,26 @@ def test_any_scales_of_a_resize(first: float, second: float, opset: int) -> None
     inputs = ["x", "s"] if opset < 11 else ["x", "", "s"]
     kind = "Upsample" if opset == 9 else "Resize"
     refused_or_imported(model_of(node(kind, *inputs), opset=opset, s=scales))
+
+
+@pytest.mark.parametrize(
+    ("most", "what"), [(2**15, "nodes"), (2**10, "inputs"), (2**10, "outputs")]
+)
+def test_a_model_of_many_parts(most: int, what: str) -> None:
+    model = model_of(node("Relu", "x"))
+    parts = {"nodes": model.graph.node, "inputs": model.graph.input, "outputs": model.graph.output}
+    for number in range(most):
+        parts[what].add(name=f"p{number}")
+    with pytest.raises(EpimcError) as caught:
+        refuse_many(model.graph)
+    assert str(caught.value) == f"error: The model has {most + 1} {what}; the limit is {most}."
+
+
+def test_endless_names_of_inputs_and_outputs() -> None:
+    model = model_of(node("Relu", "x"))
+    model.graph.output[0].name = model.graph.node[0].output[0] = "y" * 4097
+    assert refusal(model) == (
+        f"error: The name '{'y' * 39}…' of an input or output has 4097 characters; "
+        "the limit is 4096.\n"
+        "  hint: Rename it, and export the model again."
+    )

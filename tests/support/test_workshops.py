@@ -211,6 +211,41 @@ def test_nothing_is_searched_where_a_place_is_full(tmp_path: Path) -> None:
     assert path.is_dir()
 
 
+STRANGE = ".out.epimc-0123456789abcdef"
+
+
+def strangers_workshop(folder: Path, inside: str) -> Path:
+    """A workshop out of an archive: its `old`, or something in it, leads to a folder elsewhere."""
+    home, work = folder / "home", folder / "work"
+    home.mkdir()
+    (home / "precious").write_text("mine")
+    (work / STRANGE / inside).parent.mkdir(parents=True)
+    (work / STRANGE / inside).symlink_to(home)
+    return work
+
+
+@pytest.mark.parametrize("inside", ["old", "old/out", "old/other", "new"])
+def test_nothing_is_moved_through_links_of_a_workshop(inside: str, tmp_path: Path) -> None:
+    work = strangers_workshop(tmp_path, inside)
+    if inside == "new":
+        (work / STRANGE / "old" / "out").mkdir(parents=True)
+        (tmp_path / "home" / "out").mkdir()
+    recover(work / "out")
+    clear(work)
+    assert (tmp_path / "home" / "precious").read_text() == "mine"
+    left = {path.name for path in (tmp_path / "home").iterdir()}
+    assert left == ({"precious", "out"} if inside == "new" else {"precious"})
+    # Of its own, without a link, a workshop completes what it is named after.
+    assert {path.name for path in work.iterdir()} == ({"out"} if inside == "new" else set())
+
+
+def test_a_workshop_fills_no_place_but_its_own(tmp_path: Path) -> None:
+    (tmp_path / STRANGE / "old" / "other").mkdir(parents=True)
+    (tmp_path / ".other.epimc-0123456789abcdef" / "old" / "other").mkdir(parents=True)
+    recover(tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {".other.epimc-0123456789abcdef"}
+
+
 @smoke
 def test_two_processes_that_make_one_place_at_once(tmp_path: Path) -> None:
     """Both find it empty; the one that comes second replaces what the first has made."""

@@ -19,6 +19,7 @@ class Findings:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.diagnostics: list[Diagnostic] = []
+        self.input_maps = {port.map for port in program.inputs}
 
     def add(self, where: str, message: str, *notes: str) -> None:
         """Note a mistake; raises EnoughError when there are `LIMIT`."""
@@ -47,6 +48,6 @@ class Findings:
     def map_words(self, index: int) -> str:
         """The name of a map, and what it stands for: ONNX nodes, or an input of the model."""
         target = self.program.maps[index]
-        is_input = any(port.map == index for port in self.program.inputs)
+        is_input = index in self.input_maps
         origin = place_of(target.nodes) or ("input" if is_input else "")
         return f"'{target.name}', {origin}" if origin else f"'{target.name}'"

@@ -27,6 +27,7 @@ SIGNATURES = (
     (b"{", "JSON text"),
     (b"<", "HTML or XML text"),
 )
+LARGEST_MESSAGE = 2**31 - 1
 EXPORT_HINT = "Export the model to ONNX, for example with torch.onnx.export."
 
 
@@ -107,6 +108,12 @@ def _read(path: Path, limit_bytes: int) -> bytes:
         if not path.is_file():
             raise error(f"'{path}' is not a file.")
         size = path.stat().st_size
+        if size > LARGEST_MESSAGE:
+            raise error(
+                f"'{path}' is not an ONNX model: it has {size} bytes, and protobuf reads no more "
+                f"than {LARGEST_MESSAGE}.",
+                hint="Export a large model with external data.",
+            )
         if size > limit_bytes:
             raise error(f"Model file '{path}' has {size} bytes; the limit is {limit_bytes}.")
     # Its name is longer than the system allows, or a folder above is closed.

@@ -312,3 +312,12 @@ def test_onnx_finds_the_external_data_too(build: Build, tmp_path: Path) -> None:
     (tmp_path / "w.bin").write_bytes(WEIGHTS.tobytes())
     model = onnx.load(save_external(build, tmp_path, location="w.bin"))
     np.testing.assert_array_equal(numpy_helper.to_array(model.graph.initializer[0]), WEIGHTS)
+
+
+def test_a_file_that_no_message_has(tmp_path: Path) -> None:
+    path = tmp_path / "large.onnx"
+    with path.open("wb") as file:
+        file.truncate(2**31)
+    message = error_of(path)
+    assert "is not an ONNX model: it has 2147483648 bytes, and protobuf reads no more" in message
+    assert message.endswith("hint: Export a large model with external data.")
