@@ -35,9 +35,11 @@ class Finder:
             sys.meta_path.remove(self)
             strike()
 
-# In the background of a script it is ignored, and so it is in what that starts.
+# In the background of a script, or under nohup, they are ignored, and so in what that starts.
 usual = signal.SIG_IGN if how == "ignored" else signal.default_int_handler
 signal.signal(signal.SIGINT, usual)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 if name:
     loaded = importlib.import_module(module)
     kept = getattr(loaded, name)

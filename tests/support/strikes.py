@@ -134,8 +134,10 @@ def struck_at(line: int, how: str, what: str, folder: Path) -> bool:
 def main(arguments: Iterable[str]) -> None:
     """Strike at each line."""
     how, what, folder = arguments
-    # In the background of a script it is ignored, and so it is in what that starts.
+    # In the background of a script, or under nohup, they are ignored, and so in what that starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if what == "steps":
         exchange.system_call = lambda: None
     for line in itertools.count(1):
