@@ -9,11 +9,11 @@
                   read) and fused (one product)
     instructions/ what each instruction is and does, a file a family
     isa/          instruction streams: assembly (text), binary, loops (the walk through a stream),
-                  execution (the interleaving), listing, subjects, clocks; docs/isa.md: page and
-                  table_page
+                  execution (the interleaving), listing, subjects, clocks, buffers (what lies in
+                  them); docs/isa.md: page and table_page
     target/       chips: schema of their files, builtin/; page: docs/targets.md
     lower/        IR to program: the passes map, place, schedule, allocate; then emit, with lowering
-                  (ops to tables), projection (rows to streams), residency, semaphores; roll folds
+                  (ops to tables), projection (rows to streams), semaphores; roll folds
                   the streams into loops; planning and counting count from shapes alone
     bundle/       the files in which a program is kept
     proof         what a program claims of the integer reference

@@ -10,7 +10,6 @@ from __future__ import annotations
 from epimc.backends.crossbar.check.induction import CheckState, Induction
 from epimc.backends.crossbar.check.off_chip import OffChipRows, first_zero
 from epimc.backends.crossbar.check.order import Order
-from epimc.backends.crossbar.check.tags import BufferTags, Row, row_name
 from epimc.backends.crossbar.core.findings import Findings
 from epimc.backends.crossbar.core.limits import MAXIMUM_WALKED
 from epimc.backends.crossbar.core.program import (
@@ -19,6 +18,7 @@ from epimc.backends.crossbar.core.program import (
     Ring,
 )
 from epimc.backends.crossbar.instructions.registry import BY_NAME
+from epimc.backends.crossbar.isa.buffers import BufferTags, Row, row_name
 from epimc.backends.crossbar.isa.execution import Execution
 from epimc.support.diagnostics import error
 
@@ -29,7 +29,7 @@ class AbstractExecution(Execution):
     def __init__(self, findings: Findings) -> None:
         super().__init__(findings.program.streams)
         self.findings, self.program = findings, findings.program
-        self.tags = BufferTags(findings.program)
+        self.tags = BufferTags(findings.program.maps, len(findings.program.streams))
         inputs = {port.map for port in self.program.inputs}
         self.off_chip = OffChipRows(self.program.maps, inputs)
         self.order = Order(len(self.cursors))

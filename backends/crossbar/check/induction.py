@@ -19,8 +19,8 @@ import numpy as np
 from epimc.backends.crossbar.check.bodies import Body, BodyReader, Step, Verb, period_of
 from epimc.backends.crossbar.check.off_chip import OffChipRows
 from epimc.backends.crossbar.check.order import Order
-from epimc.backends.crossbar.check.tags import BufferTags
 from epimc.backends.crossbar.core.program import Program, Ring
+from epimc.backends.crossbar.isa.buffers import BufferTags
 from epimc.backends.crossbar.isa.loops import Cursor
 from epimc.ir.semantics.arrays import Ints
 

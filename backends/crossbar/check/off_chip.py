@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from epimc.backends.crossbar.check.tags import Row, row_name
 from epimc.backends.crossbar.core.program import FeatureMap
+from epimc.backends.crossbar.isa.buffers import Row, row_name
 from epimc.ir.semantics.arrays import Ints
 
 

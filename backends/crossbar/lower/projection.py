@@ -11,8 +11,8 @@ from epimc.backends.crossbar import dialect as xbar
 from epimc.backends.crossbar.core.program import FeatureMap, Instruction, Ring, Streams
 from epimc.backends.crossbar.instructions.control import HALT, SIGNAL, WAIT
 from epimc.backends.crossbar.instructions.transfers import Load, Recv, Send, Store
+from epimc.backends.crossbar.isa.buffers import BufferTags
 from epimc.backends.crossbar.isa.clocks import VectorClocks
-from epimc.backends.crossbar.lower.residency import Residency
 from epimc.backends.crossbar.lower.rows import reads
 from epimc.backends.crossbar.lower.semaphores import Semaphores, without_idle_signals
 from epimc.ir.core.op import Value
@@ -145,7 +145,8 @@ class _Projection:
         watched = readings.loaded_elsewhere
         # Nobody asks how far other tiles have come than those whose rows are loaded elsewhere.
         self.clocks = VectorClocks(tiles, (op.tile for op in watched))
-        self.residency = Residency(maps)
+        # So that no row is loaded to where it lies already.
+        self.buffers = BufferTags(maps, tiles)
         self.semaphores = Semaphores((numbers[op.output] for op in watched), self.clocks)
 
     def append(self, step: int, op: xbar.XbarOp, y: int) -> None:
@@ -157,7 +158,7 @@ class _Projection:
         for index, row in site.loads.get(step, ()):
             self._load(site, index, row)
         address = site.ring.slot(y, site.result.row_stride)
-        self.residency.put(site.tile, site.number, y, address)
+        self.buffers.put(site.tile, address, (site.number, y))
         self._put(site.tile, site.opcode, site.table, (y, y + 1), site.ring, site.sources)
         self._deliver(site, y, address, op)
 
@@ -173,7 +174,7 @@ class _Projection:
         """Bring a row into the line buffer of an op's operand, unless it lies there."""
         number, source = site.operands[index]
         target = site.sources[index].slot(row, source.row_stride)
-        if self.residency.put(site.tile, number, row, target):
+        if self.buffers.bring(site.tile, target, (number, row)):
             self._wait(site.tile, number, row)
             self._put(site.tile, Load.name, target, _off_chip(source, row), source.row_bytes)
 
@@ -211,7 +212,7 @@ class _Projection:
             place = ring.slot(y, result.row_stride)
             # Sent as soon as it is computed: the sender need not keep it for the receiver.
             self._put(site.tile, Send.name, tile, source, result.row_bytes)
-            self.residency.put(tile, site.number, y, place)
+            self.buffers.put(tile, place, (site.number, y))
             self._put(tile, Recv.name, site.tile, place, result.row_bytes)
             self.clocks.meet(site.tile, tile)
 

@@ -6,8 +6,8 @@ import pytest
 
 from epimc.backends.crossbar.check.order import Order
 from epimc.backends.crossbar.core.program import FeatureMap, Instruction
+from epimc.backends.crossbar.isa.buffers import BufferTags
 from epimc.backends.crossbar.isa.clocks import VectorClocks
-from epimc.backends.crossbar.lower.residency import Residency
 from epimc.backends.crossbar.lower.semaphores import Semaphores, without_idle_signals
 
 pytestmark = pytest.mark.smoke
@@ -55,31 +55,31 @@ def test_signals_without_a_waiter_are_left_out() -> None:
 
 def test_a_row_lies_in_a_buffer_until_a_part_of_it_is_overwritten() -> None:
     maps = [FeatureMap(name, (1, 4, 16), "u8") for name in "ab"]
-    residency = Residency(maps)
-    assert residency.put(0, 0, 1, 16)
-    assert not residency.put(0, 0, 1, 16)
+    buffers = BufferTags(maps, 2)
+    assert buffers.bring(0, 16, (0, 1))
+    assert not buffers.bring(0, 16, (0, 1))
     # Another tile, another map, another row.
-    assert residency.put(1, 0, 1, 16)
-    assert residency.put(1, 1, 1, 16)
-    assert residency.put(1, 1, 2, 16)
-    assert residency.put(0, 1, 3, 24)
-    assert residency.put(0, 0, 1, 16)
+    assert buffers.bring(1, 16, (0, 1))
+    assert buffers.bring(1, 16, (1, 1))
+    assert buffers.bring(1, 16, (1, 2))
+    assert buffers.bring(0, 24, (1, 3))
+    assert buffers.bring(0, 16, (0, 1))
 
 
 def test_rows_of_several_sizes_share_a_buffer_of_any_size() -> None:
     maps = [FeatureMap(name, (1, 9, width), "u8") for name, width in (("a", 16), ("b", 64))]
-    residency, top = Residency(maps), 2**30
+    buffers, top = BufferTags(maps, 1), 2**30
     # Four rows of 16 bytes in the place of one of 64.
-    assert residency.put(0, 1, 0, top)
-    assert all(residency.put(0, 0, row, top + 16 * row) for row in range(4))
-    assert not any(residency.put(0, 0, row, top + 16 * row) for row in range(4))
+    assert buffers.bring(0, top, (1, 0))
+    assert all(buffers.bring(0, top + 16 * row, (0, row)) for row in range(4))
+    assert not any(buffers.bring(0, top + 16 * row, (0, row)) for row in range(4))
     # It overwrites the last two of them, and the end of the one before.
-    assert residency.put(0, 1, 1, top + 24)
-    assert not residency.put(0, 0, 0, top)
-    assert not residency.put(0, 1, 1, top + 24)
-    assert residency.put(0, 0, 1, top + 16)
-    assert residency.put(0, 0, 3, top + 48)
-    assert residency.put(0, 1, 1, top + 24)
+    assert buffers.bring(0, top + 24, (1, 1))
+    assert not buffers.bring(0, top, (0, 0))
+    assert not buffers.bring(0, top + 24, (1, 1))
+    assert buffers.bring(0, top + 16, (0, 1))
+    assert buffers.bring(0, top + 48, (0, 3))
+    assert buffers.bring(0, top + 24, (1, 1))
 
 
 def test_the_first_wait_that_tells_of_a_store_is_the_needed_one() -> None:

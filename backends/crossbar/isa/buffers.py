@@ -1,5 +1,7 @@
 """Tags: which part of which row of which feature map lies in every 8 bytes of the buffers.
 
+The compiler asks them which loads it can do without, the checker whether what is read is there.
+
 A row is good only when all its tags are right, so that whatever overwrites a part of it makes it
 unreadable.
 """
@@ -7,9 +9,10 @@ unreadable.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
 from itertools import accumulate
 
-from epimc.backends.crossbar.core.program import ALIGNMENT, FeatureMap, Program
+from epimc.backends.crossbar.core.program import ALIGNMENT, FeatureMap
 
 Row = tuple[int, int]
 """(map, row)."""
@@ -21,17 +24,24 @@ class BufferTags:
     What is kept grows with the rows that lie in the buffers, whatever their sizes and addresses.
     """
 
-    def __init__(self, program: Program) -> None:
-        self._maps = program.maps
-        self._buffers = [_Buffer() for _ in program.streams]
+    def __init__(self, maps: Sequence[FeatureMap], tiles: int) -> None:
+        self._maps = maps
+        self._buffers = [_Buffer() for _ in range(tiles)]
         # The rows of all maps have their tags one after the other, word by word.
-        self._words = [feature_map.row_stride // ALIGNMENT for feature_map in program.maps]
-        sizes = [m.height * words for m, words in zip(program.maps, self._words, strict=True)]
+        self._words = [feature_map.row_stride // ALIGNMENT for feature_map in maps]
+        sizes = [m.height * words for m, words in zip(maps, self._words, strict=True)]
         self._bases = list(accumulate(sizes, initial=0))[:-1]
 
     def put(self, tile: int, address: int, row: Row) -> None:
         """Write a row to an address of a tile's buffer."""
         self._buffers[tile].put(address // ALIGNMENT, self._words[row[0]], self._tag_of(row))
+
+    def bring(self, tile: int, address: int, row: Row) -> bool:
+        """Write a row, unless it lies there already; whether it did not."""
+        if self.holds(tile, address, row):
+            return False
+        self.put(tile, address, row)
+        return True
 
     def holds(self, tile: int, address: int, row: Row) -> bool:
         """Whether all of a row lies at an address of a tile's buffer."""
@@ -123,6 +133,6 @@ class _Buffer:
         return start if word < start + self._pieces[start][0] else None
 
 
-def row_name(maps: tuple[FeatureMap, ...], row: Row) -> str:
+def row_name(maps: Sequence[FeatureMap], row: Row) -> str:
     """A row in words."""
     return f"row {row[1]} of '{maps[row[0]].name}'"
