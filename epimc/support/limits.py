@@ -71,9 +71,15 @@ class Budget:
         needed = MADE_FACTOR * count
         self._take(needed, f"{what} takes {count} bytes, and {needed} with the work on it", where)
 
-    def give_back(self, count: int) -> None:
-        """Return the bytes of a tensor that was made and is gone."""
-        self.spent -= MADE_FACTOR * count
+    def require(self, count: int, what: str, where: Span | str = "") -> None:
+        """Refuse a tensor that cannot be made; takes nothing, arguments as `read`.
+
+        Raises:
+            EpimcError: What `make` would take is not left.
+        """
+        before = self.spent
+        self.make(count, what, where)
+        self.spent = before
 
     def _take(self, needed: int, fact: str, where: Span | str) -> None:
         left = self.limit - self.spent

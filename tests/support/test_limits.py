@@ -15,8 +15,15 @@ def test_bytes_of_files_count_once_and_those_that_are_made_many_times() -> None:
     budget.read(100, "tensor 'w'")
     budget.make(10, "tensor 'm'")
     assert budget.spent == budget.limit
-    budget.give_back(10)
-    assert budget.spent == 100
+
+
+def test_what_is_only_asked_for_is_not_taken() -> None:
+    budget = Budget(10 * MADE_FACTOR, "Model 'x'")
+    for _ in range(2):
+        budget.require(10, "tensor 'm'")
+    assert not budget.spent
+    with pytest.raises(EpimcError, match="takes 11 bytes"):
+        budget.require(11, "tensor 'm'")
 
 
 @pytest.mark.parametrize("count", [101, 2**62, 2**200])

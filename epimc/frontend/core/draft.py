@@ -127,9 +127,8 @@ class Draft:
             where: The node.
         """
         size = math.prod(max(dim, 1) for dim in shape)
-        self.budget.make(BYTES * size, f"a value of {size} elements", where)
         # How many values are there at once is known when the module is complete.
-        self.budget.give_back(BYTES * size)
+        self.budget.require(BYTES * size, f"a value of {size} elements", where)
 
     def _stored_type(self, ref: Ref) -> TensorType:
         return self.module.tensors[ref.name].type

@@ -31,8 +31,6 @@ def average_pool(node: Emitter) -> Value:
     if node.integer("ceil_mode", 0):
         window = rounded_up(x, stated)
     counted = stated.pads if node.integer("count_include_pad", 0) else (0, 0, 0, 0)
-    for axis, size in enumerate(x.type.shape[1:]):
-        node.require_room((window.output_size(size, axis), window.kernel[axis]))
     node.require_room(window.output_size(size, axis) for axis, size in enumerate(x.type.shape[1:]))
     counts = window_counts(window, counted, x.type.shape[1:])
     # Where every window counts all its places, nothing need be said of the pads.
