@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import resource
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import epimc
 from epimc.backends.onnx.safety import refuse_unsafe
 from epimc.runtime import guard
 from epimc.runtime.guard import GuardedSession
@@ -18,6 +20,7 @@ from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import EpimcError
 from epimc.support.limits import DEFAULT_BYTES
 
+ROOT = Path(epimc.__file__).parents[1]
 ONE = {"x": np.ones((1, 1), np.float32)}
 
 
@@ -51,7 +54,6 @@ def large(kind: str, size: int) -> onnx.ModelProto:
 @pytest.mark.parametrize("size", [2**29, 2**40, 2**61])
 @pytest.mark.parametrize("kind", ["ConstantOfShape", "Expand", "Tile"])
 def test_tensors_take_no_more_than_a_share_of_the_limit(kind: str, size: int) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(EpimcError) as caught:
         Reference(large(kind, size).SerializeToString(), "it").run(["y"], ONE)
     message = str(caught.value).split("\n")
@@ -59,8 +61,34 @@ def test_tensors_take_no_more_than_a_share_of_the_limit(kind: str, size: int) ->
         "error: onnxruntime cannot run it.",
         f"  --> node 'make' ({kind})",
     ]
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**18
     assert caught.value.exit_code == 2
+
+
+PEAK = """
+import resource, sys
+from tests.runtime.test_guard import ONE, EpimcError, Reference, large
+
+model = large(sys.argv[1], int(sys.argv[2])).SerializeToString()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    Reference(model, "it").run(["y"], ONE)
+except EpimcError:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize("kind", ["ConstantOfShape", "Expand", "Tile"])
+def test_what_is_refused_is_not_made(kind: str) -> None:
+    """In a process of its own: this one may have taken more before."""
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, kind, str(2**29)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    # Kilobytes, on Linux: 2 GiB would be eight times as many.
+    assert int(done.stdout) < 2**18
 
 
 def test_tensors_within_the_share_are_made() -> None:
