@@ -7,7 +7,7 @@ that one message names all of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +21,16 @@ from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.node_checks import check_node
 from epimc.frontend.core.operator import Importer, OnnxOperator, imported_names, lookup
-from epimc.frontend.folding import GROWTH, Folder, constant_of
+from epimc.frontend.folding import Folder, constant_of
 from epimc.frontend.inference import Inference
+from epimc.frontend.model.branches import taken_branch
 from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.external import external_tensors
 from epimc.frontend.model.inputs import graph_inputs
 from epimc.frontend.model.loader import load_model
-from epimc.frontend.model.standard import DEFAULT_DOMAINS, NEWEST_OPSET, opset_of, where_of
+from epimc.frontend.model.preparation import prepared
+from epimc.frontend.model.scopes import all_names, fresh_names, names_read, refuse_deep
+from epimc.frontend.model.standard import DEFAULT_DOMAINS, KNOWN_OPSET, opset_of, where_of
 from epimc.ir.core.liveness import refuse_large_maps
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value
@@ -57,14 +60,15 @@ class ImportedModel:
 
 
 def import_model(
-    path: Path, *, limit_bytes: int = DEFAULT_BYTES, newest_opset: int = NEWEST_OPSET
+    path: Path, *, limit_bytes: int = DEFAULT_BYTES, newest_opset: int | None = None
 ) -> ImportedModel:
     """Import a model file.
 
     Args:
         path: Of the ONNX file; its stem names the module.
         limit_bytes: The most that the file, its external data and all tensors may take together.
-        newest_opset: The newest opset of the default domain to accept.
+        newest_opset: The newest opset of the default domain to accept, where that is not the newest
+            which onnxruntime runs.
 
     Raises:
         EpimcError: The file is no good ONNX model, or epimc does not support what is in it.
@@ -87,17 +91,20 @@ def import_proto(
     Raises:
         EpimcError: It is no good ONNX model, or epimc does not support what is in it.
     """
+    refuse_deep(model.graph)
     for tensor in external_tensors(model):
         raise error(
             f"Tensor '{tensor.name}' has external data, which is not loaded.",
             hint="Import the model from its file.",
         )
-    check_model(model, NEWEST_OPSET)
+    check_model(model)
     return _imported(model, name, "", Budget(limit_bytes, f"Model '{name}'"))
 
 
 def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) -> ImportedModel:
-    module = _Import(model, name, budget).run()
+    refuse_many(model.graph)
+    budget.read(model.ByteSize(), "the model itself")
+    module = _Import(prepared(model, budget), name, budget).run()
     inputs, outputs = (
         [(onnx_name, value.type.shape) for onnx_name, value in pairs]
         for pairs in (module.inputs, module.outputs)
@@ -125,32 +132,31 @@ def refuse_many(graph: onnx.GraphProto) -> None:
             )
 
 
-def live_nodes(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], set[str]]:
+def live_nodes(
+    nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]
+) -> tuple[list[onnx.NodeProto], set[str]]:
     """The nodes on which an output depends, in order, and the tensors that somebody reads."""
-    needed = {output.name for output in graph.output}
-    nodes = []
+    needed = set(outputs)
+    live = []
     # Nodes stand in the order of execution, so that readers are seen before what they read.
-    for node in reversed(graph.node):
+    for node in reversed(nodes):
         if needed.intersection(filter(None, node.output)):
-            nodes.append(node)
-            needed.update(filter(None, node.input))
-    return nodes[::-1], needed
+            live.append(node)
+            needed.update(names_read(node))
+    return live[::-1], needed
 
 
 class _Import:
     """The import of one model."""
 
     def __init__(self, model: onnx.ModelProto, name: str, budget: Budget) -> None:
-        refuse_many(model.graph)
-        size = model.ByteSize()
-        budget.read(size, "the model itself")
         self.model, opset = model, opset_of(model) or 0
         batch, self.inputs = graph_inputs(model.graph)
         self.draft = Draft(name, batch, opset, budget)
-        self.inference = Inference(model, opset, batch)
-        self.folder = Folder(opset, batch, budget, GROWTH * size)
+        self.inference = Inference(model, batch)
+        self.folder = Folder(model, batch, budget)
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.functions = {(item.domain, item.name) for item in model.functions}
+        self.fresh = fresh_names(all_names(model.graph))
         self.bound: dict[str, Binding] = {}
         self.complaints: list[str] = []
 
@@ -164,12 +170,7 @@ class _Import:
         for item in self.inputs:
             self.bound[item.name] = self.draft.input(item.name, item.shape)
         # What no output needs may be anything, also what epimc does not support.
-        nodes, self.needed = live_nodes(graph)
-        for sparse in graph.sparse_initializer:
-            name = sparse.values.name
-            # Complained of once, here; what reads it is passed over.
-            self.bound[name] = Unknown()
-            self.complaints.append(f"tensor '{name}': sparse tensors are not supported.")
+        nodes, self.needed = live_nodes(graph.node, [output.name for output in graph.output])
         for node in nodes:
             self._visit(node)
         if self.complaints:
@@ -186,12 +187,13 @@ class _Import:
 
     def _visit(self, proto: onnx.NodeProto) -> None:
         """Bind a node's outputs, or complain and bind what is known of them."""
+        if self._visit_branch(proto):
+            return
         inputs = {name: self._binding(name) for name in proto.input if name}
         kinds: dict[str, onnx.TypeProto] = {}
         results: list[Binding] = []
         try:
-            self._require_known(proto)
-            if lookup(proto.op_type) is not None:
+            if lookup(proto.op_type) is not None and proto.domain in DEFAULT_DOMAINS:
                 check_node(proto, inputs, self.draft.batch)
             try:
                 kinds = self.inference.outputs(proto, inputs)
@@ -210,14 +212,30 @@ class _Import:
             # A stand-in goes on: so one message names all that is not supported.
             self.bound[name] = results[index] if index < len(results) else unknown
 
-    def _require_known(self, proto: onnx.NodeProto) -> None:
-        if (proto.domain, proto.op_type) in self.functions:
-            raise UnsupportedError("functions of the model are not supported")
-        if proto.domain not in DEFAULT_DOMAINS:
-            raise UnsupportedError("not supported")
-        record = lookup(proto.op_type)
-        if record is not None and self.draft.opset < record.since:
+    def _visit_branch(self, proto: onnx.NodeProto) -> bool:
+        """Visit the branch of an If that its condition takes, where that is known."""
+        if proto.op_type != "If" or proto.domain not in DEFAULT_DOMAINS:
+            return False
+        condition = self._binding(proto.input[0])
+        if not isinstance(condition, np.ndarray) or condition.size != 1:
+            return False
+        branch = taken_branch(proto, bool(condition.ravel()[0]), self.fresh)
+        self.initializers.update((tensor.name, tensor) for tensor in branch.initializers)
+        nodes, needed = live_nodes(branch.nodes, [name for name in proto.output if name])
+        self.needed |= needed
+        for node in nodes:
+            self._visit(node)
+        return True
+
+    def _require_known(self, record: OnnxOperator) -> None:
+        opset = self.draft.opset
+        if opset < record.since:
             raise UnsupportedError(f"it is supported from opset {record.since} on only")
+        since = onnx.defs.get_schema(record.op_type, opset, "").since_version
+        if since > KNOWN_OPSET:
+            raise UnsupportedError(
+                f"opset {since} has changed it, and epimc knows opsets up to {KNOWN_OPSET}"
+            )
 
     def _results(
         self,
@@ -233,11 +251,12 @@ class _Import:
         # A shape that follows from what was complained of already: no reason to complain again.
         if any(item.is_integer for item in unknown):
             return []
-        record = lookup(proto.op_type)
+        record = lookup(proto.op_type) if proto.domain in DEFAULT_DOMAINS else None
         if unknown and record is not None and record.shape_only:
             return []
         if record is None or record.importer is None:
             raise UnsupportedError("not supported")
+        self._require_known(record)
         # It follows from something that was complained of: the node itself may be all right.
         if unknown:
             return []

@@ -6,8 +6,9 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import onnx
 
-from epimc.frontend.core.bindings import MoreDims
+from epimc.frontend.core.bindings import MoreDims, element_of
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import rearranged
 from epimc.frontend.core.node import UnsupportedError
@@ -20,6 +21,29 @@ from epimc.ir.semantics.layouts import cut, expressed, factors, joined, runs_of
 @operator("Identity", folds=True)
 def identity(node: Emitter) -> Value:
     """Computes nothing."""
+    return node.activation()
+
+
+@operator("Cast", folds=True)
+def cast(node: Emitter) -> Value:
+    """To the type that the tensor has; of constants to any type."""
+    return _cast(node, node.integer("to", 0))
+
+
+@operator("CastLike", since=15, folds=True)
+def cast_like(node: Emitter) -> Value:
+    """To the type that the tensor has; of constants to any type."""
+    other = node.inputs[1]
+    if not isinstance(other, np.ndarray):
+        # Values are float32.
+        return node.activation()
+    return _cast(node, element_of(other))
+
+
+def _cast(node: Emitter, element: int) -> Value:
+    if element != onnx.TensorProto.FLOAT:
+        name = onnx.TensorProto.DataType.Name(element).lower()
+        raise UnsupportedError(f"a computed tensor as {name} is not supported")
     return node.activation()
 
 
