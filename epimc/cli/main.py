@@ -45,6 +45,15 @@ Limit = Annotated[
         metavar="N", min=1, help="The most bytes that a model, bundle or samples may take."
     ),
 ]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="NAME=1x3x224x224",
+        help="The shape of a model's input; may be repeated.",
+        show_default=False,
+    ),
+]
 ChosenBackend = Annotated[str, typer.Option("--backend", metavar="NAME", help="The kind of chip.")]
 Timing = Annotated[bool, typer.Option("--timing", help="Tell how long each stage took.")]
 PrintAfter = Annotated[
@@ -201,7 +210,8 @@ def run(
     """Execute a bundle on the simulator."""
     from epimc.bundle.bundle import read_bundle
     from epimc.bundle.outputs import check_file
-    from epimc.compiler.samples import Shaped, encode_samples, read_samples
+    from epimc.compiler.sample_types import Shaped
+    from epimc.compiler.samples import encode_samples, read_samples
     from epimc.results.commands import RunResult
     from epimc.runtime.session import Session
 
@@ -261,6 +271,7 @@ def inspect(
             show_default=False,
         ),
     ] = None,
+    shapes: Shapes = None,
     limit_bytes: Limit = DEFAULT_BYTES,
     json: Json = False,
 ) -> None:
@@ -270,7 +281,7 @@ def inspect(
         return
     from epimc.results.summaries import inspected
 
-    say(inspected(path, limit_bytes=limit_bytes), json)
+    say(inspected(path, limit_bytes=limit_bytes, shapes=shapes or ()), json)
 
 
 def inspect_stage(path: Path, stage: str, limit_bytes: int, json: bool) -> None:

@@ -11,7 +11,8 @@ from epimc.backends.onnx.functions import export_floats
 from epimc.bundle.bundle import Bundle
 from epimc.bundle.manifest import Model, Options, new_manifest
 from epimc.compiler.importing import Start
-from epimc.compiler.samples import LABELS, Array, encode_samples
+from epimc.compiler.sample_types import Array
+from epimc.compiler.samples import LABELS, encode_samples
 from epimc.ir.core.module import Module
 from epimc.ir.core.traits import CallsHost
 from epimc.ir.pipeline import Pass, print_pipeline

@@ -25,8 +25,9 @@ from epimc.frontend.folding import GROWTH, Folder, constant_of
 from epimc.frontend.inference import Inference
 from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.external import external_tensors
-from epimc.frontend.model.inputs import graph_inputs
+from epimc.frontend.model.inputs import graph_inputs, set_wanted
 from epimc.frontend.model.loader import load_model
+from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
 from epimc.frontend.model.standard import DEFAULT_DOMAINS, NEWEST_OPSET, opset_of, where_of
 from epimc.ir.core.liveness import refuse_large_maps
 from epimc.ir.core.module import Module
@@ -57,7 +58,11 @@ class ImportedModel:
 
 
 def import_model(
-    path: Path, *, limit_bytes: int = DEFAULT_BYTES, newest_opset: int = NEWEST_OPSET
+    path: Path,
+    *,
+    limit_bytes: int = DEFAULT_BYTES,
+    newest_opset: int = NEWEST_OPSET,
+    wanted: WantedShapes = AS_DECLARED,
 ) -> ImportedModel:
     """Import a model file.
 
@@ -65,17 +70,22 @@ def import_model(
         path: Of the ONNX file; its stem names the module.
         limit_bytes: The most that the file, its external data and all tensors may take together.
         newest_opset: The newest opset of the default domain to accept.
+        wanted: Shapes that its inputs get.
 
     Raises:
         EpimcError: The file is no good ONNX model, or epimc does not support what is in it.
     """
-    loaded = load_model(path, limit_bytes, newest_opset)
+    loaded = load_model(path, limit_bytes, newest_opset, wanted)
     budget = Budget(limit_bytes, f"Model file '{path}'")
     return _imported(loaded.model, as_text(path.stem), loaded.sha256, budget)
 
 
 def import_proto(
-    model: onnx.ModelProto, name: str, *, limit_bytes: int = DEFAULT_BYTES
+    model: onnx.ModelProto,
+    name: str,
+    *,
+    limit_bytes: int = DEFAULT_BYTES,
+    wanted: WantedShapes = AS_DECLARED,
 ) -> ImportedModel:
     """Import a model from memory; its tensors hold their data themselves.
 
@@ -83,6 +93,7 @@ def import_proto(
         model: As the user has it.
         name: Of the module.
         limit_bytes: The most that the model and all tensors may take together.
+        wanted: Shapes that its inputs get, in a copy.
 
     Raises:
         EpimcError: It is no good ONNX model, or epimc does not support what is in it.
@@ -92,6 +103,10 @@ def import_proto(
             f"Tensor '{tensor.name}' has external data, which is not loaded.",
             hint="Import the model from its file.",
         )
+    if wanted != AS_DECLARED:
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        model = copy if set_wanted(copy, wanted) else model
     check_model(model, NEWEST_OPSET)
     return _imported(model, name, "", Budget(limit_bytes, f"Model '{name}'"))
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from epimc.backends.base import CompiledProgram
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.sample_arrays import SampleSource, samples_of
-from epimc.compiler.samples import Samples, Shaped, samples_in
+from epimc.compiler.sample_types import Shaped
+from epimc.compiler.samples import Samples, samples_in
 from epimc.ir.semantics import arrays
 from epimc.runtime.reference import Reference
 from epimc.runtime.session import host_of

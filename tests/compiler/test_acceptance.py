@@ -12,7 +12,8 @@ from onnx import helper, numpy_helper
 
 from epimc.api import compile
 from epimc.compiler.acceptance import require_accepted
-from epimc.compiler.samples import Shaped, standard_normal
+from epimc.compiler.drawing import drawn_samples
+from epimc.compiler.sample_types import Shaped
 from epimc.frontend import ImportedModel
 from epimc.ir.core.module import Module
 from epimc.support.diagnostics import EpimcError, render
@@ -60,7 +61,7 @@ def test_an_axis_that_is_not_there(op_type: str, axis: int, tmp_path: Path) -> N
     assert f"node 'n' ({op_type})" in second
 
 
-NORMAL = standard_normal([Shaped("x", (3, 6, 5))], 2, 0)
+NORMAL = drawn_samples([Shaped("x", (3, 6, 5))], 2, 0)
 
 
 def imported(node: onnx.NodeProto, opset: int, shape: tuple[int, ...]) -> ImportedModel:

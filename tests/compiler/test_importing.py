@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from epimc.compiler.importing import DEFAULT_SAMPLES, default_count
-from epimc.compiler.samples import Shaped
+from epimc.compiler.sample_types import Shaped
 from epimc.support.diagnostics import EpimcError
 
 INPUTS = [Shaped("a", (3, 4)), Shaped("b", (8,))]

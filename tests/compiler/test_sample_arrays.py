@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from epimc.compiler.sample_arrays import samples_of
-from epimc.compiler.samples import Shaped, read_samples, write_samples
+from epimc.compiler.sample_types import Shaped
+from epimc.compiler.samples import read_samples, write_samples
 from epimc.support.diagnostics import EpimcError
 
 X, TWO = [Shaped("x", (2, 3))], [Shaped("x", (2, 3)), Shaped("y", (4,))]

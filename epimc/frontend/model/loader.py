@@ -13,6 +13,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from epimc.frontend.model import external
 from epimc.frontend.model.checks import check_model
+from epimc.frontend.model.inputs import set_wanted
+from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
 from epimc.frontend.model.standard import NEWEST_OPSET
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.files import read_bytes, refused
@@ -45,13 +47,19 @@ class LoadedModel:
     sha256: str
 
 
-def load_model(path: Path, limit_bytes: int, newest_opset: int = NEWEST_OPSET) -> LoadedModel:
+def load_model(
+    path: Path,
+    limit_bytes: int,
+    newest_opset: int = NEWEST_OPSET,
+    wanted: WantedShapes = AS_DECLARED,
+) -> LoadedModel:
     """Read and check a model file and its external data.
 
     Args:
         path: Of the model file; external data must lie in its folder.
         limit_bytes: The most that the model file and its external data may take together.
         newest_opset: The newest opset of the default domain to accept.
+        wanted: Shapes that its inputs get.
 
     Raises:
         EpimcError: No file, too large, no ONNX, damaged, of an unsupported version, against the
@@ -59,7 +67,8 @@ def load_model(path: Path, limit_bytes: int, newest_opset: int = NEWEST_OPSET) -
     """
     data = _read(path, limit_bytes)
     model = parse_model(data, str(path))
-    check_model(model, newest_opset, data)
+    changed = set_wanted(model, wanted)
+    check_model(model, newest_opset, None if changed else data)
     pieces = external.locate(model, path.parent, limit_bytes - len(data))
     external.load(pieces)
     return LoadedModel(model, _digest(data, {piece.path for piece in pieces}))
