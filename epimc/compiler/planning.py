@@ -75,7 +75,7 @@ def plan_model(
         # A wrong policy is told before a large model is read.
         requested_plans(request.epitome, [])
     source = request.model if model is None else model
-    wanted = WantedShapes(shapes_from(request.shapes))
+    wanted = WantedShapes(shapes_from(request.shapes), only=True)
     named = import_source(source, example=example, limit_bytes=request.limit_bytes, wanted=wanted)
     module, rows = named.imported.module, backend.array_rows(target)
     layers = planned_layers(request.epitome, module, rows)

@@ -8,7 +8,7 @@ that one message names all of it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from epimc.frontend.model.inputs import graph_inputs, set_wanted
 from epimc.frontend.model.loader import load_model
 from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
 from epimc.frontend.model.standard import DEFAULT_DOMAINS, NEWEST_OPSET, opset_of, where_of
+from epimc.frontend.model.weightless import fill_weights, mark_weights
 from epimc.ir.core.liveness import refuse_large_maps
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value
@@ -98,17 +99,25 @@ def import_proto(
     Raises:
         EpimcError: It is no good ONNX model, or epimc does not support what is in it.
     """
+    budget = Budget(limit_bytes, f"Model '{name}'")
+    if wanted != AS_DECLARED:
+        model = with_wanted(model, wanted, replace(budget))
     for tensor in external_tensors(model):
         raise error(
             f"Tensor '{tensor.name}' has external data, which is not loaded.",
             hint="Import the model from its file.",
         )
-    if wanted != AS_DECLARED:
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
-        model = copy if set_wanted(copy, wanted) else model
     check_model(model, NEWEST_OPSET)
-    return _imported(model, name, "", Budget(limit_bytes, f"Model '{name}'"))
+    return _imported(model, name, "", budget)
+
+
+def with_wanted(model: onnx.ModelProto, wanted: WantedShapes, budget: Budget) -> onnx.ModelProto:
+    """A copy of a model from memory, with the shapes that a user wants."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    weights = mark_weights(copy, None) if wanted.only else []
+    fill_weights(weights, budget)
+    return copy if set_wanted(copy, wanted) or weights else model
 
 
 def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) -> ImportedModel:

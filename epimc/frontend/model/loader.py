@@ -16,8 +16,10 @@ from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.inputs import set_wanted
 from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
 from epimc.frontend.model.standard import NEWEST_OPSET
+from epimc.frontend.model.weightless import fill_weights, mark_weights
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.files import read_bytes, refused
+from epimc.support.limits import Budget
 
 # How files begin that are taken for ONNX models now and then.
 SIGNATURES = (
@@ -67,8 +69,10 @@ def load_model(
     """
     data = _read(path, limit_bytes)
     model = parse_model(data, str(path))
+    weights = mark_weights(model, path.parent) if wanted.only else []
     changed = set_wanted(model, wanted)
-    check_model(model, newest_opset, None if changed else data)
+    check_model(model, newest_opset, None if changed or weights else data)
+    fill_weights(weights, Budget(limit_bytes - len(data), f"Model file '{path}'"))
     pieces = external.locate(model, path.parent, limit_bytes - len(data))
     external.load(pieces)
     return LoadedModel(model, _digest(data, {piece.path for piece in pieces}))

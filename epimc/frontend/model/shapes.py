@@ -22,10 +22,12 @@ class WantedShapes:
         stated: Shapes by the names of inputs; they stand above what the model declares.
         of_samples: Gives the shapes of the arrays of samples by name, for the names and types of
             all inputs; asked only where a size is still open.
+        only: Whether shapes are all that is needed, and weights that are not there are filled in.
     """
 
     stated: Mapping[str, Sizes] = field(default_factory=dict)
     of_samples: Callable[[Sequence[tuple[str, str]]], Mapping[str, Sequence[int]]] | None = None
+    only: bool = False
 
 
 AS_DECLARED = WantedShapes()
