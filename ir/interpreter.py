@@ -16,6 +16,7 @@ from epimc.ir.core.traits import CallsHost
 from epimc.ir.core.types import TensorType
 from epimc.ir.meanings import NUMPY, meaning_of
 from epimc.ir.text.printer import refused
+from epimc.support.port_types import PortType, apart, joined
 
 Observer = Callable[[Value, Array], None]
 
@@ -72,7 +73,12 @@ def interpret(
         for operand in {*op.operands} - kept:
             if last[operand] is op:
                 del known[operand]
-    return {name: known[value] for name, value in module.outputs}
+    return {name: as_output(known[value], value.type) for name, value in module.outputs}
+
+
+def as_output(result: Any, kind: TensorType) -> Any:
+    """An output as users have it."""
+    return joined(PortType.parse(kind.host), result) if kind.is_host else result
 
 
 class Evaluation:
@@ -100,7 +106,8 @@ class Evaluation:
         if not kind.is_host:
             return self.meaning.load(stated, kind)
         # Behind the common levels it is the one result of what stands for it.
-        return stated if self.module.level in COMMON else [stated]
+        samples = apart(PortType.parse(kind.host), stated)
+        return samples if self.module.level in COMMON else [samples]
 
     def call(self, op: CallsHost, operands: list[Any]) -> Any:
         """The results of a host call."""

@@ -412,7 +412,9 @@ class Host(host.HostCall, HostOp):
         """The results that it takes, and dequantized activations."""
         numbered = zip(self.results, self.operands, operands, strict=True)
         return [
-            dequantize_output(array, x.type.step, x.type.zero_point) if number < 0 else array[number]
+            dequantize_output(array, x.type.step, x.type.zero_point)
+            if number < 0
+            else array[number]
             for number, x, array in numbered
         ]
 

@@ -18,7 +18,6 @@ HOST_OUTPUTS = "host_outputs"
 """For each output of the module (result, type): of the host call, -1 where the chip computes it."""
 
 
-
 def _pair(value: Any) -> tuple[int, str]:
     pair = tuple(value) if isinstance(value, (tuple, list)) else ()
     if len(pair) != 2 or type(pair[0]) is not int or not isinstance(pair[1], str):

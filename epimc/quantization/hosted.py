@@ -28,9 +28,7 @@ def keep_real(op: host.Real, rewriter: IntegerRewriter) -> None:
     """Quantized as an input of the module is."""
     builder, old = rewriter.builder, op.output
     name = builder.fresh(f"{old.name}.real")
-    real = builder.emit(
-        host.Real, [builder.mapped[op.x]], name, op.location, **dump_attributes(op)
-    )
+    real = builder.emit(host.Real, [builder.mapped[op.x]], name, op.location, **dump_attributes(op))
     real.range = old.range
     rewriter.reals[old] = real
     quantized = Value(old.name, rewriter.type_of(old), old.range)

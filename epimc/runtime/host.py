@@ -66,8 +66,8 @@ class OnnxHost:
                 key: taken(name, operand, sample, shape)
                 for (key, shape), operand in zip(shapes.items(), operands, strict=True)
             }
-            given = fragment.run(list(fragment.outputs), feeds)
-            for result, value in zip(results, given, strict=True):
+            values = fragment.run(list(fragment.outputs), feeds)
+            for result, value in zip(results, values, strict=True):
                 result.append(value)
         return results
 

@@ -1,5 +1,7 @@
 """What an input or output of a model is: its ONNX type, its shape, and where the samples are.
 
+Users have samples together, [samples, …] where they are tensors; models take them one by one.
+
 In one line of text, as `tensor(float)[N, 3, 224, 224]`: N stands for the samples, `?` for a size
 that depends on the data; without brackets even the rank does, or there is none.
 """
@@ -7,9 +9,11 @@ that depends on the data; without brackets even the rank does, or there is none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
 
 SAMPLES, OPEN = "N", "?"
 
@@ -78,3 +82,30 @@ def sizes_in(stated: Iterable[str]) -> Iterable[int | None]:
         if part != OPEN and not re.fullmatch("[0-9]{1,18}", part):
             raise ValueError(f"'{part[:20]}' is no size")
         yield None if part == OPEN else int(part)
+
+
+def apart(kind: PortType, samples: Any) -> Sequence[Any]:
+    """A value for each sample, as the model takes it.
+
+    Args:
+        kind: Of the input.
+        samples: [samples, *dims], or a sequence of values that are no tensors.
+    """
+    if not isinstance(samples, np.ndarray) or not kind.samples_first:
+        return list(samples)
+    # Axis 0 of the model counts samples as well.
+    return [samples[number : number + 1] for number in range(len(samples))]
+
+
+def joined(kind: PortType, values: Sequence[Any]) -> Any:
+    """The inverse: [samples, *dims], or a list where the values have different shapes, or none.
+
+    Args:
+        kind: Of the output.
+        values: One for each sample, as the model gives them.
+    """
+    if not all(isinstance(value, np.ndarray) for value in values):
+        return list(values)
+    if len({value.shape for value in values}) > 1:
+        return list(values)
+    return np.concatenate(values) if kind.samples_first else np.stack(values)

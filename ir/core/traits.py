@@ -123,7 +123,6 @@ class CallsHost(Op):
 
     fragment = Attribute(TENSOR, stored=(ACTIVATION, 1))
 
-
     def host_operands(self, operands: list[Any]) -> list[Any]:
         """What the fragment takes, from the op's operands."""
         return operands

@@ -56,9 +56,7 @@ def host_outputs(module: Module) -> Sequence[tuple[int, str]]:
     return stated or [(0, "")] * len(module.outputs)
 
 
-def port(
-    name: str, value: Value, numbers: Mapping[Value, int], result: tuple[int, str]
-) -> AnyPort:
+def port(name: str, value: Value, numbers: Mapping[Value, int], result: tuple[int, str]) -> AnyPort:
     """A graph input or output; of the host a result of a call, and its type."""
     if value.type.is_host:
         number, kind = result

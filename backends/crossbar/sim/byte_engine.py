@@ -25,6 +25,7 @@ from epimc.backends.crossbar.sim.engine import Arrays, EngineOptions
 from epimc.backends.crossbar.sim.memory import Bytes, Memory
 from epimc.ir.semantics import arrays, quantization
 from epimc.support.diagnostics import error
+from epimc.support.port_types import apart
 
 
 class ByteEngine:
@@ -55,7 +56,7 @@ class ByteEngine:
         for port in self.program.chip_inputs:
             machine.put(port, inputs[port.name])
         for entry in self.program.host_inputs:
-            machine.known[entry.token] = [inputs[entry.name]]
+            machine.known[entry.token] = [apart(entry.port_type, inputs[entry.name])]
         waiting = machine.run()
         if waiting:
             raise error("The program is deadlocked.", notes=waiting)

@@ -22,6 +22,7 @@ from epimc.backends.crossbar.sim.paths import product_of
 from epimc.ir.semantics import arrays
 from epimc.support.diagnostics import did_you_mean, error
 from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.port_types import joined
 
 __all__ = ["Arrays", "Collector", "HostRunner", "Simulator"]
 
@@ -112,6 +113,8 @@ class Simulator:
             results = self.engine.run({name: x[part] for name, x in inputs.items()}, observers)
             for name, result in results.items():
                 outputs[name][part] = result
+        for port in self.program.host_outputs:
+            outputs[port.name] = joined(port.port_type, outputs[port.name])
         return outputs
 
     def run_collect(self, inputs: Arrays) -> tuple[Arrays, dict[str, arrays.Ints]]:

@@ -25,8 +25,9 @@ from epimc.ir.dialects import host
 @float_form(host.Call)
 def float_call(op: host.Call, graph: FloatGraph) -> None:
     """The nodes of the fragment."""
-    call, model = graph.names[op.output], read_fragment(
-        graph.module.tensor(op.fragment).tobytes(), op.output.name
+    call, model = (
+        graph.names[op.output],
+        read_fragment(graph.module.tensor(op.fragment).tobytes(), op.output.name),
     )
     names: dict[str, str] = {}
     for k, (entry, operand) in enumerate(zip(model.graph.input, op.operands, strict=True)):
