@@ -91,7 +91,7 @@ class Evaluation:
         self.module, self.host, self.meaning = module, host, meaning_of(meaning)
         self.samples = len(next(iter(inputs.values()), [None]))
 
-    def __call__(self, op: Op, operands: list[Array]) -> Array:
+    def __call__(self, op: Op, operands: list[Any]) -> Any:
         """The result of one op."""
         if isinstance(op, CallsHost):
             return self.call(op, operands)

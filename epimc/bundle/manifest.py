@@ -73,7 +73,7 @@ class Border(Record):
     """
 
     name: str
-    shape: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], FailFast()] | None
+    shape: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] | None, FailFast()]
     type: Annotated[str, Field(max_length=1000)]
 
 

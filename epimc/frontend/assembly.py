@@ -167,13 +167,16 @@ class Assembly:
         for index, tensor in enumerate(results):
             words = str(port_type(self.scope.kinds.get(tensor), self.scope.batch))
             value = Value(draft.builder.fresh(identifier(tensor)), host_value(words))
-            draft.module.ops.append(
-                host.ResultOf([call], value, location, {"index": index})
-            )
+            draft.module.ops.append(host.ResultOf([call], value, location, {"index": index}))
             self.chip.host_tensor(tensor, value)
 
     def append(
-        self, kind: type[Op], operands: Sequence[Value], name: str, location: Location, **stated: object
+        self,
+        kind: type[Op],
+        operands: Sequence[Value],
+        name: str,
+        location: Location,
+        **stated: object,
     ) -> Value:
         """Append an op whose result the host has."""
         value = Value(name, host_value("results"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -75,7 +76,7 @@ class Fragment:
 
     def moves(
         self, binding: Value | MoreDims, shape: Sequence[int]
-    ) -> list[tuple[str, dict[str, object], list[int] | None]]:
+    ) -> list[tuple[str, dict[str, Any], list[int] | None]]:
         """The nodes that make a tensor's order of elements of that of its value."""
         if isinstance(binding, Value):
             return [("Reshape", {}, [*shape])]

@@ -76,7 +76,7 @@ class ImportedModel:
 
 
 def import_model(
-    path: Path, *, limit_bytes: int = DEFAULT_BYTES, newest_opset: int = NEWEST_OPSET
+    path: Path, *, limit_bytes: int = DEFAULT_BYTES, newest_opset: int | None = None
 ) -> ImportedModel:
     """Import a model file.
 
@@ -111,7 +111,7 @@ def import_proto(
             f"Tensor '{tensor.name}' has external data, which is not loaded.",
             hint="Import the model from its file.",
         )
-    check_model(model, NEWEST_OPSET)
+    check_model(model)
     return _imported(model, name, "", Budget(limit_bytes, f"Model '{name}'"))
 
 
@@ -220,7 +220,10 @@ class _Import:
         module = draft.builder.finish()
         refuse_large_maps(module, self.budget)
         ports = (
-            tuple(ModelPort(name, port_type(scope.kinds.get(tensor), scope.batch)) for name, tensor in pairs)
+            tuple(
+                ModelPort(name, port_type(scope.kinds.get(tensor), scope.batch))
+                for name, tensor in pairs
+            )
             for pairs in (zip(scope.inputs, scope.inputs, strict=True), trial.outputs.items())
         )
         inputs, outputs = ports

@@ -19,7 +19,8 @@ def macs_of(node: onnx.NodeProto, scope: Scope) -> int:
     if node.domain not in DEFAULT_DOMAINS or node.op_type not in kinds:
         return 0
     result, left, right = (
-        shape_of(scope.kinds.get(name)) if name not in scope.constants
+        shape_of(scope.kinds.get(name))
+        if name not in scope.constants
         else scope.constants[name].shape
         for name in (node.output[0], node.input[0], node.input[1])
     )

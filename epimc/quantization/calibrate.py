@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -53,7 +53,7 @@ class Calibrate(Pass):
         return builder.finish()
 
 
-def calibration_samples(module: Module) -> dict[str, Sequence[Any]]:
+def calibration_samples(module: Module) -> dict[str, Any]:
     """The module's samples by input name.
 
     Raises:
@@ -65,7 +65,7 @@ def calibration_samples(module: Module) -> dict[str, Sequence[Any]]:
             f"Module '{module.name}' has no calibration samples for its inputs.",
             hint="Declare them: attribute calibration = [@samples], one tensor an input.",
         )
-    samples: dict[str, Sequence[Any]] = {}
+    samples: dict[str, Any] = {}
     for ref, (name, value) in zip(refs, module.inputs, strict=True):
         if value.type.is_host:
             what = f"The calibration samples of input '{name}'"
@@ -80,9 +80,7 @@ def calibration_samples(module: Module) -> dict[str, Sequence[Any]]:
     return samples
 
 
-def observed_ranges(
-    module: Module, samples: Mapping[str, Sequence[Any]]
-) -> dict[Value, tuple[float, float]]:
+def observed_ranges(module: Module, samples: Mapping[str, Any]) -> dict[Value, tuple[float, float]]:
     """Smallest and largest element of every value over all samples, rounded to RANGE_BITS."""
     lows: dict[Value, float] = {}
     highs: dict[Value, float] = {}

@@ -14,7 +14,8 @@ from epimc.support.origins import call_of
 def keep_call(op: host.Call, rewriter: IntegerRewriter) -> None:
     """The same call: what the chip computes is dequantized before it."""
     operands = [rewriter.real(operand) for operand in op.operands]
-    rewriter.builder.emit(type(op), operands, op.output, op.location, **dump_attributes(op))
+    kind, stated = op.output.type, dump_attributes(op)
+    rewriter.builder.emit(type(op), operands, op.output, op.location, kind, **stated)
 
 
 @quantizes(host.ResultOf)

@@ -77,7 +77,7 @@ def verify(
 
 def bundle_samples(bundle: Bundle, samples: SampleSource | None, limit_bytes: int) -> Samples:
     """The user's samples, or those kept in the bundle."""
-    inputs = [Shaped(port.name, port.shape, port.port_type) for port in bundle.program.inputs]
+    inputs = [Shaped(port.name, port.shape or (), port.port_type) for port in bundle.program.inputs]
     if samples is not None:
         return samples_of(samples, inputs, limit_bytes=limit_bytes, source="the sample data")
     data = reference_file(bundle, "samples.npz")

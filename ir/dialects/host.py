@@ -89,7 +89,8 @@ class ResultOf(HostValue):
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """That of each sample."""
-        return inputs[0][self.index]
+        samples: Array = inputs[0][self.index]
+        return samples
 
 
 @DIALECT.op

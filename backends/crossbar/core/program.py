@@ -161,7 +161,7 @@ Maps = tuple[FeatureMap, ...]
 """All feature maps of a program; tables name them by their numbers."""
 
 
-def port_type(text: str) -> str:
+def stated_type(text: str) -> str:
     """The text of a port's type, if it is one.
 
     Raises:
@@ -212,7 +212,7 @@ class HostPort:
     __pydantic_config__ = STRICT
 
     name: Name
-    type: Annotated[str, Field(max_length=1000), AfterValidator(port_type)]
+    type: Annotated[str, Field(max_length=1000), AfterValidator(stated_type)]
     token: Index
     result: Annotated[int, Field(ge=0, lt=2**20)] = 0
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +97,12 @@ class HostStep(Table):
     The tile waits for it.
     """
 
-    operands_read: tuple[HostOperand, ...]
+    if TYPE_CHECKING:
+        # Not there at run time, where a dataclass would take it for the default of a field.
+        @property
+        def operands_read(self) -> tuple[HostOperand, ...]:
+            """What it takes."""
+            raise NotImplementedError
 
     operands = (Operand("table", TABLE, "The table, one of this instruction."),)
     example = ("7",)

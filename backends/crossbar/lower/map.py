@@ -92,6 +92,8 @@ CHIP = -1
 def host_result(value: Value, makers: Mapping[Value, Op]) -> tuple[Value, int]:
     """What a value of the host is a result of, a call or an input, and which one."""
     maker = makers.get(value)
+    if isinstance(maker, host.Real):
+        return host_result(maker.x, makers)
     if not isinstance(maker, host.ResultOf):
         return value, 0
     return maker.call, maker.index
@@ -148,9 +150,13 @@ def arrays_of_layer(op: epi.Conv, module: Module, crossbar: Crossbar) -> int:
     return mapped(matrix, stored.bits, geometry_of(crossbar))
 
 
+@on_crossbars(FromHost)
+def map_real(op: FromHost, builder: Builder, module: Module, crossbar: Crossbar) -> None:
+    """Whoever quantizes it names the call and the number of the result."""
+
+
 @on_crossbars(host.ResultOf)
-@on_crossbars(host.Real)
-def map_nothing(op: Op, builder: Builder, module: Module, crossbar: Crossbar) -> None:
+def map_result(op: host.ResultOf, builder: Builder, module: Module, crossbar: Crossbar) -> None:
     """Whoever reads it names the call and the number of the result."""
 
 
@@ -162,8 +168,10 @@ def map_call(op: host.Call, builder: Builder, module: Module, crossbar: Crossbar
     sources, results = [], []
     for operand in op.operands:
         maker = makers.get(operand)
-        reals = isinstance(maker, Border) and not maker.inward
-        source, number = (maker.operands[0], CHIP) if reals else host_result(operand, makers)
+        if isinstance(maker, Border) and not maker.inward:
+            source, number = maker.operands[0], CHIP
+        else:
+            source, number = host_result(operand, makers)
         sources.append(builder.mapped[source])
         results.append(number)
     builder.emit(

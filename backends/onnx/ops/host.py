@@ -77,9 +77,15 @@ def integer_call(op: host.Call, quantized: Quantized) -> Iterator[Claim | Inline
     yield inlined(fragment, call, operands, quantized.prefix)
 
 
-@integer_form(host.ResultOf)
 @integer_form(host.Real)
-def integer_result(op: host.ResultOf | host.Real, quantized: Quantized) -> Iterator[Claim]:
+def integer_real(op: host.Real, quantized: Quantized) -> Iterator[Claim]:
+    """Whoever quantizes it names the tensor of the call."""
+    del op, quantized
+    return iter(())
+
+
+@integer_form(host.ResultOf)
+def integer_result(op: host.ResultOf, quantized: Quantized) -> Iterator[Claim]:
     """Whoever reads it names the tensor of the call."""
     del op, quantized
     return iter(())

@@ -76,8 +76,15 @@ def type_of(binding: Binding, batch: int) -> onnx.TypeProto | None:
         own = binding.shape if isinstance(binding, MoreDims) else binding.type.shape
         shape: tuple[int, ...] = (batch, *own)
         return helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, shape)
-    element = helper.np_dtype_to_tensor_dtype(binding.dtype)
-    return helper.make_tensor_type_proto(element, binding.shape)
+    return helper.make_tensor_type_proto(element_of(binding), binding.shape)
+
+
+def element_of(array: Array) -> int:
+    """The ONNX type of an array's elements."""
+    # Texts, as objects or in numpy's own types.
+    if array.dtype.kind in "OUT":
+        return int(onnx.TensorProto.STRING)
+    return int(helper.np_dtype_to_tensor_dtype(array.dtype))
 
 
 def shape_of(kind: onnx.TypeProto | None) -> tuple[int, ...] | None:
