@@ -22,7 +22,7 @@ from epimc.support.files import sha256
 
 # Of the folder and its manifest: to be raised with the format of any file that a program needs, so
 # that the manifest, which is read first, tells another version before any other file can.
-FORMAT = 4
+FORMAT = 5
 MANIFEST = "manifest.json"
 # A line for each file, of which there are some dozens, and never more than MOST_FILES.
 MAXIMUM_MANIFEST_BYTES = 2**24
@@ -68,11 +68,13 @@ class Border(Record):
 
     Attributes:
         name: The ONNX name.
-        shape: That of one sample.
+        shape: That of one sample; null where it depends on the data, or it is no tensor.
+        type: What it is, as `tensor(float)[N, 3, 224, 224]`; N counts samples.
     """
 
     name: str
-    shape: Annotated[tuple[Annotated[int, Field(ge=1, lt=2**31)], ...], FailFast()]
+    shape: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] | None, FailFast()]
+    type: Annotated[str, Field(max_length=1000)]
 
 
 class Origin(Record):
@@ -131,7 +133,9 @@ def new_manifest(tool: str, model: Model, options: Options, program: CompiledPro
 
 def borders(ports: Iterable[Port]) -> tuple[Border, ...]:
     """What the manifest says of the inputs or outputs of a program."""
-    return tuple(Border(name=port.name, shape=port.shape) for port in ports)
+    return tuple(
+        Border(name=port.name, shape=port.shape, type=str(port.port_type)) for port in ports
+    )
 
 
 def contradictions(manifest: Manifest, program: CompiledProgram) -> str:

@@ -220,7 +220,7 @@ def run(
     bundle.program.refuse_bad()
     session = Session(bundle)
     meter = bundle.program.cost_meter() if stats else None
-    shapes = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
+    shapes = [Shaped.of(port) for port in bundle.program.inputs]
     samples = read_samples(input, shapes, limit_bytes=limit_bytes)
     names = [port.name for port in bundle.program.outputs]
     observers = [] if meter is None else [meter]

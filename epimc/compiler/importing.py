@@ -6,7 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from epimc.backends.base import Target
+from epimc.backends.onnx.values import encode
 from epimc.compiler.acceptance import require_accepted
 from epimc.compiler.drawing import drawn_samples
 from epimc.compiler.memory import InMemory
@@ -21,9 +24,10 @@ from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.verifier import verify
-from epimc.quantization.hosted import refuse_host_calls
-from epimc.support.diagnostics import error
+from epimc.support.diagnostics import counted, error
 from epimc.support.limits import MADE_FACTOR
+from epimc.support.origins import call_of
+from epimc.support.port_types import PortType, apart
 from epimc.support.shapes import shapes_from
 
 # Calibration without data: standard normal samples, which say little about a real model.
@@ -75,13 +79,24 @@ def import_request(request: Request, target: Target, rows: int, memory: InMemory
     # Before minutes of work on a model that no bundle can hold.
     refuse_too_large(imported)
     if request.strict:
-        refuse_host_calls(imported.module)
+        refuse_host_nodes(imported)
     samples = calibration_samples(request, imported, data)
     require_accepted(imported, samples, request.limit_bytes)
     module = prepared(imported.module, samples, target, rows)
     if is_plan_file(request.epitome):
         module.attributes[PLANS] = plans_for(request.epitome, module).dump()
     return Start(named.name, imported, samples, module)
+
+
+def refuse_host_nodes(imported: ImportedModel) -> None:
+    """Raise EpimcError, naming all of them, if the host runs a node of the model."""
+    hosted = [node for node in imported.nodes if not node.on_chip]
+    if hosted:
+        raise error(
+            f"The host would run {counted(len(hosted), 'node')}, which --strict forbids.",
+            notes=[f"{call_of(node.op, node.name)}: {node.reason}" for node in hosted],
+            hint="Compile without --strict, or end the model before these operators.",
+        )
 
 
 def refuse_too_large(imported: ImportedModel) -> None:
@@ -108,7 +123,7 @@ def calibration_samples(
     request: Request, imported: ImportedModel, data: SampleData | None
 ) -> Samples:
     """The user's calibration samples, or drawn ones."""
-    inputs = [Shaped(*described) for described in imported.inputs]
+    inputs = [Shaped.of(port) for port in imported.inputs]
     if data is None:
         elements = sum(op.output.type.size for op in imported.module.ops)
         count = default_count(inputs, elements, request.limit_bytes)
@@ -151,7 +166,13 @@ def prepared(module: Module, samples: Samples, target: Target, rows: int) -> Mod
     builder = Builder(module)
     builder.module.inputs, builder.module.ops = module.inputs, module.ops
     builder.module.outputs = module.outputs
-    refs = [builder.store(CALIBRATION, samples.inputs[name], "f32") for name, _ in module.inputs]
+    refs = []
+    for name, value in module.inputs:
+        data, element = samples.inputs[name], "f32"
+        if value.type.is_host:
+            values = encode(apart(PortType.parse(value.type.host), data))
+            data, element = np.frombuffer(values, np.uint8), "u8"
+        refs.append(builder.store(CALIBRATION, data, element))
     attributes = builder.module.attributes
     attributes[CALIBRATION] = tuple(refs)
     attributes[TARGET] = target.to_dict()

@@ -9,9 +9,9 @@ from __future__ import annotations
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import OnnxOperator, operator, register, unregister
-from epimc.frontend.core.ports import ModelPort
 from epimc.frontend.importer import ImportedModel, import_model, import_proto
 from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
+from epimc.frontend.ports import ModelPort
 from epimc.frontend.sources import ModelSource, NamedModel, import_source
 
 __all__ = [

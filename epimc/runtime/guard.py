@@ -53,13 +53,14 @@ class GuardedSession:
         properties: What the model's metadata say.
     """
 
-    def __init__(self, model: bytes, what: str, *, limit_bytes: int) -> None:
+    def __init__(self, model: bytes, what: str, *, limit_bytes: int, threads: int = 0) -> None:
         """Load a model.
 
         Args:
             model: The serialized ONNX model.
             what: Names it in errors.
             limit_bytes: What the limit on tensors is a share of.
+            threads: Those that compute one node; 0 leaves it to onnxruntime.
 
         Raises:
             EpimcError: onnxruntime refuses it, or must not be asked.
@@ -68,7 +69,7 @@ class GuardedSession:
         refuse_unsafe(model, what)
         with failures_named(f"onnxruntime refuses {what}."):
             bound_memory(int(min(limit_bytes, MOST_BYTES) * TENSOR_SHARE))
-            self.session = load_session(model)
+            self.session = load_session(model, threads)
             # Now: it raises where names are no UTF-8.
             self.inputs = shapes_of(self.session.get_inputs())
             self.outputs = shapes_of(self.session.get_outputs())
@@ -110,8 +111,22 @@ def bound_memory(limit: int) -> None:
     onnxruntime.create_and_register_allocator(info, arena)
 
 
-def load_session(model: bytes) -> onnxruntime.InferenceSession:
+def loads(model: bytes) -> bool:
+    """Whether onnxruntime loads a small model of ours, made to ask just that."""
+    try:
+        load_session(model)
+    # Its exceptions have no common base.
+    except Exception:
+        return False
+    return True
+
+
+def load_session(model: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
     """A session that runs the graph as it is written.
+
+    Args:
+        model: The serialized ONNX model.
+        threads: Those that compute one node; 0 leaves it to onnxruntime.
 
     onnxruntime would rewrite it first.  That folds constants of whatever size a model says, in
     memory that nobody bounds, and changes what some models compute: a Pad of zeros is taken into
@@ -119,6 +134,7 @@ def load_session(model: bytes) -> onnxruntime.InferenceSession:
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = threads
     options.add_session_config_entry("session.use_env_allocators", "1")
     # Weights lie in the file, which is paid for: outside of the arena, freed with the session.
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")

@@ -118,22 +118,15 @@ class SinkThroughPool(Sink[nn.Pool]):
         return turned
 
 
-class SinkThroughAxis(Sink[OpT]):
-    """What is computed along one dim is computed along another one before a permutation."""
-
-    name = "sink-through-axis"
-    ops: ClassVar[tuple[type[Op], ...]] = (nn.Softmax,)
-
-    def attributes(self, op: OpT, move: Rearrangement) -> Attributes | None:
-        """The dim that it was."""
-        return {"axis": move.perm[op.attributes["axis"]]} if move.only_permutes else None
-
-
-class SinkThroughConcat(SinkThroughAxis[moves.Concat]):
+class SinkThroughConcat(Sink[moves.Concat]):
     """Values one behind the other are so along another dim before a permutation."""
 
     name = "sink-through-concat"
     ops = (moves.Concat,)
+
+    def attributes(self, op: moves.Concat, move: Rearrangement) -> Attributes | None:
+        """The dim that it was."""
+        return {"axis": move.perm[op.attributes["axis"]]} if move.only_permutes else None
 
     def are_alike(self, before: Sequence[nn.Rearrange]) -> bool:
         """Whether all are permuted alike: their sizes may differ."""
@@ -176,7 +169,6 @@ SINKING: tuple[Pattern[Any], ...] = (
     SinkThroughChannels(),
     SinkThroughActivation(),
     SinkThroughPool(),
-    SinkThroughAxis(),
     SinkThroughConcat(),
     SinkThroughSelect(),
     SinkThroughPad(),

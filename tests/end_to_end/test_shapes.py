@@ -143,9 +143,6 @@ def test_shapes_stand_above_calibration_data(path: Path, tmp_path: Path) -> None
         (["x0"], "Shape 'x0' names no input."),
         (["x0=1x3x2147483647x2147483647"], "Model file 'm.onnx' needs more memory than the limit"),
         (["x0=1x3x8x8", "x0=1x3x8x8"], "Input 'x0' is given two shapes."),
-        (["x0=0x3x8x8"], "Input 'x0' has shape [0, 3, 8, 8]: its batch size is not positive."),
-        (["x0=1x3x0x8"], "Input 'x0' has shape [1, 3, 0, 8]: it has no elements."),
-        (["x0=1x4x8x8"], "The model has 1 operator that epimc does not support."),
     ],
 )
 def test_wrong_shapes(

@@ -16,7 +16,7 @@ from epimc.backends.crossbar.isa.clocks import VectorClocks
 from epimc.backends.crossbar.lower.rows import reads
 from epimc.backends.crossbar.lower.semaphores import Semaphores, without_idle_signals
 from epimc.ir.core.op import Value
-from epimc.ir.core.traits import CallsHost
+from epimc.ir.core.traits import AtOnce
 
 
 def project(
@@ -41,7 +41,7 @@ def project(
         (step, op, y)
         for op in ops
         for y, step in enumerate(op.order)
-        if not isinstance(op, CallsHost) or y == len(op.order) - 1
+        if not isinstance(op, AtOnce) or y == len(op.order) - 1
     ]
     for step, op, y in sorted(rows, key=itemgetter(0)):
         projection.append(step, op, y)

@@ -51,20 +51,40 @@ class MoreDims:
     location: Location
 
 
-Binding: TypeAlias = "Value | Array | MoreDims | Unknown"
-"""What an ONNX tensor is: computed by the IR, a constant, a value with more dims, or none of it."""
+@dataclass(frozen=True, eq=False)
+class HostTensor:
+    """A tensor that the host has, of any type.
+
+    Attributes:
+        kind: Its ONNX type, where that is known.
+        value: What stands for it in the IR.
+    """
+
+    kind: onnx.TypeProto | None
+    value: Value
+
+
+Binding: TypeAlias = "Value | Array | MoreDims | HostTensor | Unknown"
+"""What an ONNX tensor is: computed by the chip, a constant, a value with more dims, the host's."""
 
 
 def type_of(binding: Binding, batch: int) -> onnx.TypeProto | None:
     """The ONNX type of a tensor, where it is known."""
-    if isinstance(binding, Unknown):
+    if isinstance(binding, (Unknown, HostTensor)):
         return binding.kind
     if isinstance(binding, (Value, MoreDims)):
         own = binding.shape if isinstance(binding, MoreDims) else binding.type.shape
         shape: tuple[int, ...] = (batch, *own)
         return helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, shape)
-    element = helper.np_dtype_to_tensor_dtype(binding.dtype)
-    return helper.make_tensor_type_proto(element, binding.shape)
+    return helper.make_tensor_type_proto(element_of(binding), binding.shape)
+
+
+def element_of(array: Array) -> int:
+    """The ONNX type of an array's elements."""
+    # Texts, as objects or in numpy's own types.
+    if array.dtype.kind in "OUT":
+        return int(onnx.TensorProto.STRING)
+    return int(helper.np_dtype_to_tensor_dtype(array.dtype))
 
 
 def shape_of(kind: onnx.TypeProto | None) -> tuple[int, ...] | None:

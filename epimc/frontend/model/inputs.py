@@ -7,15 +7,11 @@ inputs differ there or have no such axis, all that the model takes at once is on
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import onnx
 
-from epimc.frontend.core.ports import ModelPort, element_word, type_text
 from epimc.frontend.model.shapes import Sizes, WantedShapes, real_inputs, set_shapes
-from epimc.ir.core.op import ANY_RANK
 from epimc.support.diagnostics import error
-from epimc.support.port_types import PortType
 from epimc.support.shapes import option_for
 
 Dim = onnx.TensorShapeProto.Dimension
@@ -24,76 +20,15 @@ Dim = onnx.TensorShapeProto.Dimension
 IMAGE_AXES = ("N", "C", "H", "W")
 
 
-@dataclass(frozen=True)
-class ModelInput:
-    """An input of the model: its ONNX name and the shape of one sample."""
+def batch_of(graph: onnx.GraphProto) -> int:
+    """The samples that the model is fixed to take at once; 1 where that is free.
 
-    name: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class InputPorts:
-    """The inputs of a model.
-
-    Attributes:
-        batch: The samples that the model is fixed to take at once; 1 where that is free, or where
-            the whole is one sample.
-        ports: All of them, in order.
+    Also where all that it takes is one sample, since its inputs agree on no axis of samples.
     """
-
-    batch: int
-    ports: tuple[ModelPort, ...]
-
-    @property
-    def samples_first(self) -> bool:
-        """Whether axis 0 of all inputs is the samples'."""
-        return any(port.port_type.samples_first for port in self.ports)
-
-
-def graph_inputs(graph: onnx.GraphProto) -> tuple[int, list[ModelInput]]:
-    """The batch size that the model is fixed to, 1 where it is free, and its inputs.
-
-    Initializers that are listed as inputs too, as IR version 3 wants it, are constants.
-
-    Raises:
-        EpimcError: No inputs, or one that is no float32 vector or feature map of fixed shape.
-    """
-    entries = real_inputs(graph)
-    if not entries:
-        raise error("The model has no inputs.")
-    for entry in entries:
-        _require_map(entry)
-    refuse_open_sizes(entries, samples_first=True)
-    fixed = {
-        entry.name: size for entry in entries if (size := size_of(dims_of(entry)[0])) is not None
-    }
-    if len(set(fixed.values())) > 1:
-        sizes = ", ".join(f"'{name}' {size}" for name, size in fixed.items())
-        raise error(f"The inputs have different batch sizes: {sizes}.")
-    inputs = [ModelInput(entry.name, _sample_shape(entry)) for entry in entries]
-    return next(iter(fixed.values()), 1), inputs
-
-
-def input_ports(graph: onnx.GraphProto, *, whole: bool = False) -> InputPorts:
-    """The inputs of a model, of any type.
-
-    Args:
-        graph: Its shapes are those that it will have.
-        whole: Whether all inputs together are one sample, whatever their shapes say.
-
-    Raises:
-        EpimcError: A size is open that is not the samples'.
-    """
-    entries = real_inputs(graph)
-    samples_first = not whole and has_samples_first(graph)
-    refuse_open_sizes(entries, samples_first=samples_first)
-    shared = _free_symbols(entries)
-    ports = tuple(
-        ModelPort(entry.name, _type_of(entry, samples_first, shared)) for entry in entries
-    )
-    sizes = [size_of(dims_of(entry)[0]) for entry in entries] if samples_first else []
-    return InputPorts(next((size for size in sizes if size is not None), 1), ports)
+    if not has_samples_first(graph):
+        return 1
+    sizes = (size_of(dims_of(entry)[0]) for entry in real_inputs(graph))
+    return next((size for size in sizes if size is not None), 1)
 
 
 def has_samples_first(graph: onnx.GraphProto) -> bool:
@@ -117,13 +52,6 @@ def _free_symbols(entries: Iterable[onnx.ValueInfoProto]) -> set[str]:
     """Symbols on axis 0 of an input with further axes: the number of things, 1 for one sample."""
     shapes = [dims_of(entry) for entry in entries]
     return {shape[0].dim_param for shape in shapes if len(shape) > 1 and size_of(shape[0]) is None}
-
-
-def _type_of(entry: onnx.ValueInfoProto, samples_first: bool, shared: set[str]) -> PortType:
-    if not entry.type.HasField("tensor_type"):
-        return PortType(type_text(entry.type), None, False)
-    sizes = [_size_in_sample(dim, axis, shared) for axis, dim in enumerate(dims_of(entry))]
-    return PortType(type_text(entry.type), tuple(sizes[int(samples_first) :]), samples_first)
 
 
 def _size_in_sample(dim: Dim, axis: int, shared: set[str]) -> int | None:
@@ -160,8 +88,9 @@ def open_axes(
     ]
 
 
-def refuse_open_sizes(entries: Sequence[onnx.ValueInfoProto], *, samples_first: bool) -> None:
+def refuse_open_sizes(graph: onnx.GraphProto) -> None:
     """Raise EpimcError, with options that set all sizes, where one is open."""
+    entries, samples_first = real_inputs(graph), has_samples_first(graph)
     shared = _free_symbols(entries)
     unset = {
         entry.name: axes
@@ -249,31 +178,27 @@ def _sizes_of_samples(
     return known
 
 
-# --- inputs that the chip reads -----------------------------------------------------------------
+# --- types ----------------------------------------------------------------------------------------
 
 
-def _require_map(entry: onnx.ValueInfoProto) -> None:
-    """Raise EpimcError for what is no float32 tensor of samples with one to three axes."""
-    name, tensor = entry.name, entry.type.tensor_type
-    if not entry.type.HasField("tensor_type"):
-        raise error(f"Input '{name}' is not a tensor.")
-    if tensor.elem_type != onnx.TensorProto.FLOAT:
-        kind = element_word(tensor.elem_type)
-        raise error(f"Input '{name}' has elements of type {kind}; epimc compiles float32 models.")
-    if not tensor.HasField("shape"):
-        return
-    dims = dims_of(entry)
-    if len(dims) - 1 not in ANY_RANK:
-        raise error(
-            f"Input '{name}' has shape {_shown(entry)}; "
-            "epimc takes vectors [N, K], matrices [N, A, B] and feature maps [N, C, H, W]."
-        )
-    if size_of(dims[0]) == 0:
-        raise error(f"Input '{name}' has shape {_shown(entry)}: its batch size is not positive.")
-    if 0 in map(size_of, dims):
-        raise error(f"Input '{name}' has shape {_shown(entry)}: it has no elements.")
+def element_word(element: int) -> str:
+    """What onnxruntime calls an ONNX element type: `float`, `int64`."""
+    names = {number: str(word) for word, number in onnx.TensorProto.DataType.items()}
+    return names.get(element, "undefined").lower()
 
 
-def _sample_shape(entry: onnx.ValueInfoProto) -> tuple[int, ...]:
-    """The shape of one sample, all of it fixed."""
-    return tuple(dim.dim_value for dim in dims_of(entry)[1:])
+def type_text(kind: onnx.TypeProto) -> str:
+    """An ONNX type as onnxruntime says it."""
+    match kind.WhichOneof("value"):
+        case "tensor_type":
+            return f"tensor({element_word(kind.tensor_type.elem_type)})"
+        case "sparse_tensor_type":
+            return f"sparse_tensor({element_word(kind.sparse_tensor_type.elem_type)})"
+        case "sequence_type":
+            return f"seq({type_text(kind.sequence_type.elem_type)})"
+        case "optional_type":
+            return f"optional({type_text(kind.optional_type.elem_type)})"
+        case "map_type":
+            key = element_word(kind.map_type.key_type)
+            return f"map({key},{type_text(kind.map_type.value_type)})"
+    return "tensor(undefined)"

@@ -15,7 +15,6 @@ from epimc.frontend.model import external
 from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.inputs import set_wanted
 from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
-from epimc.frontend.model.standard import NEWEST_OPSET
 from epimc.frontend.model.weightless import fill_weights, mark_weights
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.files import read_bytes, refused
@@ -52,7 +51,7 @@ class LoadedModel:
 def load_model(
     path: Path,
     limit_bytes: int,
-    newest_opset: int = NEWEST_OPSET,
+    newest_opset: int | None = None,
     wanted: WantedShapes = AS_DECLARED,
 ) -> LoadedModel:
     """Read and check a model file and its external data.
@@ -60,7 +59,8 @@ def load_model(
     Args:
         path: Of the model file; external data must lie in its folder.
         limit_bytes: The most that the model file and its external data may take together.
-        newest_opset: The newest opset of the default domain to accept.
+        newest_opset: The newest opset of the default domain to accept, where that is not the newest
+            which onnxruntime runs.
         wanted: Shapes that its inputs get.
 
     Raises:

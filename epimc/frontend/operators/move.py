@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
+import onnx
 
-from epimc.frontend.core.bindings import MoreDims
+from epimc.frontend.core.bindings import MoreDims, element_of
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import rearranged
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
 from epimc.ir.core.op import ANY_RANK, Value
-from epimc.ir.dialects import moves, nn
+from epimc.ir.dialects import moves
 from epimc.ir.semantics.layouts import cut, expressed, factors, joined, runs_of
 
 
 @operator("Identity", folds=True)
 def identity(node: Emitter) -> Value:
     """Computes nothing."""
+    return node.activation()
+
+
+@operator("Cast", folds=True)
+def cast(node: Emitter) -> Value:
+    """To the type that the tensor has; of constants to any type."""
+    return _cast(node, node.integer("to", 0))
+
+
+@operator("CastLike", since=15, folds=True)
+def cast_like(node: Emitter) -> Value:
+    """To the type that the tensor has; of constants to any type."""
+    other = node.inputs[1]
+    if not isinstance(other, np.ndarray):
+        # Values are float32.
+        return node.activation()
+    return _cast(node, element_of(other))
+
+
+def _cast(node: Emitter, element: int) -> Value:
+    if element != onnx.TensorProto.FLOAT:
+        name = onnx.TensorProto.DataType.Name(element).lower()
+        raise UnsupportedError(f"a computed tensor as {name} is not supported")
     return node.activation()
 
 
@@ -115,26 +138,3 @@ def transpose(node: Emitter) -> Value | MoreDims:
     if dims is None:
         raise UnsupportedError(f"perm = {list(perm)} on {list(x.shape)} is not supported")
     return replace(x, dims=tuple(dim for axis in order for dim in dims[axis]), shape=shape)
-
-
-@operator("Softmax")
-def softmax(node: Emitter) -> Value:
-    """On the host, along any axis but the samples'.
-
-    Before opset 13 it is over all axes from one on.
-    """
-    x = node.activation()
-    rank, old = len(x.type.shape) + 1, node.opset < 13
-    axis = node.integer("axis", 1 if old else -1)
-    axis += rank if axis < 0 else 0
-    if not 0 < axis < rank:
-        raise UnsupportedError("a softmax over the samples is not supported")
-    shape = x.type.shape
-    # Dims of size 1 change no sum: often one dim is left, and nothing has to be moved.
-    over = [k for k in range(axis - 1, len(shape)) if shape[k] > 1] if old else []
-    if len(over) < 2:
-        return node.emit(nn.Softmax, [x], axis=over[0] if over else axis - 1)
-    outer, inner = math.prod(shape[: axis - 1]), math.prod(shape[axis - 1 :])
-    flat = rearranged(node, x, tuple(range(len(shape))), (outer, inner))
-    result = node.emit(nn.Softmax, [flat], axis=1)
-    return rearranged(node, result, (0, 1), shape)

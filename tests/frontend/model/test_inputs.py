@@ -8,9 +8,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from epimc.frontend.core.ports import ModelPort, type_text
-from epimc.frontend.model.inputs import input_ports, set_wanted
+from epimc.frontend.model.inputs import has_samples_first, set_wanted, type_text
 from epimc.frontend.model.shapes import WantedShapes, set_shapes
+from epimc.frontend.ports import Entries, entries_of, port_type
 from epimc.support.diagnostics import EpimcError
 from epimc.support.port_types import PortType
 
@@ -34,7 +34,7 @@ def message_of(model: onnx.ModelProto, wanted: WantedShapes | None = None) -> st
 
     def read() -> None:
         set_wanted(model, wanted or WantedShapes())
-        input_ports(model.graph)
+        entries_of(model.graph)
 
     with pytest.raises(EpimcError) as caught:
         read()
@@ -56,14 +56,13 @@ def message_of(model: onnx.ModelProto, wanted: WantedShapes | None = None) -> st
     ],
 )
 def test_axis_0_is_the_samples(inputs: Mapping[str, Shape], batch: int) -> None:
-    ports = input_ports(model_of(inputs).graph)
-    assert ports.samples_first
-    assert ports.batch == batch
-    expected = [tuple(shape or ())[1:] for shape in inputs.values()]
-    assert [port.shape for port in ports.ports] == expected
-    assert {str(port.port_type)[: len("tensor(float)[N, ")] for port in ports.ports} == {
-        "tensor(float)[N, "
-    }
+    graph = model_of(inputs).graph
+    assert has_samples_first(graph)
+    entries = entries_of(graph)
+    assert entries.batch == batch
+    assert types_of(entries) == [
+        PortType("tensor(float)", tuple(shape or ())[1:], True) for shape in inputs.values()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -89,15 +88,27 @@ def test_all_is_one_sample(
     if shapes is None:
         assert message_of(model).startswith("error: Input 'b' has no fixed shape: [5, N].\n")
         return
-    ports = input_ports(model.graph)
-    assert (ports.samples_first, ports.batch) == (False, 1)
-    kinds = [PortType("tensor(float)", shape, False) for shape in shapes]
-    assert [port.port_type for port in ports.ports] == kinds
+    assert not has_samples_first(model.graph)
+    entries = entries_of(model.graph)
+    assert entries.batch == 1
+    # What has one thing on axis 0 has it as a sample.
+    assert types_of(entries) == [
+        PortType("tensor(float)", shape[1:] if shape[:1] == (1,) else shape, shape[:1] == (1,))
+        for shape in shapes
+    ]
 
 
 def test_all_is_one_sample_where_that_is_asked_for() -> None:
-    graph = model_of({"a": ("N", 3), "b": ("N", 4)}).graph
-    assert [port.shape for port in input_ports(graph, whole=True).ports] == [(1, 3), (1, 4)]
+    graph = model_of({"a": (4, 3), "b": ("N", 4)}).graph
+    assert types_of(entries_of(graph, apart=True)) == [
+        PortType("tensor(float)", (4, 3), False),
+        PortType("tensor(float)", (4,), True),
+    ]
+
+
+def types_of(entries: Entries) -> list[PortType]:
+    """The types of all inputs."""
+    return [port_type(kind, entries.batch) for kind in entries.kinds.values()]
 
 
 def test_inputs_of_every_type() -> None:
@@ -114,17 +125,14 @@ def test_inputs_of_every_type() -> None:
     }
     graph = onnx.GraphProto()
     graph.input.extend(helper.make_value_info(name, kind) for name, kind in kinds.items())
-    assert input_ports(graph).ports == tuple(
-        ModelPort(name, PortType(text, shape, False))
-        for name, text, shape in (
-            ("t", "tensor(bfloat16)", (2, 3)),
-            ("s", "seq(tensor(bfloat16))", None),
-            ("o", "optional(seq(tensor(bfloat16)))", None),
-            ("p", "sparse_tensor(double)", None),
-            ("m", "map(int64,tensor(string))", None),
-            ("none", "unknown", None),
-        )
-    )
+    assert types_of(entries_of(graph)) == [
+        PortType("tensor(bfloat16)", (2, 3), False),
+        PortType("seq(tensor(bfloat16))", None, False),
+        PortType("optional(seq(tensor(bfloat16)))", None, False),
+        PortType("sparse_tensor(double)", None, False),
+        PortType("map(int64,tensor(string))", None, False),
+        PortType("tensor(undefined)", None, False),
+    ]
     assert type_text(helper.make_tensor_type_proto(TensorProto.UINT8, None)) == "tensor(uint8)"
 
 
@@ -156,7 +164,7 @@ def test_open_sizes(inputs: Mapping[str, Shape], fact: str, options: str) -> Non
 def test_the_hint_with_sizes_in_the_place_of_words_is_good() -> None:
     model = model_of({"x": ("N", "T"), "z": ("N", "T", 4)})
     assert set_shapes(model, {"x": (1, 9), "z": (1, 9, 4)})
-    assert [port.shape for port in input_ports(model.graph).ports] == [(9,), (9, 4)]
+    assert [kind.dims for kind in types_of(entries_of(model.graph))] == [(9,), (9, 4)]
 
 
 def shapes_in(model: onnx.ModelProto) -> list[list[int | str]]:
