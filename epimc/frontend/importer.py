@@ -250,8 +250,7 @@ class _Import:
             return
         for name, item in inputs.items():
             if isinstance(item, MoreDims):
-                axes = [self.draft.batch, *item.shape]
-                raise UnsupportedError(f"its input '{name}' of shape {axes} has too many axes")
+                raise UnsupportedError(f"its input '{name}' {item.refusal(self.draft.batch)}")
 
     def _require_one_result(self, record: OnnxOperator, proto: onnx.NodeProto) -> None:
         if record.all_results:
@@ -291,8 +290,7 @@ class _Import:
             if isinstance(value, np.ndarray):
                 raise error(f"Output '{output.name}' does not depend on any input.")
             if isinstance(value, MoreDims):
-                shape = [self.draft.batch, *value.shape]
-                raise error(f"Output '{output.name}' of shape {shape} has too many axes.")
+                raise error(f"Output '{output.name}' {value.refusal(self.draft.batch)}.")
             if not isinstance(value, Value):
                 raise error(f"Output '{output.name}' is not computed by any node.")
             if value in inputs:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from epimc.frontend.core.bindings import Padded
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import reshaped
 from epimc.frontend.core.node import Node, UnsupportedError
@@ -24,10 +25,22 @@ def spatial(node: Node) -> Value:
     Raises:
         UnsupportedError: It is anything else.
     """
-    value = node.activation()
-    if len(value.type.shape) not in (2, 3):
+    value = node.inputs[0]
+    if not isinstance(value, Value) or len(value.type.shape) not in (2, 3):
         raise UnsupportedError("only maps [N, C, L] and [N, C, H, W] are supported")
     return value
+
+
+def spatial_maxima(node: Emitter) -> tuple[Emitter, Value, Sides]:
+    """As `spatial`, of a map that may have something less than all numbers around it.
+
+    Returns:
+        The node, what it slides over, and how much is around the rows and columns of that.
+    """
+    x = node.inputs[0]
+    if not isinstance(x, Padded):
+        return node, spatial(node), (0, 0, 0, 0)
+    return node.standing_for(x.location + node.location), x.source, x.around
 
 
 def slide(node: Emitter, kind: type[Op], x: Value, window: Window, **attributes: Any) -> Value:

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.operator import operator
-from epimc.frontend.core.windows import rounded_up, slide, spatial, window_of
+from epimc.frontend.core.windows import Map, rounded_up, slide, spatial, spatial_maxima, window_of
 from epimc.ir.core.op import Value
 from epimc.ir.core.types import as_map
 from epimc.ir.dialects import nn
 from epimc.ir.semantics.windows import Window, window_counts
 
 
-@operator("MaxPool")
+@operator("MaxPool", more_dims=True)
 def max_pool(node: Emitter) -> Value:
-    """1-D and 2-D, without the indices; sizes are rounded up or down."""
-    x = spatial(node)
+    """1-D and 2-D, without the indices; sizes are rounded up or down; also behind a Pad of -inf."""
+    node, x, around = spatial_maxima(node)
     node.only("storage_order", 0, 0)
-    window = _window(node, x)
+    channels, height, width = as_map(x.type.shape)
+    top, left, bottom, right = around
+    shape = channels, height + top + bottom, width + left + right
+    window = _window(node, shape, len(x.type.shape) - 1)
     if node.integer("ceil_mode", 0):
-        window = rounded_up(as_map(x.type.shape), window)
-    return slide(node, nn.MaxPool, x, window, kernel=window.kernel)
+        window = rounded_up(shape, window)
+    top, left, bottom, right = (a + b for a, b in zip(window.pads, around, strict=True))
+    return slide(
+        node,
+        nn.MaxPool,
+        x,
+        replace(window, pads=(top, left, bottom, right)),
+        kernel=window.kernel,
+    )
 
 
 @operator("AveragePool")
@@ -29,7 +40,7 @@ def average_pool(node: Emitter) -> Value:
     """1-D and 2-D; padding is counted or not; sizes are rounded up or down."""
     x = spatial(node)
     shape = as_map(x.type.shape)
-    stated = window = _window(node, x)
+    stated = window = _window(node, shape, len(x.type.shape) - 1)
     if node.integer("ceil_mode", 0):
         window = rounded_up(shape, stated)
     counted = stated.pads if node.integer("count_include_pad", 0) else (0, 0, 0, 0)
@@ -51,6 +62,5 @@ def global_pool(node: Emitter) -> Value:
     return slide(node, kind, x, Window((height, width)), kernel=(height, width))
 
 
-def _window(node: Emitter, x: Value) -> Window:
-    axes = len(x.type.shape) - 1
-    return window_of(node, as_map(x.type.shape), node.integers("kernel_shape", (0,) * axes))
+def _window(node: Emitter, shape: Map, axes: int) -> Window:
+    return window_of(node, shape, node.integers("kernel_shape", (0,) * axes))
