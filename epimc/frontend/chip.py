@@ -110,8 +110,7 @@ class Chip:
             return
         for name, item in operands.items():
             if isinstance(item, MoreDims):
-                axes = [self.draft.batch, *item.shape]
-                raise UnsupportedError(f"its input '{name}' of shape {axes} has too many axes")
+                raise UnsupportedError(f"its input '{name}' {item.refusal(self.draft.batch)}")
 
     def require_one_result(self, record: OnnxOperator, proto: onnx.NodeProto) -> None:
         """Raise UnsupportedError where more results are read than the importer gives."""

@@ -218,8 +218,8 @@ def test_expansions_and_repetitions(build: Build, compare: Compare, opset: int) 
             "Pad", [integers(0, 0, -8, 0, 0, 0, -1, 0)], {},
         ),
         (
-            "padding with -inf is not supported",
-            "Pad", [integers(*[0] * 7, 8), np.array(-np.inf, np.float32)], {},
+            "padding with inf is not supported",
+            "Pad", [integers(*[0] * 7, 8), np.array(np.inf, np.float32)], {},
         ),
         ("concatenation of samples is not supported", "Concat", [], {"axis": 0}),
         ("choosing samples is not supported", "Gather", [integers(0)], {"axis": 0}),

@@ -15,6 +15,7 @@ from onnx import helper
 from epimc.ir.core.op import Value
 from epimc.ir.core.types import Location
 from epimc.ir.semantics.layouts import Factors
+from epimc.ir.semantics.windows import Sides
 
 Array = NDArray[Any]
 
@@ -49,6 +50,29 @@ class MoreDims:
     dims: Factors
     shape: tuple[int, ...]
     location: Location
+
+    def refusal(self, batch: int) -> str:
+        """Why most operators do not take it: what it is, behind the tensor's name."""
+        return f"of shape {[batch, *self.shape]} has too many axes"
+
+
+@dataclass(frozen=True)
+class Padded(MoreDims):
+    """A map with something around it that is less than all of its elements, such as -inf.
+
+    No activation stands for that: only maxima over windows take it, which then pad so themselves.
+
+    Attributes:
+        around: How much around the rows and columns of the source, a map.
+        number: What is around it.
+    """
+
+    around: Sides
+    number: float
+
+    def refusal(self, batch: int) -> str:
+        """What is around it."""
+        return f"is padded with {self.number:g}, which only MaxPool takes"
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,30 +11,32 @@ from epimc.frontend.core.broadcast import per_channel
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
-from epimc.frontend.core.windows import window_of
+from epimc.frontend.core.windows import slide, spatial, window_of
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.op import Value
+from epimc.ir.core.types import as_map
 from epimc.ir.dialects import nn
 
 
 @operator("Conv")
 def conv(node: Emitter) -> Value:
-    """2-D, constant weights, any number of groups, depthwise too."""
-    x, weights = node.map(), node.weights(1)
-    if weights.ndim != 4:
+    """1-D and 2-D, constant weights, any number of groups, depthwise too."""
+    x, weights = spatial(node), node.weights(1)
+    shape = x.type.shape
+    if weights.ndim != len(shape) + 1:
         raise UnsupportedError(f"weights of shape {list(weights.shape)} are not supported")
-    kernel = weights.shape[2], weights.shape[3]
+    kernel = weights.shape[2:]
     if node.integers("kernel_shape", kernel) != kernel:
         raise UnsupportedError(f"kernel_shape is not that of the weights, {list(kernel)}")
-    window = window_of(node, x, kernel)
-    return node.emit(
+    window = window_of(node, as_map(shape), kernel)
+    over_map = weights.reshape(*weights.shape[:2], *window.kernel)
+    return slide(
+        node,
         nn.Conv,
-        [x],
-        weight=node.store(weights, of=1),
+        x,
+        window,
+        weight=node.store(over_map, of=1),
         bias=_bias(node, 2),
-        strides=window.strides,
-        pads=window.pads,
-        dilations=window.dilations,
         groups=node.integer("group", 1),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from epimc.frontend.core.bindings import MoreDims, element_of
+from epimc.frontend.core.bindings import MoreDims, Padded, element_of
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import rearranged
 from epimc.frontend.core.node import UnsupportedError
@@ -82,7 +82,7 @@ def reshape(node: Emitter) -> Value | MoreDims:
 def _with_more_dims(node: Emitter) -> MoreDims:
     """The operand, a value as well, as elements in an order; with the node among its nodes."""
     x = node.inputs[0]
-    if isinstance(x, MoreDims):
+    if isinstance(x, MoreDims) and not isinstance(x, Padded):
         return replace(x, location=x.location + node.location)
     value = node.activation()
     shape = value.type.shape

@@ -61,6 +61,7 @@ CASES = {
     "Clip": Case(attributes={"min": 0.25, "max": 1.5}),
     "Concat": Case((draw(1, 4, 2, 6),), {"axis": 2}),
     "Conv": Case((draw(2, 4, 3, 3), draw(2))),
+    "ConvTranspose": Case((draw(4, 2, 3, 3), draw(2)), {"strides": [2, 2]}),
     "DepthToSpace": Case(attributes={"blocksize": 2}),
     "Div": Case((CHANNELS,)),
     "Expand": Case((np.array([1, 4, 6, 6]),), shape=(1, 4, 1, 6)),
