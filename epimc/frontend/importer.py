@@ -250,7 +250,7 @@ class _Import:
             return
         for name, item in inputs.items():
             if isinstance(item, MoreDims):
-                axes = [self.draft.batch, *item.shape]
+                axes = [*item.full_shape(self.draft.batch)]
                 raise UnsupportedError(f"its input '{name}' of shape {axes} has too many axes")
 
     def _require_one_result(self, record: OnnxOperator, proto: onnx.NodeProto) -> None:
@@ -291,7 +291,7 @@ class _Import:
             if isinstance(value, np.ndarray):
                 raise error(f"Output '{output.name}' does not depend on any input.")
             if isinstance(value, MoreDims):
-                shape = [self.draft.batch, *value.shape]
+                shape = [*value.full_shape(self.draft.batch)]
                 raise error(f"Output '{output.name}' of shape {shape} has too many axes.")
             if not isinstance(value, Value):
                 raise error(f"Output '{output.name}' is not computed by any node.")

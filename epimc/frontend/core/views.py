@@ -195,14 +195,26 @@ def contiguous(node: Emitter, view: MoreDims) -> Value:
 
 
 def bound(node: Emitter, view: MoreDims) -> Value | MoreDims:
-    """The tensor as a value where it can be one; else the view.
+    """The tensor as a value where it can be one; else as all elements of a value in some order.
 
     Raises:
-        UnsupportedError: It should be a value, and cannot be moved so.
+        UnsupportedError: It cannot be moved so.
     """
-    if not view.samples_first or len(view.shape) not in ANY_RANK:
+    if view.samples_first and len(view.shape) in ANY_RANK:
+        return required(node, view, view.shape)
+    if is_everything(view):
         return view
-    return required(node, view, view.shape)
+    parts = _located(view)
+    if parts is None:
+        raise UnsupportedError("taking elements so unevenly is not supported")
+    runs, _, dims = _selection(view, parts)
+    source = selected(node.standing_for(view.location), view.source, runs)
+    return replace(view, source=source, dims=dims, first=0)
+
+
+def is_everything(view: MoreDims) -> bool:
+    """Whether the view has every element of its value, from the first on."""
+    return view.first == 0 and math.prod(view.shape) == math.prod(view.source.type.shape)
 
 
 def required(node: Emitter, view: MoreDims, shape: Shape) -> Value:
@@ -249,7 +261,7 @@ class Located:
 def route_of(view: MoreDims, shape: Shape) -> Route | None:
     """The shortest route from the value to the tensor's elements in a shape; None without one."""
     source = view.source.type.shape
-    everything = view.first == 0 and math.prod(view.shape) == math.prod(source)
+    everything = is_everything(view)
     none: tuple[Runs, ...] = ((),) * len(source)
     if everything:
         move = expressed(joined(view.dims), source, shape)
@@ -260,7 +272,7 @@ def route_of(view: MoreDims, shape: Shape) -> Route | None:
         return None
     routes = [_by_selection(view, parts, shape)]
     if everything:
-        moves = _moves(source, [*view.dims], shape)
+        moves = _moves(source, view.dims, shape)
         routes.append(None if moves is None else Route(none, moves))
     return min((route for route in routes if route), key=lambda route: route.length, default=None)
 
@@ -307,7 +319,14 @@ def _split(
 
 
 def _by_selection(view: MoreDims, parts: list[Located], shape: Shape) -> Route | None:
-    """What is left to move when the indices of each dim are chosen first.
+    """What is left to move when the indices of each dim are chosen first."""
+    runs, chosen, dims = _selection(view, parts)
+    moves = _moves(chosen, dims, shape)
+    return None if moves is None else Route(tuple(runs), moves)
+
+
+def _selection(view: MoreDims, parts: list[Located]) -> tuple[list[Runs], Shape, Factors]:
+    """The indices of each dim, the shape of what they choose, and the dims of the view in that.
 
     Channels are chosen in the order in which they are wanted, rows and columns in their own.
     """
@@ -322,8 +341,8 @@ def _by_selection(view: MoreDims, parts: list[Located], shape: Shape) -> Route |
         for number in order:
             steps = parts[number].step * np.arange(parts[number].size)
             numbers = np.add.outer(numbers, steps).ravel()
-        taken = numbers.tolist()
-        runs.append(() if taken == list(range(source[axis])) else runs_of(taken))
+        taken_here = numbers.tolist()
+        runs.append(() if taken_here == list(range(source[axis])) else runs_of(taken_here))
         orders.append(order)
     chosen = tuple(math.prod(parts[number].size for number in order) for order in orders)
     flat = [number for order in orders for number in order]
@@ -331,14 +350,10 @@ def _by_selection(view: MoreDims, parts: list[Located], shape: Shape) -> Route |
         number: math.prod(parts[later].size for later in flat[place + 1 :])
         for place, number in enumerate(flat)
     }
-    dims = [(part.size, strides[number]) for number, part in enumerate(parts)]
-    moves = _moves(chosen, dims, shape)
-    return None if moves is None else Route(tuple(runs), moves)
+    return runs, chosen, tuple((part.size, strides[k]) for k, part in enumerate(parts))
 
 
-def _moves(
-    source: Shape, dims: Sequence[tuple[int, int]], shape: Shape
-) -> tuple[Rearrangement, ...] | None:
+def _moves(source: Shape, dims: Factors, shape: Shape) -> tuple[Rearrangement, ...] | None:
     """The fewest rearrangements of all elements of a source to this order; None for too many dims.
 
     Args:
@@ -346,7 +361,7 @@ def _moves(
         dims: In the order that is wanted, each within one dim of the source.
         shape: Afterwards.
     """
-    wanted = joined(tuple(dims))
+    wanted = joined(dims)
     move = expressed(wanted, source, shape)
     if move is not None:
         return () if move.is_identity else (move,)

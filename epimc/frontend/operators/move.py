@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from epimc.frontend.core.bindings import MoreDims
+from epimc.frontend.core.elements import by_element
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import rearranged
 from epimc.frontend.core.node import UnsupportedError
@@ -14,13 +15,15 @@ from epimc.ir.core.op import Value
 from epimc.ir.dialects import nn
 
 
-@operator("Identity", folds=True)
+@operator("Identity", folds=True, more_dims=True)
+@by_element
 def identity(node: Emitter) -> Value:
     """Computes nothing."""
     return node.activation()
 
 
-@operator("Dropout")
+@operator("Dropout", more_dims=True)
+@by_element
 def dropout(node: Emitter) -> Value:
     """In inference, where it drops nothing."""
     training = node.inputs[2] if node.is_constant(2) else False
