@@ -13,7 +13,6 @@ from google.protobuf.message import DecodeError, Message  # type: ignore[import-
 from epimc.support.diagnostics import error
 from epimc.support.origins import place_of
 
-
 REPEATING = ("Loop", "Scan", "SequenceMap")
 """Operators that run a graph as often as a model, or its data, says."""
 
