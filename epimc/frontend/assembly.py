@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from onnx import TensorProto, helper
 
 from epimc.frontend.chip import Chip, is_real_input
-from epimc.frontend.core.bindings import shape_of
+from epimc.frontend.core.bindings import HostTensor, shape_of
 from epimc.frontend.core.draft import Draft, identifier
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.steps import Scope, Step, readers_of
@@ -132,11 +133,20 @@ class Assembly:
         """Append everything, in the order in which it can run."""
         starts = {part[0]: part for part in self.split.parts}
         readers = readers_of(self.steps)
+        # Inputs of other types, of which no node of the host makes anything.
+        if casts := self.casts_of(self.scope.inputs, readers):
+            self.call(casts, [step.makes[0] for step in casts])
+            self.bind_casts(casts)
         for number in self.split.order:
             step = self.steps[number]
             if number in starts:
                 part = starts[number]
-                self.call([self.steps[k] for k in part], self.results_of(part, readers, outputs))
+                steps = [self.steps[k] for k in part]
+                made = [name for step in steps for name in step.makes]
+                casts = self.casts_of(made, readers)
+                results = self.results_of(part, readers, outputs)
+                self.call([*steps, *casts], [*results, *(step.makes[0] for step in casts)])
+                self.bind_casts(casts)
             elif number in self.split.chip:
                 try:
                     self.chip.compute(step)
@@ -147,11 +157,26 @@ class Assembly:
         self, part: Sequence[int], readers: Mapping[str, list[int]], outputs: set[str]
     ) -> list[str]:
         """The tensors of a part that others read."""
-        inside = {*part}
-        made = [name for number in part for name in self.steps[number].makes]
-        return [
-            name for name in made if name in outputs or not inside.issuperset(readers.get(name, ()))
-        ]
+        chosen = []
+        for name in (name for number in part for name in self.steps[number].makes):
+            outside = {*readers.get(name, ())}.difference(part)
+            # The chip reads what is cast for it in its place.
+            if self.scope.needs_cast(name):
+                outside -= self.split.chip
+            if outside or name in outputs:
+                chosen.append(name)
+        return chosen
+
+    def casts_of(self, names: Iterable[str], readers: Mapping[str, list[int]]) -> list[Step]:
+        """Nodes that cast tensors of the host to float32, which the chip takes."""
+        taken = (
+            name
+            for name in names
+            if self.scope.needs_cast(name)
+            and self.scope.enters(name)
+            and not self.split.chip.isdisjoint(readers.get(name, ()))
+        )
+        return [cast_step(name) for name in taken]
 
     def call(self, steps: Sequence[Step], results: Sequence[str]) -> None:
         """Append a call of the host."""
@@ -170,6 +195,13 @@ class Assembly:
             draft.module.ops.append(host.ResultOf([call], value, location, {"index": index}))
             self.chip.host_tensor(tensor, value)
 
+    def bind_casts(self, casts: Sequence[Step]) -> None:
+        """Let the chip take what was cast for it."""
+        for step in casts:
+            made = self.chip.bound.pop(step.makes[0])
+            assert isinstance(made, HostTensor)
+            self.chip.reals[step.reads[0]] = made
+
     def append(
         self,
         kind: type[Op],
@@ -182,3 +214,10 @@ class Assembly:
         value = Value(name, host_value("results"))
         self.chip.draft.module.ops.append(kind(operands, value, location, stated))
         return value
+
+
+def cast_step(name: str) -> Step:
+    """A node that casts a tensor to float32."""
+    made = f"{name}.float32"
+    proto = helper.make_node("Cast", [name], [made], made, to=TensorProto.FLOAT)
+    return Step(proto, (name,), (made,), "the chip takes float32")

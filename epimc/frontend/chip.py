@@ -27,11 +27,14 @@ class Chip:
         draft: Of the module.
         scope: The tensors of the model.
         bound: What they are, as far as they are made.
+        reals: Of tensors of the host that hold other reals than float32: the same in float32.
+        needed: The tensors that somebody reads.
     """
 
     def __init__(self, draft: Draft, scope: Scope) -> None:
         self.draft, self.scope = draft, scope
         self.bound: dict[str, Binding] = {}
+        self.reals: dict[str, HostTensor] = {}
         self.needed: set[str] = set()
         self._entered: dict[str, Value | MoreDims] = {}
 
@@ -91,6 +94,7 @@ class Chip:
         """
         if name not in self._entered:
             shape = self.scope.entering(name)
+            tensor = self.reals.get(name, tensor)
             # More dims than a value has lie in it one behind the other.
             own = shape if len(shape) in ANY_RANK else (shape[0], math.prod(shape[1:-1]), shape[-1])
             label = identifier(name)
@@ -106,8 +110,7 @@ class Chip:
             return
         for name, item in operands.items():
             if isinstance(item, MoreDims):
-                axes = [self.draft.batch, *item.shape]
-                raise UnsupportedError(f"its input '{name}' of shape {axes} has too many axes")
+                raise UnsupportedError(f"its input '{name}' {item.refusal(self.draft.batch)}")
 
     def require_one_result(self, record: OnnxOperator, proto: onnx.NodeProto) -> None:
         """Raise UnsupportedError where more results are read than the importer gives."""

@@ -81,6 +81,16 @@ class Fragment:
         if isinstance(binding, Value):
             return [("Reshape", {}, [*shape])]
         dims, perm = sorted_dims(binding.dims)
+        if binding.first or math.prod(dims) < binding.source.type.size:
+            # Some of the elements, each where it lies in the value.
+            places = np.array(binding.first, np.int64)
+            for size, stride in binding.dims:
+                places = np.add.outer(places, np.arange(size) * stride)
+            return [
+                ("Reshape", {}, [-1]),
+                ("Gather", {}, [int(place) for place in places.ravel()]),
+                ("Reshape", {}, [*shape]),
+            ]
         return [
             ("Reshape", {}, dims),
             ("Transpose", {"perm": perm}, None),

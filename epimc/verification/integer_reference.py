@@ -8,11 +8,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from epimc.backends.base import CompiledProgram, FeatureMap
-from epimc.backends.forms import Claim, Tensor
+from epimc.backends.forms import Claim, HostValue, Tensor
 from epimc.backends.onnx.fragments import inlined
 from epimc.backends.onnx.graph import integer_prefix
 from epimc.backends.onnx.ledger import Ledger
-from epimc.backends.onnx.reading import Exported, read_exported, with_outputs
+from epimc.backends.onnx.reading import Exported, read_exported, tensor_names, with_outputs
 from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import check_failed
 from epimc.support.port_types import FLOAT, PortType
@@ -44,11 +44,15 @@ class IntegerReference:
                 (exit code 2), or it has other inputs and outputs than the program (exit code 1).
         """
         self.program, self.exported = program, read_exported(data, what)
-        prefix, made = self.exported.prefix, self.exported.nodes
+        prefix, made = self.exported.prefix, tensor_names(self.exported.model)
         names = {feature.name: Tensor(feature.name).name(prefix) for feature in maps}
         # What the reference lacks is for the caller to count as a mismatch.
         self.tensors = {name: tensor for name, tensor in names.items() if tensor in made}
-        watched = with_outputs(self.exported.model, self.tensors.values()).SerializeToString()
+        # What crosses from one call of the host to the next has to be there as the host gives it:
+        # onnxruntime computes some types in wider ones, and would not round in between.
+        crossing = [value.tensor.name(prefix) for value in host_values(program)]
+        kept = [*self.tensors.values(), *(name for name in crossing if name in made)]
+        watched = with_outputs(self.exported.model, kept).SerializeToString()
         self.session = Reference(watched, "the integer reference", types=types_of(program))
         refuse_other_ports(program, self.session, prefix)
 
@@ -96,6 +100,13 @@ def mismatches_of(
     # Every name above has the prefix that the reference states; that it is the right one is left.
     right = integer_prefix(name for name, _ in (*inputs, *outputs)) == exported.prefix
     return ledger.wrong if right else ledger.wrong | {exported.prefix: 1}
+
+
+def host_values(program: CompiledProgram) -> list[HostValue]:
+    """The results of host calls that other calls take."""
+    operands = (each for call in program.host_calls for each in call.operands)
+    values = (each for each in operands if isinstance(each, HostValue))
+    return [*dict.fromkeys(value for value in values if value.result is not None)]
 
 
 def types_of(program: CompiledProgram) -> dict[str, PortType] | None:

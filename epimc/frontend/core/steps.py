@@ -52,6 +52,11 @@ class Scope:
     constants: dict[str, Array] = field(default_factory=dict)
     kinds: dict[str, onnx.TypeProto] = field(default_factory=dict)
 
+    def needs_cast(self, name: str) -> bool:
+        """Whether a tensor holds other reals than float32."""
+        kind = self.kinds.get(name)
+        return kind is not None and kind.tensor_type.elem_type in REALS[1:]
+
     def entering(self, name: str) -> tuple[int, ...]:
         """The shape of one sample of a tensor of the host, if the chip can take that.
 
