@@ -210,18 +210,18 @@ def run(
     """Execute a bundle on the simulator."""
     from epimc.bundle.bundle import read_bundle
     from epimc.bundle.outputs import check_file
-    from epimc.compiler.sample_types import Shaped
-    from epimc.compiler.samples import encode_samples, read_samples
+    from epimc.compiler.samples import encode_samples, inputs_of, read_samples
     from epimc.results.commands import RunResult
     from epimc.runtime.session import Session
+    from epimc.support.sample_types import Shaped, refuse_in_files
 
     check_file(output, input)
     bundle = read_bundle(folder, limit_bytes)
     bundle.program.refuse_bad()
     session = Session(bundle)
     meter = bundle.program.cost_meter() if stats else None
-    shapes = [Shaped.of(port) for port in bundle.program.inputs]
-    samples = read_samples(input, shapes, limit_bytes=limit_bytes)
+    refuse_in_files("a file of results", map(Shaped.of, bundle.program.outputs))
+    samples = read_samples(input, inputs_of(bundle.program), limit_bytes=limit_bytes)
     names = [port.name for port in bundle.program.outputs]
     observers = [] if meter is None else [meter]
     results = session.run(names, samples.inputs, observers)

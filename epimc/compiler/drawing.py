@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from epimc.compiler.sample_types import Array, Shaped
 from epimc.compiler.samples import Samples
+from epimc.support.sample_types import Array, Shaped
 
 # Numbers that are large enough for nothing but the indices of the smallest table.
 FEW = 2

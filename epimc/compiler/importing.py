@@ -15,7 +15,6 @@ from epimc.compiler.drawing import drawn_samples
 from epimc.compiler.memory import InMemory
 from epimc.compiler.options import Request
 from epimc.compiler.sample_arrays import SampleData
-from epimc.compiler.sample_types import Shaped
 from epimc.compiler.samples import Samples
 from epimc.frontend import ImportedModel, WantedShapes, import_source
 from epimc.ir.core.module import Builder, Module
@@ -28,6 +27,7 @@ from epimc.support.diagnostics import counted, error
 from epimc.support.limits import MADE_FACTOR
 from epimc.support.origins import call_of
 from epimc.support.port_types import PortType, apart
+from epimc.support.sample_types import Shaped, refuse_in_files
 from epimc.support.shapes import shapes_from
 
 # Calibration without data: standard normal samples, which say little about a real model.
@@ -78,6 +78,9 @@ def import_request(request: Request, target: Target, rows: int, memory: InMemory
     imported = named.imported
     # Before minutes of work on a model that no bundle can hold.
     refuse_too_large(imported)
+    if memory.model is None:
+        ports = (*imported.inputs, *imported.outputs)
+        refuse_in_files("the command line", map(Shaped.of, ports))
     if request.strict:
         refuse_host_nodes(imported)
     samples = calibration_samples(request, imported, data)
@@ -123,7 +126,8 @@ def calibration_samples(
     request: Request, imported: ImportedModel, data: SampleData | None
 ) -> Samples:
     """The user's calibration samples, or drawn ones."""
-    inputs = [Shaped.of(port) for port in imported.inputs]
+    hosted = {name for name, value in imported.module.inputs if value.type.is_host}
+    inputs = [Shaped.of(port, finite=port.name not in hosted) for port in imported.inputs]
     if data is None:
         elements = sum(op.output.type.size for op in imported.module.ops)
         count = default_count(inputs, elements, request.limit_bytes)

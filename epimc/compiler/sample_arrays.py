@@ -11,13 +11,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from epimc.compiler.sample_types import (
-    Array,
-    Shaped,
-    array_of,
-    refuse_in_files,
-    storable,
-)
 from epimc.compiler.samples import (
     Samples,
     checked_samples,
@@ -28,6 +21,13 @@ from epimc.compiler.samples import (
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.files import as_path, sha256_of_file
 from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.sample_types import (
+    Array,
+    Shaped,
+    array_of,
+    refuse_in_files,
+    storable,
+)
 
 Batch: TypeAlias = "ArrayLike | Mapping[str, ArrayLike]"
 """Samples first: the arrays of a model's inputs by name, or the array of its only input."""

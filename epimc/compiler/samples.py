@@ -20,17 +20,19 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from epimc.compiler.sample_types import (
+from epimc.backends.base import CompiledProgram
+from epimc.support.diagnostics import EpimcError, did_you_mean, error
+from epimc.support.files import sha256, sha256_of_file
+from epimc.support.limits import DEFAULT_BYTES, MADE_FACTOR
+from epimc.support.sample_types import (
     Array,
     Shaped,
     as_type,
+    objects_of,
     refuse_in_files,
     refuse_type,
     samples_in_front,
 )
-from epimc.support.diagnostics import EpimcError, did_you_mean, error
-from epimc.support.files import sha256, sha256_of_file
-from epimc.support.limits import DEFAULT_BYTES, MADE_FACTOR
 from epimc.support.writing import write_file
 
 Ints = NDArray[np.int64]
@@ -69,8 +71,8 @@ class Samples:
 
     @property
     def count(self) -> int:
-        """How many samples there are: n, at least 1."""
-        return next((len(array) for array in self.inputs.values()), 0)
+        """How many samples there are: n, at least 1; one of a model without inputs."""
+        return next((len(array) for array in self.inputs.values()), 1)
 
     def first(self, count: int) -> Samples:
         """The first `count` samples, or all if there are fewer."""
@@ -102,6 +104,12 @@ def encode_samples(arrays: Mapping[str, Array]) -> bytes:
             entry.create_system = 3  # Otherwise the bytes would tell the system.
             archive.writestr(entry, content.getvalue())
     return buffer.getvalue()
+
+
+def inputs_of(program: CompiledProgram) -> list[Shaped]:
+    """The inputs of a program; what the host takes itself may hold NaN and infinity."""
+    hosted = {name for call in program.host_calls for name in call.inputs}
+    return [Shaped.of(port, finite=port.name not in hosted) for port in program.inputs]
 
 
 def texts_in(inputs: Sequence[Shaped]) -> set[str]:
@@ -139,7 +147,33 @@ def samples_in(
     """The samples in the bytes of an npz file; `path` names it, the rest as `read_samples`."""
     with reports_broken_files(path):
         arrays = arrays_in(io.BytesIO(data), path, limit_bytes, texts_in(inputs))
+    for port in inputs:
+        if not port.is_tensor and port.name in arrays:
+            arrays[port.name] = decoded_samples(arrays[port.name], port.name, path)
     return checked_samples(arrays, inputs, f"sample file '{path}'", sha256(data))
+
+
+def coded(samples: Array) -> Array:
+    """Samples that are no tensors as bytes, for the files of bundles."""
+    # It needs ONNX, which other samples do without.
+    from epimc.backends.onnx.values import encode
+
+    return np.frombuffer(encode(list(samples)), np.uint8)
+
+
+def decoded_samples(array: Array, name: str, path: Path) -> Array:
+    """The inverse of `coded`.
+
+    Raises:
+        EpimcError: The bytes are no such samples.
+    """
+    from epimc.backends.onnx.values import decode
+
+    what = f"The samples of '{name}' in sample file '{path}'"
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise error(f"{what} are no bytes.")
+    samples = decode(array.tobytes(), what)
+    return objects_of(samples)
 
 
 def checked_samples(
@@ -167,7 +201,7 @@ def checked_samples(
         )
     labels = None
     if LABELS in arrays and LABELS not in names:
-        labels = checked_labels(source, arrays[LABELS], max(counts.values(), default=0))
+        labels = checked_labels(source, arrays[LABELS], max(counts.values(), default=1))
     return Samples(checked, labels, digest, digest)
 
 

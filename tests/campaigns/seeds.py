@@ -15,7 +15,7 @@ import onnx
 
 from epimc.cli.main import main
 from epimc.compiler.drawing import drawn_samples
-from epimc.compiler.sample_types import Shaped
+from epimc.support.sample_types import Shaped
 from epimc.compiler.samples import write_samples
 from epimc.frontend import import_proto
 from epimc.support.files import read_bytes

@@ -13,10 +13,10 @@ from onnx import helper, numpy_helper
 from epimc.api import compile
 from epimc.compiler.acceptance import require_accepted
 from epimc.compiler.drawing import drawn_samples
-from epimc.compiler.sample_types import Shaped
 from epimc.frontend import ImportedModel
 from epimc.ir.core.module import Module
 from epimc.support.diagnostics import EpimcError, render
+from epimc.support.sample_types import Shaped
 
 LARGEST = 2**63 - 1
 

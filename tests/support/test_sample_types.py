@@ -11,11 +11,11 @@ import pytest
 
 from epimc.compiler.drawing import drawn_samples
 from epimc.compiler.sample_arrays import SampleData, samples_of
-from epimc.compiler.sample_types import Shaped, storable
 from epimc.compiler.samples import encode_samples, samples_in, write_samples
 from epimc.frontend import ModelPort
 from epimc.support.diagnostics import EpimcError
 from epimc.support.port_types import PortType
+from epimc.support.sample_types import Shaped, storable
 
 pytestmark = pytest.mark.smoke
 
@@ -218,7 +218,7 @@ def test_files_do_not_hold_them(kind: str, tmp_path: Path) -> None:
     with pytest.raises(EpimcError) as caught:
         samples_of(path, [Shaped("x", (), kind)])
     assert str(caught.value) == (
-        f"error: 'x' of the model is {kind}, which a file of samples cannot hold.\n"
+        f"error: 'x' of the model is {kind}, of which a file of samples knows nothing.\n"
         "  hint: Use the Python interface, which takes and gives Python's lists and strings."
     )
 

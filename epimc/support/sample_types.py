@@ -7,7 +7,7 @@ maps), in arrays of one object a sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -246,7 +246,7 @@ def array_of(values: Any, port: Shaped | None = None) -> Array:
         EpimcError: They are no array.
     """
     if port is not None and not port.is_tensor:
-        return objects_of(values, port)
+        return objects_of(listed(values, port))
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as problem:
@@ -256,18 +256,24 @@ def array_of(values: Any, port: Shaped | None = None) -> Array:
     return array
 
 
-def objects_of(values: Any, port: Shaped) -> Array:
-    """An array of one object a sample.
+def listed(values: Any, port: Shaped) -> Sequence[Any]:
+    """A list with one object a sample.
 
     Raises:
-        EpimcError: They are no list.
+        EpimcError: It is none.
     """
-    listed = isinstance(values, np.ndarray) and values.dtype == object and values.ndim == 1
-    if not listed and not isinstance(values, (list, tuple)):
+    if isinstance(values, np.ndarray) and values.dtype == object and values.ndim == 1:
+        return list(values)
+    if not isinstance(values, (list, tuple)):
         raise error(
             f"Samples of the input '{port.name}' are no list.",
             hint=f"It takes {port.type}: pass a list with one such value for each sample.",
         )
+    return values
+
+
+def objects_of(values: Sequence[Any]) -> Array:
+    """An array of one object a sample."""
     array = np.empty(len(values), object)
     # One by one: numpy would make one array of objects that are lists.
     for index, value in enumerate(values):
@@ -304,8 +310,8 @@ def parts_of(name: str, value: object) -> Iterator[tuple[str, Array]]:
         yield name, array.astype(str) if array.dtype.hasobject else array
 
 
-def refuse_in_files(source: str, ports: Sequence[Shaped]) -> None:
-    """Raise EpimcError for an input whose samples stand in no file."""
+def refuse_in_files(source: str, ports: Iterable[Shaped]) -> None:
+    """Raise EpimcError for a port whose samples stand in no file."""
     for port in ports:
         if not port.in_files:
             raise not_in_files(port.name, port.type, source)
@@ -314,6 +320,6 @@ def refuse_in_files(source: str, ports: Sequence[Shaped]) -> None:
 def not_in_files(name: str, kind: str, source: str) -> EpimcError:
     """The error for an input or output that is there in Python alone."""
     return error(
-        f"'{name}' of the model is {kind}, which {source} cannot hold.",
+        f"'{name}' of the model is {kind}, of which {source} knows nothing.",
         hint="Use the Python interface, which takes and gives Python's lists and strings.",
     )
