@@ -63,9 +63,9 @@ class Direct(DeclaredInstruction):
         for index in (named.destination, *named.sources):
             if program.maps[index].address == NO_ADDRESS:
                 return f"'{program.maps[index].name}' has no place off chip."
-        needed = named.window_bytes(program.maps)
-        if size < needed:
-            return f"It has {size} bytes of the buffer, and needs {needed}."
+        needed = aligned(named.window_bytes(program.maps))
+        if size != needed:
+            return f"It has {size} bytes of the buffer, where it needs {needed}."
         return row_problem(program, window, size, window)
 
     @classmethod
