@@ -73,7 +73,7 @@ class _Readings:
                 is_elsewhere = home is not None and home.tile != op.tile
                 if home is None or home.spilled:
                     # The host and what is direct load no rows, but read what others have stored.
-                    if not (op.direct or isinstance(op, CallsHost)):
+                    if not (op.direct or isinstance(op, AtOnce)):
                         self._load(op, index)
                     loaded.update([operand] if is_elsewhere else [])
                 elif is_elsewhere:
