@@ -44,6 +44,17 @@ Pages = Mapping[str, Callable[[], str]]
 """What makes the text of a page of documentation, by its path in the repository."""
 
 
+@dataclass
+class DoesNotFitError(EpimcError):
+    """Some ops of a module are too large for a target, whatever else it has to hold.
+
+    Attributes:
+        nodes: The ONNX nodes of all such ops, which another place may run.
+    """
+
+    nodes: Nodes = ()
+
+
 class Port(Protocol):
     """An input or output of a program; its shape is that of one sample."""
 

@@ -63,11 +63,13 @@ class XbarOp(Op):
     Attributes:
         tile: Where it runs.
         order: For each output row the step of the program at which it is computed.
-        ring: (address, rows) of the ring buffer that takes the result's rows.
+        ring: (address, rows) of the ring buffer that takes the result's rows; where it is `direct`,
+            (address, bytes) of what it has of the buffer.
         sources: (address, rows) of the ring buffer that each operand is read from, if there is a
             ring.
         off_chip: Off-chip address of the result, when it is stored there.
         spilled: Whether consumers load the result from off-chip memory.
+        direct: Whether it works from off-chip memory to off-chip memory, without rings.
     """
 
     # The ops of level `quantized` that `map` turns into this one, over the same operands.
@@ -78,6 +80,7 @@ class XbarOp(Op):
     sources = Attribute(rows_of(RING), (), optional=True, since=ALLOCATED)
     off_chip = Attribute(ADDRESS, -1, optional=True, since=ALLOCATED)
     spilled = Attribute(TRUTH, False, optional=True, since=ALLOCATED)
+    direct = Attribute(TRUTH, False, optional=True, since=ALLOCATED)
 
     @classmethod
     def attributes_of(cls, op: Op) -> dict[str, Any]:
@@ -93,8 +96,9 @@ class XbarOp(Op):
         expect(not rows or len(rows) == height, f"the order must name {height} steps")
         expect(all(a < b for a, b in pairwise(rows)), "the order must ascend")
         # Before `allocate` there are no rings at all, and the host never has any.
-        rings = 0 if self.ring is None else len(self.operands)
+        rings = 0 if self.ring is None or self.direct else len(self.operands)
         expect(len(self.sources) == rings, f"there must be {rings} source rings")
+        expect(not self.direct or self.spilled, "what is computed off chip is spilled")
         expect(not self.spilled or self.off_chip >= 0, "what is spilled has an address off chip")
 
 

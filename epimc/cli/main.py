@@ -180,7 +180,10 @@ def compile(
         warn("no --calibration: standard normal samples were used, and figures mean little")
     for warning in bundle.program.warnings():
         warn(warning)
-    say(CompileResult(str(output), bundle.program.describe()), json)
+    placement = bundle.manifest.on_chip.placement
+    if not placement.nodes_on_chip:
+        warn("nothing of the model runs on the chip: the host computes all of it")
+    say(CompileResult(str(output), bundle.program.describe(), placement), json)
 
 
 @app.command()

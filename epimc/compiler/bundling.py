@@ -73,5 +73,5 @@ def new_bundle(
         passes=print_pipeline(passes),
     )
     model = Model(name=start.name, sha256=start.model.sha256)
-    manifest = new_manifest(f"epimc {VERSION}", model, options, program)
+    manifest = new_manifest(f"epimc {VERSION}", model, options, program, start.model.placement)
     return Bundle(manifest, program, files, fragments=fragments_of(integers))

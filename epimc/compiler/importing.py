@@ -16,16 +16,15 @@ from epimc.compiler.memory import InMemory
 from epimc.compiler.options import Request
 from epimc.compiler.sample_arrays import SampleData
 from epimc.compiler.samples import Samples
-from epimc.frontend import ImportedModel, WantedShapes, import_source
+from epimc.frontend import ImportedModel, WantedShapes, import_source, refuse_host_nodes
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import ARRAY_ROWS, CALIBRATION, PASSES, TARGET
 from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.verifier import verify
-from epimc.support.diagnostics import counted, error
+from epimc.support.diagnostics import error
 from epimc.support.limits import MADE_FACTOR
-from epimc.support.origins import call_of
 from epimc.support.port_types import PortType, apart
 from epimc.support.sample_types import Shaped, refuse_in_files
 from epimc.support.shapes import shapes_from
@@ -89,17 +88,6 @@ def import_request(request: Request, target: Target, rows: int, memory: InMemory
     if is_plan_file(request.epitome):
         module.attributes[PLANS] = plans_for(request.epitome, module).dump()
     return Start(named.name, imported, samples, module)
-
-
-def refuse_host_nodes(imported: ImportedModel) -> None:
-    """Raise EpimcError, naming all of them, if the host runs a node of the model."""
-    hosted = [node for node in imported.nodes if not node.on_chip]
-    if hosted:
-        raise error(
-            f"The host would run {counted(len(hosted), 'node')}, which --strict forbids.",
-            notes=[f"{call_of(node.op, node.name)}: {node.reason}" for node in hosted],
-            hint="Compile without --strict, or end the model before these operators.",
-        )
 
 
 def refuse_too_large(imported: ImportedModel) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         import_proto,
         import_source,
         operator,
+        refuse_host_nodes,
         register,
         unregister,
     )
@@ -43,6 +44,7 @@ __all__ = [
     "import_proto",
     "import_source",
     "operator",
+    "refuse_host_nodes",
     "register",
     "unregister",
 ]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnx
 
-from epimc.frontend.assembly import Assembly, RefusedError
+from epimc.frontend.assembly import Assembly, RefusedError, size_of
 from epimc.frontend.chip import Chip, is_real_input
 from epimc.frontend.core.bindings import HostTensor
 from epimc.frontend.core.draft import Draft
@@ -30,28 +30,10 @@ from epimc.frontend.trial import Trial
 from epimc.ir.core.liveness import refuse_large_maps
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value
-from epimc.support.diagnostics import error, shortened
+from epimc.support.diagnostics import counted, error, shortened
 from epimc.support.files import as_text
 from epimc.support.limits import DEFAULT_BYTES, LONGEST_NAME, MOST_NODES, MOST_PORTS, Budget
-
-
-@dataclass(frozen=True)
-class PlacedNode:
-    """Where a node of the model runs.
-
-    Attributes:
-        op: Its operator.
-        name: Its own name, or that of its first result.
-        on_chip: Whether the chip computes it.
-        reason: Why the chip does not, a clause; empty where it does.
-        macs: Multiplications by numbers of a convolution or product of matrices.
-    """
-
-    op: str
-    name: str
-    on_chip: bool
-    reason: str
-    macs: int
+from epimc.support.placement import PlacedNode, Placement
 
 
 @dataclass(frozen=True)
@@ -76,6 +58,11 @@ class ImportedModel:
     outputs: list[ModelPort]
     nodes: tuple[PlacedNode, ...] = ()
     crossing_bytes: int = 0
+
+    @property
+    def placement(self) -> Placement:
+        """How much of it runs on the chip."""
+        return Placement.of(self.nodes, self.crossing_bytes)
 
 
 def import_model(
@@ -145,6 +132,17 @@ def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) ->
     budget.read(model.ByteSize(), "the model itself")
     result = _Import(prepared(model, budget), name, budget).run()
     return replace(result, sha256=sha256, model=model)
+
+
+def refuse_host_nodes(imported: ImportedModel) -> None:
+    """Raise EpimcError, naming all of them, if the host runs a node of the model."""
+    hosted = [node for node in imported.nodes if not node.on_chip]
+    if hosted:
+        raise error(
+            f"The host would run {counted(len(hosted), 'node')}, which --strict forbids.",
+            notes=[f"{node.place}: {node.reason}." for node in hosted],
+            hint="Compile without --strict, or end the model before these operators.",
+        )
 
 
 def refuse_many(graph: onnx.GraphProto) -> None:
@@ -259,6 +257,7 @@ class _Import:
                 number in on_chip,
                 "" if number in on_chip else step.reason or "fewer bytes cross the border so",
                 step.macs,
+                sum(size_of(scope.kinds.get(made)) for made in step.makes),
             )
             for number, step in enumerate(trial.steps)
         )

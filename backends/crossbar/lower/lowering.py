@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from epimc.backends.crossbar.core.program import (
     FeatureMap,
     activation_element,
 )
+from epimc.backends.crossbar.instructions.computing import Computing
 from epimc.backends.crossbar.instructions.registry import BY_OP
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.ir.core.attributes import Ref
@@ -96,15 +99,23 @@ class RowsOnly:
     """One op by itself, for which rows it reads: its numbers do not matter, and are not there.
 
     Its operands are maps 0, 1, ..., its result is the last.
-
-    Attributes:
-        lines: For each row of the result, and each operand, the rows that are read, ascending.
     """
 
     def __init__(self, op: Op) -> None:
         """Ask the instruction that executes the op which rows it reads."""
-        maps = tuple(feature_map(value) for value in (*op.operands, op.output))
-        self.lines = instruction_of(op).of(op, self).source_rows(maps).lines
+        self._maps = tuple(feature_map(value) for value in (*op.operands, op.output))
+        self._table = instruction_of(op).of(op, self)
+
+    @cached_property
+    def lines(self) -> list[Sequence[Sequence[int]]]:
+        """For each row of the result, and each operand, the rows that are read, ascending."""
+        return self._table.source_rows(self._maps).lines
+
+    @property
+    def window_bytes(self) -> int:
+        """Bytes of a buffer that it takes to compute the op off chip; 0 where the host does."""
+        table = self._table
+        return table.window_bytes(self._maps) if isinstance(table, Computing) else 0
 
     def sources(self, op: Op) -> tuple[int, ...]:
         """The maps of an op's operands, by number."""

@@ -11,9 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.core.program import ELEMENTS, FeatureMap, Port, Program, Ring
+from epimc.backends.crossbar.core.program import (
+    ELEMENTS,
+    FeatureMap,
+    Port,
+    Program,
+    Ring,
+    aligned,
+)
 from epimc.backends.crossbar.instructions.computing import (
     Computing,
+    Data,
     Kernel,
     KernelSetting,
     RowBlock,
@@ -139,25 +147,55 @@ class _Machine(Execution):
             blocks.append(
                 RowBlock(first, self.read(buffer, ring, program.maps[source], first, end))
             )
-        result = self.kernels[table](blocks, *rows)
-        # The rows of a constant are those of one sample.
-        if len(result) != self.batch:
-            result = np.broadcast_to(result, (self.batch, *result.shape[1:]))
+        result = self.for_batch(self.kernels[table](blocks, *rows))
         target = program.maps[named.destination]
         self.write(buffer, dst, target, rows[0], result)
         for observer in self.observers:
             observer.computed(target, rows[0], result)
 
+    def direct(self, tile: int, table: int, rows: tuple[int, int], window: int, size: int) -> None:
+        program = self.program
+        named, lines = program.tables[table], program.source_rows[table]
+        blocks = []
+        for k, source in enumerate(named.sources):
+            first, end = lines.span(*rows, k)
+            blocks.append(RowBlock(first, self.read_rows(program.maps[source], first, end)))
+        target = program.maps[named.destination]
+        result = self.for_batch(self.kernels[table](blocks, *rows))
+        self.write(self.off_chip, off_chip_ring(target), target, rows[0], result)
+        # What passes through the window leaves nothing there that anybody could go on with.
+        self.buffers[tile].at(window, aligned(size))[...] = 0
+        for observer in self.observers:
+            observer.computed(target, rows[0], result)
+
+    def for_batch(self, result: Data) -> Data:
+        """A kernel's result for all samples: the rows of a constant are those of one."""
+        if len(result) == self.batch:
+            return result
+        return np.broadcast_to(result, (self.batch, *result.shape[1:]))
+
+    def read_rows(self, source: FeatureMap, first: int, end: int) -> Data:
+        """Rows [first, end) of a map as [batch, C, rows, W], not copied from off-chip memory."""
+        address, size = source.address + first * source.row_stride, end - first
+        data = self.off_chip.at(address, size * source.row_stride)
+        slots = data.reshape(self.batch, size, source.row_stride)[:, :, : source.row_bytes]
+        shape = (self.batch, size, source.channels, source.width)
+        rows: Data = slots.view(ELEMENTS[source.element].dtype).reshape(shape)
+        return rows.transpose(0, 2, 1, 3)
+
     def read_map(self, source: FeatureMap) -> NDArray[Any]:
         """A whole map [batch, C, H, W] from off-chip memory."""
-        # Off chip a map has a slot for every row: a ring that is never gone round.
-        ring = Ring(source.address, source.height)
-        return self.read(self.off_chip, ring, source, 0, source.height)
+        return self.read(self.off_chip, off_chip_ring(source), source, 0, source.height)
 
     def write_map(self, target: FeatureMap, values: NDArray[Any]) -> None:
         """Put a whole map into off-chip memory."""
-        ring = Ring(target.address, target.height)
-        self.write(self.off_chip, ring, target, 0, values.reshape(self.batch, *target.dims))
+        self.write(
+            self.off_chip,
+            off_chip_ring(target),
+            target,
+            0,
+            values.reshape(self.batch, *target.dims),
+        )
 
     def read(
         self, memory: Memory, ring: Ring, source: FeatureMap, first: int, end: int
@@ -188,3 +226,8 @@ class _Machine(Execution):
         """A ring's bytes as [batch, rows, row stride], not copied."""
         size = ring.rows * target.row_stride
         return memory.at(ring.address, size).reshape(self.batch, ring.rows, target.row_stride)
+
+
+def off_chip_ring(target: FeatureMap) -> Ring:
+    """A map off chip, where every row has a slot: a ring that is never gone round."""
+    return Ring(target.address, target.height)

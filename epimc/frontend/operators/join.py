@@ -143,7 +143,7 @@ def _below_all(node: Emitter, x: Value, sides: list[tuple[int, int]], value: flo
     around = rows[0], columns[0], rows[1], columns[1]
     larger = tuple(size + b + e for size, (b, e) in zip(shape, sides, strict=True))
     dims = factors(shape, tuple(range(len(shape))))
-    return Padded(x, dims, larger, node.location, around, value)
+    return Padded(x, dims, larger, node.location, around=around, number=value)
 
 
 def _number(node: Emitter) -> float:
