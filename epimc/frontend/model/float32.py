@@ -62,7 +62,7 @@ def loads(model: onnx.ModelProto, limit_bytes: int) -> bool:
 
 
 def in_float32(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which all doubles and bfloat16 are float32, but for inputs and outputs of double."""
+    """A copy in which all is float32 that was double or bfloat16, but for ports of double."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     names = {name for message in messages_in(copy.graph) for name in names_of(message)}
