@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
+import onnx
 
-from epimc.frontend.core.bindings import Padded
+from epimc.frontend.core.bindings import Binding, Padded
 from epimc.frontend.core.broadcast import constant_value
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import reshaped, selected
@@ -32,8 +34,9 @@ LARGEST_PAD = 1e30
 def concat(node: Emitter) -> Value:
     """Along any axis but the samples', also with constants.
 
-    Constants of zeros beside the channels of maps are padding.
+    Constants of zeros beside the channels of maps are padding; those without elements add nothing.
     """
+    node = _without_empty(node)
     values = [item for item in node.inputs if isinstance(item, Value)]
     rank = len(values[0].type.shape) + 1
     (axis,) = node.axes([node.integer("axis", 0)], rank)
@@ -50,6 +53,19 @@ def concat(node: Emitter) -> Value:
     ]
     alone = len(parts) == 1
     return parts[0] if alone else node.emit(moves.Concat, parts, axis=axis - 1)
+
+
+def _without_empty(node: Emitter) -> Emitter:
+    """The node without inputs that have no elements."""
+    kept = [k for k, item in enumerate(node.inputs) if not _is_empty(item)]
+    proto = onnx.NodeProto()
+    proto.CopyFrom(node.proto)
+    proto.input[:] = [node.proto.input[k] for k in kept]
+    return replace(node, proto=proto, inputs=tuple(node.inputs[k] for k in kept))
+
+
+def _is_empty(item: Binding | None) -> bool:
+    return isinstance(item, np.ndarray) and not item.size
 
 
 def _is_zero(node: Emitter, index: int) -> bool:
@@ -127,7 +143,7 @@ def _below_all(node: Emitter, x: Value, sides: list[tuple[int, int]], value: flo
     around = rows[0], columns[0], rows[1], columns[1]
     larger = tuple(size + b + e for size, (b, e) in zip(shape, sides, strict=True))
     dims = factors(shape, tuple(range(len(shape))))
-    return Padded(x, dims, larger, node.location, around, value)
+    return Padded(x, dims, larger, node.location, around=around, number=value)
 
 
 def _number(node: Emitter) -> float:

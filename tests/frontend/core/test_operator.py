@@ -64,6 +64,7 @@ CASES = {
     "ConvTranspose": Case((draw(4, 2, 3, 3), draw(2)), {"strides": [2, 2]}),
     "DepthToSpace": Case(attributes={"blocksize": 2}),
     "Div": Case((CHANNELS,)),
+    "Einsum": Case((draw(4, 5),), {"equation": "bchw,co->bohw"}),
     "Expand": Case((np.array([1, 4, 6, 6]),), shape=(1, 4, 1, 6)),
     "Gather": Case((np.array([3, 0]),), {"axis": 1}),
     "Gemm": Case((draw(5, 4), draw(5)), {"transB": 1}, (1, 4)),
