@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from epimc.frontend.core.bindings import MoreDims
 from epimc.frontend.core.broadcast import constant_value
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import reshaped, selected
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
+from epimc.frontend.core.views import bound, required, row_major, view_of, with_axes
 from epimc.ir.core.op import Value
 from epimc.ir.dialects import moves, nn
 from epimc.ir.semantics.layouts import Runs, runs_of
@@ -25,12 +28,14 @@ MODES: Mapping[str, Callable[[int, int], int]] = {
 LARGEST_PAD = 1e30
 
 
-@operator("Concat", folds=True)
-def concat(node: Emitter) -> Value:
+@operator("Concat", folds=True, more_dims=True)
+def concat(node: Emitter) -> Value | MoreDims:
     """Along any axis but the samples', also with constants.
 
     Constants of zeros beside the channels of maps are padding.
     """
+    if any(isinstance(item, MoreDims) for item in node.inputs):
+        return _of_views(node)
     values = [item for item in node.inputs if isinstance(item, Value)]
     rank = len(values[0].type.shape) + 1
     (axis,) = node.axes([node.integer("axis", 0)], rank)
@@ -47,6 +52,23 @@ def concat(node: Emitter) -> Value:
     ]
     alone = len(parts) == 1
     return parts[0] if alone else node.emit(moves.Concat, parts, axis=axis - 1)
+
+
+def _of_views(node: Emitter) -> Value | MoreDims:
+    """Of tensors of any rank: as matrices of what stands before and behind the axis."""
+    views = [view_of(node, index) for index in range(len(node.inputs))]
+    shapes = [view.full_shape(node.batch) for view in views]
+    (axis,) = node.axes([node.integer("axis", 0)], len(shapes[0]))
+    if axis == 0 and views[0].samples_first and node.batch != 1:
+        raise UnsupportedError("concatenation of samples is not supported")
+    full = (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
+    parts: list[Value] = []
+    for number, (view, shape) in enumerate(zip(views, shapes, strict=True)):
+        before = math.prod(shape[:axis]) // (node.batch if view.samples_first else 1)
+        around = before, shape[axis], math.prod(shape[axis + 1 :])
+        parts.append(required(node.part("part", number), view, around))
+    joined = row_major(node.emit(moves.Concat, parts, axis=1), node)
+    return bound(node, with_axes(node, joined, [joined.dims], full))
 
 
 def _is_zero(node: Emitter, index: int) -> bool:
