@@ -37,20 +37,6 @@ def export_floats(module: Module) -> ModelProto:
     return graph.model()
 
 
-def export_fragment(module: Module) -> ModelProto:
-    """The model of a host call: a module from activations to activations, on reals inside.
-
-    Raises:
-        EpimcError: An op has no float form.
-    """
-    graph = FloatGraph(module)
-    for op in module.ops:
-        float_form.apply(op, graph)
-    # The integer reference has a fragment's nodes, which are all that it may consist of.
-    assert not graph.functions
-    return graph.model()
-
-
 def has_identity_plans(properties: Mapping[str, str]) -> bool:
     """Whether every epitome of an exported float model with these metadata is the weights."""
     return properties.get(IDENTITY_KEY) == "true"
@@ -68,7 +54,10 @@ class _ModelGraph(FloatGraph):
     def model(self) -> ModelProto:
         """The finished model, with its functions and whether all plans are identities."""
         model = super().model()
-        model.ir_version, model.opset_import[0].version = IR_VERSION, FLOAT_OPSET
+        model.ir_version = IR_VERSION
+        for entry in model.opset_import:
+            if not entry.domain:
+                entry.version = max(FLOAT_OPSET, entry.version)
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
         model.functions.extend(self.functions.values())
         state = "true" if self.has_identity_plans else "false"

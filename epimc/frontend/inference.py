@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import onnx
 from onnx import helper, numpy_helper, shape_inference
 
-from epimc.frontend.core.bindings import Binding, MoreDims, Unknown, type_of
+from epimc.frontend.core.bindings import Binding, type_of
 from epimc.frontend.core.operator import reads_shape_only
 from epimc.frontend.model.standard import DEFAULT_DOMAINS, opsets_of, short, where_of
-from epimc.ir.core.op import Value
 from epimc.support.diagnostics import error
 
 # Constants larger than this hold weights: their contents never decide a shape.
@@ -51,8 +51,7 @@ class Inference:
         data = {
             name: numpy_helper.from_array(binding, name)
             for name, binding in inputs.items()
-            if not isinstance(binding, (Value, MoreDims, Unknown))
-            and binding.size <= LARGEST_SHAPE_DATA
+            if isinstance(binding, np.ndarray) and binding.size <= LARGEST_SHAPE_DATA
         }
         try:
             return shape_inference.infer_node_outputs(

@@ -7,6 +7,7 @@ current folder, allocate whatever a model says, and raise exceptions without a c
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -15,7 +16,7 @@ from typing import Any
 import onnxruntime
 from numpy.typing import NDArray
 
-from epimc.backends.onnx.safety import refuse_unsafe
+from epimc.backends.onnx.safety import refuse_unsafe, repeats
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.origins import place_of
 
@@ -36,6 +37,9 @@ NAMED_NODES = (
 """How onnxruntime names the node on which it fails."""
 
 MAXIMUM_SAID = 500
+
+# Seconds of one run of a model with loops, which may have no end.
+LONGEST_LOOPS = 5.0
 
 OUT_OF_MEMORY = re.compile("Available memory of .* is smaller than requested bytes|bad_alloc")
 
@@ -67,6 +71,7 @@ class GuardedSession:
         """
         self.what = what
         refuse_unsafe(model, what)
+        self.repeats = repeats(model)
         with failures_named(f"onnxruntime refuses {what}."):
             bound_memory(int(min(limit_bytes, MOST_BYTES) * TENSOR_SHARE))
             self.session = load_session(model, threads)
@@ -86,8 +91,21 @@ class GuardedSession:
             EpimcError: onnxruntime fails.
         """
         with failures_named(f"onnxruntime cannot run {self.what}."):
-            results: list[Array] = self.session.run(list(names), dict(inputs), self.options)
+            watch = self.watch()
+            try:
+                results: list[Array] = self.session.run(list(names), dict(inputs), self.options)
+            finally:
+                watch.cancel()
         return results
+
+    def watch(self) -> threading.Timer:
+        """What ends a run after a time, if the model has loops: nothing else bounds these."""
+        self.options.terminate = False
+        timer = threading.Timer(LONGEST_LOOPS, setattr, (self.options, "terminate", True))
+        timer.daemon = True
+        if self.repeats:
+            timer.start()
+        return timer
 
 
 def shapes_of(entries: Iterable[Any]) -> dict[str, Shape]:
@@ -174,6 +192,8 @@ def refusal(message: str, problem: Exception) -> EpimcError:
     hint = ""
     if isinstance(problem, MemoryError) or OUT_OF_MEMORY.search(str(problem)):
         hint = "It needs too much memory: raise the limit (--limit-bytes), or check the shapes."
+    if "terminate flag" in str(problem):
+        said = f"Its loops have not come to an end within {LONGEST_LOOPS:g} seconds."
     return error(message, where=where, notes=[said], hint=hint)
 
 

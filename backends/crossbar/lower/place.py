@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from epimc.backends.base import DoesNotFitError
 from epimc.backends.crossbar import dialect as xbar
 from epimc.backends.crossbar.levels import MAPPED, PLACED, TILES
 from epimc.backends.crossbar.lower.map import target_of
+from epimc.backends.crossbar.lower.rows import resident_bytes
 from epimc.backends.crossbar.lower.work import (
     DEFAULT_ROWS,
     refuse_many_maps,
@@ -16,10 +18,12 @@ from epimc.backends.crossbar.lower.work import (
     rows_of,
     rows_of_parts,
 )
+from epimc.backends.crossbar.target.schema import Target
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import Value
+from epimc.ir.core.types import Location
 from epimc.ir.pipeline import Pass
-from epimc.support.diagnostics import error
+from epimc.support.diagnostics import Diagnostic, counted, error
 from epimc.support.options import Option
 
 Arrays = tuple[tuple[int, ...], ...]
@@ -69,6 +73,8 @@ class Place(Pass):
             else:
                 tile = homes.of([builder.mapped[operand] for operand in op.operands])
                 homes.add(builder.copy(op, tile=tile), tile)
+        # Of parts and their sums as well, which are there only now.
+        refuse_large_windows(builder.module, target)
         builder.module.attributes[TILES] = tiles.count
         builder.outputs_of(module)
         return builder.finish()
@@ -81,6 +87,32 @@ class Place(Pass):
         }
         refuse_many_rows(rows, self.limit_rows)
         refuse_many_maps((op, len(parts[op]) if isinstance(op, xbar.Mvm) else 1) for op in ops)
+
+
+def refuse_large_windows(module: Module, target: Target) -> None:
+    """Hold what each op needs of a buffer at least to what a tile has.
+
+    Raises:
+        DoesNotFitError: It is more; all such ops are named.
+    """
+    capacity = target.tile.buffer_bytes
+    large = [op for op in module.ops if resident_bytes(op) > capacity]
+    if not large:
+        return
+    sizes: dict[str, int] = {}
+    # The parts of a layer, and what follows it, may stand for the same nodes.
+    for op in large:
+        place = str(op.location) or f"%{op.output.name}"
+        sizes[place] = max(sizes.get(place, 0), resident_bytes(op))
+    raise DoesNotFitError(
+        Diagnostic(
+            f"{counted(len(sizes), 'layer')} cannot have a single window in the buffer of a tile, "
+            f"which has {capacity} bytes on target '{target.name}'.",
+            notes=tuple(f"{place}: {size} bytes" for place, size in sizes.items()),
+            hint=f"Use a target with a larger tile.buffer_bytes: {max(sizes.values())} at least.",
+        ),
+        nodes=Location.joined(op.location for op in large).nodes,
+    )
 
 
 class _Tiles:

@@ -11,6 +11,7 @@ from epimc.backends.crossbar.check.checker import check
 from epimc.backends.crossbar.core.findings import LIMIT
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Round
+from epimc.backends.crossbar.instructions.host import HostOperand
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.isa.assembly import format_program, parse_program
@@ -31,6 +32,8 @@ FREE = re.compile(
     r"|rounds\[\d+\]\.ofat\[\d+\]\.multiplier)"
     # Only where the map's size stays the same.
     r"|tables\[\d+\]\.(window\.(pads|strides|dilations|kernel)|selection|counted)"
+    # Which results a fragment has, its model alone tells.
+    r"|(tables\[\d+\]\.value|outputs\[\d+\])\.result [+]"
 )
 # 5 bits in 2-bit cells, one polarity a column, are 2 slices as 4 bits are.
 SAME_CELLS = "tables[0].weight_bits +1"
@@ -333,6 +336,64 @@ STREAMS = {
         "error: Nothing has been stored since the last signal.\n"
         "  --> tile 0, instruction 5: signal sem=0",
     ),
+    "direct too early": (
+        edited("direct", ("    wait sem=0, count=1\n    direct", "    direct")),
+        "error: It reads row 0 of 'acc', but nothing orders this after tile 0's store.\n"
+        "  --> tile 1, instruction 4: direct table=1, rows=0:1, window=0x58, bytes=8\n"
+        "  note: The program has a race.",
+    ),
+    "direct twice": (
+        edited("direct", ("    lookup table=2, rows=0:1", "    direct table=1, rows=0:1, "
+                          "window=0x58, bytes=8\n    lookup table=2, rows=0:1")),
+        "error: It computes row 0 of 'y' a second time.\n"
+        "  --> tile 1, instruction 8: direct table=1, rows=0:1, window=0x58, bytes=8",
+    ),
+    "direct over rows": (
+        edited("direct", ("rows=1:2, window=0x58", "rows=1:2, window=0x50")),
+        "error: It reads row 3 of 'x' at 0x50, where nothing lies (undefined).\n"
+        "  --> tile 1, instruction 14: lookup table=2, rows=3:4, dst=0x0:1, src=[0x38:4]",
+    ),
+    "direct without room": (
+        edited("direct", ("window=0x58, bytes=8", "window=0x58, bytes=16")),
+        "error: It has 16 bytes of the buffer, where it needs 8.\n"
+        "  --> tile 1, instruction 5: direct table=1, rows=0:1, window=0x58, bytes=16",
+    ),
+    "direct beyond the buffer": (
+        edited("direct", ("window=0x58, bytes=8", "window=0x60, bytes=8")),
+        "error: The row ends at 0x68, beyond the buffer's 0x60 bytes.\n"
+        "  --> tile 1, instruction 5: direct table=1, rows=0:1, window=0x60, bytes=8",
+    ),
+    "direct of a table that is not there": (
+        edited("direct", ("direct table=1, rows=0:1", "direct table=3, rows=0:1")),
+        "error: There is no table 3.\n"
+        "  --> tile 1, instruction 5: direct table=3, rows=0:1, window=0x58, bytes=8",
+    ),
+    "direct on another tile": (
+        edited("direct", ("direct table=1, rows=0:1", "direct table=0, rows=0:1")),
+        "error: The crossbars of table 0 lie on tile 0.\n"
+        "  --> tile 1, instruction 5: direct table=0, rows=0:1, window=0x58, bytes=8",
+    ),
+    "direct for no rows": (
+        edited("direct", ("direct table=1, rows=0:1", "direct table=1, rows=2:3")),
+        "error: Rows 2:3 are no rows of 'y', which has 2.\n"
+        "  --> tile 1, instruction 5: direct table=1, rows=2:3, window=0x58, bytes=8",
+    ),
+    "direct for the host": (
+        edited("host", ("host table=2", "direct table=2, rows=0:1, window=0x0, bytes=8")),
+        "error: Table 2 is one of 'host', which computes no rows.\n"
+        "  --> tile 1, instruction 1: direct table=2, rows=0:1, window=0x0, bytes=8",
+    ),
+    "direct of what stays on chip": (
+        edited(
+            "conv",
+            (
+                "requantize table=1, rows=0:1, dst=0x108:1, src=[0x48:1]",
+                "direct table=1, rows=0:1, window=0x0, bytes=8",
+            ),
+        ),
+        "error: 'acc' has no place off chip.\n"
+        "  --> tile 0, instruction 3: direct table=1, rows=0:1, window=0x0, bytes=8",
+    ),
     "loaded again": (
         edited("conv", ("    mvm", "    load dst=0x0, src=0x0, bytes=24\n    mvm")),
         "error: It brings row 0 of 'x' to where it lies already.\n"
@@ -516,10 +577,6 @@ DATA = {
         with_table("conv", 1, shifts=np.array([1, 63, 1, 1])),
         "error: A shift lies outside [1, 62].\n  --> table 1 (requantize of 'y')",
     ),
-    "no input": (
-        replace(PROGRAMS["conv"](), inputs=()),
-        "error: The program has no input.\n  --> inputs",
-    ),
     "scale": (
         replace(PROGRAMS["conv"](), inputs=(replace(PROGRAMS["conv"]().inputs[0], scale=2.0),)),
         "error: Its scale 2.0 is not that of its map, 0.5.\n  --> input 'x'",
@@ -626,37 +683,56 @@ DATA = {
         "error: It must read 1 to 255 maps, not 0.\n  --> table 2 (concat of 'below')",
     ),
     "permutation": (
-        with_table("host", 3, perm=(2, 0, 0)),
-        "error: [2, 0, 0] does not permute 3 dims.\n  --> table 3 (rearrange of 'y')",
+        with_table("host", 4, perm=(2, 0, 0)),
+        "error: [2, 0, 0] does not permute 3 dims.\n  --> table 4 (rearrange of 'y')",
     ),
     "rearranged shape": (
-        with_table("host", 3, shape=(4, 3, 2)),
-        "error: Its result must have the shape [4, 3, 2].\n  --> table 3 (rearrange of 'y')",
+        with_table("host", 4, shape=(4, 3, 2)),
+        "error: Its result must have the shape [4, 3, 2].\n  --> table 4 (rearrange of 'y')",
     ),
     "rearranged size": (
-        with_map("host", 3, shape=(2, 4, 4)),
+        with_map("host", 4, shape=(2, 4, 4)),
         "error: Its shape [4, 2, 3] has not the 32 elements of its source.\n"
-        "  --> table 3 (rearrange of 'y')",
+        "  --> table 4 (rearrange of 'y')",
     ),
     "rearranged type": (
-        with_map("host", 4, zero_point=8),
+        with_map("host", 5, zero_point=8),
         "error: It must keep the type, the bits and the zero point.\n"
-        "  --> table 3 (rearrange of 'y')",
+        "  --> table 4 (rearrange of 'y')",
     ),
     "fragment": (
         with_table("host", 2, fragment="../p"),
         "error: '../p' is no name of a fragment.\n"
-        "  --> table 2 (host of 'p', node 'probabilities' (Softmax))",
+        "  --> table 2 (host of 'call', node 'probabilities' (Softmax))",
     ),
-    "wide activations for the host": (
-        with_map("host", 3, element="u16", bits=12, address=1024),
-        "error: 'p' has more than the host's 8 bits.\n"
-        "  --> table 2 (host of 'p', node 'probabilities' (Softmax))",
+    "its own token for the host": (
+        with_table("host", 2, reads=(HostOperand(2), HostOperand(3, 0))),
+        "error: It reads row 0 of 'call', which has not been stored.\n"
+        "  --> tile 1, instruction 1: host table=2",
+    ),
+    "a token in the place of activations": (
+        with_table("host", 3, value=HostOperand(3)),
+        "error: 'call' must hold activations, not a token of the host.\n"
+        "  --> table 3 (enter of 'p', node 'probabilities' (Softmax))",
+    ),
+    "activations in the place of a token": (
+        with_table("host", 3, value=HostOperand(2, 0)),
+        "error: 'h' must hold a token of the host, not activations.\n"
+        "  --> table 3 (enter of 'p', node 'probabilities' (Softmax))",
+    ),
+    "a fragment of another name": (
+        with_table("host", 2, fragment="other"),
+        "error: 'other' is not named after 'call'.\n"
+        "  --> table 2 (host of 'call', node 'probabilities' (Softmax))",
+    ),
+    "a token of several bytes": (
+        with_map("host", 3, shape=(2, 1, 1)),
+        "error: A token is a single byte.\n  --> map 3 ('call', node 'probabilities' (Softmax))",
     ),
     "off the chip's memory": (
         with_map("host", 2, address=-1),
         "error: 'h' has no place off chip.\n"
-        "  --> table 2 (host of 'p', node 'probabilities' (Softmax))",
+        "  --> table 2 (host of 'call', node 'probabilities' (Softmax))",
     ),
     "producer": (
         with_table("classifier", 6, destination=3),
