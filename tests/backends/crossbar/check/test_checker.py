@@ -33,7 +33,7 @@ FREE = re.compile(
     # Only where the map's size stays the same.
     r"|tables\[\d+\]\.(window\.(pads|strides|dilations|kernel)|selection|counted)"
     # Which results a fragment has, its model alone tells.
-    r"|(tables\[\d+\]\.value|outputs\[\d+\])\.result [+]"
+    r"|(tables\[\d+\]\.value|outputs\[\d+\])\.result [+-][18]"
 )
 # 5 bits in 2-bit cells, one polarity a column, are 2 slices as 4 bits are.
 SAME_CELLS = "tables[0].weight_bits +1"
