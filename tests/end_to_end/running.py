@@ -40,6 +40,7 @@ from tests.helpers.observed import Observed
 from tests.helpers.strategies.cases import Case, toml_of
 
 Array = NDArray[Any]
+LAYERS = ("Conv", "Einsum", "Gemm", "MatMul")
 TOO_SMALL = re.compile(r"needs a buffer of (\d+) bytes")
 
 
@@ -196,7 +197,7 @@ def assert_counts_as_planned(case: Case, done: Done) -> None:
 
 def layer_name(nodes: Iterable[Node]) -> str:
     """The node with the weights, of all those that a layer stands for."""
-    (name,) = (name for kind, name in nodes if kind in ("Conv", "Gemm", "MatMul"))
+    (name,) = (name for kind, name in nodes if kind in LAYERS)
     return name
 
 

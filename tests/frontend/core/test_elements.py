@@ -27,14 +27,14 @@ def floats(*shape: int) -> Array:
 
 def model(nodes: list[onnx.NodeProto], constants: dict[str, Array]) -> onnx.ModelProto:
     """What nodes do from `r`, of five axes with no samples, to `s`."""
-    whole = [make_node("Reshape", ["x", "cut"], ["r"]), *nodes]
-    whole.append(make_node("Reshape", ["s", "flat"], ["y"]))
-    return build_model(whole, {"x": (1, 6, 4, 5)}, {**constants, "cut": CUT, "flat": FLAT})
+    network = [make_node("Reshape", ["x", "cut"], ["r"]), *nodes]
+    network.append(make_node("Reshape", ["s", "flat"], ["y"]))
+    return build_model(network, {"x": (1, 6, 4, 5)}, {**constants, "cut": CUT, "flat": FLAT})
 
 
-def ops_of(whole: onnx.ModelProto) -> list[str]:
+def ops_of(network: onnx.ModelProto) -> list[str]:
     """The ops of a model that computes what onnxruntime computes."""
-    return [op.name for op in compare_model(whole).module.ops]
+    return [op.name for op in compare_model(network).module.ops]
 
 
 @pytest.mark.parametrize("op_type", ["Relu", "Sigmoid", "Neg", "Identity", "LeakyRelu", "Clip"])
