@@ -194,6 +194,17 @@ def test_einsum(
     assert layers or "nn.affine" in ops_of(imported)
 
 
+@pytest.mark.parametrize("equation", ["nchw->nhwc", "n... c -> nc...", "cbna", "nbcd->bncd"])
+def test_einsum_of_one_factor(build: Build, compare: Compare, equation: str) -> None:
+    """A transposition; without a result, to the order of the letters."""
+    nodes = [
+        make_node("Einsum", ["x"], ["e"], equation=equation),
+        make_node("Reshape", ["e", "flat"], ["y"]),
+    ]
+    imported = compare(build(nodes, {"x": (1, 3, 4, 5)}, {"flat": np.array([1, -1])}))
+    assert {*ops_of(imported)} == {"nn.rearrange"}
+
+
 def test_einsum_with_the_constant_first(build: Build, compare: Compare) -> None:
     node = make_node("Einsum", ["w", "x"], ["y"], equation="ij,bjk->bik")
     imported = compare(build([node], {"x": ("N", 4, 7)}, {"w": floats(5, 4)}))
@@ -400,9 +411,19 @@ def test_what_a_product_becomes(build: Build, compare: Compare, name: str) -> No
             "(Einsum): a sum over an axis of the activation alone is not supported.",
         ),
         (
-            [make_node("Einsum", ["x"], ["y"], name="n", equation="ab->ab")],
+            [make_node("Einsum", ["x", "w", "w"], ["y"], name="n", equation="ab,bc,bd->acd")],
+            {"w": floats(2, 5)},
+            "(Einsum): a product of more than two factors is not supported.",
+        ),
+        (
+            [make_node("Einsum", ["x"], ["y"], name="n", equation="ab->a")],
             {},
-            "(Einsum): a product of other than two factors is not supported.",
+            "(Einsum): sums and diagonals of one factor are not supported.",
+        ),
+        (
+            [make_node("Einsum", ["x"], ["y"], name="n", equation="ab->ba")],
+            {},
+            "(Einsum): sums and diagonals of one factor are not supported.",
         ),
         (
             [make_node("Gemm", ["x", "w", "c"], ["y"], name="n")],

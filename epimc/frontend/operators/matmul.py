@@ -15,7 +15,7 @@ from epimc.frontend.core.contraction import Factor, Labels, contracted
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
-from epimc.frontend.core.views import view_of, with_axes
+from epimc.frontend.core.views import axes_of, bound, view_of, with_axes
 from epimc.ir.core.op import Value
 from epimc.ir.dialects import nn
 
@@ -139,9 +139,11 @@ def _without(labels: str, dropped: list[str]) -> str:
 
 @operator("Einsum", since=12, more_dims=True)
 def einsum(node: Emitter) -> Value | MoreDims:
-    """Of an activation and a constant, samples first in both the activation and the result."""
+    """Of an activation and a constant, samples first in both; or the axes of one turned."""
+    if len(node.inputs) == 1:
+        return _turned(node)
     if len(node.inputs) != 2:
-        raise UnsupportedError("a product of other than two factors is not supported")
+        raise UnsupportedError("a product of more than two factors is not supported")
     index = _constant_index(node)
     array, view = node.weights(index), view_of(node, 1 - index)
     ranks = [len(view.full_shape(node.batch))] * 2
@@ -150,6 +152,20 @@ def einsum(node: Emitter) -> Value | MoreDims:
     return _broadcast(
         node, view, Factor(array, index), Labels(terms[1 - index], terms[index], result)
     )
+
+
+def _turned(node: Emitter) -> Value | MoreDims:
+    """An activation with its axes in another order."""
+    view = view_of(node)
+    full = view.full_shape(node.batch)
+    (labels,), result = _terms(node.text("equation", ""), [len(full)])
+    moves_samples = node.batch != 1 and labels[:1] != result[:1]
+    if sorted(labels) != sorted(result) or len({*labels}) < len(labels) or moves_samples:
+        raise UnsupportedError("sums and diagonals of one factor are not supported")
+    view, dims = axes_of(node, view)
+    order = [labels.index(key) for key in result]
+    shape = tuple(full[axis] for axis in order)
+    return bound(node, with_axes(node, view, [dims[axis] for axis in order], shape))
 
 
 def _terms(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:

@@ -55,6 +55,7 @@ def turned(draw: Draw, net: GrowingGraph, x: str) -> str:
 def cut(draw: Draw, net: GrowingGraph, x: str) -> str:
     """Two axes joined, or one cut in two."""
     shape = net.shapes[x]
+    after: tuple[int, ...]
     if len(shape) == 3:
         after = draw(st.sampled_from([(shape[0] * shape[1], shape[2]), (shape[0], -1)]))
     else:
@@ -90,9 +91,10 @@ STEPS: tuple[Step, ...] = (
 @st.composite
 def products(draw: Draw) -> tuple[onnx.ModelProto, dict[str, NDArray[np.float32]]]:
     """A model, and samples for its input."""
+    batches: list[int | str] = ["N", 1, 3]
     net = GrowingGraph(
         np.random.default_rng(draw(st.integers(0, 2**32 - 1))),
-        draw(st.sampled_from(["N", 1, 3])),
+        draw(st.sampled_from(batches)),
         draw(st.sampled_from([13, 20])),
     )
     rank = draw(st.integers(2, 3))
