@@ -19,14 +19,8 @@ from numpy.typing import NDArray
 from epimc.frontend.core.bindings import MoreDims
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
-from epimc.frontend.core.views import (
-    axes_of,
-    moved,
-    required,
-    route_of,
-    row_major,
-    with_axes,
-)
+from epimc.frontend.core.routes import route_of
+from epimc.frontend.core.views import axes_of, moved, required, row_major, with_axes
 from epimc.ir.core.op import ANY_RANK, Value
 from epimc.ir.dialects import nn
 from epimc.ir.semantics.layouts import Factors
