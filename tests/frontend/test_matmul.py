@@ -25,6 +25,7 @@ Build = Callable[..., onnx.ModelProto]
 Compare = Callable[[onnx.ModelProto], ImportedModel]
 
 OPSETS = (7, 8, 11, 13, 26)
+LETTERS = ascii_lowercase[:20]
 MANY = settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -437,3 +438,13 @@ def test_what_is_not_supported(
 ) -> None:
     """Of two samples, which no product may take together."""
     assert f"node 'n' {reason}" in refusal(build(nodes, {"x": (2, 2)}, constants))
+
+
+def test_a_product_of_endless_axes(build: Build) -> None:
+    nodes = [
+        make_node("Reshape", ["x", "long"], ["t"]),
+        make_node("Einsum", ["t", "w"], ["y"], name="n", equation=f"{LETTERS}z,zy->{LETTERS}y"),
+    ]
+    constants = {"long": np.array([1] * len(LETTERS) + [2]), "w": floats(2, 5)}
+    reason = "a product over more than 16 axes is not supported"
+    assert f"node 'n' (Einsum): {reason}." in refusal(build(nodes, {"x": (1, 2)}, constants))

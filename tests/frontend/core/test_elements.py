@@ -96,6 +96,18 @@ def test_too_many_ways_to_broadcast() -> None:
     assert f"node 'n' (Add): {reason}." in str(caught.value)
 
 
+def test_a_tensor_of_endless_axes() -> None:
+    nodes = [
+        make_node("Reshape", ["x", "long"], ["t"]),
+        make_node("Add", ["t", "c"], ["s"], name="n"),
+    ]
+    constants = {"long": np.array([1] * 70 + [-1]), "c": floats(120)}
+    with pytest.raises(EpimcError) as caught:
+        import_proto(model(nodes, constants), "m")
+    reason = "a tensor of more than 16 axes is not supported"
+    assert f"node 'n' (Add): {reason}." in str(caught.value)
+
+
 @st.composite
 def broadcasts(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The shape of a tensor of 120 elements, and one that is broadcast to it or beyond it."""
