@@ -186,7 +186,7 @@ def assert_counts_as_planned(case: Case, done: Done) -> None:
     assert counted == expected, (counted, expected)
 
 
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+WEIGHTED = ("Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul")
 
 
 def layer_name(nodes: Iterable[Node]) -> str:

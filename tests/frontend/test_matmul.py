@@ -25,6 +25,7 @@ Build = Callable[..., onnx.ModelProto]
 Compare = Callable[[onnx.ModelProto], ImportedModel]
 
 OPSETS = (7, 8, 11, 13, 26)
+LETTERS = ascii_lowercase[:20]
 MANY = settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -141,9 +142,13 @@ def test_matrices_that_are_one_sample(build: Build, compare: Compare, batch: Any
         make_node("Reshape", ["h", "again"], ["y"]),
     ]
     constants = {
-        "rows": np.array([-1, 7]), "again": np.array([1, 3, 2, 5]), "w": floats(5, 7),
-        "c": floats(5), "v": floats(8, 6), "d": floats(6, 1),
-    }  # fmt: skip
+        "rows": np.array([-1, 7]),
+        "again": np.array([1, 3, 2, 5]),
+        "w": floats(5, 7),
+        "c": floats(5),
+        "v": floats(8, 6),
+        "d": floats(6, 1),
+    }
     imported = compare(build(nodes, {"x": (batch, 2, 4, 7)}, constants))
     assert layers_of(imported) == [("nn.conv", (5, 7, 1, 1)), ("nn.conv", (6, 8, 1, 1))]
 
@@ -188,6 +193,17 @@ def test_einsum(
     imported = compare(build([node], {"x": ("N", *shape)}, {"w": floats(*weights)}))
     assert layers_of(imported) == layers
     assert layers or "nn.affine" in ops_of(imported)
+
+
+@pytest.mark.parametrize("equation", ["nchw->nhwc", "n... c -> nc...", "cbna", "nbcd->bncd"])
+def test_einsum_of_one_factor(build: Build, compare: Compare, equation: str) -> None:
+    """A transposition; without a result, to the order of the letters."""
+    nodes = [
+        make_node("Einsum", ["x"], ["e"], equation=equation),
+        make_node("Reshape", ["e", "flat"], ["y"]),
+    ]
+    imported = compare(build(nodes, {"x": (1, 3, 4, 5)}, {"flat": np.array([1, -1])}))
+    assert {*ops_of(imported)} == {"nn.rearrange"}
 
 
 def test_einsum_with_the_constant_first(build: Build, compare: Compare) -> None:
@@ -301,7 +317,9 @@ def test_nothing_is_moved_between_two_layers(
 
 IMPORTED: dict[str, tuple[onnx.NodeProto, tuple[int, ...], tuple[int, ...], str]] = {
     "a product of rows": (
-        make_node("MatMul", ["x", "w"], ["y"], name="n"), (4, 7), (7, 5),
+        make_node("MatMul", ["x", "w"], ["y"], name="n"),
+        (4, 7),
+        (7, 5),
         """
         %y.operand = nn.rearrange(%x) {perm = [1, 0], shape = [7, 1, 4]}
         %y.product = nn.conv(%y.operand) {weight = @w}
@@ -309,7 +327,9 @@ IMPORTED: dict[str, tuple[onnx.NodeProto, tuple[int, ...], tuple[int, ...], str]
         """,
     ),
     "a product of columns": (
-        make_node("MatMul", ["w", "x"], ["y"], name="n"), (2, 3, 7), (5, 3),
+        make_node("MatMul", ["w", "x"], ["y"], name="n"),
+        (2, 3, 7),
+        (5, 3),
         """
         %y.operand = nn.rearrange(%x) {perm = [1, 0, 2], shape = [3, 2, 7]}
         %y.product = nn.conv(%y.operand) {weight = @w}
@@ -317,7 +337,9 @@ IMPORTED: dict[str, tuple[onnx.NodeProto, tuple[int, ...], tuple[int, ...], str]
         """,
     ),
     "a matrix for each head": (
-        make_node("MatMul", ["x", "w"], ["y"], name="n"), (2, 3, 4), (2, 4, 5),
+        make_node("MatMul", ["x", "w"], ["y"], name="n"),
+        (2, 3, 4),
+        (2, 4, 5),
         """
         %y.operand = nn.rearrange(%x) {perm = [0, 2, 1], shape = [8, 1, 3]}
         %y.product = nn.conv(%y.operand) {weight = @w, groups = 2}
@@ -327,20 +349,22 @@ IMPORTED: dict[str, tuple[onnx.NodeProto, tuple[int, ...], tuple[int, ...], str]
     ),
     "channels": (
         make_node("Einsum", ["x", "w"], ["y"], name="n", equation="bchw,oc->bohw"),
-        (3, 4, 5), (6, 3),
+        (3, 4, 5),
+        (6, 3),
         """
         %y = nn.conv(%x) {weight = @w}
         """,
     ),
     "everything": (
         make_node("Einsum", ["x", "w"], ["y"], name="n", equation="bchw,ohcw->bo"),
-        (3, 4, 5), (6, 4, 3, 5),
+        (3, 4, 5),
+        (6, 4, 3, 5),
         """
         %y.operand = nn.rearrange(%x) {perm = [0, 1, 2], shape = [60]}
         %y = nn.gemm(%y.operand) {weight = @w}
         """,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", IMPORTED)
@@ -358,19 +382,23 @@ def test_what_a_product_becomes(build: Build, compare: Compare, name: str) -> No
     ("nodes", "constants", "reason"),
     [
         (
-            [make_node("MatMul", ["x", "x"], ["y"], name="n")], {},
+            [make_node("MatMul", ["x", "x"], ["y"], name="n")],
+            {},
             "(MatMul): a product of two activations is not supported.",
         ),
         (
-            [make_node("MatMul", ["w", "x"], ["y"], name="n")], {"w": floats(4, 2)},
+            [make_node("MatMul", ["w", "x"], ["y"], name="n")],
+            {"w": floats(4, 2)},
             "(MatMul): a product over the samples is not supported.",
         ),
         (
-            [make_node("Gemm", ["x", "w"], ["y"], name="n", transA=1)], {"w": floats(2, 4)},
+            [make_node("Gemm", ["x", "w"], ["y"], name="n", transA=1)],
+            {"w": floats(2, 4)},
             "(Gemm): a product over the samples is not supported.",
         ),
         (
-            [make_node("MatMul", ["x", "w"], ["y"], name="n")], {"w": floats(3, 2, 5)},
+            [make_node("MatMul", ["x", "w"], ["y"], name="n")],
+            {"w": floats(3, 2, 5)},
             "(MatMul): a product over the samples is not supported.",
         ),
         (
@@ -384,8 +412,19 @@ def test_what_a_product_becomes(build: Build, compare: Compare, name: str) -> No
             "(Einsum): a sum over an axis of the activation alone is not supported.",
         ),
         (
-            [make_node("Einsum", ["x"], ["y"], name="n", equation="ab->ab")], {},
-            "(Einsum): a product of other than two factors is not supported.",
+            [make_node("Einsum", ["x", "w", "w"], ["y"], name="n", equation="ab,bc,bd->acd")],
+            {"w": floats(2, 5)},
+            "(Einsum): a product of more than two factors is not supported.",
+        ),
+        (
+            [make_node("Einsum", ["x"], ["y"], name="n", equation="ab->a")],
+            {},
+            "(Einsum): sums and diagonals of one factor are not supported.",
+        ),
+        (
+            [make_node("Einsum", ["x"], ["y"], name="n", equation="ab->ba")],
+            {},
+            "(Einsum): sums and diagonals of one factor are not supported.",
         ),
         (
             [make_node("Gemm", ["x", "w", "c"], ["y"], name="n")],
@@ -393,9 +432,19 @@ def test_what_a_product_becomes(build: Build, compare: Compare, name: str) -> No
             "(Gemm): a constant that differs from sample to sample is not supported.",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_supported(
     build: Build, nodes: list[onnx.NodeProto], constants: dict[str, Array], reason: str
 ) -> None:
     """Of two samples, which no product may take together."""
     assert f"node 'n' {reason}" in refusal(build(nodes, {"x": (2, 2)}, constants))
+
+
+def test_a_product_of_endless_axes(build: Build) -> None:
+    nodes = [
+        make_node("Reshape", ["x", "long"], ["t"]),
+        make_node("Einsum", ["t", "w"], ["y"], name="n", equation=f"{LETTERS}z,zy->{LETTERS}y"),
+    ]
+    constants = {"long": np.array([1] * len(LETTERS) + [2]), "w": floats(2, 5)}
+    reason = "a product over more than 16 axes is not supported"
+    assert f"node 'n' (Einsum): {reason}." in refusal(build(nodes, {"x": (1, 2)}, constants))

@@ -242,10 +242,15 @@ def test_what_is_taken_of_a_batch_folded_in(
     build: Build, compare: Compare, node: onnx.NodeProto
 ) -> None:
     constants = {
-        "apart": np.array([4, 2, 30]), "starts": np.array([3, 1]), "ends": np.array([-9, 99]),
-        "axes": np.array([0, 2]), "steps": np.array([-2, 3]), "pair": np.array([3, 1]),
-        "several": np.array([[1, 0, 1], [0, 0, 1]]), "flat": np.array([1, -1]),
-    }  # fmt: skip
+        "apart": np.array([4, 2, 30]),
+        "starts": np.array([3, 1]),
+        "ends": np.array([-9, 99]),
+        "axes": np.array([0, 2]),
+        "steps": np.array([-2, 3]),
+        "pair": np.array([3, 1]),
+        "several": np.array([[1, 0, 1], [0, 0, 1]]),
+        "flat": np.array([1, -1]),
+    }
     nodes = [
         make_node("Reshape", ["x", "apart"], ["h"]),
         node,

@@ -19,15 +19,10 @@ from numpy.typing import NDArray
 from epimc.frontend.core.bindings import MoreDims
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
-from epimc.frontend.core.views import (
-    axes_of,
-    moved,
-    required,
-    route_of,
-    row_major,
-    with_axes,
-)
+from epimc.frontend.core.routes import route_of
+from epimc.frontend.core.views import axes_of, moved, required, row_major, with_axes
 from epimc.ir.core.op import ANY_RANK, Value
+from epimc.ir.core.types import LARGEST_RANK
 from epimc.ir.dialects import nn
 from epimc.ir.semantics.layouts import Factors
 
@@ -132,6 +127,9 @@ def _check_samples(node: Emitter, labels: Labels) -> None:
 
 def _check_axes(labels: Labels, sizes: dict[str, int]) -> None:
     """Raise UnsupportedError for what is no product of two factors with axes of their own."""
+    for keys in (labels.x, labels.constant, labels.result):
+        if len(keys) > LARGEST_RANK:
+            raise UnsupportedError(f"a product over more than {LARGEST_RANK} axes is not supported")
     for keys in (labels.x, labels.result):
         if len({*keys}) < len(keys):
             raise UnsupportedError("an axis that is there twice is not supported")

@@ -15,6 +15,7 @@ from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.views import bound, required, row_major, view_of, with_axes
 from epimc.ir.core.op import ANY_RANK, Value
+from epimc.ir.core.types import LARGEST_RANK
 
 Shape = tuple[int, ...]
 OfValues: TypeAlias = Callable[[Emitter], Value]
@@ -68,6 +69,8 @@ def _of_groups(importer: OfValues, node: Emitter) -> Value | MoreDims:
         for item in operands
         if item is not None
     ]
+    if max(map(len, shapes)) > LARGEST_RANK:
+        raise UnsupportedError(f"a tensor of more than {LARGEST_RANK} axes is not supported")
     full = np.broadcast_shapes(*shapes)
     # A batch of 1 may be no axis: then one stands before the others.
     common = full if full[:1] == (node.batch,) else (1, *full)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,14 +12,12 @@ from epimc.frontend.core.bindings import MoreDims
 from epimc.frontend.core.broadcast import common_shape, expanded, per_channel
 from epimc.frontend.core.contraction import Factor, Labels, contracted
 from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.equations import LEADING, leading_labels, terms_of
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
-from epimc.frontend.core.views import view_of, with_axes
+from epimc.frontend.core.views import axes_of, bound, view_of, with_axes
 from epimc.ir.core.op import Value
 from epimc.ir.dialects import nn
-
-# The labels of leading axes, that of the last one last; equations of ONNX have letters.
-LEADING = "0123456789"
 
 
 def _constant_index(node: Emitter) -> int:
@@ -98,22 +95,11 @@ def matmul(node: Emitter) -> Value | MoreDims:
     if min(ranks) == 0:
         raise UnsupportedError("a factor without axes is not supported")
     own = ["ik"[-ranks[0] :], "kj"[: ranks[1]]]
-    leading = _leading([max(rank - 2, 0) for rank in ranks])
+    leading = leading_labels([max(rank - 2, 0) for rank in ranks])
     factors = [lead + keys for lead, keys in zip(leading, own, strict=True)]
     result = max(leading, key=len) + "".join(own).replace("k", "")
     labels = Labels(factors[1 - index], factors[index], result)
     return _broadcast(node, view, Factor(array, index), labels)
-
-
-def _leading(counts: list[int]) -> list[str]:
-    """The labels of so many leading axes of each factor: the last ones are the same.
-
-    Raises:
-        UnsupportedError: They are too many.
-    """
-    if max(counts) > len(LEADING):
-        raise UnsupportedError(f"a factor of more than {len(LEADING)} axes is not supported")
-    return [LEADING[len(LEADING) - count :] for count in counts]
 
 
 def _broadcast(node: Emitter, view: MoreDims, factor: Factor, labels: Labels) -> Value | MoreDims:
@@ -139,39 +125,30 @@ def _without(labels: str, dropped: list[str]) -> str:
 
 @operator("Einsum", since=12, more_dims=True)
 def einsum(node: Emitter) -> Value | MoreDims:
-    """Of an activation and a constant, samples first in both the activation and the result."""
+    """Of an activation and a constant, samples first in both; or the axes of one turned."""
+    if len(node.inputs) == 1:
+        return _turned(node)
     if len(node.inputs) != 2:
-        raise UnsupportedError("a product of other than two factors is not supported")
+        raise UnsupportedError("a product of more than two factors is not supported")
     index = _constant_index(node)
     array, view = node.weights(index), view_of(node, 1 - index)
     ranks = [len(view.full_shape(node.batch))] * 2
     ranks[index] = array.ndim
-    terms, result = _terms(node.text("equation", ""), ranks)
+    terms, result = terms_of(node.text("equation", ""), ranks)
     return _broadcast(
         node, view, Factor(array, index), Labels(terms[1 - index], terms[index], result)
     )
 
 
-def _terms(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
-    """The labels of each factor and of the result; those of an ellipsis are leading axes.
-
-    Raises:
-        UnsupportedError: They are not as many as the ranks.
-    """
-    left, arrow, right = equation.replace(" ", "").partition("->")
-    terms = left.split(",")
-    named = [term.replace("...", "") for term in terms]
-    missing = [rank - len(keys) for rank, keys in zip(ranks, named, strict=True)]
-    if any(
-        count < 0 or (count > 0 and "..." not in term)
-        for count, term in zip(missing, terms, strict=True)
-    ):
-        raise UnsupportedError(f"the equation '{equation}' is not supported")
-    axes = _leading(missing)
-    factors = [term.replace("...", lead) for term, lead in zip(terms, axes, strict=True)]
-    longest = max(axes, key=len)
-    if arrow:
-        return factors, right.replace("...", longest)
-    together = "".join(named)
-    once = sorted(key for key in together if together.count(key) == 1)
-    return factors, longest + "".join(once)
+def _turned(node: Emitter) -> Value | MoreDims:
+    """An activation with its axes in another order."""
+    view = view_of(node)
+    full = view.full_shape(node.batch)
+    (labels,), result = terms_of(node.text("equation", ""), [len(full)])
+    moves_samples = node.batch != 1 and labels[:1] != result[:1]
+    if sorted(labels) != sorted(result) or len({*labels}) < len(labels) or moves_samples:
+        raise UnsupportedError("sums and diagonals of one factor are not supported")
+    view, dims = axes_of(node, view)
+    order = [labels.index(key) for key in result]
+    shape = tuple(full[axis] for axis in order)
+    return bound(node, with_axes(node, view, [dims[axis] for axis in order], shape))

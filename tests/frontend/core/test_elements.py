@@ -27,14 +27,14 @@ def floats(*shape: int) -> Array:
 
 def model(nodes: list[onnx.NodeProto], constants: dict[str, Array]) -> onnx.ModelProto:
     """What nodes do from `r`, of five axes with no samples, to `s`."""
-    whole = [make_node("Reshape", ["x", "cut"], ["r"]), *nodes]
-    whole.append(make_node("Reshape", ["s", "flat"], ["y"]))
-    return build_model(whole, {"x": (1, 6, 4, 5)}, {**constants, "cut": CUT, "flat": FLAT})
+    network = [make_node("Reshape", ["x", "cut"], ["r"]), *nodes]
+    network.append(make_node("Reshape", ["s", "flat"], ["y"]))
+    return build_model(network, {"x": (1, 6, 4, 5)}, {**constants, "cut": CUT, "flat": FLAT})
 
 
-def ops_of(whole: onnx.ModelProto) -> list[str]:
+def ops_of(network: onnx.ModelProto) -> list[str]:
     """The ops of a model that computes what onnxruntime computes."""
-    return [op.name for op in compare_model(whole).module.ops]
+    return [op.name for op in compare_model(network).module.ops]
 
 
 @pytest.mark.parametrize("op_type", ["Relu", "Sigmoid", "Neg", "Identity", "LeakyRelu", "Clip"])
@@ -93,6 +93,18 @@ def test_too_many_ways_to_broadcast() -> None:
     with pytest.raises(EpimcError) as caught:
         import_proto(model([node], {"c": floats(3, 1, 2, 1, 5)}), "m")
     reason = "broadcasting to [3, 2, 2, 2, 5] is not supported"
+    assert f"node 'n' (Add): {reason}." in str(caught.value)
+
+
+def test_a_tensor_of_endless_axes() -> None:
+    nodes = [
+        make_node("Reshape", ["x", "long"], ["t"]),
+        make_node("Add", ["t", "c"], ["s"], name="n"),
+    ]
+    constants = {"long": np.array([1] * 70 + [-1]), "c": floats(120)}
+    with pytest.raises(EpimcError) as caught:
+        import_proto(model(nodes, constants), "m")
+    reason = "a tensor of more than 16 axes is not supported"
     assert f"node 'n' (Add): {reason}." in str(caught.value)
 
 
