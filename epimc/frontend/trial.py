@@ -14,6 +14,7 @@ from epimc.frontend.core.bindings import (
     Binding,
     HostTensor,
     MoreDims,
+    Padded,
     Unknown,
 )
 from epimc.frontend.core.draft import Draft
@@ -104,7 +105,8 @@ class Trial:
         """The tensor that is an output: a copy where no node computes one as users have it."""
         contents, scope = self.contents(name), self.scope
         binding = self.chip.bound.get(name)
-        if contents is None and name not in scope.inputs and not isinstance(binding, MoreDims):
+        is_plain = not isinstance(binding, (MoreDims, Padded))
+        if contents is None and name not in scope.inputs and is_plain:
             if binding is None:
                 raise error(f"Output '{name}' is not computed by any node.")
             # The chip gives float32.

@@ -14,7 +14,7 @@ from itertools import combinations_with_replacement, permutations
 
 import numpy as np
 
-from epimc.frontend.core.bindings import MoreDims, Padded
+from epimc.frontend.core.bindings import MoreDims
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import rearranged, selected
 from epimc.frontend.core.node import UnsupportedError
@@ -60,8 +60,6 @@ def view_of(node: Emitter, index: int = 0) -> MoreDims:
         UnsupportedError: It is a constant.
     """
     item = node.inputs[index] if node.has_input(index) else None
-    if isinstance(item, Padded):
-        raise UnsupportedError(f"its input {item.refusal(node.batch)}")
     if isinstance(item, MoreDims):
         return replace(item, location=item.location + node.location)
     return row_major(node.activation(index), node)
