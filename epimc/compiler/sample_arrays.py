@@ -85,6 +85,8 @@ class SampleData:
             if self.path is not None:
                 refuse_in_files("a file of samples", inputs)
                 self.read = read_arrays(self.path, self.limit_bytes)
+            elif not inputs and self.from_where == {}:
+                self.read = {}
             else:
                 batches = batches_of(self.from_where, inputs)
                 self.read = joined(batches, self.limit_bytes, self.source)

@@ -18,6 +18,7 @@ from epimc.frontend.core.bindings import HostTensor
 from epimc.frontend.core.draft import Draft
 from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.external import external_tensors
+from epimc.frontend.model.float32 import runnable
 from epimc.frontend.model.inputs import set_wanted
 from epimc.frontend.model.installed import typed
 from epimc.frontend.model.loader import load_model
@@ -130,6 +131,7 @@ def with_wanted(model: onnx.ModelProto, wanted: WantedShapes, budget: Budget) ->
 def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) -> ImportedModel:
     refuse_many(model.graph)
     budget.read(model.ByteSize(), "the model itself")
+    model = runnable(model, budget)
     result = _Import(prepared(model, budget), name, budget).run()
     return replace(result, sha256=sha256, model=model)
 

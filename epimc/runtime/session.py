@@ -70,7 +70,7 @@ class Session:
     def run(
         self,
         output_names: Sequence[str] | None,
-        feeds: Mapping[str, NDArray[Any]],
+        feeds: Mapping[str, Any],
         observers: Sequence[Any] = (),
     ) -> list[Any]:
         """Execute the program.
