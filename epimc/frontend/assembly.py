@@ -181,7 +181,7 @@ class Assembly:
     def call(self, steps: Sequence[Step], results: Sequence[str]) -> None:
         """Append a call of the host."""
         draft = self.chip.draft
-        fragment = Fragment(self.scope, self.chip.bound)
+        fragment = Fragment(self.scope, self.chip.bound, self.chip.draft.opset)
         model = fragment.model(self.model, steps, results)
         data = np.frombuffer(model.SerializeToString(deterministic=True), np.uint8)
         self.calls += 1

@@ -7,7 +7,7 @@ import math
 import onnx
 
 import epimc.frontend.operators  # noqa: F401  (it registers its records)
-from epimc.frontend.core.bindings import Binding, HostTensor, MoreDims, Unknown, shape_of
+from epimc.frontend.core.bindings import Binding, HostTensor, MoreDims, Padded, Unknown, shape_of
 from epimc.frontend.core.draft import Draft, identifier
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
@@ -105,11 +105,12 @@ class Chip:
         return self._entered[name]
 
     def require_few_dims(self, record: OnnxOperator, operands: dict[str, Binding]) -> None:
-        """Raise UnsupportedError for more dims than the operator's importer takes."""
-        if record.more_dims:
-            return
+        """Raise UnsupportedError for what the operator's importer does not take."""
         for name, item in operands.items():
-            if isinstance(item, MoreDims):
+            is_taken = (
+                record.more_dims if isinstance(item, MoreDims) else record.op_type == "MaxPool"
+            )
+            if isinstance(item, (MoreDims, Padded)) and not is_taken:
                 raise UnsupportedError(f"its input '{name}' {item.refusal(self.draft.batch)}")
 
     def require_one_result(self, record: OnnxOperator, proto: onnx.NodeProto) -> None:

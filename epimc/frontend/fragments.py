@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from epimc.frontend.core.bindings import Binding, HostTensor, MoreDims, shape_of
+from epimc.frontend.core.bindings import Binding, HostTensor, MoreDims, Padded, shape_of
 from epimc.frontend.core.steps import Scope, Step
 from epimc.ir.core.op import Value
 from epimc.ir.semantics.layouts import Factors
@@ -24,6 +24,7 @@ class Fragment:
     Attributes:
         scope: The tensors of the model.
         bound: What they are, as far as they are made.
+        opset: Of the model.
         operands: What the part takes, in the order of its inputs.
         inputs: Of the model.
         nodes: Those of the part, behind what casts and cuts its inputs.
@@ -32,6 +33,7 @@ class Fragment:
 
     scope: Scope
     bound: Mapping[str, Binding]
+    opset: int
     operands: list[Value] = field(default_factory=list)
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
@@ -48,12 +50,12 @@ class Fragment:
             if binding.kind is not None:
                 info.type.CopyFrom(binding.kind)
             self.inputs.append(info)
-        elif isinstance(binding, (Value, MoreDims)):
+        elif isinstance(binding, (Value, MoreDims, Padded)):
             self.take_reals(name, binding)
 
-    def take_reals(self, name: str, binding: Value | MoreDims) -> None:
+    def take_reals(self, name: str, binding: Value | MoreDims | Padded) -> None:
         """Have a tensor that the chip makes: float32, cut and cast as the model has it."""
-        value = binding.source if isinstance(binding, MoreDims) else binding
+        value = binding if isinstance(binding, Value) else binding.source
         self.operands.append(value)
         kind = self.scope.kinds.get(name)
         element = kind.tensor_type.elem_type if kind is not None else TensorProto.FLOAT
@@ -64,6 +66,8 @@ class Fragment:
         self.inputs.append(helper.make_tensor_value_info(entry, TensorProto.FLOAT, sizes))
         if plain:
             return
+        if isinstance(binding, Padded):
+            entry = self.padded(entry, binding)
         for kind_, attributes, numbers in self.moves(binding, shape):
             target = f"{name}.{len(self.nodes)}"
             sources = [entry]
@@ -74,11 +78,25 @@ class Fragment:
         last = helper.make_node("Cast", [entry], [name], to=element)
         self.nodes.append(last)
 
+    def padded(self, entry: str, binding: Padded) -> str:
+        """What is around a map, which the chip has not."""
+        target, number = f"{entry}.padded", f"{entry}.number"
+        before, behind = binding.widths
+        if self.opset < 11:
+            stated: dict[str, Any] = {"pads": before + behind, "value": binding.number}
+            self.nodes.append(helper.make_node("Pad", [entry], [target], **stated))
+            return target
+        pads = self.number(f"{entry}.pads", before + behind)
+        value = np.array(binding.number, np.float32)
+        self.constants.append(numpy_helper.from_array(value, number))
+        self.nodes.append(helper.make_node("Pad", [entry, pads, number], [target]))
+        return target
+
     def moves(
-        self, binding: Value | MoreDims, shape: Sequence[int]
+        self, binding: Value | MoreDims | Padded, shape: Sequence[int]
     ) -> list[tuple[str, dict[str, Any], list[int] | None]]:
         """The nodes that make a tensor's order of elements of that of its value."""
-        if isinstance(binding, Value):
+        if not isinstance(binding, MoreDims):
             return [("Reshape", {}, [*shape])]
         dims, perm = sorted_dims(binding.dims)
         if binding.first or math.prod(dims) < binding.source.type.size:

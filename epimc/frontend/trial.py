@@ -16,6 +16,8 @@ from epimc.frontend.core.bindings import (
     MoreDims,
     Padded,
     Unknown,
+    shape_of,
+    type_of,
 )
 from epimc.frontend.core.draft import Draft
 from epimc.frontend.core.node import UnsupportedError
@@ -105,7 +107,8 @@ class Trial:
         """The tensor that is an output: a copy where no node computes one as users have it."""
         contents, scope = self.contents(name), self.scope
         binding = self.chip.bound.get(name)
-        if contents is None and name not in scope.inputs and not isinstance(binding, MoreDims):
+        is_plain = not isinstance(binding, (MoreDims, Padded))
+        if contents is None and name not in scope.inputs and is_plain:
             if binding is None:
                 raise error(f"Output '{name}' is not computed by any node.")
             # The chip gives float32.
@@ -166,10 +169,23 @@ class Trial:
             for name in step.makes:
                 self.chip.pretend(name)
         else:
+            self.note_shapes(step)
             step.work = constant_macs(step.proto, self.scope, step.macs)
             bound = self.chip.bound
             self.scope.stay.update(name for name in step.makes if isinstance(bound[name], Padded))
         self.steps.append(step)
+
+    def note_shapes(self, step: Step) -> None:
+        """The chip has computed shapes: they stand where ONNX's inference says another.
+
+        That leaves dims out of a transposed convolution that is to be smaller than its map.
+        """
+        for name in step.makes:
+            own = type_of(self.chip.bound.get(name, Unknown()), self.scope.batch)
+            kind = self.scope.kinds.get(name)
+            if own is not None and kind is not None and shape_of(kind) != shape_of(own):
+                element = kind.tensor_type.elem_type
+                self.scope.kinds[name] = helper.make_tensor_type_proto(element, shape_of(own))
 
     def inferred(self, proto: onnx.NodeProto, inputs: Mapping[str, Binding]) -> Kinds:
         """The types of a node's results, as far as they are known."""

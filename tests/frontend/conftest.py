@@ -79,8 +79,8 @@ def compare_model(model: onnx.ModelProto) -> ImportedModel:
     verify(imported.module)
     draw = np.random.default_rng(1)
     inputs = {
-        name: draw.standard_normal((2, *shape)).astype(np.float32)
-        for name, shape in imported.inputs
+        port.name: draw.standard_normal((2, *(port.shape or ()))).astype(np.float32)
+        for port in imported.inputs
     }
     results = evaluate(imported.module, inputs)
     expected = run_reference(model, inputs)

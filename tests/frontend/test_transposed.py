@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx.helper import make_node
 
-from epimc.frontend import ImportedModel
-from epimc.support.diagnostics import EpimcError
+from epimc.frontend import ImportedModel, import_proto
 from tests.helpers.strategies.transposed import Transposed, geometries
 
 Array = NDArray[Any]
@@ -26,6 +25,12 @@ Run = Callable[..., list[Array]]
 def draw(*shape: int) -> Array:
     """Random float32 numbers."""
     return np.random.default_rng(len(shape)).standard_normal(shape).astype(np.float32)
+
+
+def reason_of(model: onnx.ModelProto) -> str:
+    """Why the only node of a model is not on the chip."""
+    (node,) = import_proto(model, "model").nodes
+    return node.reason
 
 
 def transposed(
@@ -89,7 +94,7 @@ def test_one_axis_needs_no_selection(build: Build, compare: Compare) -> None:
     imported = compare(transposed(build, (3, 5), (3, 2, 4), strides=[4]))
     kinds = [op.name for op in imported.module.ops]
     assert kinds == ["nn.rearrange", *["nn.conv"] * 4, "nn.concat", "nn.rearrange"]
-    assert imported.outputs == [("y", (2, 20))]
+    assert [port.shape for port in imported.outputs] == [(2, 20)]
 
 
 def test_a_depthwise_one_stays_in_groups(build: Build, compare: Compare) -> None:
@@ -114,24 +119,18 @@ def test_phases_that_nothing_reaches_are_constants(build: Build, compare: Compar
         ("289 phases (products of strides) are not supported", {"strides": [17, 17]}),
     ],
 )
-def test_what_is_not_supported(
-    build: Build, compare: Compare, reason: str, attributes: dict[str, Any]
-) -> None:
-    with pytest.raises(EpimcError) as raised:
-        compare(transposed(build, (3, 5, 4), (3, 2, 3, 3), **attributes))
-    assert reason in str(raised.value)
+def test_what_the_host_runs(build: Build, reason: str, attributes: dict[str, Any]) -> None:
+    assert reason_of(transposed(build, (3, 5, 4), (3, 2, 3, 3), **attributes)) == reason
 
 
-def test_weights_of_other_channels(build: Build, compare: Compare) -> None:
-    with pytest.raises(EpimcError) as raised:
-        compare(transposed(build, (4, 5, 4), (3, 2, 3, 3)))
-    assert "weights of shape [3, 2, 3, 3] in 1 groups do not fit 4 channels" in str(raised.value)
+def test_weights_of_other_channels(build: Build) -> None:
+    reason = "weights of shape [3, 2, 3, 3] in 1 groups do not fit 4 channels"
+    assert reason_of(transposed(build, (4, 5, 4), (3, 2, 3, 3))) == reason
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 1), ()])
-def test_a_bias_of_another_shape(build: Build, compare: Compare, shape: tuple[int, ...]) -> None:
+def test_a_bias_of_another_shape(build: Build, shape: tuple[int, ...]) -> None:
     node = make_node("ConvTranspose", ["x", "w", "b"], ["y"], "up", strides=[2, 2])
     constants = {"w": draw(3, 2, 1, 1), "b": draw(*shape)}
-    with pytest.raises(EpimcError) as raised:
-        compare(build([node], {"x": ("N", 3, 5, 4)}, constants))
-    assert "node 'up' (ConvTranspose): the bias must hold 2 values" in str(raised.value)
+    model = build([node], {"x": ("N", 3, 5, 4)}, constants)
+    assert reason_of(model) == "the bias must hold 2 values"

@@ -5,7 +5,6 @@ Shapes in ONNX carry the batch on axis 0, shapes in the IR are of one sample.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -67,21 +66,37 @@ class MoreDims:
 
 
 @dataclass(frozen=True)
-class Padded(MoreDims):
+class Padded:
     """A map with something around it that is less than all of its elements, such as -inf.
 
     No activation stands for that: only maxima over windows take it, which then pad so themselves.
 
     Attributes:
-        around: How much around the rows and columns of the source, a map.
+        source: The map, of one spatial axis or two.
+        around: How much around its rows and columns.
         number: What is around it.
+        location: The nodes that have made it.
     """
 
-    around: Sides = (0, 0, 0, 0)
-    number: float = -math.inf
+    source: Value
+    around: Sides
+    number: float
+    location: Location
+
+    @property
+    def widths(self) -> tuple[list[int], list[int]]:
+        """How much is before each dim of the source, and behind it."""
+        top, left, bottom, right = self.around
+        rank = len(self.source.type.shape)
+        return [0, top, left][3 - rank :], [0, bottom, right][3 - rank :]
+
+    def full_shape(self, batch: int) -> tuple[int, ...]:
+        """The shape in ONNX."""
+        sizes = zip(self.source.type.shape, *self.widths, strict=True)
+        return (batch, *(size + before + behind for size, before, behind in sizes))
 
     def refusal(self, batch: int) -> str:
-        """What is around it."""
+        """Why most operators do not take it: what it is, behind the tensor's name."""
         return f"is padded with {self.number:g}, which only MaxPool takes"
 
 
@@ -98,7 +113,7 @@ class HostTensor:
     value: Value
 
 
-Binding: TypeAlias = "Value | Array | MoreDims | HostTensor | Unknown"
+Binding: TypeAlias = "Value | Array | MoreDims | Padded | HostTensor | Unknown"
 """What an ONNX tensor is: computed by the chip, a constant, a value with more dims, the host's."""
 
 
@@ -106,9 +121,9 @@ def type_of(binding: Binding, batch: int) -> onnx.TypeProto | None:
     """The ONNX type of a tensor, where it is known."""
     if isinstance(binding, (Unknown, HostTensor)):
         return binding.kind
-    if isinstance(binding, (Value, MoreDims)):
+    if isinstance(binding, (Value, MoreDims, Padded)):
         shape: tuple[int, ...]
-        if isinstance(binding, MoreDims):
+        if isinstance(binding, (MoreDims, Padded)):
             shape = binding.full_shape(batch)
         else:
             shape = (batch, *binding.type.shape)

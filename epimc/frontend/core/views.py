@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from epimc.frontend.core.bindings import MoreDims, Padded
+from epimc.frontend.core.bindings import MoreDims
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import rearranged, selected
 from epimc.frontend.core.node import UnsupportedError
@@ -28,8 +28,6 @@ def view_of(node: Emitter, index: int = 0) -> MoreDims:
         UnsupportedError: It is a constant.
     """
     item = node.inputs[index] if node.has_input(index) else None
-    if isinstance(item, Padded):
-        raise UnsupportedError(f"its input {item.refusal(node.batch)}")
     if isinstance(item, MoreDims):
         return replace(item, location=item.location + node.location)
     return row_major(node.activation(index), node)

@@ -18,7 +18,7 @@ from epimc.frontend.core.operator import operator
 from epimc.frontend.core.views import bound, required, row_major, view_of, with_axes
 from epimc.ir.core.op import Value
 from epimc.ir.dialects import moves, nn
-from epimc.ir.semantics.layouts import Runs, factors, runs_of
+from epimc.ir.semantics.layouts import Runs, runs_of
 
 # Where a place outside lies inside, by ONNX's name of the mode: (place, size).
 MODES: Mapping[str, Callable[[int, int], int]] = {
@@ -162,9 +162,7 @@ def _below_all(node: Emitter, x: Value, sides: list[tuple[int, int]], value: flo
         raise UnsupportedError(f"padding with {value:g} is supported around maps only")
     rows, columns = (*[(0, 0)] * (3 - len(shape)), *sides[1:])
     around = rows[0], columns[0], rows[1], columns[1]
-    larger = tuple(size + b + e for size, (b, e) in zip(shape, sides, strict=True))
-    dims = factors(shape, tuple(range(len(shape))))
-    return Padded(x, dims, larger, node.location, around=around, number=value)
+    return Padded(x, around, value, node.location)
 
 
 def _number(node: Emitter) -> float:

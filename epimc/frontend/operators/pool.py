@@ -14,7 +14,7 @@ from epimc.ir.dialects import nn
 from epimc.ir.semantics.windows import Window, window_counts
 
 
-@operator("MaxPool", more_dims=True)
+@operator("MaxPool")
 def max_pool(node: Emitter) -> Value:
     """1-D and 2-D, without the indices; sizes are rounded up or down; also behind a Pad of -inf."""
     node, x, around = spatial_maxima(node)
