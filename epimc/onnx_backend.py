@@ -7,6 +7,7 @@ outputs = epimc.backend.prepare(model, calibration=samples).run([image])
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
@@ -21,6 +23,7 @@ from epimc.api import compile, inspect
 from epimc.frontend.single_node import model_of_node
 from epimc.support.diagnostics import EpimcError, counted, error
 from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.port_types import PortType
 
 if TYPE_CHECKING:
     from epimc.frontend import ModelSource
@@ -69,7 +72,7 @@ class EpimcBackend(Backend):
         except BaseException:
             shutil.rmtree(folder)
             raise
-        return PreparedModel(session, folder)
+        return PreparedModel(session, folder, output_types(model))
 
     @classmethod
     def run_model(
@@ -115,11 +118,13 @@ class PreparedModel(BackendRep):
 
     Attributes:
         session: The same with the interface of onnxruntime's session.
+        types: Of the outputs that are tensors, by name, as the model declares them: a session has
+            values of some types in wider ones.
     """
 
-    def __init__(self, session: Session, folder: Path) -> None:
-        """A session, and the folder that goes with it."""
-        self.session = session
+    def __init__(self, session: Session, folder: Path, types: Mapping[str, np.dtype[Any]]) -> None:
+        """A session, the folder that goes with it, and the types of its outputs."""
+        self.session, self.types = session, types
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
@@ -139,9 +144,46 @@ class PreparedModel(BackendRep):
         """
         if kwargs:
             raise error(f"There is no option '{next(iter(kwargs))}' of a run.")
-        feeds = as_feeds(inputs, [argument.name for argument in self.session.get_inputs()])
-        names = [argument.name for argument in self.session.get_outputs()]
-        return namedtupledict("Outputs", names)(*self.session.run(None, feeds))
+        program = self.session.bundle.program
+        kinds = {port.name: port.port_type for port in program.inputs}
+        feeds = {
+            name: as_samples(kinds[name], value) if name in kinds else value
+            for name, value in as_feeds(inputs, [*kinds]).items()
+        }
+        names = [port.name for port in program.outputs]
+        values = zip(program.outputs, self.session.run(names, feeds), strict=True)
+        return namedtupledict("Outputs", names)(
+            *(as_value(port.port_type, value, self.types.get(port.name)) for port, value in values)
+        )
+
+
+def output_types(model: ModelSource) -> dict[str, np.dtype[Any]]:
+    """The types of a model's outputs that are tensors, by name; none of a model of PyTorch."""
+    if isinstance(model, bytes):
+        model = onnx.ModelProto.FromString(model)
+    elif isinstance(model, str | os.PathLike):
+        model = onnx.load(model, load_external_data=False)
+    if not isinstance(model, onnx.ModelProto):
+        return {}
+    return {
+        port.name: onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
+        for port in model.graph.output
+        if port.type.tensor_type.elem_type
+    }
+
+
+def as_samples(kind: PortType, value: Any) -> Any:
+    """What a session takes for an input: the one value that there is, or the samples in it."""
+    if not kind.is_tensor:
+        return [value]
+    array = np.asarray(value)
+    return array if kind.samples_first else array[np.newaxis]
+
+
+def as_value(kind: PortType, samples: Any, dtype: np.dtype[Any] | None) -> Any:
+    """The inverse, for an output of the type."""
+    value = samples if kind.samples_first else samples[0]
+    return np.asarray(value, dtype) if kind.is_tensor else value
 
 
 def as_feeds(inputs: Any, names: Sequence[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from epimc.frontend.model.installed import newest_opset
 from epimc.frontend.model.standard import DEFAULT_DOMAINS, KNOWN_OPSET
 from epimc.support.diagnostics import error
 from epimc.support.origins import place_of
@@ -39,7 +40,7 @@ def model_of_node(
     names = [name for name in node.output if name]
     if outputs is not None and len(outputs) != len(names):
         raise error(f"The node has {len(names)} results, and {len(outputs)} are described.")
-    version = newest_opset(node.domain) if opset is None else opset
+    version = opset_for(node.domain) if opset is None else opset
     graph = helper.make_graph([node], node.op_type, ports, [])
     if outputs is None:
         graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
@@ -53,10 +54,10 @@ def model_of_node(
     return model if outputs is not None else with_inferred_outputs(model)
 
 
-def newest_opset(domain: str) -> int:
+def opset_for(domain: str) -> int:
     """The newest opset of a domain that is read; 1 of one that ONNX does not know."""
     if domain in DEFAULT_DOMAINS:
-        return min(KNOWN_OPSET, onnx.defs.onnx_opset_version())
+        return min(KNOWN_OPSET, newest_opset())
     schemas = onnx.defs.get_all_schemas_with_history()
     return max((each.since_version for each in schemas if each.domain == domain), default=1)
 

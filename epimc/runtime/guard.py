@@ -6,6 +6,7 @@ current folder, allocate whatever a model says, and raise exceptions without a c
 
 from __future__ import annotations
 
+import ctypes
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,10 +14,12 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from epimc.backends.onnx.safety import refuse_unsafe, repeats
+from epimc.backends.onnx.special import is_special, packed, unpacked
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.origins import place_of
 
@@ -55,6 +58,7 @@ class GuardedSession:
         inputs: Their shapes by name, in order.
         outputs: Their shapes by name, in order.
         properties: What the model's metadata say.
+        special: The types of inputs and outputs that numpy lacks, by name.
     """
 
     def __init__(self, model: bytes, what: str, *, limit_bytes: int, threads: int = 0) -> None:
@@ -75,6 +79,11 @@ class GuardedSession:
         with failures_named(f"onnxruntime refuses {what}."):
             bound_memory(int(min(limit_bytes, MOST_BYTES) * TENSOR_SHARE))
             self.session = load_session(model, threads)
+            self.special = {
+                entry.name: entry.type
+                for entry in (*self.session.get_inputs(), *self.session.get_outputs())
+                if is_special(entry.type)
+            }
             # Now: it raises where names are no UTF-8.
             self.inputs = shapes_of(self.session.get_inputs())
             self.outputs = shapes_of(self.session.get_outputs())
@@ -93,10 +102,29 @@ class GuardedSession:
         with failures_named(f"onnxruntime cannot run {self.what}."):
             watch = self.watch()
             try:
-                results: list[Array] = self.session.run(list(names), dict(inputs), self.options)
+                results = self.run_special if self.special else self.run_plain
+                return results(list(names), {name: plain(x) for name, x in inputs.items()})
             finally:
                 watch.cancel()
+
+    def run_plain(self, names: list[str], inputs: dict[str, Any]) -> list[Any]:
+        """The named outputs of a model whose types numpy has."""
+        results: list[Any] = self.session.run(names, inputs, self.options)
         return results
+
+    def run_special(self, names: list[str], inputs: dict[str, Any]) -> list[Any]:
+        """The named outputs of a model with types that numpy lacks, in wider ones."""
+        make = onnxruntime.OrtValue
+        feeds, buffers = {}, []
+        for name, array in inputs.items():
+            if name in self.special:
+                buffer, number = packed(self.special[name], array)
+                # The value has no copy of the bytes.
+                buffers.append(buffer)
+                feeds[name] = make.ortvalue_from_numpy_with_onnx_type(buffer, number)
+            else:
+                feeds[name] = make.ortvalue_from_numpy(array)
+        return list(map(taken, self.session.run_with_ort_values(names, feeds, self.options)))
 
     def watch(self) -> threading.Timer:
         """What ends a run after a time, if the model has loops: nothing else bounds these."""
@@ -106,6 +134,19 @@ class GuardedSession:
         if self.repeats:
             timer.start()
         return timer
+
+
+def plain(value: Any) -> Any:
+    """What onnxruntime takes: arrays, where numpy has scalars of its own."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
+def taken(value: onnxruntime.OrtValue) -> Any:
+    """The array of a tensor of onnxruntime."""
+    if not is_special(value.data_type()):
+        return value.numpy()
+    data = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    return unpacked(data, value.element_type(), value.shape())
 
 
 def shapes_of(entries: Iterable[Any]) -> dict[str, Shape]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,7 +85,7 @@ def first_line(problem: Exception) -> str:
 def compiled(trial: Trial, record: Record) -> Record:
     """Through epimc: compiled with the test's own inputs, verified, run and judged."""
     try:
-        prepared = epimc.backend.prepare(trial.model, calibration=calibration(trial.data))
+        prepared = epimc.backend.prepare(trial.model, calibration=calibration(trial))
     except epimc.EpimcError as problem:
         return replace(record, status=REFUSED, said=said_by(problem))
     share = share_of(prepared.session.bundle.program)
@@ -116,11 +116,9 @@ def verdict_of(
     if len(outputs) != len(names):
         return Verdict(f"{len(outputs)} outputs instead of {len(names)}")
     by_name = dict(zip(names, outputs, strict=True))
-    if stated := getattr(outputs, "_fields", None):
-        # A name that is no identifier stands as its number there.
-        expected = tuple(n if n.isidentifier() else f"_{k}" for k, n in enumerate(names))
-        if stated != expected:
-            return Verdict(f"the outputs are named {', '.join(stated)}")
+    for name, value in by_name.items():
+        if outputs[name] is not value:  # type: ignore[call-overload]  # It has names, too.
+            return Verdict(f"there is no output '{name}'")
     if trial.weightless:
         pairs = [(by_name[name], value) for name, value in data.outputs.items()]
         return Verdict(next(filter(None, (different_kind(*pair) for pair in pairs)), ""))
@@ -128,10 +126,14 @@ def verdict_of(
     return judged(by_name, data.outputs, data.inputs, tolerance, on_host=on_host)
 
 
-def calibration(data: Iterable[DataSet]) -> Mapping[str, Value] | list[Mapping[str, Value]]:
-    """The test's own inputs as samples: one mapping, or a batch for each data set."""
-    batches = [each.inputs for each in data]
-    return batches[0] if len(batches) == 1 else batches
+def calibration(trial: Trial) -> list[Mapping[str, Value]]:
+    """The test's own inputs as samples: a batch for each data set."""
+    tensors = {port.name for port in trial.model.graph.input if port.type.HasField("tensor_type")}
+    return [
+        # Of what is no tensor, samples are a list.
+        {name: value if name in tensors else [value] for name, value in data.inputs.items()}
+        for data in trial.data
+    ]
 
 
 def said_by(problem: epimc.EpimcError) -> str:
@@ -144,13 +146,8 @@ def said_by(problem: epimc.EpimcError) -> str:
 
 def share_of(program: CompiledProgram) -> Share:
     """Which operators of a model stand for what the program computes, and for host calls."""
-    called = {call.result.name for call in program.host_calls}
-    chip: set[str] = set()
-    host: set[str] = set()
-    for feature in program.computed_maps:
-        kinds = {kind for kind, _ in feature.nodes}
-        if feature.name in called:
-            host |= kinds
-        else:
-            chip |= kinds
+    host = {kind for call in program.host_calls for kind, _ in call.nodes}
+    called = {node for call in program.host_calls for node in call.nodes}
+    computed = {node for feature in program.computed_maps for node in feature.nodes}
+    chip = {kind for kind, _ in computed - called}
     return Share(tuple(sorted(chip)), tuple(sorted(host)))
