@@ -15,10 +15,10 @@ import onnx
 
 from epimc.cli.main import main
 from epimc.compiler.drawing import drawn_samples
-from epimc.support.sample_types import Shaped
 from epimc.compiler.samples import write_samples
 from epimc.frontend import import_proto
 from epimc.support.files import read_bytes
+from epimc.support.sample_types import Shaped
 from tests.helpers.onnx_networks import NETWORKS, Network
 
 SAMPLES = 3

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from epimc.backends.crossbar.check.checker import check
 from epimc.backends.crossbar.core.program import FeatureMap, Program
@@ -19,7 +18,7 @@ from epimc.backends.crossbar.isa.execution import Observer
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.ir.semantics import arrays, convolution, quantization, requantization, windows
 from epimc.support.diagnostics import EpimcError
-from tests.backends.crossbar.programs import PROGRAMS, sum_and_mean, merged_weights
+from tests.backends.crossbar.programs import PROGRAMS, merged_weights, sum_and_mean
 
 
 def reference(program: Program, inputs: dict[str, arrays.Floats]) -> dict[str, arrays.Ints]:
