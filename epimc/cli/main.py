@@ -176,8 +176,9 @@ def compile(
     observers = chosen_observers(print_ir_after, timing, stages.with_ir)
     with progress("compiling", len(stages.names)) as advance:
         bundle = build(request, output, dump_ir, [*observers, ProgressBar(advance)])
-    if options.calibration is None:
-        warn("no --calibration: standard normal samples were used, and figures mean little")
+    if options.calibration is None and bundle.program.inputs:
+        kind, _, _ = bundle.manifest.options.calibration.partition(",")
+        warn(f"no --calibration: {kind} samples were used, and figures mean little")
     for warning in bundle.program.warnings():
         warn(warning)
     placement = bundle.manifest.on_chip.placement
@@ -216,7 +217,7 @@ def run(
     from epimc.compiler.samples import encode_samples, inputs_of, read_samples
     from epimc.results.commands import RunResult
     from epimc.runtime.session import Session
-    from epimc.support.sample_types import Shaped, refuse_in_files
+    from epimc.support.sample_types import Shaped, refuse_in_files, result_arrays
 
     check_file(output, input)
     bundle = read_bundle(folder, limit_bytes)
@@ -228,7 +229,7 @@ def run(
     names = [port.name for port in bundle.program.outputs]
     observers = [] if meter is None else [meter]
     results = session.run(names, samples.inputs, observers)
-    write_file(output, encode_samples(dict(zip(names, results, strict=True))))
+    write_file(output, encode_samples(result_arrays(names, results)))
     costs = None if meter is None else bundle.program.costs(meter)
     result = RunResult(samples.count, tuple(names), str(output), costs)
     say(result, json, aside=number_of(output) == STANDARD_OUTPUT)

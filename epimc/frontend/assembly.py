@@ -124,7 +124,8 @@ class Assembly:
                 shape = [dim.dim_value for dim in kind.tensor_type.shape.dim]
                 self.chip.bound[name] = draft.input(name, tuple(shape[1:]))
                 continue
-            words = str(port_type(kind, self.scope.batch))
+            first = self.scope.samples_first
+            words = str(port_type(kind, self.scope.batch, samples_first=first))
             value = Value(draft.builder.fresh(identifier(name)), host_value(words))
             draft.module.inputs.append((name, value))
             self.chip.host_tensor(name, value)

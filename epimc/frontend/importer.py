@@ -244,14 +244,21 @@ class _Import:
         drop_unread(module)
         module = draft.builder.finish()
         refuse_large_maps(module, self.budget)
-        ports = (
-            tuple(
-                ModelPort(name, port_type(scope.kinds.get(tensor), scope.batch))
-                for name, tensor in pairs
+        inputs = [
+            ModelPort(
+                name,
+                port_type(
+                    scope.kinds.get(name),
+                    scope.batch,
+                    samples_first=scope.samples_first or not value.type.is_host,
+                ),
             )
-            for pairs in (zip(scope.inputs, scope.inputs, strict=True), trial.outputs.items())
-        )
-        inputs, outputs = ports
+            for name, value in module.inputs
+        ]
+        outputs = [
+            ModelPort(name, port_type(scope.kinds.get(tensor), scope.batch))
+            for name, tensor in trial.outputs.items()
+        ]
         placed = tuple(
             PlacedNode(
                 operator_of(step.proto),

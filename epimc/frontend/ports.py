@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import onnx
 
 from epimc.frontend.core.bindings import shape_of
-from epimc.frontend.model.inputs import batch_of, refuse_open_sizes, size_of, type_text
+from epimc.frontend.model.inputs import (
+    batch_of,
+    has_samples_first,
+    refuse_open_sizes,
+    size_of,
+    type_text,
+)
 from epimc.frontend.model.shapes import real_inputs
 from epimc.support.port_types import PortType
 
@@ -37,10 +43,13 @@ class Entries:
     Attributes:
         batch: What axis 0 of samples is fixed to; 1 where it is free, or counts no samples.
         kinds: The ONNX types by name, in order, with the batch on axis 0.
+        samples_first: Whether axis 0 of all inputs counts samples; else one sample of an input has
+            its whole shape, unless the chip reads it, for which an axis of 1 in front is no dim.
     """
 
     batch: int
     kinds: dict[str, onnx.TypeProto]
+    samples_first: bool
 
 
 def entries_of(graph: onnx.GraphProto, *, apart: bool = False) -> Entries:
@@ -54,7 +63,7 @@ def entries_of(graph: onnx.GraphProto, *, apart: bool = False) -> Entries:
         EpimcError: A size is open, and is not the samples'.
     """
     refuse_open_sizes(graph)
-    batch = 1 if apart else batch_of(graph)
+    size = batch_of(graph)
     kinds = {}
     for entry in real_inputs(graph):
         kind = onnx.TypeProto()
@@ -62,20 +71,28 @@ def entries_of(graph: onnx.GraphProto, *, apart: bool = False) -> Entries:
         # A free axis 0 counts samples.
         for dim in kind.tensor_type.shape.dim[:1]:
             if size_of(dim) is None:
-                dim.dim_value = batch
+                dim.dim_value = size
         kinds[entry.name] = kind
-    return Entries(batch, kinds)
+    if apart:
+        return Entries(1, kinds, False)
+    return Entries(size, kinds, has_samples_first(graph))
 
 
-def port_type(kind: onnx.TypeProto | None, batch: int) -> PortType:
-    """What an input or output of an ONNX type is; samples are where axis 0 is the batch."""
+def port_type(kind: onnx.TypeProto | None, batch: int, *, samples_first: bool = True) -> PortType:
+    """What an input or output of an ONNX type is.
+
+    Args:
+        kind: Its type, where that is known.
+        batch: What is on axis 0 where that counts samples.
+        samples_first: Whether it may count samples.
+    """
     if kind is None:
         return PortType("tensor(undefined)", None, False)
     text = type_text(kind)
     if not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
         return PortType(text, None, False)
     dims = [size_of(dim) for dim in kind.tensor_type.shape.dim]
-    first = bool(dims) and dims[0] == batch
+    first = samples_first and bool(dims) and dims[0] == batch
     return PortType(text, tuple(dims[first:]), first)
 
 

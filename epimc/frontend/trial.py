@@ -78,7 +78,9 @@ class Trial:
         """
         self.known = known
         self.draft = Draft(name, entries.batch, opset_of(model) or 0, budget)
-        self.scope = Scope(tuple(entries.kinds), entries.batch, kinds={**entries.kinds})
+        self.scope = Scope(
+            tuple(entries.kinds), entries.batch, entries.samples_first, kinds={**entries.kinds}
+        )
         self.chip = Chip(self.draft, self.scope)
         self.inference = Inference(model, entries.batch)
         self.folder = Folder(model, entries.batch, budget)

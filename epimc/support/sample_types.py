@@ -310,6 +310,17 @@ def parts_of(name: str, value: object) -> Iterator[tuple[str, Array]]:
         yield name, array.astype(str) if array.dtype.hasobject else array
 
 
+def result_arrays(names: Sequence[str], results: Sequence[Any]) -> dict[str, Array]:
+    """Results as a file can hold them: an array a sample where samples differ in shape."""
+    arrays: dict[str, Array] = {}
+    for name, result in zip(names, results, strict=True):
+        if isinstance(result, np.ndarray):
+            arrays[name] = result
+        else:
+            arrays.update((f"{name}/{number}", each) for number, each in enumerate(result))
+    return arrays
+
+
 def refuse_in_files(source: str, ports: Iterable[Shaped]) -> None:
     """Raise EpimcError for a port whose samples stand in no file."""
     for port in ports:

@@ -13,9 +13,10 @@ from onnx import helper, numpy_helper
 from epimc.api import compile
 from epimc.compiler.acceptance import require_accepted
 from epimc.compiler.drawing import drawn_samples
-from epimc.frontend import ImportedModel
+from epimc.frontend import ImportedModel, ModelPort
 from epimc.ir.core.module import Module
 from epimc.support.diagnostics import EpimcError, render
+from epimc.support.port_types import PortType
 from epimc.support.sample_types import Shaped
 
 LARGEST = 2**63 - 1
@@ -70,7 +71,13 @@ def imported(node: onnx.NodeProto, opset: int, shape: tuple[int, ...]) -> Import
     result = [helper.make_tensor_value_info("y", 1, None)]
     graph = helper.make_graph([node], "g", border, result)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    return ImportedModel(Module("m", "nn"), "", model, [("x", (3, 6, 5))], [("y", shape)])
+    ports = [[port("x", (3, 6, 5))], [port("y", shape)]]
+    return ImportedModel(Module("m", "nn"), "", model, *ports)
+
+
+def port(name: str, shape: tuple[int, ...]) -> ModelPort:
+    """A float32 input or output, the samples first."""
+    return ModelPort(name, PortType(dims=shape))
 
 
 def test_what_onnxruntime_does_not_load_is_told_with_its_node() -> None:
@@ -99,7 +106,7 @@ def test_results_have_the_shapes_of_the_program() -> None:
     flat = imported(helper.make_node("Flatten", ["x"], ["y"], "n"), 13, (90,))
     require_accepted(flat, NORMAL)
     with pytest.raises(EpimcError) as caught:
-        require_accepted(replace(flat, outputs=[("y", (3, 30))]), NORMAL)
+        require_accepted(replace(flat, outputs=[port("y", (3, 30))]), NORMAL)
     assert str(caught.value) == (
         "error: Output 'y' has the shape [1, 90] in onnxruntime, and [1, 3, 30] by ONNX's rules.\n"
         "  hint: Export the model again; one sample must give one sample's results."

@@ -251,3 +251,45 @@ def test_casts_between_floats_are_nothing_on_the_chip(tmp_path: Path) -> None:
     session = epimc.compile(model, tmp_path / "out", target="tiny", calibration=reals(16, 8))
     assert not session.bundle.program.host_calls
     assert epimc.verify(session).exact
+
+
+SHAPED = model_of(
+    [node("Reshape", "x s", "y")], {"x": (T.FLOAT, (1, 6)), "s": (T.INT64, (1,))}, output=T.FLOAT
+)
+
+
+def test_drawn_integers_may_be_none_that_a_model_takes(tmp_path: Path) -> None:
+    with pytest.raises(EpimcError) as caught:
+        epimc.compile(SHAPED, tmp_path / "out", target="tiny")
+    assert caught.value.diagnostic.notes[-1] == (
+        "The sample was drawn at random: calibrate with samples that the model takes."
+    )
+    samples = {"x": reals(2, 6), "s": np.array([[6], [-1]])}
+    session = epimc.compile(SHAPED, tmp_path / "out", target="tiny", calibration=samples)
+    assert epimc.verify(session, samples).exact
+
+
+def test_results_of_different_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = model_of([node("NonZero", "x", "y")], {"x": (T.FLOAT, ("N", 4))}, output=T.INT64)
+    onnx.save(model, tmp_path / "m.onnx")
+    out, data, results = (str(tmp_path / name) for name in ("out", "x.npz", "y.npz"))
+    np.savez(data, x=np.array([[0, 1, 0, 1], [1, 0, 0, 0]], np.float32))
+    assert main(["compile", str(tmp_path / "m.onnx"), "-o", out, "--calibration", data]) == 0
+    assert main(["verify", out, "--input", data]) == 0
+    assert main(["run", out, "--input", data, "--output", results]) == 0
+    with np.load(results) as read:
+        assert {name: read[name].tolist() for name in read.files} == {
+            "y/0": [[0, 0], [1, 3]],
+            "y/1": [[0], [0]],
+        }
+    assert capsys.readouterr().out.endswith(f"2 samples: y -> {results}\n")
+
+
+def test_the_warning_says_what_was_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for model, kind in ((IMAGE, "random"), (WHOLE, "standard normal"), (NOTHING, "")):
+        onnx.save(model, tmp_path / "m.onnx")
+        assert main(["compile", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "out")]) == 0
+        warning = f"no --calibration: {kind} samples were used, and figures mean little"
+        assert (warning in capsys.readouterr().err) == bool(kind)

@@ -46,10 +46,12 @@ class Scope:
         kinds: Types by name, as far as they are known, axis 0 of samples being the batch.
         batch: What ONNX shapes have on axis 0 where that counts samples.
         stay: The tensors that no value stands for, which the host cannot take from the chip.
+        samples_first: Whether that is so for all inputs.
     """
 
     inputs: tuple[str, ...]
     batch: int
+    samples_first: bool = True
     constants: dict[str, Array] = field(default_factory=dict)
     kinds: dict[str, onnx.TypeProto] = field(default_factory=dict)
     stay: set[str] = field(default_factory=set)

@@ -37,12 +37,12 @@ def runnable(model: onnx.ModelProto, budget: Budget) -> onnx.ModelProto:
     Raises:
         EpimcError: The limit does not leave enough for the copy.
     """
-    if not any(element in RARE for element in elements_in(model)):
-        return model
-    ports = (*model.graph.input, *model.graph.output)
-    brain = any(entry.type.tensor_type.elem_type == TensorProto.BFLOAT16 for entry in ports)
+    rare = {element for element in elements_in(model) if element in RARE}
     size = model.ByteSize()
-    if size > LARGEST_SERIALIZED or (not brain and loads(model, budget.limit)):
+    if not rare or size > LARGEST_SERIALIZED:
+        return model
+    # Python can neither pass nor take bfloat16, also between two parts that the host runs.
+    if TensorProto.BFLOAT16 not in rare and loads(model, budget.limit):
         return model
     budget.read(2 * size, "the model in float32")
     return in_float32(model)
