@@ -55,6 +55,8 @@ def test_a_split_into_more_parts_than_it_has_outputs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("axis", [5, -5, 2**31, LARGEST, -LARGEST - 1])
 def test_an_axis_that_is_not_there(op_type: str, axis: int, tmp_path: Path) -> None:
     inputs = {"Concat": ["x", "x"], "Gather": ["x", "i"]}.get(op_type, ["x"])
+    if op_type == "Softmax" and abs(axis) > 2**32:
+        pytest.skip("onnxruntime takes the lower bits of the number, which are an axis")
     node = helper.make_node(op_type, inputs, ["y"], "n", axis=axis)
     constants = {"i": [0, 1]} if op_type == "Gather" else {}
     first, second = refusal(saved(tmp_path, node, 13, **constants))
