@@ -135,7 +135,7 @@ class _Runner:
         self.meter = None
         if layers:
             maps, exported = self.program.computed_maps, self.integers.exported
-            self.meter = LayerMeter(maps, exported, epitomized)
+            self.meter = LayerMeter(maps, exported, epitomized, types_of(self.program))
             watched = with_outputs(read_model(epitomized, EPITOMIZED), self.meter.tensors)
             epitomized = watched.SerializeToString()
         self.epitomized = Reference(
