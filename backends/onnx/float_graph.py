@@ -20,6 +20,7 @@ class FloatGraph(Graph):
 
     Attributes:
         functions: Those of the model, by their bodies.
+        opsets: The versions of the domains of ONNX operators.
         has_identity_plans: Whether every epitome so far is the weights themselves.
     """
 
@@ -27,8 +28,13 @@ class FloatGraph(Graph):
         """Start an empty graph for a module."""
         super().__init__(module)
         self.functions: dict[bytes, FunctionProto] = {}
+        self.opsets = {"": FLOAT_OPSET}
         self.stored: dict[Ref, str] = {}
         self.has_identity_plans = True
+
+    def require(self, domain: str, version: int) -> None:
+        """Have operators of a domain as they are from a version on."""
+        self.opsets[domain] = max(self.opsets.get(domain, 1), version)
 
     def tensor(self, op: Op, key: str, ref: Ref) -> str:
         """The initializer of a stored tensor, which all ops that reference it share."""

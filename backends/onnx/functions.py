@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from onnx import ModelProto, helper
 
-from epimc.backends.onnx.float_graph import DOMAIN, FLOAT_OPSET, FloatGraph
+from epimc.backends.onnx.float_graph import DOMAIN, FloatGraph
 from epimc.backends.onnx.ops import float_form
 from epimc.ir.core.levels import CALIBRATED, EPI
 from epimc.ir.core.module import Module
@@ -68,8 +68,12 @@ class _ModelGraph(FloatGraph):
     def model(self) -> ModelProto:
         """The finished model, with its functions and whether all plans are identities."""
         model = super().model()
-        model.ir_version, model.opset_import[0].version = IR_VERSION, FLOAT_OPSET
-        model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+        model.ir_version = IR_VERSION
+        del model.opset_import[:]
+        versions = {**self.opsets, DOMAIN: 1}
+        model.opset_import.extend(helper.make_opsetid(*each) for each in versions.items())
+        for function in self.functions.values():
+            function.opset_import[0].version = self.opsets[""]
         model.functions.extend(self.functions.values())
         state = "true" if self.has_identity_plans else "false"
         model.metadata_props.add(key=IDENTITY_KEY, value=state)

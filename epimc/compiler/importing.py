@@ -20,6 +20,7 @@ from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.verifier import verify
 from epimc.quantization.hosted import refuse_host_calls
+from epimc.runtime.models import models_within
 from epimc.support.diagnostics import error
 from epimc.support.limits import MADE_FACTOR
 
@@ -63,7 +64,12 @@ def import_request(request: Request, target: Target, rows: int, memory: InMemory
         EpimcError: The model, the samples or the plans are wrong, or onnxruntime does not run them.
     """
     source = request.model if memory.model is None else memory.model
-    named = import_source(source, example=memory.example, limit_bytes=request.limit_bytes)
+    named = import_source(
+        source,
+        example=memory.example,
+        limit_bytes=request.limit_bytes,
+        run=models_within(request.limit_bytes),
+    )
     imported = named.imported
     # Before minutes of work on a model that no bundle can hold.
     refuse_too_large(imported)

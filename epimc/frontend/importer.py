@@ -7,7 +7,7 @@ that one message names all of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import epimc.frontend.operators  # noqa: F401  (it registers its records)
 from epimc.frontend.core.bindings import Binding, MoreDims, Unknown, shape_of
 from epimc.frontend.core.draft import Draft
 from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.functions import Functions, Run
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.node_checks import check_node
 from epimc.frontend.core.operator import Importer, OnnxOperator, imported_names, lookup
@@ -57,7 +58,11 @@ class ImportedModel:
 
 
 def import_model(
-    path: Path, *, limit_bytes: int = DEFAULT_BYTES, newest_opset: int = NEWEST_OPSET
+    path: Path,
+    *,
+    limit_bytes: int = DEFAULT_BYTES,
+    newest_opset: int = NEWEST_OPSET,
+    run: Run | None = None,
 ) -> ImportedModel:
     """Import a model file.
 
@@ -65,17 +70,22 @@ def import_model(
         path: Of the ONNX file; its stem names the module.
         limit_bytes: The most that the file, its external data and all tensors may take together.
         newest_opset: The newest opset of the default domain to accept.
+        run: Evaluates small models, by which functions of each element are known.
 
     Raises:
         EpimcError: The file is no good ONNX model, or epimc does not support what is in it.
     """
     loaded = load_model(path, limit_bytes, newest_opset)
     budget = Budget(limit_bytes, f"Model file '{path}'")
-    return _imported(loaded.model, as_text(path.stem), loaded.sha256, budget)
+    return _imported(loaded.model, as_text(path.stem), loaded.sha256, budget, run)
 
 
 def import_proto(
-    model: onnx.ModelProto, name: str, *, limit_bytes: int = DEFAULT_BYTES
+    model: onnx.ModelProto,
+    name: str,
+    *,
+    limit_bytes: int = DEFAULT_BYTES,
+    run: Run | None = None,
 ) -> ImportedModel:
     """Import a model from memory; its tensors hold their data themselves.
 
@@ -83,6 +93,7 @@ def import_proto(
         model: As the user has it.
         name: Of the module.
         limit_bytes: The most that the model and all tensors may take together.
+        run: As `import_model`.
 
     Raises:
         EpimcError: It is no good ONNX model, or epimc does not support what is in it.
@@ -93,11 +104,13 @@ def import_proto(
             hint="Import the model from its file.",
         )
     check_model(model, NEWEST_OPSET)
-    return _imported(model, name, "", Budget(limit_bytes, f"Model '{name}'"))
+    return _imported(model, name, "", Budget(limit_bytes, f"Model '{name}'"), run)
 
 
-def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) -> ImportedModel:
-    module = _Import(model, name, budget).run()
+def _imported(
+    model: onnx.ModelProto, name: str, sha256: str, budget: Budget, run: Run | None
+) -> ImportedModel:
+    module = _Import(model, name, budget, run).run()
     inputs, outputs = (
         [(onnx_name, value.type.shape) for onnx_name, value in pairs]
         for pairs in (module.inputs, module.outputs)
@@ -140,7 +153,7 @@ def live_nodes(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], set[str]]:
 class _Import:
     """The import of one model."""
 
-    def __init__(self, model: onnx.ModelProto, name: str, budget: Budget) -> None:
+    def __init__(self, model: onnx.ModelProto, name: str, budget: Budget, run: Run | None) -> None:
         refuse_many(model.graph)
         size = model.ByteSize()
         budget.read(size, "the model itself")
@@ -149,6 +162,7 @@ class _Import:
         self.draft = Draft(name, batch, opset, budget)
         self.inference = Inference(model, opset, batch)
         self.folder = Folder(opset, batch, budget, GROWTH * size)
+        self.known_functions = Functions(run, model.opset_import)
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         self.functions = {(item.domain, item.name) for item in model.functions}
         self.bound: dict[str, Binding] = {}
@@ -203,7 +217,7 @@ class _Import:
                 inputs = dict.fromkeys(inputs, Unknown())
             results = self._results(proto, inputs, kinds)
         except UnsupportedError as problem:
-            self.complaints.append(f"{where_of(proto)}: {problem}.")
+            results = self._as_function(proto, inputs, kinds, problem)
         for index, name in enumerate(proto.output):
             kind = kinds.get(name)
             unknown = self.draft.placeholder(kind, shape_of(kind))
@@ -271,6 +285,25 @@ class _Import:
         shape = shape_of(kinds.get(proto.output[0]))
         results = importer(Emitter(proto, operands, shape, self.draft))
         return [*results] if isinstance(results, list) else [results]
+
+    def _as_function(
+        self,
+        proto: onnx.NodeProto,
+        inputs: Mapping[str, Binding],
+        kinds: Mapping[str, onnx.TypeProto],
+        problem: UnsupportedError,
+    ) -> list[Binding]:
+        """What no importer takes may be a function of each element; else it is complained of."""
+        operands = tuple(inputs[name] if name else None for name in proto.input)
+        shape = shape_of(kinds.get(proto.output[0]))
+        try:
+            function = self.known_functions.value(Emitter(proto, operands, shape, self.draft))
+        except UnsupportedError as better:
+            function, problem = None, better
+        if function is not None:
+            return [function]
+        self.complaints.append(f"{where_of(proto)}: {problem}.")
+        return []
 
     def _binding(self, name: str) -> Binding:
         if name not in self.bound and name in self.initializers:

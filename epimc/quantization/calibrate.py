@@ -14,6 +14,7 @@ from epimc.ir.core.module_attributes import CALIBRATION
 from epimc.ir.core.op import Array, Value
 from epimc.ir.interpreter import batches, interpret
 from epimc.ir.pipeline import Pass
+from epimc.runtime.models import run_model
 from epimc.support.diagnostics import error
 
 # Ranges are kept to this many significant bits: the float64 sums of another machine may differ in
@@ -90,7 +91,8 @@ def observed_ranges(module: Module, samples: dict[str, Array]) -> dict[Value, tu
     # `observe` tells of what is not finite, and numpy need not.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for part in batches(count, module):
-            interpret(module, {name: array[part] for name, array in samples.items()}, observe)
+            inputs = {name: array[part] for name, array in samples.items()}
+            interpret(module, inputs, observe, run=run_model)
     return {value: (rounded(lows[value]), rounded(highs[value])) for value in lows}
 
 

@@ -13,6 +13,7 @@ from epimc.bundle.bundle import read_bundle
 from epimc.bundle.manifest import Origin
 from epimc.frontend import ModelSource, import_source
 from epimc.ir.core.module import Module
+from epimc.runtime.models import models_within
 from epimc.support.diagnostics import counted
 from epimc.support.files import as_path
 from epimc.support.limits import DEFAULT_BYTES
@@ -160,7 +161,9 @@ def inspected(
     """
     folder = as_path(source, "source") if isinstance(source, (str, os.PathLike)) else None
     if folder is None or not folder.is_dir():
-        named = import_source(source, example=example, limit_bytes=limit_bytes)
+        named = import_source(
+            source, example=example, limit_bytes=limit_bytes, run=models_within(limit_bytes)
+        )
         return model_summary(named.imported.module)
     bundle = read_bundle(folder, limit_bytes)
     bundle.program.refuse_bad()

@@ -15,6 +15,7 @@ is declared with its traits takes part in every pass that knows them.
 | `Homogeneous` | passes a positive factor on a channel on | equalization |
 | `Weighted` | a layer with constant weights and a bias | equalization, folding, epitomes |
 | `Hosted` | has no form on a chip: the host computes it | quantization, `--strict` |
+| `StatesModel` | a function of each element, by an ONNX model | interpreter, quantization |
 | `CallsHost` | the host computes the result at once, by a fragment | interpreter, backends |
 | `Border` | between the reals outside and the activations inside | verifier, backends |
 
@@ -121,6 +122,23 @@ class Hosted(Op):
     """
 
     known_range: ClassVar[tuple[float, float] | None] = None
+
+
+class StatesModel(KeepsShape):
+    """A function of each element by itself, which a small ONNX model states.
+
+    The model takes float32 numbers `x` [N] and gives `y` [N]; whoever runs models computes it.
+
+    Attributes:
+        model: The serialized model, bytes.
+    """
+
+    model = Attribute(TENSOR, stored=(ACTIVATION, 1))
+
+    def check(self, stored: Stored) -> None:
+        """The model is a sequence of bytes."""
+        super().check(stored)
+        expect(stored(self.model).element == "u8", "a model must be of bytes (u8)")
 
 
 class CallsHost(Op):

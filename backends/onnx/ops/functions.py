@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import onnx
+from onnx import numpy_helper
 
 from epimc.backends import forms
 from epimc.backends.forms import Claim
 from epimc.backends.onnx.float_graph import FloatGraph
 from epimc.backends.onnx.graph import channelwise
 from epimc.backends.onnx.ops.tables import Quantized, float_form, integer_form
+from epimc.ir.core.traits import StatesModel
 from epimc.ir.dialects import elementwise, epi, nn
 from epimc.ir.semantics.functions import FUNCTIONS
 
@@ -46,6 +49,27 @@ def float_activation(op: elementwise.Activation, graph: FloatGraph) -> None:
         for key, (parameter, default) in function.onnx_parameters.items()
     }
     graph.node(function.onnx, [source], name, **parameters, **dict(function.settings))
+
+
+@float_form(StatesModel)
+def float_function(op: StatesModel, graph: FloatGraph) -> None:
+    """The nodes of the model, over tensors that are named after the result."""
+    name = graph.names[op.output]
+    model = onnx.load_model_from_string(graph.module.tensor(op.model).tobytes())
+    names = {"x": graph.input_of(op), "y": name}
+    for tensor in model.graph.initializer:
+        names[tensor.name] = graph.constant(f"{name}/{tensor.name}", numpy_helper.to_array(tensor))
+    for opset in model.opset_import:
+        graph.require(opset.domain, opset.version)
+    for number, node in enumerate(model.graph.node):
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copy.name = f"{name}/{node.op_type}{number}"
+        for result in node.output:
+            names.setdefault(result, f"{name}/{result}")
+        copy.input[:] = [names.get(each, "") for each in node.input]
+        copy.output[:] = [names.get(each, "") for each in node.output]
+        graph.nodes.append(copy)
 
 
 @integer_form(epi.LookUp)
