@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from numpy.typing import NDArray
 
 from epimc.backends.foreign import Door
-from epimc.backends.forms import Claim
+from epimc.backends.forms import Claim, HostValue
 from epimc.support.diagnostics import Diagnostic, EpimcError, check_failed, error, render
 from epimc.support.origins import Nodes
+from epimc.support.port_types import PortType
 from epimc.support.results import Result
 
 if TYPE_CHECKING:
@@ -32,11 +33,26 @@ Array = NDArray[Any]
 Arrays = dict[str, Array]
 """[samples, *shape] by name."""
 
-Host = Callable[[str, list[Array]], Array]
-"""Runs a fragment: its name, its operands as activations [samples, ...], the result likewise."""
+Host = Callable[[str, list[Any], int], list[Any]]
+"""Runs a fragment: its name, its operands, for how many samples; its results.
+
+An operand is float32 [samples, ...], or a sequence with a value for each sample, of any type of
+ONNX; a result is always such a sequence.
+"""
 
 Pages = Mapping[str, Callable[[], str]]
 """What makes the text of a page of documentation, by its path in the repository."""
+
+
+@dataclass
+class DoesNotFitError(EpimcError):
+    """Some ops of a module are too large for a target, whatever else it has to hold.
+
+    Attributes:
+        nodes: The ONNX nodes of all such ops, which another place may run.
+    """
+
+    nodes: Nodes = ()
 
 
 class Port(Protocol):
@@ -47,8 +63,12 @@ class Port(Protocol):
         """What the ONNX model calls it."""
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """As the model has it, without the samples."""
+    def shape(self) -> tuple[int, ...] | None:
+        """As the model has it, without the samples; None where it depends on the data."""
+
+    @property
+    def port_type(self) -> PortType:
+        """What it is: of the chip float32 tensors, of the host any type of ONNX."""
 
 
 class FeatureMap(Protocol):
@@ -88,14 +108,14 @@ class HostCall:
     """A part of a program that the host runs.
 
     Attributes:
-        fragment: Names the ONNX model that it runs.
-        sources: The names of the maps that it takes.
-        result: The map that it gives.
+        fragment: Names the ONNX model that it runs, and the call itself.
+        operands: What it takes: activations, by the names of their maps, or values of the host.
+        nodes: The ONNX nodes that it stands for.
     """
 
     fragment: str
-    sources: tuple[str, ...]
-    result: FeatureMap
+    operands: tuple[str | HostValue, ...]
+    nodes: Nodes = ()
 
 
 class Target(Protocol):

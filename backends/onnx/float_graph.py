@@ -20,7 +20,6 @@ class FloatGraph(Graph):
 
     Attributes:
         functions: Those of the model, by their bodies.
-        opsets: The versions of the domains of ONNX operators.
         has_identity_plans: Whether every epitome so far is the weights themselves.
     """
 
@@ -28,7 +27,6 @@ class FloatGraph(Graph):
         """Start an empty graph for a module."""
         super().__init__(module)
         self.functions: dict[bytes, FunctionProto] = {}
-        self.opsets = {"": FLOAT_OPSET}
         self.stored: dict[Ref, str] = {}
         self.has_identity_plans = True
 

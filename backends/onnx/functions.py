@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from onnx import ModelProto, helper
 
-from epimc.backends.onnx.float_graph import DOMAIN, FloatGraph
+from epimc.backends.onnx.float_graph import DOMAIN, FLOAT_OPSET, FloatGraph
 from epimc.backends.onnx.ops import float_form
 from epimc.ir.core.levels import CALIBRATED, EPI
 from epimc.ir.core.module import Module
@@ -37,20 +37,6 @@ def export_floats(module: Module) -> ModelProto:
     return graph.model()
 
 
-def export_fragment(module: Module) -> ModelProto:
-    """The model of a host call: a module from activations to activations, on reals inside.
-
-    Raises:
-        EpimcError: An op has no float form.
-    """
-    graph = FloatGraph(module)
-    for op in module.ops:
-        float_form.apply(op, graph)
-    # The integer reference has a fragment's nodes, which are all that it may consist of.
-    assert not graph.functions
-    return graph.model()
-
-
 def has_identity_plans(properties: Mapping[str, str]) -> bool:
     """Whether every epitome of an exported float model with these metadata is the weights."""
     return properties.get(IDENTITY_KEY) == "true"
@@ -69,11 +55,12 @@ class _ModelGraph(FloatGraph):
         """The finished model, with its functions and whether all plans are identities."""
         model = super().model()
         model.ir_version = IR_VERSION
-        del model.opset_import[:]
-        versions = {**self.opsets, DOMAIN: 1}
-        model.opset_import.extend(helper.make_opsetid(*each) for each in versions.items())
-        for function in self.functions.values():
-            function.opset_import[0].version = self.opsets[""]
+        for entry in model.opset_import:
+            if not entry.domain:
+                entry.version = max(FLOAT_OPSET, entry.version)
+                for function in self.functions.values():
+                    function.opset_import[0].version = entry.version
+        model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
         model.functions.extend(self.functions.values())
         state = "true" if self.has_identity_plans else "false"
         model.metadata_props.add(key=IDENTITY_KEY, value=state)

@@ -171,7 +171,10 @@ def compile(
         warn("no --calibration: standard normal samples were used, and figures mean little")
     for warning in bundle.program.warnings():
         warn(warning)
-    say(CompileResult(str(output), bundle.program.describe()), json)
+    placement = bundle.manifest.on_chip.placement
+    if not placement.nodes_on_chip:
+        warn("nothing of the model runs on the chip: the host computes all of it")
+    say(CompileResult(str(output), bundle.program.describe(), placement), json)
 
 
 @app.command()
@@ -210,7 +213,7 @@ def run(
     bundle.program.refuse_bad()
     session = Session(bundle)
     meter = bundle.program.cost_meter() if stats else None
-    shapes = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
+    shapes = [Shaped(port.name, port.shape or (), port.port_type) for port in bundle.program.inputs]
     samples = read_samples(input, shapes, limit_bytes=limit_bytes)
     names = [port.name for port in bundle.program.outputs]
     observers = [] if meter is None else [meter]

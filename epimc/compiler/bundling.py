@@ -7,13 +7,13 @@ from functools import partial
 
 from epimc.backends.base import CompiledProgram
 from epimc.backends.onnx.export import export_integers
+from epimc.backends.onnx.fragments import fragments_of
 from epimc.backends.onnx.functions import export_floats
 from epimc.bundle.bundle import Bundle
 from epimc.bundle.manifest import Model, Options, new_manifest
 from epimc.compiler.importing import Start
 from epimc.compiler.samples import LABELS, Array, encode_samples
 from epimc.ir.core.module import Module
-from epimc.ir.core.traits import CallsHost
 from epimc.ir.pipeline import Pass, print_pipeline
 from epimc.quantization.options import QuantizeOptions
 from epimc.support.files import File
@@ -69,14 +69,5 @@ def new_bundle(
         passes=print_pipeline(passes),
     )
     model = Model(name=start.name, sha256=start.model.sha256)
-    manifest = new_manifest(f"epimc {VERSION}", model, options, program)
-    return Bundle(manifest, program, files, fragments=fragments(integers))
-
-
-def fragments(module: Module) -> dict[str, bytes]:
-    """The ONNX models that the host runs, by the names under which programs call them."""
-    return {
-        op.output.name: module.tensor(op.fragment).tobytes()
-        for op in module.ops
-        if isinstance(op, CallsHost)
-    }
+    manifest = new_manifest(f"epimc {VERSION}", model, options, program, start.model.placement)
+    return Bundle(manifest, program, files, fragments=fragments_of(integers))

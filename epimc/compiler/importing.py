@@ -6,23 +6,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from epimc.backends.base import Target
+from epimc.backends.onnx.values import encode
 from epimc.compiler.acceptance import require_accepted
 from epimc.compiler.memory import InMemory
 from epimc.compiler.options import Request
 from epimc.compiler.sample_arrays import SampleSource, samples_of
 from epimc.compiler.samples import Samples, Shaped, standard_normal
-from epimc.frontend import ImportedModel, import_source
+from epimc.frontend import ImportedModel, import_source, refuse_host_nodes
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import ARRAY_ROWS, CALIBRATION, PASSES, TARGET
 from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.verifier import verify
-from epimc.quantization.hosted import refuse_host_calls
-from epimc.runtime.models import models_within
 from epimc.support.diagnostics import error
 from epimc.support.limits import MADE_FACTOR
+from epimc.support.port_types import PortType, apart
 
 # Calibration without data: standard normal samples, which say little about a real model.
 DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
@@ -64,17 +66,12 @@ def import_request(request: Request, target: Target, rows: int, memory: InMemory
         EpimcError: The model, the samples or the plans are wrong, or onnxruntime does not run them.
     """
     source = request.model if memory.model is None else memory.model
-    named = import_source(
-        source,
-        example=memory.example,
-        limit_bytes=request.limit_bytes,
-        run=models_within(request.limit_bytes),
-    )
+    named = import_source(source, example=memory.example, limit_bytes=request.limit_bytes)
     imported = named.imported
     # Before minutes of work on a model that no bundle can hold.
     refuse_too_large(imported)
     if request.strict:
-        refuse_host_calls(imported.module)
+        refuse_host_nodes(imported)
     samples = calibration_samples(request, imported, memory.calibration)
     require_accepted(imported, samples, request.limit_bytes)
     module = prepared(imported.module, samples, target, rows)
@@ -101,7 +98,7 @@ def calibration_samples(
     request: Request, imported: ImportedModel, memory: SampleSource | None
 ) -> Samples:
     """The user's calibration samples, or standard normal ones."""
-    inputs = [Shaped(*described) for described in imported.inputs]
+    inputs = [Shaped(port.name, port.shape or (), port.port_type) for port in imported.inputs]
     source = request.calibration if memory is None else memory
     if source is None:
         elements = sum(op.output.type.size for op in imported.module.ops)
@@ -145,7 +142,13 @@ def prepared(module: Module, samples: Samples, target: Target, rows: int) -> Mod
     builder = Builder(module)
     builder.module.inputs, builder.module.ops = module.inputs, module.ops
     builder.module.outputs = module.outputs
-    refs = [builder.store(CALIBRATION, samples.inputs[name], "f32") for name, _ in module.inputs]
+    refs = []
+    for name, value in module.inputs:
+        data, element = samples.inputs[name], "f32"
+        if value.type.is_host:
+            values = encode(apart(PortType.parse(value.type.host), data))
+            data, element = np.frombuffer(values, np.uint8), "u8"
+        refs.append(builder.store(CALIBRATION, data, element))
     attributes = builder.module.attributes
     attributes[CALIBRATION] = tuple(refs)
     attributes[TARGET] = target.to_dict()

@@ -18,7 +18,6 @@ from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.pipeline import Runner
-from epimc.runtime.models import models_within
 from epimc.support.results import INLINED, Result
 from epimc.support.tables import Block, Lines
 
@@ -75,12 +74,7 @@ def plan_model(
         # A wrong policy is told before a large model is read.
         requested_plans(request.epitome, [])
     source = request.model if model is None else model
-    named = import_source(
-        source,
-        example=example,
-        limit_bytes=request.limit_bytes,
-        run=models_within(request.limit_bytes),
-    )
+    named = import_source(source, example=example, limit_bytes=request.limit_bytes)
     module, rows = named.imported.module, backend.array_rows(target)
     layers = planned_layers(request.epitome, module, rows)
     counts = backend.count(layers, target, request.weight_bits, request.activation_bits)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from epimc.support.diagnostics import EpimcError, did_you_mean, error
 from epimc.support.files import sha256, sha256_of_file
 from epimc.support.limits import DEFAULT_BYTES, MADE_FACTOR
+from epimc.support.port_types import PortType
 from epimc.support.writing import write_file
 
 Array = NDArray[Any]
@@ -63,6 +64,7 @@ class Shaped:
 
     name: str
     shape: tuple[int, ...]
+    port_type: PortType = PortType()
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +98,24 @@ class Samples:
 def standard_normal(inputs: Sequence[SampleInput], count: int, seed: int) -> Samples:
     """Samples of the standard normal distribution, the same for the same arguments."""
     random = np.random.Generator(np.random.Philox(seed))
-    drawn = {port.name: random.standard_normal((count, *port.shape), np.float32) for port in inputs}
+    drawn = {
+        port.name: as_type(random.standard_normal((count, *port.shape), np.float32), port)
+        for port in inputs
+    }
     return Samples(drawn, None, "", f"standard normal, seed {seed}")
+
+
+def as_type(values: Floats, port: SampleInput) -> Any:
+    kind = getattr(port, "port_type", PortType()).kind
+    names = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"}
+    if kind in names:
+        return values.astype(names[kind])
+    if kind == "tensor(string)":
+        return np.full(values.shape, "a", object)
+    name = kind.removeprefix("tensor(").removesuffix(")")
+    if name == "bool":
+        return values > 0
+    return np.zeros(values.shape, name)
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -329,6 +347,8 @@ def check_names(source: str, arrays: Mapping[str, Array], inputs: Sequence[Sampl
 def checked_input(source: str, array: Array, port: SampleInput) -> Floats:
     """The array of an input as float32, if its type, shape and values are right."""
     subject = f"Array '{port.name}' of {source}"
+    if getattr(port, "port_type", PortType()).kind != "tensor(float)":
+        return array
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
         raise error(
             f"{subject} has the type {array.dtype.name}, not float32.",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         import_proto,
         import_source,
         operator,
+        refuse_host_nodes,
         register,
         unregister,
     )
@@ -37,6 +38,7 @@ __all__ = [
     "import_proto",
     "import_source",
     "operator",
+    "refuse_host_nodes",
     "register",
     "unregister",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import OnnxOperator, operator, register, unregister
-from epimc.frontend.importer import ImportedModel, import_model, import_proto
+from epimc.frontend.importer import ImportedModel, import_model, import_proto, refuse_host_nodes
 from epimc.frontend.sources import ModelSource, NamedModel, import_source
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "import_proto",
     "import_source",
     "operator",
+    "refuse_host_nodes",
     "register",
     "unregister",
 ]

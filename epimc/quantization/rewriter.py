@@ -55,6 +55,8 @@ class IntegerRewriter:
         self.term_counts: dict[Value, int] = {}
         # Of sums that are not kept, until their one reader takes them over.
         self.totals: dict[Value, Total] = {}
+        # Of values that the host reads, as it has them.
+        self.reals: dict[Value, Value] = {}
         self.common = common_types(module, self.own_type)
         self.joining = Joining(module, lambda op: sums.covers(type(op)))
 
@@ -82,16 +84,34 @@ class IntegerRewriter:
     def input(self, name: str, value: Value) -> None:
         """The border of one graph input."""
         real = self.builder.input(name, value)
+        if value.type.is_host:
+            return
         quantized = Value(self.builder.fresh(f"{value.name}.q"), self.type_of(value), value.range)
         location = Location((("Input", name),))
         self.builder.mapped[value] = self.builder.add(epi.Quantize, [real], quantized, location)
 
     def output(self, name: str, value: Value) -> None:
-        """The border of one graph output."""
+        """The border of one graph output; what the host gives stays as it is."""
+        if value.type.is_host:
+            self.builder.module.outputs.append((name, self.builder.mapped[value]))
+            return
         real = Value(self.builder.fresh(f"{value.name}.real"), value.type, value.range)
         location = Location((("Output", name),))
         self.builder.add(epi.Dequantize, [self.builder.mapped[value]], real, location)
         self.builder.module.outputs.append((name, real))
+
+    def real(self, value: Value) -> Value:
+        """A value as the host takes it: what it knows already, or the dequantized activation."""
+        if value.type.is_host:
+            return self.builder.mapped[value]
+        if value not in self.reals:
+            name = self.builder.fresh(f"{value.name}.real")
+            kept = self.builder.mapped[value]
+            real = Value(name, value.type, value.range)
+            producer = self.producers.get(value)
+            location = producer.location if producer else Location()
+            self.reals[value] = self.builder.add(epi.Dequantize, [kept], real, location)
+        return self.reals[value]
 
     def is_absorbed(self, value: Value) -> bool:
         """Whether a value stays a sum: its one reader adds to it, scales it or clips it."""

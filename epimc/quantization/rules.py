@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from epimc.ir.core.op import Op, Value, dump_attributes
-from epimc.ir.core.traits import Clips, Hosted, Joins, Moves, StatesModel
-from epimc.ir.dialects import elementwise, epi, moves
+from epimc.ir.core.op import Op, dump_attributes
+from epimc.ir.core.traits import Clips, Joins, Moves, StatesModel
+from epimc.ir.dialects import elementwise, moves
 from epimc.ir.semantics import quantization
-from epimc.quantization import hosted
 from epimc.quantization.lookup import lookup_table
 from epimc.quantization.rewriter import IntegerRewriter, quantizes
 
@@ -56,17 +55,3 @@ def keep_clip(op: Clips, rewriter: IntegerRewriter) -> None:
     total = rewriter.total(op.operands[0])
     located = replace(total, trail=(total.trail, op.location))
     rewriter.requantize(op, located, op.bounds)
-
-
-@quantizes(Hosted)
-def keep_call(op: Hosted, rewriter: IntegerRewriter) -> None:
-    """The op on reals, between dequantizations and a quantization, as a model for the host."""
-    builder, old = rewriter.builder, op.output
-    # A known range holds for all samples; the calibrated one only for those that were seen.
-    result = Value(old.name, old.type, op.known_range or old.range)
-    kind = rewriter.common.get(old) or rewriter.own_type(result)
-    operands = [builder.mapped[operand] for operand in op.operands]
-    fragment = hosted.fragment_of(op, [operand.type for operand in operands], kind)
-    stored = builder.store(f"{old.name}.host", fragment, "u8")
-    result.type = kind
-    builder.mapped[old] = builder.add(epi.Host, operands, result, op.location, fragment=stored)

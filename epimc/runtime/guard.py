@@ -7,6 +7,7 @@ current folder, allocate whatever a model says, and raise exceptions without a c
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -15,7 +16,7 @@ from typing import Any
 import onnxruntime
 from numpy.typing import NDArray
 
-from epimc.backends.onnx.safety import refuse_unsafe
+from epimc.backends.onnx.safety import refuse_unsafe, repeats
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.origins import place_of
 
@@ -37,6 +38,9 @@ NAMED_NODES = (
 
 MAXIMUM_SAID = 500
 
+# Seconds of one run of a model with loops, which may have no end.
+LONGEST_LOOPS = 5.0
+
 OUT_OF_MEMORY = re.compile("Available memory of .* is smaller than requested bytes|bad_alloc")
 
 
@@ -53,22 +57,24 @@ class GuardedSession:
         properties: What the model's metadata say.
     """
 
-    def __init__(self, model: bytes, what: str, *, limit_bytes: int) -> None:
+    def __init__(self, model: bytes, what: str, *, limit_bytes: int, threads: int = 0) -> None:
         """Load a model.
 
         Args:
             model: The serialized ONNX model.
             what: Names it in errors.
             limit_bytes: What the limit on tensors is a share of.
+            threads: Those that compute one node; 0 leaves it to onnxruntime.
 
         Raises:
             EpimcError: onnxruntime refuses it, or must not be asked.
         """
         self.what = what
         refuse_unsafe(model, what)
+        self.repeats = repeats(model)
         with failures_named(f"onnxruntime refuses {what}."):
             bound_memory(int(min(limit_bytes, MOST_BYTES) * TENSOR_SHARE))
-            self.session = load_session(model)
+            self.session = load_session(model, threads)
             # Now: it raises where names are no UTF-8.
             self.inputs = shapes_of(self.session.get_inputs())
             self.outputs = shapes_of(self.session.get_outputs())
@@ -85,8 +91,21 @@ class GuardedSession:
             EpimcError: onnxruntime fails.
         """
         with failures_named(f"onnxruntime cannot run {self.what}."):
-            results: list[Array] = self.session.run(list(names), dict(inputs), self.options)
+            watch = self.watch()
+            try:
+                results: list[Array] = self.session.run(list(names), dict(inputs), self.options)
+            finally:
+                watch.cancel()
         return results
+
+    def watch(self) -> threading.Timer:
+        """What ends a run after a time, if the model has loops: nothing else bounds these."""
+        self.options.terminate = False
+        timer = threading.Timer(LONGEST_LOOPS, setattr, (self.options, "terminate", True))
+        timer.daemon = True
+        if self.repeats:
+            timer.start()
+        return timer
 
 
 def shapes_of(entries: Iterable[Any]) -> dict[str, Shape]:
@@ -110,8 +129,22 @@ def bound_memory(limit: int) -> None:
     onnxruntime.create_and_register_allocator(info, arena)
 
 
-def load_session(model: bytes) -> onnxruntime.InferenceSession:
+def loads(model: bytes) -> bool:
+    """Whether onnxruntime loads a small model of ours, made to ask just that."""
+    try:
+        load_session(model)
+    # Its exceptions have no common base.
+    except Exception:
+        return False
+    return True
+
+
+def load_session(model: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
     """A session that runs the graph as it is written.
+
+    Args:
+        model: The serialized ONNX model.
+        threads: Those that compute one node; 0 leaves it to onnxruntime.
 
     onnxruntime would rewrite it first.  That folds constants of whatever size a model says, in
     memory that nobody bounds, and changes what some models compute: a Pad of zeros is taken into
@@ -119,6 +152,7 @@ def load_session(model: bytes) -> onnxruntime.InferenceSession:
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = threads
     options.add_session_config_entry("session.use_env_allocators", "1")
     # Weights lie in the file, which is paid for: outside of the arena, freed with the session.
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
@@ -158,6 +192,8 @@ def refusal(message: str, problem: Exception) -> EpimcError:
     hint = ""
     if isinstance(problem, MemoryError) or OUT_OF_MEMORY.search(str(problem)):
         hint = "It needs too much memory: raise the limit (--limit-bytes), or check the shapes."
+    if "terminate flag" in str(problem):
+        said = f"Its loops have not come to an end within {LONGEST_LOOPS:g} seconds."
     return error(message, where=where, notes=[said], hint=hint)
 
 

@@ -66,7 +66,7 @@ class EpimcError(Exception):
     def with_notes(self, *notes: str) -> EpimcError:
         """The same error with further notes."""
         known = self.diagnostic
-        return EpimcError(replace(known, notes=(*known.notes, *notes)), self.exit_code)
+        return replace(self, diagnostic=replace(known, notes=(*known.notes, *notes)))
 
 
 class OtherVersionError(EpimcError):

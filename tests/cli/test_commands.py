@@ -237,6 +237,7 @@ def test_an_operator_in_full(run: Run) -> None:
         "  read from opset 7 on\n"
         "  computed inputs: it becomes ops of the IR\n"
         "  constant inputs: it becomes a constant\n"
+        "  its input may have more dims than a value of the IR has\n"
         "  every output may be used, not the first one only\n"
     )
     assert "\nBefore opset 13 it is over all axes from one on.\n" in run("ops", "Softmax").out

@@ -58,7 +58,7 @@ def evaluate(module: Module, inputs: Mapping[str, Array]) -> list[Array]:
 
 
 def run_reference(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> list[Array]:
-    """The outputs of onnxruntime, one sample at a time."""
+    """The outputs of onnxruntime, as many samples at a time as the model is fixed to, else one."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
@@ -66,8 +66,9 @@ def run_reference(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> list[A
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     names = [entry.name for entry in session.get_outputs()]
-    count = len(next(iter(inputs.values())))
-    samples = [{k: v[i : i + 1] for k, v in inputs.items()} for i in range(count)]
+    count, stated = len(next(iter(inputs.values()))), session.get_inputs()[0].shape[0]
+    size = stated if isinstance(stated, int) else 1
+    samples = [{k: v[i : i + size] for k, v in inputs.items()} for i in range(0, count, size)]
     results = [session.run(names, sample) for sample in samples]
     return [np.concatenate(parts) for parts in zip(*results, strict=True)]
 

@@ -211,6 +211,41 @@ def functions() -> onnx.ModelProto:
     return net.model(net.conv(cubes, 4, 4), inverse)
 
 
+def signal() -> onnx.ModelProto:
+    """One axis: convolutions and pools; a decoder, whose kernel is not a multiple of its stride."""
+    net = Network({"x": (3, 24)})
+
+    def layer(op_type: str, x: str, shape: tuple[int, ...], **attributes: Any) -> str:
+        weight = net.constant(net.floats(*shape, scale=0.3))
+        bias = net.constant(net.floats(shape[op_type == "ConvTranspose"], scale=0.1))
+        return net.node(op_type, x, weight, bias, **attributes)
+
+    x = net.node("Relu", layer("Conv", "x", (4, 3, 5), pads=[2, 2]))
+    shortcut = x = net.node("MaxPool", x, kernel_shape=[2], strides=[2])
+    x = net.node("Relu", layer("Conv", x, (4, 2, 3), pads=[2, 2], dilations=[2], group=2))
+    x = net.node("Add", x, shortcut)
+    means = net.node("AveragePool", x, kernel_shape=[3], strides=[2], pads=[1, 0])
+    x = net.node("Sigmoid", layer("ConvTranspose", means, (4, 3, 5), strides=[4], pads=[1, 0]))
+    return net.model(x, net.node("GlobalMaxPool", means))
+
+
+def decoder() -> onnx.ModelProto:
+    """Maps made larger by transposed convolutions: dense, in groups, with more and with less."""
+    net = Network({"x": (4, 5, 4)})
+
+    def larger(x: str, shape: tuple[int, ...], group: int = 1, **attributes: Any) -> str:
+        weight = net.constant(net.floats(*shape, scale=0.4))
+        bias = net.constant(net.floats(shape[1] * group, scale=0.1))
+        return net.node("ConvTranspose", x, weight, bias, strides=[2, 2], group=group, **attributes)
+
+    x = net.node("Relu", larger("x", (4, 6, 4, 4), pads=[1, 1, 1, 1]))
+    names = [net.constant(net.random.uniform(0.5, 2, 6).astype(np.float32)) for _ in range(4)]
+    x = net.node("BatchNormalization", larger(x, (6, 1, 2, 2), 6), *names)
+    y = net.node("Concat", net.node("Relu", x), x, axis=1)
+    y = larger(y, (12, 2, 3, 3), pads=[1, 1, 1, 1], output_padding=[1, 0])
+    return net.model(net.node("Tanh", y), x)
+
+
 NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "fire": fire,
     "prelu": prelu,
@@ -220,6 +255,8 @@ NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "moved": moved,
     "last": last,
     "grown": grown,
+    "signal": signal,
+    "decoder": decoder,
 }
 
 # Their tables are onnxruntime's, in float32: another processor may round one of them otherwise.

@@ -199,10 +199,7 @@ class AbstractExecution(Execution):
         if row is None:
             return
         self.demand(tile, src, row)
-        for problem in self.off_chip.problems(tile, row):
-            self.complain(tile, problem)
-        self.off_chip.store(tile, row, self._tick(tile))
-        self.order.store(tile)
+        self._store_row(tile, row)
 
     def transfer(self, sender: int, receiver: int) -> None:
         """A send that has met a recv: a row, of equal size, goes over."""
@@ -262,6 +259,26 @@ class AbstractExecution(Execution):
             row = (named.destination, y)
             self._compute_row(tile, row)
             self.tags.put(tile, dst.slot(y, maps[named.destination].row_stride), row)
+
+    def direct(self, tile: int, table: int, rows: tuple[int, int], window: int, size: int) -> None:
+        """A computation off chip: what it reads is stored before, what it computes then."""
+        named = self.program.tables[table]
+        lines = self.program.source_rows[table].lines
+        for y in range(*rows):
+            for source, needed in zip(named.sources, lines[y], strict=True):
+                # The last row first: it is the one that a wait is for.
+                for line in reversed(needed):
+                    self._check_order(tile, (source, line), "reads")
+            row = (named.destination, y)
+            self._compute_row(tile, row)
+            self._store_row(tile, row)
+        self.tags.clear(tile, window, size)
+
+    def _store_row(self, tile: int, row: Row) -> None:
+        for problem in self.off_chip.problems(tile, row):
+            self.complain(tile, problem)
+        self.off_chip.store(tile, row, self._tick(tile))
+        self.order.store(tile)
 
 
 def _rings(program: Program) -> dict[tuple[int, int], set[Ring]]:

@@ -6,6 +6,7 @@
     vector.py     requantize, add, multiply, lookup
     pool.py       pool
     moves.py      rearrange, concat, pad, select, constant
+    direct.py     direct
     host.py       host
 
 `declaration.py` says what any instruction declares, `table.py` and `computing.py` what those do
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from epimc.backends.crossbar.instructions import (
     control,
+    direct,
     host,
     moves,
     mvm,
@@ -25,4 +27,4 @@ from epimc.backends.crossbar.instructions import (
     vector,
 )
 
-__all__ = ["control", "host", "moves", "mvm", "pool", "transfers", "vector"]
+__all__ = ["control", "direct", "host", "moves", "mvm", "pool", "transfers", "vector"]

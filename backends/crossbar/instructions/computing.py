@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.core.counts import Counts
 from epimc.backends.crossbar.core.operands import NO_RINGS, RING, RINGS, ROWS, TABLE
-from epimc.backends.crossbar.core.program import ALIGNMENT, FeatureMap, Program, Ring
+from epimc.backends.crossbar.core.program import (
+    ALIGNMENT,
+    FeatureMap,
+    Maps,
+    Program,
+    ProgramTable,
+    Ring,
+)
 from epimc.backends.crossbar.instructions.declaration import Machine, Operand, Subjects, Tiles
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.kernels.layer_part import LayerPart
@@ -86,6 +93,15 @@ class Computing(Table):
         """What computes the rows of this table."""
         raise NotImplementedError(self.name)
 
+    def window_bytes(self, maps: Maps) -> int:
+        """Bytes of a buffer through which `direct` computes it: what one element is made of."""
+        return ALIGNMENT * max(1, len(self.sources))
+
+    def direct_bytes(self, maps: Maps, y: int) -> int:
+        """Bytes that `direct` reads off chip for an output row: of each row that it reads, all."""
+        lines = zip(self.sources, self.rows(maps, y), strict=True)
+        return sum(len(rows) * maps[source].row_bytes for source, rows in lines)
+
     @classmethod
     def execute(
         cls,
@@ -116,10 +132,8 @@ class Computing(Table):
         named = program.tables[table]
         if mistake := named.tile_problem(tile, table):
             return mistake
-        target = program.maps[named.destination]
-        first, end = rows
-        if not first < end <= target.height:
-            return f"Rows {first}:{end} are no rows of '{target.name}', which has {target.height}."
+        if mistake := rows_problem(program, named, rows):
+            return mistake
         if len(sources) != len(named.sources):
             return f"Table {table} has {len(named.sources)} sources, not {len(sources)}."
         problems = (
@@ -193,6 +207,15 @@ def table_problem(kind: type[Table], program: Program, number: int) -> str:
         return f"There is no table {number}."
     table = program.tables[number]
     return "" if type(table) is kind else f"Table {number} is one of '{table.name}'."
+
+
+def rows_problem(program: Program, table: ProgramTable, rows: Rows) -> str:
+    """What is wrong with the output rows of a table; empty when nothing is."""
+    target = program.maps[table.destination]
+    first, end = rows
+    if first < end <= target.height:
+        return ""
+    return f"Rows {first}:{end} are no rows of '{target.name}', which has {target.height}."
 
 
 def ring_problem(program: Program, ring: Ring, target: FeatureMap) -> str:

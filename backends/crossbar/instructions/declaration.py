@@ -56,6 +56,9 @@ class Machine(Protocol):
     ) -> None:
         """Compute output rows of a table's destination map, in order."""
 
+    def direct(self, tile: int, table: int, rows: tuple[int, int], window: int, size: int) -> None:
+        """The same from off-chip memory to off-chip memory, through bytes of the buffer."""
+
 
 class Subjects(Protocol):
     """Which feature map's row lies where, as far as instructions have moved rows."""

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from epimc.backends import forms
 from epimc.backends.crossbar.core.limits import Count, Index, Offset
-from epimc.backends.crossbar.core.program import FeatureMap, Maps, Program
+from epimc.backends.crossbar.core.program import ALIGNMENT, FeatureMap, Maps, Program
 from epimc.backends.crossbar.instructions.computing import (
     Computing,
     Data,
@@ -35,9 +35,21 @@ from epimc.ir.semantics import arrays, joins
 from epimc.ir.semantics.layouts import Rearrangement, Selection, element_indices, rows_read
 
 
+class Taking(Computing):
+    """What takes each of its elements from one place: `direct` reads no others."""
+
+    def window_bytes(self, maps: Maps) -> int:
+        """One element."""
+        return ALIGNMENT
+
+    def direct_bytes(self, maps: Maps, y: int) -> int:
+        """As many as it writes."""
+        return maps[self.destination].row_bytes
+
+
 @register
 @dataclass(frozen=True)
-class Rearrange(OneSource, Computing):
+class Rearrange(OneSource, Taking):
     """Moves activations: the dims of a map [C, H, W] permuted, then cut anew, row-major.
 
     A flatten is the case that permutes nothing.
@@ -82,9 +94,9 @@ class Rearrange(OneSource, Computing):
         def moved(blocks: list[RowBlock], first: int, end: int) -> Data:
             start, data = blocks[0]
             channel, place = np.divmod(indices[:, first:end], height * width)
+            row, column = np.divmod(place, width)
             # The block holds the rows from `start` on of every channel: fewer than the map does.
-            flat = channel * (data.shape[2] * width) + place - start * width
-            result: Data = data.reshape(len(data), -1)[:, flat]
+            result: Data = data[:, channel, row - start, column]
             return result
 
         return moved
@@ -114,7 +126,7 @@ class Rearrange(OneSource, Computing):
 
 @register
 @dataclass(frozen=True)
-class Concat(Computing):
+class Concat(Taking):
     """Puts the source maps one behind the other, along channels, rows or columns.
 
     Along the rows, an output row reads a row of one source.
@@ -264,7 +276,7 @@ def sane(selection: Selection) -> Selection:
 
 @register
 @dataclass(frozen=True)
-class Select(OneSource, Computing):
+class Select(OneSource, Taking):
     """Takes channels, rows and columns of a map by their indices.
 
     Some of them, in any order, any number of times.
@@ -361,9 +373,8 @@ class Constant(Computing):
         return rows
 
     def claims(self, program: Program) -> Iterator[Claim]:
-        """The values, for as many samples as the first input has."""
-        name, port = program.maps[self.destination].name, program.inputs[0].name
-        return forms.fixed(name, port, self.values)
+        """The values, for as many samples as the reference runs at once."""
+        return forms.fixed(program.maps[self.destination].name, program.counted_by, self.values)
 
     def check(self, check: TableCheck) -> None:
         """A value for every element."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -14,8 +15,8 @@ from pydantic import Field
 from epimc.backends import forms
 from epimc.backends.crossbar.core.counts import Counts
 from epimc.backends.crossbar.core.limits import FIRST_MISTAKE, Count, Index, Name
-from epimc.backends.crossbar.core.program import Maps, Program
-from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Ranges, Round
+from epimc.backends.crossbar.core.program import ELEMENTS, Maps, Program
+from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Ranges, Round, spread
 from epimc.backends.crossbar.instructions.computing import (
     Computing,
     Data,
@@ -32,7 +33,12 @@ from epimc.backends.crossbar.instructions.table import (
     Stored,
     TableCheck,
 )
-from epimc.backends.crossbar.instructions.windows import SaneWindow, Windows
+from epimc.backends.crossbar.instructions.windows import (
+    SaneWindow,
+    Windows,
+    window_bytes,
+    window_elements,
+)
 from epimc.backends.crossbar.kernels.cells import column_sums
 from epimc.backends.crossbar.kernels.fused import layer_weights
 from epimc.backends.crossbar.kernels.layer_part import column_places
@@ -126,6 +132,25 @@ class Mvm(OneSource, Computing):
         """Those of the window."""
         return [self.window.rows(y, maps[self.source].height)]
 
+    def window_bytes(self, maps: Maps) -> int:
+        """What a round drives at once, of one pack of groups: of the largest round."""
+        source = maps[self.source]
+        width = source.channels // self.groups * self.pack
+        packs = (np.bincount(spread(round_.ifat) // width) for round_ in self.rounds)
+        channels = max((int(pack.max(initial=0)) for pack in packs), default=0)
+        return window_bytes(self.window, source, channels)
+
+    @cached_property
+    def _fetched(self) -> int:
+        """Channels that all rounds fetch which drive one of its arrays."""
+        return sum(fetched(self.rounds[k]) for k in driving(self))
+
+    def direct_bytes(self, maps: Maps, y: int) -> int:
+        """What every round fetches, at every position."""
+        source = maps[self.source]
+        elements = self._fetched * window_elements(self.window, source, y)
+        return elements * ELEMENTS[source.element].size
+
     def kernel(self, setting: KernelSetting) -> Kernel:
         """The product of its crossbars with the windows of the rows."""
         source = setting.program.maps[self.source]
@@ -196,6 +221,11 @@ class Mvm(OneSource, Computing):
         """Rounds, and what they drive, read and add."""
         bits = program.maps[self.source].bits
         return position_counts(self, -(-bits // program.chip.dac_bits))
+
+
+def fetched(round_: Round) -> int:
+    """Channels that a round fetches."""
+    return sum(count for _, count in round_.ifat)
 
 
 def entries_of(ofat: Sequence[Sequence[int]]) -> tuple[OfatEntry, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from epimc.backends import forms
 from epimc.backends.crossbar.core.limits import Index, Padding
-from epimc.backends.crossbar.core.program import Maps, Program
+from epimc.backends.crossbar.core.program import ELEMENTS, Maps, Program
 from epimc.backends.crossbar.instructions.computing import (
     Computing,
     Data,
@@ -26,7 +26,12 @@ from epimc.backends.crossbar.instructions.table import (
     OneSource,
     TableCheck,
 )
-from epimc.backends.crossbar.instructions.windows import SaneWindow, Windows, check_window
+from epimc.backends.crossbar.instructions.windows import (
+    SaneWindow,
+    Windows,
+    check_window,
+    window_elements,
+)
 from epimc.backends.forms import Claim
 from epimc.ir.semantics.windows import window_shares
 
@@ -76,6 +81,12 @@ class Pool(OneSource, Computing):
     def rows(self, maps: Maps, y: int) -> Sequence[Sequence[int]]:
         """Those of the window."""
         return [self.window.rows(y, maps[self.source].height)]
+
+    def direct_bytes(self, maps: Maps, y: int) -> int:
+        """Every window of the row, of all channels."""
+        source = maps[self.source]
+        elements = source.channels * window_elements(self.window, source, y)
+        return elements * ELEMENTS[source.element].size
 
     def kernel(self, setting: KernelSetting) -> Kernel:
         """The maximum of each window, or its sum and perhaps its share."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from typing import Annotated
 
+import numpy as np
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from epimc.backends.crossbar.core.limits import LARGEST_WINDOW
+from epimc.backends.crossbar.core.program import ELEMENTS, FeatureMap
 from epimc.backends.crossbar.instructions.computing import Data, RowBlock
 from epimc.backends.crossbar.instructions.table import TableCheck
 from epimc.ir.semantics import windows
@@ -48,6 +51,19 @@ class Windows:
             window = replace(self.window, pads=(above, *self.window.pads[1:]))
             self._shifted[above] = window
         return windows.gather(block.data, window, fill, 0, end - first)
+
+
+def window_elements(window: windows.Window, source: FeatureMap, y: int) -> int:
+    """Elements of one channel that the windows of output row `y` read inside the image."""
+    count = window.output_size(source.width, 1)
+    first = np.arange(count) * window.strides[1] - window.pads[1]
+    columns = int(window.inside(1, first, 0, source.width).sum())
+    return len(window.rows(y, source.height)) * columns
+
+
+def window_bytes(window: windows.Window, source: FeatureMap, channels: int) -> int:
+    """Bytes of a window over some channels."""
+    return channels * math.prod(window.kernel) * ELEMENTS[source.element].size
 
 
 def check_window(check: TableCheck, window: windows.Window) -> bool:

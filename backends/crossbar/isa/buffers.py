@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from itertools import accumulate
 
-from epimc.backends.crossbar.core.program import ALIGNMENT, FeatureMap
+from epimc.backends.crossbar.core.program import ALIGNMENT, FeatureMap, aligned
 
 Row = tuple[int, int]
 """(map, row)."""
@@ -35,6 +35,10 @@ class BufferTags:
     def put(self, tile: int, address: int, row: Row) -> None:
         """Write a row to an address of a tile's buffer."""
         self._buffers[tile].put(address // ALIGNMENT, self._words[row[0]], self._tag_of(row))
+
+    def clear(self, tile: int, address: int, size: int) -> None:
+        """Let nothing lie in some bytes of a tile's buffer any more."""
+        self._buffers[tile].clear(address // ALIGNMENT, (address + aligned(size)) // ALIGNMENT)
 
     def bring(self, tile: int, address: int, row: Row) -> bool:
         """Write a row, unless it lies there already; whether it did not."""
@@ -86,11 +90,11 @@ class _Buffer:
         known = self._pieces.get(word)
         # Rows lie in slots, where others of the same size have lain before.
         if known is None or known[0] != count:
-            self._clear(word, word + count)
+            self.clear(word, word + count)
             insort(self._starts, word)
         self._pieces[word] = count, tag
 
-    def _clear(self, begin: int, end: int) -> None:
+    def clear(self, begin: int, end: int) -> None:
         """Take all tags of the words in [begin, end) away."""
         first = max(bisect_right(self._starts, begin) - 1, 0)
         last = bisect_left(self._starts, end)

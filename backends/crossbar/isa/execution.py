@@ -207,6 +207,10 @@ class Execution(ABC):
     ) -> None:
         """Compute output rows of a table's destination map, in order."""
 
+    @abstractmethod
+    def direct(self, tile: int, table: int, rows: tuple[int, int], window: int, size: int) -> None:
+        """The same from off-chip memory to off-chip memory, through bytes of the buffer."""
+
 
 class DryRun(Execution):
     """Executes a program without data, for what observers make of it."""
@@ -227,3 +231,6 @@ class DryRun(Execution):
         self, tile: int, table: int, rows: tuple[int, int], dst: Ring, sources: tuple[Ring, ...]
     ) -> None:
         """Nothing is computed: observers are told table and rows."""
+
+    def direct(self, tile: int, table: int, rows: tuple[int, int], window: int, size: int) -> None:
+        """Nothing is computed, as above."""

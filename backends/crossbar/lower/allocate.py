@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from epimc.backends.crossbar.dialect import XbarOp
 from epimc.backends.crossbar.levels import ALLOCATED, INPUT_ADDRESSES, SCHEDULED
-from epimc.backends.crossbar.lower.first_fit import BufferBlock, Load, block_of, first_fit
+from epimc.backends.crossbar.lower.first_fit import (
+    BufferBlock,
+    Load,
+    block_of,
+    first_fit,
+)
 from epimc.backends.crossbar.lower.liveness import Liveness, Region
 from epimc.backends.crossbar.lower.map import target_of
-from epimc.backends.crossbar.lower.rows import height, row_stride
+from epimc.backends.crossbar.lower.rows import map_bytes, resident_bytes
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import Value
+from epimc.ir.core.traits import AtOnce
 from epimc.ir.pipeline import Pass
 from epimc.support.diagnostics import EpimcError, error
 
@@ -24,7 +30,9 @@ class Allocate(Pass):
 
     A value has a ring on its own tile and on every tile that reads it.  Where a buffer is too
     small, values are spilled, the one that frees most first: each row is then stored off chip as
-    soon as it is computed, and every reader has a line buffer of its own that it loads.
+    soon as it is computed, and every reader has a line buffer of its own that it loads.  Where line
+    buffers are too large as well, ops are `direct`: they compute from off-chip memory to off-chip
+    memory, and need but a window of the buffer.
     """
 
     name: ClassVar[str] = "allocate"
@@ -32,7 +40,7 @@ class Allocate(Pass):
     ensures: ClassVar[str] = ALLOCATED
 
     def run(self, module: Module) -> Module:
-        """Set `ring`, `sources`, `off_chip` and `spilled` on every op."""
+        """Set `ring`, `sources`, `off_chip`, `spilled` and `direct` on every op."""
         target = target_of(module)
         layout = fit_buffers(Liveness(module), target.tile.buffer_bytes)
         addresses, extent = off_chip_addresses(module, layout.spilled)
@@ -55,6 +63,7 @@ class Allocate(Pass):
                 # -1: it never leaves the chip, and is no output.
                 off_chip=addresses.get(op.output, -1),
                 spilled=op.output in layout.spilled,
+                direct=op in layout.direct,
             )
         # Inputs have no op whose attributes could carry their addresses.
         inputs = tuple(addresses[value] for _, value in module.inputs)
@@ -65,10 +74,18 @@ class Allocate(Pass):
 
 @dataclass
 class BufferLayout:
-    """Where everything lies: (address, rows) of each region, and the values that are spilled."""
+    """Where everything lies: (address, rows) of each region, and what lies off chip.
+
+    Attributes:
+        spilled: The values that do, besides inputs and outputs.
+        inputs: Those of the module.
+        direct: The ops that read and write nothing else.
+        rings: Of each region.
+    """
 
     spilled: frozenset[Value]
     inputs: frozenset[Value]
+    direct: frozenset[XbarOp]
     rings: dict[Region, tuple[int, int]] = field(default_factory=dict)
 
     def source(self, op: XbarOp, index: int) -> Region:
@@ -82,13 +99,14 @@ class BufferLayout:
 
 
 def fit_buffers(liveness: Liveness, capacity: int) -> BufferLayout:
-    """Place all regions, spilling as few values as it takes.
+    """Place all regions, spilling as few values as it takes, and then making ops direct.
 
     Raises:
-        EpimcError: A tile's buffer is too small even with everything spilled.
+        EpimcError: A tile's buffer is too small even with everything off chip.
     """
     buffers = _Buffers(liveness, capacity)
     victims: dict[int, Iterator[Value]] = {}
+    largest: dict[int, Iterator[XbarOp]] = {}
     while buffers.full:
         # The first tile, not any: a set has no order, and the program must not depend on one.
         tile = min(buffers.full)
@@ -98,10 +116,18 @@ def fit_buffers(liveness: Liveness, capacity: int) -> BufferLayout:
             victims[tile] = iter(victims_of(tile, buffers))
         # Another tile may have spilled it since these were ranked.
         victim = next((v for v in victims[tile] if v not in buffers.spilled), None)
-        if victim is None:
+        if victim is not None:
+            buffers.spill(victim)
+            continue
+        if tile not in largest:
+            largest[tile] = iter(largest_ops(tile, buffers))
+        op = next(largest[tile], None)
+        if op is None:
             raise too_small(buffers.blocks_on(tile), capacity)
-        buffers.spill(victim)
-    layout = BufferLayout(frozenset(buffers.spilled), frozenset(liveness.inputs))
+        buffers.make_direct(op)
+    layout = BufferLayout(
+        frozenset(buffers.spilled), frozenset(liveness.inputs), frozenset(buffers.direct)
+    )
     for placed in buffers.placed.values():
         layout.rings |= {block.region: (address, block.rows) for block, address in placed}
     return layout
@@ -114,13 +140,17 @@ class _Buffers:
         tiles: For each tile the blocks of each value on it.
         tiles_of: For each value the tiles on which it has any.
         spilled: The values that lie off chip.
+        direct: The ops without rings, which read and write such values alone.
         placed: For each tile that has room, its blocks with their addresses.
         full: The other tiles, and those of which it is not known since a spill changed them.
     """
 
     def __init__(self, liveness: Liveness, capacity: int) -> None:
         self.liveness, self.capacity = liveness, capacity
+        self.direct = {op for op in liveness.ops if never_fits(op, liveness, capacity)}
         self.spilled = set(liveness.for_the_host())
+        for op in self.direct:
+            self.spilled |= liveness.off_chip_of(op)
         # Numbers of values make the order of blocks the same in every run, whatever was spilled
         # when.
         values = [*liveness.inputs, *liveness.homes]
@@ -154,16 +184,32 @@ class _Buffers:
 
     def spill(self, value: Value) -> None:
         """Let a value lie off chip."""
-        before = self.tiles_of[value]
-        self._count(value, -1)
-        for tile in before:
-            del self.tiles[tile][value]
-        self.spilled.add(value)
-        self._add(value)
-        self._count(value, 1)
+        self._change([value], spilled=[value])
+
+    def make_direct(self, op: XbarOp) -> None:
+        """Let an op have no rings."""
+        spilled = self.liveness.off_chip_of(op)
+        values = dict.fromkeys([*op.operands, op.output])
+        self._change(list(values), spilled=spilled, direct=[op])
+
+    def _change(
+        self, values: Sequence[Value], spilled: Iterable[Value], direct: Iterable[XbarOp] = ()
+    ) -> None:
+        """Lay some values out anew, after these are spilled and these ops direct."""
+        changed: set[int] = set()
+        for value in values:
+            self._count(value, -1)
+            for tile in self.tiles_of[value]:
+                del self.tiles[tile][value]
+            changed |= self.tiles_of[value]
+        self.spilled.update(spilled)
+        self.direct.update(direct)
+        for value in values:
+            self._add(value)
+            self._count(value, 1)
+            changed |= self.tiles_of[value]
         # Its readers get line buffers in the place of its ring: all their tiles change, and no
         # others.  Those that are full have time until it is their turn.
-        changed = before | self.tiles_of[value]
         self._changed |= changed & self.full
         for tile in sorted(changed - self.full):
             self._lay_out(tile)
@@ -176,9 +222,13 @@ class _Buffers:
 
     def _add(self, value: Value) -> None:
         self.tiles_of[value] = set()
-        for region, spans in self.liveness.regions(value, spilled=value in self.spilled):
-            blocks = self.tiles.setdefault(region.tile, {}).setdefault(value, [])
-            blocks.append(block_of(region, spans))
+        home = self.liveness.homes.get(value)
+        regions = self.liveness.regions(value, spilled=value in self.spilled, direct=self.direct)
+        for region, spans in regions:
+            block = block_of(region, spans)
+            if home is not None and home in self.direct and region.reader is None:
+                block = block.of_bytes(resident_bytes(home))
+            self.tiles.setdefault(region.tile, {}).setdefault(value, []).append(block)
             self.tiles_of[value].add(region.tile)
 
     def _lay_out(self, tile: int) -> None:
@@ -227,6 +277,29 @@ def victims_of(tile: int, buffers: _Buffers) -> list[Value]:
     return [value for *_, value in sorted(ranked, key=lambda item: item[:2], reverse=True)]
 
 
+def never_fits(op: XbarOp, liveness: Liveness, capacity: int) -> bool:
+    """Whether the line buffers of an op and a row of its result exceed a buffer by themselves."""
+    values = [*op.operands, op.output]
+    if isinstance(op, AtOnce) or sum(map(map_bytes, values)) <= capacity:
+        return False
+    blocks = [block_of(*region) for region in liveness.line_buffers_of(op)]
+    return Load(blocks).most > capacity
+
+
+def largest_ops(tile: int, buffers: _Buffers) -> list[XbarOp]:
+    """The ops of a tile that are not direct, those with the largest line buffers first."""
+    ops = [
+        op
+        for op in buffers.liveness.ops
+        if op.tile == tile and op not in buffers.direct and not isinstance(op, AtOnce)
+    ]
+    sizes = {
+        op: sum(block_of(*region).size for region in buffers.liveness.line_buffers_of(op))
+        for op in ops
+    }
+    return sorted(ops, key=lambda op: -sizes[op])
+
+
 def too_small(blocks: list[BufferBlock], capacity: int) -> EpimcError:
     """The error for a buffer that cannot hold even the rows in work, its blocks."""
     needed = max(address + block.size for block, address in first_fit(blocks))
@@ -236,7 +309,7 @@ def too_small(blocks: list[BufferBlock], capacity: int) -> EpimcError:
         f"Tile {blocks[0].region.tile} needs a buffer of {needed} bytes, "
         f"the target has {capacity}.",
         notes=["the largest of its rows in work:", *notes],
-        hint="Use a larger tile.buffer_bytes, or fewer tile.crossbars: fewer layers a tile.",
+        hint="Use a larger tile.buffer_bytes.",
     )
 
 
@@ -250,5 +323,5 @@ def off_chip_addresses(module: Module, spilled: frozenset[Value]) -> tuple[dict[
         # A value may be two outputs, or a spilled one an output as well; it is stored once.
         if value not in addresses:
             addresses[value] = end
-            end += height(value) * row_stride(value)
+            end += map_bytes(value)
     return addresses, end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +33,10 @@ class BufferBlock:
     def byte_steps(self) -> int:
         """Its bytes, counted once for every step at which it is busy."""
         return self.size * self.busy.bit_count()
+
+    def of_bytes(self, size: int) -> BufferBlock:
+        """Busy at the same steps, with so many bytes in the place of rows."""
+        return replace(self, rows=size, size=size)
 
 
 def block_of(region: Region, spans: dict[int, Span]) -> BufferBlock:

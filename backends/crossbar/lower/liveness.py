@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +10,7 @@ from epimc.backends.crossbar.dialect import XbarOp
 from epimc.backends.crossbar.lower.rows import Span, reads
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value
-from epimc.ir.core.traits import CallsHost
+from epimc.ir.core.traits import AtOnce
 
 Reader = tuple[XbarOp, int]
 """(op, index of an operand)."""
@@ -50,22 +50,28 @@ class Liveness:
 
     def for_the_host(self) -> frozenset[Value]:
         """What the host reads and writes, which lies off chip in any case."""
-        calls = [op for op in self.ops if isinstance(op, CallsHost)]
+        calls = [op for op in self.ops if isinstance(op, AtOnce)]
         read = {operand for op in calls for operand in op.operands}
         return frozenset(read | {op.output for op in calls}) - frozenset(self.inputs)
 
-    def regions(self, value: Value, *, spilled: bool) -> Iterator[tuple[Region, dict[int, Span]]]:
-        """All ring buffers of a value with the life of their rows; an input is always off chip."""
+    def regions(
+        self, value: Value, *, spilled: bool, direct: Collection[Op] = ()
+    ) -> Iterator[tuple[Region, dict[int, Span]]]:
+        """All ring buffers of a value with the life of their rows; an input is always off chip.
+
+        Those of `direct` ops have no rings: of one that is a home, the region is what it has of
+        the buffer.
+        """
         home = self.homes.get(value)
         # No op computes it: an input of the module, which the user puts off chip.
         if home is None:
-            yield from self.line_buffers(value)
+            yield from self.line_buffers(value, direct)
         elif spilled:
             # A row is stored off chip as soon as it is computed; the host's never lies on a tile.
-            if not isinstance(home, CallsHost):
+            if not isinstance(home, AtOnce):
                 spans = {row: (step, step) for row, step in enumerate(home.order)}
                 yield Region.of_result(home), spans
-            yield from self.line_buffers(value)
+            yield from self.line_buffers(value, direct)
         else:
             # The tile of the op has a ring even where nobody reads there: the row is computed in
             # it.
@@ -91,8 +97,20 @@ class Liveness:
                 spans[row] = order[row], kept
         return spans
 
-    def line_buffers(self, value: Value) -> Iterator[tuple[Region, dict[int, Span]]]:
-        """One buffer a reader of a value that lies off chip; the host needs none."""
+    def off_chip_of(self, op: XbarOp) -> frozenset[Value]:
+        """What must be spilled for an op to have no rings: all that it reads and writes."""
+        return frozenset([*op.operands, op.output]) - frozenset(self.inputs)
+
+    def line_buffers_of(self, op: XbarOp) -> Iterator[tuple[Region, dict[int, Span]]]:
+        """What an op needs of its buffer where all that it reads and writes is spilled."""
+        for index, operand in enumerate(op.operands):
+            yield Region(op.tile, operand, (op, index)), self.read_spans[op, index]
+        yield Region.of_result(op), {row: (step, step) for row, step in enumerate(op.order)}
+
+    def line_buffers(
+        self, value: Value, direct: Collection[Op] = ()
+    ) -> Iterator[tuple[Region, dict[int, Span]]]:
+        """One buffer a reader of a value that lies off chip; the host, and `direct`, need none."""
         for op, index in self.readers[value]:
-            if not isinstance(op, CallsHost):
+            if not isinstance(op, AtOnce) and op not in direct:
                 yield Region(op.tile, value, (op, index)), self.read_spans[op, index]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,11 @@ from epimc.backends.crossbar import dialect as xbar
 from epimc.backends.crossbar.core.program import (
     ACCUMULATOR,
     NO_ADDRESS,
+    TOKEN,
     FeatureMap,
     activation_element,
 )
+from epimc.backends.crossbar.instructions.computing import Computing
 from epimc.backends.crossbar.instructions.registry import BY_OP
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.ir.core.attributes import Ref
@@ -32,7 +36,10 @@ def instruction_of(op: Op | type[Op]) -> type[Table]:
 
 
 def feature_map(value: Value, address: int = NO_ADDRESS, nodes: Nodes = ()) -> FeatureMap:
-    """A value as the program knows it."""
+    """A value as the program knows it; what the host alone knows as a token."""
+    place = address if address >= 0 else NO_ADDRESS
+    if value.type.is_host:
+        return FeatureMap(value.name, (1, 1, 1), TOKEN, address=place, nodes=nodes)
     # Accumulators have neither bits nor a scale of their own: the requantization has their steps.
     kept = value.type.element != ACCUMULATOR
     return FeatureMap(
@@ -41,7 +48,7 @@ def feature_map(value: Value, address: int = NO_ADDRESS, nodes: Nodes = ()) -> F
         element=activation_element(value.type.bits) if kept else ACCUMULATOR,
         bits=value.type.bits if kept else 0,
         zero_point=value.type.zero_point,
-        address=address if address >= 0 else NO_ADDRESS,
+        address=place,
         nodes=nodes,
         scale=value.type.step if kept else 0.0,
     )
@@ -92,15 +99,23 @@ class RowsOnly:
     """One op by itself, for which rows it reads: its numbers do not matter, and are not there.
 
     Its operands are maps 0, 1, ..., its result is the last.
-
-    Attributes:
-        lines: For each row of the result, and each operand, the rows that are read, ascending.
     """
 
     def __init__(self, op: Op) -> None:
         """Ask the instruction that executes the op which rows it reads."""
-        maps = tuple(feature_map(value) for value in (*op.operands, op.output))
-        self.lines = instruction_of(op).of(op, self).source_rows(maps).lines
+        self._maps = tuple(feature_map(value) for value in (*op.operands, op.output))
+        self._table = instruction_of(op).of(op, self)
+
+    @cached_property
+    def lines(self) -> list[Sequence[Sequence[int]]]:
+        """For each row of the result, and each operand, the rows that are read, ascending."""
+        return self._table.source_rows(self._maps).lines
+
+    @property
+    def window_bytes(self) -> int:
+        """Bytes of a buffer that it takes to compute the op off chip; 0 where the host does."""
+        table = self._table
+        return table.window_bytes(self._maps) if isinstance(table, Computing) else 0
 
     def sources(self, op: Op) -> tuple[int, ...]:
         """The maps of an op's operands, by number."""

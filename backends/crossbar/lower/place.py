@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from epimc.backends.base import DoesNotFitError
 from epimc.backends.crossbar import dialect as xbar
 from epimc.backends.crossbar.levels import MAPPED, PLACED, TILES
 from epimc.backends.crossbar.lower.map import target_of
+from epimc.backends.crossbar.lower.rows import resident_bytes
 from epimc.backends.crossbar.lower.work import (
     DEFAULT_ROWS,
     refuse_many_maps,
@@ -16,10 +18,12 @@ from epimc.backends.crossbar.lower.work import (
     rows_of,
     rows_of_parts,
 )
+from epimc.backends.crossbar.target.schema import Target
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import Value
+from epimc.ir.core.types import Location
 from epimc.ir.pipeline import Pass
-from epimc.support.diagnostics import error
+from epimc.support.diagnostics import Diagnostic, counted, error
 from epimc.support.options import Option
 
 Arrays = tuple[tuple[int, ...], ...]
@@ -50,6 +54,7 @@ class Place(Pass):
     def run(self, module: Module) -> Module:
         """Give every op its tile and every array its crossbar."""
         target = target_of(module)
+        refuse_large_windows(module, target)
         builder = Builder(module, self.ensures)
         builder.inputs_of(module)
         tiles = _Tiles(target.tile.crossbars)
@@ -81,6 +86,30 @@ class Place(Pass):
         }
         refuse_many_rows(rows, self.limit_rows)
         refuse_many_maps((op, len(parts[op]) if isinstance(op, xbar.Mvm) else 1) for op in ops)
+
+
+def refuse_large_windows(module: Module, target: Target) -> None:
+    """Hold what each op needs of a buffer at least to what a tile has.
+
+    Raises:
+        DoesNotFitError: It is more; all such ops are named.
+    """
+    capacity = target.tile.buffer_bytes
+    sizes = {op: resident_bytes(op) for op in module.ops}
+    large = [op for op in module.ops if sizes[op] > capacity]
+    if not large:
+        return
+    largest = max(sizes.values())
+    named = [f"{str(op.location) or f'%{op.output.name}'}: {sizes[op]} bytes" for op in large]
+    raise DoesNotFitError(
+        Diagnostic(
+            f"{counted(len(large), 'layer')} cannot have a single window in the buffer of a tile, "
+            f"which has {capacity} bytes on target '{target.name}'.",
+            notes=tuple(named),
+            hint=f"Use a target with a larger tile.buffer_bytes: {largest} at least.",
+        ),
+        nodes=Location.joined(op.location for op in large).nodes,
+    )
 
 
 class _Tiles:

@@ -10,13 +10,14 @@ from operator import itemgetter
 from epimc.backends.crossbar import dialect as xbar
 from epimc.backends.crossbar.core.program import FeatureMap, Instruction, Ring, Streams
 from epimc.backends.crossbar.instructions.control import HALT, SIGNAL, WAIT
+from epimc.backends.crossbar.instructions.direct import Direct
 from epimc.backends.crossbar.instructions.transfers import Load, Recv, Send, Store
 from epimc.backends.crossbar.isa.buffers import BufferTags
 from epimc.backends.crossbar.isa.clocks import VectorClocks
-from epimc.backends.crossbar.lower.rows import reads
+from epimc.backends.crossbar.lower.rows import lines_of, reads
 from epimc.backends.crossbar.lower.semaphores import Semaphores, without_idle_signals
 from epimc.ir.core.op import Value
-from epimc.ir.core.traits import CallsHost
+from epimc.ir.core.traits import AtOnce
 
 
 def project(
@@ -41,7 +42,7 @@ def project(
         (step, op, y)
         for op in ops
         for y, step in enumerate(op.order)
-        if not isinstance(op, CallsHost) or y == len(op.order) - 1
+        if not isinstance(op, AtOnce) or y == len(op.order) - 1
     ]
     for step, op, y in sorted(rows, key=itemgetter(0)):
         projection.append(step, op, y)
@@ -71,7 +72,9 @@ class _Readings:
                 home = homes.get(operand)
                 is_elsewhere = home is not None and home.tile != op.tile
                 if home is None or home.spilled:
-                    self._load(op, index)
+                    # The host and what is direct load no rows, but read what others have stored.
+                    if not (op.direct or isinstance(op, AtOnce)):
+                        self._load(op, index)
                     loaded.update([operand] if is_elsewhere else [])
                 elif is_elsewhere:
                     self._receive(op, index)
@@ -102,7 +105,7 @@ class _Site:
         tile: The tile.
         number: The map of the result.
         result: That map.
-        ring: The ring that takes its rows; None for the host.
+        ring: The ring that takes its rows, or what is direct has of the buffer; None for the host.
         sources: The rings of the operands.
         operands: The maps of the operands, with their numbers.
         loads: By step, the (operand, row) to load before.
@@ -155,6 +158,9 @@ class _Projection:
         if site.ring is None:
             self._call_host(site)
             return
+        if op.direct:
+            self._compute_off_chip(site, site.ring, op, y)
+            return
         for index, row in site.loads.get(step, ()):
             self._load(site, index, row)
         address = site.ring.slot(y, site.result.row_stride)
@@ -191,6 +197,17 @@ class _Projection:
             self._wait(site.tile, number, source.height - 1)
         self._put(site.tile, site.opcode, site.table)
         self._signal(site, range(site.result.height), 1)
+
+    def _compute_off_chip(self, site: _Site, window: Ring, op: xbar.XbarOp, y: int) -> None:
+        """The instruction that computes row `y` of an op without rings; `rows` counts bytes."""
+        for (number, _), rows in zip(site.operands, lines_of(op)[y], strict=True):
+            if rows:
+                # Rows are stored in order, as above.
+                self._wait(site.tile, number, rows[-1])
+        place = window.address, window.rows
+        self.buffers.clear(site.tile, *place)
+        self._put(site.tile, Direct.name, site.table, (y, y + 1), *place)
+        self._signal(site, [y], y + 1)
 
     def _signal(self, site: _Site, rows: Sequence[int], count: int) -> None:
         """Tell the tiles that load an op's result that rows of it are stored."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from weakref import WeakKeyDictionary
 
+from epimc.backends.crossbar.core.program import aligned
 from epimc.backends.crossbar.lower.lowering import RowsOnly, feature_map
 from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import as_map
@@ -24,6 +25,11 @@ def row_stride(value: Value) -> int:
     return feature_map(value).row_stride
 
 
+def map_bytes(value: Value) -> int:
+    """Bytes of all rows of a value."""
+    return height(value) * row_stride(value)
+
+
 _READERS: WeakKeyDictionary[Op, RowsOnly] = WeakKeyDictionary()
 
 
@@ -34,11 +40,20 @@ def rows_read(op: Op, index: int, y: int) -> Sequence[int]:
 
 def lines_of(op: Op) -> list[Sequence[Sequence[int]]]:
     """For each output row of an op, and each operand, the rows that are read, ascending."""
+    return _reader_of(op).lines
+
+
+def resident_bytes(op: Op) -> int:
+    """The bytes of a buffer that an op needs at least: those through which it works off chip."""
+    return aligned(_reader_of(op).window_bytes)
+
+
+def _reader_of(op: Op) -> RowsOnly:
     reader = _READERS.get(op)
     if reader is None:
         # Once an op, since several passes ask for every row.
         reader = _READERS[op] = RowsOnly(op)
-    return reader.lines
+    return reader
 
 
 def reads(op: Op, index: int, order: Sequence[int]) -> dict[int, Span]:

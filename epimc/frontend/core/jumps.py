@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.ir.core.op import Value
-from epimc.ir.core.traits import Moves
+from epimc.ir.core.traits import FromHost, Moves
 
 Evaluate: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 """A function of each number of a vector."""
@@ -70,4 +70,4 @@ def comes_as_floats(node: Emitter, value: Value) -> bool:
     while isinstance(maker, Moves) and len(maker.operands) == 1:
         value = maker.operands[0]
         maker = makers.get(value)
-    return maker is None
+    return maker is None or isinstance(maker, FromHost)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from epimc.frontend.core.bindings import Array, Binding
+from epimc.frontend.core.bindings import Array, Binding, Padded
 from epimc.frontend.model.standard import where_of
 from epimc.ir.core.op import Value
 from epimc.support.diagnostics import error
@@ -59,6 +59,8 @@ class Node:
             UnsupportedError: It is a constant.
         """
         value = self.inputs[index] if self.has_input(index) else None
+        if isinstance(value, Padded):
+            raise UnsupportedError(f"its input '{self.input_name(index)}' {value.refusal(1)}")
         if not isinstance(value, Value):
             raise UnsupportedError(f"a constant as input {index} is not supported")
         return value

@@ -10,14 +10,17 @@ from epimc.frontend.model.standard import check_versions, short
 from epimc.support.diagnostics import error
 
 
-def check_model(model: onnx.ModelProto, newest_opset: int, data: bytes | None = None) -> None:
+def check_model(
+    model: onnx.ModelProto, newest_opset: int | None = None, data: bytes | None = None
+) -> None:
     """Check versions and inputs, and let the ONNX checker judge the rest.
 
     External data is not looked at.
 
     Args:
         model: As parsed.
-        newest_opset: The newest opset of the default domain to accept.
+        newest_opset: The newest opset of the default domain to accept, where that is not the newest
+            which onnxruntime runs.
         data: What it was parsed from, if that is at hand: a large model is slow to serialize.
 
     Raises:

@@ -13,7 +13,6 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from epimc.frontend.model import external
 from epimc.frontend.model.checks import check_model
-from epimc.frontend.model.standard import NEWEST_OPSET
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.files import read_bytes, refused
 
@@ -45,13 +44,14 @@ class LoadedModel:
     sha256: str
 
 
-def load_model(path: Path, limit_bytes: int, newest_opset: int = NEWEST_OPSET) -> LoadedModel:
+def load_model(path: Path, limit_bytes: int, newest_opset: int | None = None) -> LoadedModel:
     """Read and check a model file and its external data.
 
     Args:
         path: Of the model file; external data must lie in its folder.
         limit_bytes: The most that the model file and its external data may take together.
-        newest_opset: The newest opset of the default domain to accept.
+        newest_opset: The newest opset of the default domain to accept, where that is not the newest
+            which onnxruntime runs.
 
     Raises:
         EpimcError: No file, too large, no ONNX, damaged, of an unsupported version, against the

@@ -17,6 +17,7 @@ from epimc.frontend.core.broadcast import (
     of_sample,
     reduced,
 )
+from epimc.frontend.core.elements import by_element
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
@@ -86,7 +87,8 @@ def _in_order(node: Emitter, operands: WithConstant) -> list[Value]:
     return [constant, x] if operands.index == 0 else [x, constant]
 
 
-@operator("Add", folds=True)
+@operator("Add", folds=True, more_dims=True)
+@by_element
 def add(node: Emitter) -> Value:
     """Two activations, or one and a constant, broadcast."""
     operands = _with_constant(node)
@@ -96,7 +98,8 @@ def add(node: Emitter) -> Value:
     return added or _two(node, nn.Add, _in_order(node, operands))
 
 
-@operator("Sub", folds=True)
+@operator("Sub", folds=True, more_dims=True)
+@by_element
 def subtract(node: Emitter) -> Value:
     """Two activations, or one and a constant, broadcast."""
     operands = _with_constant(node)
@@ -109,7 +112,8 @@ def subtract(node: Emitter) -> Value:
     return result or _two(node, elementwise.Sub, _in_order(node, operands))
 
 
-@operator("Mul", folds=True)
+@operator("Mul", folds=True, more_dims=True)
+@by_element
 def multiply(node: Emitter) -> Value:
     """Two activations, or one and a constant, broadcast."""
     operands = _with_constant(node)
@@ -129,7 +133,8 @@ def _product(node: Emitter, operands: list[Value]) -> Value:
     return _two(node, elementwise.Multiply, [a, b])
 
 
-@operator("Div", folds=True)
+@operator("Div", folds=True, more_dims=True)
+@by_element
 def divide(node: Emitter) -> Value:
     """An activation divided by a constant, broadcast."""
     operands = _with_constant(node)
@@ -143,7 +148,8 @@ def divide(node: Emitter) -> Value:
     return scaled or _product(node, _in_order(node, inverse))
 
 
-@operator("Neg", folds=True)
+@operator("Neg", folds=True, more_dims=True)
+@by_element
 def negate(node: Emitter) -> Value:
     """An activation times -1."""
     x = node.activation()
@@ -151,7 +157,8 @@ def negate(node: Emitter) -> Value:
     return node.emit(nn.Affine, [x], scale=minus)
 
 
-@operator("Sum", "Mean", doc="Any number of activations, broadcast")
+@operator("Sum", "Mean", doc="Any number of activations, broadcast", more_dims=True)
+@by_element
 def total(node: Emitter) -> Value:
     """The sum of any number of activations; a mean is divided by how many they are."""
     values = [node.activation(index) for index in range(len(node.inputs))]
@@ -172,7 +179,14 @@ def _added(node: Emitter, last: Emitter, values: list[Value]) -> Value:
     return result
 
 
-@operator("Max", "Min", folds=True, doc="Of activations, broadcast, and of constant numbers")
+@operator(
+    "Max",
+    "Min",
+    folds=True,
+    doc="Of activations, broadcast, and of constant numbers",
+    more_dims=True,
+)
+@by_element
 def extremum(node: Emitter) -> Value:
     """Of activations, and of constants that are single numbers."""
     values = [item for item in node.inputs if isinstance(item, Value)]
@@ -210,7 +224,8 @@ def _larger(node: Emitter, a: Value, b: Value) -> Value:
     return _two(node, elementwise.Sub if smaller else nn.Add, [b, excess])
 
 
-@operator("Pow", folds=True)
+@operator("Pow", folds=True, more_dims=True)
+@by_element
 def power(node: Emitter) -> Value:
     """With the exponent 2."""
     exponent = node.constant(1)

@@ -10,7 +10,6 @@ from epimc.frontend.model.standard import OLDEST_OPSET
 # From which opset on each is read.  Models compute shapes and prepare weights with them.
 FOLDED: Mapping[str, int] = {
     "And": OLDEST_OPSET,
-    "Cast": OLDEST_OPSET,
     "Ceil": OLDEST_OPSET,
     "Constant": OLDEST_OPSET,
     "ConstantOfShape": 9,

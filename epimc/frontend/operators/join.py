@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
+import onnx
 
+from epimc.frontend.core.bindings import Binding, Padded
 from epimc.frontend.core.broadcast import constant_value
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import reshaped, selected
@@ -13,7 +16,7 @@ from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
 from epimc.ir.core.op import Value
 from epimc.ir.dialects import moves, nn
-from epimc.ir.semantics.layouts import Runs, runs_of
+from epimc.ir.semantics.layouts import Runs, factors, runs_of
 
 # Where a place outside lies inside, by ONNX's name of the mode: (place, size).
 MODES: Mapping[str, Callable[[int, int], int]] = {
@@ -21,6 +24,8 @@ MODES: Mapping[str, Callable[[int, int], int]] = {
     "edge": lambda place, size: min(max(place, 0), size - 1),
     "wrap": lambda place, size: place % size,
 }
+# The least float16, which often stands for -inf, and all below.
+LEAST_PAD = -65504.0
 # Larger numbers stand for infinity, and leave no steps for what is padded.
 LARGEST_PAD = 1e30
 
@@ -29,8 +34,9 @@ LARGEST_PAD = 1e30
 def concat(node: Emitter) -> Value:
     """Along any axis but the samples', also with constants.
 
-    Constants of zeros beside the channels of maps are padding.
+    Constants of zeros beside the channels of maps are padding; those without elements add nothing.
     """
+    node = _without_empty(node)
     values = [item for item in node.inputs if isinstance(item, Value)]
     rank = len(values[0].type.shape) + 1
     (axis,) = node.axes([node.integer("axis", 0)], rank)
@@ -47,6 +53,19 @@ def concat(node: Emitter) -> Value:
     ]
     alone = len(parts) == 1
     return parts[0] if alone else node.emit(moves.Concat, parts, axis=axis - 1)
+
+
+def _without_empty(node: Emitter) -> Emitter:
+    """The node without inputs that have no elements."""
+    kept = [k for k, item in enumerate(node.inputs) if not _is_empty(item)]
+    proto = onnx.NodeProto()
+    proto.CopyFrom(node.proto)
+    proto.input[:] = [node.proto.input[k] for k in kept]
+    return replace(node, proto=proto, inputs=tuple(node.inputs[k] for k in kept))
+
+
+def _is_empty(item: Binding | None) -> bool:
+    return isinstance(item, np.ndarray) and not item.size
 
 
 def _is_zero(node: Emitter, index: int) -> bool:
@@ -79,10 +98,10 @@ def _joined(node: Emitter, values: list[Value], zeros: list[bool]) -> Value:
 
 
 @operator("Pad", folds=True)
-def pad(node: Emitter) -> Value:
+def pad(node: Emitter) -> Value | Padded:
     """With a number, by reflection, with the edges or round about.
 
-    What is padded negatively is cut off.
+    What is padded negatively is cut off.  With -inf, or what stands for it, only before a MaxPool.
     """
     x, mode = node.activation(), node.text("mode", "constant")
     rank = len(x.type.shape) + 1
@@ -98,6 +117,8 @@ def pad(node: Emitter) -> Value:
     if mode != "constant":
         return _mirrored(node, x, mode, before, behind)
     value = _number(node)
+    if value <= LEAST_PAD:
+        return _below_all(node, x, list(zip(before, behind, strict=True)), value)
     if not abs(value) < LARGEST_PAD:
         raise UnsupportedError(f"padding with {value:g} is not supported")
     sides = list(zip(before, behind, strict=True))
@@ -111,6 +132,18 @@ def pad(node: Emitter) -> Value:
         x = selected(node.part("cut") if grows else node, x, runs)
     around = [(max(b, 0), max(e, 0)) for b, e in sides]
     return _around(node, x, around, value) if grows else x
+
+
+def _below_all(node: Emitter, x: Value, sides: list[tuple[int, int]], value: float) -> Padded:
+    """Less than all elements around x."""
+    shape = x.type.shape
+    if len(shape) == 1 or sides[0] != (0, 0) or min(map(min, sides)) < 0:
+        raise UnsupportedError(f"padding with {value:g} is supported around maps only")
+    rows, columns = (*[(0, 0)] * (3 - len(shape)), *sides[1:])
+    around = rows[0], columns[0], rows[1], columns[1]
+    larger = tuple(size + b + e for size, (b, e) in zip(shape, sides, strict=True))
+    dims = factors(shape, tuple(range(len(shape))))
+    return Padded(x, dims, larger, node.location, around=around, number=value)
 
 
 def _number(node: Emitter) -> float:

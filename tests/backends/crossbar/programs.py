@@ -508,6 +508,45 @@ def host_program() -> Program:
     return Program(replace(CHIP, tiles=2), tuple(maps), tuple(tables), *ports, streams)
 
 
+def direct_program() -> Program:
+    """Tile 0 stores accumulators, from which tile 1 computes off chip, below rows that it needs."""
+    maps = [
+        FeatureMap("x", (2, 4, 4), "u8", 8, 5, 0, scale=0.5),
+        FeatureMap("acc", (2, 2, 4), "i64", address=32),
+        FeatureMap("y", (2, 2, 4), "u8", 8, 90, 160, scale=0.5),
+        FeatureMap("z", (2, 4, 4), "u8", 8, 5, 176, scale=0.5),
+    ]
+    tables: list[Table] = [
+        mvm(0, 0, 1, windows.Window((3, 1)), random_weights((6, 2)), identity(2, 3, 2),
+            np.zeros(2, np.int64)),
+        requantize((1,), 2, [0.05], [10**5], 2),
+        Lookup(0, 3, np.arange(255, -1, -1)[None]),
+    ]  # fmt: skip
+    zero, one = Writer(maps, tables), Writer(maps, tables)
+    zero.load(0)
+
+    def store_and_signal(row: int) -> None:
+        zero.store(1, row)
+        zero.emit("signal", 0)
+
+    zero.compute("mvm", 0, 1, store_and_signal)
+    # The last 8 bytes of the buffer are the window, below it lies the last row of x.
+    one.compute("lookup", 2, 1, lambda row: one.store(3, row))
+    one.free = 56
+    one.load(0)
+    one.need(0, 3)
+    for row in range(2):
+        one.emit("wait", 0, row + 1)
+        one.emit("direct", 1, (row, row + 1), 88, 8)
+    ports = (
+        (Port("x", (2, 4, 4), 0, 0.5),),
+        (Port("y", (2, 2, 4), 2, 0.5), Port("z", (2, 4, 4), 3, 0.5)),
+    )
+    chip = replace(CHIP, tiles=2, buffer_bytes=96)
+    streams = (zero.finish(1), one.finish(3))
+    return Program(chip, tuple(maps), tuple(tables), *ports, streams)
+
+
 def mean_of_sources(name: str, sources: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """What the host does for `host_program`."""
     assert name == "p"
@@ -524,6 +563,7 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
     "vector": vector_program,
     "host": host_program,
     "moving": moving_program,
+    "direct": direct_program,
 }
 
 

@@ -318,7 +318,7 @@ class Net:
         shape = x.type.shape
         kinds = ["relu", "rearrange", "rearrange", "affine", "softmax", "add"]
         kinds += ["concat", "select"]
-        kinds += ["pool"] if len(shape) == 3 else ["gemm"] if len(shape) == 1 else []
+        kinds += ["pool", "point"] if len(shape) == 3 else ["gemm"] if len(shape) == 1 else []
         getattr(self, self.draw(st.sampled_from(kinds)))(x)
 
     def put(
@@ -355,6 +355,14 @@ class Net:
         kind = self.draw(st.sampled_from((nn.MaxPool, nn.AveragePool)))
         given = {"counted": (0, 0, 1, 1)} if kind is nn.AveragePool else {}
         self.put(kind, [x], x.type.shape, kernel=(3, 2), pads=(1, 0, 1, 1), **given)
+
+    def point(self, x: Value) -> None:
+        """A convolution 1x1 to as many channels, or to two."""
+        channels, *size = x.type.shape
+        outputs = self.draw(st.sampled_from((channels, 2)))
+        array = np.arange(1.0, 1 + outputs * channels).reshape(outputs, channels, 1, 1)
+        weight = self.builder.store("p", array, "f32")
+        self.put(nn.Conv, [x], (outputs, *size), weight=weight)
 
     def concat(self, x: Value) -> None:
         """A value twice, one behind the other, and half of the result."""

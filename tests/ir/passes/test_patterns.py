@@ -26,6 +26,7 @@ from epimc.ir.verifier import verify
 HEAD = """epimc.module 2 "m" level nn {
   tensor @w : tensor<2x3x3x3xf32> = normal(seed = 1, scale = 1.0)
   tensor @m : tensor<2x4xf32> = normal(seed = 2, scale = 1.0)
+  tensor @p : tensor<3x2x1x1xf32> = normal(seed = 3, scale = 1.0)
   tensor @three : tensor<3xf32> = [0.5, 1.0, 2.0]
   tensor @two : tensor<2xf32> = [0.25, -3.0]
 """
@@ -192,6 +193,19 @@ Mul "m", Add "a")
         %t = nn.rearrange(%x) {perm = [0, 2, 1], shape = [2, 4, 3]} : tensor<2x4x3xf32>
         %y.before = nn.max_pool(%x) {kernel = [1, 2], pads = [0, 1, 0, 0]} : tensor<2x3x4xf32>
         %y = nn.rearrange(%y.before) {perm = [0, 2, 1], shape = [2, 4, 3]} : tensor<2x4x3xf32>
+        """,
+    ),
+    (
+        sinking.SinkThroughPointwise(),
+        """
+        input "x" %x : tensor<2x3x4xf32>
+        %t = nn.rearrange(%x) {perm = [0, 2, 1], shape = [2, 1, 12]} : tensor<2x1x12xf32>
+        %y = nn.conv(%t) {weight = @p, bias = @three} : tensor<3x1x12xf32>
+        """,
+        """
+        %t = nn.rearrange(%x) {perm = [0, 2, 1], shape = [2, 1, 12]} : tensor<2x1x12xf32>
+        %y.before = nn.conv(%x) {weight = @p, bias = @three} : tensor<3x3x4xf32>
+        %y = nn.rearrange(%y.before) {perm = [0, 2, 1], shape = [3, 1, 12]} : tensor<3x1x12xf32>
         """,
     ),
     (
@@ -392,6 +406,42 @@ STAYS: list[tuple[Pattern[Any], str, str]] = [
         input "x" %x : tensor<2x3x4xf32>
         %t = nn.rearrange(%x) {perm = [1, 2, 0], shape = [3, 4, 2]} : tensor<3x4x2xf32>
         %y = nn.max_pool(%t) {kernel = [2, 2]} : tensor<3x3x1xf32>
+        """,
+    ),
+    (
+        sinking.SinkThroughPointwise(),
+        "channels move",
+        """
+        input "x" %x : tensor<3x2x4xf32>
+        %t = nn.rearrange(%x) {perm = [1, 0, 2], shape = [2, 3, 4]} : tensor<2x3x4xf32>
+        %y = nn.conv(%t) {weight = @p} : tensor<3x3x4xf32>
+        """,
+    ),
+    (
+        sinking.SinkThroughPointwise(),
+        "a window of several positions",
+        """
+        input "x" %x : tensor<3x4x5xf32>
+        %t = nn.rearrange(%x) {perm = [0, 2, 1], shape = [3, 5, 4]} : tensor<3x5x4xf32>
+        %y = nn.conv(%t) {weight = @w, pads = [1, 1, 1, 1]} : tensor<2x5x4xf32>
+        """,
+    ),
+    (
+        sinking.SinkThroughPointwise(),
+        "some positions only",
+        """
+        input "x" %x : tensor<2x3x4xf32>
+        %t = nn.rearrange(%x) {perm = [0, 2, 1], shape = [2, 4, 3]} : tensor<2x4x3xf32>
+        %y = nn.conv(%t) {weight = @p, strides = [2, 1]} : tensor<3x2x3xf32>
+        """,
+    ),
+    (
+        sinking.SinkThroughPointwise(),
+        "a matrix is no map",
+        """
+        input "x" %x : tensor<2x12xf32>
+        %t = nn.rearrange(%x) {perm = [0, 1], shape = [2, 3, 4]} : tensor<2x3x4xf32>
+        %y = nn.conv(%t) {weight = @p} : tensor<3x3x4xf32>
         """,
     ),
     (

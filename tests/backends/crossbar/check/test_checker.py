@@ -333,6 +333,64 @@ STREAMS = {
         "error: Nothing has been stored since the last signal.\n"
         "  --> tile 0, instruction 5: signal sem=0",
     ),
+    "direct too early": (
+        edited("direct", ("    wait sem=0, count=1\n    direct", "    direct")),
+        "error: It reads row 0 of 'acc', but nothing orders this after tile 0's store.\n"
+        "  --> tile 1, instruction 4: direct table=1, rows=0:1, window=0x58, bytes=8\n"
+        "  note: The program has a race.",
+    ),
+    "direct twice": (
+        edited("direct", ("    lookup table=2, rows=0:1", "    direct table=1, rows=0:1, "
+                          "window=0x58, bytes=8\n    lookup table=2, rows=0:1")),
+        "error: It computes row 0 of 'y' a second time.\n"
+        "  --> tile 1, instruction 8: direct table=1, rows=0:1, window=0x58, bytes=8",
+    ),
+    "direct over rows": (
+        edited("direct", ("rows=1:2, window=0x58", "rows=1:2, window=0x50")),
+        "error: It reads row 3 of 'x' at 0x50, where nothing lies (undefined).\n"
+        "  --> tile 1, instruction 14: lookup table=2, rows=3:4, dst=0x0:1, src=[0x38:4]",
+    ),
+    "direct without room": (
+        edited("direct", ("window=0x58, bytes=8", "window=0x58, bytes=16")),
+        "error: It has 16 bytes of the buffer, where it needs 8.\n"
+        "  --> tile 1, instruction 5: direct table=1, rows=0:1, window=0x58, bytes=16",
+    ),
+    "direct beyond the buffer": (
+        edited("direct", ("window=0x58, bytes=8", "window=0x60, bytes=8")),
+        "error: The row ends at 0x68, beyond the buffer's 0x60 bytes.\n"
+        "  --> tile 1, instruction 5: direct table=1, rows=0:1, window=0x60, bytes=8",
+    ),
+    "direct of a table that is not there": (
+        edited("direct", ("direct table=1, rows=0:1", "direct table=3, rows=0:1")),
+        "error: There is no table 3.\n"
+        "  --> tile 1, instruction 5: direct table=3, rows=0:1, window=0x58, bytes=8",
+    ),
+    "direct on another tile": (
+        edited("direct", ("direct table=1, rows=0:1", "direct table=0, rows=0:1")),
+        "error: The crossbars of table 0 lie on tile 0.\n"
+        "  --> tile 1, instruction 5: direct table=0, rows=0:1, window=0x58, bytes=8",
+    ),
+    "direct for no rows": (
+        edited("direct", ("direct table=1, rows=0:1", "direct table=1, rows=2:3")),
+        "error: Rows 2:3 are no rows of 'y', which has 2.\n"
+        "  --> tile 1, instruction 5: direct table=1, rows=2:3, window=0x58, bytes=8",
+    ),
+    "direct for the host": (
+        edited("host", ("host table=2", "direct table=2, rows=0:1, window=0x0, bytes=8")),
+        "error: Table 2 is one of 'host', which computes no rows.\n"
+        "  --> tile 1, instruction 1: direct table=2, rows=0:1, window=0x0, bytes=8",
+    ),
+    "direct of what stays on chip": (
+        edited(
+            "conv",
+            (
+                "requantize table=1, rows=0:1, dst=0x108:1, src=[0x48:1]",
+                "direct table=1, rows=0:1, window=0x0, bytes=8",
+            ),
+        ),
+        "error: 'acc' has no place off chip.\n"
+        "  --> tile 0, instruction 3: direct table=1, rows=0:1, window=0x0, bytes=8",
+    ),
     "loaded again": (
         edited("conv", ("    mvm", "    load dst=0x0, src=0x0, bytes=24\n    mvm")),
         "error: It brings row 0 of 'x' to where it lies already.\n"

@@ -1,0 +1,166 @@
+"""Transposed convolutions compute what onnxruntime computes, whatever their attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx.helper import make_node
+
+from epimc.frontend import ImportedModel
+from epimc.support.diagnostics import EpimcError
+
+Array = NDArray[Any]
+Build = Callable[..., onnx.ModelProto]
+Compare = Callable[[onnx.ModelProto], ImportedModel]
+Run = Callable[..., list[Array]]
+
+
+def draw(*shape: int) -> Array:
+    """Random float32 numbers."""
+    return np.random.default_rng(len(shape)).standard_normal(shape).astype(np.float32)
+
+
+def transposed(
+    build: Build,
+    shape: tuple[int, ...],
+    weights: tuple[int, ...],
+    bias: int = 0,
+    opset: int = 13,
+    **attributes: Any,
+) -> onnx.ModelProto:
+    """A model of one transposed convolution of samples of a shape; no bias where it is 0."""
+    constants = {"w": draw(*weights)} | ({"b": draw(bias)} if bias else {})
+    node = make_node("ConvTranspose", ["x", *constants], ["y"], "up", **attributes)
+    return build([node], {"x": ("N", *shape)}, constants, opset=opset)
+
+
+@st.composite
+def geometries(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], Mapping[str, Any]]:
+    """(shape of a sample, weights, attributes) of transposed convolutions that ONNX allows."""
+    axes = draw(st.integers(1, 2))
+
+    def numbers(low: int, high: int, count: int = axes) -> list[int]:
+        return draw(st.lists(st.integers(low, high), min_size=count, max_size=count))
+
+    groups, outputs = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    size, kernel, strides = numbers(1, 6), numbers(1, 5), numbers(1, 4)
+    dilations = numbers(1, 3)
+    attributes: dict[str, Any] = {"strides": strides, "dilations": dilations, "group": groups}
+    # onnxruntime refuses more.
+    extra = [draw(st.integers(0, stride - 1)) for stride in strides]
+    attributes["output_padding"] = extra
+    full = [
+        (n - 1) * s + (k - 1) * d + 1 + e
+        for n, s, k, d, e in zip(size, strides, kernel, dilations, extra, strict=True)
+    ]
+    kind = draw(st.sampled_from(["pads", "SAME_UPPER", "SAME_LOWER", "VALID", "output_shape"]))
+    if kind == "pads":
+        pads = [draw(st.integers(0, most - 1)) for most in full]
+        behind = [
+            draw(st.integers(0, most - 1 - first)) for most, first in zip(full, pads, strict=True)
+        ]
+        attributes["pads"] = pads + behind
+    elif kind == "output_shape":
+        # So much larger than what the kernel reaches is a result that onnxruntime agrees to.
+        largest = [
+            most - more + stride - 1
+            for most, more, stride in zip(full, extra, strides, strict=True)
+        ]
+        attributes["output_shape"] = [draw(st.integers(1, most)) for most in largest]
+    else:
+        attributes["auto_pad"] = kind
+    channels = groups * draw(st.integers(1, 2))
+    return (channels, *size), (channels, outputs, *kernel), attributes
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(geometry=geometries(), bias=st.booleans())
+def test_any_attributes(
+    build: Build,
+    compare: Compare,
+    geometry: tuple[tuple[int, ...], tuple[int, ...], Mapping[str, Any]],
+    bias: bool,
+) -> None:
+    shape, weights, attributes = geometry
+    count = weights[1] * attributes["group"] if bias else 0
+    compare(transposed(build, shape, weights, count, **attributes))
+
+
+@pytest.mark.parametrize("opset", [7, 11, 26])
+@pytest.mark.parametrize(
+    ("size", "attributes"),
+    [
+        (2, {"strides": [2, 2]}),
+        (4, {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+        (3, {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}),
+    ],
+)
+def test_twice_as_large_takes_no_zeros(
+    build: Build, compare: Compare, size: int, attributes: dict[str, Any], opset: int
+) -> None:
+    imported = compare(
+        transposed(build, (3, 5, 4), (3, 2, size, size), 2, opset=opset, **attributes)
+    )
+    ops = imported.module.ops
+    assert [op.name for op in ops] == [
+        *["nn.conv"] * 4, "nn.concat", "nn.rearrange", "nn.select",
+    ]  # fmt: skip
+    sizes = [imported.module.tensor(op.attributes["weight"]).size for op in ops[:4]]
+    # All phases together have as many weights as the kernel, and no element is computed twice.
+    assert sum(sizes) == 3 * 2 * size**2
+    assert all(op.output.type.shape == (2, 5, 4) for op in ops[:4])
+
+
+def test_a_stride_of_one_is_a_convolution(build: Build, compare: Compare) -> None:
+    imported = compare(transposed(build, (3, 5, 4), (3, 2, 3, 3), pads=[1, 1, 1, 1]))
+    assert [op.name for op in imported.module.ops] == ["nn.conv"]
+
+
+def test_one_axis_needs_no_selection(build: Build, compare: Compare) -> None:
+    imported = compare(transposed(build, (3, 5), (3, 2, 4), strides=[4]))
+    kinds = [op.name for op in imported.module.ops]
+    assert kinds == ["nn.rearrange", *["nn.conv"] * 4, "nn.concat", "nn.rearrange"]
+    assert imported.outputs == [("y", (2, 20))]
+
+
+def test_a_depthwise_one_stays_in_groups(build: Build, compare: Compare) -> None:
+    model = transposed(build, (4, 5, 4), (4, 1, 4, 4), 4, group=4, strides=[2, 2])
+    convs = [op for op in compare(model).module.ops if op.name == "nn.conv"]
+    assert [op.attributes["groups"] for op in convs] == [4] * 4
+
+
+def test_phases_that_nothing_reaches_are_constants(build: Build, compare: Compare) -> None:
+    model = transposed(build, (2, 3, 3), (2, 2, 1, 1), 2, strides=[2, 2])
+    kinds = [op.name for op in compare(model).module.ops]
+    assert kinds.count("nn.constant") == 3
+    assert kinds.count("nn.conv") == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "attributes"),
+    [
+        ("kernel_shape is not that of the weights, [3, 3]", {"kernel_shape": [3, 2]}),
+        ("auto_pad = SOME is not supported", {"auto_pad": "SOME"}),
+        ("a result without elements is not supported", {"pads": [4, 4, 4, 4]}),
+        ("289 phases (products of strides) are not supported", {"strides": [17, 17]}),
+    ],
+)
+def test_what_is_not_supported(
+    build: Build, compare: Compare, reason: str, attributes: dict[str, Any]
+) -> None:
+    with pytest.raises(EpimcError) as raised:
+        compare(transposed(build, (3, 5, 4), (3, 2, 3, 3), **attributes))
+    assert reason in str(raised.value)
+
+
+def test_weights_of_other_channels(build: Build, compare: Compare) -> None:
+    with pytest.raises(EpimcError) as raised:
+        compare(transposed(build, (4, 5, 4), (3, 2, 3, 3)))
+    assert "weights of shape [3, 2, 3, 3] in 1 groups do not fit 4 channels" in str(raised.value)
