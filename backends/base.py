@@ -117,6 +117,12 @@ class HostCall:
     operands: tuple[str | HostValue, ...]
     nodes: Nodes = ()
 
+    @property
+    def inputs(self) -> set[str]:
+        """The inputs of the model that it takes as they are."""
+        values = (operand for operand in self.operands if isinstance(operand, HostValue))
+        return {value.name for value in values if value.result is None}
+
 
 class Target(Protocol):
     """A chip that programs are compiled for."""

@@ -45,6 +45,15 @@ Limit = Annotated[
         metavar="N", min=1, help="The most bytes that a model, bundle or samples may take."
     ),
 ]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="NAME=1x3x224x224",
+        help="The shape of a model's input; may be repeated.",
+        show_default=False,
+    ),
+]
 ChosenBackend = Annotated[str, typer.Option("--backend", metavar="NAME", help="The kind of chip.")]
 Timing = Annotated[bool, typer.Option("--timing", help="Tell how long each stage took.")]
 PrintAfter = Annotated[
@@ -204,17 +213,18 @@ def run(
     """Execute a bundle on the simulator."""
     from epimc.bundle.bundle import read_bundle
     from epimc.bundle.outputs import check_file
-    from epimc.compiler.samples import Shaped, encode_samples, read_samples
+    from epimc.compiler.samples import encode_samples, inputs_of, read_samples
     from epimc.results.commands import RunResult
     from epimc.runtime.session import Session
+    from epimc.support.sample_types import Shaped, refuse_in_files
 
     check_file(output, input)
     bundle = read_bundle(folder, limit_bytes)
     bundle.program.refuse_bad()
     session = Session(bundle)
     meter = bundle.program.cost_meter() if stats else None
-    shapes = [Shaped(port.name, port.shape or (), port.port_type) for port in bundle.program.inputs]
-    samples = read_samples(input, shapes, limit_bytes=limit_bytes)
+    refuse_in_files("a file of results", map(Shaped.of, bundle.program.outputs))
+    samples = read_samples(input, inputs_of(bundle.program), limit_bytes=limit_bytes)
     names = [port.name for port in bundle.program.outputs]
     observers = [] if meter is None else [meter]
     results = session.run(names, samples.inputs, observers)
@@ -264,6 +274,7 @@ def inspect(
             show_default=False,
         ),
     ] = None,
+    shapes: Shapes = None,
     limit_bytes: Limit = DEFAULT_BYTES,
     json: Json = False,
 ) -> None:
@@ -273,7 +284,7 @@ def inspect(
         return
     from epimc.results.summaries import inspected
 
-    say(inspected(path, limit_bytes=limit_bytes), json)
+    say(inspected(path, limit_bytes=limit_bytes, shapes=shapes or ()), json)
 
 
 def inspect_stage(path: Path, stage: str, limit_bytes: int, json: bool) -> None:

@@ -12,12 +12,13 @@ from epimc.backends.onnx.functions import export_floats
 from epimc.bundle.bundle import Bundle
 from epimc.bundle.manifest import Model, Options, new_manifest
 from epimc.compiler.importing import Start
-from epimc.compiler.samples import LABELS, Array, encode_samples
+from epimc.compiler.samples import LABELS, coded, encode_samples
 from epimc.ir.core.module import Module
 from epimc.ir.pipeline import Pass, print_pipeline
 from epimc.quantization.options import QuantizeOptions
 from epimc.support.files import File
 from epimc.support.options import values_of
+from epimc.support.sample_types import Array, Shaped, storable
 from epimc.support.version import VERSION
 
 REFERENCE_SAMPLES = 16
@@ -34,14 +35,17 @@ def reference_files(start: Start, floats: Module, integers: Module) -> dict[str,
         integers: The module after it.
     """
     kept = start.samples.first(REFERENCE_SAMPLES)
-    arrays: dict[str, Array] = dict(kept.inputs)
+    arrays: dict[str, Array] = {
+        port.name: kept.inputs[port.name] if port.is_tensor else coded(kept.inputs[port.name])
+        for port in map(Shaped.of, start.model.inputs)
+    }
     if kept.labels is not None and LABELS not in arrays:
         arrays[LABELS] = kept.labels
     return {
         "reference/float.onnx": partial(start.model.model.SerializeToString, deterministic=True),
         "reference/epi.onnx": lambda: export_floats(floats).SerializeToString(deterministic=True),
         "reference/integer.onnx": export_integers(integers).SerializeToString(deterministic=True),
-        "reference/samples.npz": encode_samples(arrays),
+        "reference/samples.npz": encode_samples(storable(arrays)),
     }
 
 

@@ -11,11 +11,12 @@ import numpy as np
 from epimc.backends.base import Target
 from epimc.backends.onnx.values import encode
 from epimc.compiler.acceptance import require_accepted
+from epimc.compiler.drawing import drawn_samples
 from epimc.compiler.memory import InMemory
 from epimc.compiler.options import Request
-from epimc.compiler.sample_arrays import SampleSource, samples_of
-from epimc.compiler.samples import Samples, Shaped, standard_normal
-from epimc.frontend import ImportedModel, import_source, refuse_host_nodes
+from epimc.compiler.sample_arrays import SampleData
+from epimc.compiler.samples import Samples
+from epimc.frontend import ImportedModel, WantedShapes, import_source, refuse_host_nodes
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import ARRAY_ROWS, CALIBRATION, PASSES, TARGET
 from epimc.ir.epitome.layer_plans import PLANS
@@ -25,6 +26,8 @@ from epimc.ir.verifier import verify
 from epimc.support.diagnostics import error
 from epimc.support.limits import MADE_FACTOR
 from epimc.support.port_types import PortType, apart
+from epimc.support.sample_types import Shaped, refuse_in_files
+from epimc.support.shapes import shapes_from
 
 # Calibration without data: standard normal samples, which say little about a real model.
 DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
@@ -66,13 +69,20 @@ def import_request(request: Request, target: Target, rows: int, memory: InMemory
         EpimcError: The model, the samples or the plans are wrong, or onnxruntime does not run them.
     """
     source = request.model if memory.model is None else memory.model
-    named = import_source(source, example=memory.example, limit_bytes=request.limit_bytes)
+    data = calibration_data(request, memory)
+    wanted = WantedShapes(shapes_from(request.shapes), None if data is None else data.shapes)
+    named = import_source(
+        source, example=memory.example, limit_bytes=request.limit_bytes, wanted=wanted
+    )
     imported = named.imported
     # Before minutes of work on a model that no bundle can hold.
     refuse_too_large(imported)
+    if memory.model is None:
+        ports = (*imported.inputs, *imported.outputs)
+        refuse_in_files("the command line", map(Shaped.of, ports))
     if request.strict:
         refuse_host_nodes(imported)
-    samples = calibration_samples(request, imported, memory.calibration)
+    samples = calibration_samples(request, imported, data)
     require_accepted(imported, samples, request.limit_bytes)
     module = prepared(imported.module, samples, target, rows)
     if is_plan_file(request.epitome):
@@ -94,17 +104,23 @@ def refuse_too_large(imported: ImportedModel) -> None:
         )
 
 
+def calibration_data(request: Request, memory: InMemory) -> SampleData | None:
+    """The user's calibration samples, as soon as they are asked for; None where there are none."""
+    source = request.calibration if memory.calibration is None else memory.calibration
+    return None if source is None else SampleData(source, request.limit_bytes)
+
+
 def calibration_samples(
-    request: Request, imported: ImportedModel, memory: SampleSource | None
+    request: Request, imported: ImportedModel, data: SampleData | None
 ) -> Samples:
-    """The user's calibration samples, or standard normal ones."""
-    inputs = [Shaped(port.name, port.shape or (), port.port_type) for port in imported.inputs]
-    source = request.calibration if memory is None else memory
-    if source is None:
+    """The user's calibration samples, or drawn ones."""
+    hosted = {name for name, value in imported.module.inputs if value.type.is_host}
+    inputs = [Shaped.of(port, finite=port.name not in hosted) for port in imported.inputs]
+    if data is None:
         elements = sum(op.output.type.size for op in imported.module.ops)
         count = default_count(inputs, elements, request.limit_bytes)
-        return standard_normal(inputs, count, DEFAULT_SEED)
-    return samples_of(source, inputs, limit_bytes=request.limit_bytes)
+        return drawn_samples(inputs, count, DEFAULT_SEED)
+    return data.samples(inputs)
 
 
 def default_count(inputs: Sequence[Shaped], elements: int, limit_bytes: int) -> int:

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from epimc.frontend.api import (
+        AS_DECLARED,
         Emitter,
         ImportedModel,
+        ModelPort,
         ModelSource,
         NamedModel,
         OnnxOperator,
         UnsupportedError,
+        WantedShapes,
         import_model,
         import_proto,
         import_source,
@@ -28,12 +31,15 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AS_DECLARED",
     "Emitter",
     "ImportedModel",
+    "ModelPort",
     "ModelSource",
     "NamedModel",
     "OnnxOperator",
     "UnsupportedError",
+    "WantedShapes",
     "import_model",
     "import_proto",
     "import_source",

@@ -18,10 +18,14 @@ from epimc.frontend.core.bindings import HostTensor
 from epimc.frontend.core.draft import Draft
 from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.external import external_tensors
+from epimc.frontend.model.float32 import runnable
+from epimc.frontend.model.inputs import set_wanted
 from epimc.frontend.model.installed import typed
 from epimc.frontend.model.loader import load_model
 from epimc.frontend.model.preparation import prepared
+from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
 from epimc.frontend.model.standard import name_of, operator_of
+from epimc.frontend.model.weightless import fill_weights, mark_weights
 from epimc.frontend.ports import Entries, ModelPort, entries_of, is_batched, port_type
 from epimc.frontend.trial import Trial
 from epimc.ir.core.liveness import refuse_large_maps
@@ -63,7 +67,11 @@ class ImportedModel:
 
 
 def import_model(
-    path: Path, *, limit_bytes: int = DEFAULT_BYTES, newest_opset: int | None = None
+    path: Path,
+    *,
+    limit_bytes: int = DEFAULT_BYTES,
+    newest_opset: int | None = None,
+    wanted: WantedShapes = AS_DECLARED,
 ) -> ImportedModel:
     """Import a model file.
 
@@ -71,17 +79,22 @@ def import_model(
         path: Of the ONNX file; its stem names the module.
         limit_bytes: The most that the file, its external data and all tensors may take together.
         newest_opset: The newest opset of the default domain to accept.
+        wanted: Shapes that its inputs get.
 
     Raises:
         EpimcError: The file is no good ONNX model, or epimc does not support what is in it.
     """
-    loaded = load_model(path, limit_bytes, newest_opset)
+    loaded = load_model(path, limit_bytes, newest_opset, wanted)
     budget = Budget(limit_bytes, f"Model file '{path}'")
     return _imported(loaded.model, as_text(path.stem), loaded.sha256, budget)
 
 
 def import_proto(
-    model: onnx.ModelProto, name: str, *, limit_bytes: int = DEFAULT_BYTES
+    model: onnx.ModelProto,
+    name: str,
+    *,
+    limit_bytes: int = DEFAULT_BYTES,
+    wanted: WantedShapes = AS_DECLARED,
 ) -> ImportedModel:
     """Import a model from memory; its tensors hold their data themselves.
 
@@ -89,22 +102,36 @@ def import_proto(
         model: As the user has it.
         name: Of the module.
         limit_bytes: The most that the model and all tensors may take together.
+        wanted: Shapes that its inputs get, in a copy.
 
     Raises:
         EpimcError: It is no good ONNX model, or epimc does not support what is in it.
     """
+    budget = Budget(limit_bytes, f"Model '{name}'")
+    if wanted != AS_DECLARED:
+        model = with_wanted(model, wanted, replace(budget))
     for tensor in external_tensors(model):
         raise error(
             f"Tensor '{tensor.name}' has external data, which is not loaded.",
             hint="Import the model from its file.",
         )
     check_model(model)
-    return _imported(model, name, "", Budget(limit_bytes, f"Model '{name}'"))
+    return _imported(model, name, "", budget)
+
+
+def with_wanted(model: onnx.ModelProto, wanted: WantedShapes, budget: Budget) -> onnx.ModelProto:
+    """A copy of a model from memory, with the shapes that a user wants."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    weights = mark_weights(copy, None) if wanted.only else []
+    fill_weights(weights, budget)
+    return copy if set_wanted(copy, wanted) or weights else model
 
 
 def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) -> ImportedModel:
     refuse_many(model.graph)
     budget.read(model.ByteSize(), "the model itself")
+    model = runnable(model, budget)
     result = _Import(prepared(model, budget), name, budget).run()
     return replace(result, sha256=sha256, model=model)
 

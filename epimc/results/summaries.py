@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from epimc.backends.base import Port, ProgramSummary
 from epimc.bundle.bundle import read_bundle
 from epimc.bundle.manifest import Origin
-from epimc.frontend import ImportedModel, ModelSource, import_source
-from epimc.support.diagnostics import counted
+from epimc.frontend import ImportedModel, ModelSource, WantedShapes, import_source
+from epimc.support.diagnostics import counted, error
 from epimc.support.files import as_path
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.placement import PlacedNode, Placement, reasons
 from epimc.support.port_types import PortType
 from epimc.support.results import INLINED, OnnxNode, Result, first_name, onnx_nodes
+from epimc.support.shapes import shapes_from
 from epimc.support.tables import Block, Facts, Lines, dims, table
 
 
@@ -208,7 +209,10 @@ def what_a_sample_is(types: Iterable[PortType]) -> str:
 
 
 def inspected(
-    source: ModelSource, example: object = None, limit_bytes: int = DEFAULT_BYTES
+    source: ModelSource,
+    example: object = None,
+    limit_bytes: int = DEFAULT_BYTES,
+    shapes: Sequence[str] = (),
 ) -> ModelSummary | BundleSummary:
     """What a model or a bundle, which is a folder, consists of.
 
@@ -216,14 +220,18 @@ def inspected(
         source: A bundle's folder, or a model as `import_source` takes it.
         example: Inputs to export a model of PyTorch with.
         limit_bytes: The most that the model, or the files of the bundle, may take.
+        shapes: Shapes of a model's inputs, each text as in `x=1x3x224x224`.
 
     Raises:
         EpimcError: It is neither, or the bundle's program does not pass its check (exit code 1).
     """
     folder = as_path(source, "source") if isinstance(source, (str, os.PathLike)) else None
     if folder is None or not folder.is_dir():
-        named = import_source(source, example=example, limit_bytes=limit_bytes)
+        wanted = WantedShapes(shapes_from(shapes))
+        named = import_source(source, example=example, limit_bytes=limit_bytes, wanted=wanted)
         return model_summary(named.imported)
+    if shapes:
+        raise error(f"'{folder}' is a bundle: its shapes are set when a model is compiled.")
     bundle = read_bundle(folder, limit_bytes)
     bundle.program.refuse_bad()
     return BundleSummary(bundle.program.describe(), bundle.manifest)

@@ -13,6 +13,7 @@ from epimc.backends.base import Host, Port, ProgramSummary
 from epimc.bundle.bundle import Bundle
 from epimc.support.diagnostics import did_you_mean, error
 from epimc.support.port_types import FLOAT, PortType
+from epimc.support.sample_types import Shaped, array_of, as_type, refuse_type, samples_in_front
 
 
 def host_of(bundle: Bundle) -> Host | None:
@@ -43,6 +44,7 @@ class Session:
     def __init__(self, bundle: Bundle, **options: Any) -> None:
         """Prepare a bundle for execution; the options are those of the backend's simulator."""
         self.bundle = bundle
+        self.hosted = {name for call in bundle.program.host_calls for name in call.inputs}
         self.executor = bundle.program.executor(host_of(bundle), **options)
 
     def describe(self) -> ProgramSummary:
@@ -68,7 +70,7 @@ class Session:
     def run(
         self,
         output_names: Sequence[str] | None,
-        feeds: Mapping[str, NDArray[Any]],
+        feeds: Mapping[str, Any],
         observers: Sequence[Any] = (),
     ) -> list[Any]:
         """Execute the program.
@@ -95,7 +97,8 @@ class Session:
         inputs, single = {}, not feeds
         for name, values in feeds.items():
             # An unknown one is named by whoever runs it.
-            samples, alone = as_samples(name, values, types.get(name, PortType()))
+            kind, finite = types.get(name, PortType()), name not in self.hosted
+            samples, alone = as_samples(name, values, kind, finite=finite)
             inputs[name], single = samples, single or alone
         outputs = self.executor.run(inputs, observers)
         wanted = known if output_names is None else output_names
@@ -116,22 +119,28 @@ def argument(port: Port) -> Argument:
     return Argument(port.name, tuple(["N"] * kind.samples_first + sizes), kind.kind)
 
 
-def as_samples(name: str, values: Any, kind: PortType) -> tuple[Any, bool]:
+def as_samples(name: str, values: Any, kind: PortType, *, finite: bool = True) -> tuple[Any, bool]:
     """The samples of an input together, and whether it was one sample by itself.
+
+    Args:
+        name: Of the input.
+        values: As users pass them.
+        kind: Of the input.
+        finite: Whether the chip reads it, which has neither NaN nor infinity.
 
     Raises:
         EpimcError: It is no array of the input's type.
     """
     if kind.kind == FLOAT and kind.samples_first:
-        return as_floats(name, values), False
+        return as_floats(name, values, finite=finite), False
+    port = Shaped(name, kind.shape or (), kind.kind, kind.samples_first, finite)
+    array = array_of(values, port)
     if not kind.is_tensor:
-        return list(values), False
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError):
-        raise error(f"Input '{name}' is no array.") from None
-    alone = not kind.samples_first and kind.dims is not None and array.ndim == len(kind.dims)
-    return (array[None], True) if alone else (array, False)
+        return array, False
+    subject = f"Input '{name}'"
+    refuse_type(subject, array, port)
+    samples = as_type(subject, samples_in_front(subject, array, port), port)
+    return samples, samples.ndim > array.ndim and array.shape == port.shape
 
 
 def check_names(names: object, known: Sequence[str]) -> None:
@@ -143,8 +152,8 @@ def check_names(names: object, known: Sequence[str]) -> None:
             raise error(f"There is no output '{name}'.", hint=did_you_mean(str(name), known))
 
 
-def as_floats(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
-    """An input as float32, all of it finite.
+def as_floats(name: str, array: NDArray[Any], *, finite: bool = True) -> NDArray[np.float32]:
+    """An input as float32, all of it finite where the chip reads it.
 
     Raises:
         EpimcError: It is no array of real numbers, or holds NaN or infinity.
@@ -157,6 +166,6 @@ def as_floats(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
             values = values.astype(np.float32, copy=False)
     except (TypeError, ValueError):
         raise error(f"Input '{name}' is no array of numbers.") from None
-    if not np.isfinite(values).all():
+    if finite and not np.isfinite(values).all():
         raise error(f"Input '{name}' holds values that are not finite.")
     return values

@@ -91,8 +91,11 @@ def apart(kind: PortType, samples: Any) -> Sequence[Any]:
         kind: Of the input.
         samples: [samples, *dims], or a sequence of values that are no tensors.
     """
-    if not isinstance(samples, np.ndarray) or not kind.samples_first:
+    if not isinstance(samples, np.ndarray) or not kind.is_tensor:
         return list(samples)
+    if not kind.samples_first:
+        # Arrays, also where they have no axes.
+        return [samples[number, ...] for number in range(len(samples))]
     # Axis 0 of the model counts samples as well.
     return [samples[number : number + 1] for number in range(len(samples))]
 

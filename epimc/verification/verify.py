@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from epimc.backends.base import CompiledProgram
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.sample_arrays import SampleSource, samples_of
-from epimc.compiler.samples import Samples, Shaped, samples_in
+from epimc.compiler.samples import Samples, inputs_of, samples_in
 from epimc.ir.semantics import arrays
 from epimc.runtime.reference import Reference
 from epimc.runtime.session import host_of
@@ -77,7 +77,7 @@ def verify(
 
 def bundle_samples(bundle: Bundle, samples: SampleSource | None, limit_bytes: int) -> Samples:
     """The user's samples, or those kept in the bundle."""
-    inputs = [Shaped(port.name, port.shape or (), port.port_type) for port in bundle.program.inputs]
+    inputs = inputs_of(bundle.program)
     if samples is not None:
         return samples_of(samples, inputs, limit_bytes=limit_bytes, source="the sample data")
     data = reference_file(bundle, "samples.npz")

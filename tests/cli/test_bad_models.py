@@ -60,8 +60,8 @@ def test_no_input_shape(here: Path, refuse: Refuse) -> None:
     onnx.save(small_model(shape=None), here / "shapeless.onnx")
     assert refuse("compile", "shapeless.onnx", "-o", "out") == (
         "error: Input 'x' has no shape.\n"
-        "  hint: Fix it, for example with python -m onnxruntime.tools.make_dynamic_shape_fixed "
-        "--input_name 'x' --input_shape 1,3,224,224 model.onnx fixed.onnx\n"
+        "  hint: Set it by --shape 'x=1xCxHxW' with the sizes of your data; "
+        "calibration samples say it too.\n"
     )
 
 

@@ -12,10 +12,11 @@ from onnx import helper, numpy_helper
 
 from epimc.api import compile
 from epimc.compiler.acceptance import require_accepted
-from epimc.compiler.samples import Shaped, standard_normal
+from epimc.compiler.drawing import drawn_samples
 from epimc.frontend import ImportedModel
 from epimc.ir.core.module import Module
 from epimc.support.diagnostics import EpimcError, render
+from epimc.support.sample_types import Shaped
 
 LARGEST = 2**63 - 1
 
@@ -60,7 +61,7 @@ def test_an_axis_that_is_not_there(op_type: str, axis: int, tmp_path: Path) -> N
     assert f"node 'n' ({op_type})" in second
 
 
-NORMAL = standard_normal([Shaped("x", (3, 6, 5))], 2, 0)
+NORMAL = drawn_samples([Shaped("x", (3, 6, 5))], 2, 0)
 
 
 def imported(node: onnx.NodeProto, opset: int, shape: tuple[int, ...]) -> ImportedModel:

@@ -63,6 +63,14 @@ def test_over_one_axis(build: Build, compare: Compare) -> None:
     ]  # fmt: skip
 
 
+OTHERS: list[tuple[str, dict[str, Any]]] = [
+    ("Relu", {}),
+    ("Flatten", {}),
+    ("AveragePool", {"kernel_shape": [3, 3]}),
+    ("Transpose", {"perm": [0, 2, 3, 1]}),
+]
+
+
 @pytest.mark.parametrize(
     ("reader", "pads", "reason"),
     [
@@ -89,12 +97,7 @@ def test_over_one_axis(build: Build, compare: Compare) -> None:
                 f"node 'reader' ({kind}): its input 'q' is padded with -inf, which only MaxPool "
                 "takes",
             )
-            for kind, attributes in (
-                ("Relu", {}),
-                ("Flatten", {}),
-                ("AveragePool", {"kernel_shape": [3, 3]}),
-                ("Transpose", {"perm": [0, 2, 3, 1]}),
-            )
+            for kind, attributes in OTHERS
         ),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from onnx.helper import make_node
 
 from epimc.frontend import ImportedModel
 from epimc.support.diagnostics import EpimcError
+from tests.helpers.strategies.transposed import Transposed, geometries
 
 Array = NDArray[Any]
 Build = Callable[..., onnx.ModelProto]
@@ -41,51 +42,12 @@ def transposed(
     return build([node], {"x": ("N", *shape)}, constants, opset=opset)
 
 
-@st.composite
-def geometries(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], Mapping[str, Any]]:
-    """(shape of a sample, weights, attributes) of transposed convolutions that ONNX allows."""
-    axes = draw(st.integers(1, 2))
-
-    def numbers(low: int, high: int, count: int = axes) -> list[int]:
-        return draw(st.lists(st.integers(low, high), min_size=count, max_size=count))
-
-    groups, outputs = draw(st.integers(1, 3)), draw(st.integers(1, 2))
-    size, kernel, strides = numbers(1, 6), numbers(1, 5), numbers(1, 4)
-    dilations = numbers(1, 3)
-    attributes: dict[str, Any] = {"strides": strides, "dilations": dilations, "group": groups}
-    # onnxruntime refuses more.
-    extra = [draw(st.integers(0, stride - 1)) for stride in strides]
-    attributes["output_padding"] = extra
-    full = [
-        (n - 1) * s + (k - 1) * d + 1 + e
-        for n, s, k, d, e in zip(size, strides, kernel, dilations, extra, strict=True)
-    ]
-    kind = draw(st.sampled_from(["pads", "SAME_UPPER", "SAME_LOWER", "VALID", "output_shape"]))
-    if kind == "pads":
-        pads = [draw(st.integers(0, most - 1)) for most in full]
-        behind = [
-            draw(st.integers(0, most - 1 - first)) for most, first in zip(full, pads, strict=True)
-        ]
-        attributes["pads"] = pads + behind
-    elif kind == "output_shape":
-        # So much larger than what the kernel reaches is a result that onnxruntime agrees to.
-        largest = [
-            most - more + stride - 1
-            for most, more, stride in zip(full, extra, strides, strict=True)
-        ]
-        attributes["output_shape"] = [draw(st.integers(1, most)) for most in largest]
-    else:
-        attributes["auto_pad"] = kind
-    channels = groups * draw(st.integers(1, 2))
-    return (channels, *size), (channels, outputs, *kernel), attributes
-
-
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(geometry=geometries(), bias=st.booleans())
 def test_any_attributes(
     build: Build,
     compare: Compare,
-    geometry: tuple[tuple[int, ...], tuple[int, ...], Mapping[str, Any]],
+    geometry: Transposed,
     bias: bool,
 ) -> None:
     shape, weights, attributes = geometry
@@ -164,3 +126,12 @@ def test_weights_of_other_channels(build: Build, compare: Compare) -> None:
     with pytest.raises(EpimcError) as raised:
         compare(transposed(build, (4, 5, 4), (3, 2, 3, 3)))
     assert "weights of shape [3, 2, 3, 3] in 1 groups do not fit 4 channels" in str(raised.value)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 1), ()])
+def test_a_bias_of_another_shape(build: Build, compare: Compare, shape: tuple[int, ...]) -> None:
+    node = make_node("ConvTranspose", ["x", "w", "b"], ["y"], "up", strides=[2, 2])
+    constants = {"w": draw(3, 2, 1, 1), "b": draw(*shape)}
+    with pytest.raises(EpimcError) as raised:
+        compare(build([node], {"x": ("N", 3, 5, 4)}, constants))
+    assert "node 'up' (ConvTranspose): the bias must hold 2 values" in str(raised.value)

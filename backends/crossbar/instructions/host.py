@@ -231,7 +231,7 @@ class Enter(HostStep):
         destination: Feature map written (activations), off chip.
     """
 
-    code = 33
+    code = 34
     lowers = "xbar.enter"
     makes = ACTIVATIONS
 

@@ -54,7 +54,6 @@ class Place(Pass):
     def run(self, module: Module) -> Module:
         """Give every op its tile and every array its crossbar."""
         target = target_of(module)
-        refuse_large_windows(module, target)
         builder = Builder(module, self.ensures)
         builder.inputs_of(module)
         tiles = _Tiles(target.tile.crossbars)
@@ -74,6 +73,8 @@ class Place(Pass):
             else:
                 tile = homes.of([builder.mapped[operand] for operand in op.operands])
                 homes.add(builder.copy(op, tile=tile), tile)
+        # Of parts and their sums as well, which are there only now.
+        refuse_large_windows(builder.module, target)
         builder.module.attributes[TILES] = tiles.count
         builder.outputs_of(module)
         return builder.finish()
@@ -95,18 +96,20 @@ def refuse_large_windows(module: Module, target: Target) -> None:
         DoesNotFitError: It is more; all such ops are named.
     """
     capacity = target.tile.buffer_bytes
-    sizes = {op: resident_bytes(op) for op in module.ops}
-    large = [op for op in module.ops if sizes[op] > capacity]
+    large = [op for op in module.ops if resident_bytes(op) > capacity]
     if not large:
         return
-    largest = max(sizes.values())
-    named = [f"{str(op.location) or f'%{op.output.name}'}: {sizes[op]} bytes" for op in large]
+    sizes: dict[str, int] = {}
+    # The parts of a layer, and what follows it, may stand for the same nodes.
+    for op in large:
+        place = str(op.location) or f"%{op.output.name}"
+        sizes[place] = max(sizes.get(place, 0), resident_bytes(op))
     raise DoesNotFitError(
         Diagnostic(
-            f"{counted(len(large), 'layer')} cannot have a single window in the buffer of a tile, "
+            f"{counted(len(sizes), 'layer')} cannot have a single window in the buffer of a tile, "
             f"which has {capacity} bytes on target '{target.name}'.",
-            notes=tuple(named),
-            hint=f"Use a target with a larger tile.buffer_bytes: {largest} at least.",
+            notes=tuple(f"{place}: {size} bytes" for place, size in sizes.items()),
+            hint=f"Use a target with a larger tile.buffer_bytes: {max(sizes.values())} at least.",
         ),
         nodes=Location.joined(op.location for op in large).nodes,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from epimc.frontend.model.external import external_tensors
-from epimc.frontend.model.inputs import graph_inputs
+from epimc.frontend.model.inputs import refuse_open_sizes
 from epimc.frontend.model.standard import check_versions, short
 from epimc.support.diagnostics import error
 
@@ -28,7 +28,7 @@ def check_model(
     """
     check_versions(model, newest_opset)
     # The checker refuses some of the same inputs, in words that name neither input nor remedy.
-    graph_inputs(model.graph)
+    refuse_open_sizes(model.graph)
     try:
         checked = _for_checker(model)
         onnx.checker.check_model(data if data is not None and checked is model else checked)

@@ -11,6 +11,7 @@ from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import rearranged
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
+from epimc.frontend.core.steps import REALS
 from epimc.frontend.core.views import axes_of, bound, view_of, with_axes
 from epimc.ir.core.op import Value
 
@@ -22,24 +23,25 @@ def identity(node: Emitter) -> Value:
     return node.activation()
 
 
-@operator("Cast", folds=True)
+@operator("Cast", folds=True, more_dims=True)
+@by_element
 def cast(node: Emitter) -> Value:
-    """To the type that the tensor has; of constants to any type."""
+    """From floats to floats, of constants to any type."""
     return _cast(node, node.integer("to", 0))
 
 
 @operator("CastLike", since=15, folds=True)
 def cast_like(node: Emitter) -> Value:
-    """To the type that the tensor has; of constants to any type."""
+    """From floats to floats, of constants to any type."""
     other = node.inputs[1]
     if not isinstance(other, np.ndarray):
-        # Values are float32.
+        # What the chip takes are floats.
         return node.activation()
     return _cast(node, element_of(other))
 
 
 def _cast(node: Emitter, element: int) -> Value:
-    if element != onnx.TensorProto.FLOAT:
+    if element not in REALS:
         name = onnx.TensorProto.DataType.Name(element).lower()
         raise UnsupportedError(f"a computed tensor as {name} is not supported")
     return node.activation()

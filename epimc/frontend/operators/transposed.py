@@ -83,7 +83,8 @@ class Axis:
     def taps(self, phase: int) -> Taps:
         """What a phase takes."""
         first = phase + self.cut
-        kernel = [k for k in range(self.kernel) if (first - k * self.dilation) % self.stride == 0]
+        reached = (first - np.arange(self.kernel) * self.dilation) % self.stride == 0
+        kernel = np.flatnonzero(reached).tolist()
         common = math.gcd(self.stride, self.dilation)
         nothing = Taps(range(0), (0, 0), (0, 0), 1)
         if not kernel:
@@ -121,6 +122,8 @@ def conv_transpose(node: Emitter) -> Value:
         raise UnsupportedError(f"kernel_shape is not that of the weights, {list(kernel)}")
     groups = node.integer("group", 1)
     turned = _turned(weights.reshape(*weights.shape[:2], *on_map(kernel, 1)), groups, shape[0])
+    if node.has_input(2) and node.weights(2).shape != turned.shape[:1]:
+        raise UnsupportedError(f"the bias must hold {len(turned)} values")
     axes = _axes(node, shape, kernel)
     count = axes[0].phases * axes[1].phases
     if count > MOST_PHASES:
@@ -266,14 +269,18 @@ class _Transposed:
             if length == wanted[-1]:
                 return rearranged(node, rows, (0, 2, 1), shape)
             row = rearranged(node.part("row"), rows, (0, 2, 1), shape)
-            keep = runs_of(range(wanted[-1]))
-            return selected(node, row, [*((),) * (len(shape) - 1), keep])
+            return selected(node, row, [*((),) * (len(shape) - 1), leading(wanted[-1])])
         beside = node.part("phases").emit(moves.Concat, phases, axis=2)
         # A row holds its phases one behind the other: they become rows below each other.
         below = (channels, tall * vertical.places, wide * horizontal.places)
         needs_select = wide > 1 or below != wanted
         x = reshaped(node.part("rows") if needs_select else node, beside, below)
-        rows_kept = range(vertical.result) if vertical.result < below[1] else ()
+        kept = leading(vertical.result) if vertical.result < below[1] else ()
         columns = horizontal.interleaved()
-        whole = columns == list(range(below[2]))
-        return selected(node, x, [(), runs_of(rows_kept), () if whole else runs_of(columns)])
+        in_order = columns == list(range(below[2]))
+        return selected(node, x, [(), kept, () if in_order else runs_of(columns)])
+
+
+def leading(count: int) -> Runs:
+    """The first indices, so many, as one run."""
+    return ((0, count, min(count - 1, 1)),)

@@ -17,7 +17,7 @@ from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op
 from epimc.ir.epitome.plan import identity
 from epimc.ir.interpreter import interpret
-from epimc.ir.passes import epitomize, equalize, fold, layout, sinking
+from epimc.ir.passes import epitomize, equalize, fold, layout, rising, sinking
 from epimc.ir.rewriting import Pattern, rewritten
 from epimc.ir.text.parser import parse_module
 from epimc.ir.text.printer import print_module
@@ -84,6 +84,27 @@ loc(Pad "p", Conv "c")
         """
         %y = nn.conv(%x) {weight = @w.folded, bias = @w.bias} : tensor<2x4x3xf32> loc(Conv "c", \
 Mul "m", Add "a")
+        """,
+    ),
+    (
+        rising.RiseToLayers(),
+        """
+        tensor @ones : tensor<2x4x3xf32> = normal(seed = 3, scale = 1.0)
+        input "x" %x : tensor<3x6x5xf32>
+        %c.a = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32> loc(Conv "c")
+        %c.b = nn.constant() {value = @ones} : tensor<2x4x3xf32> loc(Conv "c")
+        %c.ab = nn.concat(%c.a, %c.b) {axis = 2} : tensor<2x4x6xf32> loc(Conv "c")
+        %d = nn.rearrange(%c.ab) {perm = [0, 1, 2], shape = [2, 8, 3]} : tensor<2x8x3xf32>
+        %e = nn.select(%d) {rows = [[0, 7, 1]]} : tensor<2x7x3xf32>
+        %y = nn.affine(%e) {scale = @two} : tensor<2x7x3xf32> loc(Mul "m")
+        """,
+        """
+        %c.a = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32> loc(Conv "c")
+        %y.a = nn.affine(%c.a) {scale = @two} : tensor<2x4x3xf32> loc(Mul "m")
+        %y.b = nn.constant() {value = @ones.1} : tensor<2x4x3xf32> loc(Conv "c")
+        %y.ab = nn.concat(%y.a, %y.b) {axis = 2} : tensor<2x4x6xf32> loc(Conv "c")
+        %y.part = nn.rearrange(%y.ab) {perm = [0, 1, 2], shape = [2, 8, 3]} : tensor<2x8x3xf32>
+        %y = nn.select(%y.part) {rows = [[0, 7, 1]]} : tensor<2x7x3xf32>
         """,
     ),
     (
@@ -335,6 +356,63 @@ STAYS: list[tuple[Pattern[Any], str, str]] = [
         """,
     ),
     (
+        rising.RiseToLayers(),
+        "channels come one behind the other",
+        """
+        input "x" %x : tensor<3x6x5xf32>
+        %a = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %b = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %c = nn.concat(%a, %b) : tensor<4x4x3xf32>
+        %y = nn.relu(%c) : tensor<4x4x3xf32>
+        """,
+    ),
+    (
+        rising.RiseToLayers(),
+        "somebody else reads a layer",
+        """
+        input "x" %x : tensor<3x6x5xf32>
+        %a = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %b = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %c = nn.concat(%a, %b) {axis = 2} : tensor<2x4x6xf32>
+        %d = nn.concat(%c, %a) {axis = 2} : tensor<2x4x9xf32>
+        %y = nn.relu(%d) : tensor<2x4x9xf32>
+        """,
+    ),
+    (
+        rising.RiseToLayers(),
+        "no layer makes a part",
+        """
+        input "x" %x : tensor<3x6x5xf32>
+        %a = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %b = nn.max_pool(%a) {kernel = [1, 1]} : tensor<2x4x3xf32>
+        %c = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %d = nn.concat(%b, %c) {axis = 1} : tensor<2x8x3xf32>
+        %y = nn.relu(%d) : tensor<2x8x3xf32>
+        """,
+    ),
+    (
+        rising.RiseToLayers(),
+        "nothing is joined",
+        """
+        input "x" %x : tensor<3x6x5xf32>
+        %a = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %b = nn.select(%a) {rows = [[0, 3, 1]]} : tensor<2x3x3xf32>
+        %y = nn.relu(%b) : tensor<2x3x3xf32>
+        """,
+    ),
+    (
+        rising.RiseToLayers(),
+        "channels move",
+        """
+        input "x" %x : tensor<3x6x5xf32>
+        %a = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %b = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %c = nn.concat(%a, %b) {axis = 2} : tensor<2x4x6xf32>
+        %d = nn.rearrange(%c) {perm = [1, 0, 2], shape = [4, 2, 6]} : tensor<4x2x6xf32>
+        %y = nn.relu(%d) : tensor<4x2x6xf32>
+        """,
+    ),
+    (
         layout.MergeRearrangements(),
         "no permutation and cut does both",
         """
@@ -496,6 +574,7 @@ STAYS: list[tuple[Pattern[Any], str, str]] = [
 
 # As in the passes that have these patterns.
 SETTINGS: dict[type[Pattern[Any]], dict[str, Any]] = {
+    rising.RiseToLayers: {"disposable": rising.MOVED},
     epitomize.LayerIntoEpitome: {"level": EPI},
     # A layer stays a layer, however it is scaled.
     equalize.ScaleLayer: {"once": True},

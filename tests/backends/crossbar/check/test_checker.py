@@ -11,6 +11,7 @@ from epimc.backends.crossbar.check.checker import check
 from epimc.backends.crossbar.core.findings import LIMIT
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Round
+from epimc.backends.crossbar.instructions.host import HostOperand
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.isa.assembly import format_program, parse_program
@@ -684,37 +685,37 @@ DATA = {
         "error: It must read 1 to 255 maps, not 0.\n  --> table 2 (concat of 'below')",
     ),
     "permutation": (
-        with_table("host", 3, perm=(2, 0, 0)),
-        "error: [2, 0, 0] does not permute 3 dims.\n  --> table 3 (rearrange of 'y')",
+        with_table("host", 4, perm=(2, 0, 0)),
+        "error: [2, 0, 0] does not permute 3 dims.\n  --> table 4 (rearrange of 'y')",
     ),
     "rearranged shape": (
-        with_table("host", 3, shape=(4, 3, 2)),
-        "error: Its result must have the shape [4, 3, 2].\n  --> table 3 (rearrange of 'y')",
+        with_table("host", 4, shape=(4, 3, 2)),
+        "error: Its result must have the shape [4, 3, 2].\n  --> table 4 (rearrange of 'y')",
     ),
     "rearranged size": (
-        with_map("host", 3, shape=(2, 4, 4)),
+        with_map("host", 4, shape=(2, 4, 4)),
         "error: Its shape [4, 2, 3] has not the 32 elements of its source.\n"
-        "  --> table 3 (rearrange of 'y')",
+        "  --> table 4 (rearrange of 'y')",
     ),
     "rearranged type": (
-        with_map("host", 4, zero_point=8),
+        with_map("host", 5, zero_point=8),
         "error: It must keep the type, the bits and the zero point.\n"
-        "  --> table 3 (rearrange of 'y')",
+        "  --> table 4 (rearrange of 'y')",
     ),
     "fragment": (
         with_table("host", 2, fragment="../p"),
         "error: '../p' is no name of a fragment.\n"
-        "  --> table 2 (host of 'p', node 'probabilities' (Softmax))",
+        "  --> table 2 (host of 'call', node 'probabilities' (Softmax))",
     ),
-    "wide activations for the host": (
-        with_map("host", 3, element="u16", bits=12, address=1024),
-        "error: 'p' has more than the host's 8 bits.\n"
-        "  --> table 2 (host of 'p', node 'probabilities' (Softmax))",
+    "no activations for the host": (
+        with_table("host", 2, reads=(HostOperand(2), HostOperand(3, 0))),
+        "error: ...\n"
+        "  --> table 2 (host of 'call', node 'probabilities' (Softmax))",
     ),
     "off the chip's memory": (
         with_map("host", 2, address=-1),
         "error: 'h' has no place off chip.\n"
-        "  --> table 2 (host of 'p', node 'probabilities' (Softmax))",
+        "  --> table 2 (host of 'call', node 'probabilities' (Softmax))",
     ),
     "producer": (
         with_table("classifier", 6, destination=3),

@@ -562,6 +562,13 @@ def test_windows_that_exceed_a_buffer_are_all_named() -> None:
     assert caught.value.nodes == (("Op", "conv0"), ("Op", "conv4"))
 
 
+def test_the_sums_of_parts_exceed_a_buffer() -> None:
+    net = Net(0, chip(crossbars=1, rows=4, buffer_bytes=8))
+    with pytest.raises(DoesNotFitError) as caught:
+        lower(quantized(net.module(net.conv(net.input(8, 1, 1), 1, (1, 1))), 4), LOWERING)
+    assert caught.value.diagnostic.notes[0] == "node 'conv0' (Op): 16 bytes"
+
+
 def test_a_smaller_buffer_than_that_for_which_a_module_was_placed() -> None:
     _, module = late_reader(200)
     placed = lower(module, "map,place,schedule")
