@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from numpy.typing import NDArray
@@ -38,8 +38,3 @@ def run_model(
 def loaded(model: bytes, limit_bytes: int) -> GuardedSession:
     """The session of a model."""
     return GuardedSession(model, "a function of the model", limit_bytes=limit_bytes)
-
-
-def models_within(limit_bytes: int) -> Callable[[bytes, Mapping[str, Array]], list[Array]]:
-    """`run_model` with a limit on bytes."""
-    return partial(run_model, limit_bytes=limit_bytes)

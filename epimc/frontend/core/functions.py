@@ -27,6 +27,7 @@ from epimc.frontend.model.standard import DEFAULT_DOMAINS
 from epimc.ir.core.op import Value
 from epimc.ir.dialects import elementwise
 from epimc.support.diagnostics import EpimcError
+from epimc.support.limits import DEFAULT_BYTES
 
 # That of the float model of a bundle, whose nodes these become.
 FUNCTION_OPSET = 20
@@ -128,7 +129,8 @@ def probed_node(node: Emitter, versions: Mapping[str, int], rank: int) -> Probed
     # As the float model has operators, if it means the same there; else as it is.
     asked = [own] if domain else [FUNCTION_OPSET, max(FUNCTION_OPSET, own)]
     for version in asked:
-        probed = probe(model_of(proto, alone, domain, version), stated, rank)
+        model = model_of(proto, alone, domain, version)
+        probed = probe(model, stated, rank, node.draft.budget.limit)
         if probed is not None:
             return probed
     return None
@@ -182,22 +184,25 @@ def model_of(
 
 
 @lru_cache(maxsize=MOST_KNOWN)
-def probe(model: bytes, stated: bytes, rank: int) -> Probed | None:
+def probe(
+    model: bytes, stated: bytes, rank: int, limit_bytes: int = DEFAULT_BYTES
+) -> Probed | None:
     """Whether a model computes each element by itself, and as another one does; None: it does not.
 
     Args:
         model: It gets vectors.
         stated: The node as the user's model has it; it gets tensors of a rank.
         rank: Of them, the samples counted.
+        limit_bytes: Bounds what onnxruntime may take.
     """
     sizes = (*SIZES[::-1], *(1,) * rank)[:rank][::-1] if rank > 2 else (4, 6)[-rank:]
     x = numbers(math.prod(sizes))
     try:
-        together = result_of(model, x)
-        wide = result_of(stated, x.reshape(sizes))
-        apart = [result_of(model, x[k : k + 1]) for k in range(x.size)]
+        together = result_of(model, x, limit_bytes)
+        wide = result_of(stated, x.reshape(sizes), limit_bytes)
+        apart = [result_of(model, x[k : k + 1], limit_bytes) for k in range(x.size)]
         # Backwards, so that every element has another place.
-        turned = result_of(model, x[::-1].copy())[::-1]
+        turned = result_of(model, x[::-1].copy(), limit_bytes)[::-1]
     except (EpimcError, ValueError):
         # It takes no such input, or gives no such result.
         return None
@@ -207,12 +212,12 @@ def probe(model: bytes, stated: bytes, rank: int) -> Probed | None:
     return Probed(model, bool(np.array_equal(together, x)))
 
 
-def result_of(model: bytes, x: Array) -> Array:
+def result_of(model: bytes, x: Array, limit_bytes: int = DEFAULT_BYTES) -> Array:
     """The float32 result of a model, of the shape of its input; ValueError where it is not."""
     # It takes a while to import, and few models have such functions.
     from epimc.runtime.models import run_model
 
-    (y,) = run_model(model, {"x": x})
+    (y,) = run_model(model, {"x": x}, limit_bytes=limit_bytes)
     if not isinstance(y, np.ndarray) or y.dtype != np.float32 or y.shape != x.shape:
         raise ValueError("no result like the input")
     return y
