@@ -79,8 +79,8 @@ def compare_model(model: onnx.ModelProto) -> ImportedModel:
     verify(imported.module)
     draw = np.random.default_rng(1)
     inputs = {
-        name: draw.standard_normal((2, *shape)).astype(np.float32)
-        for name, shape in imported.inputs
+        name: draw.standard_normal((2, *value.type.shape)).astype(np.float32)
+        for name, value in imported.module.inputs
     }
     results = evaluate(imported.module, inputs)
     expected = run_reference(model, inputs)

@@ -37,13 +37,16 @@ def float_clip(op: elementwise.Clip, graph: FloatGraph) -> None:
 
 @float_form(elementwise.Activation)
 def float_activation(op: elementwise.Activation, graph: FloatGraph) -> None:
-    """The function's own operator; a slope for each channel is a PRelu."""
+    """The function's own operator, or that of two operands, with a number a channel."""
     name, source = graph.names[op.output], graph.input_of(op)
-    if op.alphas is not None:
-        slopes = channelwise(graph.module.tensor(op.alphas), len(op.output.type.shape))
-        graph.node("PRelu", [source, graph.constant(f"{name}/slope", slopes[0])], name)
-        return
     function = FUNCTIONS[op.function]
+    if op.alphas is not None or function.onnx == function.binary:
+        alpha = function.parameters[0][1] if op.alpha is None else op.alpha
+        second = np.full(1, alpha, np.float32)
+        if op.alphas is not None:
+            second = channelwise(graph.module.tensor(op.alphas), len(op.output.type.shape))[0]
+        graph.node(function.binary, [source, graph.constant(f"{name}/second", second)], name)
+        return
     parameters = {
         key: default if (value := op.attributes[parameter]) is None else value
         for key, (parameter, default) in function.onnx_parameters.items()
