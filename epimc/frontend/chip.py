@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import onnx
 
 import epimc.frontend.operators  # noqa: F401  (it registers its records)
-from epimc.frontend.core.bindings import Binding, HostTensor, MoreDims, Unknown, shape_of
+from epimc.frontend.core.bindings import Binding, HostTensor, MoreDims, Unknown, shape_of, type_of
 from epimc.frontend.core.draft import Draft, identifier
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.functions import as_function
@@ -54,7 +54,21 @@ class Chip:
             if function is None:
                 raise
             listed = [function]
-        self.bound.update(zip(filter(None, proto.output), listed, strict=False))
+        results = dict(zip(filter(None, proto.output), listed, strict=False))
+        self.bound.update(results)
+        for name, item in results.items():
+            self.note_kind(name, item)
+
+    def note_kind(self, name: str, item: Binding) -> None:
+        """Note the type of a tensor of which ONNX has told no shape."""
+        known = self.scope.kinds.get(name)
+        if shape_of(known) is not None or not isinstance(item, (Value, MoreDims)):
+            return
+        kind = type_of(item, self.draft.batch)
+        assert kind is not None
+        if known is not None and known.tensor_type.elem_type:
+            kind.tensor_type.elem_type = known.tensor_type.elem_type
+        self.scope.kinds[name] = kind
 
     def imported(self, proto: onnx.NodeProto) -> list[Binding]:
         """The results of a node, by the importer of its operator.
@@ -77,14 +91,7 @@ class Chip:
             UnsupportedError: It is one, and the chip cannot take its input, or loses too much.
         """
         operands = {name: self.operand(name) for name in proto.input if name}
-        result = as_function(self.emitter(proto, operands), self.scope.opsets)
-        if result is not None:
-            # Of other domains ONNX knows no types: it is that of the input.
-            read = next(n for n, item in operands.items() if isinstance(item, (Value, MoreDims)))
-            made = next(filter(None, proto.output))
-            if read in self.scope.kinds:
-                self.scope.kinds.setdefault(made, self.scope.kinds[read])
-        return result
+        return as_function(self.emitter(proto, operands), self.scope.opsets)
 
     def emitter(self, proto: onnx.NodeProto, operands: Mapping[str, Binding]) -> Emitter:
         """What importers get of a node."""
