@@ -10,9 +10,9 @@ import numpy as np
 from epimc.ir.core.levels import COMMON
 from epimc.ir.core.liveness import most_alive
 from epimc.ir.core.module import Module
-from epimc.ir.core.op import Array, Op, Value
+from epimc.ir.core.op import Array, Lookup, Op, Value
 from epimc.ir.core.tensors import Tensor
-from epimc.ir.core.traits import CallsHost
+from epimc.ir.core.traits import CallsHost, StatesModel
 from epimc.ir.core.types import TensorType
 from epimc.ir.meanings import NUMPY, meaning_of
 from epimc.ir.text.printer import refused
@@ -31,6 +31,9 @@ An operand is reals [samples, *shape], or a sequence with a value of any ONNX ty
 a result is always such a sequence.
 """
 
+Run = Callable[[bytes, Mapping[str, Array]], list[Array]]
+"""Runs an ONNX model: the serialized model, its inputs by name, all outputs in order."""
+
 
 def interpret(
     module: Module,
@@ -38,6 +41,7 @@ def interpret(
     observe: Observer | None = None,
     host: Host | None = None,
     meaning: str = NUMPY,
+    run: Run | None = None,
 ) -> dict[str, Array]:
     """Evaluate all ops.
 
@@ -48,15 +52,16 @@ def interpret(
         observe: Called with every value, inputs included, as it becomes known.
         host: Runs the module's host calls; not needed where there are none.
         meaning: What the ops compute, and on what (`meanings.py`).
+        run: Runs the ONNX models that ops state; not needed where there are none.
 
     Returns:
         One array per module output under its ONNX name; of an output of the host a list.
 
     Raises:
-        EpimcError: There is a host call, but no host; or the meaning knows nothing of an op, or is
-            unknown itself.
+        EpimcError: There is a host call or a model, but nobody to run it; or the meaning knows
+            nothing of an op, or is unknown itself.
     """
-    evaluate, known = Evaluation(module, meaning, host, inputs), dict[Value, Array]()
+    evaluate, known = Evaluation(module, meaning, host, inputs, run), dict[Value, Array]()
     # The last reader stands: later entries replace earlier ones.
     last = {operand: op for op in module.ops for operand in op.operands}
     kept = {value for _, value in module.outputs}
@@ -85,16 +90,24 @@ class Evaluation:
     """Evaluates the ops of a module on one batch."""
 
     def __init__(
-        self, module: Module, meaning: str, host: Host | None, inputs: Mapping[str, Array]
+        self,
+        module: Module,
+        meaning: str,
+        host: Host | None,
+        inputs: Mapping[str, Array],
+        run: Run | None = None,
     ) -> None:
         """Prepare; the arguments are those of `interpret`."""
         self.module, self.host, self.meaning = module, host, meaning_of(meaning)
+        self.run = run
         self.samples = len(next(iter(inputs.values()), [None]))
 
     def __call__(self, op: Op, operands: list[Any]) -> Any:
         """The result of one op."""
         if isinstance(op, CallsHost):
             return self.call(op, operands)
+        if isinstance(op, StatesModel):
+            return modelled(op, operands[0], self.module.tensor, self.run)
         result: Array = self.meaning.table.apply(op, operands, self.module.tensor)
         if operands:
             return result
@@ -114,6 +127,29 @@ class Evaluation:
         if self.host is None:
             raise refused(op, "Only a host can run this call.")
         return self.host(op.output.name, op.host_operands(operands), self.samples)
+
+
+def modelled(op: StatesModel, x: Array, tensors: Lookup, run: Run | None) -> Array:
+    """What the model of an op makes of each element, float64 of the shape of x.
+
+    Args:
+        op: That states the model.
+        x: Numbers of any shape.
+        tensors: Gives the contents of stored tensors.
+        run: Runs the model.
+
+    Raises:
+        EpimcError: Nobody runs models, or this one fails.
+    """
+    if run is None:
+        raise refused(op, "Only with onnxruntime can this function be evaluated.")
+    # An infinity, if it is too large: the model computes in float32.
+    with np.errstate(over="ignore"):
+        numbers = x.astype(np.float32).ravel()
+    results = run(tensors(op.model).tobytes(), {"x": numbers})
+    if len(results) != 1 or np.shape(results[0]) != numbers.shape:
+        raise refused(op, "Its model does not give one number for each element.")
+    return results[0].reshape(x.shape).astype(np.float64)
 
 
 def batches(count: int, module: Module, budget: int = 2**24) -> list[slice]:

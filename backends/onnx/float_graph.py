@@ -30,6 +30,10 @@ class FloatGraph(Graph):
         self.stored: dict[Ref, str] = {}
         self.has_identity_plans = True
 
+    def require(self, domain: str, version: int) -> None:
+        """Have operators of a domain as they are from a version on."""
+        self.opsets[domain] = max(self.opsets.get(domain, 1), version)
+
     def tensor(self, op: Op, key: str, ref: Ref) -> str:
         """The initializer of a stored tensor, which all ops that reference it share."""
         if ref not in self.stored:

@@ -58,6 +58,8 @@ class _ModelGraph(FloatGraph):
         for entry in model.opset_import:
             if not entry.domain:
                 entry.version = max(FLOAT_OPSET, entry.version)
+                for function in self.functions.values():
+                    function.opset_import[0].version = entry.version
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
         model.functions.extend(self.functions.values())
         state = "true" if self.has_identity_plans else "false"

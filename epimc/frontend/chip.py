@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import onnx
 
 import epimc.frontend.operators  # noqa: F401  (it registers its records)
-from epimc.frontend.core.bindings import Binding, HostTensor, MoreDims, Padded, Unknown, shape_of
+from epimc.frontend.core.bindings import (
+    Binding,
+    HostTensor,
+    MoreDims,
+    Padded,
+    Unknown,
+    shape_of,
+    type_of,
+)
 from epimc.frontend.core.draft import Draft, identifier
 from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.functions import as_function
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import OnnxOperator, lookup
 from epimc.frontend.core.steps import Scope, Step
@@ -45,16 +55,57 @@ class Chip:
             UnsupportedError: The chip cannot compute it.
         """
         proto = step.proto
+        try:
+            listed = self.imported(proto)
+        except UnsupportedError:
+            function = self.function(proto)
+            if function is None:
+                raise
+            listed = [function]
+        results = dict(zip(filter(None, proto.output), listed, strict=False))
+        self.bound.update(results)
+        for name, item in results.items():
+            self.note_kind(name, item)
+
+    def note_kind(self, name: str, item: Binding) -> None:
+        """Note the type of a tensor of which ONNX has told no shape."""
+        known = self.scope.kinds.get(name)
+        if shape_of(known) is not None or not isinstance(item, (Value, MoreDims)):
+            return
+        kind = type_of(item, self.draft.batch)
+        assert kind is not None
+        if known is not None and known.tensor_type.elem_type:
+            kind.tensor_type.elem_type = known.tensor_type.elem_type
+        self.scope.kinds[name] = kind
+
+    def imported(self, proto: onnx.NodeProto) -> list[Binding]:
+        """The results of a node, by the importer of its operator.
+
+        Raises:
+            UnsupportedError: There is none, or it cannot import the node.
+        """
         record = self.record_of(proto)
         operands = {name: self.operand(name) for name in proto.input if name}
         self.require_few_dims(record, operands)
         self.require_one_result(record, proto)
+        assert record.importer is not None
+        results = record.importer(self.emitter(proto, operands))
+        return [*results] if isinstance(results, list) else [results]
+
+    def function(self, proto: onnx.NodeProto) -> Binding | None:
+        """The result of a node that is a function of each element; None where it is none.
+
+        Raises:
+            UnsupportedError: It is one, and the chip cannot take its input, or loses too much.
+        """
+        operands = {name: self.operand(name) for name in proto.input if name}
+        return as_function(self.emitter(proto, operands), self.scope.opsets)
+
+    def emitter(self, proto: onnx.NodeProto, operands: Mapping[str, Binding]) -> Emitter:
+        """What importers get of a node."""
         shape = shape_of(self.scope.kinds.get(proto.output[0]))
         inputs = tuple(operands[name] if name else None for name in proto.input)
-        assert record.importer is not None
-        results = record.importer(Emitter(proto, inputs, shape, self.draft))
-        listed = results if isinstance(results, list) else [results]
-        self.bound.update(zip(filter(None, proto.output), listed, strict=False))
+        return Emitter(proto, inputs, shape, self.draft)
 
     def record_of(self, proto: onnx.NodeProto) -> OnnxOperator:
         """The record of a node's operator.

@@ -78,8 +78,13 @@ class Trial:
         """
         self.known = known
         self.draft = Draft(name, entries.batch, opset_of(model) or 0, budget)
+        opsets = {entry.domain: entry.version for entry in model.opset_import}
         self.scope = Scope(
-            tuple(entries.kinds), entries.batch, entries.samples_first, kinds={**entries.kinds}
+            tuple(entries.kinds),
+            entries.batch,
+            entries.samples_first,
+            kinds={**entries.kinds},
+            opsets=opsets,
         )
         self.chip = Chip(self.draft, self.scope)
         self.inference = Inference(model, entries.batch)

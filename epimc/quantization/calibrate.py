@@ -18,6 +18,7 @@ from epimc.ir.core.op import Value
 from epimc.ir.interpreter import batches, interpret
 from epimc.ir.pipeline import Pass
 from epimc.runtime.host import OnnxHost
+from epimc.runtime.models import run_model
 from epimc.support.diagnostics import error
 
 # Ranges are kept to this many significant bits: the float64 sums of another machine may differ in
@@ -103,7 +104,8 @@ def observed_ranges(module: Module, samples: Mapping[str, Any]) -> dict[Value, t
     # `observe` tells of what is not finite, and numpy need not.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for part in batches(count, module):
-            interpret(module, {name: array[part] for name, array in samples.items()}, observe, host)
+            inputs = {name: array[part] for name, array in samples.items()}
+            interpret(module, inputs, observe, host, run=run_model)
     return {value: (rounded(lows[value]), rounded(highs[value])) for value in lows}
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from epimc.ir.core.op import dump_attributes
-from epimc.ir.core.traits import Clips, Joins, Moves
-from epimc.ir.dialects import elementwise, epi, moves
+from epimc.ir.core.op import Op, dump_attributes
+from epimc.ir.core.traits import Clips, Joins, Moves, StatesModel
+from epimc.ir.dialects import elementwise, moves
 from epimc.ir.semantics import quantization
 from epimc.quantization.lookup import lookup_table
 from epimc.quantization.rewriter import IntegerRewriter, quantizes
@@ -37,15 +37,16 @@ def keep_constant(op: moves.Constant, rewriter: IntegerRewriter) -> None:
     builder.emit(moves.Constant, [], op.output, op.location, kind, value=stored)
 
 
-@quantizes(elementwise.Activation)
-def keep_function(op: elementwise.Activation, rewriter: IntegerRewriter) -> None:
+def keep_function(op: Op, rewriter: IntegerRewriter) -> None:
     """A table over all values of the operand."""
-    builder, kind = rewriter.builder, rewriter.type_of(op.output)
-    x = builder.mapped[op.x]
+    kind, x = rewriter.type_of(op.output), rewriter.builder.mapped[op.operands[0]]
     # Over the type that x has got, which need not be that of its own range.
     table = lookup_table(op, x.type, kind, rewriter.old.tensor)
-    stored = builder.store(f"{op.output.name}.table", table, kind.element)
-    builder.emit(epi.LookUp, [x], op.output, op.location, kind, table=stored)
+    rewriter.look_up(op, x, kind, table, op.location)
+
+
+for _kind in (elementwise.Activation, StatesModel):
+    quantizes(_kind)(keep_function)
 
 
 @quantizes(Clips)

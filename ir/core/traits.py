@@ -14,6 +14,7 @@ is declared with its traits takes part in every pass that knows them.
 | `Clips` | keeps what lies between two bounds | quantization, folding of pads |
 | `Homogeneous` | passes a positive factor on a channel on | equalization |
 | `Weighted` | a layer with constant weights and a bias | equalization, folding, epitomes |
+| `StatesModel` | a function of each element, by an ONNX model | interpreter, quantization |
 | `CallsHost` | the host computes the results at once, by a fragment | interpreter, backends |
 | `AtOnce` | computed at once, not row by row | backends |
 | `FromHost` | a value of the host as reals for the chip | verifier, backends |
@@ -112,6 +113,23 @@ class Weighted(Op):
     def group_count(self) -> int:
         """Runs of output channels, each of which reads its own run of input channels."""
         return 1
+
+
+class StatesModel(KeepsShape):
+    """A function of each element by itself, which a small ONNX model states.
+
+    The model takes float32 numbers `x` [N] and gives `y` [N]; whoever runs models computes it.
+
+    Attributes:
+        model: The serialized model, bytes.
+    """
+
+    model = Attribute(TENSOR, stored=(ACTIVATION, 1))
+
+    def check(self, stored: Stored) -> None:
+        """The model is a sequence of bytes."""
+        super().check(stored)
+        expect(stored(self.model).element == "u8", "a model must be of bytes (u8)")
 
 
 class CallsHost(Op):

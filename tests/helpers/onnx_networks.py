@@ -196,6 +196,21 @@ def grown() -> onnx.ModelProto:
     return net.model(net.conv(x, 16, 3, 1))
 
 
+def functions() -> onnx.ModelProto:
+    """Functions without an importer of their own, alone and in chains; an exported Gelu."""
+    net = Network({"x": (4, 6, 5)})
+    x = net.conv("x", 4, 4)
+    halves = net.node("Div", x, net.constant(np.array(np.sqrt(2), np.float32)))
+    one = net.constant(np.array(1, np.float32))
+    x = net.node("Mul", x, net.node("Add", net.node("Erf", halves), one))
+    positive = net.node("Add", net.node("Abs", net.conv(x, 4, 4)), one)
+    logs = net.node("Log", positive)
+    waves = net.node("Relu", net.node("Sin", net.conv(logs, 4, 4)))
+    cubes = net.node("Pow", net.node("Sub", waves, logs), net.constant(np.array(3, np.float32)))
+    inverse = net.node("Div", one, net.node("Sqrt", positive))
+    return net.model(net.conv(cubes, 4, 4), inverse)
+
+
 def signal() -> onnx.ModelProto:
     """One axis: convolutions and pools; a decoder, whose kernel is not a multiple of its stride."""
     net = Network({"x": (3, 24)})
@@ -281,3 +296,6 @@ NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "mixer": mixer,
     "folded": folded,
 }
+
+# Their tables are onnxruntime's, in float32: another processor may round one of them otherwise.
+EVALUATED: dict[str, Callable[[], onnx.ModelProto]] = {"functions": functions}

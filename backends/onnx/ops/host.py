@@ -43,7 +43,8 @@ def float_call(op: host.Call, graph: FloatGraph) -> None:
         return names.get(name) or (f"{call}/host/{name}" if name else "")
 
     graph.nodes += [renamed_node(node, renamed) for node in model.graph.node]
-    graph.opsets |= opsets_of(model)
+    for entry in opsets_of(model).items():
+        graph.require(*entry)
     for initializer in model.graph.initializer:
         copy = type(initializer)()
         copy.CopyFrom(initializer)

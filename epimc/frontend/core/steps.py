@@ -47,6 +47,7 @@ class Scope:
         batch: What ONNX shapes have on axis 0 where that counts samples.
         stay: The tensors that no value stands for, which the host cannot take from the chip.
         samples_first: Whether that is so for all inputs.
+        opsets: The versions of all domains.
     """
 
     inputs: tuple[str, ...]
@@ -55,6 +56,7 @@ class Scope:
     constants: dict[str, Array] = field(default_factory=dict)
     kinds: dict[str, onnx.TypeProto] = field(default_factory=dict)
     stay: set[str] = field(default_factory=set)
+    opsets: Mapping[str, int] = field(default_factory=dict)
 
     def needs_cast(self, name: str) -> bool:
         """Whether a tensor holds other reals than float32."""

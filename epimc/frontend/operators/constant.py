@@ -28,7 +28,6 @@ FOLDED: Mapping[str, int] = {
     "Round": 11,
     "Sign": 9,
     "Sqrt": OLDEST_OPSET,
-    "Where": 9,
 }
 
 for _op_type, _since in FOLDED.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from epimc.frontend.core.broadcast import along_channels, channel_axis, of_sample, reduced
 from epimc.frontend.core.elements import by_element
 from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.jumps import has_jumps, refuse_jumps_of_floats
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
 from epimc.frontend.model.standard import OLDEST_OPSET
@@ -71,7 +73,17 @@ def activation(node: Emitter) -> Value:
         if (value := node.number(key, default)) != default
     }
     x = node.activation()
+    refuse_jumps_of_floats(node, x, lambda: _has_jumps(function.name, *parameters.items()))
     return node.emit(elementwise.Activation, [x], function=function.name, **parameters)
+
+
+@cache
+def _has_jumps(name: str, *stated: tuple[str, float]) -> bool:
+    """Whether a function of the IR jumps, with some of its parameters stated."""
+    function = FUNCTIONS[name]
+    values = {**dict(function.parameters), **dict(stated)}
+    numbers = [values[key] for key, _ in function.parameters]
+    return has_jumps(lambda x: function.compute(x, *numbers))
 
 
 for _op_type, _function in OPERATORS.items():

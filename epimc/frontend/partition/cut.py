@@ -82,7 +82,7 @@ def closure(start: Iterable[int], following: Callable[[int], Iterable[int]]) -> 
 def flow_graph(graph: Graph, sides: Mapping[int, int]) -> nx.DiGraph[int]:
     """The arcs between CHIP, HOST and the nodes that are on neither side.
 
-    A tensor with several readers has helpers, numbered behind all nodes, for it costs its size once.
+    A tensor with several readers has helpers, numbered behind all nodes: it costs its size once.
     """
     flow: nx.DiGraph[int] = nx.DiGraph()
     flow.add_nodes_from((CHIP, HOST))

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from epimc.backends.crossbar.check.checker import check
 from epimc.backends.crossbar.core.program import FeatureMap, Program
