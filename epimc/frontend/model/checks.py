@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from epimc.frontend.model.external import external_tensors
-from epimc.frontend.model.inputs import refuse_open_sizes
+from epimc.frontend.model.inputs import refuse_open_sizes, refuse_unknown_types
 from epimc.frontend.model.standard import check_versions, short
 from epimc.support.diagnostics import error
 
@@ -28,6 +28,7 @@ def check_model(
     """
     check_versions(model, newest_opset)
     # The checker refuses some of the same inputs, in words that name neither input nor remedy.
+    refuse_unknown_types(model.graph)
     refuse_open_sizes(model.graph)
     try:
         checked = _for_checker(model)

@@ -107,6 +107,17 @@ def refuse_open_sizes(graph: onnx.GraphProto) -> None:
     raise error(f"Input '{name}' has no fixed shape: {_shown(by_name[name])}.", hint=_hint(options))
 
 
+def refuse_unknown_types(graph: onnx.GraphProto) -> None:
+    """Raise EpimcError for an input whose elements are of no type of ONNX."""
+    known = {*onnx.TensorProto.DataType.values()} - {onnx.TensorProto.UNDEFINED}
+    for entry in real_inputs(graph):
+        element = entry.type.tensor_type.elem_type
+        if entry.type.HasField("tensor_type") and element not in known:
+            raise error(
+                f"Input '{entry.name}' has elements of a type that ONNX has not: {element}."
+            )
+
+
 def _hint(options: str) -> str:
     return f"Set it by {options} with the sizes of your data; calibration samples say it too."
 

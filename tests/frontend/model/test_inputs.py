@@ -8,7 +8,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from epimc.frontend.model.inputs import has_samples_first, set_wanted, type_text
+from epimc.frontend.model.inputs import (
+    has_samples_first,
+    refuse_unknown_types,
+    set_wanted,
+    type_text,
+)
 from epimc.frontend.model.shapes import WantedShapes, set_shapes
 from epimc.frontend.ports import Entries, entries_of, port_type
 from epimc.support.diagnostics import EpimcError
@@ -275,3 +280,14 @@ def test_shapes_that_do_not_fit(shapes: Mapping[str, Sequence[int]], message: st
     kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, None))
     model.graph.input.append(helper.make_value_info("s", kind))
     assert message_of(model, WantedShapes(shapes)) == message
+
+
+@pytest.mark.parametrize("element", [0, 99])
+def test_elements_of_no_type(element: int) -> None:
+    model = model_of({"x": (1, 3)})
+    model.graph.input[0].type.tensor_type.elem_type = element
+    with pytest.raises(EpimcError) as caught:
+        refuse_unknown_types(model.graph)
+    assert str(caught.value) == (
+        f"error: Input 'x' has elements of a type that ONNX has not: {element}."
+    )
