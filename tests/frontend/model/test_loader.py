@@ -68,8 +68,8 @@ def test_a_good_model(good: Path) -> None:
     assert imported.module.name == "good"
     assert imported.module.level == "nn"
     assert imported.sha256 == hashlib.sha256(good.read_bytes()).hexdigest()
-    assert imported.inputs == [("x", (3, 9, 8))]
-    assert imported.outputs == [("y", (4, 7, 6))]
+    assert [(port.name, port.shape) for port in imported.inputs] == [("x", (3, 9, 8))]
+    assert [(port.name, port.shape) for port in imported.outputs] == [("y", (4, 7, 6))]
     assert imported.model.SerializeToString() == good.read_bytes()
 
 
