@@ -39,7 +39,7 @@ def partition_of(steps: Sequence[Step], scope: Scope) -> Partition:
                     makers.get(name),
                     tuple(readers.get(name, ())),
                     size_of(scope.kinds.get(name)),
-                    leaves=True,
+                    leaves=name not in scope.stay,
                     enters=scope.enters(name),
                 )
                 for name in names

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from epimc.frontend.model.standard import DEFAULT_DOMAINS, NEWEST_OPSET
+from epimc.frontend.model.standard import DEFAULT_DOMAINS, KNOWN_OPSET
 from epimc.support.diagnostics import error
 from epimc.support.origins import place_of
 
@@ -56,7 +56,7 @@ def model_of_node(
 def newest_opset(domain: str) -> int:
     """The newest opset of a domain that is read; 1 of one that ONNX does not know."""
     if domain in DEFAULT_DOMAINS:
-        return min(NEWEST_OPSET, onnx.defs.onnx_opset_version())
+        return min(KNOWN_OPSET, onnx.defs.onnx_opset_version())
     schemas = onnx.defs.get_all_schemas_with_history()
     return max((each.since_version for each in schemas if each.domain == domain), default=1)
 

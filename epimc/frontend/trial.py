@@ -14,6 +14,7 @@ from epimc.frontend.core.bindings import (
     Binding,
     HostTensor,
     MoreDims,
+    Padded,
     Unknown,
 )
 from epimc.frontend.core.draft import Draft
@@ -168,6 +169,8 @@ class Trial:
                 self.chip.pretend(name)
         else:
             step.work = constant_macs(step.proto, self.scope, step.macs)
+            bound = self.chip.bound
+            self.scope.stay.update(name for name in step.makes if isinstance(bound[name], Padded))
         self.steps.append(step)
 
     def inferred(self, proto: onnx.NodeProto, inputs: Mapping[str, Binding]) -> Kinds:

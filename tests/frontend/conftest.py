@@ -20,7 +20,7 @@ Array = NDArray[Any]
 Shapes = Mapping[str, Sequence[int | str | None] | None]
 
 # The IR version that came with an opset.
-IR_VERSIONS = {7: 3, 8: 3, 9: 4, 10: 5, 11: 6, 12: 7, 13: 7, 14: 7, 18: 8, 20: 9, 26: 13}
+IR_VERSIONS = {7: 3, 8: 3, 9: 4, 10: 5, 11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 18: 8, 20: 9, 26: 13}
 
 
 def build_model(

@@ -17,6 +17,7 @@ from onnx.helper import make_node
 from epimc.frontend import ImportedModel, import_proto
 from epimc.ir.passes.fold import Fold
 from epimc.ir.passes.layout import Layout
+from epimc.ir.text.printer import print_module
 from epimc.support.diagnostics import EpimcError
 
 Array = NDArray[Any]
@@ -296,6 +297,58 @@ def test_nothing_is_moved_between_two_layers(
     imported = compare(build(nodes, {"x": ("N", *head, 6)}, constants))
     ops = ["nn.rearrange", "nn.conv", "nn.relu", "nn.conv", "nn.rearrange"]
     assert rearranged_behind_passes(imported) == ops
+
+
+IMPORTED: dict[str, tuple[onnx.NodeProto, tuple[int, ...], tuple[int, ...], str]] = {
+    "a product of rows": (
+        make_node("MatMul", ["x", "w"], ["y"], name="n"), (4, 7), (7, 5),
+        """
+        %y.operand = nn.rearrange(%x) {perm = [1, 0], shape = [7, 1, 4]}
+        %y.product = nn.conv(%y.operand) {weight = @w}
+        %y = nn.rearrange(%y.product) {perm = [1, 2, 0], shape = [4, 5]}
+        """,
+    ),
+    "a product of columns": (
+        make_node("MatMul", ["w", "x"], ["y"], name="n"), (2, 3, 7), (5, 3),
+        """
+        %y.operand = nn.rearrange(%x) {perm = [1, 0, 2], shape = [3, 2, 7]}
+        %y.product = nn.conv(%y.operand) {weight = @w}
+        %y = nn.rearrange(%y.product) {perm = [1, 0, 2], shape = [2, 5, 7]}
+        """,
+    ),
+    "a matrix for each head": (
+        make_node("MatMul", ["x", "w"], ["y"], name="n"), (2, 3, 4), (2, 4, 5),
+        """
+        %y.operand = nn.rearrange(%x) {perm = [0, 2, 1], shape = [8, 1, 3]}
+        %y.product = nn.conv(%y.operand) {weight = @w, groups = 2}
+        %y.step1 = nn.rearrange(%y.product) {perm = [0, 1, 2], shape = [2, 5, 3]}
+        %y = nn.rearrange(%y.step1) {perm = [0, 2, 1], shape = [2, 3, 5]}
+        """,
+    ),
+    "channels": (
+        make_node("Einsum", ["x", "w"], ["y"], name="n", equation="bchw,oc->bohw"),
+        (3, 4, 5), (6, 3),
+        """
+        %y = nn.conv(%x) {weight = @w}
+        """,
+    ),
+    "everything": (
+        make_node("Einsum", ["x", "w"], ["y"], name="n", equation="bchw,ohcw->bo"),
+        (3, 4, 5), (6, 4, 3, 5),
+        """
+        %y.operand = nn.rearrange(%x) {perm = [0, 1, 2], shape = [60]}
+        %y = nn.gemm(%y.operand) {weight = @w}
+        """,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IMPORTED)
+def test_what_a_product_becomes(build: Build, compare: Compare, name: str) -> None:
+    node, shape, weights, expected = IMPORTED[name]
+    imported = compare(build([node], {"x": ("N", *shape)}, {"w": floats(*weights)}))
+    lines = [line.split(" : ")[0].strip() for line in print_module(imported.module).splitlines()]
+    assert [line for line in lines if line.startswith("%")] == expected.split("\n        ")[1:-1]
 
 
 # --- what is refused -----------------------------------------------------------------------------

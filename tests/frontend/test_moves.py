@@ -254,6 +254,35 @@ def test_what_is_taken_of_a_batch_folded_in(
     compare(build(nodes, {"x": (1, 8, 6, 5)}, constants))
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_concatenations_of_tensors_without_samples(
+    build: Build, compare: Compare, axis: int
+) -> None:
+    nodes = [
+        make_node("Reshape", ["x", "apart"], ["h"]),
+        make_node("Transpose", ["h"], ["t"], perm=[1, 0, 2]),
+        make_node("Relu", ["t"], ["r"]),
+        make_node("Concat", ["t", "r", "t"], ["c"], axis=axis),
+        make_node("Reshape", ["c", "flat"], ["y"]),
+    ]
+    constants = {"apart": np.array([4, 2, 30]), "flat": np.array([1, -1])}
+    compare(build(nodes, {"x": (1, 8, 6, 5)}, constants))
+
+
+def test_values_stacked(build: Build, compare: Compare) -> None:
+    """Along an axis of their own, with several samples at a time."""
+    nodes = [
+        make_node("Relu", ["x"], ["r"]),
+        make_node("Unsqueeze", ["x", "axes"], ["a"]),
+        make_node("Unsqueeze", ["r", "axes"], ["b"]),
+        make_node("Concat", ["a", "b"], ["c"], axis=2),
+        make_node("Reshape", ["c", "again"], ["y"]),
+    ]
+    constants = {"axes": np.array([2]), "again": np.array([2, 12, 4, 5])}
+    imported = compare(build(nodes, {"x": (2, 6, 4, 5)}, constants))
+    assert "concat" in " ".join(ops_of(imported))
+
+
 def test_one_element_of_a_vector(build: Build, compare: Compare) -> None:
     nodes = [
         make_node("Gather", ["x", "k"], ["g"], axis=1),

@@ -246,6 +246,42 @@ def decoder() -> onnx.ModelProto:
     return net.model(net.node("Tanh", y), x)
 
 
+def mixer() -> onnx.ModelProto:
+    """Tokens of patches, mixed among each other and each by itself, as in MLP-Mixer."""
+    net = Network({"x": (3, 6, 8)})
+    patches = net.node("Relu", net.conv("x", 3, 8, 2, strides=[2, 2], pads=[0] * 4))
+    flat = net.node("Reshape", patches, net.constant(np.array([0, 8, -1])))
+    x = net.node("Transpose", flat, perm=[0, 2, 1])
+    among = net.node("MatMul", net.constant(net.floats(12, 12, scale=0.3)), x)
+    x = net.node("Add", net.node("Add", among, net.constant(net.floats(12, 1))), x)
+    wide = net.node("MatMul", x, net.constant(net.floats(8, 16, scale=0.3)))
+    wide = net.node("Relu", net.node("Add", wide, net.constant(net.floats(16, scale=0.3))))
+    narrow = net.node("MatMul", wide, net.constant(net.floats(16, 8, scale=0.3)))
+    x = net.node("Add", net.node("Add", narrow, net.constant(net.floats(8, scale=0.3))), x)
+    heads = net.node("Reshape", x, net.constant(np.array([0, 12, 2, 4])))
+    mixed = net.node(
+        "Einsum", heads, net.constant(net.floats(2, 4, 3, scale=0.5)), equation="nthd,hde->nhte"
+    )
+    last = net.node("Flatten", mixed)
+    return net.model(net.node("Gemm", last, net.constant(net.floats(72, 5, scale=0.1))), narrow)
+
+
+def folded() -> onnx.ModelProto:
+    """A batch of 1 among other axes: halves of shuffled channels, and rows for a Gemm."""
+    net = Network({"x": (3, 6, 6)}, batch=1)
+    x = net.node("Relu", net.conv("x", 3, 8))
+    x = net.node("Reshape", x, net.constant(np.array([4, 2, 36])))
+    x = net.node("Transpose", x, perm=[1, 0, 2])
+    x = net.node("Reshape", x, net.constant(np.array([2, -1, 4, 6, 6])))
+    left, right = (net.node("Gather", x, net.constant(np.array(k)), axis=0) for k in (0, 1))
+    x = net.node("Concat", net.conv(left, 4, 4, 1), right, axis=1)
+    rows = net.node("Transpose", x, perm=[2, 3, 1, 0])
+    rows = net.node("Reshape", rows, net.constant(np.array([-1, 8])))
+    weight, offset = net.constant(net.floats(8, 5, scale=0.3)), net.constant(net.floats(5))
+    rows = net.node("LeakyRelu", net.node("Gemm", rows, weight, offset), alpha=0.3)
+    return net.model(net.node("Reshape", rows, net.constant(np.array([1, 36, 5]))))
+
+
 NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "fire": fire,
     "prelu": prelu,
@@ -257,6 +293,8 @@ NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "grown": grown,
     "signal": signal,
     "decoder": decoder,
+    "mixer": mixer,
+    "folded": folded,
 }
 
 # Their tables are onnxruntime's, in float32: another processor may round one of them otherwise.

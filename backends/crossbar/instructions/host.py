@@ -60,6 +60,7 @@ class HostOperand:
 
     def check(self, check: TableCheck) -> None:
         """The map holds what it must, off chip."""
+        check.require(self.result >= CHIP, f"There is no result {self.result}.")
         source = check.maps[self.map]
         wanted = ACTIVATIONS if self.result == CHIP else TOKENS
         check.require(

@@ -46,6 +46,7 @@ class Scope:
         kinds: Types by name, as far as they are known, axis 0 of samples being the batch.
         batch: What ONNX shapes have on axis 0 where that counts samples.
         opsets: The versions of all domains.
+        stay: The tensors that no value stands for, which the host cannot take from the chip.
     """
 
     inputs: tuple[str, ...]
@@ -53,6 +54,7 @@ class Scope:
     constants: dict[str, Array] = field(default_factory=dict)
     kinds: dict[str, onnx.TypeProto] = field(default_factory=dict)
     opsets: Mapping[str, int] = field(default_factory=dict)
+    stay: set[str] = field(default_factory=set)
 
     def needs_cast(self, name: str) -> bool:
         """Whether a tensor holds other reals than float32."""

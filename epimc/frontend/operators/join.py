@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 import onnx
 
-from epimc.frontend.core.bindings import Binding, Padded
+from epimc.frontend.core.bindings import Binding, MoreDims, Padded
 from epimc.frontend.core.broadcast import constant_value
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import reshaped, selected
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
+from epimc.frontend.core.views import bound, required, row_major, view_of, with_axes
 from epimc.ir.core.op import Value
 from epimc.ir.dialects import moves, nn
 from epimc.ir.semantics.layouts import Runs, factors, runs_of
@@ -30,13 +32,15 @@ LEAST_PAD = -65504.0
 LARGEST_PAD = 1e30
 
 
-@operator("Concat", folds=True)
-def concat(node: Emitter) -> Value:
+@operator("Concat", folds=True, more_dims=True)
+def concat(node: Emitter) -> Value | MoreDims:
     """Along any axis but the samples', also with constants.
 
     Constants of zeros beside the channels of maps are padding; those without elements add nothing.
     """
     node = _without_empty(node)
+    if any(isinstance(item, MoreDims) for item in node.inputs):
+        return _of_views(node)
     values = [item for item in node.inputs if isinstance(item, Value)]
     rank = len(values[0].type.shape) + 1
     (axis,) = node.axes([node.integer("axis", 0)], rank)
@@ -66,6 +70,23 @@ def _without_empty(node: Emitter) -> Emitter:
 
 def _is_empty(item: Binding | None) -> bool:
     return isinstance(item, np.ndarray) and not item.size
+
+
+def _of_views(node: Emitter) -> Value | MoreDims:
+    """Of tensors of any rank: as matrices of what stands before and behind the axis."""
+    views = [view_of(node, index) for index in range(len(node.inputs))]
+    shapes = [view.full_shape(node.batch) for view in views]
+    (axis,) = node.axes([node.integer("axis", 0)], len(shapes[0]))
+    if axis == 0 and views[0].samples_first and node.batch != 1:
+        raise UnsupportedError("concatenation of samples is not supported")
+    full = (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
+    parts: list[Value] = []
+    for number, (view, shape) in enumerate(zip(views, shapes, strict=True)):
+        before = math.prod(shape[:axis]) // (node.batch if view.samples_first else 1)
+        around = before, shape[axis], math.prod(shape[axis + 1 :])
+        parts.append(required(node.part("part", number), view, around))
+    joined = row_major(node.emit(moves.Concat, parts, axis=1), node)
+    return bound(node, with_axes(node, joined, [joined.dims], full))
 
 
 def _is_zero(node: Emitter, index: int) -> bool:

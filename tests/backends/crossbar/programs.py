@@ -484,9 +484,9 @@ def host_program() -> Program:
         FeatureMap("x", (2, 3, 4), "u8", 8, 5, 0, scale=0.5),
         FeatureMap("acc", (2, 3, 4), "i64"),
         FeatureMap("h", (2, 3, 4), "u8", 8, 90, 64, (("Conv", "conv"),), 0.5),
-        FeatureMap("call", (1, 1, 1), "token", address=160, nodes=(("Softmax", "probabilities"),)),
+        FeatureMap("call", (1, 1, 1), "token", address=152, nodes=(("Softmax", "probabilities"),)),
         FeatureMap("p", (2, 3, 4), "u8", 8, 7, 128, (("Softmax", "probabilities"),), 0.5),
-        FeatureMap("y", (4, 2, 3), "u8", 8, 7, 192, scale=0.25),
+        FeatureMap("y", (4, 2, 3), "u8", 8, 7, 160, scale=0.25),
     ]
     tables: list[Table] = [
         mvm(0, 0, 1, windows.Window((1, 1)), random_weights((2, 2)), identity(2, 1, 2),

@@ -32,6 +32,8 @@ FREE = re.compile(
     r"|rounds\[\d+\]\.ofat\[\d+\]\.multiplier)"
     # Only where the map's size stays the same.
     r"|tables\[\d+\]\.(window\.(pads|strides|dilations|kernel)|selection|counted)"
+    # Which results a fragment has, its model alone tells.
+    r"|(tables\[\d+\]\.value|outputs\[\d+\])\.result [+-][18]"
 )
 # 5 bits in 2-bit cells, one polarity a column, are 2 slices as 4 bits are.
 SAME_CELLS = "tables[0].weight_bits +1"
@@ -575,10 +577,6 @@ DATA = {
         with_table("conv", 1, shifts=np.array([1, 63, 1, 1])),
         "error: A shift lies outside [1, 62].\n  --> table 1 (requantize of 'y')",
     ),
-    "no input": (
-        replace(PROGRAMS["conv"](), inputs=()),
-        "error: The program has no input.\n  --> inputs",
-    ),
     "scale": (
         replace(PROGRAMS["conv"](), inputs=(replace(PROGRAMS["conv"]().inputs[0], scale=2.0),)),
         "error: Its scale 2.0 is not that of its map, 0.5.\n  --> input 'x'",
@@ -707,10 +705,29 @@ DATA = {
         "error: '../p' is no name of a fragment.\n"
         "  --> table 2 (host of 'call', node 'probabilities' (Softmax))",
     ),
-    "no activations for the host": (
+    "its own token for the host": (
         with_table("host", 2, reads=(HostOperand(2), HostOperand(3, 0))),
-        "error: ...\n"
+        "error: It reads row 0 of 'call', which has not been stored.\n"
+        "  --> tile 1, instruction 1: host table=2",
+    ),
+    "a token in the place of activations": (
+        with_table("host", 3, value=HostOperand(3)),
+        "error: 'call' must hold activations, not a token of the host.\n"
+        "  --> table 3 (enter of 'p', node 'probabilities' (Softmax))",
+    ),
+    "activations in the place of a token": (
+        with_table("host", 3, value=HostOperand(2, 0)),
+        "error: 'h' must hold a token of the host, not activations.\n"
+        "  --> table 3 (enter of 'p', node 'probabilities' (Softmax))",
+    ),
+    "a fragment of another name": (
+        with_table("host", 2, fragment="other"),
+        "error: 'other' is not named after 'call'.\n"
         "  --> table 2 (host of 'call', node 'probabilities' (Softmax))",
+    ),
+    "a token of several bytes": (
+        with_map("host", 3, shape=(2, 1, 1)),
+        "error: A token is a single byte.\n  --> map 3 ('call', node 'probabilities' (Softmax))",
     ),
     "off the chip's memory": (
         with_map("host", 2, address=-1),
