@@ -17,8 +17,8 @@ from epimc.ir.core.module_attributes import CALIBRATION
 from epimc.ir.core.op import Value
 from epimc.ir.interpreter import batches, interpret
 from epimc.ir.pipeline import Pass
+from epimc.runtime.guard import run_model
 from epimc.runtime.host import OnnxHost
-from epimc.runtime.models import run_model
 from epimc.support.diagnostics import error
 
 # Ranges are kept to this many significant bits: the float64 sums of another machine may differ in

@@ -11,7 +11,7 @@ from epimc.ir.core.traits import StatesModel
 from epimc.ir.core.types import TensorType
 from epimc.ir.interpreter import modelled
 from epimc.quantization.pointwise import is_pointwise
-from epimc.runtime.models import run_model
+from epimc.runtime.guard import run_model
 
 
 def lookup_table(op: Op, x: TensorType, y: TensorType, tensors: Lookup) -> Array:

@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from epimc.backends.onnx.safety import refuse_unsafe, repeats
 from epimc.backends.onnx.special import is_special, packed, unpacked
 from epimc.support.diagnostics import EpimcError, error
+from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.origins import place_of
 
 Array = NDArray[Any]
@@ -199,6 +200,35 @@ def load_session(model: bytes, threads: int = 0) -> onnxruntime.InferenceSession
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+# --- small models -------------------------------------------------------------------------------
+
+# Of a few kilobytes each.
+MOST_LOADED = 64
+
+
+def run_model(
+    model: bytes, inputs: Mapping[str, Array], *, limit_bytes: int = DEFAULT_BYTES
+) -> list[Array]:
+    """All outputs of a model, in order.
+
+    Args:
+        model: Serialized.
+        inputs: By name.
+        limit_bytes: Bounds what its tensors may take.
+
+    Raises:
+        EpimcError: onnxruntime refuses it, or fails.
+    """
+    session = loaded(model, limit_bytes)
+    return session.run(list(session.outputs), inputs)
+
+
+@lru_cache(maxsize=MOST_LOADED)
+def loaded(model: bytes, limit_bytes: int) -> GuardedSession:
+    """The session of a model."""
+    return GuardedSession(model, "a function of the model", limit_bytes=limit_bytes)
 
 
 # --- failures -----------------------------------------------------------------------------------

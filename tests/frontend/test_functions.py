@@ -16,7 +16,7 @@ from epimc.frontend import ImportedModel, import_proto
 from epimc.frontend.core.functions import FUNCTION_OPSET, model_of, probe
 from epimc.frontend.core.jumps import has_jumps
 from epimc.ir.interpreter import interpret
-from epimc.runtime.models import run_model
+from epimc.runtime.guard import run_model
 
 Array = NDArray[Any]
 Build = Callable[..., onnx.ModelProto]

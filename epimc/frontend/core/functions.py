@@ -215,7 +215,7 @@ def probe(
 def result_of(model: bytes, x: Array, limit_bytes: int = DEFAULT_BYTES) -> Array:
     """The float32 result of a model, of the shape of its input; ValueError where it is not."""
     # It takes a while to import, and few models have such functions.
-    from epimc.runtime.models import run_model
+    from epimc.runtime.guard import run_model
 
     (y,) = run_model(model, {"x": x}, limit_bytes=limit_bytes)
     if not isinstance(y, np.ndarray) or y.dtype != np.float32 or y.shape != x.shape:
