@@ -8,11 +8,12 @@ the integer export; epitomes and biases are named behind the layer, as `%VALUE/e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from onnx import ModelProto, helper
 
 from epimc.backends.onnx.float_graph import DOMAIN, FLOAT_OPSET, FloatGraph
+from epimc.backends.onnx.fragments import fragments_of, opsets_of, read_fragment
 from epimc.backends.onnx.ops import float_form
 from epimc.ir.core.levels import CALIBRATED, EPI
 from epimc.ir.core.module import Module
@@ -22,14 +23,27 @@ IDENTITY_KEY = "epimc.identity_plans"
 IR_VERSION = 9
 
 
-def export_floats(module: Module) -> ModelProto:
+Lift = Callable[[ModelProto, int], ModelProto | None]
+"""A model in another opset of ONNX's own operators; None where it has no form there."""
+
+
+def export_floats(module: Module, lift: Lift | None = None) -> ModelProto:
     """The graph of a module at level `epi` or `calibrated`.
+
+    Args:
+        module: To export.
+        lift: What brings the host's parts to the opset of the graph; needed where there are any.
 
     Raises:
         EpimcError: It is at another level, or an op has no float form.
     """
     expect_level(module, "The float ONNX export", EPI, CALIBRATED)
     graph = _ModelGraph(module)
+    for name, data in fragments_of(module).items():
+        own = read_fragment(data, name)
+        opset = max(FLOAT_OPSET, opsets_of(own).get("", FLOAT_OPSET))
+        # What cannot be lifted is left as it is: the graph then has the meaning of its operators.
+        graph.fragments[name] = (lift(own, opset) if lift else None) or own
     for op in module.ops:
         float_form.apply(op, graph)
     for name, value in module.outputs:

@@ -13,6 +13,7 @@ from epimc.bundle.bundle import Bundle
 from epimc.bundle.manifest import Model, Options, new_manifest
 from epimc.compiler.importing import Start
 from epimc.compiler.samples import LABELS, coded, encode_samples
+from epimc.frontend import at_opset
 from epimc.ir.core.module import Module
 from epimc.ir.pipeline import Pass, print_pipeline
 from epimc.quantization.options import QuantizeOptions
@@ -43,7 +44,9 @@ def reference_files(start: Start, floats: Module, integers: Module) -> dict[str,
         arrays[LABELS] = kept.labels
     return {
         "reference/float.onnx": partial(start.model.model.SerializeToString, deterministic=True),
-        "reference/epi.onnx": lambda: export_floats(floats).SerializeToString(deterministic=True),
+        "reference/epi.onnx": lambda: export_floats(floats, at_opset).SerializeToString(
+            deterministic=True
+        ),
         "reference/integer.onnx": export_integers(integers).SerializeToString(deterministic=True),
         "reference/samples.npz": encode_samples(storable(arrays)),
     }

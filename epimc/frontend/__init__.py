@@ -40,6 +40,7 @@ __all__ = [
     "OnnxOperator",
     "UnsupportedError",
     "WantedShapes",
+    "at_opset",
     "import_model",
     "import_proto",
     "import_source",

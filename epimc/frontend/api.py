@@ -10,6 +10,7 @@ from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import OnnxOperator, operator, register, unregister
 from epimc.frontend.importer import ImportedModel, import_model, import_proto, refuse_host_nodes
+from epimc.frontend.model.opsets import at_opset
 from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
 from epimc.frontend.ports import ModelPort
 from epimc.frontend.sources import ModelSource, NamedModel, import_source
@@ -24,6 +25,7 @@ __all__ = [
     "OnnxOperator",
     "UnsupportedError",
     "WantedShapes",
+    "at_opset",
     "import_model",
     "import_proto",
     "import_source",

@@ -16,7 +16,8 @@ from epimc.frontend.core.draft import Draft, identifier
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.steps import Scope, Step, readers_of
 from epimc.frontend.fragments import Fragment
-from epimc.frontend.model.standard import name_of, operator_of
+from epimc.frontend.model.opsets import at_opset
+from epimc.frontend.model.standard import name_of, operator_of, opset_of
 from epimc.frontend.partition import Graph, Node, Partition, Tensor, partition
 from epimc.frontend.ports import port_type
 from epimc.ir.core.op import Op, Value
@@ -24,6 +25,9 @@ from epimc.ir.core.types import Location, host_value
 from epimc.ir.dialects import host
 
 BYTES = 4
+
+# The oldest opset in which the integer reference has its operators.
+OLDEST_PROOF = 13
 
 
 def partition_of(steps: Sequence[Step], scope: Scope) -> Partition:
@@ -59,6 +63,10 @@ class RefusedError(Exception):
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(reason)
         self.number, self.reason = number, reason
+
+
+class UnliftedError(Exception):
+    """A part of the host in an old opset that cannot be brought to a newer one."""
 
 
 @dataclass
@@ -183,7 +191,7 @@ class Assembly:
         """Append a call of the host."""
         draft = self.chip.draft
         fragment = Fragment(self.scope, self.chip.bound, self.chip.draft.opset)
-        model = fragment.model(self.model, steps, results)
+        model = self.lifted(fragment.model(self.model, steps, results))
         data = np.frombuffer(model.SerializeToString(deterministic=True), np.uint8)
         self.calls += 1
         name = draft.builder.fresh(f"host{self.calls}")
@@ -195,6 +203,19 @@ class Assembly:
             value = Value(draft.builder.fresh(identifier(tensor)), host_value(words))
             draft.module.ops.append(host.ResultOf([call], value, location, {"index": index}))
             self.chip.host_tensor(tensor, value)
+
+    def lifted(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """A part in an opset in which the chip's part has its proof, too.
+
+        Raises:
+            UnliftedError: It has no form there.
+        """
+        if not self.split.chip:
+            return model
+        newer = at_opset(model, max(OLDEST_PROOF, opset_of(model) or 0))
+        if newer is None:
+            raise UnliftedError
+        return newer
 
     def bind_casts(self, casts: Sequence[Step]) -> None:
         """Let the chip take what was cast for it."""

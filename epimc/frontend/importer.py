@@ -7,15 +7,17 @@ divided between chip and host (`partition/`) and put together anew (`assembly.py
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
 
-from epimc.frontend.assembly import Assembly, RefusedError, size_of
+from epimc.frontend.assembly import Assembly, RefusedError, UnliftedError, size_of
 from epimc.frontend.chip import Chip, is_real_input
 from epimc.frontend.core.bindings import HostTensor
 from epimc.frontend.core.draft import Draft
+from epimc.frontend.core.steps import Step
 from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.external import external_tensors
 from epimc.frontend.model.float32 import runnable
@@ -227,6 +229,9 @@ class _Import:
                 trial.steps[refusal.number].reason = refusal.reason
                 trial.steps[refusal.number].work = 0
                 continue
+            except UnliftedError:
+                refuse_chip(trial.steps)
+                continue
             split = assembly.split
             crossing = split.leaving + split.entering
             return self.finished(trial, assembly.chip, split.chip, crossing)
@@ -271,6 +276,13 @@ class _Import:
             for number, step in enumerate(trial.steps)
         )
         return ImportedModel(module, "", self.model, [*inputs], [*outputs], placed, crossing)
+
+
+def refuse_chip(steps: Iterable[Step]) -> None:
+    """Let the host run everything."""
+    for step in steps:
+        step.reason = step.reason or "nodes of the host beside it are of an opset too old"
+        step.work = 0
 
 
 def drop_unread(module: Module) -> None:

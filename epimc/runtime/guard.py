@@ -181,6 +181,21 @@ def loads(model: bytes) -> bool:
     return True
 
 
+def output_types(model: bytes) -> list[tuple[str, str, Shape]]:
+    """The outputs of a model as onnxruntime infers them; none where it does not load the model.
+
+    Returns:
+        Name, type as in `tensor(float)`, and shape of each.
+    """
+    try:
+        refuse_unsafe(model, "the model")
+        outputs = load_session(model).get_outputs()
+        return [(entry.name, entry.type, tuple(entry.shape)) for entry in outputs]
+    # Its exceptions have no common base.
+    except Exception:
+        return []
+
+
 def load_session(model: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
     """A session that runs the graph as it is written.
 

@@ -15,7 +15,6 @@ from epimc.backends.onnx.fragments import (
     fixed_shape,
     inlined,
     opsets_of,
-    read_fragment,
     renamed_node,
 )
 from epimc.backends.onnx.ops.tables import Quantized, float_form, integer_form
@@ -25,10 +24,7 @@ from epimc.ir.dialects import host
 @float_form(host.Call)
 def float_call(op: host.Call, graph: FloatGraph) -> None:
     """The nodes of the fragment."""
-    call, model = (
-        graph.names[op.output],
-        read_fragment(graph.module.tensor(op.fragment).tobytes(), op.output.name),
-    )
+    call, model = graph.names[op.output], graph.fragments[op.output.name]
     names: dict[str, str] = {}
     for k, (entry, operand) in enumerate(zip(model.graph.input, op.operands, strict=True)):
         source = graph.names[operand]
