@@ -14,7 +14,7 @@ PYTEST := -m pytest -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-latest test-torch campaign lint hooks wheel lock clean
+.PHONY: help demo check test test-latest test-torch campaign conformance lint hooks wheel lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -63,6 +63,9 @@ test-torch: $(STAMP) ## Install PyTorch too, and run the tests that need it
 
 campaign: $(STAMP) ## Try hostile inputs for ten minutes; CASES=20000 as many, going on where it stopped
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.campaigns $(if $(CASES),--cases $(CASES))
+
+conformance: $(STAMP) ## Run ONNX's backend suite; fails where less passes than is kept
+	$(BIN)/python -m tests.conformance
 
 hooks: $(STAMP) ## Have git check each commit, and types before a push
 	$(BIN)/pre-commit install

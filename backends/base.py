@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from numpy.typing import NDArray
 
 from epimc.backends.foreign import Door
-from epimc.backends.forms import Claim
+from epimc.backends.forms import Claim, HostValue
 from epimc.support.diagnostics import Diagnostic, EpimcError, check_failed, error, render
 from epimc.support.origins import Nodes
+from epimc.support.port_types import PortType
 from epimc.support.results import Result
 
 if TYPE_CHECKING:
@@ -32,8 +33,12 @@ Array = NDArray[Any]
 Arrays = dict[str, Array]
 """[samples, *shape] by name."""
 
-Host = Callable[[str, list[Array]], Array]
-"""Runs a fragment: its name, its operands as activations [samples, ...], the result likewise."""
+Host = Callable[[str, list[Any], int], list[Any]]
+"""Runs a fragment: its name, its operands, for how many samples; its results.
+
+An operand is float32 [samples, ...], or a sequence with a value for each sample, of any type of
+ONNX; a result is always such a sequence.
+"""
 
 Pages = Mapping[str, Callable[[], str]]
 """What makes the text of a page of documentation, by its path in the repository."""
@@ -58,8 +63,12 @@ class Port(Protocol):
         """What the ONNX model calls it."""
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """As the model has it, without the samples."""
+    def shape(self) -> tuple[int, ...] | None:
+        """As the model has it, without the samples; None where it depends on the data."""
+
+    @property
+    def port_type(self) -> PortType:
+        """What it is: of the chip float32 tensors, of the host any type of ONNX."""
 
 
 class FeatureMap(Protocol):
@@ -99,14 +108,20 @@ class HostCall:
     """A part of a program that the host runs.
 
     Attributes:
-        fragment: Names the ONNX model that it runs.
-        sources: The names of the maps that it takes.
-        result: The map that it gives.
+        fragment: Names the ONNX model that it runs, and the call itself.
+        operands: What it takes: activations, by the names of their maps, or values of the host.
+        nodes: The ONNX nodes that it stands for.
     """
 
     fragment: str
-    sources: tuple[str, ...]
-    result: FeatureMap
+    operands: tuple[str | HostValue, ...]
+    nodes: Nodes = ()
+
+    @property
+    def inputs(self) -> set[str]:
+        """The inputs of the model that it takes as they are."""
+        values = (operand for operand in self.operands if isinstance(operand, HostValue))
+        return {value.name for value in values if value.result is None}
 
 
 class Target(Protocol):

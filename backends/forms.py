@@ -140,8 +140,13 @@ def activation(value: str, scale: float, zero_point: int) -> Iterator[Claim]:
 
 
 def quantized_input(port: str, value: str, bits: int, dims: Dims) -> Iterator[Claim]:
+    """An input of the model as a map."""
+    yield from quantized(Tensor(port, PORT), value, bits, dims)
+
+
+def quantized(real: Tensor, value: str, bits: int, dims: Dims) -> Iterator[Claim]:
     """QuantizeLinear, cut to as many bits as there are, and to a map."""
-    inputs = Tensor(port, PORT), scale_of(value), zero_point_of(value)
+    inputs = real, scale_of(value), zero_point_of(value)
     rounded, clipped = Tensor(value, "rounded"), Tensor(value, "clipped")
     low, high, shape = (Tensor(value, role) for role in ("low", "high", "dims"))
     yield Node(rounded, "QuantizeLinear", inputs)
@@ -407,9 +412,14 @@ def fixed(value: str, port: str, values: Array) -> Iterator[Claim]:
 
     Args:
         value: The result.
-        port: Any input.
+        port: Any input; empty where the graph runs one sample at a time.
         values: [C, H, W].
     """
+    if not port:
+        only = Tensor(value, "values")
+        yield Constant(only, values[None], "uint8")
+        yield Node(Tensor(value), "Identity", (only,))
+        return
     shape, samples, sizes = (Tensor(value, role) for role in ("input_shape", "samples", "sizes"))
     first, end, dims, content = (Tensor(value, role) for role in ("first", "end", "dims", "values"))
     yield Node(shape, "Shape", (Tensor(port, PORT),))
@@ -446,18 +456,47 @@ def rearrangement(value: str, source: str, perm: Sequence[int], dims: Dims) -> I
 # --- the host -------------------------------------------------------------------------------------
 
 
-def host_inputs(
-    value: str, sources: Sequence[str], shapes: Sequence[Sequence[int]]
-) -> Iterator[Claim]:
-    """The operands of a host call in the shapes that its fragment takes them: `x` 0 and on."""
-    for k, (source, shape) in enumerate(zip(sources, shapes, strict=True)):
-        sizes = Tensor(value, "x_shape", k)
-        yield constant(sizes, [-1, *shape])
-        yield Node(Tensor(value, "x", k), "Reshape", (Tensor(source), sizes))
+HOST = "host"
+"""The role of what belongs to a fragment; its key is the name that it has there."""
 
 
-def host_output(value: str, dims: Dims) -> Iterator[Claim]:
-    """The result `y` of a fragment as a map."""
-    sizes = Tensor(value, "dims")
-    yield constant(sizes, [-1, *dims])
-    yield Node(Tensor(value), "Reshape", (Tensor(value, "y"), sizes))
+class HostValue(NamedTuple):
+    """A value that the host alone knows: a result of a call, or an input of the model.
+
+    Attributes:
+        name: Of the call; or the user's, of the input.
+        result: The number of the result; None: it is an input.
+    """
+
+    name: str
+    result: int | None = None
+
+    @property
+    def tensor(self) -> Tensor:
+        """What stands for it in the reference."""
+        if self.result is None:
+            return Tensor(self.name, PORT)
+        return Tensor(self.name, "result", self.result)
+
+
+def leaving(call: str, k: int, source: str) -> Iterator[Claim]:
+    """Operand `k` of a host call, before it is cut as the fragment has it: DequantizeLinear."""
+    inputs = Tensor(source), scale_of(source), zero_point_of(source)
+    yield Node(Tensor(call, "real", k), "DequantizeLinear", inputs)
+
+
+def shaped_operand(call: str, k: int, shape: Sequence[int]) -> Iterator[Claim]:
+    """Operand `k` of a host call, which has left the chip, as the fragment has it."""
+    sizes = Tensor(call, "x_shape", k)
+    yield constant(sizes, shape)
+    yield Node(Tensor(call, "x", k), "Reshape", (Tensor(call, "real", k), sizes))
+
+
+def entering(value: HostValue, name: str, bits: int, dims: Dims) -> Iterator[Claim]:
+    """A tensor of the host, quantized into a map as an input is."""
+    yield from quantized(value.tensor, name, bits, dims)
+
+
+def host_output(port: str, value: HostValue) -> Iterator[Claim]:
+    """An output of the model that the host gives."""
+    yield Node(Tensor(port, PORT), "Identity", (value.tensor,))

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from epimc.backends.base import HostCall
 from epimc.support.origins import Nodes
+from epimc.support.port_types import PortType
 
 if TYPE_CHECKING:
     from epimc.ir.core.module import Module
     from epimc.ir.core.op import Op, Value
+    from epimc.ir.core.types import TensorType
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,15 @@ class PlainTarget:
 
 @dataclass(frozen=True)
 class PlainPort:
-    """An input or output: its ONNX name, and its shape without the samples."""
+    """An input or output: its ONNX name, and its type."""
 
     name: str
-    shape: tuple[int, ...]
+    port_type: PortType
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Without the samples; None where it depends on the data."""
+        return self.port_type.shape
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,12 @@ class PlainMap:
 
 def ports_of(pairs: Iterable[tuple[str, Value]]) -> list[PlainPort]:
     """The inputs or outputs of a module."""
-    return [PlainPort(name, value.type.shape) for name, value in pairs]
+    return [PlainPort(name, port_type_of(value.type)) for name, value in pairs]
+
+
+def port_type_of(kind: TensorType) -> PortType:
+    """What an input or output is."""
+    return PortType.parse(kind.host) if kind.is_host else PortType(dims=kind.shape)
 
 
 def map_of(op: Op) -> PlainMap:
@@ -79,23 +91,33 @@ def maps_of(module: Module) -> list[PlainMap]:
     """All integers of a module at level `quantized`, those of its inputs first."""
     from epimc.ir.core.traits import Border
 
-    inward = [op for op in module.ops if isinstance(op, Border) and op.inward]
+    inputs = {value for _, value in module.inputs}
+    inward = [op for op in module.ops if isinstance(op, Border) and op.operands[0] in inputs]
     return [*map(map_of, inward), *computed_maps_of(module)]
 
 
 def computed_maps_of(module: Module) -> list[PlainMap]:
-    """Those of them that are computed: the inputs' are given."""
+    """Those of them that are computed: the inputs' are there."""
     from epimc.ir.core.traits import Border
 
-    return [map_of(op) for op in module.ops if not isinstance(op, Border)]
+    inputs = {value for _, value in module.inputs}
+
+    return [
+        map_of(op)
+        for op in module.ops
+        if op.output.type.is_activation or op.output.type.element == "i64"
+        if not (isinstance(op, Border) and op.operands[0] in inputs)
+    ]
 
 
 def host_calls_of(module: Module) -> list[HostCall]:
     """The parts of a module that the host runs."""
+    from epimc.backends.host_values import host_operands
     from epimc.ir.core.traits import CallsHost
 
     calls = [op for op in module.ops if isinstance(op, CallsHost)]
+    makers, ports = module.producers(), {value: name for name, value in module.inputs}
     return [
-        HostCall(op.output.name, tuple(value.name for value in op.operands), map_of(op))
+        HostCall(op.output.name, host_operands(op, makers, ports), op.location.nodes)
         for op in calls
     ]

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from epimc.api import compile, inspect, load, plan, verify
     from epimc.ir.observers import CompileObserver
+    from epimc.onnx_backend import EpimcBackend as backend  # noqa: N813  (named as onnxruntime's is)
     from epimc.runtime.session import Session
     from epimc.support.diagnostics import EpimcError
 
@@ -23,6 +24,7 @@ __all__ = [
     "EpimcError",
     "Session",
     "__version__",
+    "backend",
     "compile",
     "inspect",
     "load",
@@ -35,6 +37,7 @@ HOMES = {
     "CompileObserver": "epimc.ir.observers",
     "Session": "epimc.runtime.session",
     "EpimcError": "epimc.support.diagnostics",
+    "backend": "epimc.backend",
     "compile": "epimc.api",
     "inspect": "epimc.api",
     "load": "epimc.api",
@@ -49,4 +52,6 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'epimc' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(HOMES[name]), name)
+    home = import_module(HOMES[name])
+    # The backend is its own home: its class stands in the place of a module.
+    return home if HOMES[name] == f"{__name__}.{name}" else getattr(home, name)

@@ -18,6 +18,7 @@ from epimc.runtime.session import Session
 from epimc.support.diagnostics import error
 from epimc.support.files import as_path, spelled
 from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.shapes import ShapesByName, shape_texts
 
 if TYPE_CHECKING:
     from epimc.compiler.planning import PlanResult
@@ -37,6 +38,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     epitome: str | os.PathLike[str] = "none",
     limit_bytes: int = DEFAULT_BYTES,
     backend: str = DEFAULT_BACKEND,
+    shapes: ShapesByName = (),
     weight_bits: int = 8,
     activation_bits: int = 8,
     calibration: SampleSource | None = None,
@@ -56,6 +58,8 @@ def compile(  # The name is the interface, as in `re.compile`.
             file with plans layer by layer.
         limit_bytes: The most that the model, and the samples, may take.
         backend: The kind of chip.
+        shapes: Shapes of inputs by name, such as {"input": (1, 3, 224, 224)}, in the place of what
+            the model declares; sizes that it leaves open are else those of the calibration data.
         weight_bits: Bits of a weight, 2 to 8.
         activation_bits: Bits of an activation, 4 to 8.
         calibration: Samples, samples first: an npz file with one array per model input, a mapping
@@ -75,6 +79,7 @@ def compile(  # The name is the interface, as in `re.compile`.
         epitome=spelled(epitome),
         limit_bytes=limit_bytes,
         backend=backend,
+        shapes=shape_texts(shapes),
         weight_bits=weight_bits,
         activation_bits=activation_bits,
         strict=strict,
@@ -94,6 +99,7 @@ def plan(
     epitome: str | os.PathLike[str] = "none",
     limit_bytes: int = DEFAULT_BYTES,
     backend: str = DEFAULT_BACKEND,
+    shapes: ShapesByName = (),
     weight_bits: int = 8,
     activation_bits: int = 8,
 ) -> PlanResult:
@@ -106,6 +112,8 @@ def plan(
         epitome: As in `compile`.
         limit_bytes: The most that the model may take.
         backend: The kind of chip.
+        shapes: Shapes of inputs by name, such as {"input": (1, 3, 224, 224)}, in the place of what
+            the model declares.
         weight_bits: Bits of a weight, 2 to 32.
         activation_bits: Bits of an activation, 1 to 32.
 
@@ -120,6 +128,7 @@ def plan(
         epitome=spelled(epitome),
         limit_bytes=limit_bytes,
         backend=backend,
+        shapes=shape_texts(shapes),
         weight_bits=weight_bits,
         activation_bits=activation_bits,
     )
@@ -156,7 +165,11 @@ def verify(
 
 
 def inspect(
-    source: ModelSource, *, example: Any = None, limit_bytes: int = DEFAULT_BYTES
+    source: ModelSource,
+    *,
+    example: Any = None,
+    limit_bytes: int = DEFAULT_BYTES,
+    shapes: ShapesByName = (),
 ) -> BundleSummary | ModelSummary:
     """What a bundle or a model consists of.
 
@@ -164,6 +177,7 @@ def inspect(
         source: A bundle's folder, or a model as in `compile`.
         example: As in `compile`.
         limit_bytes: The most that the model, or the files of the bundle, may take.
+        shapes: As in `plan`; for a model.
 
     Raises:
         EpimcError: It is neither, or the bundle's program does not pass its check (exit code 1).
@@ -171,7 +185,7 @@ def inspect(
     from epimc.results.summaries import inspected
 
     limit = ModelOptions(limit_bytes=limit_bytes).limit_bytes
-    return inspected(source, example, limit)
+    return inspected(source, example, limit, shape_texts(shapes))
 
 
 def as_tuple(texts: object) -> Any:

@@ -16,8 +16,8 @@ from epimc.ir.core.levels import (
 )
 from epimc.ir.core.module import Module, refs_in
 from epimc.ir.core.module_attributes import MODULE_ATTRIBUTES, ONE_AN_INPUT
-from epimc.ir.core.op import FLOAT, Attribute, Op, Operand, Value
-from epimc.ir.core.traits import Border
+from epimc.ir.core.op import FLOAT, OPAQUE, Attribute, Op, Operand, Value
+from epimc.ir.core.traits import Border, FromHost
 from epimc.ir.core.types import IrError, TensorType, as_map
 from epimc.ir.text.printer import shown_op
 from epimc.support.diagnostics import EpimcError, Span, error
@@ -125,6 +125,8 @@ def check_border(module: Module) -> None:
     """Raise IrError unless inputs and outputs are vectors or maps of what the level says."""
     real = module.level in COMMON
     for name, value in (*module.inputs, *module.outputs):
+        if value.type.is_host:
+            continue
         as_map(value.type.shape)
         if (value.type.element == "f32") != real or value.type.element[0] not in "fu":
             wanted = "real (f32)" if real else "activations (uN)"
@@ -134,10 +136,13 @@ def check_border(module: Module) -> None:
 
 
 def check_quantized_border(module: Module) -> None:
-    """Raise EpimcError unless each input is quantized, once, and nothing else is."""
+    """Raise EpimcError unless each real input is quantized, once, and what enters by the host."""
     uses, inputs = module.uses(), {value for _, value in module.inputs}
+    inputs |= {op.output for op in module.ops if isinstance(op, FromHost)}
     for name, value in module.inputs:
         readers = uses[value]
+        if value.type.is_host:
+            continue
         if len(readers) != 1 or not enters(readers[0]):
             raise error(
                 f"Invalid module '{module.name}': "
@@ -145,7 +150,7 @@ def check_quantized_border(module: Module) -> None:
             )
     for op in module.ops:
         if enters(op) and op.operands[0] not in inputs:
-            raise op_error(op, f"%{op.operands[0].name} is no input")
+            raise op_error(op, f"%{op.operands[0].name} is no input, and comes from no host")
 
 
 def enters(op: Op | None) -> bool:
@@ -156,7 +161,7 @@ def enters(op: Op | None) -> bool:
 def check_range(value: Value, level: str) -> None:
     """Raise IrError unless a value has a range where the level demands it, and none before."""
     if value.range is None:
-        if level == CALIBRATED:
+        if level == CALIBRATED and not value.type.is_host:
             raise IrError(f"%{value.name} has no range, which level {CALIBRATED} demands")
         return
     if level not in from_level(CALIBRATED):
@@ -179,6 +184,9 @@ def check_present(key: str, attribute: Attribute[Any], value: object, level: str
 
 def elements_at(level: str, elements: frozenset[str]) -> frozenset[str]:
     """Of what an op may take or give, what it does at a level: floats, or integers."""
+    # The host takes reals, and what it alone knows, at every level.
+    if elements & OPAQUE:
+        return elements
     if level in FLOATS:
         return elements & FLOAT or elements
     # Ops at the border take or give reals, and nothing else, where all the rest is integers.
@@ -190,7 +198,7 @@ def operand_fields(op: Op) -> list[Operand]:
     fields = list(op.operand_fields.values())
     if len(fields) == 1 and fields[0].variadic:
         # A variadic op has at least one operand, which is missing when there are none.
-        fields = fields * max(1, len(op.operands))
+        fields = fields * max(fields[0].least, len(op.operands))
     if len(fields) != len(op.operands):
         raise IrError(f"expected {len(fields)} operands, found {len(op.operands)}")
     return fields

@@ -18,7 +18,7 @@ from epimc.backends.base import (
 )
 from epimc.backends.crossbar.bundle.program_files import REQUIRED
 from epimc.backends.crossbar.core.program import FeatureMap, Program
-from epimc.backends.crossbar.instructions.host import host_tables
+from epimc.backends.crossbar.instructions.host import CHIP, host_tables, host_value
 from epimc.backends.crossbar.target.schema import Target as CrossbarTarget
 from epimc.backends.crossbar.target.schema import builtin_targets, load_target
 from epimc.backends.forms import Claim
@@ -60,7 +60,8 @@ class CrossbarProgram(CompiledProgram):
         """Put both together; the program's chip is `target.sized(len(program.streams))`."""
         self.program = program
         self.target: CrossbarTarget = target
-        self.inputs, self.outputs, self.maps = program.inputs, program.outputs, program.maps
+        self.inputs, self.outputs = program.inputs, program.outputs
+        self.maps = [feature for feature in program.maps if not feature.is_token]
         self.computed_maps = computed_maps_of(program)
         self.host_calls = host_calls_of(program)
         instructions = sum(len(stream) for stream in program.streams)
@@ -156,7 +157,11 @@ def computed_maps_of(program: Program) -> list[FeatureMap]:
     joins = (table for table in program.tables if table.joins_parts)
     parts = {source for table in joins for source in table.sources}
     outside = {port.map for port in program.inputs} | parts
-    return [feature for number, feature in enumerate(program.maps) if number not in outside]
+    return [
+        feature
+        for number, feature in enumerate(program.maps)
+        if number not in outside and not feature.is_token
+    ]
 
 
 def host_calls_of(program: Program) -> list[HostCall]:
@@ -165,8 +170,11 @@ def host_calls_of(program: Program) -> list[HostCall]:
     return [
         HostCall(
             table.fragment,
-            tuple(maps[source].name for source in table.sources),
-            maps[table.destination],
+            tuple(
+                maps[operand.map].name if operand.result == CHIP else host_value(program, operand)
+                for operand in table.reads
+            ),
+            maps[table.destination].nodes,
         )
         for table in host_tables(program)
     ]

@@ -19,6 +19,9 @@ from epimc.ir.core.attributes import integers as ints
 from epimc.ir.core.op import (
     ACCUMULATOR,
     ACTIVATION,
+    ANY_RANK,
+    HOST_RANK,
+    OPAQUE,
     VECTOR_OR_MAP,
     Array,
     Attribute,
@@ -30,9 +33,9 @@ from epimc.ir.core.op import (
     activations,
 )
 from epimc.ir.core.registry import Dialect, register
-from epimc.ir.core.traits import Moves, expect_moved
+from epimc.ir.core.traits import AtOnce, FromHost, Moves, expect_moved
 from epimc.ir.core.types import as_map, expect, map_move
-from epimc.ir.dialects import epi, moves, nn, rules
+from epimc.ir.dialects import epi, host, moves, nn, rules
 from epimc.ir.dialects.nn import Windowed
 from epimc.ir.dialects.rules import check_bias, window_shape
 from epimc.ir.epitome import plan
@@ -44,6 +47,7 @@ from epimc.ir.semantics.cells import (
 )
 from epimc.ir.semantics.convolution import convolve
 from epimc.ir.semantics.layouts import Rearrangement
+from epimc.ir.semantics.quantization import dequantize_output, quantize_input
 from epimc.ir.semantics.windows import max_pool, sum_pool
 
 RING = ints(2, minimum=0)
@@ -376,21 +380,65 @@ class Pad(moves.Pad, XbarOp):
     result = Result(ACTIVATION)
 
 
-@DIALECT.op
-class Host(epi.HostOp, XbarOp):
-    """As epi.host: a whole map at once, from off-chip memory to off-chip memory.
+class HostOp(XbarOp, AtOnce):
+    """What the host does, at once: from off-chip memory to off-chip memory.
 
-    Its operands and its result are `spilled`; it has no rings.
+    Operands and result are `spilled`; it has no rings.
+
+    Attributes:
+        results: For each operand which of the values of the host that it stands for; -1 for
+            activations.
     """
 
-    name = "xbar.host"
-    levels = ON_CROSSBARS
-    lowers = (epi.Host,)
     ring = Attribute(maybe(RING), optional=True, since=ALLOCATED)
     off_chip = Attribute(ADDRESS, -1, since=ALLOCATED)
     spilled = Attribute(TRUTH, False, since=ALLOCATED)
+    results = Attribute(ints(minimum=-1))
 
     def check(self, stored: Stored) -> None:
-        """The host has no rings."""
+        """The host has no rings, and every operand its number."""
         super().check(stored)
         expect(self.ring is None, "the host has no rings")
+        expect(len(self.results) == len(self.operands), "every operand has one of the results")
+        for number, operand in zip(self.results, self.operands, strict=True):
+            expect((number < 0) != operand.type.is_host, f"%{operand.name} is no result {number}")
+
+
+@DIALECT.op
+class Host(host.HostCall, HostOp):
+    """As host.call; activations are dequantized before."""
+
+    name = "xbar.host"
+    levels = ON_CROSSBARS
+    inputs = Operand(ACTIVATION | OPAQUE, (*HOST_RANK, *ANY_RANK), variadic=True, least=0)
+
+    def host_operands(self, operands: list[Any]) -> list[Any]:
+        """The results that it takes, and dequantized activations."""
+        numbered = zip(self.results, self.operands, operands, strict=True)
+        return [
+            dequantize_output(array, x.type.step, x.type.zero_point)
+            if number < 0
+            else array[number]
+            for number, x, array in numbered
+        ]
+
+
+@DIALECT.op
+class Enter(HostOp, FromHost):
+    """As epi.quantize of what host.real gives: a tensor of the host as a map."""
+
+    name = "xbar.enter"
+    levels = ON_CROSSBARS
+    x = Operand(OPAQUE, HOST_RANK)
+    shape = Attribute(ints(minimum=1))
+    result = Result(ACTIVATION)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """As stated."""
+        return self.shape
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """The samples of the result, quantized as an input is."""
+        kind, samples = self.output.type, inputs[0][self.results[0]]
+        real = np.stack([np.asarray(sample, np.float32).reshape(self.shape) for sample in samples])
+        return quantize_input(real, kind.step, kind.zero_point, kind.bits)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from epimc.backends import forms
 from epimc.backends.crossbar.core.program import Program, ProgramTable
+from epimc.backends.crossbar.instructions.host import HostOperand, host_value
 from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.instructions.table import Table
@@ -30,13 +31,16 @@ def claims(program: Program) -> Iterator[Claim]:
     for feature in maps:
         if feature.is_activation:
             yield from forms.activation(feature.name, feature.scale, feature.zero_point)
-    for port in program.inputs:
+    for port in program.chip_inputs:
         feature = maps[port.map]
         yield from forms.quantized_input(port.name, feature.name, feature.bits, feature.dims)
     for table in program.tables_of(Table):
         yield from table.claims(program)
-    for port in program.outputs:
+    for port in program.chip_outputs:
         yield from forms.dequantized_output(port.name, maps[port.map].name, port.shape)
+    for output in program.host_outputs:
+        value = host_value(program, HostOperand(output.token, output.result))
+        yield from forms.host_output(output.name, value)
 
 
 # --- what the reference says nothing of -----------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from epimc.backends.base import ProgramSummary
 from epimc.backends.crossbar.core.program import NO_ADDRESS, Program
-from epimc.backends.crossbar.instructions.host import host_tables
+from epimc.backends.crossbar.instructions.host import host_steps, host_tables
 from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.isa.loops import executed
@@ -24,7 +24,7 @@ class HostCallSummary:
     """A part of the program that the host runs.
 
     Attributes:
-        name: Of the feature map that it gives.
+        name: Of its fragment.
         nodes: The ONNX nodes that it stands for.
     """
 
@@ -147,9 +147,9 @@ def is_lossless(program: Program) -> bool:
 def spilled_maps(program: Program) -> Iterator[str]:
     """The maps that lie off chip although neither a border nor the host needs them there."""
     outside = {port.map for port in (*program.inputs, *program.outputs)}
-    for call in host_tables(program):
+    for step in host_steps(program).values():
         # These would lie off chip however large the buffers were.
-        outside |= {*call.sources, call.destination}
+        outside |= {*step.sources, step.destination}
     for number, feature in enumerate(program.maps):
         if feature.address != NO_ADDRESS and number not in outside:
             yield feature.name

@@ -49,6 +49,9 @@ def parts_of(module: Module) -> Iterator[Claim | Inlined]:
         if kind.is_activation:
             yield from forms.activation(op.output.name, kind.step, kind.zero_point)
         yield from integer_form.apply(op, quantized)
+    for name, value in module.outputs:
+        if value.type.is_host:
+            yield from forms.host_output(name, quantized.host_value(value))
 
 
 def claims_of(module: Module) -> Iterator[Claim]:

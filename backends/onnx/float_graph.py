@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnx import FunctionProto, NodeProto, helper
+from onnx import FunctionProto, ModelProto, NodeProto, helper
 
 from epimc.backends.onnx.graph import Graph
 from epimc.backends.onnx.rebuilding import WINDOW
@@ -21,6 +21,7 @@ class FloatGraph(Graph):
     Attributes:
         functions: Those of the model, by their bodies.
         has_identity_plans: Whether every epitome so far is the weights themselves.
+        fragments: What the host runs, by the names of the calls, as the graph has it.
     """
 
     def __init__(self, module: Module) -> None:
@@ -29,6 +30,11 @@ class FloatGraph(Graph):
         self.functions: dict[bytes, FunctionProto] = {}
         self.stored: dict[Ref, str] = {}
         self.has_identity_plans = True
+        self.fragments: dict[str, ModelProto] = {}
+
+    def require(self, domain: str, version: int) -> None:
+        """Have operators of a domain as they are from a version on."""
+        self.opsets[domain] = max(self.opsets.get(domain, 1), version)
 
     def tensor(self, op: Op, key: str, ref: Ref) -> str:
         """The initializer of a stored tensor, which all ops that reference it share."""

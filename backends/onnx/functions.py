@@ -8,11 +8,12 @@ the integer export; epitomes and biases are named behind the layer, as `%VALUE/e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from onnx import ModelProto, helper
 
 from epimc.backends.onnx.float_graph import DOMAIN, FLOAT_OPSET, FloatGraph
+from epimc.backends.onnx.fragments import fragments_of, opsets_of, read_fragment
 from epimc.backends.onnx.ops import float_form
 from epimc.ir.core.levels import CALIBRATED, EPI
 from epimc.ir.core.module import Module
@@ -22,32 +23,31 @@ IDENTITY_KEY = "epimc.identity_plans"
 IR_VERSION = 9
 
 
-def export_floats(module: Module) -> ModelProto:
+Lift = Callable[[ModelProto, int], ModelProto | None]
+"""A model in another opset of ONNX's own operators; None where it has no form there."""
+
+
+def export_floats(module: Module, lift: Lift | None = None) -> ModelProto:
     """The graph of a module at level `epi` or `calibrated`.
+
+    Args:
+        module: To export.
+        lift: What brings the host's parts to the opset of the graph; needed where there are any.
 
     Raises:
         EpimcError: It is at another level, or an op has no float form.
     """
     expect_level(module, "The float ONNX export", EPI, CALIBRATED)
     graph = _ModelGraph(module)
+    for name, data in fragments_of(module).items():
+        own = read_fragment(data, name)
+        opset = max(FLOAT_OPSET, opsets_of(own).get("", FLOAT_OPSET))
+        # What cannot be lifted is left as it is: the graph then has the meaning of its operators.
+        graph.fragments[name] = (lift(own, opset) if lift else None) or own
     for op in module.ops:
         float_form.apply(op, graph)
     for name, value in module.outputs:
         graph.node("Identity", [graph.names[value]], name)
-    return graph.model()
-
-
-def export_fragment(module: Module) -> ModelProto:
-    """The model of a host call: a module from activations to activations, on reals inside.
-
-    Raises:
-        EpimcError: An op has no float form.
-    """
-    graph = FloatGraph(module)
-    for op in module.ops:
-        float_form.apply(op, graph)
-    # The integer reference has a fragment's nodes, which are all that it may consist of.
-    assert not graph.functions
     return graph.model()
 
 
@@ -68,7 +68,12 @@ class _ModelGraph(FloatGraph):
     def model(self) -> ModelProto:
         """The finished model, with its functions and whether all plans are identities."""
         model = super().model()
-        model.ir_version, model.opset_import[0].version = IR_VERSION, FLOAT_OPSET
+        model.ir_version = IR_VERSION
+        for entry in model.opset_import:
+            if not entry.domain:
+                entry.version = max(FLOAT_OPSET, entry.version)
+                for function in self.functions.values():
+                    function.opset_import[0].version = entry.version
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
         model.functions.extend(self.functions.values())
         state = "true" if self.has_identity_plans else "false"

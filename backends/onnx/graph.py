@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from onnx import ModelProto, helper, numpy_helper
 
 from epimc.backends.forms import Claim, Constant, Node, Tensor, scale_of, zero_point_of
 from epimc.ir.core.module import Module
-from epimc.ir.core.op import Op, Value
+from epimc.ir.core.op import Op
+from epimc.ir.core.types import TensorType
+from epimc.support.port_types import PortType
 
 OPSET = 13
 IR_VERSION = 8
@@ -41,6 +44,8 @@ class Graph:
         self.module = module
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
+        # Of what the host runs, where there is any.
+        self.opsets: dict[str, int] = {}
         self.prefix = integer_prefix(name for name, _ in (*module.inputs, *module.outputs))
         self.names = {value: self.prefix + value.name for value in module.values()}
         # Graph inputs and outputs keep the names of the user's model.
@@ -71,10 +76,10 @@ class Graph:
         graph = helper.make_graph(
             self.nodes,
             self.module.name,
-            [border(n, v.type.shape, element_of(v)) for n, v in self.module.inputs],
-            [border(n, v.type.shape, element_of(v)) for n, v in self.module.outputs],
+            [border(n, v.type) for n, v in self.module.inputs],
+            [border(n, v.type) for n, v in self.module.outputs],
         )
-        opsets = [helper.make_opsetid("", OPSET)]
+        opsets = [helper.make_opsetid(*entry) for entry in ({"": OPSET} | self.opsets).items()]
         model = helper.make_model(graph, opset_imports=opsets, producer_name="epimc")
         model.ir_version = IR_VERSION
         helper.set_model_props(model, self.properties())
@@ -145,14 +150,58 @@ def annotation(value: str, prefix: str) -> onnx.TensorAnnotation:
     )
 
 
-def element_of(value: Value) -> int:
-    """ONNX's element type of an input or output."""
-    return int(onnx.TensorProto.UINT8 if value.type.is_activation else onnx.TensorProto.FLOAT)
+def border(name: str, kind: TensorType) -> onnx.ValueInfoProto:
+    """An input or output of a graph: of reals for any number of samples."""
+    return port(name, PortType.parse(kind.host) if kind.is_host else PortType(dims=kind.shape))
 
 
-def border(name: str, shape: Sequence[int], element: int) -> onnx.ValueInfoProto:
-    """An input or output of a graph, for any number of samples."""
-    return helper.make_tensor_value_info(name, element, [BATCH, *shape])
+def port(name: str, kind: PortType) -> onnx.ValueInfoProto:
+    """An input or output of a graph."""
+    info = onnx.ValueInfoProto(name=name, type=type_proto(kind.kind))
+    if kind.is_tensor and kind.dims is not None:
+        tensor = info.type.tensor_type
+        tensor.shape.SetInParent()
+        for size in [BATCH] * kind.samples_first + [*kind.dims]:
+            dim = tensor.shape.dim.add()
+            if isinstance(size, str):
+                dim.dim_param = size
+            elif size is not None:
+                dim.dim_value = size
+    return info
+
+
+KINDS = re.compile(r"(tensor|sparse_tensor|seq|optional|map)\((.*)\)")
+
+
+def type_proto(kind: str) -> onnx.TypeProto:
+    """A type as onnxruntime says it, without shapes.
+
+    Raises:
+        ValueError: There is no such type.
+    """
+    match = KINDS.fullmatch(kind)
+    if match is None:
+        raise ValueError(f"'{kind}' is no type of ONNX")
+    outer, inner = match.groups()
+    result = onnx.TypeProto()
+    if outer == "seq":
+        result.sequence_type.elem_type.CopyFrom(type_proto(inner))
+    elif outer == "optional":
+        result.optional_type.elem_type.CopyFrom(type_proto(inner))
+    elif outer == "map":
+        key, _, value = inner.partition(",")
+        result.map_type.key_type = element(key)
+        result.map_type.value_type.CopyFrom(type_proto(value))
+    else:
+        result.tensor_type.elem_type = element(inner)
+    return result
+
+
+def element(name: str) -> int:
+    """ONNX's number of an element type as onnxruntime says it; ValueError for none."""
+    # Where it has other words than ONNX.
+    said = {"float": "FLOAT", "double": "DOUBLE"}.get(name, name.upper())
+    return int(onnx.TensorProto.DataType.Value(said))
 
 
 def channelwise(values: NDArray[Any], rank: int) -> NDArray[Any]:

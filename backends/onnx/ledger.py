@@ -14,17 +14,18 @@ import onnx
 from numpy.typing import NDArray
 
 from epimc.backends.forms import Claim, Constant, Tensor
-from epimc.backends.onnx.fragments import Inlined
-from epimc.backends.onnx.graph import annotation, border, proto_of
-from epimc.backends.onnx.reading import Exported, as_bytes
+from epimc.backends.onnx.fragments import Inlined, opsets_of
+from epimc.backends.onnx.graph import OPSET, annotation, port, proto_of
+from epimc.backends.onnx.reading import Exported, as_bytes, first_output
+from epimc.support.port_types import PortType
 
 Array = NDArray[Any]
 
-Border = tuple[str, tuple[int, ...]]
-"""Name and shape, of one sample, of an input or output."""
+Border = tuple[str, PortType]
+"""Name and type of an input or output."""
 
 # What is wrong beside a tensor itself is noted behind its name.
-ANNOTATION, ROLE, BORDER = "annotation", "role", "border"
+ANNOTATION, ROLE, BORDER, OPSETS = "annotation", "role", "border", "opsets"
 
 
 class Ledger:
@@ -36,6 +37,7 @@ class Ledger:
         self.wrong: dict[str, int] = {}
         self.claimed_constants: set[str] = set()
         self.claimed_nodes: set[str] = set()
+        self.opsets = {"": OPSET}
         self.protos = {proto.name: proto for proto in exported.model.graph.initializer}
 
     def take(self, claim: Claim) -> None:
@@ -50,7 +52,7 @@ class Ledger:
     def take_node(self, node: onnx.NodeProto) -> None:
         """Compare a node, with all that it states."""
         # A forged fragment may have other nodes; the reference has none such.
-        name = node.output[0] if node.output else node.name
+        name = first_output(node) or node.name
         self.claimed_nodes.add(name)
         self.note(name, int(self.exported.nodes.get(name) != as_bytes(node)))
 
@@ -58,6 +60,7 @@ class Ledger:
         """Compare a host call, node by node."""
         for claim in part.claims:
             self.take(claim)
+        self.opsets |= part.opsets
         for node in part.nodes:
             self.take_node(node)
         for tensor, constant in part.constants.items():
@@ -77,10 +80,10 @@ class Ledger:
         return name
 
     def take_borders(self, inputs: Iterable[Border], outputs: Iterable[Border]) -> None:
-        """Compare the inputs and outputs, which are reals in the order of the program."""
-        graph, real = self.exported.model.graph, int(onnx.TensorProto.FLOAT)
+        """Compare the inputs and outputs, in the order of the program."""
+        graph = self.exported.model.graph
         for ports, stated in ((list(inputs), graph.input), (list(outputs), graph.output)):
-            expected = [as_bytes(border(name, shape, real)) for name, shape in ports]
+            expected = [as_bytes(port(name, kind)) for name, kind in ports]
             if expected != [as_bytes(entry) for entry in stated]:
                 self.wrong |= {f"{name}/{BORDER}": 1 for name, _ in ports}
 
@@ -96,6 +99,7 @@ class Ledger:
 
     def close(self) -> None:
         """Note all that nobody has claimed."""
+        self.note(OPSETS, int(opsets_of(self.exported.model) != self.opsets))
         # An initializer without elements is there all the same, and counts as one.
         for name, array in self.exported.constants.items():
             self.note(name, (name not in self.claimed_constants) * max(array.size, 1))

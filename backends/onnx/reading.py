@@ -7,6 +7,7 @@ computes is compared as a whole.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from google.protobuf.message import DecodeError, Message  # type: ignore[import-
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from epimc.backends.forms import Tensor
-from epimc.backends.onnx.graph import OPSET, PREFIX_KEY, ROLES_KEY
+from epimc.backends.forms import HOST, Tensor
+from epimc.backends.onnx.graph import PREFIX_KEY, ROLES_KEY
 from epimc.support.diagnostics import error
 
 Array = NDArray[Any]
@@ -65,7 +66,7 @@ class Exported:
     @cached_property
     def nodes(self) -> dict[str, bytes]:
         """The nodes, each as its bytes, by the tensor that it makes."""
-        return {node.output[0]: as_bytes(node) for node in self.model.graph.node}
+        return {first_output(node): as_bytes(node) for node in self.model.graph.node}
 
 
 def read_model(data: bytes, what: str = "The integer reference of the bundle") -> ModelProto:
@@ -113,17 +114,17 @@ def complaints(model: ModelProto) -> Iterator[str]:
     for message, known in ((model, MODEL_FIELDS), (model.graph, GRAPH_FIELDS)):
         for name in fields_of(message) - known:
             yield f"It has the field '{name}'."
-    opsets = [(entry.domain, entry.version) for entry in model.opset_import]
-    if opsets != [("", OPSET)]:
-        yield f"It is not of opset {OPSET} alone."
+    domains = [entry.domain for entry in model.opset_import]
+    if domains.count("") != 1 or len(set(domains)) != len(domains):
+        yield "It does not state one version of each set of operators."
     stated = {entry.key: entry.value for entry in model.metadata_props}
     plain = stated.get(PREFIX_KEY) == prefix_of(model) and PREFIX.fullmatch(prefix_of(model))
     if len(model.metadata_props) != 2 or stated.keys() != {PREFIX_KEY, ROLES_KEY} or not plain:
         yield f"Its metadata are not '{PREFIX_KEY}' and '{ROLES_KEY}'."
     yield from constant_complaints(model)
-    made = [tuple(node.output) for node in model.graph.node]
-    if any(len(names) != 1 for names in made) or len(set(made)) != len(made):
-        yield "A node does not make one tensor of its own."
+    made = [name for node in model.graph.node for name in filter(None, node.output)]
+    if not all(map(first_output, model.graph.node)) or len(set(made)) != len(made):
+        yield "A node does not make tensors of its own."
 
 
 def constant_complaints(model: ModelProto) -> Iterator[str]:
@@ -131,7 +132,12 @@ def constant_complaints(model: ModelProto) -> Iterator[str]:
     names = [constant.name for constant in model.graph.initializer]
     if len(set(names)) != len(names):
         yield "Two initializers have one name."
+    roles = roles_of(model) or {}
     for constant in model.graph.initializer:
+        # Of a fragment, with which it is compared as it is.
+        role = roles.get(constant.name)
+        if role is not None and role.role == HOST:
+            continue
         element = ELEMENTS.get(constant.data_type)
         if element is None or fields_of(constant) - TENSOR_FIELDS:
             yield f"The initializer '{constant.name}' is of another form."
@@ -180,13 +186,17 @@ def is_role(parts: object) -> bool:
 
 
 def parameters(model: ModelProto) -> dict[str, Array]:
-    """The initializers by name, read only."""
-    return {
-        constant.name: np.frombuffer(constant.raw_data, ELEMENTS[constant.data_type]).reshape(
-            tuple(constant.dims)
-        )
-        for constant in model.graph.initializer
-    }
+    """The initializers by name, read only; those of fragments are empty bytes."""
+    return {constant.name: numbers_of(constant) for constant in model.graph.initializer}
+
+
+def numbers_of(constant: TensorProto) -> Array:
+    """The contents of an initializer of the forms; of another nothing."""
+    element = ELEMENTS.get(constant.data_type)
+    size = math.prod(constant.dims)
+    if element is None or size * np.dtype(element).itemsize != len(constant.raw_data):
+        return np.zeros(0, np.uint8)
+    return np.frombuffer(constant.raw_data, element).reshape(tuple(constant.dims))
 
 
 def properties_of(model: ModelProto) -> dict[str, str]:
@@ -203,7 +213,12 @@ def prefix_of(model: ModelProto) -> str:
 
 def tensor_names(model: ModelProto) -> set[str]:
     """All tensors that nodes compute."""
-    return {name for node in model.graph.node for name in node.output}
+    return {name for node in model.graph.node for name in node.output if name}
+
+
+def first_output(node: onnx.NodeProto) -> str:
+    """The first tensor that a node makes: it may leave out others; empty: it makes none."""
+    return next(filter(None, node.output), "")
 
 
 def as_bytes(message: Message) -> bytes:

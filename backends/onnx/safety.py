@@ -13,9 +13,12 @@ from google.protobuf.message import DecodeError, Message  # type: ignore[import-
 from epimc.support.diagnostics import error
 from epimc.support.origins import place_of
 
+REPEATING = ("Loop", "Scan", "SequenceMap")
+"""Operators that run a graph as often as a model, or its data, says."""
+
 
 def refuse_unsafe(data: bytes, what: str) -> None:
-    """Raise EpimcError for a model that would read other files, run for ever, or end the process.
+    """Raise EpimcError for a model that would read other files, or end the process.
 
     Args:
         data: The serialized model; what is none, onnxruntime refuses.
@@ -38,6 +41,16 @@ def refuse_unsafe(data: bytes, what: str) -> None:
             )
 
 
+def repeats(data: bytes) -> bool:
+    """Whether a model has an operator that may run for ever, as `Loop` does."""
+    try:
+        model = onnx.load_model_from_string(data)
+    except DecodeError:
+        return False
+    nodes = (message for message in messages(model) if isinstance(message, onnx.NodeProto))
+    return any(node.op_type in REPEATING for node in nodes)
+
+
 def messages(model: Message) -> Iterator[Message]:
     """All tensors and nodes in a message, wherever they are nested; protobuf bounds the depth."""
     waiting = [model]
@@ -58,8 +71,6 @@ def is_external(tensor: onnx.TensorProto) -> bool:
 
 def unsafe_node(node: onnx.NodeProto) -> str:
     """Why onnxruntime must not see a node: what it has or does, as a verb and an object."""
-    if node.op_type in ("Loop", "Scan"):
-        return f"has the operator {node.op_type}, which may run for ever"
     stated = {item.name: item for item in node.attribute}
     # onnxruntime ends the process where these differ.
     if node.op_type == "Split" and "num_outputs" in stated:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,10 +20,11 @@ from epimc.bundle.folder import changed_file, contents, subject_in
 from epimc.support.diagnostics import error, other_version
 from epimc.support.documents import Record, lay_out, read_document, refuse_many_values
 from epimc.support.files import sha256
+from epimc.support.placement import Placement
 
 # Of the folder and its manifest: to be raised with the format of any file that a program needs, so
 # that the manifest, which is read first, tells another version before any other file can.
-FORMAT = 4
+FORMAT = 5
 MANIFEST = "manifest.json"
 # A line for each file, of which there are some dozens, and never more than MOST_FILES.
 MAXIMUM_MANIFEST_BYTES = 2**24
@@ -31,6 +33,8 @@ MOST_MANIFEST_VALUES = 2**18
 # The last line but one: the SHA-256 of the text without it and the comma before it.
 SEAL = re.compile(rb',\n  "checksum": "([0-9a-f]{64})"\n}\n\Z')
 END = b"\n}\n"
+
+Number = Annotated[int, Field(ge=0, lt=2**63)]
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -68,11 +72,40 @@ class Border(Record):
 
     Attributes:
         name: The ONNX name.
-        shape: That of one sample.
+        shape: That of one sample; null where it depends on the data, or it is no tensor.
+        type: What it is, as `tensor(float)[N, 3, 224, 224]`; N counts samples.
     """
 
     name: str
-    shape: Annotated[tuple[Annotated[int, Field(ge=1, lt=2**31)], ...], FailFast()]
+    shape: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] | None, FailFast()]
+    type: Annotated[str, Field(max_length=1000)]
+
+
+class OnChip(Record):
+    """How much of the model runs on the chip, for one sample.
+
+    Attributes:
+        nodes: Nodes of the model that are no constants.
+        nodes_on_chip: Those on the chip.
+        macs: Multiplications of convolutions and products of matrices.
+        macs_on_chip: Those on the chip.
+        result_bytes: Bytes of what all nodes compute, as float32.
+        result_bytes_on_chip: Those that the chip computes.
+        crossing_bytes: Bytes that go from the chip to the host and back, as float32.
+    """
+
+    nodes: Number
+    nodes_on_chip: Number
+    macs: Number
+    macs_on_chip: Number
+    result_bytes: Number
+    result_bytes_on_chip: Number
+    crossing_bytes: Number
+
+    @property
+    def placement(self) -> Placement:
+        """The same, with words for it."""
+        return Placement(**self.model_dump())
 
 
 class Origin(Record):
@@ -87,6 +120,7 @@ class Origin(Record):
         options: What the user asked for.
         inputs: The model's inputs.
         outputs: The model's outputs.
+        on_chip: How much of the model runs on the chip.
     """
 
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
@@ -98,6 +132,7 @@ class Origin(Record):
     # A mistake takes a hundred times the memory of what is mistaken.
     inputs: Annotated[tuple[Border, ...], FailFast()]
     outputs: Annotated[tuple[Border, ...], FailFast()]
+    on_chip: OnChip
 
     def to_dict(self) -> dict[str, Any]:
         """These keys and no others, as results have them."""
@@ -114,7 +149,9 @@ class Manifest(Origin):
     files: dict[str, Digest]
 
 
-def new_manifest(tool: str, model: Model, options: Options, program: CompiledProgram) -> Manifest:
+def new_manifest(
+    tool: str, model: Model, options: Options, program: CompiledProgram, placement: Placement
+) -> Manifest:
     """The manifest of a program that is to be written; `tool` is such as `epimc 0.1.0`."""
     return Manifest(
         format=FORMAT,
@@ -125,13 +162,16 @@ def new_manifest(tool: str, model: Model, options: Options, program: CompiledPro
         options=options,
         inputs=borders(program.inputs),
         outputs=borders(program.outputs),
+        on_chip=OnChip(**asdict(placement)),
         files={},
     )
 
 
 def borders(ports: Iterable[Port]) -> tuple[Border, ...]:
     """What the manifest says of the inputs or outputs of a program."""
-    return tuple(Border(name=port.name, shape=port.shape) for port in ports)
+    return tuple(
+        Border(name=port.name, shape=port.shape, type=str(port.port_type)) for port in ports
+    )
 
 
 def contradictions(manifest: Manifest, program: CompiledProgram) -> str:

@@ -45,6 +45,15 @@ Limit = Annotated[
         metavar="N", min=1, help="The most bytes that a model, bundle or samples may take."
     ),
 ]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="NAME=1x3x224x224",
+        help="The shape of a model's input; may be repeated.",
+        show_default=False,
+    ),
+]
 ChosenBackend = Annotated[str, typer.Option("--backend", metavar="NAME", help="The kind of chip.")]
 Timing = Annotated[bool, typer.Option("--timing", help="Tell how long each stage took.")]
 PrintAfter = Annotated[
@@ -167,11 +176,15 @@ def compile(
     observers = chosen_observers(print_ir_after, timing, stages.with_ir)
     with progress("compiling", len(stages.names)) as advance:
         bundle = build(request, output, dump_ir, [*observers, ProgressBar(advance)])
-    if options.calibration is None:
-        warn("no --calibration: standard normal samples were used, and figures mean little")
+    if options.calibration is None and bundle.program.inputs:
+        kind, _, _ = bundle.manifest.options.calibration.partition(",")
+        warn(f"no --calibration: {kind} samples were used, and figures mean little")
     for warning in bundle.program.warnings():
         warn(warning)
-    say(CompileResult(str(output), bundle.program.describe()), json)
+    placement = bundle.manifest.on_chip.placement
+    if not placement.nodes_on_chip:
+        warn("nothing of the model runs on the chip: the host computes all of it")
+    say(CompileResult(str(output), bundle.program.describe(), placement), json)
 
 
 @app.command()
@@ -201,21 +214,22 @@ def run(
     """Execute a bundle on the simulator."""
     from epimc.bundle.bundle import read_bundle
     from epimc.bundle.outputs import check_file
-    from epimc.compiler.samples import Shaped, encode_samples, read_samples
+    from epimc.compiler.samples import encode_samples, inputs_of, read_samples
     from epimc.results.commands import RunResult
     from epimc.runtime.session import Session
+    from epimc.support.sample_types import Shaped, refuse_in_files, result_arrays
 
     check_file(output, input)
     bundle = read_bundle(folder, limit_bytes)
     bundle.program.refuse_bad()
     session = Session(bundle)
     meter = bundle.program.cost_meter() if stats else None
-    shapes = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
-    samples = read_samples(input, shapes, limit_bytes=limit_bytes)
+    refuse_in_files("a file of results", map(Shaped.of, bundle.program.outputs))
+    samples = read_samples(input, inputs_of(bundle.program), limit_bytes=limit_bytes)
     names = [port.name for port in bundle.program.outputs]
     observers = [] if meter is None else [meter]
     results = session.run(names, samples.inputs, observers)
-    write_file(output, encode_samples(dict(zip(names, results, strict=True))))
+    write_file(output, encode_samples(result_arrays(names, results)))
     costs = None if meter is None else bundle.program.costs(meter)
     result = RunResult(samples.count, tuple(names), str(output), costs)
     say(result, json, aside=number_of(output) == STANDARD_OUTPUT)
@@ -261,6 +275,7 @@ def inspect(
             show_default=False,
         ),
     ] = None,
+    shapes: Shapes = None,
     limit_bytes: Limit = DEFAULT_BYTES,
     json: Json = False,
 ) -> None:
@@ -270,7 +285,7 @@ def inspect(
         return
     from epimc.results.summaries import inspected
 
-    say(inspected(path, limit_bytes=limit_bytes), json)
+    say(inspected(path, limit_bytes=limit_bytes, shapes=shapes or ()), json)
 
 
 def inspect_stage(path: Path, stage: str, limit_bytes: int, json: bool) -> None:

@@ -65,7 +65,7 @@ def parameter_of(known: DeclaredOption) -> inspect.Parameter:
     kind = type_of(known.kind)
     written = as_written(known, kind)
     info = typer.Option(
-        *filter(None, (option.flag, f"--{known.name.replace('_', '-')}")),
+        *filter(None, (option.flag, flag_of(known))),
         help=option.doc,
         metavar=option.metavar or None,
         show_default=written not in (None, False, []),
@@ -77,6 +77,11 @@ def parameter_of(known: DeclaredOption) -> inspect.Parameter:
         default=written,
         annotation=Annotated[kind, info],
     )
+
+
+def flag_of(known: DeclaredOption) -> str:
+    """What an option is called on the command line."""
+    return f"--{(known.option.singular or known.name).replace('_', '-')}"
 
 
 def as_written(known: DeclaredOption, kind: Any) -> Any:

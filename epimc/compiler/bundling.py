@@ -7,17 +7,19 @@ from functools import partial
 
 from epimc.backends.base import CompiledProgram
 from epimc.backends.onnx.export import export_integers
+from epimc.backends.onnx.fragments import fragments_of
 from epimc.backends.onnx.functions import export_floats
 from epimc.bundle.bundle import Bundle
 from epimc.bundle.manifest import Model, Options, new_manifest
 from epimc.compiler.importing import Start
-from epimc.compiler.samples import LABELS, Array, encode_samples
+from epimc.compiler.samples import LABELS, coded, encode_samples
+from epimc.frontend import at_opset
 from epimc.ir.core.module import Module
-from epimc.ir.core.traits import CallsHost
 from epimc.ir.pipeline import Pass, print_pipeline
 from epimc.quantization.options import QuantizeOptions
 from epimc.support.files import File
 from epimc.support.options import values_of
+from epimc.support.sample_types import Array, Shaped, storable
 from epimc.support.version import VERSION
 
 REFERENCE_SAMPLES = 16
@@ -34,14 +36,19 @@ def reference_files(start: Start, floats: Module, integers: Module) -> dict[str,
         integers: The module after it.
     """
     kept = start.samples.first(REFERENCE_SAMPLES)
-    arrays: dict[str, Array] = dict(kept.inputs)
+    arrays: dict[str, Array] = {
+        port.name: kept.inputs[port.name] if port.is_tensor else coded(kept.inputs[port.name])
+        for port in map(Shaped.of, start.model.inputs)
+    }
     if kept.labels is not None and LABELS not in arrays:
         arrays[LABELS] = kept.labels
     return {
         "reference/float.onnx": partial(start.model.model.SerializeToString, deterministic=True),
-        "reference/epi.onnx": lambda: export_floats(floats).SerializeToString(deterministic=True),
+        "reference/epi.onnx": lambda: export_floats(floats, at_opset).SerializeToString(
+            deterministic=True
+        ),
         "reference/integer.onnx": export_integers(integers).SerializeToString(deterministic=True),
-        "reference/samples.npz": encode_samples(arrays),
+        "reference/samples.npz": encode_samples(storable(arrays)),
     }
 
 
@@ -69,14 +76,5 @@ def new_bundle(
         passes=print_pipeline(passes),
     )
     model = Model(name=start.name, sha256=start.model.sha256)
-    manifest = new_manifest(f"epimc {VERSION}", model, options, program)
-    return Bundle(manifest, program, files, fragments=fragments(integers))
-
-
-def fragments(module: Module) -> dict[str, bytes]:
-    """The ONNX models that the host runs, by the names under which programs call them."""
-    return {
-        op.output.name: module.tensor(op.fragment).tobytes()
-        for op in module.ops
-        if isinstance(op, CallsHost)
-    }
+    manifest = new_manifest(f"epimc {VERSION}", model, options, program, start.model.placement)
+    return Bundle(manifest, program, files, fragments=fragments_of(integers))

@@ -6,22 +6,28 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from epimc.backends.base import Target
+from epimc.backends.onnx.values import encode
 from epimc.compiler.acceptance import require_accepted
+from epimc.compiler.drawing import drawn_samples
 from epimc.compiler.memory import InMemory
 from epimc.compiler.options import Request
-from epimc.compiler.sample_arrays import SampleSource, samples_of
-from epimc.compiler.samples import Samples, Shaped, standard_normal
-from epimc.frontend import ImportedModel, import_source
+from epimc.compiler.sample_arrays import SampleData
+from epimc.compiler.samples import Samples
+from epimc.frontend import ImportedModel, WantedShapes, import_source, refuse_host_nodes
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import ARRAY_ROWS, CALIBRATION, PASSES, TARGET
 from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.verifier import verify
-from epimc.quantization.hosted import refuse_host_calls
-from epimc.support.diagnostics import error
+from epimc.support.diagnostics import EpimcError, error
 from epimc.support.limits import MADE_FACTOR
+from epimc.support.port_types import FLOAT, PortType, apart
+from epimc.support.sample_types import Shaped, refuse_in_files
+from epimc.support.shapes import shapes_from
 
 # Calibration without data: standard normal samples, which say little about a real model.
 DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
@@ -63,18 +69,40 @@ def import_request(request: Request, target: Target, rows: int, memory: InMemory
         EpimcError: The model, the samples or the plans are wrong, or onnxruntime does not run them.
     """
     source = request.model if memory.model is None else memory.model
-    named = import_source(source, example=memory.example, limit_bytes=request.limit_bytes)
+    data = calibration_data(request, memory)
+    wanted = WantedShapes(shapes_from(request.shapes), None if data is None else data.shapes)
+    named = import_source(
+        source, example=memory.example, limit_bytes=request.limit_bytes, wanted=wanted
+    )
     imported = named.imported
     # Before minutes of work on a model that no bundle can hold.
     refuse_too_large(imported)
+    if memory.model is None:
+        ports = (*imported.inputs, *imported.outputs)
+        refuse_in_files("the command line", map(Shaped.of, ports))
     if request.strict:
-        refuse_host_calls(imported.module)
-    samples = calibration_samples(request, imported, memory.calibration)
-    require_accepted(imported, samples, request.limit_bytes)
+        refuse_host_nodes(imported)
+    samples = calibration_samples(request, imported, data)
+    accept(imported, samples, request.limit_bytes, drawn=data is None)
     module = prepared(imported.module, samples, target, rows)
     if is_plan_file(request.epitome):
         module.attributes[PLANS] = plans_for(request.epitome, module).dump()
     return Start(named.name, imported, samples, module)
+
+
+def accept(imported: ImportedModel, samples: Samples, limit_bytes: int, *, drawn: bool) -> None:
+    """Have onnxruntime run a sample (`require_accepted`); drawn integers may be none that it takes.
+
+    Raises:
+        EpimcError: It refuses the model or the sample.
+    """
+    try:
+        require_accepted(imported, samples, limit_bytes)
+    except EpimcError as problem:
+        if not drawn or all(port.port_type.kind == FLOAT for port in imported.inputs):
+            raise
+        note = "The sample was drawn at random: calibrate with samples that the model takes."
+        raise problem.with_notes(note) from None
 
 
 def refuse_too_large(imported: ImportedModel) -> None:
@@ -91,17 +119,23 @@ def refuse_too_large(imported: ImportedModel) -> None:
         )
 
 
+def calibration_data(request: Request, memory: InMemory) -> SampleData | None:
+    """The user's calibration samples, as soon as they are asked for; None where there are none."""
+    source = request.calibration if memory.calibration is None else memory.calibration
+    return None if source is None else SampleData(source, request.limit_bytes)
+
+
 def calibration_samples(
-    request: Request, imported: ImportedModel, memory: SampleSource | None
+    request: Request, imported: ImportedModel, data: SampleData | None
 ) -> Samples:
-    """The user's calibration samples, or standard normal ones."""
-    inputs = [Shaped(*described) for described in imported.inputs]
-    source = request.calibration if memory is None else memory
-    if source is None:
+    """The user's calibration samples, or drawn ones."""
+    hosted = {name for name, value in imported.module.inputs if value.type.is_host}
+    inputs = [Shaped.of(port, finite=port.name not in hosted) for port in imported.inputs]
+    if data is None:
         elements = sum(op.output.type.size for op in imported.module.ops)
         count = default_count(inputs, elements, request.limit_bytes)
-        return standard_normal(inputs, count, DEFAULT_SEED)
-    return samples_of(source, inputs, limit_bytes=request.limit_bytes)
+        return drawn_samples(inputs, count, DEFAULT_SEED)
+    return data.samples(inputs)
 
 
 def default_count(inputs: Sequence[Shaped], elements: int, limit_bytes: int) -> int:
@@ -139,7 +173,13 @@ def prepared(module: Module, samples: Samples, target: Target, rows: int) -> Mod
     builder = Builder(module)
     builder.module.inputs, builder.module.ops = module.inputs, module.ops
     builder.module.outputs = module.outputs
-    refs = [builder.store(CALIBRATION, samples.inputs[name], "f32") for name, _ in module.inputs]
+    refs = []
+    for name, value in module.inputs:
+        data, element = samples.inputs[name], "f32"
+        if value.type.is_host:
+            values = encode(apart(PortType.parse(value.type.host), data))
+            data, element = np.frombuffer(values, np.uint8), "u8"
+        refs.append(builder.store(CALIBRATION, data, element))
     attributes = builder.module.attributes
     attributes[CALIBRATION] = tuple(refs)
     attributes[TARGET] = target.to_dict()

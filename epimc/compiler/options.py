@@ -16,6 +16,7 @@ from epimc.quantization.options import QuantizeOptions
 from epimc.support.diagnostics import error
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.options import Option, refuse_wrong
+from epimc.support.shapes import shapes_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class ModelOptions:
             file with plans layer by layer (`ir/epitome/layer_plans.py`).
         limit_bytes: The most that the model, and the samples, may take.
         backend: The kind of chip.
+        shapes: Shapes of inputs, each text as in `x=1x3x224x224`, in the place of what the model
+            declares (`support/shapes.py`).
     """
 
     target: Annotated[
@@ -45,6 +48,14 @@ class ModelOptions:
         Option("The most bytes that a model, or samples, may take.", minimum=1, metavar="N"),
     ] = DEFAULT_BYTES
     backend: Annotated[str, Option("The kind of chip.", metavar="NAME")] = DEFAULT_BACKEND
+    shapes: Annotated[
+        tuple[str, ...],
+        Option(
+            "The shape of an input; may be repeated.",
+            metavar="NAME=1x3x224x224",
+            singular="shape",
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         """Hold all options to what their fields declare.
@@ -56,6 +67,7 @@ class ModelOptions:
             refuse_wrong(self)
         except ValueError as problem:
             raise error(f"Wrong option: {problem}.") from None
+        shapes_from(self.shapes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from epimc.backends.base import PlannedLayer, PlanSummary
 from epimc.backends.registry import load_backend
 from epimc.compiler.options import PlanRequest
 from epimc.compiler.passes import PASSES
-from epimc.frontend import ModelSource, import_source
+from epimc.frontend import ModelSource, WantedShapes, import_source
 from epimc.ir.core.module import Module
 from epimc.ir.core.types import as_map
 from epimc.ir.epitome.plan_files import is_plan_file, requested_plans
@@ -19,6 +19,7 @@ from epimc.ir.passes.layout import Layout
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.pipeline import Runner
 from epimc.support.results import INLINED, Result
+from epimc.support.shapes import shapes_from
 from epimc.support.tables import Block, Lines
 
 
@@ -74,7 +75,8 @@ def plan_model(
         # A wrong policy is told before a large model is read.
         requested_plans(request.epitome, [])
     source = request.model if model is None else model
-    named = import_source(source, example=example, limit_bytes=request.limit_bytes)
+    wanted = WantedShapes(shapes_from(request.shapes), only=True)
+    named = import_source(source, example=example, limit_bytes=request.limit_bytes, wanted=wanted)
     module, rows = named.imported.module, backend.array_rows(target)
     layers = planned_layers(request.epitome, module, rows)
     counts = backend.count(layers, target, request.weight_bits, request.activation_bits)

@@ -5,23 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from epimc.compiler.samples import (
-    Array,
-    SampleInput,
     Samples,
-    check_names,
     checked_samples,
     encode_samples,
-    read_samples,
+    read_arrays,
+    reports_broken_files,
 )
 from epimc.support.diagnostics import EpimcError, error
-from epimc.support.files import as_path
+from epimc.support.files import as_path, sha256_of_file
 from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.sample_types import (
+    Array,
+    Shaped,
+    array_of,
+    refuse_in_files,
+    storable,
+)
 
 Batch: TypeAlias = "ArrayLike | Mapping[str, ArrayLike]"
 """Samples first: the arrays of a model's inputs by name, or the array of its only input."""
@@ -34,7 +40,7 @@ CALIBRATION_DATA = "the calibration data"
 
 def samples_of(
     samples: SampleSource,
-    inputs: Sequence[SampleInput],
+    inputs: Sequence[Shaped],
     *,
     limit_bytes: int = DEFAULT_BYTES,
     source: str = CALIBRATION_DATA,
@@ -51,20 +57,67 @@ def samples_of(
     Raises:
         EpimcError: Something is missing, unknown, too large, or of a wrong shape or type.
     """
-    if isinstance(samples, (str, os.PathLike)):
-        path = as_path(samples, "samples")
-        return read_samples(path, inputs, limit_bytes=limit_bytes)
-    arrays = joined(batches_of(samples, inputs), limit_bytes, source)
-    # Before the digest: not every name can be that of an array in a file.
-    check_names(source, arrays, inputs)
-    # Of the bytes that an npz file with these arrays would have: the same as of that file.
-    digest = hashlib.sha256(encode_samples(arrays)).hexdigest()
-    return checked_samples(arrays, inputs, source, digest)
+    return SampleData(samples, limit_bytes, source).samples(inputs)
 
 
-def batches_of(
-    samples: Batch | Iterable[Batch], inputs: Sequence[SampleInput]
-) -> Iterator[dict[str, Array]]:
+class SampleData:
+    """Samples that are read once, though their shapes may be asked for before they are checked."""
+
+    def __init__(
+        self,
+        samples: SampleSource,
+        limit_bytes: int = DEFAULT_BYTES,
+        source: str = CALIBRATION_DATA,
+    ) -> None:
+        """Take samples; nothing is read yet.  Arguments as of `samples_of`."""
+        self.from_where, self.limit_bytes = samples, limit_bytes
+        self.path = as_path(samples, "samples") if isinstance(samples, (str, os.PathLike)) else None
+        self.source = source if self.path is None else f"sample file '{self.path}'"
+        self.read: dict[str, Array] | None = None
+
+    def arrays(self, inputs: Sequence[Shaped]) -> dict[str, Array]:
+        """All arrays by name, in the shapes and types that they come in.
+
+        Raises:
+            EpimcError: They cannot be read, are too large, or are no arrays.
+        """
+        if self.read is None:
+            if self.path is not None:
+                refuse_in_files("a file of samples", inputs)
+                self.read = read_arrays(self.path, self.limit_bytes)
+            elif not inputs and self.from_where == {}:
+                self.read = {}
+            else:
+                batches = batches_of(self.from_where, inputs)
+                self.read = joined(batches, self.limit_bytes, self.source)
+        return self.read
+
+    def shapes(self, inputs: Sequence[tuple[str, str]]) -> dict[str, tuple[int, ...]]:
+        """The shapes of the arrays by name.
+
+        Args:
+            inputs: (name, type as onnxruntime says it) of all inputs.
+        """
+        named_only = [Shaped(name, (), kind) for name, kind in inputs]
+        return {name: array.shape for name, array in self.arrays(named_only).items()}
+
+    def samples(self, inputs: Sequence[Shaped]) -> Samples:
+        """The samples, checked."""
+        arrays = self.arrays(inputs)
+        # Before the digest: not every array could be in a file, nor every name that of one.
+        samples = checked_samples(arrays, inputs, self.source, "")
+        digest = self.digest(arrays)
+        return replace(samples, sha256=digest, origin=digest)
+
+    def digest(self, arrays: Mapping[str, Array]) -> str:
+        """The SHA-256 of the file, or of the file that would hold the arrays."""
+        if self.path is None:
+            return hashlib.sha256(encode_samples(storable(arrays))).hexdigest()
+        with reports_broken_files(self.path):
+            return sha256_of_file(self.path)
+
+
+def batches_of(samples: Any, inputs: Sequence[Shaped]) -> Iterator[dict[str, Array]]:
     """The batches, as arrays by name."""
     if isinstance(samples, Mapping) or is_array(samples):
         yield named(samples, inputs)
@@ -83,36 +136,22 @@ def is_array(value: object) -> bool:
     return hasattr(value, "__array__")
 
 
-def named(batch: Any, inputs: Sequence[SampleInput]) -> dict[str, Array]:
+def named(batch: Any, inputs: Sequence[Shaped]) -> dict[str, Array]:
     """A batch as arrays by name.
 
     Raises:
         EpimcError: It is one array, and the model has several inputs.
     """
+    ports = {port.name: port for port in inputs}
     if isinstance(batch, Mapping):
-        return {str(name): array_of(values) for name, values in batch.items()}
+        return {str(name): array_of(values, ports.get(name)) for name, values in batch.items()}
     if len(inputs) != 1:
         names = ", ".join(f"'{port.name}'" for port in inputs)
         raise error(
             f"One array of samples was passed for {len(inputs)} inputs.",
             hint=f"Pass a mapping with an array for each of {names}.",
         )
-    return {inputs[0].name: array_of(batch)}
-
-
-def array_of(values: Any) -> Array:
-    """Values as an array; tensors of other libraries come along by their `__array__`.
-
-    Raises:
-        EpimcError: They are no array.
-    """
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as problem:
-        raise error("Samples are no array of numbers.", notes=[str(problem)]) from None
-    if array.dtype.hasobject:
-        raise error("Samples are no array of numbers, but of Python objects.")
-    return array
+    return {inputs[0].name: array_of(batch, inputs[0])}
 
 
 def joined(batches: Iterable[dict[str, Array]], limit_bytes: int, source: str) -> dict[str, Array]:

@@ -1,7 +1,7 @@
-"""Samples for a model: npz files, and random ones for a start without data.
+"""Samples for a model, and the npz files that hold them.
 
-An npz file holds one float array for each input of the model, under the input's name, samples
-first.  It may hold integer `labels` besides.  Nothing in a file is trusted: no pickles, and no
+An npz file holds one array for each input of the model, under the input's name, samples first.
+It may hold integer `labels` besides.  Nothing in a file is trusted: no pickles, and no
 array is made before its declared size is known to be allowed.
 """
 
@@ -10,23 +10,31 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from epimc.backends.base import CompiledProgram
 from epimc.support.diagnostics import EpimcError, did_you_mean, error
 from epimc.support.files import sha256, sha256_of_file
 from epimc.support.limits import DEFAULT_BYTES, MADE_FACTOR
+from epimc.support.sample_types import (
+    Array,
+    Shaped,
+    as_type,
+    objects_of,
+    refuse_in_files,
+    refuse_type,
+    samples_in_front,
+)
 from epimc.support.writing import write_file
 
-Array = NDArray[Any]
-Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 LABELS = "labels"
@@ -45,59 +53,32 @@ PLAUSIBLE_RATIO = 64
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)
 
 
-class SampleInput(Protocol):
-    """An input of a model; its shape is that of one sample."""
-
-    @property
-    def name(self) -> str:
-        """What the ONNX model calls it, and the files of samples too."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Without the samples' axis."""
-
-
-@dataclass(frozen=True)
-class Shaped:
-    """An `Input` that is nothing but its name and its shape."""
-
-    name: str
-    shape: tuple[int, ...]
-
-
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Samples for every input of a model.
 
     Attributes:
-        inputs: float32 [n, *shape] by the input's name, all finite.
+        inputs: [n, *shape] by the input's name, in its own type (`sample_types.py`).
         labels: int64 [n], or None.
         sha256: Of the file that they come from; empty if they come from none.
         origin: What a report says of them: the SHA-256, or how they were made.
     """
 
-    inputs: dict[str, Floats]
+    inputs: dict[str, Array]
     labels: Ints | None
     sha256: str
     origin: str
 
     @property
     def count(self) -> int:
-        """How many samples there are: n, at least 1."""
-        return next((len(array) for array in self.inputs.values()), 0)
+        """How many samples there are: n, at least 1; one of a model without inputs."""
+        return next((len(array) for array in self.inputs.values()), 1)
 
     def first(self, count: int) -> Samples:
         """The first `count` samples, or all if there are fewer."""
         inputs = {name: array[:count] for name, array in self.inputs.items()}
         labels = None if self.labels is None else self.labels[:count]
         return Samples(inputs, labels, self.sha256, self.origin)
-
-
-def standard_normal(inputs: Sequence[SampleInput], count: int, seed: int) -> Samples:
-    """Samples of the standard normal distribution, the same for the same arguments."""
-    random = np.random.Generator(np.random.Philox(seed))
-    drawn = {port.name: random.standard_normal((count, *port.shape), np.float32) for port in inputs}
-    return Samples(drawn, None, "", f"standard normal, seed {seed}")
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -125,11 +106,22 @@ def encode_samples(arrays: Mapping[str, Array]) -> bytes:
     return buffer.getvalue()
 
 
+def inputs_of(program: CompiledProgram) -> list[Shaped]:
+    """The inputs of a program; what the host takes itself may hold NaN and infinity."""
+    hosted = {name for call in program.host_calls for name in call.inputs}
+    return [Shaped.of(port, finite=port.name not in hosted) for port in program.inputs]
+
+
+def texts_in(inputs: Sequence[Shaped]) -> set[str]:
+    """The names of the inputs that take texts, which the files of bundles may hold."""
+    return {port.name for port in inputs if port.element == "string"}
+
+
 # --- reading ------------------------------------------------------------------------------------
 
 
 def read_samples(
-    path: Path, inputs: Sequence[SampleInput], *, limit_bytes: int = DEFAULT_BYTES
+    path: Path, inputs: Sequence[Shaped], *, limit_bytes: int = DEFAULT_BYTES
 ) -> Samples:
     """Read the samples of an npz file.
 
@@ -142,6 +134,7 @@ def read_samples(
         EpimcError: The file is broken or too large, an array is missing, unknown, or has the
             wrong shape, type or values.
     """
+    refuse_in_files("a file of samples", inputs)
     arrays = read_arrays(path, limit_bytes)
     with reports_broken_files(path):
         digest = sha256_of_file(path)
@@ -149,16 +142,42 @@ def read_samples(
 
 
 def samples_in(
-    data: bytes, path: Path, inputs: Sequence[SampleInput], *, limit_bytes: int = DEFAULT_BYTES
+    data: bytes, path: Path, inputs: Sequence[Shaped], *, limit_bytes: int = DEFAULT_BYTES
 ) -> Samples:
     """The samples in the bytes of an npz file; `path` names it, the rest as `read_samples`."""
     with reports_broken_files(path):
-        arrays = arrays_in(io.BytesIO(data), path, limit_bytes)
+        arrays = arrays_in(io.BytesIO(data), path, limit_bytes, texts_in(inputs))
+    for port in inputs:
+        if not port.is_tensor and port.name in arrays:
+            arrays[port.name] = decoded_samples(arrays[port.name], port.name, path)
     return checked_samples(arrays, inputs, f"sample file '{path}'", sha256(data))
 
 
+def coded(samples: Array) -> Array:
+    """Samples that are no tensors as bytes, for the files of bundles."""
+    # It needs ONNX, which other samples do without.
+    from epimc.backends.onnx.values import encode
+
+    return np.frombuffer(encode(list(samples)), np.uint8)
+
+
+def decoded_samples(array: Array, name: str, path: Path) -> Array:
+    """The inverse of `coded`.
+
+    Raises:
+        EpimcError: The bytes are no such samples.
+    """
+    from epimc.backends.onnx.values import decode
+
+    what = f"The samples of '{name}' in sample file '{path}'"
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise error(f"{what} are no bytes.")
+    samples = decode(array.tobytes(), what)
+    return objects_of(samples)
+
+
 def checked_samples(
-    arrays: Mapping[str, Array], inputs: Sequence[SampleInput], source: str, digest: str
+    arrays: Mapping[str, Array], inputs: Sequence[Shaped], source: str, digest: str
 ) -> Samples:
     """Samples of arrays that may be anything.
 
@@ -182,7 +201,7 @@ def checked_samples(
         )
     labels = None
     if LABELS in arrays and LABELS not in names:
-        labels = checked_labels(source, arrays[LABELS], max(counts.values(), default=0))
+        labels = checked_labels(source, arrays[LABELS], max(counts.values(), default=1))
     return Samples(checked, labels, digest, digest)
 
 
@@ -195,15 +214,24 @@ def read_arrays(path: Path, limit_bytes: int) -> dict[str, Array]:
         return arrays_in(path, path, limit_bytes)
 
 
-def arrays_in(file: Path | IO[bytes], path: Path, limit_bytes: int) -> dict[str, Array]:
-    """Every array of an npz file by name; `path` names it."""
+def arrays_in(
+    file: Path | IO[bytes], path: Path, limit_bytes: int, texts: Container[str] = ()
+) -> dict[str, Array]:
+    """Every array of an npz file by name.
+
+    Args:
+        file: It, or its bytes.
+        path: Names it.
+        limit_bytes: Of all arrays together.
+        texts: Names of arrays that may hold texts.
+    """
     if not zipfile.is_zipfile(file):
         raise error(
             f"Sample file '{path}' is not an npz file.",
             hint="Save the samples by numpy.savez, under the names of the model's inputs.",
         )
     with zipfile.ZipFile(file) as archive:
-        check_sizes(path, archive, limit_bytes)
+        check_sizes(path, archive, limit_bytes, texts)
         entries = archive.infolist()
         return {array_name(entry.filename): load(archive, entry) for entry in entries}
 
@@ -227,7 +255,9 @@ def array_name(filename: str) -> str:
     return filename.removesuffix(".npy")
 
 
-def check_sizes(path: Path, archive: zipfile.ZipFile, limit_bytes: int) -> None:
+def check_sizes(
+    path: Path, archive: zipfile.ZipFile, limit_bytes: int, texts: Container[str] = ()
+) -> None:
     """Raise EpimcError if an entry is no array of numbers, or if they are too large together."""
     entries = archive.infolist()
     if len(entries) > MOST_ARRAYS:
@@ -250,7 +280,7 @@ def check_sizes(path: Path, archive: zipfile.ZipFile, limit_bytes: int) -> None:
             shape, kind = read_header(file)
         if kind.hasobject:
             raise error(f"Array '{name}' of sample file '{path}' holds Python objects.")
-        if kind.kind not in "biufc":
+        if kind.kind not in ("biufcU" if name in texts else "biufc"):
             raise error(f"Array '{name}' of sample file '{path}' holds no numbers.")
         total += math.prod(shape) * kind.itemsize
     if total > limit_bytes:
@@ -303,7 +333,7 @@ def load(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:
     return array
 
 
-def check_names(source: str, arrays: Mapping[str, Array], inputs: Sequence[SampleInput]) -> None:
+def check_names(source: str, arrays: Mapping[str, Array], inputs: Sequence[Shaped]) -> None:
     """Raise EpimcError unless there is an array for each input, and besides only labels."""
     names = [port.name for port in inputs]
     names_in = ", ".join(f"'{name}'" for name in sorted(arrays)) or "nothing"
@@ -326,35 +356,13 @@ def check_names(source: str, arrays: Mapping[str, Array], inputs: Sequence[Sampl
         )
 
 
-def checked_input(source: str, array: Array, port: SampleInput) -> Floats:
-    """The array of an input as float32, if its type, shape and values are right."""
+def checked_input(source: str, array: Array, port: Shaped) -> Array:
+    """The array of an input in its own type, if its type, shape and values are right."""
     subject = f"Array '{port.name}' of {source}"
-    if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
-        raise error(
-            f"{subject} has the type {array.dtype.name}, not float32.",
-            hint="Convert it by astype('float32'), and scale it as the model expects.",
-        )
-    if array.shape[1:] != port.shape or array.ndim == 0:
-        expected = ", ".join(["n", *map(str, port.shape)])
-        expected = f"({expected})" if port.shape else "(n,)"
-        single = array.shape == port.shape
-        raise error(
-            f"{subject} has a wrong shape.",
-            notes=[f"Expected {expected}, found {array.shape}."],
-            hint="Add an axis for the samples: array[numpy.newaxis]." if single else "",
-        )
-    if not len(array):
-        raise error(f"{subject} has no samples.")
-    with np.errstate(over="ignore"):
-        values: Floats = array.astype(np.float32)
-    wrong = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        raise error(
-            f"{subject} has values that are not finite in float32.",
-            notes=[f"The first is in sample {first}, counted from 0."],
-        )
-    return values
+    if port.is_tensor:
+        refuse_type(subject, array, port)
+    in_front = samples_in_front(subject, array, port)
+    return as_type(subject, in_front, port)
 
 
 def checked_labels(source: str, array: Array, count: int) -> Ints:

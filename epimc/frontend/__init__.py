@@ -12,31 +12,40 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from epimc.frontend.api import (
+        AS_DECLARED,
         Emitter,
         ImportedModel,
+        ModelPort,
         ModelSource,
         NamedModel,
         OnnxOperator,
         UnsupportedError,
+        WantedShapes,
         import_model,
         import_proto,
         import_source,
         operator,
+        refuse_host_nodes,
         register,
         unregister,
     )
 
 __all__ = [
+    "AS_DECLARED",
     "Emitter",
     "ImportedModel",
+    "ModelPort",
     "ModelSource",
     "NamedModel",
     "OnnxOperator",
     "UnsupportedError",
+    "WantedShapes",
+    "at_opset",
     "import_model",
     "import_proto",
     "import_source",
     "operator",
+    "refuse_host_nodes",
     "register",
     "unregister",
 ]

@@ -9,20 +9,28 @@ from __future__ import annotations
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import OnnxOperator, operator, register, unregister
-from epimc.frontend.importer import ImportedModel, import_model, import_proto
+from epimc.frontend.importer import ImportedModel, import_model, import_proto, refuse_host_nodes
+from epimc.frontend.model.opsets import at_opset
+from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
+from epimc.frontend.ports import ModelPort
 from epimc.frontend.sources import ModelSource, NamedModel, import_source
 
 __all__ = [
+    "AS_DECLARED",
     "Emitter",
     "ImportedModel",
+    "ModelPort",
     "ModelSource",
     "NamedModel",
     "OnnxOperator",
     "UnsupportedError",
+    "WantedShapes",
+    "at_opset",
     "import_model",
     "import_proto",
     "import_source",
     "operator",
+    "refuse_host_nodes",
     "register",
     "unregister",
 ]

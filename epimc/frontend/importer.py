@@ -1,39 +1,42 @@
 """ONNX models to the IR's level `nn`.
 
-Node by node, in the order of the model: a constant node is folded, any other goes to the importer
-in its operator's record.  What is not supported is collected over the whole model, so
-that one message names all of it.
+A first walk folds constants and tries every other node on the chip, by the importer in its
+operator's record (`trial.py`).  Where all of them are there, that is the module; else the model is
+divided between chip and host (`partition/`) and put together anew (`assembly.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 
-import epimc.frontend.operators  # noqa: F401  (it registers its records)
-from epimc.frontend.core.bindings import Binding, MoreDims, Unknown, shape_of
+from epimc.frontend.assembly import Assembly, RefusedError, UnliftedError, size_of
+from epimc.frontend.chip import Chip, is_real_input
+from epimc.frontend.core.bindings import HostTensor
 from epimc.frontend.core.draft import Draft
-from epimc.frontend.core.emitter import Emitter
-from epimc.frontend.core.node import UnsupportedError
-from epimc.frontend.core.node_checks import check_node
-from epimc.frontend.core.operator import Importer, OnnxOperator, imported_names, lookup
-from epimc.frontend.folding import GROWTH, Folder, constant_of
-from epimc.frontend.inference import Inference
+from epimc.frontend.core.steps import Step
 from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.external import external_tensors
-from epimc.frontend.model.inputs import graph_inputs
+from epimc.frontend.model.float32 import runnable
+from epimc.frontend.model.inputs import set_wanted
+from epimc.frontend.model.installed import typed
 from epimc.frontend.model.loader import load_model
-from epimc.frontend.model.standard import DEFAULT_DOMAINS, NEWEST_OPSET, opset_of, where_of
+from epimc.frontend.model.preparation import prepared
+from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
+from epimc.frontend.model.standard import name_of, operator_of
+from epimc.frontend.model.weightless import fill_weights, mark_weights
+from epimc.frontend.ports import Entries, ModelPort, entries_of, is_batched, port_type
+from epimc.frontend.trial import Trial
 from epimc.ir.core.liveness import refuse_large_maps
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value
-from epimc.support.diagnostics import EpimcError, error, shortened
+from epimc.support.diagnostics import counted, error, shortened
 from epimc.support.files import as_text
 from epimc.support.limits import DEFAULT_BYTES, LONGEST_NAME, MOST_NODES, MOST_PORTS, Budget
+from epimc.support.placement import PlacedNode, Placement
 
 
 @dataclass(frozen=True)
@@ -45,19 +48,32 @@ class ImportedModel:
         sha256: Of the model file and its external data (`loader.LoadedModel`); empty when the
             model came from memory.
         model: The user's own, with its external data.
-        inputs: (ONNX name, shape of one sample).
-        outputs: (ONNX name, shape of one sample).
+        inputs: What it takes.
+        outputs: What it gives.
+        nodes: Where each node runs.
+        crossing_bytes: Of one sample, as reals, that go from the chip to the host and back.
     """
 
     module: Module
     sha256: str
     model: onnx.ModelProto
-    inputs: list[tuple[str, tuple[int, ...]]]
-    outputs: list[tuple[str, tuple[int, ...]]]
+    inputs: list[ModelPort]
+    outputs: list[ModelPort]
+    nodes: tuple[PlacedNode, ...] = ()
+    crossing_bytes: int = 0
+
+    @property
+    def placement(self) -> Placement:
+        """How much of it runs on the chip."""
+        return Placement.of(self.nodes, self.crossing_bytes)
 
 
 def import_model(
-    path: Path, *, limit_bytes: int = DEFAULT_BYTES, newest_opset: int = NEWEST_OPSET
+    path: Path,
+    *,
+    limit_bytes: int = DEFAULT_BYTES,
+    newest_opset: int | None = None,
+    wanted: WantedShapes = AS_DECLARED,
 ) -> ImportedModel:
     """Import a model file.
 
@@ -65,17 +81,22 @@ def import_model(
         path: Of the ONNX file; its stem names the module.
         limit_bytes: The most that the file, its external data and all tensors may take together.
         newest_opset: The newest opset of the default domain to accept.
+        wanted: Shapes that its inputs get.
 
     Raises:
         EpimcError: The file is no good ONNX model, or epimc does not support what is in it.
     """
-    loaded = load_model(path, limit_bytes, newest_opset)
+    loaded = load_model(path, limit_bytes, newest_opset, wanted)
     budget = Budget(limit_bytes, f"Model file '{path}'")
     return _imported(loaded.model, as_text(path.stem), loaded.sha256, budget)
 
 
 def import_proto(
-    model: onnx.ModelProto, name: str, *, limit_bytes: int = DEFAULT_BYTES
+    model: onnx.ModelProto,
+    name: str,
+    *,
+    limit_bytes: int = DEFAULT_BYTES,
+    wanted: WantedShapes = AS_DECLARED,
 ) -> ImportedModel:
     """Import a model from memory; its tensors hold their data themselves.
 
@@ -83,26 +104,49 @@ def import_proto(
         model: As the user has it.
         name: Of the module.
         limit_bytes: The most that the model and all tensors may take together.
+        wanted: Shapes that its inputs get, in a copy.
 
     Raises:
         EpimcError: It is no good ONNX model, or epimc does not support what is in it.
     """
+    budget = Budget(limit_bytes, f"Model '{name}'")
+    if wanted != AS_DECLARED:
+        model = with_wanted(model, wanted, replace(budget))
     for tensor in external_tensors(model):
         raise error(
             f"Tensor '{tensor.name}' has external data, which is not loaded.",
             hint="Import the model from its file.",
         )
-    check_model(model, NEWEST_OPSET)
-    return _imported(model, name, "", Budget(limit_bytes, f"Model '{name}'"))
+    check_model(model)
+    return _imported(model, name, "", budget)
+
+
+def with_wanted(model: onnx.ModelProto, wanted: WantedShapes, budget: Budget) -> onnx.ModelProto:
+    """A copy of a model from memory, with the shapes that a user wants."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    weights = mark_weights(copy, None) if wanted.only else []
+    fill_weights(weights, budget)
+    return copy if set_wanted(copy, wanted) or weights else model
 
 
 def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) -> ImportedModel:
-    module = _Import(model, name, budget).run()
-    inputs, outputs = (
-        [(onnx_name, value.type.shape) for onnx_name, value in pairs]
-        for pairs in (module.inputs, module.outputs)
-    )
-    return ImportedModel(module, sha256, model, inputs, outputs)
+    refuse_many(model.graph)
+    budget.read(model.ByteSize(), "the model itself")
+    model = runnable(model, budget)
+    result = _Import(prepared(model, budget), name, budget).run()
+    return replace(result, sha256=sha256, model=model)
+
+
+def refuse_host_nodes(imported: ImportedModel) -> None:
+    """Raise EpimcError, naming all of them, if the host runs a node of the model."""
+    hosted = [node for node in imported.nodes if not node.on_chip]
+    if hosted:
+        raise error(
+            f"The host would run {counted(len(hosted), 'node')}, which --strict forbids.",
+            notes=[f"{node.place}: {node.reason}." for node in hosted],
+            hint="Compile without --strict, or end the model before these operators.",
+        )
 
 
 def refuse_many(graph: onnx.GraphProto) -> None:
@@ -125,197 +169,129 @@ def refuse_many(graph: onnx.GraphProto) -> None:
             )
 
 
-def live_nodes(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], set[str]]:
-    """The nodes on which an output depends, in order, and the tensors that somebody reads."""
-    needed = {output.name for output in graph.output}
-    nodes = []
-    # Nodes stand in the order of execution, so that readers are seen before what they read.
-    for node in reversed(graph.node):
-        if needed.intersection(filter(None, node.output)):
-            nodes.append(node)
-            needed.update(filter(None, node.input))
-    return nodes[::-1], needed
-
-
 class _Import:
     """The import of one model."""
 
     def __init__(self, model: onnx.ModelProto, name: str, budget: Budget) -> None:
-        refuse_many(model.graph)
-        size = model.ByteSize()
-        budget.read(size, "the model itself")
-        self.model, opset = model, opset_of(model) or 0
-        batch, self.inputs = graph_inputs(model.graph)
-        self.draft = Draft(name, batch, opset, budget)
-        self.inference = Inference(model, opset, batch)
-        self.folder = Folder(opset, batch, budget, GROWTH * size)
-        self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.functions = {(item.domain, item.name) for item in model.functions}
-        self.bound: dict[str, Binding] = {}
-        self.complaints: list[str] = []
+        self.model, self.name, self.budget = model, name, budget
+        self.outputs = [output.name for output in model.graph.output]
+        self.refuse_outputs()
 
-    def run(self) -> Module:
-        """The module.
+    def refuse_outputs(self) -> None:
+        """Raise EpimcError where there are none, or one twice."""
+        if not self.outputs:
+            raise error("The model has no outputs.")
+        for name in self.outputs:
+            if self.outputs.count(name) > 1:
+                raise error(f"Output '{name}' is listed twice.", hint="Export the model again.")
+
+    def run(self) -> ImportedModel:
+        """The model in the IR.
 
         Raises:
-            EpimcError: Something in the model is not supported.
+            EpimcError: The model contradicts itself, or exceeds a limit.
         """
-        graph = self.model.graph
-        for item in self.inputs:
-            self.bound[item.name] = self.draft.input(item.name, item.shape)
-        # What no output needs may be anything, also what epimc does not support.
-        nodes, self.needed = live_nodes(graph)
-        for sparse in graph.sparse_initializer:
-            name = sparse.values.name
-            # Complained of once, here; what reads it is passed over.
-            self.bound[name] = Unknown()
-            self.complaints.append(f"tensor '{name}': sparse tensors are not supported.")
-        for node in nodes:
-            self._visit(node)
-        if self.complaints:
-            raise error(
-                f"The model has {_counted(len(self.complaints))} that epimc does not support.",
-                notes=self.complaints,
-                hint=f"Supported operators: {', '.join(imported_names())}.",
-            )
-        self._finish(graph.output)
-        self._drop_unread()
-        module = self.draft.builder.finish()
-        refuse_large_maps(module, self.draft.budget)
-        return module
+        trial = self.trial(entries_of(self.model.graph))
+        if trial.scope.batch > 1 and not self.is_batched(trial):
+            # Several samples at once, which the host cannot take apart: they are one.
+            trial = self.trial(entries_of(self.model.graph, apart=True))
+        kinds, batch = trial.scope.kinds, trial.scope.batch
+        real = all(is_real_input(kinds[name], batch) for name in trial.scope.inputs)
+        if any(step.reason for step in trial.steps) or not real:
+            return self.with_host(trial)
+        return self.finished(trial, trial.chip, frozenset(range(len(trial.steps))), 0)
 
-    def _visit(self, proto: onnx.NodeProto) -> None:
-        """Bind a node's outputs, or complain and bind what is known of them."""
-        inputs = {name: self._binding(name) for name in proto.input if name}
-        kinds: dict[str, onnx.TypeProto] = {}
-        results: list[Binding] = []
-        try:
-            self._require_known(proto)
-            if lookup(proto.op_type) is not None:
-                check_node(proto, inputs, self.draft.batch)
+    def is_batched(self, trial: Trial) -> bool:
+        """Whether axis 0 counts samples, all of them on the chip."""
+        kinds = (trial.scope.kinds.get(name) for name in trial.outputs.values())
+        return not any(step.reason for step in trial.steps) and all(
+            is_batched(kind, trial.scope.batch) for kind in kinds
+        )
+
+    def trial(self, entries: Entries) -> Trial:
+        """The model with every node on the chip that can be there."""
+        trial = Trial(self.model, entries, self.name, self.budget, {})
+        if not trial.unknown:
+            return trial
+        # Of operators that ONNX does not know.
+        known = typed(self.model, trial.unknown)
+        return Trial(self.model, entries, self.name, self.budget, known) if known else trial
+
+    def with_host(self, trial: Trial) -> ImportedModel:
+        """The model of which a part runs on the host."""
+        outputs = [*trial.outputs.values()]
+        # What the chip refuses beside the host goes there too: each time one node at least.
+        while True:
+            draft = Draft(self.name, trial.scope.batch, trial.draft.opset, self.budget)
             try:
-                kinds = self.inference.outputs(proto, inputs)
-            except EpimcError:
-                # After a complaint this may follow from it; of other operators ONNX may know less.
-                if not self.complaints and lookup(proto.op_type) is not None:
-                    raise
-                # Without types nothing can be said of the node but whether its operator is known.
-                inputs = dict.fromkeys(inputs, Unknown())
-            results = self._results(proto, inputs, kinds)
-        except UnsupportedError as problem:
-            self.complaints.append(f"{where_of(proto)}: {problem}.")
-        for index, name in enumerate(proto.output):
-            kind = kinds.get(name)
-            unknown = self.draft.placeholder(kind, shape_of(kind))
-            # A stand-in goes on: so one message names all that is not supported.
-            self.bound[name] = results[index] if index < len(results) else unknown
+                assembly = Assembly.of(self.model, trial.steps, trial.scope, outputs, draft)
+            except RefusedError as refusal:
+                trial.steps[refusal.number].reason = refusal.reason
+                trial.steps[refusal.number].work = 0
+                continue
+            except UnliftedError:
+                refuse_chip(trial.steps)
+                continue
+            split = assembly.split
+            crossing = split.leaving + split.entering
+            return self.finished(trial, assembly.chip, split.chip, crossing)
 
-    def _require_known(self, proto: onnx.NodeProto) -> None:
-        if (proto.domain, proto.op_type) in self.functions:
-            raise UnsupportedError("functions of the model are not supported")
-        if proto.domain not in DEFAULT_DOMAINS:
-            raise UnsupportedError("not supported")
-        record = lookup(proto.op_type)
-        if record is not None and self.draft.opset < record.since:
-            raise UnsupportedError(f"it is supported from opset {record.since} on only")
-
-    def _results(
-        self,
-        proto: onnx.NodeProto,
-        inputs: dict[str, Binding],
-        kinds: dict[str, onnx.TypeProto],
-    ) -> list[Binding]:
-        """What a node's outputs are; none of them when an input is unknown."""
-        folded = self.folder.fold(proto, inputs, kinds)
-        if folded is not None:
-            return [*folded]
-        unknown = [item for item in inputs.values() if isinstance(item, Unknown)]
-        # A shape that follows from what was complained of already: no reason to complain again.
-        if any(item.is_integer for item in unknown):
-            return []
-        record = lookup(proto.op_type)
-        if unknown and record is not None and record.shape_only:
-            return []
-        if record is None or record.importer is None:
-            raise UnsupportedError("not supported")
-        # It follows from something that was complained of: the node itself may be all right.
-        if unknown:
-            return []
-        self._require_few_dims(record, inputs)
-        self._require_one_result(record, proto)
-        return self._imported(record.importer, proto, inputs, kinds)
-
-    def _require_few_dims(self, record: OnnxOperator, inputs: dict[str, Binding]) -> None:
-        if record.more_dims:
-            return
-        for name, item in inputs.items():
-            if isinstance(item, MoreDims):
-                axes = [self.draft.batch, *item.shape]
-                raise UnsupportedError(f"its input '{name}' of shape {axes} has too many axes")
-
-    def _require_one_result(self, record: OnnxOperator, proto: onnx.NodeProto) -> None:
-        if record.all_results:
-            return
-        for name in filter(None, proto.output[1:]):
-            if name in self.needed:
-                raise UnsupportedError(f"using its output '{name}' is not supported")
-
-    def _imported(
-        self,
-        importer: Importer,
-        proto: onnx.NodeProto,
-        inputs: dict[str, Binding],
-        kinds: dict[str, onnx.TypeProto],
-    ) -> list[Binding]:
-        operands = tuple(inputs[name] if name else None for name in proto.input)
-        shape = shape_of(kinds.get(proto.output[0]))
-        results = importer(Emitter(proto, operands, shape, self.draft))
-        return [*results] if isinstance(results, list) else [results]
-
-    def _binding(self, name: str) -> Binding:
-        if name not in self.bound and name in self.initializers:
-            # On first use: what nobody reads is not decoded.
-            self.bound[name] = constant_of(self.initializers[name])
-        return self.bound.get(name, Unknown())
-
-    def _finish(self, outputs: Iterable[onnx.ValueInfoProto]) -> None:
-        inputs = {value: name for name, value in self.draft.module.inputs}
-        listed: set[str] = set()
-        for output in outputs:
-            if output.name in listed:
-                raise error(
-                    f"Output '{output.name}' is listed twice.", hint="Export the model again."
-                )
-            listed.add(output.name)
-            value = self._binding(output.name)
-            if isinstance(value, np.ndarray):
-                raise error(f"Output '{output.name}' does not depend on any input.")
-            if isinstance(value, MoreDims):
-                shape = [self.draft.batch, *value.shape]
-                raise error(f"Output '{output.name}' of shape {shape} has too many axes.")
-            if not isinstance(value, Value):
-                raise error(f"Output '{output.name}' is not computed by any node.")
-            if value in inputs:
-                raise error(
-                    f"Output '{output.name}' is input '{inputs[value]}' itself: "
-                    "there is nothing to compute."
-                )
-            self.draft.module.outputs.append((output.name, value))
-        if not self.draft.module.outputs:
-            raise error("The model has no outputs.")
-
-    def _drop_unread(self) -> None:
-        """Ops that nobody reads go: of a node some results may be read, or nothing but a shape."""
-        module = self.draft.module
-        read = {value for _, value in module.outputs}
-        kept: list[Op] = []
-        for op in reversed(module.ops):
-            if op.output in read:
-                kept.append(op)
-                read.update(op.operands)
-        # They were collected from the last to the first.
-        module.ops = kept[::-1]
+    def finished(
+        self, trial: Trial, chip: Chip, on_chip: frozenset[int], crossing: int
+    ) -> ImportedModel:
+        """The module with its outputs, and where all nodes run."""
+        draft, module, scope = chip.draft, chip.draft.module, trial.scope
+        for name, tensor in trial.outputs.items():
+            binding = chip.bound.get(tensor)
+            value = binding.value if isinstance(binding, HostTensor) else binding
+            assert isinstance(value, Value), tensor
+            module.outputs.append((name, value))
+        drop_unread(module)
+        module = draft.builder.finish()
+        refuse_large_maps(module, self.budget)
+        inputs = [
+            ModelPort(
+                name,
+                port_type(
+                    scope.kinds.get(name),
+                    scope.batch,
+                    samples_first=scope.samples_first or not value.type.is_host,
+                ),
+            )
+            for name, value in module.inputs
+        ]
+        outputs = [
+            ModelPort(name, port_type(scope.kinds.get(tensor), scope.batch))
+            for name, tensor in trial.outputs.items()
+        ]
+        placed = tuple(
+            PlacedNode(
+                operator_of(step.proto),
+                name_of(step.proto),
+                number in on_chip,
+                "" if number in on_chip else step.reason or "fewer bytes cross the border so",
+                step.macs,
+                sum(size_of(scope.kinds.get(made)) for made in step.makes),
+            )
+            for number, step in enumerate(trial.steps)
+        )
+        return ImportedModel(module, "", self.model, [*inputs], [*outputs], placed, crossing)
 
 
-def _counted(number: int) -> str:
-    return "1 operator" if number == 1 else f"{number} operators"
+def refuse_chip(steps: Iterable[Step]) -> None:
+    """Let the host run everything."""
+    for step in steps:
+        step.reason = step.reason or "nodes of the host beside it are of an opset too old"
+        step.work = 0
+
+
+def drop_unread(module: Module) -> None:
+    """Ops that nobody reads go: of a node some results may be read, or nothing but a shape."""
+    read = {value for _, value in module.outputs}
+    kept: list[Op] = []
+    for op in reversed(module.ops):
+        if op.output in read:
+            kept.append(op)
+            read.update(op.operands)
+    # They were collected from the last to the first.
+    module.ops = kept[::-1]

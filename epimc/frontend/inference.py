@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import onnx
 from onnx import helper, numpy_helper, shape_inference
 
-from epimc.frontend.core.bindings import Binding, MoreDims, Unknown, type_of
+from epimc.frontend.core.bindings import Binding, type_of
 from epimc.frontend.core.operator import reads_shape_only
-from epimc.frontend.model.standard import short, where_of
-from epimc.ir.core.op import Value
+from epimc.frontend.model.standard import DEFAULT_DOMAINS, opsets_of, short, where_of
 from epimc.support.diagnostics import error
 
 # Constants larger than this hold weights: their contents never decide a shape.
@@ -24,9 +24,9 @@ LARGEST_SHAPE_DATA = 1024
 class Inference:
     """ONNX shape inference for the nodes of one model."""
 
-    def __init__(self, model: onnx.ModelProto, opset: int, batch: int) -> None:
-        self.opsets = list(model.opset_import)
-        self.ir_version, self.opset, self.batch = model.ir_version, opset, batch
+    def __init__(self, model: onnx.ModelProto, batch: int) -> None:
+        self.opsets, self.versions = list(model.opset_import), opsets_of(model)
+        self.ir_version, self.batch = model.ir_version, batch
 
     def outputs(
         self, node: onnx.NodeProto, inputs: Mapping[str, Binding]
@@ -36,21 +36,22 @@ class Inference:
         Raises:
             EpimcError: The inputs do not fit together.
         """
-        if node.op_type == "Constant":
+        domain = "" if node.domain in DEFAULT_DOMAINS else node.domain
+        if not domain and node.op_type == "Constant":
             return {}
         kinds = {name: type_of(binding, self.batch) for name, binding in inputs.items()}
         known = {name: kind for name, kind in kinds.items() if kind is not None}
-        if len(known) < len(kinds) and reads_shape_only(node.op_type):
+        if len(known) < len(kinds) and not domain and reads_shape_only(node.op_type):
             return {node.output[0]: helper.make_tensor_type_proto(onnx.TensorProto.INT64, None)}
         # ONNX wants the types of all inputs; what it does not know it cannot check.
-        if len(known) < len(kinds) or not onnx.defs.has(node.op_type, self.opset, ""):
+        opset = self.versions.get(domain, 0)
+        if len(known) < len(kinds) or not onnx.defs.has(node.op_type, opset, domain):
             return {}
-        schema = onnx.defs.get_schema(node.op_type, self.opset, "")
+        schema = onnx.defs.get_schema(node.op_type, opset, domain)
         data = {
             name: numpy_helper.from_array(binding, name)
             for name, binding in inputs.items()
-            if not isinstance(binding, (Value, MoreDims, Unknown))
-            and binding.size <= LARGEST_SHAPE_DATA
+            if isinstance(binding, np.ndarray) and binding.size <= LARGEST_SHAPE_DATA
         }
         try:
             return shape_inference.infer_node_outputs(

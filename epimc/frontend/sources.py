@@ -11,6 +11,7 @@ import onnx
 
 from epimc.frontend.importer import ImportedModel, import_model, import_proto
 from epimc.frontend.model.loader import parse_model
+from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
 from epimc.frontend.torch_export import export_torch, is_torch_module
 from epimc.support.diagnostics import error
 from epimc.support.files import as_path, as_text
@@ -37,7 +38,11 @@ class NamedModel:
 
 
 def import_source(
-    source: ModelSource | None, *, example: Any = None, limit_bytes: int = DEFAULT_BYTES
+    source: ModelSource | None,
+    *,
+    example: Any = None,
+    limit_bytes: int = DEFAULT_BYTES,
+    wanted: WantedShapes = AS_DECLARED,
 ) -> NamedModel:
     """Import a model, whatever it is passed as.
 
@@ -46,21 +51,22 @@ def import_source(
             data; or a torch.nn.Module, which PyTorch exports (extra `torch`).  None is refused.
         example: Inputs to call a torch.nn.Module with: a tensor or a tuple of tensors.
         limit_bytes: The most that the model may take.
+        wanted: Shapes that its inputs get.
 
     Raises:
         EpimcError: It is no good ONNX model, is not supported, or is too large.
     """
     if is_torch_module(source):
         proto = export_torch(source, example)
-        return imported_proto(proto, type(source).__name__, limit_bytes)
+        return imported_proto(proto, type(source).__name__, limit_bytes, wanted)
     if example is not None:
         raise error("An example is for a torch.nn.Module, and the model is none.")
     if isinstance(source, onnx.ModelProto):
-        return imported_proto(source, source.graph.name or "model", limit_bytes)
+        return imported_proto(source, source.graph.name or "model", limit_bytes, wanted)
     if isinstance(source, bytes):
         refuse_larger(len(source), limit_bytes)
         proto = parse_model(source, "the model's bytes")
-        named = imported_proto(proto, proto.graph.name or "model", limit_bytes)
+        named = imported_proto(proto, proto.graph.name or "model", limit_bytes, wanted)
         # That of the file which has these bytes; protobuf might order its fields otherwise.
         digest = hashlib.sha256(source).hexdigest()
         return replace(named, imported=replace(named.imported, sha256=digest))
@@ -70,10 +76,13 @@ def import_source(
             hint="Pass a path, bytes, an onnx.ModelProto or a torch.nn.Module.",
         )
     path = as_path(source, "model")
-    return NamedModel(as_text(path.name), import_model(path, limit_bytes=limit_bytes))
+    imported = import_model(path, limit_bytes=limit_bytes, wanted=wanted)
+    return NamedModel(as_text(path.name), imported)
 
 
-def imported_proto(model: onnx.ModelProto, name: str, limit_bytes: int) -> NamedModel:
+def imported_proto(
+    model: onnx.ModelProto, name: str, limit_bytes: int, wanted: WantedShapes = AS_DECLARED
+) -> NamedModel:
     """A model from memory, which is left as it is.
 
     Raises:
@@ -81,7 +90,7 @@ def imported_proto(model: onnx.ModelProto, name: str, limit_bytes: int) -> Named
     """
     refuse_larger(model.ByteSize(), limit_bytes)
     digest = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    imported = import_proto(model, name, limit_bytes=limit_bytes)
+    imported = import_proto(model, name, limit_bytes=limit_bytes, wanted=wanted)
     return NamedModel(f"{name}.onnx", replace(imported, sha256=digest))
 
 

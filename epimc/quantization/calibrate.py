@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from epimc.backends.onnx.fragments import fragments_of
+from epimc.backends.onnx.values import decode
 from epimc.ir.core.levels import CALIBRATED, EPI
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import CALIBRATION
-from epimc.ir.core.op import Array, Value
+from epimc.ir.core.op import Value
 from epimc.ir.interpreter import batches, interpret
 from epimc.ir.pipeline import Pass
+from epimc.runtime.guard import run_model
+from epimc.runtime.host import OnnxHost
 from epimc.support.diagnostics import error
 
 # Ranges are kept to this many significant bits: the float64 sums of another machine may differ in
@@ -43,12 +48,13 @@ class Calibrate(Pass):
         for op in module.ops:
             builder.copy(op)
         for old, new in builder.mapped.items():
-            new.range = ranges[old]
+            # What the host alone knows has none.
+            new.range = ranges.get(old)
         builder.outputs_of(module)
         return builder.finish()
 
 
-def calibration_samples(module: Module) -> dict[str, Array]:
+def calibration_samples(module: Module) -> dict[str, Any]:
     """The module's samples by input name.
 
     Raises:
@@ -60,23 +66,29 @@ def calibration_samples(module: Module) -> dict[str, Array]:
             f"Module '{module.name}' has no calibration samples for its inputs.",
             hint="Declare them: attribute calibration = [@samples], one tensor an input.",
         )
-    samples: dict[str, Array] = {}
+    samples: dict[str, Any] = {}
     for ref, (name, value) in zip(refs, module.inputs, strict=True):
+        if value.type.is_host:
+            what = f"The calibration samples of input '{name}'"
+            samples[name] = decode(module.tensor(ref).tobytes(), what)
+            continue
         if module.tensors[ref.name].type.shape[1:] != value.type.shape:
             raise error(f"The calibration samples of input '{name}' do not fit {value.type}.")
         samples[name] = module.tensor(ref)
     # A sample is one entry of every input.
-    if len({len(array) for array in samples.values()}) != 1:
+    if len({len(array) for array in samples.values()}) > 1:
         raise error("The inputs have different numbers of calibration samples.")
     return samples
 
 
-def observed_ranges(module: Module, samples: dict[str, Array]) -> dict[Value, tuple[float, float]]:
+def observed_ranges(module: Module, samples: Mapping[str, Any]) -> dict[Value, tuple[float, float]]:
     """Smallest and largest element of every value over all samples, rounded to RANGE_BITS."""
     lows: dict[Value, float] = {}
     highs: dict[Value, float] = {}
 
-    def observe(value: Value, array: Array) -> None:
+    def observe(value: Value, array: Any) -> None:
+        if value.type.is_host:
+            return
         # A range with NaN would compare as false everywhere, and pass unseen.
         if not np.isfinite(array).all():
             raise error(
@@ -86,11 +98,14 @@ def observed_ranges(module: Module, samples: dict[str, Array]) -> dict[Value, tu
         lows[value] = min(lows.get(value, math.inf), float(array.min()))
         highs[value] = max(highs.get(value, -math.inf), float(array.max()))
 
-    count = len(next(iter(samples.values())))
+    count = len(next(iter(samples.values()), [None]))
+    fragments = fragments_of(module)
+    host = OnnxHost(fragments) if fragments else None
     # `observe` tells of what is not finite, and numpy need not.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for part in batches(count, module):
-            interpret(module, {name: array[part] for name, array in samples.items()}, observe)
+            inputs = {name: array[part] for name, array in samples.items()}
+            interpret(module, inputs, observe, host, run=run_model)
     return {value: (rounded(lows[value]), rounded(highs[value])) for value in lows}
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from epimc.ir.core.levels import CALIBRATED, QUANTIZED
 from epimc.ir.core.module import Module
 from epimc.ir.pipeline import Pass
-from epimc.quantization import rules, summands  # noqa: F401  (they register what is done)
+from epimc.quantization import hosted, rules, summands  # noqa: F401  (they register what is done)
 from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.rewriter import IntegerRewriter
 

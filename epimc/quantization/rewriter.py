@@ -16,11 +16,13 @@ import numpy as np
 from epimc.ir.core.dispatch import OpTable
 from epimc.ir.core.levels import QUANTIZED
 from epimc.ir.core.module import Builder, Module
-from epimc.ir.core.op import Op, Value
+from epimc.ir.core.op import Array, Op, Value
 from epimc.ir.core.traits import Clips, Linear
 from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import epi
 from epimc.quantization.activations import activation_type, common_types
+from epimc.quantization.joining import Joining, Joint
+from epimc.quantization.lookup import joint_table
 from epimc.quantization.requantization import LARGEST_FACTOR, rescaled
 from epimc.quantization.terms import Term, Total
 
@@ -39,6 +41,7 @@ class IntegerRewriter:
         weight_bits: Bits of a weight.
         bits: Bits of an activation.
         common: The types of the values that have that of what they are joined into.
+        joining: The ops that become one table together.
     """
 
     def __init__(self, module: Module, weight_bits: int, activation_bits: int) -> None:
@@ -52,7 +55,10 @@ class IntegerRewriter:
         self.term_counts: dict[Value, int] = {}
         # Of sums that are not kept, until their one reader takes them over.
         self.totals: dict[Value, Total] = {}
+        # Of values that the host reads, as it has them.
+        self.reals: dict[Value, Value] = {}
         self.common = common_types(module, self.own_type)
+        self.joining = Joining(module, lambda op: sums.covers(type(op)))
 
     def own_type(self, value: Value) -> TensorType:
         """The type that the value's own range asks for."""
@@ -67,7 +73,9 @@ class IntegerRewriter:
         for name, value in self.old.inputs:
             self.input(name, value)
         for op in self.old.ops:
-            if not self.is_absorbed(op.output):
+            if op.output in self.joining.tables:
+                self.keep_joint(op, self.joining.tables[op.output])
+            elif op.output not in self.joining.inner and not self.is_absorbed(op.output):
                 self.keep(op)
         for name, value in self.old.outputs:
             self.output(name, value)
@@ -76,20 +84,40 @@ class IntegerRewriter:
     def input(self, name: str, value: Value) -> None:
         """The border of one graph input."""
         real = self.builder.input(name, value)
+        if value.type.is_host:
+            return
         quantized = Value(self.builder.fresh(f"{value.name}.q"), self.type_of(value), value.range)
         location = Location((("Input", name),))
         self.builder.mapped[value] = self.builder.add(epi.Quantize, [real], quantized, location)
 
     def output(self, name: str, value: Value) -> None:
-        """The border of one graph output."""
+        """The border of one graph output; what the host gives stays as it is."""
+        if value.type.is_host:
+            self.builder.module.outputs.append((name, self.builder.mapped[value]))
+            return
         real = Value(self.builder.fresh(f"{value.name}.real"), value.type, value.range)
         location = Location((("Output", name),))
         self.builder.add(epi.Dequantize, [self.builder.mapped[value]], real, location)
         self.builder.module.outputs.append((name, real))
 
+    def real(self, value: Value) -> Value:
+        """A value as the host takes it: what it knows already, or the dequantized activation."""
+        if value.type.is_host:
+            return self.builder.mapped[value]
+        if value not in self.reals:
+            name = self.builder.fresh(f"{value.name}.real")
+            kept = self.builder.mapped[value]
+            real = Value(name, value.type, value.range)
+            producer = self.producers.get(value)
+            location = producer.location if producer else Location()
+            self.reals[value] = self.builder.add(epi.Dequantize, [kept], real, location)
+        return self.reals[value]
+
     def is_absorbed(self, value: Value) -> bool:
         """Whether a value stays a sum: its one reader adds to it, scales it or clips it."""
         producer, uses = self.producers[value], self.uses[value]
+        if value in self.joining.tables:
+            return False
         if not sums.covers(type(producer)) or len(uses) != 1:
             return False
         if not isinstance(uses[0], (Linear, Clips)):
@@ -108,6 +136,26 @@ class IntegerRewriter:
             self.requantize(op, self.total(op.output))
         else:
             quantizes.apply(op, self)
+
+    def keep_joint(self, op: Op, joint: Joint) -> None:
+        """Compute a value by the table of all ops that it takes."""
+        kind, x = self.type_of(op.output), self.builder.mapped[joint.source]
+        table = joint_table(joint.ops, joint.source, x.type, kind, self.old.tensor)
+        location = Location.joined([each.location for each in joint.ops])
+        self.look_up(op, x, kind, table, location)
+
+    def look_up(self, op: Op, x: Value, kind: TensorType, table: Array, at: Location) -> None:
+        """Append the look-up that makes the result of an op.
+
+        Args:
+            op: Of the old module.
+            x: What is looked up.
+            kind: The type of the result.
+            table: int64 [1 or C, 2^bits of x].
+            at: The nodes that it stands for.
+        """
+        stored = self.builder.store(f"{op.output.name}.table", table, kind.element)
+        self.builder.emit(epi.LookUp, [x], op.output, at, kind, table=stored)
 
     def total(self, value: Value) -> Total:
         """The summands of a value: accumulators, or the activation that it is kept as."""

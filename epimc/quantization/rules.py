@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from epimc.ir.core.op import Value, dump_attributes
-from epimc.ir.core.traits import Clips, Hosted, Joins, Moves
-from epimc.ir.dialects import elementwise, epi, moves
+from epimc.ir.core.op import Op, dump_attributes
+from epimc.ir.core.traits import Clips, Joins, Moves, StatesModel
+from epimc.ir.dialects import elementwise, moves
 from epimc.ir.semantics import quantization
-from epimc.quantization import hosted
 from epimc.quantization.lookup import lookup_table
 from epimc.quantization.rewriter import IntegerRewriter, quantizes
 
@@ -38,15 +37,16 @@ def keep_constant(op: moves.Constant, rewriter: IntegerRewriter) -> None:
     builder.emit(moves.Constant, [], op.output, op.location, kind, value=stored)
 
 
-@quantizes(elementwise.Activation)
-def keep_function(op: elementwise.Activation, rewriter: IntegerRewriter) -> None:
+def keep_function(op: Op, rewriter: IntegerRewriter) -> None:
     """A table over all values of the operand."""
-    builder, kind = rewriter.builder, rewriter.type_of(op.output)
-    x = builder.mapped[op.x]
+    kind, x = rewriter.type_of(op.output), rewriter.builder.mapped[op.operands[0]]
     # Over the type that x has got, which need not be that of its own range.
     table = lookup_table(op, x.type, kind, rewriter.old.tensor)
-    stored = builder.store(f"{op.output.name}.table", table, kind.element)
-    builder.emit(epi.LookUp, [x], op.output, op.location, kind, table=stored)
+    rewriter.look_up(op, x, kind, table, op.location)
+
+
+for _kind in (elementwise.Activation, StatesModel):
+    quantizes(_kind)(keep_function)
 
 
 @quantizes(Clips)
@@ -55,17 +55,3 @@ def keep_clip(op: Clips, rewriter: IntegerRewriter) -> None:
     total = rewriter.total(op.operands[0])
     located = replace(total, trail=(total.trail, op.location))
     rewriter.requantize(op, located, op.bounds)
-
-
-@quantizes(Hosted)
-def keep_call(op: Hosted, rewriter: IntegerRewriter) -> None:
-    """The op on reals, between dequantizations and a quantization, as a model for the host."""
-    builder, old = rewriter.builder, op.output
-    # A known range holds for all samples; the calibrated one only for those that were seen.
-    result = Value(old.name, old.type, op.known_range or old.range)
-    kind = rewriter.common.get(old) or rewriter.own_type(result)
-    operands = [builder.mapped[operand] for operand in op.operands]
-    fragment = hosted.fragment_of(op, [operand.type for operand in operands], kind)
-    stored = builder.store(f"{old.name}.host", fragment, "u8")
-    result.type = kind
-    builder.mapped[old] = builder.add(epi.Host, operands, result, op.location, fragment=stored)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from epimc.backends.base import ProgramSummary
+from epimc.backends.base import Port, ProgramSummary
 from epimc.bundle.bundle import read_bundle
 from epimc.bundle.manifest import Origin
-from epimc.frontend import ModelSource, import_source
-from epimc.ir.core.module import Module
-from epimc.support.diagnostics import counted
+from epimc.frontend import ImportedModel, ModelSource, WantedShapes, import_source
+from epimc.support.diagnostics import counted, error
 from epimc.support.files import as_path
 from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.placement import PlacedNode, Placement, reasons
+from epimc.support.port_types import PortType
 from epimc.support.results import INLINED, OnnxNode, Result, first_name, onnx_nodes
+from epimc.support.shapes import shapes_from
 from epimc.support.tables import Block, Facts, Lines, dims, table
 
 
@@ -26,11 +28,30 @@ class ModelPort:
 
     Attributes:
         name: The ONNX name.
-        shape: That of one sample.
+        shape: That of one sample; null where it depends on the data, or it is no tensor.
+        type: What it is, as `tensor(float)[N, 3, 224, 224]`; N counts samples.
     """
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
+    type: str
+
+
+@dataclass(frozen=True)
+class ModelNode:
+    """A node of the model, and where it runs.
+
+    Attributes:
+        node: The ONNX node.
+        on_chip: Whether the chip computes it.
+        reason: Why the chip does not; empty where it does.
+        macs: Multiplications of a convolution or product of matrices, for one sample.
+    """
+
+    node: OnnxNode
+    on_chip: bool
+    reason: str
+    macs: int
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,8 @@ class ModelSummary(Result):
         ops: How many of each op, by its name in the IR.
         weights: Numbers in its weights.
         layers: Its ops, in order.
+        nodes: Its ONNX nodes that are no constants, and where they run.
+        on_chip: How much of it runs on the chip.
     """
 
     KIND: ClassVar[str] = "model"
@@ -73,32 +96,55 @@ class ModelSummary(Result):
     ops: Mapping[str, int]
     weights: int
     layers: tuple[ModelLayer, ...]
+    nodes: tuple[ModelNode, ...]
+    on_chip: Placement
 
     def blocks(self) -> Iterator[Block]:
-        """All ops, the borders, and totals."""
+        """All ops, the borders, what runs where, and totals."""
         rows = ((first_name(x.name, x.nodes), x.op, dims(x.shape)) for x in self.layers)
         yield table(("node", "op", "shape"), rows, left=2)
         borders = (*(("input", p) for p in self.inputs), *(("output", p) for p in self.outputs))
-        yield Facts(tuple((f"{side} '{port.name}'", dims(port.shape)) for side, port in borders))
-        yield Lines((f"{counted(len(self.layers), 'op')}, {self.weights} weights",))
+        yield Facts(tuple((f"{side} '{port.name}'", port.type) for side, port in borders))
+        ports = (*self.inputs, *self.outputs)
+        totals = f"{counted(len(self.layers), 'op')}, {self.weights} weights"
+        sample = what_a_sample_is(PortType.parse(port.type) for port in ports)
+        yield Lines((totals, sample, str(self.on_chip)))
+        placed = (
+            PlacedNode(each.node.op, each.node.name, each.on_chip, each.reason, 0, 0)
+            for each in self.nodes
+        )
+        lines = reasons(placed)
+        if lines:
+            yield Lines(("on the host:", *(f"  {line}" for line in lines)))
 
 
-def model_summary(module: Module) -> ModelSummary:
-    """Inputs, outputs and ops of a module."""
+def model_summary(imported: ImportedModel) -> ModelSummary:
+    """Inputs, outputs, ops and nodes of a model."""
+    module = imported.module
     counts = Counter(op.name for op in module.ops)
     stored = (ref.name for op in module.ops for _, ref in op.tensor_refs())
     return ModelSummary(
         name=module.name,
         level=module.level,
-        inputs=tuple(ModelPort(name, value.type.shape) for name, value in module.inputs),
-        outputs=tuple(ModelPort(name, value.type.shape) for name, value in module.outputs),
+        inputs=tuple(map(stated_port, imported.inputs)),
+        outputs=tuple(map(stated_port, imported.outputs)),
         ops=dict(sorted(counts.items())),
         weights=sum(module.tensors[name].type.size for name in stored),
         layers=tuple(
             ModelLayer(op.output.name, op.name, onnx_nodes(op.location.nodes), op.output.type.shape)
             for op in module.ops
         ),
+        nodes=tuple(
+            ModelNode(OnnxNode(node.op, node.name), node.on_chip, node.reason, node.macs)
+            for node in imported.nodes
+        ),
+        on_chip=imported.placement,
     )
+
+
+def stated_port(port: Port) -> ModelPort:
+    """An input or output of a model."""
+    return ModelPort(port.name, port.shape, str(port.port_type))
 
 
 @dataclass(frozen=True)
@@ -108,16 +154,19 @@ class CompileResult(Result):
     Attributes:
         bundle: Its folder.
         program: What the backend says of the program.
+        on_chip: How much of the model runs on the chip.
     """
 
     KIND: ClassVar[str] = "compile"
 
     bundle: str
     program: ProgramSummary = field(metadata=INLINED)
+    on_chip: Placement
 
     def blocks(self) -> Iterable[Block]:
-        """What the backend says of the program."""
-        return self.program.blocks()
+        """What the backend says of the program, and how much of the model it is."""
+        yield from self.program.blocks()
+        yield Lines((str(self.on_chip),))
 
 
 @dataclass(frozen=True)
@@ -141,12 +190,29 @@ class BundleSummary(Result):
             f"{manifest.model.name} for {manifest.target}, by {manifest.tool}: "
             f"{options.weight_bits}-bit weights, {options.activation_bits}-bit activations"
         )
-        yield Lines((line,))
+        yield Lines((line, str(manifest.on_chip.placement), sample_line(manifest)))
         yield from self.program.blocks()
 
 
+def sample_line(manifest: Origin) -> str:
+    """Whether samples lie along axis 0, or the model is one."""
+    return what_a_sample_is(
+        PortType.parse(port.type) for port in (*manifest.inputs, *manifest.outputs)
+    )
+
+
+def what_a_sample_is(types: Iterable[PortType]) -> str:
+    """Whether samples lie along axis 0 of all inputs and outputs, or the model is one."""
+    if all(kind.samples_first for kind in types):
+        return "samples lie along axis 0"
+    return "one sample is all that the model takes at once"
+
+
 def inspected(
-    source: ModelSource, example: object = None, limit_bytes: int = DEFAULT_BYTES
+    source: ModelSource,
+    example: object = None,
+    limit_bytes: int = DEFAULT_BYTES,
+    shapes: Sequence[str] = (),
 ) -> ModelSummary | BundleSummary:
     """What a model or a bundle, which is a folder, consists of.
 
@@ -154,14 +220,18 @@ def inspected(
         source: A bundle's folder, or a model as `import_source` takes it.
         example: Inputs to export a model of PyTorch with.
         limit_bytes: The most that the model, or the files of the bundle, may take.
+        shapes: Shapes of a model's inputs, each text as in `x=1x3x224x224`.
 
     Raises:
         EpimcError: It is neither, or the bundle's program does not pass its check (exit code 1).
     """
     folder = as_path(source, "source") if isinstance(source, (str, os.PathLike)) else None
     if folder is None or not folder.is_dir():
-        named = import_source(source, example=example, limit_bytes=limit_bytes)
-        return model_summary(named.imported.module)
+        wanted = WantedShapes(shapes_from(shapes))
+        named = import_source(source, example=example, limit_bytes=limit_bytes, wanted=wanted)
+        return model_summary(named.imported)
+    if shapes:
+        raise error(f"'{folder}' is a bundle: its shapes are set when a model is compiled.")
     bundle = read_bundle(folder, limit_bytes)
     bundle.program.refuse_bad()
     return BundleSummary(bundle.program.describe(), bundle.manifest)

@@ -6,17 +6,22 @@ current folder, allocate whatever a model says, and raise exceptions without a c
 
 from __future__ import annotations
 
+import ctypes
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
+import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from epimc.backends.onnx.safety import refuse_unsafe
+from epimc.backends.onnx.safety import refuse_unsafe, repeats
+from epimc.backends.onnx.special import is_special, packed, unpacked
 from epimc.support.diagnostics import EpimcError, error
+from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.origins import place_of
 
 Array = NDArray[Any]
@@ -37,6 +42,9 @@ NAMED_NODES = (
 
 MAXIMUM_SAID = 500
 
+# Seconds of one run of a model with loops, which may have no end.
+LONGEST_LOOPS = 5.0
+
 OUT_OF_MEMORY = re.compile("Available memory of .* is smaller than requested bytes|bad_alloc")
 
 
@@ -51,24 +59,32 @@ class GuardedSession:
         inputs: Their shapes by name, in order.
         outputs: Their shapes by name, in order.
         properties: What the model's metadata say.
+        special: The types of inputs and outputs that numpy lacks, by name.
     """
 
-    def __init__(self, model: bytes, what: str, *, limit_bytes: int) -> None:
+    def __init__(self, model: bytes, what: str, *, limit_bytes: int, threads: int = 0) -> None:
         """Load a model.
 
         Args:
             model: The serialized ONNX model.
             what: Names it in errors.
             limit_bytes: What the limit on tensors is a share of.
+            threads: Those that compute one node; 0 leaves it to onnxruntime.
 
         Raises:
             EpimcError: onnxruntime refuses it, or must not be asked.
         """
         self.what = what
         refuse_unsafe(model, what)
+        self.repeats = repeats(model)
         with failures_named(f"onnxruntime refuses {what}."):
             bound_memory(int(min(limit_bytes, MOST_BYTES) * TENSOR_SHARE))
-            self.session = load_session(model)
+            self.session = load_session(model, threads)
+            self.special = {
+                entry.name: entry.type
+                for entry in (*self.session.get_inputs(), *self.session.get_outputs())
+                if is_special(entry.type)
+            }
             # Now: it raises where names are no UTF-8.
             self.inputs = shapes_of(self.session.get_inputs())
             self.outputs = shapes_of(self.session.get_outputs())
@@ -85,8 +101,53 @@ class GuardedSession:
             EpimcError: onnxruntime fails.
         """
         with failures_named(f"onnxruntime cannot run {self.what}."):
-            results: list[Array] = self.session.run(list(names), dict(inputs), self.options)
+            watch = self.watch()
+            try:
+                results = self.run_special if self.special else self.run_plain
+                return results(list(names), {name: plain(x) for name, x in inputs.items()})
+            finally:
+                watch.cancel()
+
+    def run_plain(self, names: list[str], inputs: dict[str, Any]) -> list[Any]:
+        """The named outputs of a model whose types numpy has."""
+        results: list[Any] = self.session.run(names, inputs, self.options)
         return results
+
+    def run_special(self, names: list[str], inputs: dict[str, Any]) -> list[Any]:
+        """The named outputs of a model with types that numpy lacks, in wider ones."""
+        make = onnxruntime.OrtValue
+        feeds, buffers = {}, []
+        for name, array in inputs.items():
+            if name in self.special:
+                buffer, number = packed(self.special[name], array)
+                # The value has no copy of the bytes.
+                buffers.append(buffer)
+                feeds[name] = make.ortvalue_from_numpy_with_onnx_type(buffer, number)
+            else:
+                feeds[name] = make.ortvalue_from_numpy(array)
+        return list(map(taken, self.session.run_with_ort_values(names, feeds, self.options)))
+
+    def watch(self) -> threading.Timer:
+        """What ends a run after a time, if the model has loops: nothing else bounds these."""
+        self.options.terminate = False
+        timer = threading.Timer(LONGEST_LOOPS, setattr, (self.options, "terminate", True))
+        timer.daemon = True
+        if self.repeats:
+            timer.start()
+        return timer
+
+
+def plain(value: Any) -> Any:
+    """What onnxruntime takes: arrays, where numpy has scalars of its own."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
+def taken(value: onnxruntime.OrtValue) -> Any:
+    """The array of a tensor of onnxruntime."""
+    if not is_special(value.data_type()):
+        return value.numpy()
+    data = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    return unpacked(data, value.element_type(), value.shape())
 
 
 def shapes_of(entries: Iterable[Any]) -> dict[str, Shape]:
@@ -110,8 +171,37 @@ def bound_memory(limit: int) -> None:
     onnxruntime.create_and_register_allocator(info, arena)
 
 
-def load_session(model: bytes) -> onnxruntime.InferenceSession:
+def loads(model: bytes) -> bool:
+    """Whether onnxruntime loads a small model of ours, made to ask just that."""
+    try:
+        load_session(model)
+    # Its exceptions have no common base.
+    except Exception:
+        return False
+    return True
+
+
+def output_types(model: bytes) -> list[tuple[str, str, Shape]]:
+    """The outputs of a model as onnxruntime infers them; none where it does not load the model.
+
+    Returns:
+        Name, type as in `tensor(float)`, and shape of each.
+    """
+    try:
+        refuse_unsafe(model, "the model")
+        outputs = load_session(model).get_outputs()
+        return [(entry.name, entry.type, tuple(entry.shape)) for entry in outputs]
+    # Its exceptions have no common base.
+    except Exception:
+        return []
+
+
+def load_session(model: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
     """A session that runs the graph as it is written.
+
+    Args:
+        model: The serialized ONNX model.
+        threads: Those that compute one node; 0 leaves it to onnxruntime.
 
     onnxruntime would rewrite it first.  That folds constants of whatever size a model says, in
     memory that nobody bounds, and changes what some models compute: a Pad of zeros is taken into
@@ -119,11 +209,41 @@ def load_session(model: bytes) -> onnxruntime.InferenceSession:
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = threads
     options.add_session_config_entry("session.use_env_allocators", "1")
     # Weights lie in the file, which is paid for: outside of the arena, freed with the session.
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+# --- small models -------------------------------------------------------------------------------
+
+# Of a few kilobytes each.
+MOST_LOADED = 64
+
+
+def run_model(
+    model: bytes, inputs: Mapping[str, Array], *, limit_bytes: int = DEFAULT_BYTES
+) -> list[Array]:
+    """All outputs of a model, in order.
+
+    Args:
+        model: Serialized.
+        inputs: By name.
+        limit_bytes: Bounds what its tensors may take.
+
+    Raises:
+        EpimcError: onnxruntime refuses it, or fails.
+    """
+    session = loaded(model, limit_bytes)
+    return session.run(list(session.outputs), inputs)
+
+
+@lru_cache(maxsize=MOST_LOADED)
+def loaded(model: bytes, limit_bytes: int) -> GuardedSession:
+    """The session of a model."""
+    return GuardedSession(model, "a function of the model", limit_bytes=limit_bytes)
 
 
 # --- failures -----------------------------------------------------------------------------------
@@ -158,6 +278,8 @@ def refusal(message: str, problem: Exception) -> EpimcError:
     hint = ""
     if isinstance(problem, MemoryError) or OUT_OF_MEMORY.search(str(problem)):
         hint = "It needs too much memory: raise the limit (--limit-bytes), or check the shapes."
+    if "terminate flag" in str(problem):
+        said = f"Its loops have not come to an end within {LONGEST_LOOPS:g} seconds."
     return error(message, where=where, notes=[said], hint=hint)
 
 

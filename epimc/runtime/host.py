@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.runtime.reference import Reference
+from epimc.runtime.guard import GuardedSession
 from epimc.support.diagnostics import error
 from epimc.support.limits import DEFAULT_BYTES
 
@@ -29,19 +29,24 @@ class OnnxHost:
             EpimcError: onnxruntime refuses one.
         """
         self.fragments = {
-            name: Reference(model, f"the fragment '{name}'", limit_bytes=limit_bytes)
+            name: GuardedSession(model, f"the fragment '{name}'", limit_bytes=limit_bytes)
             for name, model in fragments.items()
         }
 
-    def __call__(self, name: str, operands: list[Array]) -> Array:
-        """Run a fragment.
+    def __call__(self, name: str, operands: Sequence[Any], samples: int) -> list[list[Any]]:
+        """Run a fragment, one sample after the other.
+
+        One by one, since a kernel may round otherwise where it gets several samples at once: so no
+        result depends on what else is run.
 
         Args:
             name: Of the fragment.
-            operands: Activations, samples first, in any shape of the right size.
+            operands: Reals [samples, ...] in any shape of the right size, or sequences with a value
+                of any ONNX type for each sample.
+            samples: How many there are.
 
         Returns:
-            uint8, samples first, in the shape that the fragment gives.
+            For each output a value for each sample, as onnxruntime gives it.
 
         Raises:
             EpimcError: There is no such fragment, or it does not take or give these.
@@ -50,15 +55,33 @@ class OnnxHost:
         if fragment is None:
             raise error(f"The host has no fragment '{name}'.")
         shapes = fragment.inputs
-        try:
-            inputs = {
-                key: array.astype(np.uint8).reshape(len(array), *map(int, shape))
-                for (key, shape), array in zip(shapes.items(), operands, strict=True)
+        if len(shapes) != len(operands):
+            raise error(
+                f"The fragment '{name}' does not run.",
+                notes=[f"It takes {len(shapes)} inputs, not {len(operands)}."],
+            )
+        results: list[list[Any]] = [[] for _ in fragment.outputs]
+        for sample in range(samples):
+            feeds = {
+                key: taken(name, operand, sample, shape)
+                for (key, shape), operand in zip(shapes.items(), operands, strict=True)
             }
-            (result,) = fragment.run(list(fragment.outputs), inputs)
-        # It takes or gives other tensors, or of sizes that are no numbers.
-        except (TypeError, ValueError) as problem:
-            raise error(f"The fragment '{name}' does not run.", notes=[str(problem)]) from None
-        if result.dtype != np.uint8:
-            raise error(f"The fragment '{name}' gives {result.dtype}, not uint8.")
-        return result
+            values = fragment.run(list(fragment.outputs), feeds)
+            for result, value in zip(results, values, strict=True):
+                result.append(value)
+        return results
+
+
+def taken(name: str, operand: Any, sample: int, shape: Sequence[int | str]) -> Any:
+    """A sample of an operand; of reals as the fragment has them.
+
+    Raises:
+        EpimcError: They are not as many as the fragment takes.
+    """
+    if not isinstance(operand, np.ndarray):
+        return operand[sample]
+    try:
+        return operand[sample].astype(np.float32, copy=False).reshape([*map(int, shape)])
+    # It takes other tensors, or of sizes that are no numbers.
+    except (TypeError, ValueError) as problem:
+        raise error(f"The fragment '{name}' does not run.", notes=[str(problem)]) from None

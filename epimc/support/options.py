@@ -31,6 +31,7 @@ class Option:
         maximum: The largest one.
         metavar: What the help writes for the value; empty: what the type is called there.
         flag: A short flag of the command line, such as `-O`.
+        singular: What the command line calls one value of a list, which it takes again and again.
     """
 
     doc: str
@@ -38,6 +39,7 @@ class Option:
     maximum: int | None = None
     metavar: str = ""
     flag: str = ""
+    singular: str = ""
 
     def range_problem(self, value: object) -> str:
         """Why a value lies outside the range, as the end of a sentence; empty for a good one."""

@@ -8,13 +8,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from epimc.backends.base import CompiledProgram, FeatureMap
-from epimc.backends.forms import Claim, Tensor
+from epimc.backends.forms import Claim, HostValue, Tensor
 from epimc.backends.onnx.fragments import inlined
 from epimc.backends.onnx.graph import integer_prefix
 from epimc.backends.onnx.ledger import Ledger
-from epimc.backends.onnx.reading import Exported, read_exported, with_outputs
+from epimc.backends.onnx.reading import Exported, read_exported, tensor_names, with_outputs
 from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import check_failed
+from epimc.support.port_types import FLOAT, PortType
 
 Array = NDArray[Any]
 
@@ -43,12 +44,16 @@ class IntegerReference:
                 (exit code 2), or it has other inputs and outputs than the program (exit code 1).
         """
         self.program, self.exported = program, read_exported(data, what)
-        prefix, made = self.exported.prefix, self.exported.nodes
+        prefix, made = self.exported.prefix, tensor_names(self.exported.model)
         names = {feature.name: Tensor(feature.name).name(prefix) for feature in maps}
         # What the reference lacks is for the caller to count as a mismatch.
         self.tensors = {name: tensor for name, tensor in names.items() if tensor in made}
-        watched = with_outputs(self.exported.model, self.tensors.values()).SerializeToString()
-        self.session = Reference(watched, "the integer reference")
+        # What crosses from one call of the host to the next has to be there as the host gives it:
+        # onnxruntime computes some types in wider ones, and would not round in between.
+        crossing = [value.tensor.name(prefix) for value in host_values(program)]
+        kept = [*self.tensors.values(), *(name for name in crossing if name in made)]
+        watched = with_outputs(self.exported.model, kept).SerializeToString()
+        self.session = Reference(watched, "the integer reference", types=types_of(program))
         refuse_other_ports(program, self.session, prefix)
 
     def run(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
@@ -82,17 +87,35 @@ def mismatches_of(
     for claim in program.claims() if claimed is None else claimed:
         ledger.take(claim)
     for call in program.host_calls:
-        fragment, name = fragments[call.fragment], call.result.name
-        prefix = exported.prefix
-        ledger.take_fragment(inlined(fragment, call.sources, name, call.result.dims, prefix))
+        fragment = fragments[call.fragment]
+        ledger.take_fragment(inlined(fragment, call.fragment, call.operands, exported.prefix))
     ledger.take_annotations(feature.name for feature in program.maps if feature.is_activation)
-    inputs, outputs = ([(p.name, p.shape) for p in ps] for ps in (program.inputs, program.outputs))
+    inputs, outputs = (
+        [(port.name, port.port_type) for port in ports]
+        for ports in (program.inputs, program.outputs)
+    )
     ledger.take_borders(inputs, outputs)
     # What the graph has and nobody has claimed is wrong, too.
     ledger.close()
     # Every name above has the prefix that the reference states; that it is the right one is left.
     right = integer_prefix(name for name, _ in (*inputs, *outputs)) == exported.prefix
     return ledger.wrong if right else ledger.wrong | {exported.prefix: 1}
+
+
+def host_values(program: CompiledProgram) -> list[HostValue]:
+    """The results of host calls that other calls take."""
+    operands = (each for call in program.host_calls for each in call.operands)
+    values = (each for each in operands if isinstance(each, HostValue))
+    return [*dict.fromkeys(value for value in values if value.result is not None)]
+
+
+def types_of(program: CompiledProgram) -> dict[str, PortType] | None:
+    """The types of inputs and outputs, where its references get one sample at a time."""
+    ports = (*program.inputs, *program.outputs)
+    plain = all(port.port_type == PortType(dims=port.shape) for port in ports)
+    if plain and not program.host_calls:
+        return None
+    return {port.name: port.port_type for port in ports}
 
 
 def refuse_other_ports(program: CompiledProgram, reference: Reference, prefix: str) -> None:
@@ -105,9 +128,17 @@ def refuse_other_ports(program: CompiledProgram, reference: Reference, prefix: s
         ("inputs", program.inputs, reference.inputs),
         ("outputs", program.outputs, reference.outputs),
     ):
-        own = [f"'{port.name}' {port.shape}" for port in ports]
+        own = [port.name for port in ports]
         # Besides its own, the reference gives the integers of all layers.
-        stated = [f"'{name}' {known[name]}" for name in known if not name.startswith(prefix)]
-        if own != stated:
-            notes = [f"The program: {', '.join(own)}.", f"The reference: {', '.join(stated)}."]
+        stated = [name for name in known if not name.startswith(prefix)]
+        shapes = [known.get(port.name) for port in ports]
+        fixed = [port.shape for port in ports]
+        alike = all(
+            port.port_type.kind != FLOAT or not port.port_type.samples_first or size == shape
+            for port, size, shape in zip(ports, fixed, shapes, strict=True)
+        )
+        if own != stated or not alike:
+            said = [f"'{port.name}' {port.port_type}" for port in ports]
+            theirs = [f"'{name}' {known[name]}" for name in stated]
+            notes = [f"The program: {', '.join(said)}.", f"The reference: {', '.join(theirs)}."]
             raise check_failed(f"The {kind} are not those of the integer reference.", notes=notes)

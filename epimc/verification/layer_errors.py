@@ -22,6 +22,7 @@ from epimc.ir.semantics import quantization
 from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import check_failed
 from epimc.support.origins import Nodes
+from epimc.support.port_types import PortType
 from epimc.support.results import onnx_nodes
 from epimc.verification.measures import Loss
 from epimc.verification.results import LayerLoss
@@ -87,13 +88,20 @@ class LayerMeter:
         tensors: The tensor of the epitomized model that each layer stands for.
     """
 
-    def __init__(self, maps: Iterable[FeatureMap], exported: Exported, epitomized: bytes) -> None:
+    def __init__(
+        self,
+        maps: Iterable[FeatureMap],
+        exported: Exported,
+        epitomized: bytes,
+        types: Mapping[str, PortType] | None = None,
+    ) -> None:
         """Prepare the layers.
 
         Args:
             maps: What the program computes.
             exported: The integer reference.
             epitomized: The epitomized float model, an ONNX file.
+            types: Of the program's inputs, where references get one sample at a time.
         """
         floats = reading.read_model(epitomized, "The epitomized model of the bundle")
         integer = exported.prefix, exported.nodes.keys()
@@ -110,7 +118,10 @@ class LayerMeter:
         ]
         self.values = [integer[0] + feature.name for feature in self.maps]
         cut, self.fed = reading.layers_alone(exported, [feature.name for feature in self.maps])
-        self.alone = Reference(cut.SerializeToString(), "the layers by themselves")
+        if types is not None:
+            # A map is given as it is: samples of anything.
+            types = {**types, **{name: PortType() for name in self.fed.values()}}
+        self.alone = Reference(cut.SerializeToString(), "the layers by themselves", types=types)
 
     def results(self) -> tuple[LayerLoss, ...]:
         """What the layers lose, the worst first."""

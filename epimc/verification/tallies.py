@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from epimc.support.origins import Nodes
 from epimc.support.results import onnx_nodes
-from epimc.verification.measures import Loss, finite
+from epimc.verification.measures import Loss, comparable, differing, finite
 from epimc.verification.results import ComparedLayer, ComparedOutput
 
 Array = NDArray[Any]
@@ -64,21 +64,28 @@ class OutputTally:
     epitome: Loss = field(default_factory=Loss)
     quantization: Loss = field(default_factory=Loss)
 
-    def add(self, computed: Array, exact: Array, real: Array) -> None:
+    def add(self, computed: Any, exact: Any, real: Any) -> None:
         """Take one batch: the program's, the integer reference's and the float model's output."""
-        self.mismatches += int((computed != exact).sum())
-        self.loss.add(computed, real)
-        ours, theirs = computed.astype(np.float64).ravel(), real.astype(np.float64).ravel()
+        self.mismatches += differing(computed, exact)
+        pair = comparable(computed, real)
+        if pair is None:
+            return
+        ours, theirs = pair
+        self.loss.add(ours, theirs)
         self.power += float(np.square(ours).sum())
         self.product += float((ours * theirs).sum())
         largest = np.abs(ours - theirs).max(initial=0)
         # Unlike max(), maximum() lets no batch hide that another one was not a number.
         self.max_abs_error = float(np.maximum(self.max_abs_error, largest))
 
-    def add_epitomized(self, computed: Array, epitomized: Array, real: Array) -> None:
+    def add_epitomized(self, computed: Any, epitomized: Any, real: Any) -> None:
         """Take one batch: the program's output, and those of both float models."""
-        self.epitome.add(epitomized, real)
-        self.quantization.add(computed, epitomized)
+        for loss, pair in (
+            (self.epitome, comparable(epitomized, real)),
+            (self.quantization, comparable(computed, epitomized)),
+        ):
+            if pair is not None:
+                loss.add(*pair)
 
     @property
     def cosine(self) -> float | None:
@@ -111,8 +118,11 @@ class ClassTally:
 
     winners: list[tuple[Array, Array, Array]] = field(default_factory=list)
 
-    def add(self, computed: Array, real: Array, epitomized: Array) -> None:
+    def add(self, computed: Any, real: Any, epitomized: Any) -> None:
         """Take one batch of first outputs; those that are no vectors of classes count nothing."""
+        outputs = computed, real, epitomized
+        if not all(isinstance(each, np.ndarray) and each.dtype.kind == "f" for each in outputs):
+            return
         if computed.ndim == 2 and computed.shape[1] > 1:
             self.winners.append(
                 (computed.argmax(axis=1), real.argmax(axis=1), epitomized.argmax(axis=1))

@@ -14,18 +14,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.base import CompiledProgram
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.sample_arrays import SampleSource, samples_of
-from epimc.compiler.samples import Samples, Shaped, samples_in
+from epimc.compiler.samples import Samples, inputs_of, samples_in
 from epimc.ir.semantics import arrays
 from epimc.runtime.reference import Reference
 from epimc.runtime.session import host_of
 from epimc.support.diagnostics import check_failed
 from epimc.support.limits import DEFAULT_BYTES
-from epimc.verification.integer_reference import IntegerReference
+from epimc.verification.integer_reference import IntegerReference, types_of
 from epimc.verification.layer_errors import LayerMeter
 from epimc.verification.results import VerifyResult
 from epimc.verification.tallies import ClassTally, LayerTally, OutputTally
@@ -76,7 +77,7 @@ def verify(
 
 def bundle_samples(bundle: Bundle, samples: SampleSource | None, limit_bytes: int) -> Samples:
     """The user's samples, or those kept in the bundle."""
-    inputs = [Shaped(port.name, port.shape) for port in bundle.program.inputs]
+    inputs = inputs_of(bundle.program)
     if samples is not None:
         return samples_of(samples, inputs, limit_bytes=limit_bytes, source="the sample data")
     data = reference_file(bundle, "samples.npz")
@@ -127,17 +128,21 @@ class _Runner:
             reference_file(bundle, "float.onnx"),
             "the float model",
             users=True,
+            types=types_of(self.program),
             limit_bytes=bundle.limit_bytes,
         )
         epitomized = reference_file(bundle, "epi.onnx")
         self.meter = None
         if layers:
             maps, exported = self.program.computed_maps, self.integers.exported
-            self.meter = LayerMeter(maps, exported, epitomized)
+            self.meter = LayerMeter(maps, exported, epitomized, types_of(self.program))
             watched = with_outputs(read_model(epitomized, EPITOMIZED), self.meter.tensors)
             epitomized = watched.SerializeToString()
         self.epitomized = Reference(
-            epitomized, "the epitomized model", limit_bytes=bundle.limit_bytes
+            epitomized,
+            "the epitomized model",
+            types=types_of(self.program),
+            limit_bytes=bundle.limit_bytes,
         )
         self.identity_plans = has_identity_plans(self.epitomized.properties)
 
@@ -187,6 +192,21 @@ class _Runner:
             layer_errors=self.meter.results() if self.meter else None,
         )
 
+    def refuse_other_sizes(self, name: str, values: tuple[Any, ...]) -> None:
+        """Raise EpimcError (exit code 1) where an output of the chip is of other sizes elsewhere.
+
+        What the host gives may have sizes that depend on the data.
+        """
+        port = next(port for port in self.program.outputs if port.name == name)
+        if port.shape is None or not all(isinstance(value, np.ndarray) for value in values):
+            return
+        got, integer = values[:2]
+        # Of the float models only the sizes count: their dims may be other ones.
+        if got.shape != integer.shape or len({value.size for value in values}) > 1:
+            sizes = ", ".join(str(list(value.shape)) for value in values)
+            notes = [f"Program, integer, epitomized and float model: {sizes}."]
+            raise check_failed(f"Output '{name}' has different sizes.", notes=notes)
+
     def compare(self, inputs: dict[str, Array], tally: Tally) -> None:
         """Run one batch through the program and its three references.
 
@@ -209,11 +229,7 @@ class _Runner:
             got = outputs.get(output.name)
             if got is None:
                 raise check_failed(f"The program does not give the output '{output.name}'.")
-            # Of the float models only the sizes count: their dims may be other ones.
-            if got.shape != integer.shape or not got.size == middle.size == float_.size:
-                sizes = ", ".join(str(list(a.shape)) for a in (got, integer, middle, float_))
-                notes = [f"Program, integer, epitomized and float model: {sizes}."]
-                raise check_failed(f"Output '{output.name}' has different sizes.", notes=notes)
+            self.refuse_other_sizes(output.name, (got, integer, middle, float_))
             output.add(got, integer, float_)
             output.add_epitomized(got, middle, float_)
         for layer, integer in zip(layers, exact[len(ports) :], strict=True):

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from epimc.ir.core.attributes import AttributeKind, Plain, Ref
 from epimc.ir.core.levels import NN, from_level, up_to
-from epimc.ir.core.types import IrError, Location, TensorType
+from epimc.ir.core.types import HOST, IrError, Location, TensorType
 from epimc.support.diagnostics import Span
 
 T = TypeVar("T")
@@ -43,8 +43,10 @@ Stored = Callable[[Ref], TensorType]
 FLOAT = frozenset({"f32"})
 ACTIVATION = frozenset({"u"})
 ACCUMULATOR = frozenset({"i64"})
+OPAQUE = frozenset({HOST})
 VECTOR_OR_MAP = (1, 3)
 ANY_RANK = (1, 2, 3)
+HOST_RANK = (0,)
 
 
 @dataclass(eq=False)
@@ -63,7 +65,10 @@ class Value:
 
 
 class Operand:
-    """Declares one operand, or with `variadic` all of them: allowed elements and ranks."""
+    """Declares one operand, or with `variadic` all of them: allowed elements and ranks.
+
+    There is at least one of variadic operands, unless `least` is 0.
+    """
 
     def __init__(
         self,
@@ -71,8 +76,10 @@ class Operand:
         ranks: tuple[int, ...] = ANY_RANK,
         *,
         variadic: bool = False,
+        least: int = 1,
     ) -> None:
         self.elements, self.ranks, self.variadic = elements, ranks, variadic
+        self.least = least
         self.key = ""
 
     def __set_name__(self, owner: type, name: str) -> None:

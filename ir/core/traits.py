@@ -14,8 +14,10 @@ is declared with its traits takes part in every pass that knows them.
 | `Clips` | keeps what lies between two bounds | quantization, folding of pads |
 | `Homogeneous` | passes a positive factor on a channel on | equalization |
 | `Weighted` | a layer with constant weights and a bias | equalization, folding, epitomes |
-| `Hosted` | has no form on a chip: the host computes it | quantization, `--strict` |
-| `CallsHost` | the host computes the result at once, by a fragment | interpreter, backends |
+| `StatesModel` | a function of each element, by an ONNX model | interpreter, quantization |
+| `CallsHost` | the host computes the results at once, by a fragment | interpreter, backends |
+| `AtOnce` | computed at once, not row by row | backends |
+| `FromHost` | a value of the host as reals for the chip | verifier, backends |
 | `Border` | between the reals outside and the activations inside | verifier, backends |
 
 Traits hold no state, and only declarations that all ops with the trait share.
@@ -23,7 +25,7 @@ Traits hold no state, and only declarations that all ops with the trait share.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from epimc.ir.core.attributes import TENSOR, Ref
 from epimc.ir.core.op import ACTIVATION, Array, Attribute, Lookup, Op, Stored
@@ -113,24 +115,43 @@ class Weighted(Op):
         return 1
 
 
-class Hosted(Op):
-    """An op on reals that chips have no form for: quantization makes it a call of the host.
+class StatesModel(KeepsShape):
+    """A function of each element by itself, which a small ONNX model states.
+
+    The model takes float32 numbers `x` [N] and gives `y` [N]; whoever runs models computes it.
 
     Attributes:
-        known_range: Where the result lies whatever the operands are; None: calibration tells.
+        model: The serialized model, bytes.
     """
 
-    known_range: ClassVar[tuple[float, float] | None] = None
+    model = Attribute(TENSOR, stored=(ACTIVATION, 1))
+
+    def check(self, stored: Stored) -> None:
+        """The model is a sequence of bytes."""
+        super().check(stored)
+        expect(stored(self.model).element == "u8", "a model must be of bytes (u8)")
 
 
 class CallsHost(Op):
-    """A result that the host computes whole, by an ONNX model, the fragment.
+    """Results that the host computes at once, by an ONNX model: the fragment.
 
     Attributes:
         fragment: The serialized model, bytes.
     """
 
     fragment = Attribute(TENSOR, stored=(ACTIVATION, 1))
+
+    def host_operands(self, operands: list[Any]) -> list[Any]:
+        """What the fragment takes, from the op's operands."""
+        return operands
+
+
+class FromHost(Op):
+    """A value of the host, as reals for the chip."""
+
+
+class AtOnce(Op):
+    """Computed at once, not row by row: the host does it."""
 
 
 class Border(Op):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable
@@ -15,6 +16,9 @@ from epimc.support.limits import LARGEST_NUMBER
 from epimc.support.origins import Nodes, place_of
 
 ELEMENT = re.compile(r"f32|i64|[us](?:[1-9]|1[0-6])")
+
+HOST = "host"
+"""The element of what the host alone knows."""
 
 # More than any op takes; the size of a type is one product of so many numbers.
 LARGEST_RANK = 16
@@ -39,14 +43,20 @@ class TensorType:
         element: `f32`, `i64` (accumulators), `uN` (activations of N bits), `sN` (weights).
         scale: Real value of one step; only of quantized types.
         zero_point: The integer that stands for 0; only of quantized types.
+        host: What a value is that the host alone knows (`host_value`), in words; empty for others.
     """
 
     shape: tuple[int, ...]
     element: str = "f32"
     scale: float | None = None
     zero_point: int = 0
+    host: str = ""
 
     def __post_init__(self) -> None:
+        if self.is_host:
+            if self.shape or self.scale is not None or self.zero_point:
+                raise IrError("a value of the host has neither a shape nor a scale")
+            return
         if not ELEMENT.fullmatch(self.element):
             raise IrError(f"'{self.element}' is no element type (f32, i64, u1..u16, s1..s16)")
         if len(self.shape) > LARGEST_RANK:
@@ -59,6 +69,11 @@ class TensorType:
             raise IrError("a scale must be positive and finite, on a type uN or sN")
         if self.zero_point and (self.scale is None or not 0 <= self.zero_point < 2**self.bits):
             raise IrError(f"zero point {self.zero_point} is not a value of {self.element}")
+
+    @property
+    def is_host(self) -> bool:
+        """Whether it is of a value that the host alone knows: of any ONNX type, or several."""
+        return self.element == HOST
 
     @property
     def bits(self) -> int:
@@ -78,6 +93,9 @@ class TensorType:
     @property
     def dtype(self) -> DTypeLike:
         """The numpy type that stores an element."""
+        # One reference to it.
+        if self.is_host:
+            return np.int64
         if self.element in ("f32", "i64"):
             return np.float32 if self.element == "f32" else np.int64
         wide = self.bits > 8
@@ -106,12 +124,23 @@ class TensorType:
         return TensorType(shape, self.element, self.scale, self.zero_point)
 
     def __str__(self) -> str:
+        if self.is_host:
+            return f"host<{json.dumps(self.host, ensure_ascii=False)}>"
         inside = "x".join([*map(str, self.shape), self.element])
         if self.scale is not None:
             inside += f", scale = {self.scale!r}"
         if self.zero_point:
             inside += f", zero_point = {self.zero_point}"
         return f"tensor<{inside}>"
+
+
+def host_value(words: str) -> TensorType:
+    """The type of a value that the host alone knows.
+
+    Args:
+        words: Its ONNX type with its shape (`support/port_types.py`), or what else it is.
+    """
+    return TensorType((), HOST, host=words)
 
 
 def as_map(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -122,6 +151,9 @@ def as_map(shape: tuple[int, ...]) -> tuple[int, int, int]:
         return shape[0], 1, shape[1]
     if len(shape) == 1:
         return shape[0], 1, 1
+    # What the host alone knows has one place.
+    if not shape:
+        return 1, 1, 1
     raise IrError(f"a value of shape {list(shape)} has not 1 to 3 dims")
 
 

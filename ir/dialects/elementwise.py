@@ -19,7 +19,7 @@ from epimc.ir.core.op import (
     Stored,
     per_channel,
 )
-from epimc.ir.core.traits import Clips, Homogeneous, KeepsShape
+from epimc.ir.core.traits import Clips, Homogeneous, KeepsShape, StatesModel
 from epimc.ir.core.types import expect
 from epimc.ir.dialects.nn import DIALECT, Sum
 from epimc.ir.semantics.functions import FUNCTIONS
@@ -151,3 +151,17 @@ class Activation(KeepsShape, Homogeneous):
         # What is too large for float64 is infinite, and clipped where it is quantized.
         with np.errstate(over="ignore", divide="ignore"):
             return function.compute(x, *parameters)
+
+
+@DIALECT.op
+class Function(StatesModel):
+    """Any function of each element: what a small ONNX model makes of it, as onnxruntime has it.
+
+    `model` holds the serialized model.  What it gives for a number that is outside of its domain
+    is not finite; the chip's table has 0 there (`quantization/lookup.py`).
+    """
+
+    name = "nn.function"
+    levels = FLOATS
+    x = Operand(FLOAT)
+    result = Result(FLOAT)

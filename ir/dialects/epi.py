@@ -30,7 +30,7 @@ from epimc.ir.core.op import (
     per_channel,
 )
 from epimc.ir.core.registry import Dialect, register
-from epimc.ir.core.traits import Border, CallsHost, KeepsShape
+from epimc.ir.core.traits import Border, KeepsShape
 from epimc.ir.core.types import as_map, expect
 from epimc.ir.dialects.elementwise import product_shape
 from epimc.ir.dialects.nn import SummingPool
@@ -302,32 +302,4 @@ class LookUp(TableLookUp):
     """table[q], or table[c, q] in channel c, where the table has a row for each."""
 
     name = "epi.lookup"
-    levels = INTEGERS
-
-
-class HostOp(CallsHost):
-    """What the host calls of dialects `epi` and `xbar` share: everything but the name."""
-
-    inputs = Operand(ACTIVATION, variadic=True)
-    result = Result(ACTIVATION)
-
-    def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """Whatever the fragment makes; the host compares."""
-        return self.output.type.shape
-
-    def check(self, stored: Stored) -> None:
-        """The fragment is a sequence of bytes."""
-        super().check(stored)
-        expect(stored(self.fragment).element == "u8", "a fragment must be of bytes (u8)")
-
-
-@DIALECT.op
-class Host(HostOp):
-    """What the chip has no form for: the host runs an ONNX model, from activations to activations.
-
-    `fragment` holds the serialized model.  Its inputs are the operands in order, uint8
-    [samples, *shape]; its one output is the result.
-    """
-
-    name = "epi.host"
     levels = INTEGERS

@@ -33,7 +33,6 @@ from epimc.ir.core.traits import (
     ChannelAffine,
     Clips,
     Homogeneous,
-    Hosted,
     KeepsShape,
     Linear,
     Moves,
@@ -388,29 +387,3 @@ class Rearrange(Moves, Homogeneous):
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """A transposition and a reshape."""
         return self.move.apply(inputs[0])
-
-
-@DIALECT.op
-class Softmax(KeepsShape, Hosted):
-    """exp(x) over the sum of exp(x) along one dim of the sample.  The host runs it."""
-
-    name = "nn.softmax"
-    levels = FLOATS
-    known_range = (0.0, 1.0)
-    x = Operand(FLOAT)
-    axis = Attribute(INTEGER)
-    result = Result(FLOAT)
-
-    def result_shape(self, stored: Stored) -> tuple[int, ...]:
-        """The shape of x; IrError where `axis` is none of its dims."""
-        rank = len(self.x.type.shape)
-        expect(0 <= self.axis < rank, f"'axis' must be one of the {rank} dims of the operand")
-        return self.x.type.shape
-
-    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """In float64, less the largest of the dim, so that no power overflows."""
-        x, axis = inputs[0], self.axis + 1
-        # The largest power is 1, whatever the numbers are; the quotient is the same.
-        powers = np.exp(x - x.max(axis=axis, keepdims=True))
-        result: Array = powers / powers.sum(axis=axis, keepdims=True)
-        return result

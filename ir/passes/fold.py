@@ -15,6 +15,7 @@ from epimc.ir.core.op import Array, Op, Value
 from epimc.ir.core.traits import ChannelAffine, Clips
 from epimc.ir.core.types import IrError, Location
 from epimc.ir.dialects import moves, nn, rules
+from epimc.ir.passes.rising import MOVED, RiseToLayers
 from epimc.ir.pipeline import Pass
 from epimc.ir.rewriting import Pattern, Replacement, Rewriter, changed, rewritten
 
@@ -28,7 +29,8 @@ class Fold(Pass):
     """Fold each affine op into the convolution or matmul that alone feeds it.
 
     Computed in float64, stored as float32.  A batch normalization that follows nothing foldable
-    becomes nn.affine.  A pad of rows and columns goes into the windows of the convolutions that
+    becomes nn.affine.  Affine ops and clips of several layers beside each other go to each of them
+    first.  A pad of rows and columns goes into the windows of the convolutions that
     read it, and of pools where that is exact.
     """
 
@@ -39,6 +41,7 @@ class Fold(Pass):
     def run(self, module: Module) -> Module:
         """Fold all of them: of several pads in a row the last, of affine ops all."""
         module = rewritten(module, PADS_INTO_WINDOWS, once=True, disposable=(moves.Pad,))
+        module = rewritten(module, [RiseToLayers()], disposable=MOVED)
         return rewritten(module, AFFINES_INTO_WEIGHTS)
 
 

@@ -127,12 +127,19 @@ def permuted(weight: Array, move: Rearrangement) -> Array:
 
 def flattened(op: nn.Rearrange, rewriter: Rewriter) -> Value:
     """What an op rearranges, flat in its own order: one value for all that ask."""
-    source = op.move.source
+    x, location = op.x, op.location
+    before = source_of(x, rewriter)
+    if before is not None and before.move.keeps_order:
+        # Cut once more, the elements come in the same order.
+        x, location = before.x, before.location + location
+    source = x.type.shape
+    if source == op.move.result:
+        return x
     move = Rearrangement(source, tuple(range(len(source))), op.move.result)
 
     def make() -> nn.Rearrange:
         result = rewriter.stand_in(op.output.name, op.output.type)
-        return rearrange(op.x, move, result, op.location)
+        return rearrange(x, move, result, location)
 
     return rewriter.shared(("flattened", op.output), make)
 

@@ -38,7 +38,7 @@ class Sink(Pattern[OpT]):
         attributes = self.attributes(op, move)
         if attributes is None:
             return None
-        result = rewriter.stand_in(op.output.name, type_before(op, move))
+        result = rewriter.stand_in(op.output.name, self.result_before(op, move))
         operands = [source.x for source in before]
         rewriter.append(type(op)(operands, result, op.location, attributes))
         location = Location.joined(source.location for source in before)
@@ -48,6 +48,10 @@ class Sink(Pattern[OpT]):
     def are_alike(self, before: Sequence[nn.Rearrange]) -> bool:
         """Whether all operands are rearranged alike."""
         return len({source.move for source in before}) == 1
+
+    def result_before(self, op: OpT, move: Rearrangement) -> TensorType:
+        """The type of the op's result when it is done before."""
+        return type_before(op, move)
 
     @abstractmethod
     def attributes(self, op: OpT, move: Rearrangement) -> Attributes | None:
@@ -118,22 +122,32 @@ class SinkThroughPool(Sink[nn.Pool]):
         return turned
 
 
-class SinkThroughAxis(Sink[OpT]):
-    """What is computed along one dim is computed along another one before a permutation."""
+class SinkThroughPointwise(Sink[nn.Conv]):
+    """A convolution 1x1 computes each position by itself, wherever it lies."""
 
-    name = "sink-through-axis"
-    ops: ClassVar[tuple[type[Op], ...]] = (nn.Softmax,)
+    name = "sink-through-pointwise"
+    ops = (nn.Conv,)
 
-    def attributes(self, op: OpT, move: Rearrangement) -> Attributes | None:
-        """The dim that it was."""
-        return {"axis": move.perm[op.attributes["axis"]]} if move.only_permutes else None
+    def attributes(self, op: nn.Conv, move: Rearrangement) -> Attributes | None:
+        """The same, where the window is one position and maps keep their channels."""
+        is_point = op.output.type.shape[1:] == move.result[1:] and not any(op.pads)
+        of_maps = len(move.source) == 3 and move.perm[0] == 0 and move.source[0] == move.result[0]
+        return dump_attributes(op) if is_point and of_maps and op.strides == (1, 1) else None
+
+    def result_before(self, op: nn.Conv, move: Rearrangement) -> TensorType:
+        """The layer's channels, at the positions before they are moved."""
+        return op.output.type.with_shape((op.output.type.shape[0], *move.source[1:]))
 
 
-class SinkThroughConcat(SinkThroughAxis[moves.Concat]):
+class SinkThroughConcat(Sink[moves.Concat]):
     """Values one behind the other are so along another dim before a permutation."""
 
     name = "sink-through-concat"
     ops = (moves.Concat,)
+
+    def attributes(self, op: moves.Concat, move: Rearrangement) -> Attributes | None:
+        """The dim that it was."""
+        return {"axis": move.perm[op.attributes["axis"]]} if move.only_permutes else None
 
     def are_alike(self, before: Sequence[nn.Rearrange]) -> bool:
         """Whether all are permuted alike: their sizes may differ."""
@@ -176,7 +190,7 @@ SINKING: tuple[Pattern[Any], ...] = (
     SinkThroughChannels(),
     SinkThroughActivation(),
     SinkThroughPool(),
-    SinkThroughAxis(),
+    SinkThroughPointwise(),
     SinkThroughConcat(),
     SinkThroughSelect(),
     SinkThroughPad(),

@@ -31,6 +31,7 @@ class Function:
         parameters: Their names (`alpha`, `beta`) and defaults, in order.
         keys: What ONNX calls them, where it has other names.
         settings: Further attributes with which ONNX's operator is this function.
+        binary: ONNX's operator of x and the first parameter, which may be one number a channel.
         homogeneous: Whether it passes a positive factor on: f(s * x) = s * f(x) for every s > 0.
     """
 
@@ -39,6 +40,7 @@ class Function:
     parameters: tuple[tuple[str, float], ...] = ()
     keys: tuple[str, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
+    binary: str = ""
     homogeneous: bool = False
 
     @property
@@ -104,10 +106,12 @@ FUNCTIONS: Mapping[str, Function] = {
     "gelu_tanh": Function("Gelu", gelu_tanh, settings=(("approximate", "tanh"),)),
     "hard_sigmoid": Function("HardSigmoid", hard_sigmoid, (("alpha", 0.2), ("beta", 0.5))),
     "hard_swish": Function("HardSwish", lambda x: x * hard_sigmoid(x, 1 / 6, 0.5)),
+    "larger": Function("Max", np.maximum, (("alpha", 0.0),), binary="Max"),
     "leaky_relu": Function(
         "LeakyRelu",
         lambda x, alpha: np.where(x < 0, alpha * x, x),
         (("alpha", 0.01),),
+        binary="PRelu",
         homogeneous=True,
     ),
     "mish": Function("Mish", lambda x: x * np.tanh(softplus(x))),
@@ -118,6 +122,7 @@ FUNCTIONS: Mapping[str, Function] = {
         keys=("alpha", "gamma"),
     ),
     "sigmoid": Function("Sigmoid", sigmoid),
+    "smaller": Function("Min", np.minimum, (("alpha", 0.0),), binary="Min"),
     "softplus": Function("Softplus", softplus),
     "softsign": Function("Softsign", lambda x: x / (1 + np.abs(x))),
     "tanh": Function("Tanh", np.tanh),

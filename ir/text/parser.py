@@ -28,7 +28,7 @@ from epimc.ir.core.tensors import (
     TensorStore,
     fits,
 )
-from epimc.ir.core.types import IrError, Location, TensorType
+from epimc.ir.core.types import IrError, Location, TensorType, host_value
 from epimc.ir.text.printer import VERSION
 from epimc.ir.text.scanner import LARGEST_TEXT, lines_of, place_of, refuse_oversized
 from epimc.ir.verifier import verify
@@ -48,6 +48,7 @@ WORDS = {
     "INT": "an integer",
     "FLOAT": "a number",
     "TENSORTYPE": "a type such as tensor<8xf32>",
+    "HOSTTYPE": "a type of the host",
     "RBRACE": "'}'",
     "LBRACE": "'{'",
     "LPAR": "'('",
@@ -328,6 +329,8 @@ class _Reader:
         return Location(tuple((str(kind), self.string(_token(name))) for kind, name in places))
 
     def type(self, node: Node) -> TensorType:
+        if _token(node.children[0]).type == "HOSTTYPE":
+            return host_value(self.string(_token(node.children[1])))
         head, stated, zero_point = (*node.children, None, None)[:3]
         scale = None if stated is None else float(self.plain(stated))
         # Nothing on the chip or beside it has a step that float32 does not.

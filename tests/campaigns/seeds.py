@@ -14,9 +14,11 @@ import numpy as np
 import onnx
 
 from epimc.cli.main import main
-from epimc.compiler.samples import Shaped, standard_normal, write_samples
+from epimc.compiler.drawing import drawn_samples
+from epimc.compiler.samples import write_samples
 from epimc.frontend import import_proto
 from epimc.support.files import read_bytes
+from epimc.support.sample_types import Shaped
 from tests.helpers.onnx_networks import NETWORKS, Network
 
 SAMPLES = 3
@@ -56,7 +58,7 @@ def models() -> dict[str, onnx.ModelProto]:
 def save_samples(model: onnx.ModelProto, path: Path) -> None:
     """Write some standard normal samples for a model."""
     inputs = [Shaped(*described) for described in import_proto(model, "model").inputs]
-    write_samples(path, dict(standard_normal(inputs, SAMPLES, 0).inputs))
+    write_samples(path, dict(drawn_samples(inputs, SAMPLES, 0).inputs))
 
 
 def prepare(folder: Path) -> None:

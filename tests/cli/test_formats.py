@@ -71,7 +71,9 @@ def test_the_old_bundle_is_as_it_was_written() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_an_old_bundle_is_refused(command: list[str], old: Path, refuse: Refuse) -> None:
-    assert refuse(*command, old.name) == other("Bundle 'old'", "the format 1", 4) + again("old")
+    assert refuse(*command, old.name) == other("Bundle 'old'", "the format 1", FORMAT) + again(
+        "old"
+    )
 
 
 def test_an_old_bundle_is_refused_by_the_python_interface(old: Path) -> None:
@@ -168,10 +170,12 @@ def test_the_manifest_comes_first(here: Path, refuse: Refuse) -> None:
         (here / "bundle" / name).write_bytes(change((here / "bundle" / name).read_bytes()))
     rechecksum(here / "bundle")
     manifest = here / "bundle" / "manifest.json"
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 5, "new": 1}))
-    assert refuse("check", "bundle") == other("Bundle 'bundle'", "the format 5", 4) + again(
-        "bundle"
+    manifest.write_text(
+        json.dumps({**json.loads(manifest.read_text()), "format": FORMAT + 1, "new": 1})
     )
+    assert refuse("check", "bundle") == other(
+        "Bundle 'bundle'", f"the format {FORMAT + 1}", FORMAT
+    ) + again("bundle")
 
 
 def test_a_dump_of_another_version_is_not_shown(here: Path, run: Run, refuse: Refuse) -> None:

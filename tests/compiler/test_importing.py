@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from epimc.compiler.importing import DEFAULT_SAMPLES, default_count
-from epimc.compiler.samples import Shaped
 from epimc.support.diagnostics import EpimcError
+from epimc.support.sample_types import Shaped
 
 INPUTS = [Shaped("a", (3, 4)), Shaped("b", (8,))]
 # Of both inputs, float32, with the work on them.

@@ -21,7 +21,7 @@ import epimc
 from epimc.bundle.bundle import read_bundle
 from epimc.bundle.manifest import Options
 from epimc.cli.main import app, main
-from epimc.cli.options import takes
+from epimc.cli.options import flag_of, takes
 from epimc.compiler.compiler import Job
 from epimc.compiler.options import CompileOptions, PlanOptions, Request
 from epimc.ir.pipeline import print_pipeline
@@ -55,7 +55,8 @@ def test_the_help_says_what_is_declared(command: str, declaring: type) -> None:
     assert max(map(len, text.splitlines())) <= 100
     shown = plain(text)
     for name, known in options_of(declaring).items():
-        flag = f"--{name.replace('_', '-')}"
+        flag = flag_of(known)
+        assert flag == ("--shape" if name == "shapes" else f"--{name.replace('_', '-')}")
         line = shown[shown.index(f"{flag} ") :]
         assert known.option.doc in line
         if known.option.metavar:
@@ -71,6 +72,7 @@ PATH = "str | os.PathLike[str]"
 WIDER = {
     "target": f"{PATH} | None",
     "epitome": PATH,
+    "shapes": "ShapesByName",
     "calibration": "SampleSource | None",
     "pass_options": "Sequence[str]",
 }

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.mvm import Mvm
@@ -193,3 +195,20 @@ def test_unknown_policy(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == (
         "error: Wrong policy: there is no policy 'best' (known: none, uniform:RxC).\n"
     )
+
+
+def test_a_model_without_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entries = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ("N", 3)) for name in "xy"]
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])], "g", entries[:1], entries[1:]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "m.onnx")
+    assert main(["plan", str(tmp_path / "m.onnx")]) == 0
+    assert capsys.readouterr().out == (
+        "m.onnx on epim-256, epitome none, W8A8:\n"
+        "  no layer has constant weights: it takes no crossbars\n"
+    )
+    assert main(["plan", str(tmp_path / "m.onnx"), "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert (counts["crossbars"], counts["compression"], counts["layers"]) == (0, None, [])

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from epimc.compiler.sample_arrays import samples_of
-from epimc.compiler.samples import Shaped, read_samples, write_samples
+from epimc.compiler.samples import read_samples, write_samples
 from epimc.support.diagnostics import EpimcError
+from epimc.support.sample_types import Shaped
 
 X, TWO = [Shaped("x", (2, 3))], [Shaped("x", (2, 3)), Shaped("y", (4,))]
 ARRAY = np.arange(30, dtype=np.float32).reshape(5, 2, 3)

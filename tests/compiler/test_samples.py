@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from epimc.compiler.samples import encode_samples, read_samples, standard_normal, write_samples
+from epimc.compiler.drawing import drawn_samples
+from epimc.compiler.samples import encode_samples, read_samples, write_samples
 from epimc.support.diagnostics import EpimcError
+from epimc.support.sample_types import Shaped as Port
 
 pytestmark = pytest.mark.smoke
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input of a model."""
-
-    name: str
-    shape: tuple[int, ...]
 
 
 IMAGE = Port("image", (1, 4, 5))
@@ -114,13 +107,13 @@ def test_equal_arrays_give_equal_bytes_that_numpy_reads(path: Path) -> None:
 
 def test_drawn_samples_depend_on_the_seed_alone() -> None:
     ports = [IMAGE, Port("more", (7,))]
-    drawn, again = standard_normal(ports, 500, 0), standard_normal(ports, 500, 0)
+    drawn, again = drawn_samples(ports, 500, 0), drawn_samples(ports, 500, 0)
     assert drawn.inputs["image"].dtype == np.float32
     assert drawn.inputs["image"].shape == (500, 1, 4, 5)
     assert all(np.array_equal(drawn.inputs[p.name], again.inputs[p.name]) for p in ports)
     assert abs(float(drawn.inputs["image"].mean())) < 0.05
     assert abs(float(drawn.inputs["image"].std()) - 1) < 0.05
-    other = standard_normal(ports, 500, 1)
+    other = drawn_samples(ports, 500, 1)
     assert not np.array_equal(drawn.inputs["more"], other.inputs["more"])
     assert (drawn.labels, drawn.sha256) == (None, "")
     assert drawn.origin == "standard normal, seed 0"

@@ -24,18 +24,21 @@ from epimc.verification.verify import verify
 from tests.backends.crossbar.mutations import nested
 from tests.crossbars import differences, program_in
 from tests.helpers.observed import Observed
-from tests.helpers.onnx_networks import NETWORKS
+from tests.helpers.onnx_networks import EVALUATED, NETWORKS
 
 SETTINGS = [("epim-256", 8, 8), ("tiny", 8, 8), ("tiny", 3, 5)]
 # What 8 bits reach at least on these networks and random samples, in dB.
 SQNR = 25
 
 
-@pytest.fixture(params=NETWORKS)
+ALL = {**NETWORKS, **EVALUATED}
+
+
+@pytest.fixture(params=ALL)
 def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The file of a network."""
     path = tmp_path / f"{request.param}.onnx"
-    path.write_bytes(NETWORKS[request.param]().SerializeToString())
+    path.write_bytes(ALL[request.param]().SerializeToString())
     return path
 
 

@@ -11,8 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx.helper import make_node
 
-from epimc.frontend import ImportedModel
-from epimc.support.diagnostics import EpimcError
+from epimc.frontend import ImportedModel, import_proto
 
 Array = NDArray[Any]
 Build = Callable[..., onnx.ModelProto]
@@ -88,14 +87,14 @@ def test_both_are_broadcast(build: Build, compare: Compare) -> None:
     inputs = {"a": ("N", 3, 1, 1), "b": ("N", 1, 4, 5)}
     imported = compare(build([make_node("Mul", ["a", "b"], ["y"])], inputs))
     assert ops_of(imported) == ["select", "select", "multiply"]
-    assert imported.outputs == [("y", (3, 4, 5))]
+    assert [port.shape for port in imported.outputs] == [(3, 4, 5)]
 
 
 def test_a_constant_larger_than_the_activation(build: Build, compare: Compare) -> None:
     constants = {"c": np.ones((4, 1), np.float32)}
     inputs = {"x": ("N", 3, 1, 5)}
     imported = compare(build([make_node("Add", ["x", "c"], ["y"])], inputs, constants))
-    assert imported.outputs == [("y", (3, 4, 5))]
+    assert [port.shape for port in imported.outputs] == [(3, 4, 5)]
 
 
 @pytest.mark.parametrize("opset", [8, 13, 26])
@@ -145,13 +144,66 @@ def test_slopes_along_the_last_axis(build: Build, compare: Compare, opset: int) 
     assert ops_of(imported) == ["rearrange", "activation", "rearrange"]
 
 
-def test_shapes_that_do_not_meet(build: Build, compare: Compare) -> None:
+def test_shapes_that_do_not_meet(build: Build) -> None:
     inputs = {"a": (1, 3, 4, 5), "b": (1, 5)}
-    with pytest.raises(EpimcError, match=r"activations of shapes \[3, 4, 5\] and \[5\]"):
-        compare(build([make_node("Add", ["a", "b"], ["y"])], inputs))
+    (node,) = import_proto(build([make_node("Add", ["a", "b"], ["y"])], inputs), "model").nodes
+    assert node.reason == "activations of shapes [3, 4, 5] and [5] are not supported"
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int64, np.int32])
 def test_squares_by_exponents_of_any_type(build: Build, compare: Compare, kind: Any) -> None:
     node = make_node("Pow", ["x", "two"], ["y"])
     compare(build([node], constants={"two": np.array(2, kind)}))
+
+
+MASKS = [(), (3, 1, 1), (8,), (9, 1), (9, 8), (3, 9, 8), (1, 3, 1, 8)]
+
+
+@pytest.mark.parametrize("shape", MASKS[1:])
+@pytest.mark.parametrize("op_type", ["Max", "Min"])
+def test_extrema_with_constants_of_several_numbers(
+    build: Build, compare: Compare, op_type: str, shape: tuple[int, ...]
+) -> None:
+    constants = {"c": positive(*shape) - 1, "d": np.array(0.25, np.float32)}
+    node = make_node(op_type, ["c", "x", "d"], ["y"])
+    imported = compare(build([node], constants=constants))
+    along_one_axis = sum(size > 1 for size in shape) == 1
+    assert ops_of(imported).count("activation") == along_one_axis
+
+
+@pytest.mark.parametrize("shape", MASKS)
+@pytest.mark.parametrize("names", [("x", "c"), ("c", "x"), ("x", "zero"), ("x", "a"), ("x", "x")])
+def test_choices_by_a_constant(
+    build: Build, compare: Compare, shape: tuple[int, ...], names: tuple[str, str]
+) -> None:
+    condition = np.random.default_rng(3).standard_normal(shape) > 0
+    zero = np.array(0, np.float32)
+    constants = {"k": condition, "c": positive(*shape), "zero": zero}
+    nodes = [make_node("Abs", ["x"], ["a"]), make_node("Where", ["k", *names], ["y"])]
+    used = {name: array for name, array in constants.items() if name in ("k", *names)}
+    imported = compare(build(nodes, constants=used))
+    assert all(node.on_chip for node in imported.nodes)
+
+
+@pytest.mark.parametrize("number", [-np.inf, -1e9, float(np.finfo(np.float32).min)])
+@pytest.mark.parametrize("op_type", ["Where", "Add"])
+def test_masks_that_stand_for_infinity_are_left_to_the_host(
+    build: Build, op_type: str, number: float
+) -> None:
+    condition = np.random.default_rng(3).standard_normal((9, 8)) > 0
+    constants: dict[str, NDArray[Any]] = {"c": np.array(number, np.float32), "k": condition}
+    inputs = ["k", "x", "c"]
+    if op_type == "Add":
+        # What is not finite in weights is a mistake of the model.
+        constants = {"c": np.where(condition, 0, max(number, -1e9)).astype(np.float32)}
+        inputs = ["x", "c"]
+    model = build([make_node(op_type, inputs, ["y"])], constants=constants)
+    (node,) = import_proto(model, "model").nodes
+    assert node.reason == "a constant with numbers that stand for infinity is not supported"
+
+
+def test_a_choice_by_what_is_computed_is_left_to_the_host(build: Build) -> None:
+    nodes = [make_node("IsNaN", ["x"], ["k"]), make_node("Where", ["k", "x", "x"], ["y"])]
+    *_, node = import_proto(build(nodes), "model").nodes
+    assert not node.on_chip
+    assert "Where" in node.place

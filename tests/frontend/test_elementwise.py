@@ -40,9 +40,10 @@ def test_functions(build: Build, compare: Compare, op_type: str, stated: bool) -
     attributes: dict[str, Any] = {
         key: 0.75 - 0.5 * index for index, key in enumerate(keys) if stated
     }
-    node = make_node(op_type, ["x"], ["y"], **attributes)
+    # Behind another op: what jumps is left to the host where that has floats.
+    nodes = [make_node("Neg", ["x"], ["n"]), make_node(op_type, ["n"], ["y"], **attributes)]
     opset = OPSETS.get(op_type, 8)
-    (op,) = compare(build([node], opset=opset)).module.ops
+    _, op = compare(build(nodes, opset=opset)).module.ops
     assert op.name == "nn.activation"
     assert op.attributes["function"] == function
     set_ = {name for name, _ in FUNCTIONS[function].parameters if op.attributes[name] is not None}
@@ -109,7 +110,7 @@ def test_concat(build: Build, compare: Compare, opset: int, axis: int) -> None:
     node = make_node("Concat", ["a", "b", "a"], ["y"], axis=axis)
     imported = compare(build([node], {"a": ("N", 3, 4, 5), "b": ("N", 2, 4, 5)}, opset=opset))
     assert ops_of(imported) == ["nn.concat"]
-    assert imported.outputs == [("y", (8, 4, 5))]
+    assert [port.shape for port in imported.outputs] == [(8, 4, 5)]
 
 
 def test_concat_of_vectors_and_of_one(build: Build, compare: Compare) -> None:
@@ -191,7 +192,7 @@ def test_reductions(
     attributes: dict[str, Any] = {} if as_input else {"axes": axes}
     node = make_node(op_type, ["x", *constants], ["y"], keepdims=keeps, **attributes)
     imported = compare(build([node], constants=constants, opset=opset))
-    assert imported.outputs == [("y", shape)]
+    assert [port.shape for port in imported.outputs] == [shape]
 
 
 def test_a_reduction_of_nothing(build: Build, compare: Compare) -> None:
@@ -216,4 +217,4 @@ def test_vectors_become_maps(build: Build, compare: Compare, opset: int) -> None
     ]
     imported = compare(build(nodes, {"x": ("N", 6)}, constants, opset=opset))
     assert ops_of(imported) == ["nn.rearrange", "nn.relu", "nn.rearrange", "nn.rearrange"]
-    assert imported.outputs == [("y", (6, 1, 1))]
+    assert [port.shape for port in imported.outputs] == [(6, 1, 1)]

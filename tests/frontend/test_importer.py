@@ -216,7 +216,7 @@ def test_an_empty_batch(build: Build) -> None:
     model = build([make_node("Flatten", ["x"], ["y"])], {"x": (1, 2, 3, 4)})
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 0
     assert error_of(model) == (
-        "error: Input 'x' has shape [?, 2, 3, 4]: its batch size is not positive."
+        "error: Input 'x' has shape [0, 2, 3, 4]: its batch size is not positive."
     )
 
 
@@ -251,19 +251,18 @@ def test_several_inputs_and_outputs(build: Build, compare: Compare) -> None:
 
 
 FIX = (
-    "  hint: Fix it, for example with python -m onnxruntime.tools.make_dynamic_shape_fixed "
-    "--input_name 'x' --input_shape {} model.onnx fixed.onnx"
+    "  hint: Set it by --shape 'x={}' with the sizes of your data; calibration samples say it too."
 )
 
 
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
-        (None, "error: Input 'x' has no shape.\n" + FIX.format("1,3,224,224")),
+        (None, "error: Input 'x' has no shape.\n" + FIX.format("1xCxHxW")),
         (
             ("N", 3, "height", None),
             "error: Input 'x' has no fixed shape: [N, 3, height, ?].\n"
-            + FIX.format("1,3,SIZE,SIZE"),
+            + FIX.format("1,3,height,W"),
         ),
         (
             ("N", 3, 10, 9, 8),
@@ -428,7 +427,6 @@ def case(reason: str, op_type: str, *constants: Array, **attributes: Any) -> Any
         case("dividing by 0 is not supported", "Div", np.zeros(1, np.float32)),
         case("its constants exceed float32", "Div", np.full(1, 1e-45, np.float32)),
         case("input 'c0' is empty", "Conv", floats(0, 3, 1, 1)),
-        case("only vectors [N, K] are supported", "MatMul", floats(8, 2)),
         case(
             "a variance plus epsilon that is not positive is not supported",
             "BatchNormalization", *[floats(3)] * 3, -floats(3),
@@ -442,13 +440,7 @@ def case(reason: str, op_type: str, *constants: Array, **attributes: Any) -> Any
             "a pad as large as the window would make a window of nothing but padding",
             "MaxPool", kernel_shape=[2, 2], pads=[2, 0, 0, 0],
         ),
-        case(
-            "perm = [1, 0, 2, 3] is not supported: it moves the samples' axis",
-            "Transpose", perm=[1, 0, 2, 3],
-        ),
-        case("perm = [3, 2, 1, 0] is not supported: it moves the samples' axis", "Transpose"),
         case("a softmax over the samples is not supported", "Softmax", axis=0),
-        case("changing the shape [1, 3, 9, 8] to [3, 72] is not supported", "Flatten", axis=2),
         case("reduction over axes [0, 1] is not supported", "ReduceMean", axes=[0, 1]),
         case(
             "keepdims = 0 with all axes is not supported", "ReduceMax", axes=[1, 2, 3], keepdims=0
@@ -536,16 +528,9 @@ def test_more_than_three_dims(build: Build) -> None:
     assert error_of(build(nodes, constants=constants)) == (
         "error: Output 'y' of shape [1, 3, 3, 3, 8] has too many axes."
     )
-    nodes = [make_node("Reshape", ["x", "s"], ["r"]), make_node("Relu", ["r"], ["y"])]
+    nodes = [make_node("Reshape", ["x", "s"], ["r"]), make_node("Softmax", ["r"], ["y"])]
     assert error_of(build(nodes, constants=constants)) == unsupported(
-        "node 'y' (Relu): its input 'r' of shape [1, 3, 3, 3, 8] has too many axes."
-    )
-    nodes[1:] = [
-        make_node("Transpose", ["r"], ["t"], perm=[0, 2, 4, 3, 1]),
-        make_node("Flatten", ["t"], ["y"]),
-    ]
-    assert error_of(build(nodes, constants=constants)) == unsupported(
-        "node 'y' (Flatten): changing the shape [1, 3, 8, 3, 3] to [1, 216] is not supported."
+        "node 'y' (Softmax): its input 'r' of shape [1, 3, 3, 3, 8] has too many axes."
     )
 
 

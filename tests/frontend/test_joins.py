@@ -218,12 +218,10 @@ def test_expansions_and_repetitions(build: Build, compare: Compare, opset: int) 
             "Pad", [integers(0, 0, -8, 0, 0, 0, -1, 0)], {},
         ),
         (
-            "padding with -inf is not supported",
-            "Pad", [integers(*[0] * 7, 8), np.array(-np.inf, np.float32)], {},
+            "padding with inf is not supported",
+            "Pad", [integers(*[0] * 7, 8), np.array(np.inf, np.float32)], {},
         ),
         ("concatenation of samples is not supported", "Concat", [], {"axis": 0}),
-        ("choosing samples is not supported", "Gather", [integers(0)], {"axis": 0}),
-        ("choosing samples is not supported", "Split", [], {"axis": 0}),
         ("an empty slice is not supported", "Slice", [integers(2), integers(1), integers(1)], {}),
         ("an empty slice is not supported", "Slice", [integers(0), integers(-20), integers(2)], {}),
         (
@@ -232,10 +230,6 @@ def test_expansions_and_repetitions(build: Build, compare: Compare, opset: int) 
         ),
         ("min of shape [0] is not supported", "Clip", [np.ones(0, np.float32)], {}),
         ("indices of [7] of 3 are not supported", "Gather", [integers(7)], {"axis": 1}),
-        (
-            "indices of shape [1, 1] are not supported",
-            "Gather", [np.zeros((1, 1), np.int64)], {"axis": 1},
-        ),
         ("repeats = [2, 1, 1, 1] is not supported", "Tile", [integers(2, 1, 1, 1)], {}),
         (
             "a constant of several numbers is not supported",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from onnx.helper import make_node
 
 from epimc.frontend import ImportedModel, import_proto
+from epimc.support.diagnostics import EpimcError
 
 Build = Callable[..., onnx.ModelProto]
 Compare = Callable[[onnx.ModelProto], ImportedModel]
@@ -178,3 +179,219 @@ def test_more_axes_on_the_way(build: Build, compare: Compare) -> None:
     ]
     imported = compare(build(nodes, {"x": ("N", 6, 4, 5)}, constants))
     assert [op.name for op in imported.module.ops] == ["nn.rearrange"]
+
+
+# --- a batch of 1 is an axis like others ---------------------------------------------------------
+
+BATCHES: list[Any] = [1, "N"]
+
+
+def shuffle(groups: int, channels: int) -> tuple[list[onnx.NodeProto], dict[str, Any]]:
+    """Channels of groups exchanged by way of three axes, the first of them no batch."""
+    nodes = [
+        make_node("Reshape", ["x", "apart"], ["a"]),
+        make_node("Transpose", ["a"], ["t"], perm=[1, 0, 2]),
+    ]
+    return nodes, {"apart": np.array([channels // groups, groups, -1])}
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("groups", [2, 4])
+def test_channels_shuffled_with_a_batch_folded_in(
+    build: Build, compare: Compare, batch: Any, groups: int
+) -> None:
+    nodes, constants = shuffle(groups, 8)
+    constants["again"] = np.array([1, 8, 6, 5])
+    nodes.append(make_node("Reshape", ["t", "again"], ["y"]))
+    imported = compare(build(nodes, {"x": (batch, 8, 6, 5)}, constants))
+    (op,) = imported.module.ops
+    assert (op.name, len(op.location.nodes)) == ("nn.select", 3)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_halves_of_shuffled_channels(build: Build, compare: Compare, batch: Any) -> None:
+    """As ShuffleNet has them: each half is some channels of the map."""
+    nodes, constants = shuffle(2, 8)
+    constants |= {"halves": np.array([2, -1, 4, 6, 5]), "k": np.array(0), "l": np.array(-1)}
+    nodes += [
+        make_node("Reshape", ["t", "halves"], ["h"]),
+        make_node("Gather", ["h", "k"], ["first"], axis=0),
+        make_node("Gather", ["h", "l"], ["second"], axis=0),
+        make_node("Sub", ["second", "first"], ["y"]),
+    ]
+    imported = compare(build(nodes, {"x": (batch, 8, 6, 5)}, constants))
+    assert ops_of(imported) == ["nn.select", "nn.select", "nn.sub"]
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        make_node("Split", ["h"], ["a", "b"], axis=0),
+        make_node("Split", ["h"], ["a", "b"], axis=1),
+        make_node("Split", ["h"], ["a", "b"], axis=2),
+        make_node("Slice", ["h", "starts", "ends", "axes", "steps"], ["a"]),
+        make_node("Gather", ["h", "pair"], ["a"], axis=0),
+        make_node("Gather", ["h", "several"], ["a"], axis=2),
+        make_node("Gather", ["h", "several"], ["a"], axis=1),
+        make_node("Transpose", ["h"], ["a"]),
+        make_node("Flatten", ["h"], ["a"], axis=2),
+    ],
+    ids=lambda node: f"{node.op_type}-{node.attribute[0].i if node.attribute else ''}",
+)
+def test_what_is_taken_of_a_batch_folded_in(
+    build: Build, compare: Compare, node: onnx.NodeProto
+) -> None:
+    constants = {
+        "apart": np.array([4, 2, 30]),
+        "starts": np.array([3, 1]),
+        "ends": np.array([-9, 99]),
+        "axes": np.array([0, 2]),
+        "steps": np.array([-2, 3]),
+        "pair": np.array([3, 1]),
+        "several": np.array([[1, 0, 1], [0, 0, 1]]),
+        "flat": np.array([1, -1]),
+    }
+    nodes = [
+        make_node("Reshape", ["x", "apart"], ["h"]),
+        node,
+        make_node("Reshape", ["a", "flat"], ["y"]),
+    ]
+    compare(build(nodes, {"x": (1, 8, 6, 5)}, constants))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_concatenations_of_tensors_without_samples(
+    build: Build, compare: Compare, axis: int
+) -> None:
+    nodes = [
+        make_node("Reshape", ["x", "apart"], ["h"]),
+        make_node("Transpose", ["h"], ["t"], perm=[1, 0, 2]),
+        make_node("Relu", ["t"], ["r"]),
+        make_node("Concat", ["t", "r", "t"], ["c"], axis=axis),
+        make_node("Reshape", ["c", "flat"], ["y"]),
+    ]
+    constants = {"apart": np.array([4, 2, 30]), "flat": np.array([1, -1])}
+    compare(build(nodes, {"x": (1, 8, 6, 5)}, constants))
+
+
+def test_values_stacked(build: Build, compare: Compare) -> None:
+    """Along an axis of their own, with several samples at a time."""
+    nodes = [
+        make_node("Relu", ["x"], ["r"]),
+        make_node("Unsqueeze", ["x", "axes"], ["a"]),
+        make_node("Unsqueeze", ["r", "axes"], ["b"]),
+        make_node("Concat", ["a", "b"], ["c"], axis=2),
+        make_node("Reshape", ["c", "again"], ["y"]),
+    ]
+    constants = {"axes": np.array([2]), "again": np.array([2, 12, 4, 5])}
+    imported = compare(build(nodes, {"x": (2, 6, 4, 5)}, constants))
+    assert "concat" in " ".join(ops_of(imported))
+
+
+def test_one_element_of_a_vector(build: Build, compare: Compare) -> None:
+    nodes = [
+        make_node("Gather", ["x", "k"], ["g"], axis=1),
+        make_node("Unsqueeze", ["g", "axes"], ["y"]),
+    ]
+    constants = {"k": np.array(-2), "axes": np.array([1])}
+    imported = compare(build(nodes, {"x": ("N", 7)}, constants))
+    assert (ops_of(imported), imported.outputs) == (["nn.select"], [("y", (1,))])
+
+
+def test_axes_in_an_order_that_takes_two_steps(build: Build, compare: Compare) -> None:
+    """Anchors, as detectors have them: [N, A * K, H, W] becomes [N, A * H * W, K]."""
+    constants = {"apart": np.array([0, 3, 4, 5, 6]), "again": np.array([0, -1, 4])}
+    nodes = [
+        make_node("Reshape", ["x", "apart"], ["a"]),
+        make_node("Transpose", ["a"], ["t"], perm=[0, 1, 3, 4, 2]),
+        make_node("Reshape", ["t", "again"], ["y"]),
+    ]
+    imported = compare(build(nodes, {"x": ("N", 12, 5, 6)}, constants))
+    assert ops_of(imported) == ["nn.rearrange", "nn.rearrange"]
+
+
+@st.composite
+def views(draw: st.DrawFn) -> tuple[list[onnx.NodeProto], dict[str, Any]]:
+    """A chain of cuts, permutations and choices of a map [12, 6, 4], the batch an axis like others.
+
+    It ends flat.
+    """
+    nodes: list[onnx.NodeProto] = []
+    constants: dict[str, Any] = {}
+    name = "x"
+    shape: tuple[int, ...] = (1, 12, 6, 4)
+    for k in range(draw(st.integers(1, 6))):
+        kind = draw(st.sampled_from(["cut", "turn", "slice", "gather", "one"]))
+        axis = draw(st.integers(0, len(shape) - 1))
+        size = shape[axis]
+        if kind == "cut":
+            parts = [n for n in (2, 3, 4, 6) if size % n == 0]
+            inner = draw(st.sampled_from([1, *parts]))
+            shape = (*shape[:axis], size // inner, inner, *shape[axis + 1 :])
+            if len(shape) > 6 or draw(st.booleans()):
+                place = draw(st.integers(0, len(shape) - 2))
+                together = shape[place] * shape[place + 1]
+                shape = (*shape[:place], together, *shape[place + 2 :])
+            constants[f"c{k}"] = np.array(shape)
+            node = make_node("Reshape", [name, f"c{k}"], [f"t{k}"])
+        elif kind == "turn":
+            perm = draw(st.permutations(range(len(shape))))
+            shape = tuple(shape[axis] for axis in perm)
+            node = make_node("Transpose", [name], [f"t{k}"], perm=perm)
+        elif kind == "slice":
+            step = draw(st.sampled_from([1, 2, -1]))
+            ends = (0, size) if step > 0 else (-1, -size - 1)
+            numbers = [*ends, axis, step]
+            constants |= {f"c{k}{n}": np.array([number]) for n, number in enumerate(numbers)}
+            shape = (*shape[:axis], -(-size // abs(step)), *shape[axis + 1 :])
+            node = make_node("Slice", [name, *(f"c{k}{n}" for n in range(4))], [f"t{k}"])
+        else:
+            count = draw(st.integers(1, 3))
+            numbers = draw(st.lists(st.integers(-size, size - 1), min_size=count, max_size=count))
+            one = kind == "one" and len(shape) > 1
+            constants[f"c{k}"] = np.array(numbers[0] if one else numbers)
+            shape = (*shape[:axis], *(() if one else (count,)), *shape[axis + 1 :])
+            node = make_node("Gather", [name, f"c{k}"], [f"t{k}"], axis=axis)
+        nodes.append(node)
+        name = f"t{k}"
+    constants["flat"] = np.array([1, -1])
+    last = [make_node("Reshape", [name, "flat"], ["f"]), make_node("Relu", ["f"], ["y"])]
+    return [*nodes, *last], constants
+
+
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(views())
+def test_random_views(
+    build: Build, compare: Compare, case: tuple[list[onnx.NodeProto], dict[str, Any]]
+) -> None:
+    nodes, constants = case
+    compare(build(nodes, {"x": (1, 12, 6, 4)}, constants))
+
+
+@pytest.mark.parametrize(
+    ("node", "reason"),
+    [
+        (
+            make_node("Transpose", ["x"], ["y"], perm=[1, 0, 2, 3]),
+            "perm = [1, 0, 2, 3] is not supported: it moves the samples' axis",
+        ),
+        (
+            make_node("Transpose", ["x"], ["y"]),
+            "perm = [3, 2, 1, 0] is not supported: it moves the samples' axis",
+        ),
+        (
+            make_node("Flatten", ["x"], ["y"], axis=2),
+            "changing the shape [2, 3, 9, 8] to [6, 72] is not supported",
+        ),
+        (make_node("Gather", ["x", "k"], ["y"]), "choosing samples is not supported"),
+        (make_node("Split", ["x"], ["y", "z"]), "choosing samples is not supported"),
+        (make_node("Slice", ["x", "k", "l"], ["y"]), "choosing samples is not supported"),
+    ],
+)
+def test_several_samples_stay_apart(build: Build, node: onnx.NodeProto, reason: str) -> None:
+    constants = {"k": np.array([0]), "l": np.array([1])}
+    with pytest.raises(EpimcError) as caught:
+        import_proto(build([node], {"x": (2, 3, 9, 8)}, constants), "m")
+    assert f"node 'y' ({node.op_type}): {reason}." in str(caught.value)

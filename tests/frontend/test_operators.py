@@ -176,36 +176,6 @@ def test_global_pool(build: Build, compare: Compare, opset: int, op_type: str) -
 
 
 @pytest.mark.parametrize("opset", OPSETS)
-@pytest.mark.parametrize("trans_b", [0, 1])
-@pytest.mark.parametrize("offset", [(), (1,), (5,), (1, 1), (1, 5)])
-def test_gemm(
-    build: Build, compare: Compare, opset: int, trans_b: int, offset: tuple[int, ...]
-) -> None:
-    constants = {"w": draw(5, 7) if trans_b else draw(7, 5), "c": draw(*offset)}
-    node = make_node("Gemm", ["x", *constants], ["y"], transB=trans_b, alpha=0.5, beta=-1.5)
-    imported = compare(build([node], {"x": ("N", 7)}, constants, opset=opset))
-    assert ops_of(imported) == ["nn.gemm"]
-    assert imported.outputs == [("y", (5,))]
-
-
-@pytest.mark.parametrize("opset", [11, 13, 26])
-def test_gemm_without_an_offset(build: Build, compare: Compare, opset: int) -> None:
-    model = build(
-        [make_node("Gemm", ["x", "w"], ["y"])], {"x": ("N", 7)}, {"w": draw(7, 5)}, opset=opset
-    )
-    (op,) = compare(model).module.ops
-    assert [key for key, _ in op.tensor_refs()] == ["weight"]
-
-
-@pytest.mark.parametrize("opset", OPSETS)
-def test_matmul(build: Build, compare: Compare, opset: int) -> None:
-    model = build(
-        [make_node("MatMul", ["x", "w"], ["y"])], {"x": ("N", 7)}, {"w": draw(7, 5)}, opset=opset
-    )
-    assert ops_of(compare(model)) == ["nn.gemm"]
-
-
-@pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize(("op_type", "constant_first"), ARITHMETIC)
 @pytest.mark.parametrize(
     ("shape", "constant"),

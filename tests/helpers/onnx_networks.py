@@ -196,6 +196,92 @@ def grown() -> onnx.ModelProto:
     return net.model(net.conv(x, 16, 3, 1))
 
 
+def functions() -> onnx.ModelProto:
+    """Functions without an importer of their own, alone and in chains; an exported Gelu."""
+    net = Network({"x": (4, 6, 5)})
+    x = net.conv("x", 4, 4)
+    halves = net.node("Div", x, net.constant(np.array(np.sqrt(2), np.float32)))
+    one = net.constant(np.array(1, np.float32))
+    x = net.node("Mul", x, net.node("Add", net.node("Erf", halves), one))
+    positive = net.node("Add", net.node("Abs", net.conv(x, 4, 4)), one)
+    logs = net.node("Log", positive)
+    waves = net.node("Relu", net.node("Sin", net.conv(logs, 4, 4)))
+    cubes = net.node("Pow", net.node("Sub", waves, logs), net.constant(np.array(3, np.float32)))
+    inverse = net.node("Div", one, net.node("Sqrt", positive))
+    return net.model(net.conv(cubes, 4, 4), inverse)
+
+
+def signal() -> onnx.ModelProto:
+    """One axis: convolutions and pools; a decoder, whose kernel is not a multiple of its stride."""
+    net = Network({"x": (3, 24)})
+
+    def layer(op_type: str, x: str, shape: tuple[int, ...], **attributes: Any) -> str:
+        weight = net.constant(net.floats(*shape, scale=0.3))
+        bias = net.constant(net.floats(shape[op_type == "ConvTranspose"], scale=0.1))
+        return net.node(op_type, x, weight, bias, **attributes)
+
+    x = net.node("Relu", layer("Conv", "x", (4, 3, 5), pads=[2, 2]))
+    shortcut = x = net.node("MaxPool", x, kernel_shape=[2], strides=[2])
+    x = net.node("Relu", layer("Conv", x, (4, 2, 3), pads=[2, 2], dilations=[2], group=2))
+    x = net.node("Add", x, shortcut)
+    means = net.node("AveragePool", x, kernel_shape=[3], strides=[2], pads=[1, 0])
+    x = net.node("Sigmoid", layer("ConvTranspose", means, (4, 3, 5), strides=[4], pads=[1, 0]))
+    return net.model(x, net.node("GlobalMaxPool", means))
+
+
+def decoder() -> onnx.ModelProto:
+    """Maps made larger by transposed convolutions: dense, in groups, with more and with less."""
+    net = Network({"x": (4, 5, 4)})
+
+    def larger(x: str, shape: tuple[int, ...], group: int = 1, **attributes: Any) -> str:
+        weight = net.constant(net.floats(*shape, scale=0.4))
+        bias = net.constant(net.floats(shape[1] * group, scale=0.1))
+        return net.node("ConvTranspose", x, weight, bias, strides=[2, 2], group=group, **attributes)
+
+    x = net.node("Relu", larger("x", (4, 6, 4, 4), pads=[1, 1, 1, 1]))
+    names = [net.constant(net.random.uniform(0.5, 2, 6).astype(np.float32)) for _ in range(4)]
+    x = net.node("BatchNormalization", larger(x, (6, 1, 2, 2), 6), *names)
+    y = net.node("Concat", net.node("Relu", x), x, axis=1)
+    y = larger(y, (12, 2, 3, 3), pads=[1, 1, 1, 1], output_padding=[1, 0])
+    return net.model(net.node("Tanh", y), x)
+
+
+def mixer() -> onnx.ModelProto:
+    """Tokens of patches, mixed among each other and each by itself, as in MLP-Mixer."""
+    net = Network({"x": (3, 6, 8)})
+    patches = net.node("Relu", net.conv("x", 3, 8, 2, strides=[2, 2], pads=[0] * 4))
+    flat = net.node("Reshape", patches, net.constant(np.array([0, 8, -1])))
+    x = net.node("Transpose", flat, perm=[0, 2, 1])
+    among = net.node("MatMul", net.constant(net.floats(12, 12, scale=0.3)), x)
+    x = net.node("Add", net.node("Add", among, net.constant(net.floats(12, 1))), x)
+    wide = net.node("MatMul", x, net.constant(net.floats(8, 16, scale=0.3)))
+    wide = net.node("Relu", net.node("Add", wide, net.constant(net.floats(16, scale=0.3))))
+    narrow = net.node("MatMul", wide, net.constant(net.floats(16, 8, scale=0.3)))
+    x = net.node("Add", net.node("Add", narrow, net.constant(net.floats(8, scale=0.3))), x)
+    heads = net.node("Reshape", x, net.constant(np.array([0, 12, 2, 4])))
+    mixed = net.node(
+        "Einsum", heads, net.constant(net.floats(2, 4, 3, scale=0.5)), equation="nthd,hde->nhte"
+    )
+    last = net.node("Flatten", mixed)
+    return net.model(net.node("Gemm", last, net.constant(net.floats(72, 5, scale=0.1))), narrow)
+
+
+def folded() -> onnx.ModelProto:
+    """A batch of 1 among other axes: halves of shuffled channels, and rows for a Gemm."""
+    net = Network({"x": (3, 6, 6)}, batch=1)
+    x = net.node("Relu", net.conv("x", 3, 8))
+    x = net.node("Reshape", x, net.constant(np.array([4, 2, 36])))
+    x = net.node("Transpose", x, perm=[1, 0, 2])
+    x = net.node("Reshape", x, net.constant(np.array([2, -1, 4, 6, 6])))
+    left, right = (net.node("Gather", x, net.constant(np.array(k)), axis=0) for k in (0, 1))
+    x = net.node("Concat", net.conv(left, 4, 4, 1), right, axis=1)
+    rows = net.node("Transpose", x, perm=[2, 3, 1, 0])
+    rows = net.node("Reshape", rows, net.constant(np.array([-1, 8])))
+    weight, offset = net.constant(net.floats(8, 5, scale=0.3)), net.constant(net.floats(5))
+    rows = net.node("LeakyRelu", net.node("Gemm", rows, weight, offset), alpha=0.3)
+    return net.model(net.node("Reshape", rows, net.constant(np.array([1, 36, 5]))))
+
+
 NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "fire": fire,
     "prelu": prelu,
@@ -205,4 +291,11 @@ NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "moved": moved,
     "last": last,
     "grown": grown,
+    "signal": signal,
+    "decoder": decoder,
+    "mixer": mixer,
+    "folded": folded,
 }
+
+# Their tables are onnxruntime's, in float32: another processor may round one of them otherwise.
+EVALUATED: dict[str, Callable[[], onnx.ModelProto]] = {"functions": functions}

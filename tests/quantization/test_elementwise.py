@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from epimc.ir.core.attributes import Ref
 from epimc.ir.core.module import Module
@@ -138,3 +139,20 @@ def test_tables_round_half_to_even_and_clip() -> None:
     tiny = TensorType((2,), "u4", 1e-300, 0)
     table = lookup_table(activation(function="exp"), x, tiny, lambda ref: np.zeros(0))
     assert table.tolist() == [[15] * 8]
+
+
+def test_tables_outside_of_the_domain() -> None:
+    x = TensorType((2,), "u3", 0.5, 2)
+    y = TensorType((2,), "u4", 0.25, 6)
+    graph = helper.make_graph(
+        [helper.make_node("Log", ["x"], ["y"])],
+        "log",
+        [helper.make_tensor_value_info("x", 1, ["N"])],
+        [helper.make_tensor_value_info("y", 1, ["N"])],
+    )
+    opsets = [helper.make_opsetid("", 20)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    op = elementwise.Function([Value("x", x)], Value("y", y), Location(), {"model": Ref("model")})
+    table = lookup_table(op, x, y, lambda ref: np.frombuffer(model, np.uint8))
+    # No number becomes 0, minus infinity the least; log(0.5) is -2.77 steps, log(2.5) 3.67.
+    assert table.tolist() == [[6, 6, 0, 3, 6, 8, 9, 10]]

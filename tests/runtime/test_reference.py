@@ -14,7 +14,8 @@ from onnx import helper, numpy_helper
 
 import epimc
 from epimc.bundle.bundle import read_bundle
-from epimc.frontend.model.standard import NEWEST_IR, NEWEST_OPSET, OLDEST_IR, OLDEST_OPSET
+from epimc.frontend.model.installed import newest_ir, newest_opset
+from epimc.frontend.model.standard import OLDEST_IR, OLDEST_OPSET
 from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import EpimcError
 from epimc.verification.verify import verify
@@ -46,8 +47,8 @@ def test_a_pad_as_large_as_the_kernel_behind_it_counts(tmp_path: Path) -> None:
     assert verify(read_bundle(tmp_path / "out")).exact
 
 
-@pytest.mark.parametrize("ir", [OLDEST_IR, NEWEST_IR])
-@pytest.mark.parametrize("opset", [OLDEST_OPSET, NEWEST_OPSET])
+@pytest.mark.parametrize("ir", [OLDEST_IR, newest_ir()])
+@pytest.mark.parametrize("opset", [OLDEST_OPSET, newest_opset()])
 def test_all_versions_that_are_read_run(ir: int, opset: int) -> None:
     ports = [helper.make_tensor_value_info(name, 1, ["N", 2]) for name in ("x", "y")]
     relu = helper.make_node("Relu", ["x"], ["y"])

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from pydantic import Field, TypeAdapter
+from pydantic import Discriminator, Field, Tag, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -29,7 +29,7 @@ from epimc.backends.crossbar.core.limits import (
     MAXIMUM_ROWS_READ,
     STRICT,
 )
-from epimc.backends.crossbar.core.program import FeatureMap, Maps, Port, Program
+from epimc.backends.crossbar.core.program import AnyPort, FeatureMap, HostPort, Maps, Port, Program
 from epimc.backends.crossbar.instructions.registry import instructions
 from epimc.backends.crossbar.instructions.table import StoredArray, Table, stored_fields
 from epimc.support.diagnostics import error
@@ -45,12 +45,26 @@ DOCUMENT, NUMBERS, WEIGHTS = "tables.json", "tables.safetensors", "weights.safet
 FORMAT = 2
 
 
+CHIP_PORT, HOST_PORT = "chip port", "host port"
+
+
+def kind_of_port(stated: Any) -> str:
+    """Whether a document has a port of the host, which names a token."""
+    return HOST_PORT if isinstance(stated, dict) and "token" in stated else CHIP_PORT
+
+
+StatedPort = Annotated[
+    Annotated[Port, Tag(CHIP_PORT)] | Annotated[HostPort, Tag(HOST_PORT)],
+    Discriminator(kind_of_port),
+]
+
+
 @dataclass(frozen=True, eq=False)
 class Contents:
     """All of a program but its streams and its chip."""
 
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[AnyPort, ...]
+    outputs: tuple[AnyPort, ...]
     maps: Maps
     tables: tuple[Table, ...]
 
@@ -142,7 +156,7 @@ def read_tables(files: Mapping[str, bytes], bundle: str) -> Contents:
     """
     subject = f"File '{DOCUMENT}' of bundle '{bundle}'"
     kinds = table_classes()
-    tags = [kind.name for kind in kinds]
+    tags = [CHIP_PORT, HOST_PORT, *(kind.name for kind in kinds)]
     document = read_document(files[DOCUMENT], document_of(kinds), subject, tags, FORMAT)
     contents = Contents(document.inputs, document.outputs, document.maps, document.tables)
     if problems := list(contradictions(contents)):
@@ -191,8 +205,8 @@ def document_of(kinds: tuple[type[Table], ...]) -> TypeAdapter[Any]:
     tables: Any = Annotated[tuple[table, ...], Field(max_length=2**16)]
     members = {
         "format": Annotated[int, Field(ge=FORMAT, le=FORMAT)],
-        "inputs": Annotated[tuple[Port, ...], Field(max_length=2**16)],
-        "outputs": Annotated[tuple[Port, ...], Field(max_length=2**16)],
+        "inputs": Annotated[tuple[StatedPort, ...], Field(max_length=2**16)],
+        "outputs": Annotated[tuple[StatedPort, ...], Field(max_length=2**16)],
         "maps": Annotated[tuple[FeatureMap, ...], Field(max_length=2**16)],
         "tables": tables,
     }
@@ -215,7 +229,7 @@ def contradictions(contents: Contents) -> Iterator[str]:
     for side in ("inputs", "outputs"):
         for i, port in enumerate(getattr(contents, side)):
             yield from unknown_maps(f"{side}[{i}]", [port.map], maps)
-            if math.prod(port.shape) > MAXIMUM_MAP_BYTES:
+            if math.prod(port.shape or ()) > MAXIMUM_MAP_BYTES:
                 yield f"{side}[{i}].shape has more than {MAXIMUM_MAP_BYTES} elements."
     for i, table in enumerate(contents.tables):
         yield from unknown_maps(f"tables[{i}]", [*table.sources, table.destination], maps)

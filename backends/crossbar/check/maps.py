@@ -8,12 +8,12 @@ from itertools import pairwise
 
 from epimc.backends.crossbar.core.findings import Findings
 from epimc.backends.crossbar.core.program import (
-    ACCUMULATOR,
     ALIGNMENT,
     ELEMENTS,
     NO_ADDRESS,
+    AnyPort,
     FeatureMap,
-    Port,
+    HostPort,
     activation_element,
 )
 
@@ -39,9 +39,12 @@ def check_maps(findings: Findings) -> None:
 
 
 def _check_integers(findings: Findings, where: str, feature: FeatureMap) -> None:
-    if feature.element == ACCUMULATOR:
+    if not feature.is_activation:
         plain = feature.bits == 0 and feature.zero_point == 0 and feature.scale == 0
-        findings.require(plain, where, "Accumulators must have 0 bits, zero point 0 and scale 0.")
+        what = "A token" if feature.is_token else "Accumulators"
+        findings.require(plain, where, f"{what} must have 0 bits, zero point 0 and scale 0.")
+        single = not feature.is_token or math.prod(feature.shape) == 1
+        findings.require(single, where, "A token is a single byte.")
         return
     most = ELEMENTS[feature.element].bits
     # One element type for every number of bits: the smallest.
@@ -94,8 +97,6 @@ def _check_overlaps(findings: Findings) -> None:
 def check_ports(findings: Findings) -> None:
     """Inputs and outputs name activations that lie off chip, of the right size."""
     program = findings.program
-    # Constants have as many samples as the first input.
-    findings.require(bool(program.inputs), "inputs", "The program has no input.")
     findings.require(bool(program.outputs), "outputs", "The program has no output.")
     for kind, ports in (("input", program.inputs), ("output", program.outputs)):
         names = Counter(port.name for port in ports)
@@ -108,13 +109,19 @@ def check_ports(findings: Findings) -> None:
             _check_port(findings, where, port)
 
 
-def _check_port(findings: Findings, where: str, port: Port) -> None:
+def _check_port(findings: Findings, where: str, port: AnyPort) -> None:
     maps = findings.program.maps
     if not findings.require(0 <= port.map < len(maps), where, f"There is no map {port.map}."):
         return
     feature = maps[port.map]
+    if isinstance(port, HostPort):
+        findings.require(feature.is_token, where, "Its map is no token of the host.")
+        placed = feature.address != NO_ADDRESS
+        findings.require(placed, where, "Its token has no place off chip.")
+        findings.require(port.result >= 0, where, f"There is no result {port.result}.")
+        return
     size = feature.channels * feature.height * feature.width
-    findings.require(feature.element != ACCUMULATOR, where, "Its map holds no activations.")
+    findings.require(feature.is_activation, where, "Its map holds no activations.")
     findings.require(feature.address != NO_ADDRESS, where, "Its map has no place off chip.")
     findings.require(
         math.prod(port.shape) == size,

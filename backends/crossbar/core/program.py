@@ -29,6 +29,7 @@ from epimc.backends.crossbar.core.limits import (
 )
 from epimc.backends.crossbar.core.source_rows import SourceRows
 from epimc.support.origins import Nodes
+from epimc.support.port_types import PortType
 
 # Every row starts at a multiple of this many bytes, in tile buffers and off chip: that of the
 # largest element, so that a row can be viewed as its elements without a copy.
@@ -36,7 +37,7 @@ ALIGNMENT = 8
 
 NO_ADDRESS = -1
 
-ElementName = Literal["u8", "u16", "i64"]
+ElementName = Literal["u8", "u16", "i64", "token"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Element:
 
     Attributes:
         dtype: How an element lies in memory, little-endian.
-        bits: The most bits of an activation; 0 for accumulators, which use the type whole.
+        bits: The most bits of an activation; 0 for what is none.
     """
 
     dtype: np.dtype[Any]
@@ -61,8 +62,10 @@ ELEMENTS: Mapping[str, Element] = {
     "u8": Element(np.dtype("u1"), 8),
     "u16": Element(np.dtype("<u2"), 16),
     "i64": Element(np.dtype("<i8"), 0),
+    "token": Element(np.dtype("u1"), 0),
 }
 ACCUMULATOR: ElementName = "i64"
+TOKEN: ElementName = "token"
 
 
 def activation_element(bits: int) -> ElementName:
@@ -93,12 +96,13 @@ class FeatureMap:
     Attributes:
         name: Name of the IR value; unique in the program.
         shape: Of one sample: rows and columns last, and before them dims that count as channels.
-        element: `u8` (activations of 1 to 8 bits), `u16` (of 9 to 16) or `i64` (accumulators).
-        bits: Bits of an activation (0 for accumulators).
-        zero_point: Of activations; 0 for accumulators.
+        element: `u8` (activations of 1 to 8 bits), `u16` (of 9 to 16), `i64` (accumulators) or
+            `token`: one byte that says that the host has certain values, of any type.
+        bits: Bits of an activation, 0 for all else.
+        zero_point: Of activations, 0 for all else.
         address: Off-chip address of row 0; -1 for a map that never leaves the chip.
         nodes: The ONNX nodes it stands for; none for inputs.
-        scale: Real value of one step of activations; 0 for accumulators.
+        scale: Real value of one step of activations; 0 for all else.
     """
 
     __pydantic_config__ = STRICT
@@ -134,8 +138,13 @@ class FeatureMap:
 
     @property
     def is_activation(self) -> bool:
-        """Whether it holds activations, and not accumulators."""
-        return self.element != ACCUMULATOR
+        """Whether it holds activations, and neither accumulators nor a token."""
+        return self.element not in (ACCUMULATOR, TOKEN)
+
+    @property
+    def is_token(self) -> bool:
+        """Whether it stands for values that the host alone knows."""
+        return self.element == TOKEN
 
     @cached_property
     def row_bytes(self) -> int:
@@ -150,6 +159,19 @@ class FeatureMap:
 
 Maps = tuple[FeatureMap, ...]
 """All feature maps of a program; tables name them by their numbers."""
+
+
+def stated_type(text: str) -> str:
+    """The text of a port's type, if it is one.
+
+    Raises:
+        PydanticCustomError: It is not.
+    """
+    try:
+        PortType.parse(text)
+    except ValueError as problem:
+        raise PydanticCustomError("type", "{said}", {"said": str(problem)}) from None
+    return text
 
 
 @dataclass(frozen=True)
@@ -169,6 +191,48 @@ class Port:
     shape: Annotated[tuple[Count, ...], Field(max_length=16)]
     map: Index
     scale: Annotated[float, Field(gt=0)]
+
+    @property
+    def port_type(self) -> PortType:
+        """What it is."""
+        return PortType(dims=self.shape)
+
+
+@dataclass(frozen=True)
+class HostPort:
+    """A graph input that the host takes, or an output that it gives, as the user's model has it.
+
+    Attributes:
+        name: The ONNX name.
+        type: What it is (`support/port_types.py`).
+        token: The map that stands for it off chip, by number.
+        result: Which of the values is it that the map stands for.
+    """
+
+    __pydantic_config__ = STRICT
+
+    name: Name
+    type: Annotated[str, Field(max_length=1000), AfterValidator(stated_type)]
+    token: Index
+    result: Annotated[int, Field(ge=0, lt=2**20)] = 0
+
+    @property
+    def map(self) -> int:
+        """The map, as a port of the chip names it."""
+        return self.token
+
+    @property
+    def port_type(self) -> PortType:
+        """What it is."""
+        return PortType.parse(self.type)
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Of one sample, where it is known beforehand."""
+        return self.port_type.shape
+
+
+AnyPort = Port | HostPort
 
 
 @dataclass(frozen=True)
@@ -270,8 +334,8 @@ class Program:
     chip: Chip
     maps: Maps
     tables: tuple[ProgramTable, ...]
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[AnyPort, ...]
+    outputs: tuple[AnyPort, ...]
     streams: Streams = field(default=())
 
     @cached_property
@@ -315,6 +379,32 @@ class Program:
     def position_events(self) -> list[Counts]:
         """For each table what one output position uses of crossbars and their periphery."""
         return [table.position_events(self) for table in self.tables]
+
+    @property
+    def chip_inputs(self) -> tuple[Port, ...]:
+        """The inputs that are quantized for the chip."""
+        return tuple(port for port in self.inputs if isinstance(port, Port))
+
+    @property
+    def host_inputs(self) -> tuple[HostPort, ...]:
+        """The inputs that the host takes."""
+        return tuple(port for port in self.inputs if isinstance(port, HostPort))
+
+    @property
+    def chip_outputs(self) -> tuple[Port, ...]:
+        """The outputs that are dequantized from the chip."""
+        return tuple(port for port in self.outputs if isinstance(port, Port))
+
+    @property
+    def host_outputs(self) -> tuple[HostPort, ...]:
+        """The outputs that the host gives."""
+        return tuple(port for port in self.outputs if isinstance(port, HostPort))
+
+    @property
+    def counted_by(self) -> str:
+        """The input whose samples the integer reference counts; empty: it runs one at a time."""
+        tokens = any(feature.is_token for feature in self.maps)
+        return "" if tokens else self.inputs[0].name
 
     def tables_of(self, kind: type[T]) -> Iterator[T]:
         """The tables of one instruction, in order."""

@@ -373,9 +373,8 @@ class Constant(Computing):
         return rows
 
     def claims(self, program: Program) -> Iterator[Claim]:
-        """The values, for as many samples as the first input has."""
-        name, port = program.maps[self.destination].name, program.inputs[0].name
-        return forms.fixed(name, port, self.values)
+        """The values, for as many samples as the reference runs at once."""
+        return forms.fixed(program.maps[self.destination].name, program.counted_by, self.values)
 
     def check(self, check: TableCheck) -> None:
         """A value for every element."""

@@ -27,7 +27,7 @@ from epimc.ir.semantics.arrays import Ints
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
-ACTIVATIONS, ACCUMULATORS = "activations", "accumulators"
+ACTIVATIONS, ACCUMULATORS, TOKENS = "activations", "accumulators", "a token of the host"
 
 # The most maps that a list of rings can name: its length is a byte of the binary.
 MOST_SOURCES = 255
@@ -201,7 +201,7 @@ class Table(DeclaredInstruction):
     Attributes:
         least_sources: How many maps it reads at least.
         most_sources: How many at most.
-        takes: What these hold, ACTIVATIONS or ACCUMULATORS; None for either.
+        takes: What these hold, ACTIVATIONS, ACCUMULATORS or TOKENS; None for any.
         makes: What its destination holds.
         joins_parts: Whether it adds the parts of one layer, which the reference does not split.
     """
@@ -313,7 +313,9 @@ class OneSource:
 
 
 def holds(target: FeatureMap) -> str:
-    """What a map holds, ACTIVATIONS or ACCUMULATORS, as tables name it."""
+    """What a map holds, as tables name it."""
+    if target.is_token:
+        return TOKENS
     return ACTIVATIONS if target.is_activation else ACCUMULATORS
 
 

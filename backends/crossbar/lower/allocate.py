@@ -19,7 +19,7 @@ from epimc.backends.crossbar.lower.map import target_of
 from epimc.backends.crossbar.lower.rows import map_bytes, resident_bytes
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import Value
-from epimc.ir.core.traits import CallsHost
+from epimc.ir.core.traits import AtOnce
 from epimc.ir.pipeline import Pass
 from epimc.support.diagnostics import EpimcError, error
 
@@ -285,7 +285,7 @@ def victims_of(tile: int, buffers: _Buffers) -> list[Value]:
 def never_fits(op: XbarOp, liveness: Liveness, capacity: int) -> bool:
     """Whether the line buffers of an op and a row of its result exceed a buffer by themselves."""
     values = [*op.operands, op.output]
-    if isinstance(op, CallsHost) or sum(map(map_bytes, values)) <= capacity:
+    if isinstance(op, AtOnce) or sum(map(map_bytes, values)) <= capacity:
         return False
     blocks = [block_of(*region) for region in liveness.line_buffers_of(op)]
     return Load(blocks).most > capacity
@@ -296,7 +296,7 @@ def largest_ops(tile: int, buffers: _Buffers) -> list[XbarOp]:
     ops = [
         op
         for op in buffers.liveness.ops
-        if op.tile == tile and op not in buffers.direct and not isinstance(op, CallsHost)
+        if op.tile == tile and op not in buffers.direct and not isinstance(op, AtOnce)
     ]
     sizes = {
         op: sum(block_of(*region).size for region in buffers.liveness.line_buffers_of(op))

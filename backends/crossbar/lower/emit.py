@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from epimc.backends.crossbar import dialect as xbar
-from epimc.backends.crossbar.core.program import Port, Program
-from epimc.backends.crossbar.levels import ALLOCATED, INPUT_ADDRESSES, TILES
+from epimc.backends.crossbar.core.program import AnyPort, HostPort, Port, Program
+from epimc.backends.crossbar.levels import ALLOCATED, HOST_OUTPUTS, INPUT_ADDRESSES, TILES
 from epimc.backends.crossbar.lower.lowering import ModuleLowering, feature_map, instruction_of
 from epimc.backends.crossbar.lower.map import target_of
 from epimc.backends.crossbar.lower.projection import project
@@ -38,13 +38,27 @@ def emit(module: Module) -> Program:
         chip=target.sized(tiles),
         maps=tuple(maps),
         tables=tuple(lowering.table(op) for op in ops),
-        inputs=tuple(port(name, value, numbers) for name, value in module.inputs),
-        outputs=tuple(port(name, value, numbers) for name, value in module.outputs),
+        inputs=tuple(
+            port(name, value, numbers, (0, value.type.host)) for name, value in module.inputs
+        ),
+        outputs=tuple(
+            port(name, value, numbers, result)
+            for (name, value), result in zip(module.outputs, host_outputs(module), strict=True)
+        ),
         # Last: all that was decided about rows is in the streams, and folding changes none of it.
         streams=roll(streams),
     )
 
 
-def port(name: str, value: Value, numbers: Mapping[Value, int]) -> Port:
-    """A graph input or output."""
+def host_outputs(module: Module) -> Sequence[tuple[int, str]]:
+    """For each output which result of a host call it is, and its type."""
+    stated: Sequence[tuple[int, str]] = module.attributes.get(HOST_OUTPUTS, ())
+    return stated or [(0, "")] * len(module.outputs)
+
+
+def port(name: str, value: Value, numbers: Mapping[Value, int], result: tuple[int, str]) -> AnyPort:
+    """A graph input or output; of the host a result of a call, and its type."""
+    if value.type.is_host:
+        number, kind = result
+        return HostPort(name, kind, numbers[value], number)
     return Port(name, value.type.shape, numbers[value], value.type.step)

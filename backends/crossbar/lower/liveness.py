@@ -10,7 +10,7 @@ from epimc.backends.crossbar.dialect import XbarOp
 from epimc.backends.crossbar.lower.rows import Span, reads
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value
-from epimc.ir.core.traits import CallsHost
+from epimc.ir.core.traits import AtOnce
 
 Reader = tuple[XbarOp, int]
 """(op, index of an operand)."""
@@ -50,7 +50,7 @@ class Liveness:
 
     def for_the_host(self) -> frozenset[Value]:
         """What the host reads and writes, which lies off chip in any case."""
-        calls = [op for op in self.ops if isinstance(op, CallsHost)]
+        calls = [op for op in self.ops if isinstance(op, AtOnce)]
         read = {operand for op in calls for operand in op.operands}
         return frozenset(read | {op.output for op in calls}) - frozenset(self.inputs)
 
@@ -68,7 +68,7 @@ class Liveness:
             yield from self.line_buffers(value, direct)
         elif spilled:
             # A row is stored off chip as soon as it is computed; the host's never lies on a tile.
-            if not isinstance(home, CallsHost):
+            if not isinstance(home, AtOnce):
                 spans = {row: (step, step) for row, step in enumerate(home.order)}
                 yield Region.of_result(home), spans
             yield from self.line_buffers(value, direct)
@@ -112,5 +112,5 @@ class Liveness:
     ) -> Iterator[tuple[Region, dict[int, Span]]]:
         """One buffer a reader of a value that lies off chip; the host, and `direct`, need none."""
         for op, index in self.readers[value]:
-            if not isinstance(op, CallsHost) and op not in direct:
+            if not isinstance(op, AtOnce) and op not in direct:
                 yield Region(op.tile, value, (op, index)), self.read_spans[op, index]

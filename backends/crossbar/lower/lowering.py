@@ -13,6 +13,7 @@ from epimc.backends.crossbar import dialect as xbar
 from epimc.backends.crossbar.core.program import (
     ACCUMULATOR,
     NO_ADDRESS,
+    TOKEN,
     FeatureMap,
     activation_element,
 )
@@ -35,7 +36,10 @@ def instruction_of(op: Op | type[Op]) -> type[Table]:
 
 
 def feature_map(value: Value, address: int = NO_ADDRESS, nodes: Nodes = ()) -> FeatureMap:
-    """A value as the program knows it."""
+    """A value as the program knows it; what the host alone knows as a token."""
+    place = address if address >= 0 else NO_ADDRESS
+    if value.type.is_host:
+        return FeatureMap(value.name, (1, 1, 1), TOKEN, address=place, nodes=nodes)
     # Accumulators have neither bits nor a scale of their own: the requantization has their steps.
     kept = value.type.element != ACCUMULATOR
     return FeatureMap(
@@ -44,7 +48,7 @@ def feature_map(value: Value, address: int = NO_ADDRESS, nodes: Nodes = ()) -> F
         element=activation_element(value.type.bits) if kept else ACCUMULATOR,
         bits=value.type.bits if kept else 0,
         zero_point=value.type.zero_point,
-        address=address if address >= 0 else NO_ADDRESS,
+        address=place,
         nodes=nodes,
         scale=value.type.step if kept else 0.0,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from epimc.backends.crossbar import dialect as xbar
-from epimc.backends.crossbar.levels import MAPPED
+from epimc.backends.crossbar.levels import HOST_OUTPUTS, MAPPED
 from epimc.backends.crossbar.lower.counting import (
     block_rows,
     geometry_of,
@@ -22,9 +23,9 @@ from epimc.ir.core.dispatch import OpTable
 from epimc.ir.core.levels import QUANTIZED
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import TARGET
-from epimc.ir.core.op import Op
-from epimc.ir.core.traits import Border
-from epimc.ir.dialects import epi
+from epimc.ir.core.op import Op, Value
+from epimc.ir.core.traits import Border, FromHost
+from epimc.ir.dialects import epi, host
 from epimc.ir.epitome import plan
 from epimc.ir.pipeline import Pass
 from epimc.ir.text.printer import refused
@@ -48,12 +49,54 @@ class Map(Pass):
     def run(self, module: Module) -> Module:
         """Rewrite every op to its counterpart of dialect `xbar`."""
         target = target_of(module)
-        builder = Builder(module, self.ensures)
+        builder = MapBuilder(module, self.ensures)
         refuse_many_arrays_of(module, target.crossbar)
+        for name, value in module.inputs:
+            if value.type.is_host:
+                builder.input(name, value)
         for op in module.ops:
             on_crossbars.apply(op, builder, module, target.crossbar)
-        builder.outputs_of(module)
+        # In the order of the module: what the chip takes was met at its border.
+        order = {name: number for number, (name, _) in enumerate(module.inputs)}
+        builder.module.inputs.sort(key=lambda entry: order[entry[0]])
+        set_outputs(builder, module)
         return builder.finish()
+
+
+class MapBuilder(Builder):
+    """The module in the making.
+
+    Attributes:
+        makers: The op of each value of the old module that is no input.
+    """
+
+    def __init__(self, module: Module, level: str) -> None:
+        super().__init__(module, level)
+        self.makers = module.producers()
+
+
+def set_outputs(builder: MapBuilder, module: Module) -> None:
+    """The outputs, those of the host as results of their calls."""
+    makers, results = builder.makers, []
+    for name, value in module.outputs:
+        source, number = host_result(value, makers) if value.type.is_host else (value, CHIP)
+        builder.module.outputs.append((name, builder.mapped[source]))
+        results.append((number, value.type.host))
+    if any(number != CHIP for number, _ in results):
+        builder.module.attributes[HOST_OUTPUTS] = tuple(results)
+
+
+CHIP = -1
+
+
+def host_result(value: Value, makers: Mapping[Value, Op]) -> tuple[Value, int]:
+    """What a value of the host is a result of, a call or an input, and which one."""
+    maker = makers.get(value)
+    if isinstance(maker, host.Real):
+        return host_result(maker.x, makers)
+    if not isinstance(maker, host.ResultOf):
+        return value, 0
+    return maker.call, maker.index
 
 
 on_crossbars: OpTable[[Builder, Module, Crossbar], None] = OpTable("form on crossbars")
@@ -107,11 +150,59 @@ def arrays_of_layer(op: epi.Conv, module: Module, crossbar: Crossbar) -> int:
     return mapped(matrix, stored.bits, geometry_of(crossbar))
 
 
+@on_crossbars(FromHost)
+def map_real(op: FromHost, builder: Builder, module: Module, crossbar: Crossbar) -> None:
+    """Whoever quantizes it names the call and the number of the result."""
+
+
+@on_crossbars(host.ResultOf)
+def map_result(op: host.ResultOf, builder: Builder, module: Module, crossbar: Crossbar) -> None:
+    """Whoever reads it names the call and the number of the result."""
+
+
+@on_crossbars(host.Call)
+def map_call(op: host.Call, builder: Builder, module: Module, crossbar: Crossbar) -> None:
+    """The call, over activations and over results of others."""
+    assert isinstance(builder, MapBuilder)
+    makers = builder.makers
+    sources, results = [], []
+    for operand in op.operands:
+        maker = makers.get(operand)
+        if isinstance(maker, Border) and not maker.inward:
+            source, number = maker.operands[0], CHIP
+        else:
+            source, number = host_result(operand, makers)
+        sources.append(builder.mapped[source])
+        results.append(number)
+    builder.emit(
+        xbar.Host,
+        sources,
+        op.output,
+        op.location,
+        op.output.type,
+        fragment=op.fragment,
+        results=tuple(results),
+    )
+
+
 @on_crossbars(Border)
 def map_border(op: Border, builder: Builder, module: Module, crossbar: Crossbar) -> None:
     """The border is the host's: activations become the inputs and outputs of the module."""
     (x,) = op.operands
-    if op.inward:
+    assert isinstance(builder, MapBuilder)
+    maker = builder.makers.get(x) if op.inward else None
+    if isinstance(maker, FromHost):
+        source, number = host_result(maker.operands[0], builder.makers)
+        builder.emit(
+            xbar.Enter,
+            [builder.mapped[source]],
+            op.output,
+            op.location,
+            op.output.type,
+            shape=op.output.type.shape,
+            results=(number,),
+        )
+    elif op.inward:
         (name,) = (name for name, value in module.inputs if value is x)
         builder.input(name, op.output)
     else:

@@ -97,6 +97,9 @@ class CrossbarCounts(PlanSummary):
 
     def blocks(self) -> Iterator[Block]:
         """The layers, what the columns mean, and the totals by both rules."""
+        if not self.layers:
+            yield Lines(("  no layer has constant weights: it takes no crossbars",))
+            return
         titles = ("layer", "weights", "epitome", "rounds", "FP32", "crossbars", "arrays", "reads")
         rows = (
             (

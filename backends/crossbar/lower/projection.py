@@ -17,7 +17,7 @@ from epimc.backends.crossbar.isa.clocks import VectorClocks
 from epimc.backends.crossbar.lower.rows import lines_of, reads
 from epimc.backends.crossbar.lower.semaphores import Semaphores, without_idle_signals
 from epimc.ir.core.op import Value
-from epimc.ir.core.traits import CallsHost
+from epimc.ir.core.traits import AtOnce
 
 
 def project(
@@ -42,7 +42,7 @@ def project(
         (step, op, y)
         for op in ops
         for y, step in enumerate(op.order)
-        if not isinstance(op, CallsHost) or y == len(op.order) - 1
+        if not isinstance(op, AtOnce) or y == len(op.order) - 1
     ]
     for step, op, y in sorted(rows, key=itemgetter(0)):
         projection.append(step, op, y)
@@ -73,7 +73,7 @@ class _Readings:
                 is_elsewhere = home is not None and home.tile != op.tile
                 if home is None or home.spilled:
                     # The host and what is direct load no rows, but read what others have stored.
-                    if not (op.direct or isinstance(op, CallsHost)):
+                    if not (op.direct or isinstance(op, AtOnce)):
                         self._load(op, index)
                     loaded.update([operand] if is_elsewhere else [])
                 elif is_elsewhere:

@@ -9,7 +9,7 @@ from epimc.backends.crossbar.levels import PLACED, SCHEDULED
 from epimc.backends.crossbar.lower.rows import height, lines_of
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import Op, Value
-from epimc.ir.core.traits import CallsHost
+from epimc.ir.core.traits import AtOnce
 from epimc.ir.pipeline import Pass
 
 
@@ -72,7 +72,7 @@ class _Demand:
         # at once; those that lie deepest in the network last.
         self.needs = {
             op: [
-                (k, producer, height(producer.output) if isinstance(producer, CallsHost) else 0)
+                (k, producer, height(producer.output) if isinstance(producer, AtOnce) else 0)
                 for k in sorted(range(len(op.operands)), key=lambda k: depths[op.operands[k]])
                 if (producer := self.producers.get(op.operands[k])) is not None
             ]

@@ -5,7 +5,6 @@ A wrong address therefore gives wrong data, as it does on a chip.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,13 +26,14 @@ from epimc.backends.crossbar.instructions.computing import (
     KernelSetting,
     RowBlock,
 )
-from epimc.backends.crossbar.instructions.host import host_calls
+from epimc.backends.crossbar.instructions.host import host_steps
 from epimc.backends.crossbar.isa.execution import Execution, Observer
 from epimc.backends.crossbar.isa.regions import buffer_regions, off_chip_regions
 from epimc.backends.crossbar.sim.engine import Arrays, EngineOptions
 from epimc.backends.crossbar.sim.memory import Bytes, Memory
 from epimc.ir.semantics import arrays, quantization
 from epimc.support.diagnostics import error
+from epimc.support.port_types import apart
 
 
 class ByteEngine:
@@ -57,16 +57,21 @@ class ByteEngine:
         Raises:
             EpimcError: The program is deadlocked.
         """
-        # The checker refuses a program without inputs.
-        batch = len(inputs[self.program.inputs[0].name])
+        # Without inputs there is one sample.
+        batch = len(next(iter(inputs.values()), [None]))
         machine = _Machine(self, batch, observers)
         # Before the first step: the host writes inputs off chip, and no instruction waits for them.
-        for port in self.program.inputs:
+        for port in self.program.chip_inputs:
             machine.put(port, inputs[port.name])
+        for entry in self.program.host_inputs:
+            machine.known[entry.token] = [apart(entry.port_type, inputs[entry.name])]
         waiting = machine.run()
         if waiting:
             raise error("The program is deadlocked.", notes=waiting)
-        return {port.name: machine.take(port) for port in self.program.outputs}
+        outputs: dict[str, Any] = {p.name: machine.take(p) for p in self.program.chip_outputs}
+        for result in self.program.host_outputs:
+            outputs[result.name] = machine.values(result.token, result.result)
+        return outputs
 
 
 class _Machine(Execution):
@@ -76,7 +81,9 @@ class _Machine(Execution):
         super().__init__(engine.program.streams, observers, engine.strategy)
         self.program, self.batch = engine.program, batch
         self.kernels: dict[int, Kernel] = engine.kernels
-        self.calls, self.runner = host_calls(engine.program), engine.host
+        self.steps, self.runner = host_steps(engine.program), engine.host
+        # What the host knows, by its tokens: for each of the values one a sample.
+        self.known: dict[int, Sequence[Sequence[Any]]] = {}
         # What the program names: the rest of it would only take memory.
         self.buffers = [Memory(batch, regions) for regions in engine.regions]
         self.off_chip = Memory(batch, off_chip_regions(self.program))
@@ -104,23 +111,29 @@ class _Machine(Execution):
         self.buffers[receiver].at(dst, room)[...] = self.buffers[sender].at(src, size)
 
     def host(self, tile: int, table: int) -> None:
-        named, maps = self.calls[table], self.program.maps
-        assert self.runner is not None
-        sources = [
-            self.read_map(maps[source]).reshape(self.batch, *maps[source].shape)
-            for source in named.sources
-        ]
-        target = maps[named.destination]
-        result = self.runner(named.fragment, sources)
-        shape = (self.batch, *target.dims)
-        # A fragment is the host's own, of which the checker knows nothing but its name.
-        if result.size != math.prod(shape):
-            made = f"The host gives {list(result.shape)} for '{named.fragment}'"
-            raise error(f"{made}, which is not {list(shape)}.")
-        result = result.reshape(shape)
+        step = self.steps[table]
+        target = self.program.maps[step.destination]
+        result = np.broadcast_to(step.made_by(self), (self.batch, *target.dims))
         self.write_map(target, result)
         for observer in self.observers:
             observer.computed(target, 0, result)
+
+    def values(self, token: int, result: int) -> Sequence[Any]:
+        """A value of the host for each sample.
+
+        Raises:
+            EpimcError: The call has no such result.
+        """
+        known = self.known[token]
+        if result >= len(known):
+            name = self.program.maps[token].name
+            raise error(f"The host gives {len(known)} results for '{name}', and no {result}.")
+        return known[result]
+
+    def call(self, token: int, fragment: str, operands: list[Any]) -> None:
+        """Have the host run a fragment, and keep its results under a token."""
+        assert self.runner is not None
+        self.known[token] = self.runner(fragment, operands, self.batch)
 
     def compute(
         self, tile: int, table: int, rows: tuple[int, int], dst: Ring, sources: tuple[Ring, ...]

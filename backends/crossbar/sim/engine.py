@@ -6,18 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from numpy.typing import NDArray
-
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.computing import ProductOf
 from epimc.backends.crossbar.isa.execution import Observer, Strategy
-from epimc.ir.semantics import arrays
 
-HostRunner = Callable[[str, list[NDArray[Any]]], NDArray[Any]]
-"""Runs a fragment: its name, its inputs [batch, C, H, W], its output for as many samples."""
+HostRunner = Callable[[str, list[Any], int], list[Any]]
+"""Runs a fragment: its name, its operands, how many samples; its results.
 
-Arrays = dict[str, arrays.Floats]
-"""float32 [samples, *shape] for every input, or output, by name."""
+An operand is float32 [samples, C, H, W], or a sequence with a value for each sample; so is a
+result.
+"""
+
+Arrays = dict[str, Any]
+"""float32 [samples, *shape] for every input, or output, by name; of the host a value a sample."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
+from epimc.backends.crossbar.core.program import AnyPort, FeatureMap, HostPort, Program
 from epimc.backends.crossbar.instructions.host import host_tables
 from epimc.backends.crossbar.isa.execution import Observer, RoundRobin, Strategy
 from epimc.backends.crossbar.isa.regions import sample_bytes
@@ -22,6 +22,7 @@ from epimc.backends.crossbar.sim.paths import product_of
 from epimc.ir.semantics import arrays
 from epimc.support.diagnostics import did_you_mean, error
 from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.port_types import joined
 
 __all__ = ["Arrays", "Collector", "HostRunner", "Simulator"]
 
@@ -87,19 +88,22 @@ class Simulator:
         """Execute the program.
 
         Args:
-            inputs: float32 [samples, *shape] for every input port, by name.
+            inputs: float32 [samples, *shape] for every input port, by name; for an input of the
+                host a sequence with a value for each sample.
             observers: Told of all that is done, batch after batch.
 
         Returns:
-            float32 [samples, *shape] for every output port, by name.
+            float32 [samples, *shape] for every output port, by name; of an output of the host a
+            list with a value for each sample.
 
         Raises:
             EpimcError: An input is missing, unknown or of a wrong shape, or the program
                 is deadlocked.
         """
         samples = _check_inputs(self.program.inputs, inputs)
-        shapes = {port.name: (samples, *port.shape) for port in self.program.outputs}
-        outputs = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        shapes = {port.name: (samples, *port.shape) for port in self.program.chip_outputs}
+        outputs: Arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        outputs |= {port.name: [None] * samples for port in self.program.host_outputs}
         for first in range(0, samples, self.batch):
             # The last batch is smaller: engines take any number of samples.
             part = slice(first, min(first + self.batch, samples))
@@ -109,6 +113,8 @@ class Simulator:
             results = self.engine.run({name: x[part] for name, x in inputs.items()}, observers)
             for name, result in results.items():
                 outputs[name][part] = result
+        for port in self.program.host_outputs:
+            outputs[port.name] = joined(port.port_type, outputs[port.name])
         return outputs
 
     def run_collect(self, inputs: Arrays) -> tuple[Arrays, dict[str, arrays.Ints]]:
@@ -149,7 +155,7 @@ class Collector(Observer):
         return {name: np.concatenate([maps[name] for maps in self._batches]) for name in names}
 
 
-def _check_inputs(ports: tuple[Port, ...], inputs: Arrays) -> int:
+def _check_inputs(ports: tuple[AnyPort, ...], inputs: Arrays) -> int:
     """The number of samples; an error names the first input that does not fit."""
     names = [port.name for port in ports]
     for name in inputs:
@@ -159,13 +165,22 @@ def _check_inputs(ports: tuple[Port, ...], inputs: Arrays) -> int:
     for port in ports:
         if port.name not in inputs:
             raise error(f"Input '{port.name}' is missing.")
-        shape = inputs[port.name].shape
-        if not shape or shape[1:] != port.shape:
-            raise error(
-                f"Input '{port.name}' has shape {shape}, not (samples, "
-                f"{', '.join(map(str, port.shape))})."
-            )
-        if samples is not None and shape[0] != samples:
-            raise error(f"Input '{port.name}' has {shape[0]} samples, another has {samples}.")
-        samples = shape[0]
-    return samples or 0
+        count = _count(port, inputs[port.name])
+        if samples is not None and count != samples:
+            raise error(f"Input '{port.name}' has {count} samples, another has {samples}.")
+        samples = count
+    # Without inputs there is one.
+    return 1 if samples is None else samples
+
+
+def _count(port: AnyPort, values: Any) -> int:
+    """How many samples there are of an input."""
+    if isinstance(port, HostPort):
+        return len(values)
+    shape = values.shape
+    if not shape or shape[1:] != port.shape:
+        raise error(
+            f"Input '{port.name}' has shape {shape}, not (samples, "
+            f"{', '.join(map(str, port.shape))})."
+        )
+    return int(shape[0])

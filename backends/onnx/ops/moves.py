@@ -64,7 +64,7 @@ def float_constant(op: moves.Constant, graph: FloatGraph) -> None:
 def integer_constant(op: moves.Constant, quantized: Quantized) -> Iterator[Claim]:
     """The same for every sample."""
     values = quantized.module.tensor(op.value).reshape(as_map(op.output.type.shape))
-    return forms.fixed(op.output.name, quantized.module.inputs[0][0], values)
+    return forms.fixed(op.output.name, quantized.counted_by, values)
 
 
 @float_form(moves.Pad)

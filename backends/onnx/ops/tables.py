@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from epimc.backends.forms import Claim, Term
+from epimc.backends.forms import Claim, HostValue, Term
+from epimc.backends.host_values import host_value
 from epimc.backends.onnx.float_graph import FloatGraph
 from epimc.backends.onnx.fragments import Inlined
 from epimc.backends.onnx.graph import integer_prefix
 from epimc.ir.core.dispatch import OpTable
 from epimc.ir.core.module import Module
-from epimc.ir.core.op import Value
+from epimc.ir.core.op import Op, Value
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,18 +24,31 @@ class Quantized:
         module: At level `quantized`.
         ports: The names of its inputs and outputs.
         prefix: Of all other names of the reference.
+        makers: The op of each value that is no input.
     """
 
     module: Module
     ports: Mapping[Value, str]
     prefix: str
+    makers: Mapping[Value, Op]
 
     @classmethod
     def of(cls, module: Module) -> Self:
         """As the integer export names it."""
         borders = (*module.inputs, *module.outputs)
         prefix = integer_prefix(name for name, _ in borders)
-        return cls(module, {value: name for name, value in borders}, prefix)
+        ports = {value: name for name, value in borders}
+        return cls(module, ports, prefix, module.producers())
+
+    @property
+    def counted_by(self) -> str:
+        """The input whose samples the reference counts; empty: it runs one at a time."""
+        apart = any(value.type.is_host for value in self.module.values())
+        return "" if apart else self.module.inputs[0][0]
+
+    def host_value(self, value: Value) -> HostValue:
+        """How the reference names a value of the host."""
+        return host_value(value, self.makers, self.ports)
 
 
 float_form: OpTable[[FloatGraph], None] = OpTable("float form in ONNX")

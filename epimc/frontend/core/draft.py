@@ -78,11 +78,18 @@ class Draft:
             contents = np.ascontiguousarray(array, np.float32)
         if not np.isfinite(contents).all():
             raise UnsupportedError("its constants exceed float32")
+        return self._kept(name, contents, "f32")
+
+    def store_bytes(self, name: str, contents: bytes) -> Ref:
+        """Put bytes into the side store, named after an ONNX tensor; equal ones once."""
+        return self._kept(name, np.frombuffer(contents, np.uint8), "u8")
+
+    def _kept(self, name: str, contents: NDArray[Any], element: str) -> Ref:
         base = identifier(name)
         # Several nodes may store one tensor: it is kept once.
-        key = base, Tensor.of(contents, "f32").digest
+        key = base, Tensor.of(contents, element).digest
         if key not in self._stored:
-            self._stored[key] = self.builder.store(base, contents, "f32")
+            self._stored[key] = self.builder.store(base, contents, element)
         return self._stored[key]
 
     def append(

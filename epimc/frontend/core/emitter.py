@@ -107,3 +107,12 @@ class Emitter(Node):
         source = "" if of is None else self.input_name(of)
         name = source or str(self.proto.output[0])
         return self.draft.store(f"{name}.{role}" if role else name, array)
+
+    def store_bytes(self, contents: bytes, *, role: str) -> Ref:
+        """Store bytes for an attribute of an op, under the name of the first output.
+
+        Args:
+            contents: The bytes.
+            role: What they are: a part of the name.
+        """
+        return self.draft.store_bytes(f"{self.proto.output[0]}.{role}", contents)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from epimc.frontend.core.bindings import Array, Binding
+from epimc.frontend.core.bindings import Array, Binding, Padded
 from epimc.frontend.model.standard import where_of
 from epimc.ir.core.op import Value
 from epimc.support.diagnostics import error
@@ -18,6 +18,15 @@ from epimc.support.diagnostics import error
 
 class UnsupportedError(Exception):
     """A node that epimc cannot import; the text is a clause that says why, with no full stop."""
+
+
+# How the types of floats are called that numpy has from `ml_dtypes`.
+NARROW_FLOATS = ("bfloat16", "float8", "float4")
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether a type is one of floats, be it of ONNX alone."""
+    return dtype.kind == "f" or dtype.name.startswith(NARROW_FLOATS)
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,8 @@ class Node:
             UnsupportedError: It is a constant.
         """
         value = self.inputs[index] if self.has_input(index) else None
+        if isinstance(value, Padded):
+            raise UnsupportedError(f"its input '{self.input_name(index)}' {value.refusal(1)}")
         if not isinstance(value, Value):
             raise UnsupportedError(f"a constant as input {index} is not supported")
         return value
@@ -86,16 +97,18 @@ class Node:
         return value
 
     def weights(self, index: int) -> NDArray[np.float32]:
-        """An input that is a constant of float32 numbers.
+        """An input that is a constant of floats of any width, as float32.
+
+        Narrower ones are exactly that; wider ones are rounded once.
 
         Raises:
-            UnsupportedError: It is computed, or of another type.
+            UnsupportedError: It is computed, of another type, empty, or beyond float32.
             EpimcError: It holds NaN or infinity.
         """
         array, name = self.constant(index), self.input_name(index)
-        if array.dtype != np.float32:
+        if not is_float(array.dtype):
             raise UnsupportedError(
-                f"input '{name}' holds {array.dtype} values; only float32 is read"
+                f"input '{name}' holds {array.dtype} values; only floats are read"
             )
         if not array.size:
             raise UnsupportedError(f"input '{name}' is empty")
@@ -105,7 +118,11 @@ class Node:
                 where=self.where,
                 hint="Train or export the model again.",
             )
-        return array
+        with np.errstate(over="ignore"):
+            values = array.astype(np.float32, copy=False)
+        if array.dtype.itemsize > values.dtype.itemsize and not np.isfinite(values).all():
+            raise UnsupportedError(f"input '{name}' holds values beyond float32")
+        return values
 
     def constant(self, index: int) -> Array:
         """An input that is a constant of any type.

@@ -5,19 +5,22 @@ from __future__ import annotations
 import onnx
 
 from epimc.frontend.model.external import external_tensors
-from epimc.frontend.model.inputs import graph_inputs
+from epimc.frontend.model.inputs import refuse_open_sizes, refuse_unknown_types
 from epimc.frontend.model.standard import check_versions, short
 from epimc.support.diagnostics import error
 
 
-def check_model(model: onnx.ModelProto, newest_opset: int, data: bytes | None = None) -> None:
+def check_model(
+    model: onnx.ModelProto, newest_opset: int | None = None, data: bytes | None = None
+) -> None:
     """Check versions and inputs, and let the ONNX checker judge the rest.
 
     External data is not looked at.
 
     Args:
         model: As parsed.
-        newest_opset: The newest opset of the default domain to accept.
+        newest_opset: The newest opset of the default domain to accept, where that is not the newest
+            which onnxruntime runs.
         data: What it was parsed from, if that is at hand: a large model is slow to serialize.
 
     Raises:
@@ -25,7 +28,8 @@ def check_model(model: onnx.ModelProto, newest_opset: int, data: bytes | None = 
     """
     check_versions(model, newest_opset)
     # The checker refuses some of the same inputs, in words that name neither input nor remedy.
-    graph_inputs(model.graph)
+    refuse_unknown_types(model.graph)
+    refuse_open_sizes(model.graph)
     try:
         checked = _for_checker(model)
         onnx.checker.check_model(data if data is not None and checked is model else checked)

@@ -13,9 +13,12 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from epimc.frontend.model import external
 from epimc.frontend.model.checks import check_model
-from epimc.frontend.model.standard import NEWEST_OPSET
+from epimc.frontend.model.inputs import set_wanted
+from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
+from epimc.frontend.model.weightless import fill_weights, mark_weights
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.files import read_bytes, refused
+from epimc.support.limits import Budget
 
 # How files begin that are taken for ONNX models now and then.
 SIGNATURES = (
@@ -45,13 +48,20 @@ class LoadedModel:
     sha256: str
 
 
-def load_model(path: Path, limit_bytes: int, newest_opset: int = NEWEST_OPSET) -> LoadedModel:
+def load_model(
+    path: Path,
+    limit_bytes: int,
+    newest_opset: int | None = None,
+    wanted: WantedShapes = AS_DECLARED,
+) -> LoadedModel:
     """Read and check a model file and its external data.
 
     Args:
         path: Of the model file; external data must lie in its folder.
         limit_bytes: The most that the model file and its external data may take together.
-        newest_opset: The newest opset of the default domain to accept.
+        newest_opset: The newest opset of the default domain to accept, where that is not the newest
+            which onnxruntime runs.
+        wanted: Shapes that its inputs get.
 
     Raises:
         EpimcError: No file, too large, no ONNX, damaged, of an unsupported version, against the
@@ -59,7 +69,10 @@ def load_model(path: Path, limit_bytes: int, newest_opset: int = NEWEST_OPSET) -
     """
     data = _read(path, limit_bytes)
     model = parse_model(data, str(path))
-    check_model(model, newest_opset, data)
+    weights = mark_weights(model, path.parent) if wanted.only else []
+    changed = set_wanted(model, wanted)
+    check_model(model, newest_opset, None if changed or weights else data)
+    fill_weights(weights, Budget(limit_bytes - len(data), f"Model file '{path}'"))
     pieces = external.locate(model, path.parent, limit_bytes - len(data))
     external.load(pieces)
     return LoadedModel(model, _digest(data, {piece.path for piece in pieces}))

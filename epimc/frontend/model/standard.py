@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import onnx
+from onnx import helper
 
+from epimc.frontend.model.installed import newest_ir, newest_opset
 from epimc.support.diagnostics import error
 from epimc.support.origins import place_of
 
-# What an operator means may change with the opset: the importers were tested with these.  No opset
-# is read only because the installed onnxruntime, which runs the user's own model, loads it.
-OLDEST_IR, OLDEST_OPSET = 3, 7
-NEWEST_IR, NEWEST_OPSET = 13, 26
+# What an operator means may change with the opset: the importers know the operators of these.  A
+# model of an older opset is converted, and what a newer one has changed is none of theirs.
+OLDEST_IR, OLDEST_OPSET, KNOWN_OPSET = 3, 7, 26
 DEFAULT_DOMAINS = ("", "ai.onnx")
+
+# What a text of an array takes, at least.
+STRING_BYTES = 64
 
 
 def opset_of(model: onnx.ModelProto) -> int | None:
@@ -22,19 +27,33 @@ def opset_of(model: onnx.ModelProto) -> int | None:
     return max(versions, default=None)
 
 
-def check_versions(model: onnx.ModelProto, newest_opset: int = NEWEST_OPSET) -> None:
+def opsets_of(model: onnx.ModelProto) -> dict[str, int]:
+    """The opsets of all domains that the model names; the default domain is ''."""
+    opsets: dict[str, int] = {}
+    for entry in model.opset_import:
+        domain = "" if entry.domain in DEFAULT_DOMAINS else entry.domain
+        opsets[domain] = max(entry.version, opsets.get(domain, 0))
+    return opsets
+
+
+def check_versions(model: onnx.ModelProto, newest: int | None = None) -> None:
     """Check the version of the file format and of the operators.
 
+    Args:
+        model: As parsed.
+        newest: The newest opset of the default domain to accept, where it is not the newest that
+            can be run.
+
     Raises:
-        EpimcError: One is older or newer than what is supported, or missing.
+        EpimcError: One is newer than what can be run, older than any, or missing.
     """
-    newest_ir = min(NEWEST_IR, int(onnx.IR_VERSION))
-    newest = min(newest_opset, onnx.defs.onnx_opset_version())
-    if not OLDEST_IR <= model.ir_version <= newest_ir:
+    last = newest_opset()
+    last = last if newest is None else min(newest, last)
+    if not OLDEST_IR <= model.ir_version <= newest_ir():
         raise error(
             f"The model has ONNX IR version {model.ir_version}; "
-            f"epimc reads versions {OLDEST_IR} to {newest_ir}.",
-            hint=f"Export the model again, with opset {newest} or older.",
+            f"epimc reads versions {OLDEST_IR} to {newest_ir()}.",
+            hint=f"Export the model again, with opset {last} or older.",
         )
     opset = opset_of(model)
     if opset is None:
@@ -42,9 +61,9 @@ def check_versions(model: onnx.ModelProto, newest_opset: int = NEWEST_OPSET) -> 
             "The model does not say which opset of the ONNX operators it uses.",
             hint="Export the model again.",
         )
-    if not OLDEST_OPSET <= opset <= newest:
+    if not 1 <= opset <= last:
         raise error(
-            f"The model uses opset {opset}; epimc reads opsets {OLDEST_OPSET} to {newest}.",
+            f"The model uses opset {opset}; epimc reads opsets 1 to {last}.",
             hint="Export the model again with a supported opset, or convert it with "
             "onnx.version_converter.",
         )
@@ -73,3 +92,10 @@ def name_of(proto: onnx.NodeProto) -> str:
 def where_of(proto: onnx.NodeProto) -> str:
     """How messages name a node."""
     return place_of(((operator_of(proto), name_of(proto)),))
+
+
+def item_bytes(element: int) -> int:
+    """Bytes of an element of an ONNX type; texts are objects."""
+    if element == onnx.TensorProto.STRING:
+        return STRING_BYTES
+    return int(np.dtype(helper.tensor_dtype_to_np_dtype(element)).itemsize)

@@ -2,6 +2,8 @@
 
 # ruff: noqa: F401, I001 (the order of the imports is that of the README's list)
 from epimc.frontend.operators import linear
+from epimc.frontend.operators import transposed
+from epimc.frontend.operators import matmul
 from epimc.frontend.operators import arithmetic
 from epimc.frontend.operators import elementwise
 from epimc.frontend.operators import pool

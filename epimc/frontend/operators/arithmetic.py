@@ -17,11 +17,15 @@ from epimc.frontend.core.broadcast import (
     of_sample,
     reduced,
 )
+from epimc.frontend.core.elements import by_element
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
 from epimc.ir.core.op import Op, Value
 from epimc.ir.dialects import elementwise, nn
+
+# Beyond, the numbers of a mask stand for infinity: attention has them from -10^4 on.
+INFINITE = 1e4
 
 
 @dataclass(frozen=True)
@@ -86,17 +90,21 @@ def _in_order(node: Emitter, operands: WithConstant) -> list[Value]:
     return [constant, x] if operands.index == 0 else [x, constant]
 
 
-@operator("Add", folds=True)
+@operator("Add", folds=True, more_dims=True)
+@by_element
 def add(node: Emitter) -> Value:
     """Two activations, or one and a constant, broadcast."""
     operands = _with_constant(node)
     if operands is None:
         return _two(node, nn.Add, [node.activation(0), node.activation(1)])
     added = _affine(node, operands, None, operands.values)
+    if added is None:
+        refuse_infinities(operands.values)
     return added or _two(node, nn.Add, _in_order(node, operands))
 
 
-@operator("Sub", folds=True)
+@operator("Sub", folds=True, more_dims=True)
+@by_element
 def subtract(node: Emitter) -> Value:
     """Two activations, or one and a constant, broadcast."""
     operands = _with_constant(node)
@@ -109,7 +117,8 @@ def subtract(node: Emitter) -> Value:
     return result or _two(node, elementwise.Sub, _in_order(node, operands))
 
 
-@operator("Mul", folds=True)
+@operator("Mul", folds=True, more_dims=True)
+@by_element
 def multiply(node: Emitter) -> Value:
     """Two activations, or one and a constant, broadcast."""
     operands = _with_constant(node)
@@ -129,7 +138,8 @@ def _product(node: Emitter, operands: list[Value]) -> Value:
     return _two(node, elementwise.Multiply, [a, b])
 
 
-@operator("Div", folds=True)
+@operator("Div", folds=True, more_dims=True)
+@by_element
 def divide(node: Emitter) -> Value:
     """An activation divided by a constant, broadcast."""
     operands = _with_constant(node)
@@ -143,7 +153,8 @@ def divide(node: Emitter) -> Value:
     return scaled or _product(node, _in_order(node, inverse))
 
 
-@operator("Neg", folds=True)
+@operator("Neg", folds=True, more_dims=True)
+@by_element
 def negate(node: Emitter) -> Value:
     """An activation times -1."""
     x = node.activation()
@@ -151,7 +162,8 @@ def negate(node: Emitter) -> Value:
     return node.emit(nn.Affine, [x], scale=minus)
 
 
-@operator("Sum", "Mean", doc="Any number of activations, broadcast")
+@operator("Sum", "Mean", doc="Any number of activations, broadcast", more_dims=True)
+@by_element
 def total(node: Emitter) -> Value:
     """The sum of any number of activations; a mean is divided by how many they are."""
     values = [node.activation(index) for index in range(len(node.inputs))]
@@ -172,21 +184,22 @@ def _added(node: Emitter, last: Emitter, values: list[Value]) -> Value:
     return result
 
 
-@operator("Max", "Min", folds=True, doc="Of activations, broadcast, and of constant numbers")
+@operator("Max", "Min", folds=True, doc="Of activations and constants, broadcast", more_dims=True)
+@by_element
 def extremum(node: Emitter) -> Value:
-    """Of activations, and of constants that are single numbers."""
+    """Of activations and constants, broadcast."""
     values = [item for item in node.inputs if isinstance(item, Value)]
-    bounds = [
-        _single_number(node, index)
-        for index, item in enumerate(node.inputs)
-        if not isinstance(item, Value)
-    ]
+    constants = [k for k in range(len(node.inputs)) if node.is_constant(k)]
+    several = [k for k in constants if node.weights(k).size > 1]
+    bounds = [float(node.weights(k).ravel()[0]) for k in constants if k not in several]
     result = values[0]
-    for number, value in enumerate(values[1:], 1):
-        last = number == len(values) - 1 and not bounds
-        result = _larger(node if last else node.part("part", number), result, value)
+    steps = [(value, 0) for value in values[1:]] + [(None, k) for k in several]
+    for number, (value, index) in enumerate(steps, 1):
+        last = number == len(steps) and not bounds
+        step = node if last else node.part("part", number)
+        result = _bounded(step, result, index) if value is None else _larger(step, result, value)
     # A single value without bounds still needs an op, which then clips nothing.
-    if not bounds and len(values) > 1:
+    if steps and not bounds:
         return result
     pick: Callable[[list[float]], float] = max if node.op_type == "Max" else min
     key = "low" if node.op_type == "Max" else "high"
@@ -194,11 +207,17 @@ def extremum(node: Emitter) -> Value:
     return node.emit(elementwise.Clip, [result], **limits)
 
 
-def _single_number(node: Emitter, index: int) -> float:
-    constant = node.weights(index)
-    if constant.size != 1:
-        raise UnsupportedError("a constant of several numbers is not supported")
-    return float(constant.ravel()[0])
+def _bounded(node: Emitter, x: Value, index: int) -> Value:
+    """The larger, or smaller, of a value and a constant of several numbers."""
+    shape = x.type.shape
+    values = reduced(of_sample(node.weights(index), shape, node.batch), shape)
+    axis = channel_axis(values, shape)
+    if axis is None:
+        return _larger(node, x, _in_order(node, WithConstant(x, values, index))[index > 0])
+    # By a table for each channel, however far the numbers lie from the value's.
+    alphas = node.store(np.array(np.broadcast_to(values.ravel(), (shape[axis],))), of=index)
+    function = "larger" if node.op_type == "Max" else "smaller"
+    return along_channels(node, x, axis, elementwise.Activation, function=function, alphas=alphas)
 
 
 def _larger(node: Emitter, a: Value, b: Value) -> Value:
@@ -210,10 +229,66 @@ def _larger(node: Emitter, a: Value, b: Value) -> Value:
     return _two(node, elementwise.Sub if smaller else nn.Add, [b, excess])
 
 
-@operator("Pow", folds=True)
+@operator("Pow", folds=True, more_dims=True)
+@by_element
 def power(node: Emitter) -> Value:
     """With the exponent 2."""
     exponent = node.constant(1)
     if exponent.size != 1 or float(exponent.ravel()[0]) != 2.0:
         raise UnsupportedError("only the exponent 2 is supported")
     return node.emit(elementwise.Multiply, [node.activation(), node.activation()])
+
+
+@operator("Where", since=9, folds=True, more_dims=True)
+@by_element
+def where(node: Emitter) -> Value:
+    """By a constant condition, of activations and constants, broadcast."""
+    if not node.is_constant(0):
+        raise UnsupportedError("a condition that is computed is not supported")
+    operands = [k for k in (1, 2) if not node.is_constant(k)]
+    # Before anything is appended.
+    fills = {k: _fill(node, k) for k in (1, 2) if k not in operands}
+    shape = common_shape([node.activation(k) for k in operands])
+    condition = of_sample(node.constant(0), shape, node.batch)
+    shares = {1: condition, 2: 1 - condition}
+    terms: list[Value] = []
+    for k in operands:
+        step = node if len(operands) == 1 and not fills[3 - k].any() else node.part("choice", k)
+        terms.append(_times(step, node.activation(k), reduced(shares[k], shape)))
+    if len(terms) == 2:
+        return _two(node, nn.Add, terms)
+    (k,) = operands
+    filled = np.array(shares[3 - k] * fills[3 - k])
+    if not fills[3 - k].any():
+        return terms[0]
+    offset = WithConstant(terms[0], reduced(filled, terms[0].type.shape), 3 - k)
+    added = _affine(node, offset, None, offset.values)
+    return added or _two(node, nn.Add, _in_order(node, offset))
+
+
+def _fill(node: Emitter, index: int) -> Wide:
+    """A constant of a Where, for one sample.
+
+    Raises:
+        UnsupportedError: It stands for infinity, or does not fit.
+    """
+    shape = node.activation(3 - index).type.shape
+    values = of_sample(node.constant(index), shape, node.batch)
+    refuse_infinities(values)
+    return values
+
+
+def _times(node: Emitter, x: Value, values: Wide) -> Value:
+    """A value times a constant, whose numbers come from the node's first input."""
+    factor = WithConstant(x, values, 0)
+    return _affine(node, factor, values, None) or _product(node, _in_order(node, factor))
+
+
+def refuse_infinities(values: Wide) -> None:
+    """Leave masks to the host: beside numbers that stand for infinity nothing else has a step.
+
+    Raises:
+        UnsupportedError: There are such numbers.
+    """
+    if not np.all(np.abs(values) < INFINITE):
+        raise UnsupportedError("a constant with numbers that stand for infinity is not supported")

@@ -10,7 +10,6 @@ from epimc.frontend.model.standard import OLDEST_OPSET
 # From which opset on each is read.  Models compute shapes and prepare weights with them.
 FOLDED: Mapping[str, int] = {
     "And": OLDEST_OPSET,
-    "Cast": OLDEST_OPSET,
     "Ceil": OLDEST_OPSET,
     "Constant": OLDEST_OPSET,
     "ConstantOfShape": 9,
@@ -29,7 +28,6 @@ FOLDED: Mapping[str, int] = {
     "Round": 11,
     "Sign": 9,
     "Sqrt": OLDEST_OPSET,
-    "Where": 9,
 }
 
 for _op_type, _since in FOLDED.items():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from epimc.frontend.core.broadcast import along_channels, channel_axis, of_sample, reduced
+from epimc.frontend.core.elements import by_element
 from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.jumps import has_jumps, refuse_jumps_of_floats
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
 from epimc.frontend.model.standard import OLDEST_OPSET
@@ -52,7 +55,8 @@ OPERATORS: Mapping[str, OperatorFunction] = {
 }
 
 
-@operator("Relu", folds=True)
+@operator("Relu", folds=True, more_dims=True)
+@by_element
 def relu(node: Emitter) -> Value:
     """max(x, 0)."""
     return node.emit(nn.Relu, [node.activation()])
@@ -69,14 +73,26 @@ def activation(node: Emitter) -> Value:
         if (value := node.number(key, default)) != default
     }
     x = node.activation()
+    refuse_jumps_of_floats(node, x, lambda: _has_jumps(function.name, *parameters.items()))
     return node.emit(elementwise.Activation, [x], function=function.name, **parameters)
 
 
+@cache
+def _has_jumps(name: str, *stated: tuple[str, float]) -> bool:
+    """Whether a function of the IR jumps, with some of its parameters stated."""
+    function = FUNCTIONS[name]
+    values = {**dict(function.parameters), **dict(stated)}
+    numbers = [values[key] for key, _ in function.parameters]
+    return has_jumps(lambda x: function.compute(x, *numbers))
+
+
 for _op_type, _function in OPERATORS.items():
-    operator(_op_type, since=_function.since, folds=_function.folds)(activation)
+    _declared = operator(_op_type, since=_function.since, folds=_function.folds, more_dims=True)
+    _declared(by_element(activation))
 
 
-@operator("Gelu", since=20)
+@operator("Gelu", since=20, more_dims=True)
+@by_element
 def gelu(node: Emitter) -> Value:
     """Exact, or approximated by tanh."""
     mode = node.text("approximate", "none")
@@ -86,7 +102,8 @@ def gelu(node: Emitter) -> Value:
     return node.emit(elementwise.Activation, [node.activation()], function=function)
 
 
-@operator("PRelu")
+@operator("PRelu", more_dims=True)
+@by_element
 def prelu(node: Emitter) -> Value:
     """A constant slope, or one for each index along one axis."""
     x = node.activation()
@@ -100,7 +117,8 @@ def prelu(node: Emitter) -> Value:
     return along_channels(node, x, axis, kind, function="leaky_relu", alphas=alphas)
 
 
-@operator("Clip", folds=True)
+@operator("Clip", folds=True, more_dims=True)
+@by_element
 def clip(node: Emitter) -> Value:
     """Constant bounds, which may be left out."""
     low, high = _bound(node, "min", 1), _bound(node, "max", 2)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
+import onnx
 
+from epimc.frontend.core.bindings import Binding, MoreDims, Padded
 from epimc.frontend.core.broadcast import constant_value
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import reshaped, selected
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
+from epimc.frontend.core.views import bound, required, row_major, view_of, with_axes
 from epimc.ir.core.op import Value
 from epimc.ir.dialects import moves, nn
 from epimc.ir.semantics.layouts import Runs, runs_of
@@ -21,16 +26,21 @@ MODES: Mapping[str, Callable[[int, int], int]] = {
     "edge": lambda place, size: min(max(place, 0), size - 1),
     "wrap": lambda place, size: place % size,
 }
+# The least float16, which often stands for -inf, and all below.
+LEAST_PAD = -65504.0
 # Larger numbers stand for infinity, and leave no steps for what is padded.
 LARGEST_PAD = 1e30
 
 
-@operator("Concat", folds=True)
-def concat(node: Emitter) -> Value:
+@operator("Concat", folds=True, more_dims=True)
+def concat(node: Emitter) -> Value | MoreDims:
     """Along any axis but the samples', also with constants.
 
-    Constants of zeros beside the channels of maps are padding.
+    Constants of zeros beside the channels of maps are padding; those without elements add nothing.
     """
+    node = _without_empty(node)
+    if any(isinstance(item, MoreDims) for item in node.inputs):
+        return _of_views(node)
     values = [item for item in node.inputs if isinstance(item, Value)]
     rank = len(values[0].type.shape) + 1
     (axis,) = node.axes([node.integer("axis", 0)], rank)
@@ -47,6 +57,36 @@ def concat(node: Emitter) -> Value:
     ]
     alone = len(parts) == 1
     return parts[0] if alone else node.emit(moves.Concat, parts, axis=axis - 1)
+
+
+def _without_empty(node: Emitter) -> Emitter:
+    """The node without inputs that have no elements."""
+    kept = [k for k, item in enumerate(node.inputs) if not _is_empty(item)]
+    proto = onnx.NodeProto()
+    proto.CopyFrom(node.proto)
+    proto.input[:] = [node.proto.input[k] for k in kept]
+    return replace(node, proto=proto, inputs=tuple(node.inputs[k] for k in kept))
+
+
+def _is_empty(item: Binding | None) -> bool:
+    return isinstance(item, np.ndarray) and not item.size
+
+
+def _of_views(node: Emitter) -> Value | MoreDims:
+    """Of tensors of any rank: as matrices of what stands before and behind the axis."""
+    views = [view_of(node, index) for index in range(len(node.inputs))]
+    shapes = [view.full_shape(node.batch) for view in views]
+    (axis,) = node.axes([node.integer("axis", 0)], len(shapes[0]))
+    if axis == 0 and views[0].samples_first and node.batch != 1:
+        raise UnsupportedError("concatenation of samples is not supported")
+    full = (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
+    parts: list[Value] = []
+    for number, (view, shape) in enumerate(zip(views, shapes, strict=True)):
+        before = math.prod(shape[:axis]) // (node.batch if view.samples_first else 1)
+        around = before, shape[axis], math.prod(shape[axis + 1 :])
+        parts.append(required(node.part("part", number), view, around))
+    joined = row_major(node.emit(moves.Concat, parts, axis=1), node)
+    return bound(node, with_axes(node, joined, [joined.dims], full))
 
 
 def _is_zero(node: Emitter, index: int) -> bool:
@@ -79,10 +119,10 @@ def _joined(node: Emitter, values: list[Value], zeros: list[bool]) -> Value:
 
 
 @operator("Pad", folds=True)
-def pad(node: Emitter) -> Value:
+def pad(node: Emitter) -> Value | Padded:
     """With a number, by reflection, with the edges or round about.
 
-    What is padded negatively is cut off.
+    What is padded negatively is cut off.  With -inf, or what stands for it, only before a MaxPool.
     """
     x, mode = node.activation(), node.text("mode", "constant")
     rank = len(x.type.shape) + 1
@@ -98,6 +138,8 @@ def pad(node: Emitter) -> Value:
     if mode != "constant":
         return _mirrored(node, x, mode, before, behind)
     value = _number(node)
+    if value <= LEAST_PAD:
+        return _below_all(node, x, list(zip(before, behind, strict=True)), value)
     if not abs(value) < LARGEST_PAD:
         raise UnsupportedError(f"padding with {value:g} is not supported")
     sides = list(zip(before, behind, strict=True))
@@ -111,6 +153,16 @@ def pad(node: Emitter) -> Value:
         x = selected(node.part("cut") if grows else node, x, runs)
     around = [(max(b, 0), max(e, 0)) for b, e in sides]
     return _around(node, x, around, value) if grows else x
+
+
+def _below_all(node: Emitter, x: Value, sides: list[tuple[int, int]], value: float) -> Padded:
+    """Less than all elements around x."""
+    shape = x.type.shape
+    if len(shape) == 1 or sides[0] != (0, 0) or min(map(min, sides)) < 0:
+        raise UnsupportedError(f"padding with {value:g} is supported around maps only")
+    rows, columns = (*[(0, 0)] * (3 - len(shape)), *sides[1:])
+    around = rows[0], columns[0], rows[1], columns[1]
+    return Padded(x, around, value, node.location)
 
 
 def _number(node: Emitter) -> float:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from epimc.frontend.core.bindings import MoreDims
 from epimc.frontend.core.broadcast import expanded
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.moving import reshaped, selected
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
+from epimc.frontend.core.views import bound, taken, view_of, with_axes
 from epimc.ir.core.op import Value
 from epimc.ir.semantics.layouts import Runs, runs_of
 
@@ -18,34 +22,43 @@ def _dim(axis: int) -> int:
     return axis - 1
 
 
-def _stated_dim(node: Emitter, rank: int) -> int:
-    """The axis of a node as a dim of one sample."""
-    (axis,) = node.axes([node.integer("axis", 0)], rank)
-    return _dim(axis)
-
-
-@operator("Slice", folds=True)
-def slice_(node: Emitter) -> Value:
+@operator("Slice", folds=True, more_dims=True)
+def slice_(node: Emitter) -> Value | MoreDims:
     """Along any axes but the samples', with constant bounds and steps."""
-    x = node.activation()
+    x = view_of(node)
     starts, ends = node.list_of("starts", 1), node.list_of("ends", 2)
     if starts is None or ends is None:
         raise UnsupportedError("it has no starts or no ends")
-    shape = (node.batch, *x.type.shape)
+    shape = x.full_shape(node.batch)
     axes = node.axes(node.list_of("axes", 3) or range(len(starts)), len(shape))
     steps = (node.list_of("steps", 4) if node.has_input(4) else None) or (1,) * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
         raise UnsupportedError("bounds, axes and steps that do not fit together are not supported")
-    runs: list[Runs] = [()] * len(x.type.shape)
+    places: dict[int, Sequence[int]] = {}
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         size = shape[axis]
-        taken = _places(start, end, step, size)
-        if taken == range(size):
+        numbers = _places(start, end, step, size)
+        if numbers == range(size):
             continue
-        if not taken:
+        if not numbers:
             raise UnsupportedError("an empty slice is not supported")
-        runs[_dim(axis)] = runs_of(taken)
-    return selected(node, x, runs)
+        places[axis] = numbers
+    return _chosen(node, x, places)
+
+
+def _chosen(node: Emitter, x: MoreDims, places: Mapping[int, Sequence[int]]) -> Value | MoreDims:
+    """The indices of some axes; x itself for all."""
+    if isinstance(node.inputs[0], MoreDims):
+        return bound(node, taken(node, x, places))
+    return _of_value(node, x, places)
+
+
+def _of_value(node: Emitter, x: MoreDims, places: Mapping[int, Sequence[int]]) -> Value:
+    """The same of a value."""
+    runs: list[Runs] = [()] * len(x.shape)
+    for axis, numbers in places.items():
+        runs[_dim(axis)] = runs_of(numbers)
+    return selected(node, x.source, runs)
 
 
 def _places(start: int, end: int, step: int, size: int) -> range:
@@ -55,50 +68,57 @@ def _places(start: int, end: int, step: int, size: int) -> range:
     return range(min(max(first, 0), high), min(max(last, low), high), step)
 
 
-@operator("Split", folds=True, all_results=True)
-def split(node: Emitter) -> list[Value]:
+@operator("Split", folds=True, all_results=True, more_dims=True)
+def split(node: Emitter) -> list[Value | MoreDims]:
     """Along any axis but the samples'."""
-    x = node.activation()
-    rank, names = len(x.type.shape) + 1, node.proto.output
-    dim = _stated_dim(node, rank)
-    size, count = x.type.shape[dim], len(names)
+    x = view_of(node)
+    shape, names = x.full_shape(node.batch), node.proto.output
+    axis = _stated_axis(node, x)
+    size, count = shape[axis], len(names)
     share = -(-size // count)
     sizes = node.list_of("split", 1) or (*(share,) * (count - 1), size - share * (count - 1))
     if len(sizes) != count or sum(sizes) != size or min(sizes) < 1:
         raise UnsupportedError(f"parts of {list(sizes)} of {size} are not supported")
-    values: list[Value] = []
+    values: list[Value | MoreDims] = []
     for number, part in enumerate(sizes):
-        runs: list[Runs] = [()] * (rank - 1)
-        if part < size:
-            first = sum(sizes[:number])
-            runs[dim] = runs_of(range(first, first + part))
-        values.append(selected(node.output(number), x, runs))
+        first = sum(sizes[:number])
+        places = {axis: range(first, first + part)} if part < size else {}
+        values.append(_chosen(node.output(number), x, places))
     return values
 
 
-@operator("Gather", folds=True)
-def gather(node: Emitter) -> Value:
+def _stated_axis(node: Emitter, x: MoreDims) -> int:
+    """The axis of a node.
+
+    Raises:
+        UnsupportedError: It is that of the samples.
+    """
+    (axis,) = node.axes([node.integer("axis", 0)], len(x.full_shape(node.batch)))
+    if axis == 0 and node.batch != 1:
+        raise UnsupportedError("choosing samples is not supported")
+    return axis
+
+
+@operator("Gather", folds=True, more_dims=True)
+def gather(node: Emitter) -> Value | MoreDims:
     """Along any axis but the samples', with constant indices."""
-    x, indices = node.activation(), node.constant(1)
-    rank = len(x.type.shape) + 1
-    dim = _stated_dim(node, rank)
-    if indices.ndim > 1:
-        raise UnsupportedError(f"indices of shape {list(indices.shape)} are not supported")
-    if indices.ndim == 0 and rank == 2:
-        raise UnsupportedError("choosing one element of a vector is not supported")
-    size = x.type.shape[dim]
+    x, indices = view_of(node), node.constant(1)
+    full = x.full_shape(node.batch)
+    axis = _stated_axis(node, x)
+    size = full[axis]
     numbers = [int(number) for number in indices.ravel()]
     if not numbers or not all(-size <= number < size for number in numbers):
         raise UnsupportedError(f"indices of {numbers[:4]} of {size} are not supported")
-    runs: list[Runs] = [()] * (rank - 1)
-    taken = [number % size for number in numbers]
-    if taken != list(range(size)):
-        runs[dim] = runs_of(taken)
-    if indices.ndim:
-        return selected(node, x, runs)
-    one = selected(node.part("kept"), x, runs)
-    shape = tuple(s for axis, s in enumerate(one.type.shape) if axis != dim)
-    return reshaped(node, one, shape)
+    chosen = [number % size for number in numbers]
+    places = {} if chosen == list(range(size)) else {axis: chosen}
+    if indices.ndim == 1 and axis > 0:
+        return _chosen(node, x, places)
+    shape = (*full[:axis], *indices.shape, *full[axis + 1 :])
+    if isinstance(node.inputs[0], MoreDims) or axis == 0 or not 2 <= len(shape) <= 4:
+        result = taken(node, x, places)
+        return bound(node, with_axes(node, result, [result.dims], shape))
+    one = _of_value(node.part("kept"), x, places)
+    return reshaped(node, one, shape[1:])
 
 
 @operator("Expand", since=8, folds=True)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from epimc.backends.crossbar.core.program import Chip, FeatureMap, Instruction, Port, Program, Ring
+from epimc.backends.crossbar.core.program import (
+    Chip,
+    FeatureMap,
+    HostPort,
+    Instruction,
+    Port,
+    Program,
+    Ring,
+)
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Ranges, Round
-from epimc.backends.crossbar.instructions.host import Host
+from epimc.backends.crossbar.instructions.host import Enter, Host, HostOperand
 from epimc.backends.crossbar.instructions.moves import Concat, Constant, Pad, Rearrange, Select
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.instructions.pool import Pool
@@ -476,15 +484,17 @@ def host_program() -> Program:
         FeatureMap("x", (2, 3, 4), "u8", 8, 5, 0, scale=0.5),
         FeatureMap("acc", (2, 3, 4), "i64"),
         FeatureMap("h", (2, 3, 4), "u8", 8, 90, 64, (("Conv", "conv"),), 0.5),
+        FeatureMap("call", (1, 1, 1), "token", address=152, nodes=(("Softmax", "probabilities"),)),
         FeatureMap("p", (2, 3, 4), "u8", 8, 7, 128, (("Softmax", "probabilities"),), 0.5),
-        FeatureMap("y", (4, 2, 3), "u8", 8, 7, 192, scale=0.25),
+        FeatureMap("y", (4, 2, 3), "u8", 8, 7, 160, scale=0.25),
     ]
     tables: list[Table] = [
         mvm(0, 0, 1, windows.Window((1, 1)), random_weights((2, 2)), identity(2, 1, 2),
             np.zeros(2, np.int64)),
         requantize((1,), 2, [0.05], [10**5], 2),
-        Host("p", (2, 0), 3),
-        Rearrange(3, 4, (2, 0, 1), (4, 2, 3)),
+        Host("call", (HostOperand(2), HostOperand(0)), 3),
+        Enter(HostOperand(3, 1), 4),
+        Rearrange(4, 5, (2, 0, 1), (4, 2, 3)),
     ]  # fmt: skip
     zero, one = Writer(maps, tables), Writer(maps, tables)
     zero.load(0, 1)
@@ -497,14 +507,16 @@ def host_program() -> Program:
     zero.compute("requantize", 1, 1, store_and_signal)
     zero.need(2, 2)
     zero.emit("wait", 1, 1)
-    zero.load(3)
-    zero.compute("rearrange", 3, 1, lambda row: zero.store(4, row))
+    zero.load(4)
+    zero.compute("rearrange", 4, 1, lambda row: zero.store(5, row))
     one.emit("wait", 0, 3)
     one.emit("host", 2)
+    one.emit("enter", 3)
     one.emit("signal", 1)
     one.emit("halt")
-    ports = (Port("x", (2, 3, 4), 0, 0.5),), (Port("y", (4, 6), 4, 0.25),)
-    streams = (zero.finish(4), tuple(one.code))
+    outputs = Port("y", (4, 6), 5, 0.25), HostPort("sum", "tensor(float)[N, 2, 3, 4]", 3, 0)
+    ports = (Port("x", (2, 3, 4), 0, 0.5),), outputs
+    streams = (zero.finish(5), tuple(one.code))
     return Program(replace(CHIP, tiles=2), tuple(maps), tuple(tables), *ports, streams)
 
 
@@ -547,11 +559,12 @@ def direct_program() -> Program:
     return Program(chip, tuple(maps), tuple(tables), *ports, streams)
 
 
-def mean_of_sources(name: str, sources: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def sum_and_mean(name: str, operands: Sequence[Any], samples: int) -> list[list[Any]]:
     """What the host does for `host_program`."""
-    assert name == "p"
-    mean: NDArray[np.uint8] = np.mean(sources, axis=0).astype(np.uint8)
-    return mean
+    assert name == "call"
+    total = np.sum(operands, axis=0)
+    assert len(total) == samples
+    return [[each[None] for each in total], [each / 2 for each in total]]
 
 
 PROGRAMS: dict[str, Callable[[], Program]] = {

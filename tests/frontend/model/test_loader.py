@@ -18,6 +18,7 @@ from onnx import numpy_helper
 from onnx.helper import make_node
 
 from epimc.frontend import import_model
+from epimc.frontend.model.installed import newest_ir, newest_opset
 from epimc.support.diagnostics import EpimcError
 
 Array = NDArray[Any]
@@ -67,8 +68,8 @@ def test_a_good_model(good: Path) -> None:
     assert imported.module.name == "good"
     assert imported.module.level == "nn"
     assert imported.sha256 == hashlib.sha256(good.read_bytes()).hexdigest()
-    assert imported.inputs == [("x", (3, 9, 8))]
-    assert imported.outputs == [("y", (4, 7, 6))]
+    assert [(port.name, port.shape) for port in imported.inputs] == [("x", (3, 9, 8))]
+    assert [(port.name, port.shape) for port in imported.outputs] == [("y", (4, 7, 6))]
     assert imported.model.SerializeToString() == good.read_bytes()
 
 
@@ -235,24 +236,26 @@ def test_external_data_in_a_nested_tensor(build: Build, tmp_path: Path) -> None:
 
 def test_versions(build: Build, tmp_path: Path) -> None:
     model = build([make_node("Relu", ["x"], ["y"])])
-    path = tmp_path / "m.onnx"
+    path, newest = tmp_path / "m.onnx", newest_opset()
 
-    model.ir_version = 2
-    assert error_of(save(model, path)) == (
-        "error: The model has ONNX IR version 2; epimc reads versions 3 to 13.\n"
-        "  hint: Export the model again, with opset 26 or older."
-    )
+    for version in (2, newest_ir() + 1):
+        model.ir_version = version
+        assert error_of(save(model, path)) == (
+            f"error: The model has ONNX IR version {version}; "
+            f"epimc reads versions 3 to {newest_ir()}.\n"
+            f"  hint: Export the model again, with opset {newest} or older."
+        )
     model.ir_version = 8
-    for opset in (6, 27):
+    for opset in (0, newest + 1):
         model.opset_import[0].version = opset
         assert error_of(save(model, path)) == (
-            f"error: The model uses opset {opset}; epimc reads opsets 7 to 26.\n"
+            f"error: The model uses opset {opset}; epimc reads opsets 1 to {newest}.\n"
             "  hint: Export the model again with a supported opset, or convert it with "
             "onnx.version_converter."
         )
     model.opset_import[0].version = 13
     assert error_of(save(model, path), newest_opset=12) == (
-        "error: The model uses opset 13; epimc reads opsets 7 to 12.\n"
+        "error: The model uses opset 13; epimc reads opsets 1 to 12.\n"
         "  hint: Export the model again with a supported opset, or convert it with "
         "onnx.version_converter."
     )
@@ -261,6 +264,13 @@ def test_versions(build: Build, tmp_path: Path) -> None:
         "error: The model does not say which opset of the ONNX operators it uses.\n"
         "  hint: Export the model again."
     )
+
+
+def test_the_newest_opset_is_read(build: Build, tmp_path: Path) -> None:
+    model = build([make_node("Relu", ["x"], ["y"])])
+    model.opset_import[0].version = newest_opset()
+    model.ir_version = newest_ir()
+    assert import_model(save(model, tmp_path / "m.onnx")).module.ops
 
 
 def test_a_model_against_the_standard(build: Build, tmp_path: Path) -> None:

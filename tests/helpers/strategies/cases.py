@@ -85,10 +85,18 @@ def toml_of(plans: Plans) -> str:
     return "\n".join(lines) + "\n"
 
 
+Made = tuple[onnx.ModelProto, dict[str, NDArray[np.float32]]]
+
+
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """A case; half of them with a plan file, the others with a policy."""
-    model, samples = draw(networks())
+def cases(draw: st.DrawFn, made: st.SearchStrategy[Made] | None = None) -> Case:
+    """A case; half of them with a plan file, the others with a policy.
+
+    Args:
+        draw: Draws.
+        made: Models and their samples; else those of `networks`.
+    """
+    model, samples = draw(networks() if made is None else made)
     module = import_proto(model, "model").module
     layers = list(layers_of(Layout().run(module), 64).values())
     policy, plans = draw(POLICIES), None

@@ -236,6 +236,35 @@ loc(T "b", T "f")
         output "z" = %c
         """,
     ),
+    "a flatten of what was cut already": (
+        """
+        tensor @w : tensor<1x8xf32> = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+        input "x" %x : tensor<4x2xf32>
+        %a = nn.rearrange(%x) {perm = [0, 1], shape = [2, 2, 2]} : tensor<2x2x2xf32>
+        %b = nn.rearrange(%a) {perm = [1, 0, 2], shape = [8]} : tensor<8xf32>
+        %c = nn.gemm(%b) {weight = @w} : tensor<1xf32>
+        output "y" = %c
+        """,
+        """
+        %b = nn.rearrange(%x) {perm = [0, 1], shape = [8]} : tensor<8xf32>
+        %c = nn.gemm(%b) {weight = @w.permuted} : tensor<1xf32>
+        output "y" = %c
+        """,
+    ),
+    "a vector that is cut, permuted and flattened": (
+        """
+        tensor @w : tensor<1x8xf32> = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+        input "x" %x : tensor<8xf32>
+        %a = nn.rearrange(%x) {perm = [0], shape = [2, 2, 2]} : tensor<2x2x2xf32>
+        %b = nn.rearrange(%a) {perm = [1, 0, 2], shape = [8]} : tensor<8xf32>
+        %c = nn.gemm(%b) {weight = @w} : tensor<1xf32>
+        output "y" = %c
+        """,
+        """
+        %c = nn.gemm(%x) {weight = @w.permuted} : tensor<1xf32>
+        output "y" = %c
+        """,
+    ),
     "a flatten that somebody else reads too": (
         """
         tensor @w : tensor<1x4xf32> = [1.0, 2.0, 3.0, 4.0]
@@ -318,13 +347,13 @@ class Net:
         shape = x.type.shape
         kinds = ["relu", "rearrange", "rearrange", "affine", "softmax", "add"]
         kinds += ["concat", "select"]
-        kinds += ["pool"] if len(shape) == 3 else ["gemm"] if len(shape) == 1 else []
+        kinds += ["pool", "point"] if len(shape) == 3 else ["gemm"] if len(shape) == 1 else []
         getattr(self, self.draw(st.sampled_from(kinds)))(x)
 
     def put(
         self, kind: type, operands: list[Value], shape: tuple[int, ...], /, **given: object
     ) -> None:
-        result = Value(f"v{len(self.values)}", TensorType(shape))
+        result = Value(f"v{len(self.builder.module.ops)}", TensorType(shape))
         self.values.append(self.builder.add(kind, operands, result, Location(), **given))
 
     def relu(self, x: Value) -> None:
@@ -356,11 +385,23 @@ class Net:
         given = {"counted": (0, 0, 1, 1)} if kind is nn.AveragePool else {}
         self.put(kind, [x], x.type.shape, kernel=(3, 2), pads=(1, 0, 1, 1), **given)
 
+    def point(self, x: Value) -> None:
+        """Two convolutions 1x1, to some channels and to as many as there were."""
+        channels, *size = x.type.shape
+        between = self.draw(st.sampled_from((channels, 3)))
+        for outputs, inputs in ((between, channels), (channels, between)):
+            array = np.cos(np.arange(outputs * inputs)).reshape(outputs, inputs, 1, 1)
+            weight = self.builder.store("p", array, "f32")
+            self.put(nn.Conv, [x], (outputs, *size), weight=weight)
+            x = self.values[-1]
+        # What has another size stays between both.
+        del self.values[-2]
+
     def concat(self, x: Value) -> None:
         """A value twice, one behind the other, and half of the result."""
         axis, rank = self.draw(st.integers(0, len(x.type.shape) - 1)), len(x.type.shape)
         shape = tuple(size * (1 + (k == axis)) for k, size in enumerate(x.type.shape))
-        twice = Value(f"twice{len(self.values)}", TensorType(shape))
+        twice = Value(f"twice{len(self.builder.module.ops)}", TensorType(shape))
         self.builder.add(moves.Concat, [x, x], twice, Location(), axis=axis)
         key = ("channels", "rows" if rank == 3 else "columns", "columns")[axis]
         size = x.type.shape[axis]

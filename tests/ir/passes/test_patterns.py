@@ -17,7 +17,7 @@ from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op
 from epimc.ir.epitome.plan import identity
 from epimc.ir.interpreter import interpret
-from epimc.ir.passes import epitomize, equalize, fold, layout, sinking
+from epimc.ir.passes import epitomize, equalize, fold, layout, rising, sinking
 from epimc.ir.rewriting import Pattern, rewritten
 from epimc.ir.text.parser import parse_module
 from epimc.ir.text.printer import print_module
@@ -26,6 +26,7 @@ from epimc.ir.verifier import verify
 HEAD = """epimc.module 2 "m" level nn {
   tensor @w : tensor<2x3x3x3xf32> = normal(seed = 1, scale = 1.0)
   tensor @m : tensor<2x4xf32> = normal(seed = 2, scale = 1.0)
+  tensor @p : tensor<3x2x1x1xf32> = normal(seed = 3, scale = 1.0)
   tensor @three : tensor<3xf32> = [0.5, 1.0, 2.0]
   tensor @two : tensor<2xf32> = [0.25, -3.0]
 """
@@ -83,6 +84,27 @@ loc(Pad "p", Conv "c")
         """
         %y = nn.conv(%x) {weight = @w.folded, bias = @w.bias} : tensor<2x4x3xf32> loc(Conv "c", \
 Mul "m", Add "a")
+        """,
+    ),
+    (
+        rising.RiseToLayers(),
+        """
+        tensor @ones : tensor<2x4x3xf32> = normal(seed = 3, scale = 1.0)
+        input "x" %x : tensor<3x6x5xf32>
+        %c.a = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32> loc(Conv "c")
+        %c.b = nn.constant() {value = @ones} : tensor<2x4x3xf32> loc(Conv "c")
+        %c.ab = nn.concat(%c.a, %c.b) {axis = 2} : tensor<2x4x6xf32> loc(Conv "c")
+        %d = nn.rearrange(%c.ab) {perm = [0, 1, 2], shape = [2, 8, 3]} : tensor<2x8x3xf32>
+        %e = nn.select(%d) {rows = [[0, 7, 1]]} : tensor<2x7x3xf32>
+        %y = nn.affine(%e) {scale = @two} : tensor<2x7x3xf32> loc(Mul "m")
+        """,
+        """
+        %c.a = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32> loc(Conv "c")
+        %y.a = nn.affine(%c.a) {scale = @two} : tensor<2x4x3xf32> loc(Mul "m")
+        %y.b = nn.constant() {value = @ones.1} : tensor<2x4x3xf32> loc(Conv "c")
+        %y.ab = nn.concat(%y.a, %y.b) {axis = 2} : tensor<2x4x6xf32> loc(Conv "c")
+        %y.part = nn.rearrange(%y.ab) {perm = [0, 1, 2], shape = [2, 8, 3]} : tensor<2x8x3xf32>
+        %y = nn.select(%y.part) {rows = [[0, 7, 1]]} : tensor<2x7x3xf32>
         """,
     ),
     (
@@ -192,6 +214,19 @@ Mul "m", Add "a")
         %t = nn.rearrange(%x) {perm = [0, 2, 1], shape = [2, 4, 3]} : tensor<2x4x3xf32>
         %y.before = nn.max_pool(%x) {kernel = [1, 2], pads = [0, 1, 0, 0]} : tensor<2x3x4xf32>
         %y = nn.rearrange(%y.before) {perm = [0, 2, 1], shape = [2, 4, 3]} : tensor<2x4x3xf32>
+        """,
+    ),
+    (
+        sinking.SinkThroughPointwise(),
+        """
+        input "x" %x : tensor<2x3x4xf32>
+        %t = nn.rearrange(%x) {perm = [0, 2, 1], shape = [2, 1, 12]} : tensor<2x1x12xf32>
+        %y = nn.conv(%t) {weight = @p, bias = @three} : tensor<3x1x12xf32>
+        """,
+        """
+        %t = nn.rearrange(%x) {perm = [0, 2, 1], shape = [2, 1, 12]} : tensor<2x1x12xf32>
+        %y.before = nn.conv(%x) {weight = @p, bias = @three} : tensor<3x3x4xf32>
+        %y = nn.rearrange(%y.before) {perm = [0, 2, 1], shape = [3, 1, 12]} : tensor<3x1x12xf32>
         """,
     ),
     (
@@ -321,6 +356,63 @@ STAYS: list[tuple[Pattern[Any], str, str]] = [
         """,
     ),
     (
+        rising.RiseToLayers(),
+        "channels come one behind the other",
+        """
+        input "x" %x : tensor<3x6x5xf32>
+        %a = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %b = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %c = nn.concat(%a, %b) : tensor<4x4x3xf32>
+        %y = nn.relu(%c) : tensor<4x4x3xf32>
+        """,
+    ),
+    (
+        rising.RiseToLayers(),
+        "somebody else reads a layer",
+        """
+        input "x" %x : tensor<3x6x5xf32>
+        %a = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %b = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %c = nn.concat(%a, %b) {axis = 2} : tensor<2x4x6xf32>
+        %d = nn.concat(%c, %a) {axis = 2} : tensor<2x4x9xf32>
+        %y = nn.relu(%d) : tensor<2x4x9xf32>
+        """,
+    ),
+    (
+        rising.RiseToLayers(),
+        "no layer makes a part",
+        """
+        input "x" %x : tensor<3x6x5xf32>
+        %a = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %b = nn.max_pool(%a) {kernel = [1, 1]} : tensor<2x4x3xf32>
+        %c = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %d = nn.concat(%b, %c) {axis = 1} : tensor<2x8x3xf32>
+        %y = nn.relu(%d) : tensor<2x8x3xf32>
+        """,
+    ),
+    (
+        rising.RiseToLayers(),
+        "nothing is joined",
+        """
+        input "x" %x : tensor<3x6x5xf32>
+        %a = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %b = nn.select(%a) {rows = [[0, 3, 1]]} : tensor<2x3x3xf32>
+        %y = nn.relu(%b) : tensor<2x3x3xf32>
+        """,
+    ),
+    (
+        rising.RiseToLayers(),
+        "channels move",
+        """
+        input "x" %x : tensor<3x6x5xf32>
+        %a = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %b = nn.conv(%x) {weight = @w} : tensor<2x4x3xf32>
+        %c = nn.concat(%a, %b) {axis = 2} : tensor<2x4x6xf32>
+        %d = nn.rearrange(%c) {perm = [1, 0, 2], shape = [4, 2, 6]} : tensor<4x2x6xf32>
+        %y = nn.relu(%d) : tensor<4x2x6xf32>
+        """,
+    ),
+    (
         layout.MergeRearrangements(),
         "no permutation and cut does both",
         """
@@ -395,6 +487,42 @@ STAYS: list[tuple[Pattern[Any], str, str]] = [
         """,
     ),
     (
+        sinking.SinkThroughPointwise(),
+        "channels move",
+        """
+        input "x" %x : tensor<3x2x4xf32>
+        %t = nn.rearrange(%x) {perm = [1, 0, 2], shape = [2, 3, 4]} : tensor<2x3x4xf32>
+        %y = nn.conv(%t) {weight = @p} : tensor<3x3x4xf32>
+        """,
+    ),
+    (
+        sinking.SinkThroughPointwise(),
+        "a window of several positions",
+        """
+        input "x" %x : tensor<3x4x5xf32>
+        %t = nn.rearrange(%x) {perm = [0, 2, 1], shape = [3, 5, 4]} : tensor<3x5x4xf32>
+        %y = nn.conv(%t) {weight = @w, pads = [1, 1, 1, 1]} : tensor<2x5x4xf32>
+        """,
+    ),
+    (
+        sinking.SinkThroughPointwise(),
+        "some positions only",
+        """
+        input "x" %x : tensor<2x3x4xf32>
+        %t = nn.rearrange(%x) {perm = [0, 2, 1], shape = [2, 4, 3]} : tensor<2x4x3xf32>
+        %y = nn.conv(%t) {weight = @p, strides = [2, 1]} : tensor<3x2x3xf32>
+        """,
+    ),
+    (
+        sinking.SinkThroughPointwise(),
+        "a matrix is no map",
+        """
+        input "x" %x : tensor<2x12xf32>
+        %t = nn.rearrange(%x) {perm = [0, 1], shape = [2, 3, 4]} : tensor<2x3x4xf32>
+        %y = nn.conv(%t) {weight = @p} : tensor<3x3x4xf32>
+        """,
+    ),
+    (
         sinking.SinkThroughAxis(),
         "it is cut anew",
         """
@@ -446,6 +574,7 @@ STAYS: list[tuple[Pattern[Any], str, str]] = [
 
 # As in the passes that have these patterns.
 SETTINGS: dict[type[Pattern[Any]], dict[str, Any]] = {
+    rising.RiseToLayers: {"disposable": rising.MOVED},
     epitomize.LayerIntoEpitome: {"level": EPI},
     # A layer stays a layer, however it is scaled.
     equalize.ScaleLayer: {"once": True},

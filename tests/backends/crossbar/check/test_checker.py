@@ -11,6 +11,7 @@ from epimc.backends.crossbar.check.checker import check
 from epimc.backends.crossbar.core.findings import LIMIT
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Round
+from epimc.backends.crossbar.instructions.host import HostOperand
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.isa.assembly import format_program, parse_program
@@ -31,6 +32,8 @@ FREE = re.compile(
     r"|rounds\[\d+\]\.ofat\[\d+\]\.multiplier)"
     # Only where the map's size stays the same.
     r"|tables\[\d+\]\.(window\.(pads|strides|dilations|kernel)|selection|counted)"
+    # Which results a fragment has, its model alone tells.
+    r"|(tables\[\d+\]\.value|outputs\[\d+\])\.result [+-][18]"
 )
 # 5 bits in 2-bit cells, one polarity a column, are 2 slices as 4 bits are.
 SAME_CELLS = "tables[0].weight_bits +1"
@@ -574,10 +577,6 @@ DATA = {
         with_table("conv", 1, shifts=np.array([1, 63, 1, 1])),
         "error: A shift lies outside [1, 62].\n  --> table 1 (requantize of 'y')",
     ),
-    "no input": (
-        replace(PROGRAMS["conv"](), inputs=()),
-        "error: The program has no input.\n  --> inputs",
-    ),
     "scale": (
         replace(PROGRAMS["conv"](), inputs=(replace(PROGRAMS["conv"]().inputs[0], scale=2.0),)),
         "error: Its scale 2.0 is not that of its map, 0.5.\n  --> input 'x'",
@@ -684,37 +683,56 @@ DATA = {
         "error: It must read 1 to 255 maps, not 0.\n  --> table 2 (concat of 'below')",
     ),
     "permutation": (
-        with_table("host", 3, perm=(2, 0, 0)),
-        "error: [2, 0, 0] does not permute 3 dims.\n  --> table 3 (rearrange of 'y')",
+        with_table("host", 4, perm=(2, 0, 0)),
+        "error: [2, 0, 0] does not permute 3 dims.\n  --> table 4 (rearrange of 'y')",
     ),
     "rearranged shape": (
-        with_table("host", 3, shape=(4, 3, 2)),
-        "error: Its result must have the shape [4, 3, 2].\n  --> table 3 (rearrange of 'y')",
+        with_table("host", 4, shape=(4, 3, 2)),
+        "error: Its result must have the shape [4, 3, 2].\n  --> table 4 (rearrange of 'y')",
     ),
     "rearranged size": (
-        with_map("host", 3, shape=(2, 4, 4)),
+        with_map("host", 4, shape=(2, 4, 4)),
         "error: Its shape [4, 2, 3] has not the 32 elements of its source.\n"
-        "  --> table 3 (rearrange of 'y')",
+        "  --> table 4 (rearrange of 'y')",
     ),
     "rearranged type": (
-        with_map("host", 4, zero_point=8),
+        with_map("host", 5, zero_point=8),
         "error: It must keep the type, the bits and the zero point.\n"
-        "  --> table 3 (rearrange of 'y')",
+        "  --> table 4 (rearrange of 'y')",
     ),
     "fragment": (
         with_table("host", 2, fragment="../p"),
         "error: '../p' is no name of a fragment.\n"
-        "  --> table 2 (host of 'p', node 'probabilities' (Softmax))",
+        "  --> table 2 (host of 'call', node 'probabilities' (Softmax))",
     ),
-    "wide activations for the host": (
-        with_map("host", 3, element="u16", bits=12, address=1024),
-        "error: 'p' has more than the host's 8 bits.\n"
-        "  --> table 2 (host of 'p', node 'probabilities' (Softmax))",
+    "its own token for the host": (
+        with_table("host", 2, reads=(HostOperand(2), HostOperand(3, 0))),
+        "error: It reads row 0 of 'call', which has not been stored.\n"
+        "  --> tile 1, instruction 1: host table=2",
+    ),
+    "a token in the place of activations": (
+        with_table("host", 3, value=HostOperand(3)),
+        "error: 'call' must hold activations, not a token of the host.\n"
+        "  --> table 3 (enter of 'p', node 'probabilities' (Softmax))",
+    ),
+    "activations in the place of a token": (
+        with_table("host", 3, value=HostOperand(2, 0)),
+        "error: 'h' must hold a token of the host, not activations.\n"
+        "  --> table 3 (enter of 'p', node 'probabilities' (Softmax))",
+    ),
+    "a fragment of another name": (
+        with_table("host", 2, fragment="other"),
+        "error: 'other' is not named after 'call'.\n"
+        "  --> table 2 (host of 'call', node 'probabilities' (Softmax))",
+    ),
+    "a token of several bytes": (
+        with_map("host", 3, shape=(2, 1, 1)),
+        "error: A token is a single byte.\n  --> map 3 ('call', node 'probabilities' (Softmax))",
     ),
     "off the chip's memory": (
         with_map("host", 2, address=-1),
         "error: 'h' has no place off chip.\n"
-        "  --> table 2 (host of 'p', node 'probabilities' (Softmax))",
+        "  --> table 2 (host of 'call', node 'probabilities' (Softmax))",
     ),
     "producer": (
         with_table("classifier", 6, destination=3),

@@ -18,7 +18,7 @@ from epimc.backends.crossbar.isa.loops import expand
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.support.diagnostics import EpimcError
-from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources
+from tests.backends.crossbar.programs import PROGRAMS, sum_and_mean
 from tests.backends.crossbar.sim.test_simulator import random_inputs
 
 pytestmark = pytest.mark.smoke
@@ -74,8 +74,8 @@ class Log(Observer):
 def test_results_do_not_depend_on_the_strategy(name: str, strategy: Strategy) -> None:
     program = PROGRAMS[name]()
     inputs, counters = random_inputs(program, 3), [Counters(program) for _ in range(2)]
-    expected = Simulator(program, host=mean_of_sources).run(inputs, [counters[0]])
-    simulator = Simulator(program, host=mean_of_sources, strategy=strategy)
+    expected = Simulator(program, host=sum_and_mean).run(inputs, [counters[0]])
+    simulator = Simulator(program, host=sum_and_mean, strategy=strategy)
     outputs = simulator.run(inputs, [counters[1]])
     assert all(np.array_equal(outputs[key], expected[key]) for key in expected)
     assert counters[0].layers() == counters[1].layers()

@@ -22,7 +22,7 @@ from epimc.backends.crossbar.summary import program_summary
 from epimc.compiler.compiler import compile_model
 from epimc.compiler.options import Request
 from tests.backends.crossbar.mutations import operand_mutations, stream_mutations
-from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources
+from tests.backends.crossbar.programs import PROGRAMS, sum_and_mean
 from tests.backends.crossbar.streams import Stream, rolled_streams
 from tests.crossbars import program_in
 
@@ -136,7 +136,7 @@ def test_compiled_programs(model: str, target: str) -> None:
     results = []
     for version in (program, plain):
         counters = Counters(version)
-        outputs = Simulator(version, host=mean_of_sources).run({port.name: x}, [counters])
+        outputs = Simulator(version, host=sum_and_mean).run({port.name: x}, [counters])
         results.append(([outputs[o.name].tobytes() for o in version.outputs], counters.layers()))
     assert results[0] == results[1]
 
@@ -155,8 +155,8 @@ def test_rolled_programs_are_good_and_compute_the_same(name: str) -> None:
     rolled = replace(program, streams=roll(program.streams))
     assert check(rolled) == []
     inputs = {p.name: np.ones((2, *p.shape), np.float32) for p in program.inputs}
-    _, expected = Simulator(program, host=mean_of_sources).run_collect(inputs)
-    _, actual = Simulator(rolled, host=mean_of_sources).run_collect(inputs)
+    _, expected = Simulator(program, host=sum_and_mean).run_collect(inputs)
+    _, actual = Simulator(rolled, host=sum_and_mean).run_collect(inputs)
     assert actual.keys() == expected.keys()
     assert all(np.array_equal(actual[key], expected[key]) for key in expected)
 

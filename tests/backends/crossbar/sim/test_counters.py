@@ -17,7 +17,7 @@ from epimc.backends.crossbar.kernels.sampling import column_destinations
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.ir.semantics import arrays
-from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources
+from tests.backends.crossbar.programs import PROGRAMS, sum_and_mean
 
 pytestmark = pytest.mark.smoke
 
@@ -26,7 +26,7 @@ def counted(program: Program, samples: int = 1, **options: Any) -> Counters:
     """The counts of an execution on zeros."""
     counters = Counters(program)
     inputs = {p.name: np.zeros((samples, *p.shape), np.float32) for p in program.inputs}
-    Simulator(program, host=mean_of_sources, **options).run(inputs, [counters])
+    Simulator(program, host=sum_and_mean, **options).run(inputs, [counters])
     return counters
 
 

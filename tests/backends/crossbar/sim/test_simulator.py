@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.check.checker import check
 from epimc.backends.crossbar.core.program import FeatureMap, Program
-from epimc.backends.crossbar.instructions.host import Host
+from epimc.backends.crossbar.instructions.host import Enter, Host
 from epimc.backends.crossbar.instructions.moves import Concat, Constant, Pad, Rearrange, Select
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.instructions.pool import Pool
@@ -19,7 +19,7 @@ from epimc.backends.crossbar.isa.execution import Observer
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.ir.semantics import arrays, convolution, quantization, requantization, windows
 from epimc.support.diagnostics import EpimcError
-from tests.backends.crossbar.programs import PROGRAMS, mean_of_sources, merged_weights
+from tests.backends.crossbar.programs import PROGRAMS, merged_weights, sum_and_mean
 
 
 def reference(program: Program, inputs: dict[str, arrays.Floats]) -> dict[str, arrays.Ints]:
@@ -70,8 +70,17 @@ def reference(program: Program, inputs: dict[str, arrays.Floats]) -> dict[str, a
             case Constant():
                 result = np.repeat(table.values[None], len(values[0]), axis=0)
             case Host():
-                sources = [values[s].astype(np.uint8) for s in table.sources]
-                result = mean_of_sources(table.fragment, sources).astype(np.int64)
+                reals = [real(maps[s], values[s]) for s in table.sources]
+                host = sum_and_mean(table.fragment, reals, len(values[0]))
+                result = np.ones((len(values[0]), 1, 1, 1), np.int64)
+            case Enter():
+                feature = maps[table.destination]
+                result = quantization.quantize_input(
+                    np.stack(host[table.value.result]),
+                    feature.scale,
+                    feature.zero_point,
+                    feature.bits,
+                )
             case Rearrange():
                 moved = values[table.source].transpose(0, *(axis + 1 for axis in table.perm))
                 result = moved.reshape(len(moved), *table.shape)
@@ -105,6 +114,11 @@ def reference(program: Program, inputs: dict[str, arrays.Floats]) -> dict[str, a
     return {program.maps[i].name: value for i, value in values.items()}
 
 
+def real(feature: FeatureMap, values: arrays.Ints) -> arrays.Floats:
+    """What a map stands for."""
+    return quantization.dequantize_output(values, feature.scale, feature.zero_point)
+
+
 def mask(table: Mvm) -> arrays.Ints:
     """The weights of a part that holds whole rows, zero elsewhere."""
     weights = np.zeros_like(table.weights)
@@ -127,20 +141,28 @@ def random_inputs(program: Program, samples: int) -> dict[str, arrays.Floats]:
 def test_every_map_is_the_layer_by_layer_one(name: str, path: str) -> None:
     program = PROGRAMS[name]()
     inputs = random_inputs(program, 5)
-    simulator = Simulator(program, path=path, batch=2, host=mean_of_sources)
+    simulator = Simulator(program, path=path, batch=2, host=sum_and_mean)
     outputs, maps = simulator.run_collect(inputs)
     expected = reference(program, inputs)
     assert set(maps) == set(expected) - {port.name for port in program.inputs}
     for key, value in maps.items():
         assert np.array_equal(value, expected[key]), key
-    for port in program.outputs:
+    for port in program.chip_outputs:
         feature = program.maps[port.map]
-        real = quantization.dequantize_output(
-            expected[feature.name], port.scale, feature.zero_point
-        )
+        wanted = real(feature, expected[feature.name])
         assert outputs[port.name].dtype == np.float32
-        assert np.array_equal(outputs[port.name], real.reshape(5, *port.shape))
+        assert np.array_equal(outputs[port.name], wanted.reshape(5, *port.shape))
         assert len(np.unique(outputs[port.name])) > 2
+
+
+def test_the_host_gives_outputs_as_they_are() -> None:
+    program = PROGRAMS["host"]()
+    inputs = random_inputs(program, 5)
+    outputs = Simulator(program, batch=2, host=sum_and_mean).run(inputs)
+    maps = {feature.name: feature for feature in program.maps}
+    known = reference(program, inputs)
+    wanted = real(maps["h"], known["h"]) + real(maps["x"], known["x"])
+    np.testing.assert_array_equal(outputs["sum"], wanted)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -148,7 +170,7 @@ def test_results_do_not_depend_on_the_batch(name: str) -> None:
     program = PROGRAMS[name]()
     inputs = random_inputs(program, 7)
     results = [
-        Simulator(program, batch=batch, host=mean_of_sources).run(inputs) for batch in (1, 3, 64)
+        Simulator(program, batch=batch, host=sum_and_mean).run(inputs) for batch in (1, 3, 64)
     ]
     for result in results[1:]:
         for key, value in result.items():
@@ -247,25 +269,25 @@ def test_no_samples() -> None:
 def test_a_program_with_host_calls_needs_a_host() -> None:
     with pytest.raises(EpimcError) as caught:
         Simulator(PROGRAMS["host"]())
-    assert str(caught.value) == "error: The program calls the host for 'p', but has no host."
+    assert str(caught.value) == "error: The program calls the host for 'call', but has no host."
 
 
 def test_maps_of_any_rank() -> None:
     """What the host computes may have more dims than a row tells apart."""
     program = PROGRAMS["host"]()
     maps = list(program.maps)
-    for index in (2, 3):
+    for index in (2, 4):
         maps[index] = replace(maps[index], shape=(1, 2, 1, 3, 4))
     wide = replace(program, maps=tuple(maps))
     assert check(wide) == []
     assert [m.dims for m in wide.maps] == [m.dims for m in program.maps]
     seen: list[tuple[int, ...]] = []
 
-    def host(name: str, sources: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        seen.extend(source.shape for source in sources)
-        return mean_of_sources(name, [source.reshape(-1, 2, 3, 4) for source in sources])
+    def host(name: str, operands: list[Any], samples: int) -> list[list[Any]]:
+        seen.extend(operand.shape for operand in operands)
+        return sum_and_mean(name, operands, samples)
 
     inputs = random_inputs(program, 2)
     outputs = Simulator(wide, host=host).run(inputs)
-    assert np.array_equal(outputs["y"], Simulator(program, host=mean_of_sources).run(inputs)["y"])
-    assert seen == [(2, 1, 2, 1, 3, 4), (2, 2, 3, 4)]
+    assert np.array_equal(outputs["y"], Simulator(program, host=sum_and_mean).run(inputs)["y"])
+    assert seen == [(2, 2, 3, 4), (2, 2, 3, 4)]

@@ -1,0 +1,114 @@
+"""Dialect `host`: what the chip has no form for, and what goes to the host and comes back.
+
+A part of the model that the host runs is one op, `host.call`: an ONNX model, its fragment, over
+reals of the chip and over values that the host alone knows, which may be of any ONNX type.  All of
+its results together are one value; `host.result` is one of them, and `host.real` the reals of one
+for the chip.  Where the chip works on integers, `epi.dequantize` stands before a call and
+`epi.quantize` behind `host.real`.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+
+from epimc.ir.core.attributes import INTEGER
+from epimc.ir.core.attributes import integers as ints
+from epimc.ir.core.levels import QUANTIZED, up_to
+from epimc.ir.core.op import (
+    ANY_RANK,
+    FLOAT,
+    HOST_RANK,
+    OPAQUE,
+    Array,
+    Attribute,
+    Lookup,
+    Op,
+    Operand,
+    Result,
+    Stored,
+)
+from epimc.ir.core.registry import Dialect, register
+from epimc.ir.core.traits import CallsHost, FromHost
+from epimc.ir.core.types import expect
+
+LEVELS = up_to(QUANTIZED)
+
+DIALECT = register(
+    Dialect("host", "what the host runs, beside the chip", inspect.cleandoc(__doc__))
+)
+
+
+class HostValue(Op):
+    """An op whose result the host alone knows."""
+
+    result = Result(OPAQUE)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """None: what the host knows is one value of the IR, whatever it is."""
+        return ()
+
+
+class HostCall(HostValue, CallsHost):
+    """What the host calls of all dialects share: everything but the name and the operands."""
+
+    def check(self, stored: Stored) -> None:
+        """The fragment is a sequence of bytes."""
+        super().check(stored)
+        expect(stored(self.fragment).element == "u8", "a fragment must be of bytes (u8)")
+
+
+@DIALECT.op
+class Call(HostCall):
+    """The results of an ONNX model, one sample at a time.
+
+    `fragment` holds the serialized model.  Its inputs are the operands in order: of reals an input
+    of float32 in a fixed shape with as many elements as one sample.  The result stands for all of
+    its outputs.
+    """
+
+    name = "host.call"
+    levels = LEVELS
+    inputs = Operand(FLOAT | OPAQUE, (*HOST_RANK, *ANY_RANK), variadic=True, least=0)
+
+
+@DIALECT.op
+class ResultOf(HostValue):
+    """One of the results of a call, by its number."""
+
+    name = "host.result"
+    levels = LEVELS
+    call = Operand(OPAQUE, HOST_RANK)
+    index = Attribute(INTEGER)
+
+    def check(self, stored: Stored) -> None:
+        """There are no negative numbers; how many results there are, the fragment says."""
+        super().check(stored)
+        expect(self.index >= 0, f"there is no result {self.index}")
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """That of each sample."""
+        samples: Array = inputs[0][self.index]
+        return samples
+
+
+@DIALECT.op
+class Real(FromHost):
+    """A float tensor of the host as reals [samples, *shape] for the chip, its elements in order."""
+
+    name = "host.real"
+    levels = LEVELS
+    x = Operand(OPAQUE, HOST_RANK)
+    shape = Attribute(ints(minimum=1))
+    result = Result(FLOAT)
+
+    def result_shape(self, stored: Stored) -> tuple[int, ...]:
+        """As stated; IrError for one that no value of the chip has."""
+        expect(len(self.shape) in ANY_RANK, f"a value of shape {list(self.shape)} has no place")
+        return self.shape
+
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+        """The samples, one behind the other, in float64."""
+        samples = [np.asarray(sample, np.float64).reshape(self.shape) for sample in inputs[0]]
+        return np.stack(samples)

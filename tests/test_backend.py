@@ -1,0 +1,218 @@
+"""epimc.backend: the interface of ONNX's backends."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.backend.base
+import onnx.backend.test
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+import epimc
+from epimc.frontend.single_node import model_of_node
+from epimc.onnx_backend import EpimcBackend
+from tests.conformance.suite import trials
+
+IMAGE = np.random.default_rng(3).standard_normal((4, 2, 6, 6)).astype(np.float32)
+
+
+def sums() -> onnx.ModelProto:
+    """y = conv(a) + b, and a second output with a name that is no identifier."""
+    shape = [4, 2, 6, 6]
+    describe = helper.make_tensor_value_info
+    weight = numpy_helper.from_array(
+        np.random.default_rng(4).standard_normal((2, 2, 1, 1)).astype("f4"), "w"
+    )
+    nodes = [
+        helper.make_node("Conv", ["a", "w"], ["c"], "conv"),
+        helper.make_node("Add", ["c", "b"], ["y"], "add"),
+        helper.make_node("Relu", ["y"], ["2"], "relu"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "sums",
+        [describe(name, TensorProto.FLOAT, shape) for name in "ab"],
+        [describe(name, TensorProto.FLOAT, shape) for name in ("y", "2")],
+        [weight],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def floats(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """What the model above should give first."""
+    weight = numpy_helper.to_array(sums().graph.initializer[0])[:, :, 0, 0]
+    return np.asarray(np.einsum("oc,nchw->nohw", weight, a) + b)
+
+
+@pytest.fixture(scope="module")
+def prepared() -> Any:
+    """The model above, compiled."""
+    return epimc.backend.prepare(sums(), calibration={"a": IMAGE, "b": -IMAGE})
+
+
+def test_it_is_a_backend_of_onnx_however_it_is_named() -> None:
+    imported: object = importlib.import_module("epimc.backend")
+    assert imported is epimc.backend
+    assert epimc.backend is EpimcBackend
+    assert issubclass(epimc.backend, onnx.backend.base.Backend)
+
+
+def test_it_is_loaded_at_use() -> None:
+    code = "import sys, epimc; assert 'onnx' not in sys.modules; epimc.backend.prepare"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [[IMAGE, -IMAGE], (IMAGE, -IMAGE), {"b": -IMAGE, "a": IMAGE}],
+    ids=["list", "tuple", "dict"],
+)
+def test_inputs_are_passed_in_order_or_by_name(prepared: Any, inputs: Any) -> None:
+    outputs = prepared.run(inputs)
+    assert (isinstance(outputs, tuple), len(outputs)) == (True, 2)
+    assert outputs.y is outputs["y"]
+    assert outputs["2"] is outputs[1]
+    assert np.abs(outputs.y - floats(IMAGE, -IMAGE)).max() < 0.1
+    assert np.abs(outputs["2"] - np.maximum(floats(IMAGE, -IMAGE), 0)).max() < 0.1
+
+
+def test_a_model_with_one_input_takes_its_array() -> None:
+    node = helper.make_node("Relu", ["x"], ["y"])
+    model = model_of_node(node, {"x": IMAGE})
+    for inputs in (IMAGE, [IMAGE], {"x": IMAGE}):
+        (y,) = epimc.backend.run_model(model, inputs, calibration=IMAGE)
+        assert np.abs(y - np.maximum(IMAGE, 0)).max() < 0.02
+
+
+@pytest.mark.parametrize("inputs", [[IMAGE], [IMAGE] * 3, IMAGE])
+def test_too_few_or_too_many_inputs(prepared: Any, inputs: Any) -> None:
+    with pytest.raises(
+        epimc.EpimcError, match=r"The model has 2 inputs, and [13] were passed\."
+    ) as e:
+        prepared.run(inputs)
+    assert e.value.diagnostic.hint == "Pass a list in this order: a, b."
+
+
+def test_options_of_a_run(prepared: Any) -> None:
+    with pytest.raises(epimc.EpimcError, match="There is no option 'rtol' of a run"):
+        prepared.run([IMAGE, IMAGE], rtol=1)
+
+
+def test_options_are_those_of_compile() -> None:
+    prepared = epimc.backend.prepare(sums(), target="tiny", weight_bits=4)
+    manifest = prepared.session.bundle.manifest
+    assert (manifest.target, manifest.options.weight_bits) == ("tiny", 4)
+    with pytest.raises(epimc.EpimcError, match="weight_bits = 9"):
+        epimc.backend.prepare(sums(), weight_bits=9)
+
+
+def test_the_bundle_goes_with_what_was_prepared() -> None:
+    prepared = epimc.backend.prepare(sums())
+    folder = prepared.session.bundle.folder
+    assert folder is not None
+    assert (folder / "manifest.json").is_file()
+    del prepared
+    gc.collect()
+    assert not folder.parent.exists()
+
+
+def test_nothing_stays_of_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(epimc.EpimcError):
+        epimc.backend.prepare(b"no model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_devices() -> None:
+    assert epimc.backend.supports_device("CPU")
+    assert epimc.backend.supports_device("CPU:0")
+    assert not epimc.backend.supports_device("CUDA")
+    with pytest.raises(epimc.EpimcError, match="There is no device 'CUDA:1'"):
+        epimc.backend.prepare(sums(), "CUDA:1")
+
+
+def test_what_is_compatible() -> None:
+    assert epimc.backend.is_compatible(sums())
+    assert not epimc.backend.is_compatible(sums(), "CUDA")
+    broken = sums()
+    broken.graph.node[0].input[0] = "nothing"
+    assert not epimc.backend.is_compatible(broken)
+
+
+# --- single nodes ---------------------------------------------------------------------------------
+
+
+def test_a_node() -> None:
+    node = helper.make_node("Relu", ["x"], ["y"])
+    outputs = epimc.backend.run_node(node, [IMAGE], calibration=IMAGE)
+    assert np.abs(outputs[0] - np.maximum(IMAGE, 0)).max() < 0.02
+
+
+def test_a_node_with_its_opset_and_its_results() -> None:
+    node = helper.make_node("Add", ["x", "y"], ["z"])
+    info = [(np.dtype(np.float32), IMAGE.shape)]
+    (z,) = epimc.backend.run_node(
+        node,
+        {"x": IMAGE, "y": IMAGE},
+        outputs_info=info,
+        opset_version=13,
+        calibration=[{"x": IMAGE, "y": IMAGE}],
+    )
+    assert np.abs(z - 2 * IMAGE).max() < 0.05
+
+
+def test_the_model_of_a_node() -> None:
+    node = helper.make_node("Clip", ["x", "", "high"], ["y"])
+    model = model_of_node(node, {"x": IMAGE, "high": np.float64(3)}, opset=13)
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 13)]
+    x, high = (port.type.tensor_type for port in model.graph.input)
+    assert (x.elem_type, len(x.shape.dim)) == (TensorProto.FLOAT, 4)
+    assert (high.elem_type, len(high.shape.dim)) == (TensorProto.DOUBLE, 0)
+    listed = helper.make_node("SequenceLength", ["s"], ["n"])
+    model = model_of_node(listed, {"s": [IMAGE, IMAGE]})
+    assert model.graph.input[0].type.HasField("sequence_type")
+    assert model.graph.output[0].type.tensor_type.elem_type == TensorProto.INT64
+    scaler = helper.make_node("Scaler", ["x"], ["y"], domain="ai.onnx.ml")
+    (entry,) = model_of_node(scaler, {"x": IMAGE[0, 0]}, [(np.float32, [6, 6])]).opset_import
+    assert (entry.domain, entry.version) == ("ai.onnx.ml", 5)
+
+
+def test_what_cannot_be_the_input_or_the_result_of_a_node() -> None:
+    node = helper.make_node("Relu", ["x"], ["y"], name="relu")
+    with pytest.raises(epimc.EpimcError, match="Input 'x' cannot be of the type str"):
+        model_of_node(node, {"x": "text"})
+    with pytest.raises(epimc.EpimcError, match="ONNX has no tensors of datetime64"):
+        model_of_node(node, {"x": np.array("2020", "M8[Y]")})
+    with pytest.raises(epimc.EpimcError, match="The node has 1 results, and 2 are described"):
+        model_of_node(node, {"x": IMAGE}, [(np.float32, [1])] * 2)
+    strange = helper.make_node("Strange", ["x"], ["y"], name="n", domain="some.where")
+    with pytest.raises(epimc.EpimcError, match="ONNX does not infer the type of 'y'"):
+        model_of_node(strange, {"x": IMAGE})
+
+
+# --- the runner of ONNX ---------------------------------------------------------------------------
+
+
+def test_the_runner_of_onnx_takes_it() -> None:
+    # Its tests are made at the first import, with warnings of numpy.
+    assert trials()
+    suite = onnx.backend.test.BackendTest(epimc.backend, __name__)
+    suite.include("^test_relu_(cpu|cuda)$")
+    result = unittest.TestResult()
+    suite.test_suite.run(result)
+    assert result.errors == []
+    # It has no samples to pass to `prepare`, and the tolerance of floats.
+    ((test, said),) = result.failures
+    assert "test_relu_cpu" in str(test)
+    assert "Not equal to tolerance rtol=0.001" in said
+    assert "Backend doesn't support device CUDA" in {reason for _, reason in result.skipped}
