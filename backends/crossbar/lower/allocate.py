@@ -80,12 +80,14 @@ class BufferLayout:
         spilled: The values that do, besides inputs and outputs.
         inputs: Those of the module.
         direct: The ops that read and write nothing else.
+        crowded: Whether some are direct for what else their tiles have to do.
         rings: Of each region.
     """
 
     spilled: frozenset[Value]
     inputs: frozenset[Value]
     direct: frozenset[XbarOp]
+    crowded: bool
     rings: dict[Region, tuple[int, int]] = field(default_factory=dict)
 
     def source(self, op: XbarOp, index: int) -> Region:
@@ -126,7 +128,10 @@ def fit_buffers(liveness: Liveness, capacity: int) -> BufferLayout:
             raise too_small(buffers.blocks_on(tile), capacity)
         buffers.make_direct(op)
     layout = BufferLayout(
-        frozenset(buffers.spilled), frozenset(liveness.inputs), frozenset(buffers.direct)
+        frozenset(buffers.spilled),
+        frozenset(liveness.inputs),
+        frozenset(buffers.direct),
+        crowded=bool(largest),
     )
     for placed in buffers.placed.values():
         layout.rings |= {block.region: (address, block.rows) for block, address in placed}

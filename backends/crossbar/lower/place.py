@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from epimc.backends.base import DoesNotFitError
 from epimc.backends.crossbar import dialect as xbar
 from epimc.backends.crossbar.levels import MAPPED, PLACED, TILES
+from epimc.backends.crossbar.lower.allocate import fit_buffers
+from epimc.backends.crossbar.lower.liveness import Liveness
 from epimc.backends.crossbar.lower.map import target_of
-from epimc.backends.crossbar.lower.rows import resident_bytes
+from epimc.backends.crossbar.lower.rows import line_bytes, resident_bytes
+from epimc.backends.crossbar.lower.schedule import Schedule
+from epimc.backends.crossbar.lower.tiles import Part, Placement, placement
 from epimc.backends.crossbar.lower.work import (
     DEFAULT_ROWS,
     refuse_many_maps,
@@ -20,15 +25,11 @@ from epimc.backends.crossbar.lower.work import (
 )
 from epimc.backends.crossbar.target.schema import Target
 from epimc.ir.core.module import Builder, Module
-from epimc.ir.core.op import Value
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import Location
 from epimc.ir.pipeline import Pass
 from epimc.support.diagnostics import Diagnostic, counted, error
 from epimc.support.options import Option
-
-Arrays = tuple[tuple[int, ...], ...]
-Part = tuple[int, Arrays]
-"""A tile and the arrays of a layer that lie there."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Place(Pass):
 
     A layer that does not fit into what is left of a tile starts a new one; a layer larger than a
     tile takes several, and its partial sums are sent to the last of them and added there.  Every
-    other op runs where its last operand is computed.
+    other op runs where its last operand is computed.  Where a tile's buffer has too little room for
+    all that it has to do, layers start new tiles and ops go to them sooner.
 
     Attributes:
         limit_rows: A limit on what the passes behind have to do.
@@ -54,32 +56,37 @@ class Place(Pass):
     def run(self, module: Module) -> Module:
         """Give every op its tile and every array its crossbar."""
         target = target_of(module)
-        builder = Builder(module, self.ensures)
-        builder.inputs_of(module)
-        tiles = _Tiles(target.tile.crossbars)
-        # All parts of all layers, before an op is made of any.
-        parts = {op: list(tiles.take(op.arrays)) for op in module.ops if isinstance(op, xbar.Mvm)}
-        self._refuse_too_much(module, parts)
-        limit = target.chip.tiles
-        if limit != "auto" and tiles.count > limit:
+        crossbars, room, limit = target.tile.crossbars, target.tile.buffer_bytes, target.chip.tiles
+        best = placement(module, crossbars)
+        self._refuse_too_much(module, best.parts)
+        if limit != "auto" and best.count > limit:
             raise error(
-                f"The model needs {tiles.count} tiles, target '{target.name}' has {limit}.",
+                f"The model needs {best.count} tiles, target '{target.name}' has {limit}.",
                 hint='Use fewer weight bits, a target with more tiles, or chip.tiles = "auto".',
             )
-        homes = _Homes()
+        placed = self._placed(module, best)
+        refuse_large_windows(placed, target)
+        if is_crowded(placed, room):
+            roomy = placement(module, crossbars, room)
+            if limit == "auto" or roomy.count <= limit:
+                return self._placed(module, roomy)
+        return placed
+
+    def _placed(self, module: Module, where: Placement) -> Module:
+        """The module with its ops where they are to be."""
+        builder = Builder(module, self.ensures)
+        builder.inputs_of(module)
         for op in module.ops:
-            if isinstance(op, xbar.Mvm):
-                place_mvm(builder, op, parts[op], homes)
+            if op in where.parts:
+                assert isinstance(op, xbar.Mvm)
+                place_mvm(builder, op, where.parts[op])
             else:
-                tile = homes.of([builder.mapped[operand] for operand in op.operands])
-                homes.add(builder.copy(op, tile=tile), tile)
-        # Of parts and their sums as well, which are there only now.
-        refuse_large_windows(builder.module, target)
-        builder.module.attributes[TILES] = tiles.count
+                builder.copy(op, tile=where.tiles[op])
+        builder.module.attributes[TILES] = where.count
         builder.outputs_of(module)
         return builder.finish()
 
-    def _refuse_too_much(self, module: Module, parts: Mapping[xbar.Mvm, Sequence[Part]]) -> None:
+    def _refuse_too_much(self, module: Module, parts: Mapping[Op, Sequence[Part]]) -> None:
         ops = [op for op in module.ops if isinstance(op, xbar.XbarOp)]
         rows = {
             op: rows_of_parts(op, len(parts[op])) if isinstance(op, xbar.Mvm) else rows_of(op)
@@ -115,59 +122,26 @@ def refuse_large_windows(module: Module, target: Target) -> None:
     )
 
 
-class _Tiles:
-    """Hands out crossbars, tile after tile."""
+def is_crowded(module: Module, room: int) -> bool:
+    """Whether tiles of a placed module have more to do at once than their buffers have room for.
 
-    def __init__(self, crossbars: int) -> None:
-        self.crossbars = crossbars
-        self.tile, self.used = 0, 0
-
-    @property
-    def count(self) -> int:
-        return self.tile + 1
-
-    def take(self, arrays: Arrays) -> Iterator[Part]:
-        """(tile, its arrays with their crossbars) for one layer."""
-        # An empty tile is never skipped: what exceeds it would exceed the next one as well.
-        if self.used and len(arrays) > self.crossbars - self.used:
-            self.tile, self.used = self.tile + 1, 0
-        first = 0
-        while first < len(arrays):
-            if self.used == self.crossbars:
-                self.tile, self.used = self.tile + 1, 0
-            part = arrays[first : first + self.crossbars - self.used]
-            # The first number of an array is its crossbar, which `map` has left open.
-            yield self.tile, tuple((self.used + k, *a[1:]) for k, a in enumerate(part))
-            first, self.used = first + len(part), self.used + len(part)
+    Then ops would be direct that have room enough by themselves.
+    """
+    loads: dict[int, int] = defaultdict(int)
+    for op in module.ops:
+        assert isinstance(op, xbar.XbarOp)
+        loads[op.tile] += line_bytes(op)
+    # Most tiles have room for all their line buffers at once, whatever the schedule.
+    if max(loads.values(), default=0) <= room:
+        return False
+    return fit_buffers(Liveness(Schedule().run(module)), room).crowded
 
 
-class _Homes:
-    """The results so far, each with its place in the order of execution and its tile."""
-
-    def __init__(self) -> None:
-        self.places: dict[Value, tuple[int, int]] = {}
-        self.last = 0
-
-    def add(self, value: Value, tile: int) -> None:
-        """Note that a value is computed next, on a tile."""
-        self.places[value] = len(self.places), tile
-        self.last = tile
-
-    def of(self, operands: Sequence[Value]) -> int:
-        """The tile of the operand that is computed last; of a graph input, the first tile.
-
-        What has no operands runs where the op before it does.
-        """
-        # A graph input comes before every result, and counts as if the first tile had it.
-        places = [self.places.get(operand, (-1, 0)) for operand in operands]
-        return max(places)[1] if places else self.last
-
-
-def place_mvm(builder: Builder, op: xbar.Mvm, parts: Sequence[Part], homes: _Homes) -> None:
+def place_mvm(builder: Builder, op: xbar.Mvm, parts: Sequence[Part]) -> None:
     """Append one mvm a tile and the additions of their partial sums, on the last tile."""
     last = parts[-1][0]
     if len(parts) == 1:
-        homes.add(builder.copy(op, tile=last, arrays=parts[0][1]), last)
+        builder.copy(op, tile=last, arrays=parts[0][1])
         return
     total: Value | None = None
     for index, (tile, arrays) in enumerate(parts):
@@ -182,4 +156,3 @@ def place_mvm(builder: Builder, op: xbar.Mvm, parts: Sequence[Part], homes: _Hom
         total = partial
     assert total is not None
     builder.mapped[op.output] = total
-    homes.add(total, last)

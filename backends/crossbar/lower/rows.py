@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from epimc.backends.crossbar.core.program import aligned
 from epimc.backends.crossbar.lower.lowering import RowsOnly, feature_map
 from epimc.ir.core.op import Op, Value
+from epimc.ir.core.traits import CallsHost
 from epimc.ir.core.types import as_map
 
 Span = tuple[int, int]
@@ -46,6 +47,22 @@ def lines_of(op: Op) -> list[Sequence[Sequence[int]]]:
 def resident_bytes(op: Op) -> int:
     """The bytes of a buffer that an op needs at least: those through which it works off chip."""
     return aligned(_reader_of(op).window_bytes)
+
+
+def line_bytes(op: Op) -> int:
+    """The bytes of all line buffers of an op and of a row of its result; 0 where the host runs it.
+
+    So many it needs where all that it reads and writes is stored off chip.
+    """
+    if isinstance(op, CallsHost):
+        return 0
+    # Only the order of the steps counts, which is that of the rows.
+    steps = range(height(op.output))
+    lines = (
+        ring_rows(reads(op, k, steps)) * row_stride(operand)
+        for k, operand in enumerate(op.operands)
+    )
+    return sum(lines) + row_stride(op.output)
 
 
 def _reader_of(op: Op) -> RowsOnly:
