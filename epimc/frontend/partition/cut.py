@@ -25,8 +25,9 @@ from epimc.frontend.partition.graph import Graph, Tensor
 # The two ends of the cut, beside nodes with numbers from 0 on.
 CHIP, HOST = -1, -2
 
-# The most nodes that a cut divides: some seconds of work.
-MOST_CUT = 2**13
+# The most nodes of a group that a cut divides, helpers and ends among them: some seconds of work.
+# More would take minutes: they are all on the chip.
+MOST_CUT = 2**14
 
 Arc = tuple[int, int, int | float]
 """Start, end and capacity: what it costs that the start is on the chip and the end on the host."""
@@ -40,9 +41,10 @@ def chip_nodes(graph: Graph) -> frozenset[int]:
     working = [n for n, node in enumerate(graph.nodes) if node.work and n not in host]
     chip = closure(working, lambda number: after_chip.get(number, ()))
     sides = dict.fromkeys(host, HOST) | dict.fromkeys(chip, CHIP)
-    # More would take minutes: all of them that can be are on the chip.
-    if 0 < len(graph.nodes) - len(sides) <= MOST_CUT:
-        host |= nearer_to_host(flow_graph(graph, sides))
+    if len(sides) < len(graph.nodes):
+        for group in groups(flow_graph(graph, sides)):
+            if len(group) <= MOST_CUT:
+                host |= nearer_to_host(group)
     return frozenset(range(len(graph.nodes))) - host
 
 
@@ -131,6 +133,21 @@ def add_arc(flow: nx.DiGraph[int], start: int, end: int, capacity: float) -> Non
     """Add a capacity to what the arc has already."""
     known = flow.get_edge_data(start, end, {"capacity": 0})["capacity"]
     flow.add_edge(start, end, capacity=known + capacity)
+
+
+def groups(flow: nx.DiGraph[int]) -> Iterator[nx.DiGraph[int]]:
+    """The nodes that hang together without the two ends, each time with all of their arcs.
+
+    One cut of all groups would begin anew at the ends for each of them.
+    """
+    between = flow.copy()
+    between.remove_nodes_from((CHIP, HOST))
+    for together in nx.weakly_connected_components(between):
+        group: nx.DiGraph[int] = nx.DiGraph()
+        group.add_nodes_from((CHIP, HOST, *together))
+        group.add_edges_from(flow.in_edges(together, data=True))
+        group.add_edges_from(flow.out_edges(together, data=True))
+        yield group
 
 
 def nearer_to_host(flow: nx.DiGraph[int]) -> set[int]:
