@@ -13,7 +13,7 @@ deleted.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -62,6 +62,7 @@ class Bundle:
         folder: Where it was read.
         fragments: The ONNX models that the host runs, by name.
         limit_bytes: The most that its files may take together.
+        remarks: What the user should know of the model, where it was compiled just now.
     """
 
     manifest: Manifest
@@ -70,6 +71,7 @@ class Bundle:
     folder: Path | None = None
     fragments: Mapping[str, bytes] = field(default_factory=dict)
     limit_bytes: int = DEFAULT_BYTES
+    remarks: Sequence[str] = ()
 
     @property
     def target(self) -> Target:

@@ -179,7 +179,7 @@ def compile(
     if options.calibration is None and bundle.program.inputs:
         kind, _, _ = bundle.manifest.options.calibration.partition(",")
         warn(f"no --calibration: {kind} samples were used, and figures mean little")
-    for warning in bundle.program.warnings():
+    for warning in (*bundle.remarks, *bundle.program.warnings()):
         warn(warning)
     placement = bundle.manifest.on_chip.placement
     if not placement.nodes_on_chip:

@@ -77,4 +77,6 @@ def new_bundle(
     )
     model = Model(name=start.name, sha256=start.model.sha256)
     manifest = new_manifest(f"epimc {VERSION}", model, options, program, start.model.placement)
-    return Bundle(manifest, program, files, fragments=fragments_of(integers))
+    return Bundle(
+        manifest, program, files, fragments=fragments_of(integers), remarks=start.model.remarks
+    )

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from epimc.frontend.core.bindings import Binding, HostTensor, MoreDims, Padded, shape_of
 from epimc.frontend.core.steps import Scope, Step
+from epimc.frontend.model.node_names import distinguish
 from epimc.ir.core.op import Value
 from epimc.ir.semantics.layouts import Factors
 
@@ -137,6 +138,8 @@ class Fragment:
         nodes = [*self.nodes, *(step.proto for step in steps)]
         outputs = [onnx.ValueInfoProto(name=name) for name in results]
         graph = helper.make_graph(nodes, "host", self.inputs, outputs, self.constants)
+        # What branches and conversions have added may have the names of others.
+        distinguish(graph)
         part = helper.make_model(graph, opset_imports=model.opset_import)
         part.ir_version = model.ir_version
         return part

@@ -24,6 +24,8 @@ from epimc.frontend.model.float32 import runnable
 from epimc.frontend.model.inputs import set_wanted
 from epimc.frontend.model.installed import typed
 from epimc.frontend.model.loader import load_model
+from epimc.frontend.model.node_names import distinct, remarks_on
+from epimc.frontend.model.opsets import readable
 from epimc.frontend.model.preparation import prepared
 from epimc.frontend.model.scopes import refuse_deep
 from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
@@ -53,6 +55,7 @@ class ImportedModel:
         outputs: What it gives.
         nodes: Where each node runs.
         crossing_bytes: Of one sample, as reals, that go from the chip to the host and back.
+        remarks: What the user should know of the model, in sentences without a full stop.
     """
 
     module: Module
@@ -62,6 +65,7 @@ class ImportedModel:
     outputs: list[ModelPort]
     nodes: tuple[PlacedNode, ...] = ()
     crossing_bytes: int = 0
+    remarks: tuple[str, ...] = ()
 
     @property
     def placement(self) -> Placement:
@@ -136,9 +140,10 @@ def with_wanted(model: onnx.ModelProto, wanted: WantedShapes, budget: Budget) ->
 def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) -> ImportedModel:
     refuse_many(model.graph)
     budget.read(model.ByteSize(), "the model itself")
-    model = runnable(model, budget)
+    remarks = remarks_on(model)
+    model = runnable(readable(distinct(model, budget), budget), budget)
     result = _Import(prepared(model, budget), name, budget).run()
-    return replace(result, sha256=sha256, model=model)
+    return replace(result, sha256=sha256, model=model, remarks=remarks)
 
 
 def refuse_host_nodes(imported: ImportedModel) -> None:
@@ -217,19 +222,19 @@ class _Import:
 
     def trial(self, entries: Entries) -> Trial:
         """The model with every node on the chip that can be there."""
-        trial = Trial(self.model, entries, self.name, self.budget, {})
-        if not trial.unknown:
-            return trial
+        # One of them is kept: what the others have made is not paid for.
+        trial = Trial(self.model, entries, self.name, replace(self.budget), {})
         # Of operators that ONNX does not know.
-        known = typed(self.model, trial.unknown)
-        return Trial(self.model, entries, self.name, self.budget, known) if known else trial
+        if trial.unknown and (known := typed(self.model, trial.unknown)):
+            trial = Trial(self.model, entries, self.name, replace(self.budget), known)
+        return trial
 
     def with_host(self, trial: Trial) -> ImportedModel:
         """The model of which a part runs on the host."""
         outputs = [*trial.outputs.values()]
         # What the chip refuses beside the host goes there too: each time one node at least.
         while True:
-            draft = Draft(self.name, trial.scope.batch, trial.draft.opset, self.budget)
+            draft = Draft(self.name, trial.scope.batch, trial.draft.opset, trial.draft.budget)
             try:
                 assembly = Assembly.of(self.model, trial.steps, trial.scope, outputs, draft)
             except RefusedError as refusal:
@@ -255,7 +260,7 @@ class _Import:
             module.outputs.append((name, value))
         drop_unread(module)
         module = draft.builder.finish()
-        refuse_large_maps(module, self.budget)
+        refuse_large_maps(module, draft.budget)
         inputs = [
             ModelPort(
                 name,

@@ -30,6 +30,9 @@ Array = NDArray[Any]
 # of the limit on bytes: with the rest of the process, no more than half of the limit.
 TENSOR_SHARE = 3 / 8
 
+# Of an arena with less than its first piece of memory, onnxruntime bounds nothing.
+LEAST_BYTES = 2**21
+
 # More is as good as no limit, and no number that onnxruntime takes.
 MOST_BYTES = 2**62
 
@@ -78,7 +81,7 @@ class GuardedSession:
         refuse_unsafe(model, what)
         self.repeats = repeats(model)
         with failures_named(f"onnxruntime refuses {what}."):
-            bound_memory(int(min(limit_bytes, MOST_BYTES) * TENSOR_SHARE))
+            bound_memory(max(int(min(limit_bytes, MOST_BYTES) * TENSOR_SHARE), LEAST_BYTES))
             self.session = load_session(model, threads)
             self.special = {
                 entry.name: entry.type

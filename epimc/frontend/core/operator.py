@@ -46,9 +46,9 @@ class OnnxOperator:
             is a later one where importer or evaluator misread what older opsets mean: there the
             operator is refused.
         importer: What imports it; None where it is supported for constants only.
-        folds: Whether a node with constant inputs is evaluated by ONNX's reference evaluator. It
-            must be deterministic, and the size of its result must follow from its inputs' shapes
-            and from small constants.
+        folds: Whether it is known among constants too, where shapes are computed and weights
+            prepared, so that lists name it and tests try it in its oldest opset.  A constant node
+            of any operator is folded, with or without a record.
         shape_only: Whether it reads of its input nothing but the shape, so that its result is
             constant whatever the input is.
         more_dims: Whether its importer takes tensors of more dims a sample than a value has.

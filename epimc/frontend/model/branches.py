@@ -55,7 +55,7 @@ def taken_branch(node: onnx.NodeProto, condition: bool, fresh: Callable[[str], s
     for source, target in zip(graph.output, node.output, strict=True):
         if target:
             read = names.get(source.name, source.name)
-            nodes.append(helper.make_node("Identity", [read], [target], name=node.name))
+            nodes.append(helper.make_node("Identity", [read], [target], name=target))
     return Branch(nodes, [_renamed_tensor(tensor, names) for tensor in graph.initializer])
 
 
