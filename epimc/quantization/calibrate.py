@@ -14,7 +14,7 @@ from epimc.backends.onnx.values import decode
 from epimc.ir.core.levels import CALIBRATED, EPI
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import CALIBRATION
-from epimc.ir.core.op import Value
+from epimc.ir.core.op import Array, Value
 from epimc.ir.interpreter import batches, interpret
 from epimc.ir.pipeline import Pass
 from epimc.runtime.guard import run_model
@@ -105,8 +105,25 @@ def observed_ranges(module: Module, samples: Mapping[str, Any]) -> dict[Value, t
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for part in batches(count, module):
             inputs = {name: array[part] for name, array in samples.items()}
-            interpret(module, inputs, observe, host, run=run_model)
+            interpret(module, inputs, observe, host, run=run_finite)
     return {value: (rounded(lows[value]), rounded(highs[value])) for value in lows}
+
+
+def run_finite(model: bytes, inputs: Mapping[str, Array]) -> list[Array]:
+    """What tables make of a function: 0 where it has no result, and no more than finite ones.
+
+    Samples that are drawn leave the domain of a logarithm, which real ones keep to.
+    """
+    return [finite(result) for result in run_model(model, inputs)]
+
+
+def finite(results: Array) -> Array:
+    """The results, those that are not finite as near as the others come, or 0."""
+    known = results[np.isfinite(results)]
+    if known.size == results.size:
+        return results
+    low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
+    return np.nan_to_num(results, nan=0.0, neginf=low, posinf=high)
 
 
 def rounded(number: float) -> float:

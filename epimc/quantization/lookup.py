@@ -58,17 +58,20 @@ def evaluated(op: Op, operands: list[Array], tensors: Lookup) -> Array:
     # An activation has values beyond what was seen, such as a 0 before a logarithm.
     with np.errstate(all="ignore"):
         if isinstance(op, StatesModel):
-            return modelled(op, operands[0], tensors, run_model)
+            return defined(modelled(op, operands[0], tensors, run_model))
         return op.evaluate(operands, tensors)
+
+
+def defined(results: Array) -> Array:
+    """Results of a function, 0 where it has none, as the logarithm of a negative number."""
+    return np.where(np.isnan(results), 0.0, results)
 
 
 def quantized_table(results: Array, y: TensorType) -> Array:
     """Real results [2^bits, C] as the rows of a table, int64 [C, 2^bits].
 
-    Infinite results are clipped to the ends like all that is too large.  No number, as the
-    logarithm of a negative one is, becomes 0.
+    Infinite results are clipped to the ends like all that is too large.
     """
-    defined = np.where(np.isnan(results), 0.0, results)
-    steps = np.rint(defined / y.step) + y.zero_point
+    steps = np.rint(defined(results) / y.step) + y.zero_point
     table: Array = np.clip(steps, 0, 2**y.bits - 1).T.astype(np.int64)
     return table
