@@ -75,7 +75,8 @@ class Case:
                 return {port.name: file[port.name][:MOST_SAMPLES] for port in ports}
         random = np.random.default_rng(7)
         return {
-            port.name: random.standard_normal((4, *port.shape)).astype(np.float32) for port in ports
+            port.name: random.standard_normal((4, *(port.shape or ()))).astype(np.float32)
+            for port in ports
         }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         OnnxOperator,
         UnsupportedError,
         WantedShapes,
+        at_opset,
         import_model,
         import_proto,
         import_source,

@@ -34,22 +34,17 @@ def partition_of(steps: Sequence[Step], scope: Scope) -> Partition:
     """Where the nodes of a model run."""
     readers = readers_of(steps)
     makers = {name: number for number, step in enumerate(steps) for name in step.makes}
-    names = dict.fromkeys((*scope.inputs, *makers))
-    return partition(
-        Graph(
-            tuple(Node(not step.reason, step.work) for step in steps),
-            tuple(
-                Tensor(
-                    makers.get(name),
-                    tuple(readers.get(name, ())),
-                    size_of(scope.kinds.get(name)),
-                    leaves=name not in scope.stay,
-                    enters=scope.enters(name),
-                )
-                for name in names
-            ),
-        )
-    )
+    tensors = []
+    for name in dict.fromkeys((*scope.inputs, *makers)):
+        # To give an output costs nothing, wherever it is made.
+        for copied in (False, True):
+            chosen = tuple(n for n in readers.get(name, ()) if steps[n].copies == copied)
+            size = 0 if copied else size_of(scope.kinds.get(name))
+            leaves, enters = name not in scope.stay, scope.enters(name)
+            if chosen or not copied:
+                tensors.append(Tensor(makers.get(name), chosen, size, leaves, enters))
+    nodes = tuple(Node(not step.reason, step.work) for step in steps)
+    return partition(Graph(nodes, tuple(tensors)))
 
 
 def size_of(kind: onnx.TypeProto | None) -> int:

@@ -25,6 +25,7 @@ from epimc.frontend.model.inputs import set_wanted
 from epimc.frontend.model.installed import typed
 from epimc.frontend.model.loader import load_model
 from epimc.frontend.model.preparation import prepared
+from epimc.frontend.model.scopes import refuse_deep
 from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
 from epimc.frontend.model.standard import name_of, operator_of
 from epimc.frontend.model.weightless import fill_weights, mark_weights
@@ -109,6 +110,8 @@ def import_proto(
     Raises:
         EpimcError: It is no good ONNX model, or epimc does not support what is in it.
     """
+    # Before anything that follows graphs within nodes.
+    refuse_deep(model.graph)
     budget = Budget(limit_bytes, f"Model '{name}'")
     if wanted != AS_DECLARED:
         model = with_wanted(model, wanted, replace(budget))
@@ -194,7 +197,11 @@ class _Import:
         trial = self.trial(entries_of(self.model.graph))
         if trial.scope.batch > 1 and not self.is_batched(trial):
             # Several samples at once, which the host cannot take apart: they are one.
+            first = {step.makes: step.reason for step in trial.steps if step.reason}
             trial = self.trial(entries_of(self.model.graph, apart=True))
+            # Why it is so, not what follows from it.
+            for step in trial.steps:
+                step.reason = step.reason and first.get(step.makes, step.reason)
         kinds, batch = trial.scope.kinds, trial.scope.batch
         real = all(is_real_input(kinds[name], batch) for name in trial.scope.inputs)
         if any(step.reason for step in trial.steps) or not real:
@@ -274,6 +281,7 @@ class _Import:
                 sum(size_of(scope.kinds.get(made)) for made in step.makes),
             )
             for number, step in enumerate(trial.steps)
+            if not step.copies
         )
         return ImportedModel(module, "", self.model, [*inputs], [*outputs], placed, crossing)
 

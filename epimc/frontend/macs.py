@@ -8,8 +8,11 @@ import onnx
 
 from epimc.frontend.core.bindings import shape_of
 from epimc.frontend.core.steps import Scope
-from epimc.frontend.model.standard import DEFAULT_DOMAINS
+from epimc.frontend.model.standard import DEFAULT_DOMAINS, where_of
+from epimc.support.diagnostics import error
+from epimc.support.limits import LARGEST_WORK
 
+POOLS = ("AveragePool", "LpPool", "MaxPool")
 CONVOLUTIONS, TRANSPOSED, PRODUCTS = ("Conv",), ("ConvTranspose",), ("Gemm", "MatMul")
 
 
@@ -39,3 +42,18 @@ def macs_of(node: onnx.NodeProto, scope: Scope) -> int:
 def constant_macs(node: onnx.NodeProto, scope: Scope, macs: int) -> int:
     """Those of them by constants, which crossbars can do."""
     return macs if any(name in scope.constants for name in node.input[:2]) else 0
+
+
+def refuse_long_work(node: onnx.NodeProto, scope: Scope) -> None:
+    """Raise EpimcError for a layer or window that would take the host hours."""
+    steps = macs_of(node, scope)
+    kernel = next((item.ints for item in node.attribute if item.name == "kernel_shape"), ())
+    result = shape_of(scope.kinds.get(node.output[0])) if node.output else None
+    if node.op_type in POOLS and result:
+        steps = math.prod(result) * math.prod(kernel) // scope.batch
+    if steps > LARGEST_WORK:
+        raise error(
+            f"It takes {steps} steps for one sample; the limit is {LARGEST_WORK}.",
+            where=where_of(node),
+            hint="Use a smaller input or kernel.",
+        )

@@ -26,7 +26,7 @@ from epimc.frontend.core.operator import lookup
 from epimc.frontend.core.steps import Scope, Step
 from epimc.frontend.folding import Folder, constant_of
 from epimc.frontend.inference import Inference
-from epimc.frontend.macs import constant_macs, macs_of
+from epimc.frontend.macs import constant_macs, macs_of, refuse_long_work
 from epimc.frontend.model.branches import taken_branch
 from epimc.frontend.model.scopes import all_names, fresh_names, names_read
 from epimc.frontend.model.standard import DEFAULT_DOMAINS, opset_of
@@ -114,7 +114,8 @@ class Trial:
         """The tensor that is an output: a copy where no node computes one as users have it."""
         contents, scope = self.contents(name), self.scope
         binding = self.chip.bound.get(name)
-        is_plain = not isinstance(binding, (MoreDims, Padded))
+        taken = [value for _, value in self.draft.module.inputs]
+        is_plain = not isinstance(binding, (MoreDims, Padded)) and binding not in taken
         if contents is None and name not in scope.inputs and is_plain:
             if binding is None:
                 raise error(f"Output '{name}' is not computed by any node.")
@@ -127,7 +128,8 @@ class Trial:
         copy = self.fresh(f"{name}.copy")
         proto = helper.make_node("Identity", [name], [copy], copy)
         scope.kinds[copy] = scope.kinds[name]
-        self.steps.append(Step(proto, (name,), (copy,), "nothing on the chip computes it"))
+        reason = "nothing on the chip computes it"
+        self.steps.append(Step(proto, (name,), (copy,), reason, copies=True))
         self.chip.pretend(copy)
         return copy
 
@@ -149,7 +151,7 @@ class Trial:
             contents = self.contents(name)
             inputs[name] = Unknown(self.scope.kinds.get(name)) if contents is None else contents
         named = {name: inputs[name] for name in proto.input if name}
-        if is_known(proto):
+        if proto.domain in DEFAULT_DOMAINS:
             check_node(proto, named, self.draft.batch)
         kinds = self.inferred(proto, named)
         step = Step(proto, tuple(reads), tuple(filter(None, proto.output)))
@@ -173,13 +175,17 @@ class Trial:
             except UnsupportedError as problem:
                 step.reason = str(problem)
         if step.reason:
+            refuse_long_work(step.proto, self.scope)
             for name in step.makes:
+                self.draft.require_room(shape_of(self.scope.kinds.get(name)) or (), step.place)
                 self.chip.pretend(name)
         else:
             self.note_shapes(step)
             step.work = constant_macs(step.proto, self.scope, step.macs)
             bound = self.chip.bound
-            self.scope.stay.update(name for name in step.makes if isinstance(bound[name], Padded))
+            self.scope.stay.update(
+                name for name in step.makes if isinstance(bound.get(name), Padded)
+            )
         self.steps.append(step)
 
     def note_shapes(self, step: Step) -> None:

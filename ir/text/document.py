@@ -8,11 +8,11 @@ from inspect import getdoc
 from epimc.ir.core.attributes import Plain
 from epimc.ir.core.levels import COMMON, LEVELS, NN, in_order
 from epimc.ir.core.module_attributes import MEANINGS, MODULE_ATTRIBUTES
-from epimc.ir.core.op import Attribute, Op, Operand
+from epimc.ir.core.op import OPAQUE, Attribute, Op, Operand
 from epimc.ir.core.registry import DIALECTS
 from epimc.ir.text import printer
 
-ELEMENTS = {"f32": "f32", "i64": "i64", "u": "uN", "s": "sN"}
+ELEMENTS = {"f32": "f32", "host": "host", "i64": "i64", "u": "uN", "s": "sN"}
 
 _INTRODUCTION = """\
 # The intermediate representation
@@ -48,7 +48,8 @@ writes one after every stage.
 - A type is `tensor<SHAPExELEMENT>`: a vector [K], a matrix [A, B] (as a map, [A, 1, B]), or a
   feature map [C, H, W].  Elements are `f32`, `i64` (accumulators), `uN` (activations of N bits,
   with a `scale` and perhaps a `zero_point`; bytes of a fragment without) and `sN` (signed,
-  symmetric weights of N bits).
+  symmetric weights of N bits).  `host<"tensor(int64)[N, 2]">` is what the host alone knows, of
+  any ONNX type: N counts samples, `?` is a size that depends on the data.
 - `loc(Conv "conv1", Relu "relu1")` names the ONNX nodes that an op stands for.
 - Attribute values are integers, numbers, strings (JSON's), `true`, `false`, tensors `@name`, lists
   `[a, b]` and tables `{{key = value}}`.  An attribute at its default is left out.
@@ -166,9 +167,11 @@ def _elements(elements: frozenset[str]) -> str:
 
 def _operand(key: str, operand: Operand) -> str:
     ranks = {1: "vector", 2: "matrix", 3: "map"}
-    shapes = " or ".join(ranks[rank] for rank in operand.ranks)
-    several = "one or more, each " if operand.variadic else ""
-    return f"`{key}`, {several}a {shapes} of {_elements(operand.elements)}"
+    shapes = " or ".join(ranks[rank] for rank in operand.ranks if rank)
+    kinds = [f"a {shapes} of {_elements(operand.elements - OPAQUE)}"] if shapes else []
+    kinds += ["a value of the host"] if operand.elements & OPAQUE else []
+    count = "one or more, each " if operand.least else "any number, each "
+    return f"`{key}`, {count if operand.variadic else ''}{' or '.join(kinds)}"
 
 
 def _kind(attribute: Attribute[object]) -> str:

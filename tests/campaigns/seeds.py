@@ -57,7 +57,7 @@ def models() -> dict[str, onnx.ModelProto]:
 
 def save_samples(model: onnx.ModelProto, path: Path) -> None:
     """Write some standard normal samples for a model."""
-    inputs = [Shaped(*described) for described in import_proto(model, "model").inputs]
+    inputs = [Shaped.of(port) for port in import_proto(model, "model").inputs]
     write_samples(path, dict(drawn_samples(inputs, SAMPLES, 0).inputs))
 
 

@@ -73,8 +73,8 @@ def imported(node: onnx.NodeProto, opset: int, shape: tuple[int, ...]) -> Import
     result = [helper.make_tensor_value_info("y", 1, None)]
     graph = helper.make_graph([node], "g", border, result)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    ports = [[port("x", (3, 6, 5))], [port("y", shape)]]
-    return ImportedModel(Module("m", "nn"), "", model, *ports)
+    entries, results = [port("x", (3, 6, 5))], [port("y", shape)]
+    return ImportedModel(Module("m", "nn"), "", model, entries, results)
 
 
 def port(name: str, shape: tuple[int, ...]) -> ModelPort:

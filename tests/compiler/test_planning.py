@@ -161,7 +161,7 @@ def check_counts(request: Request) -> None:
     """Rounds and reads of every layer, planned and counted by the simulator."""
     program = program_in(compile_model(request))
     counters = Counters(program)
-    inputs = {port.name: np.zeros((1, *port.shape), np.float32) for port in program.inputs}
+    inputs = {port.name: np.zeros((1, *(port.shape or ())), np.float32) for port in program.inputs}
     Simulator(program).run(inputs, [counters])
     counted = counters.layers()
     wanted = PlanRequest(request.model, epitome=request.epitome, target=request.target)

@@ -222,7 +222,7 @@ def compile_and_verify(folder: Path, net: str, *options: str) -> Program:
 def test_networks(tmp_path: Path, net: str, target: str) -> None:
     program = compile_and_verify(tmp_path, net, "--target", target)
     assert max(table.pack for table in mvm_tables(program)) > 1
-    x = np.random.default_rng(1).standard_normal((3, *program.inputs[0].shape))
+    x = np.random.default_rng(1).standard_normal((3, *program.chip_inputs[0].shape))
     inputs = {"x": x.astype(np.float32)}
     fused, serial = (Simulator(program, path=path).run(inputs) for path in ("fused", "bit-serial"))
     assert np.array_equal(fused["y"], serial["y"])

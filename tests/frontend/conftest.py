@@ -12,9 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from epimc.frontend import ImportedModel, import_proto
+from epimc.frontend import ImportedModel
 from epimc.ir.core.module import Module
 from epimc.ir.verifier import verify
+from tests.helpers.strict import import_strictly
 
 Array = NDArray[Any]
 Shapes = Mapping[str, Sequence[int | str | None] | None]
@@ -75,7 +76,7 @@ def run_reference(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> list[A
 
 def compare_model(model: onnx.ModelProto) -> ImportedModel:
     """Import a model and check that it computes what onnxruntime computes on random inputs."""
-    imported = import_proto(model, "model")
+    imported = import_strictly(model, "model")
     verify(imported.module)
     draw = np.random.default_rng(1)
     inputs = {

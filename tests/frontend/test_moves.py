@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx.helper import make_node
 
-from epimc.frontend import ImportedModel, import_proto
+from epimc.frontend import ImportedModel
 from epimc.support.diagnostics import EpimcError
+from tests.helpers.ports import shapes
+from tests.helpers.strict import import_strictly
 
 Build = Callable[..., onnx.ModelProto]
 Compare = Callable[[onnx.ModelProto], ImportedModel]
@@ -57,7 +59,7 @@ def test_unsqueeze_and_squeeze(build: Build, compare: Compare, opset: int, axes:
     ]
     imported = compare(build(nodes, {"x": ("N", 3, 4)}, constants, opset=opset))
     assert ops_of(imported) == ["nn.rearrange", "nn.relu", "nn.rearrange"]
-    assert imported.outputs == [("y", (3, 4))]
+    assert shapes(imported.outputs) == [("y", (3, 4))]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_reshape(
 ) -> None:
     node = make_node("Reshape", ["x", "shape"], ["y"])
     imported = compare(build([node], constants={"shape": np.array(shape)}))
-    assert imported.outputs == [("y", expected)]
+    assert shapes(imported.outputs) == [("y", expected)]
 
 
 @st.composite
@@ -117,30 +119,7 @@ def test_matrices_and_images_are_inputs_in_any_order(
 ) -> None:
     nodes = [make_node("Add", ["x", "x"], ["a"]), make_node("Relu", ["a"], ["y"])]
     imported = compare(build(nodes, {"x": ("N", *shape)}))
-    assert imported.inputs == [("x", shape)]
-
-
-@pytest.mark.parametrize("opset", OPSETS)
-@pytest.mark.parametrize("axis", [None, 1, 2, 3, -1])
-def test_softmax(build: Build, compare: Compare, opset: int, axis: int | None) -> None:
-    """Before opset 13 it goes over all dims from the axis on."""
-    if opset < 11 and axis == -1:
-        axis = 3
-    attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
-    imported = compare(build([make_node("Softmax", ["x"], ["y"], **attributes)], opset=opset))
-    several = opset < 13 and axis in (None, 1, 2)
-    rearranged = ["nn.rearrange", "nn.softmax", "nn.rearrange"]
-    assert ops_of(imported) == (rearranged if several else ["nn.softmax"])
-
-
-@pytest.mark.parametrize("opset", OPSETS)
-def test_softmax_of_a_vector(build: Build, compare: Compare, opset: int) -> None:
-    for shape in ((7,), (7, 1, 1), (1, 1, 7)):
-        axis = 1 if opset < 13 else 1 + shape.index(7)
-        nodes = [make_node("Softmax", ["x"], ["y"], axis=axis)]
-        imported = compare(build(nodes, {"x": ("N", *shape)}, opset=opset))
-        assert ops_of(imported) == ["nn.softmax"]
-        assert imported.module.ops[0].attributes["axis"] == shape.index(7)
+    assert shapes(imported.inputs) == [("x", shape)]
 
 
 def test_a_model_of_moves_only_is_imported(build: Build) -> None:
@@ -148,7 +127,7 @@ def test_a_model_of_moves_only_is_imported(build: Build) -> None:
         make_node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]),
         make_node("Transpose", ["t"], ["y"], perm=[0, 3, 1, 2]),
     ]
-    assert ops_of(import_proto(build(nodes), "m")) == ["nn.rearrange", "nn.rearrange"]
+    assert ops_of(import_strictly(build(nodes), "m")) == ["nn.rearrange", "nn.rearrange"]
 
 
 @pytest.mark.parametrize("groups", [2, 3])
@@ -295,7 +274,7 @@ def test_one_element_of_a_vector(build: Build, compare: Compare) -> None:
     ]
     constants = {"k": np.array(-2), "axes": np.array([1])}
     imported = compare(build(nodes, {"x": ("N", 7)}, constants))
-    assert (ops_of(imported), imported.outputs) == (["nn.select"], [("y", (1,))])
+    assert (ops_of(imported), shapes(imported.outputs)) == (["nn.select"], [("y", (1,))])
 
 
 def test_axes_in_an_order_that_takes_two_steps(build: Build, compare: Compare) -> None:
@@ -393,5 +372,5 @@ def test_random_views(
 def test_several_samples_stay_apart(build: Build, node: onnx.NodeProto, reason: str) -> None:
     constants = {"k": np.array([0]), "l": np.array([1])}
     with pytest.raises(EpimcError) as caught:
-        import_proto(build([node], {"x": (2, 3, 9, 8)}, constants), "m")
+        import_strictly(build([node], {"x": (2, 3, 9, 8)}, constants), "m")
     assert f"node 'y' ({node.op_type}): {reason}." in str(caught.value)

@@ -111,7 +111,7 @@ def test_what_else_it_is_not_for(
 
 @pytest.mark.parametrize("opset", [10, 13])
 def test_the_host_pads_itself_what_it_reads(build: Build, opset: int) -> None:
-    """Behind a convolution, and beside a maximum on the chip."""
+    """Behind a convolution; the maximum beside it costs fewer bytes there."""
     number = np.array(-np.inf, np.float32)
     pads = {"pads": [0, 0, 1, 0, 0, 0, 0, 2]}
     constants: dict[str, Any] = {"w": np.ones((2, 3, 1, 1), np.float32)}
@@ -128,11 +128,11 @@ def test_the_host_pads_itself_what_it_reads(build: Build, opset: int) -> None:
     model = build(nodes, {"x": (1, 3, 4, 5)}, constants, ("y", "m"), opset=opset)
     module = import_proto(model, "model").module
     (call,) = [op for op in module.ops if op.name == "host.call"]
-    assert [op.name for op in module.ops].count("nn.max_pool") == 1
+    assert "nn.max_pool" not in [op.name for op in module.ops]
     fragment = module.tensor(call.attributes["fragment"]).tobytes()
     session = onnxruntime.InferenceSession(fragment, providers=["CPUExecutionProvider"])
     x = np.random.default_rng(0).standard_normal((2, 4, 5)).astype(np.float32)
     (entry,) = session.get_inputs()
-    (result,) = session.run(None, {entry.name: x})
+    (result,) = session.run(["y"], {entry.name: x[None]})
     padded_x = np.pad(x, ((0, 0), (1, 0), (0, 2)), constant_values=-np.inf)
     np.testing.assert_array_equal(result, padded_x.transpose(1, 2, 0)[None])

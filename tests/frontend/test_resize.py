@@ -11,8 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from onnx.helper import make_node
 
-from epimc.frontend import ImportedModel, import_proto
+from epimc.frontend import ImportedModel
 from epimc.support.diagnostics import EpimcError
+from tests.helpers.ports import shapes
+from tests.helpers.strict import import_strictly
 
 Array = NDArray[Any]
 Build = Callable[..., onnx.ModelProto]
@@ -53,7 +55,7 @@ def test_sizes(build: Build, compare: Compare, sizes: tuple[int, ...], opset: in
 def test_axes(build: Build, compare: Compare) -> None:
     node = make_node("Resize", ["x", "", "s"], ["y"], mode="nearest", axes=[3, 2])
     imported = compare(build([node], {"x": (1, 3, 9, 8)}, {"s": floats(2, 3)}, opset=18))
-    assert imported.outputs == [("y", (3, 27, 16))]
+    assert shapes(imported.outputs) == [("y", (3, 27, 16))]
 
 
 @pytest.mark.parametrize(("op_type", "opset"), [("Upsample", 7), ("Upsample", 9), ("Resize", 10)])
@@ -73,7 +75,7 @@ def test_blocks(build: Build, compare: Compare, size: int, opset: int) -> None:
         make_node("Relu", ["d"], ["y"]),
     ]
     imported = compare(build(nodes, {"x": ("N", 2, 6, 12)}, opset=opset))
-    assert imported.outputs == [("y", (2 * size**2, 6 // size, 12 // size))]
+    assert shapes(imported.outputs) == [("y", (2 * size**2, 6 // size, 12 // size))]
 
 
 @pytest.mark.parametrize("mode", ["DCR", "CRD"])
@@ -84,7 +86,7 @@ def test_depth_to_space(build: Build, compare: Compare, size: int, mode: str) ->
         make_node("Relu", ["d"], ["y"]),
     ]
     imported = compare(build(nodes, {"x": ("N", 36, 2, 3)}))
-    assert imported.outputs == [("y", (36 // size**2, 2 * size, 3 * size))]
+    assert shapes(imported.outputs) == [("y", (36 // size**2, 2 * size, 3 * size))]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_what_is_not_supported(
 def test_a_rounding_that_is_unknown(build: Build) -> None:
     node = make_node("Resize", ["x", "", "s"], ["y"], "r", nearest_mode="simple")
     with pytest.raises(EpimcError) as caught:
-        import_proto(build([node], {"x": (1, 3, 9, 8)}, {"s": floats(1, 1, 2, 2)}), "model")
+        import_strictly(build([node], {"x": (1, 3, 9, 8)}, {"s": floats(1, 1, 2, 2)}), "model")
     assert "node 'r' (Resize): nearest_mode = simple is not supported." in str(caught.value)
 
 
@@ -126,4 +128,6 @@ def test_sizes_are_products_in_float32(
     inputs = {name: constants[name] for name in names[1:]}
     node = make_node(op_type, names, ["y"], mode="nearest")
     imported = compare(build([node], {"x": (1, 3, *sizes)}, inputs, opset=opset))
-    assert imported.outputs[0][1][1] == (13 if sizes[0] == 10 else 11)
+    shape = imported.outputs[0].shape
+    assert shape is not None
+    assert shape[1] == (13 if sizes[0] == 10 else 11)

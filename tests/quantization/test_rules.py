@@ -8,9 +8,9 @@ from epimc.ir.core.levels import CALIBRATED, FLOATS, QUANTIZED, up_to
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import FLOAT, Array, Lookup, Operand, Result
 from epimc.ir.core.registry import OPS
-from epimc.ir.core.traits import Clips, Hosted, Joins, KeepsShape, Linear, Moves
+from epimc.ir.core.traits import CallsHost, Clips, Joins, KeepsShape, Linear, Moves
 from epimc.ir.core.types import Location
-from epimc.ir.dialects import moves, nn
+from epimc.ir.dialects import host, moves, nn
 from epimc.ir.dialects.nn import MOVABLE
 from epimc.quantization.quantize import Quantize
 from epimc.quantization.rewriter import quantizes, sums
@@ -35,8 +35,8 @@ def test_what_moves_is_legal_on_integers() -> None:
     moving = {op.name for op in OPS.values() if issubclass(op, Moves) and QUANTIZED in op.levels}
     assert moving == {"nn.max_pool", "nn.rearrange", "nn.concat", "nn.select", "nn.pad"}
     assert issubclass(moves.Concat, Joins)
-    assert not issubclass(nn.Softmax, Moves)
-    assert issubclass(nn.Softmax, Hosted)
+    assert not issubclass(nn.Relu, Moves)
+    assert issubclass(host.Call, CallsHost)
 
 
 class Reverse(Moves, KeepsShape):

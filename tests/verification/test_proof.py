@@ -57,7 +57,7 @@ def test_terms_the_other_way_round(bundle: Bundle, exported: Exported) -> None:
 
 def test_another_map_as_the_output(bundle: Bundle, exported: Exported) -> None:
     program = program_in(bundle)
-    port = replace(program.outputs[0], map=program.inputs[0].map)
+    port = replace(program.chip_outputs[0], map=program.inputs[0].map)
     wrong = differences(exported, replace(program, outputs=(port,)), {})
     assert wrong["logits"] == 1
 

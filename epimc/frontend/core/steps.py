@@ -10,6 +10,7 @@ from onnx import TensorProto
 
 from epimc.frontend.core.bindings import Array, shape_of
 from epimc.frontend.core.node import UnsupportedError
+from epimc.frontend.model.standard import where_of
 
 # Elements that are reals on the chip, whatever the host computes with.
 REALS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
@@ -26,6 +27,7 @@ class Step:
         reason: Why the chip cannot compute it, a clause; empty where it can.
         macs: Multiplications by numbers of a convolution or product of matrices.
         work: Those of them that the chip does on crossbars.
+        copies: Whether it is no node of the model, but gives an output as users have it.
     """
 
     proto: onnx.NodeProto
@@ -34,6 +36,12 @@ class Step:
     reason: str = ""
     macs: int = 0
     work: int = 0
+    copies: bool = False
+
+    @property
+    def place(self) -> str:
+        """How messages name the node."""
+        return where_of(self.proto)
 
 
 @dataclass

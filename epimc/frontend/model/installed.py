@@ -77,11 +77,11 @@ def typed(model: onnx.ModelProto, names: Sequence[str]) -> dict[str, onnx.TypePr
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name in made)
     if not graph.output:
         return {}
-    return {
-        name: kind
+    said = (
+        (name, tensor_kind(text, shape))
         for name, text, shape in output_types(asked.SerializeToString())
-        if (kind := tensor_kind(text, shape)) is not None
-    }
+    )
+    return {name: made_of for name, made_of in said if made_of is not None}
 
 
 def tensor_kind(text: str, shape: Sequence[int | str | None]) -> onnx.TypeProto | None:

@@ -110,7 +110,7 @@ class _Conversion:
         entries = (*graph.input, *graph.value_info, *graph.output)
         kinds = {**kinds, **{entry.name: entry.type for entry in entries}}
         constants = {**constants, **{tensor.name: tensor for tensor in graph.initializer}}
-        nodes = []
+        nodes: list[onnx.NodeProto] = []
         for node in graph.node:
             for inner in subgraphs(node):
                 self.graph(inner, kinds, constants)

@@ -9,10 +9,21 @@ from epimc.backends.crossbar.target.schema import Target, load_target
 from epimc.bundle.bundle import Bundle
 from epimc.bundle.manifest import Model, Options, new_manifest
 from epimc.support.files import File
+from epimc.support.placement import Placement
 
 MODEL = Model(name="x.onnx", sha256="0" * 64)
 OPTIONS = Options(
     weight_bits=4, activation_bits=8, calibration="standard normal, seed 0", passes="map,emit"
+)
+
+PLACEMENT = Placement(
+    nodes=1,
+    nodes_on_chip=1,
+    macs=8,
+    macs_on_chip=8,
+    result_bytes=4,
+    result_bytes_on_chip=4,
+    crossing_bytes=0,
 )
 
 
@@ -31,6 +42,6 @@ def target_of(program: Program) -> Target:
 def bundle_of(program: Program, **extra_files: File) -> Bundle:
     """A bundle of a program, with extra files by their paths."""
     compiled = CrossbarProgram(program, target_of(program))
-    manifest = new_manifest("epimc 0.1.0", MODEL, OPTIONS, compiled)
+    manifest = new_manifest("epimc 0.1.0", MODEL, OPTIONS, compiled, PLACEMENT)
     fragments = {table.fragment: b"a model" for table in host_tables(program)}
     return Bundle(manifest, compiled, extra_files, fragments=fragments)

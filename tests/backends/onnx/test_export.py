@@ -20,9 +20,10 @@ from epimc.backends.onnx.reading import (
     tensor_names,
     with_outputs,
 )
+from epimc.frontend import import_proto
 from epimc.ir.core import tensors
 from epimc.ir.core.levels import QUANTIZED
-from epimc.ir.core.module import Module
+from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import ACTIVATION, Operand, Result, Value
 from epimc.ir.core.registry import OPS
 from epimc.ir.core.traits import Moves
@@ -30,8 +31,10 @@ from epimc.ir.core.types import Location
 from epimc.ir.dialects import epi, nn
 from epimc.ir.semantics.convolution import accumulator_bound
 from epimc.support.diagnostics import EpimcError
+from epimc.support.port_types import PortType
 from tests.backends.onnx.agreement import disagreements
 from tests.helpers.modules import Net, lower, quantized
+from tests.helpers.onnx_networks import Network
 
 pytestmark = pytest.mark.smoke
 
@@ -150,7 +153,9 @@ def account(module: Module, claimed: Module) -> dict[str, int]:
     for claim in claims_of(claimed):
         ledger.take(claim)
     ledger.take_annotations(v.name for v in claimed.values() if v.type.is_activation)
-    inputs, outputs = ([(n, v.type.shape) for n, v in p] for p in (claimed.inputs, claimed.outputs))
+    inputs, outputs = (
+        [(n, PortType(dims=v.type.shape)) for n, v in p] for p in (claimed.inputs, claimed.outputs)
+    )
     ledger.take_borders(inputs, outputs)
     ledger.close()
     return ledger.wrong
@@ -171,20 +176,27 @@ def test_what_a_module_claims_is_compared_to_the_last_number() -> None:
 
 
 def test_host_calls_are_parts_but_no_claims() -> None:
-    net = Net(3)
-    module = quantized(net.module(net.op(nn.Softmax, net.gemm(net.input(3), 4), axis=0)))
-    (call,) = (op for op in module.ops if op.name == "epi.host")
+    net = Network({"x": (3, 4, 4)})
+    model = net.model(net.node("Softmax", net.conv("x", 3, 4), axis=1))
+    start = import_proto(model, "m").module
+    module = lowered_with_samples(start)
+    (call,) = (op for op in module.ops if op.name == "host.call")
     (part,) = (part for part in parts_of(module) if isinstance(part, Inlined))
-    inside = {tensor.role for tensor in part.constants} | {subject(c).role for c in part.claims}
+    assert [node.op_type for node in part.nodes] == ["Softmax"]
     assert {subject(claim).value for claim in part.claims} == {call.output.name}
     claimed = [subject(claim) for claim in claims_of(module)]
-    assert {tensor.role for tensor in claimed if tensor.value == call.output.name} == {
-        "scale",
-        "zero_point",
-        "cut",
-        "cut_shape",
-    }
-    assert "host" in inside
+    assert {tensor.role for tensor in claimed if tensor.value == call.output.name} == {"real"}
+
+
+def lowered_with_samples(module: Module) -> Module:
+    """An imported module at level `quantized`, calibrated on random samples."""
+    builder = Builder(module)
+    builder.module.inputs, builder.module.ops = module.inputs, module.ops
+    builder.module.outputs = module.outputs
+    samples = np.random.default_rng(0).standard_normal((4, 3, 4, 4)).astype(np.float32)
+    ref = builder.store("samples", samples, "f32")
+    builder.module.attributes |= {"calibration": (ref,), "passes": ()}
+    return lower(builder.module, "fold,epitomize,calibrate,quantize")
 
 
 def subject(claim: Claim) -> Tensor:

@@ -191,7 +191,7 @@ epimc.module 2 "others" level epi {
     : tensor<4x2x2xf32>
   %f = nn.rearrange(%s) {perm = [2, 0, 1], shape = [16]} : tensor<16xf32>
   %g = nn.rearrange(%q) {perm = [0, 1, 2], shape = [36]} : tensor<36xf32>
-  %h = nn.softmax(%q) {axis = 1} : tensor<4x3x3xf32>
+  %h = nn.relu(%q) : tensor<4x3x3xf32>
   output "h" = %h
   output "r" = %r
   output "r again" = %r

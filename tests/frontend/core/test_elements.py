@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx.helper import make_node
 
-from epimc.frontend import import_proto
 from epimc.support.diagnostics import EpimcError
 from tests.frontend.conftest import build_model, compare_model
+from tests.helpers.strict import import_strictly
 
 Array = NDArray[Any]
 CUT, FLAT = np.array([3, 2, 2, 2, 5]), np.array([1, -1])
@@ -91,7 +91,7 @@ def test_a_value_and_a_tensor_without_samples() -> None:
 def test_too_many_ways_to_broadcast() -> None:
     node = make_node("Add", ["r", "c"], ["s"], name="n")
     with pytest.raises(EpimcError) as caught:
-        import_proto(model([node], {"c": floats(3, 1, 2, 1, 5)}), "m")
+        import_strictly(model([node], {"c": floats(3, 1, 2, 1, 5)}), "m")
     reason = "broadcasting to [3, 2, 2, 2, 5] is not supported"
     assert f"node 'n' (Add): {reason}." in str(caught.value)
 
@@ -103,7 +103,7 @@ def test_a_tensor_of_endless_axes() -> None:
     ]
     constants = {"long": np.array([1] * 70 + [-1]), "c": floats(120)}
     with pytest.raises(EpimcError) as caught:
-        import_proto(model(nodes, constants), "m")
+        import_strictly(model(nodes, constants), "m")
     reason = "a tensor of more than 16 axes is not supported"
     assert f"node 'n' (Add): {reason}." in str(caught.value)
 

@@ -136,7 +136,11 @@ def test_since_is_when_onnx_has_it(record: OnnxOperator) -> None:
     assert record.since == max(OLDEST_OPSET, min(versions)) <= KNOWN_OPSET
 
 
-@pytest.mark.parametrize("record", [item for item in records() if item.importer], ids=named)
+# Where has its condition first, which is a constant: `test_arithmetic.py` has it.
+READ = [item for item in records() if item.importer and item.op_type != "Where"]
+
+
+@pytest.mark.parametrize("record", READ, ids=named)
 def test_it_is_read_right_in_the_oldest_opset(
     build: Build, compare: Compare, record: OnnxOperator
 ) -> None:

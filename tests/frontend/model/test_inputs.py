@@ -66,7 +66,8 @@ def test_axis_0_is_the_samples(inputs: Mapping[str, Shape], batch: int) -> None:
     entries = entries_of(graph)
     assert entries.batch == batch
     assert types_of(entries) == [
-        PortType("tensor(float)", tuple(shape or ())[1:], True) for shape in inputs.values()
+        PortType("tensor(float)", tuple(map(int, tuple(shape or ())[1:])), True)  # type: ignore[arg-type]
+        for shape in inputs.values()
     ]
 
 

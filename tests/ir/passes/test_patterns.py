@@ -230,19 +230,6 @@ Mul "m", Add "a")
         """,
     ),
     (
-        sinking.SinkThroughAxis(),
-        """
-        input "x" %x : tensor<2x3x4xf32>
-        %t = nn.rearrange(%x) {perm = [0, 2, 1], shape = [2, 4, 3]} : tensor<2x4x3xf32>
-        %y = nn.softmax(%t) {axis = 1} : tensor<2x4x3xf32>
-        """,
-        """
-        %t = nn.rearrange(%x) {perm = [0, 2, 1], shape = [2, 4, 3]} : tensor<2x4x3xf32>
-        %y.before = nn.softmax(%x) {axis = 2} : tensor<2x3x4xf32>
-        %y = nn.rearrange(%y.before) {perm = [0, 2, 1], shape = [2, 4, 3]} : tensor<2x4x3xf32>
-        """,
-    ),
-    (
         sinking.SinkThroughConcat(),
         """
         input "x" %x : tensor<2x3x4xf32>
@@ -520,15 +507,6 @@ STAYS: list[tuple[Pattern[Any], str, str]] = [
         input "x" %x : tensor<2x12xf32>
         %t = nn.rearrange(%x) {perm = [0, 1], shape = [2, 3, 4]} : tensor<2x3x4xf32>
         %y = nn.conv(%t) {weight = @p} : tensor<3x3x4xf32>
-        """,
-    ),
-    (
-        sinking.SinkThroughAxis(),
-        "it is cut anew",
-        """
-        input "x" %x : tensor<2x3x4xf32>
-        %t = nn.rearrange(%x) {perm = [0, 1, 2], shape = [6, 4]} : tensor<6x4xf32>
-        %y = nn.softmax(%t) {axis = 0} : tensor<6x4xf32>
         """,
     ),
     (

@@ -117,7 +117,7 @@ def test_wider_weights_take_wider_integers() -> None:
 def test_any_scale_comes_back_exactly() -> None:
     scale = float.fromhex("0x1.921fb54442d19p-7")
     program = conv_program()
-    port = replace(program.inputs[0], scale=scale)
+    port = replace(program.chip_inputs[0], scale=scale)
     files = write_tables(replace(program, inputs=(port,)))
     assert read_tables(files, "out").inputs == (port,)
 

@@ -578,7 +578,7 @@ DATA = {
         "error: A shift lies outside [1, 62].\n  --> table 1 (requantize of 'y')",
     ),
     "scale": (
-        replace(PROGRAMS["conv"](), inputs=(replace(PROGRAMS["conv"]().inputs[0], scale=2.0),)),
+        replace(PROGRAMS["conv"](), inputs=(replace(PROGRAMS["conv"]().chip_inputs[0], scale=2.0),)),
         "error: Its scale 2.0 is not that of its map, 0.5.\n  --> input 'x'",
     ),
     "no scale": (

@@ -22,7 +22,7 @@ from epimc.backends.crossbar.isa.page import isa_page
 from epimc.backends.crossbar.proof import claims
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.sim.simulator import Simulator
-from epimc.backends.onnx.graph import IntegerGraph, border
+from epimc.backends.onnx.graph import IntegerGraph, port
 from epimc.bundle.bundle import read_bundle, write_bundle
 from epimc.ir.core.levels import EPI
 from epimc.ir.core.module import Module
@@ -146,9 +146,8 @@ def reference_of(program: Program) -> onnx.ModelProto:
     graph.write(claims(program))
     model = graph.model()
     del model.graph.input[:]
-    real = onnx.TensorProto.FLOAT
-    model.graph.input.extend(border(p.name, p.shape, real) for p in program.inputs)
-    model.graph.output.extend(border(p.name, p.shape, real) for p in program.outputs)
+    model.graph.input.extend(port(p.name, p.port_type) for p in program.inputs)
+    model.graph.output.extend(port(p.name, p.port_type) for p in program.outputs)
     return model
 
 

@@ -167,7 +167,7 @@ def test_the_checker_says_where(change: tuple[str, str], message: str) -> None:
 
 def test_a_deadlock_in_a_loop_is_reported() -> None:
     stuck = rolled("spill", ("count=1+2", "count=3+2"))
-    inputs = {p.name: np.zeros((1, *p.shape), np.float32) for p in stuck.inputs}
+    inputs = {p.name: np.zeros((1, *(p.shape or ())), np.float32) for p in stuck.inputs}
     with pytest.raises(EpimcError) as caught:
         Simulator(stuck).run(inputs)
     assert str(caught.value) == (

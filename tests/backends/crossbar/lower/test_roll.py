@@ -132,7 +132,7 @@ def test_compiled_programs(model: str, target: str) -> None:
     text, binary = format_program(program.streams), encode(program.streams)
     assert parse_program(text, "p.asm") == decode(binary) == program.streams
     (port,) = program.inputs
-    x = np.random.default_rng(0).random((3, *port.shape), np.float32)
+    x = np.random.default_rng(0).random((3, *(port.shape or ())), np.float32)
     results = []
     for version in (program, plain):
         counters = Counters(version)
@@ -154,7 +154,7 @@ def test_rolled_programs_are_good_and_compute_the_same(name: str) -> None:
     program = PROGRAMS[name]()
     rolled = replace(program, streams=roll(program.streams))
     assert check(rolled) == []
-    inputs = {p.name: np.ones((2, *p.shape), np.float32) for p in program.inputs}
+    inputs = {p.name: np.ones((2, *(p.shape or ())), np.float32) for p in program.inputs}
     _, expected = Simulator(program, host=sum_and_mean).run_collect(inputs)
     _, actual = Simulator(rolled, host=sum_and_mean).run_collect(inputs)
     assert actual.keys() == expected.keys()

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.smoke
 def counted(program: Program, samples: int = 1, **options: Any) -> Counters:
     """The counts of an execution on zeros."""
     counters = Counters(program)
-    inputs = {p.name: np.zeros((samples, *p.shape), np.float32) for p in program.inputs}
+    inputs = {p.name: np.zeros((samples, *(p.shape or ())), np.float32) for p in program.inputs}
     Simulator(program, host=sum_and_mean, **options).run(inputs, [counters])
     return counters
 

@@ -48,7 +48,11 @@ def test_a_program_at_the_end_of_huge_memories() -> None:
     assert off_chip_regions(huge)[-1][1] == 2**40
     assert sample_bytes(huge) == sample_bytes(program)
     (port,) = program.inputs
-    x = {port.name: np.random.default_rng(0).standard_normal((3, *port.shape)).astype(np.float32)}
+    x = {
+        port.name: np.random.default_rng(0)
+        .standard_normal((3, *(port.shape or ())))
+        .astype(np.float32)
+    }
     for path in ("fused", "bit-serial"):
         mine, theirs = (Simulator(p, path=path).run(x) for p in (huge, program))
         assert all(np.array_equal(mine[name], theirs[name]) for name in theirs)

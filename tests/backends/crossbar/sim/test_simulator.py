@@ -25,7 +25,7 @@ from tests.backends.crossbar.programs import PROGRAMS, merged_weights, sum_and_m
 def reference(program: Program, inputs: dict[str, arrays.Floats]) -> dict[str, arrays.Ints]:
     """Every map, layer by layer over whole maps, from the weights themselves."""
     values: dict[int, arrays.Ints] = {}
-    for port in program.inputs:
+    for port in program.chip_inputs:
         target = program.maps[port.map]
         q = quantization.quantize_input(
             inputs[port.name], port.scale, target.zero_point, target.bits
@@ -131,7 +131,7 @@ def mask(table: Mvm) -> arrays.Ints:
 def random_inputs(program: Program, samples: int) -> dict[str, arrays.Floats]:
     random = np.random.default_rng(0)
     return {
-        port.name: (random.standard_normal((samples, *port.shape)) * 40).astype(np.float32)
+        port.name: (random.standard_normal((samples, *(port.shape or ()))) * 40).astype(np.float32)
         for port in program.inputs
     }
 
@@ -151,7 +151,7 @@ def test_every_map_is_the_layer_by_layer_one(name: str, path: str) -> None:
         feature = program.maps[port.map]
         wanted = real(feature, expected[feature.name])
         assert outputs[port.name].dtype == np.float32
-        assert np.array_equal(outputs[port.name], wanted.reshape(5, *port.shape))
+        assert np.array_equal(outputs[port.name], wanted.reshape(5, *(port.shape or ())))
         assert len(np.unique(outputs[port.name])) > 2
 
 
