@@ -89,6 +89,13 @@ def hosted(path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
+def channels_last(path: Path) -> None:
+    """A convolution of an image whose channels come last, larger than the buffer of `tiny`."""
+    net = Network({"x": (80, 80, 3)})
+    image = net.node("Transpose", "x", perm=[0, 3, 1, 2])
+    path.write_bytes(net.model(net.conv(image, 3, 2, 1)).SerializeToString())
+
+
 def network(name: str) -> Callable[[Path], object]:
     """What writes one of NETWORKS into a file."""
     return lambda path: path.write_bytes(NETWORKS[name]().SerializeToString())
@@ -111,6 +118,7 @@ CASES = {
         *(Case(name, network(name)) for name in NETWORKS),
         Case("moved-tiny", network("moved"), target="tiny", epitome="uniform:18x4"),
         Case("hosted", hosted),
+        Case("channels-last-tiny", channels_last, target="tiny"),
     )
 }
 

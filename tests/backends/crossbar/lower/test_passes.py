@@ -223,6 +223,44 @@ def test_too_few_tiles() -> None:
     )
 
 
+def crowded(**changes: Any) -> tuple[Net, Module]:
+    """Three convolutions whose line buffers have room on a tile one by one, not together."""
+    net = Net(0, chip(**changes))
+    value = net.input(2, 6, 6)
+    for _ in range(3):
+        value = net.conv(value, 2, pads=(1, 1, 1, 1))
+    return net, quantized(net.module(value), 4)
+
+
+def test_layers_start_new_tiles_where_buffers_are_crowded() -> None:
+    # 3 rows of 16 bytes and a row of 96 are 144, then that row and one of 16 are 112.
+    net, module = crowded(buffer_bytes=208)
+    placed = [op for op in lower(module, "map,place").ops if isinstance(op, XbarOp)]
+    assert [(op.output.name, op.tile) for op in placed if isinstance(op, xbar.Mvm)] == [
+        ("conv0.acc", 0),
+        ("conv1.acc", 2),
+        ("conv2.acc", 4),
+    ]
+    lowered = lower(module, LOWERING)
+    assert not any(op.direct for op in lowered.ops if isinstance(op, XbarOp))
+    assert executed_equals_interpreted(net, lowered)
+
+
+def test_a_chip_of_few_tiles_keeps_its_crowded_ones() -> None:
+    net, module = crowded(buffer_bytes=208, tiles=1)
+    lowered = lower(module, LOWERING)
+    ops = [op for op in lowered.ops if isinstance(op, XbarOp)]
+    assert {op.tile for op in ops} == {0}
+    assert any(op.direct for op in ops)
+    assert executed_equals_interpreted(net, lowered)
+
+
+def test_a_tile_with_room_for_all_is_not_left() -> None:
+    _, module = crowded(buffer_bytes=1024)
+    placed = lower(module, "map,place")
+    assert {op.tile for op in placed.ops if isinstance(op, XbarOp)} == {0}
+
+
 # --- schedule -------------------------------------------------------------------------------------
 
 
