@@ -90,6 +90,11 @@ def run_epimc(model: Path, calibration: Samples, test: Samples, folder: Path) ->
     return session.run(None, test)
 
 
+def convert(model: Path, converted: Path) -> None:
+    """Write a model of the opset that the peer gets."""
+    onnx.save(onnx.version_converter.convert_version(onnx.load(model), OPSET), converted)
+
+
 def run_peer(model: Path, calibration: Samples, test: Samples, folder: Path) -> list[Array]:
     """The outputs of what quantize_static makes of a model of opset 13."""
     made = folder / "quantized.onnx"
@@ -137,7 +142,7 @@ def measure(model: Path, pairs: list[tuple[Samples, Samples]]) -> tuple[Array, A
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         converted = folder / "converted.onnx"
-        onnx.save(onnx.version_converter.convert_version(onnx.load(model), OPSET), converted)
+        convert(model, converted)
         for calibration, test in pairs:
             true = run_onnx(model, test)
             ours.append(sqnr(run_epimc(model, calibration, test, folder), true))

@@ -151,7 +151,11 @@ class PreparedModel(BackendRep):
             for name, value in as_feeds(inputs, [*kinds]).items()
         }
         names = [port.name for port in program.outputs]
-        values = zip(program.outputs, self.session.run(names, feeds), strict=True)
+        results = self.session.run(names, feeds)
+        if not feeds:
+            # Nothing says how many samples there are: a session gives the one there is.
+            results = [[result] for result in results]
+        values = zip(program.outputs, results, strict=True)
         return namedtupledict("Outputs", names)(
             *(as_value(port.port_type, value, self.types.get(port.name)) for port, value in values)
         )

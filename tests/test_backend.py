@@ -216,3 +216,56 @@ def test_the_runner_of_onnx_takes_it() -> None:
     assert "test_relu_cpu" in str(test)
     assert "Not equal to tolerance rtol=0.001" in said
     assert "Backend doesn't support device CUDA" in {reason for _, reason in result.skipped}
+
+
+# --- values of all types --------------------------------------------------------------------------
+
+
+def cast(source: int, target: int, shape: list[int]) -> onnx.ModelProto:
+    """A model that casts a tensor, all of it one sample."""
+    describe = helper.make_tensor_value_info
+    node = helper.make_node("Cast", ["x"], ["y"], to=target)
+    graph = helper.make_graph(
+        [node], "cast", [describe("x", source, shape)], [describe("y", target, shape)]
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+@pytest.mark.parametrize("name", ["BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E5M2", "INT4", "UINT4"])
+@pytest.mark.parametrize("shape", [[3], []], ids=["vector", "scalar"])
+def test_values_of_types_that_numpy_lacks_go_in(name: str, shape: list[int]) -> None:
+    kind = TensorProto.DataType.Value(name)
+    values = np.arange(1, 4) if shape else np.array(2)
+    array = values.astype(helper.tensor_dtype_to_np_dtype(kind))
+    model = cast(kind, TensorProto.FLOAT, shape)
+    (y,) = epimc.backend.run_model(model, [array], calibration=[{"x": array}])
+    assert y.dtype == np.float32
+    assert np.array_equal(y, values)
+
+
+@pytest.mark.parametrize("name", ["BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E5M2", "INT64", "BOOL"])
+def test_outputs_have_the_types_that_the_model_declares(name: str) -> None:
+    kind = TensorProto.DataType.Value(name)
+    values = np.array([0, 1, 3], np.float32)
+    model = cast(TensorProto.FLOAT, kind, [3])
+    for source in (model, model.SerializeToString()):
+        (y,) = epimc.backend.run_model(source, [values], calibration=[{"x": values}])
+        assert y.dtype == helper.tensor_dtype_to_np_dtype(kind)
+        assert np.array_equal(y, values.astype(y.dtype))
+
+
+def test_sequences_are_lists() -> None:
+    values = [np.arange(3), np.arange(4)]
+    node = helper.make_node("SequenceAt", ["s", "k"], ["y"])
+    info = [(np.dtype(np.int64), (4,))]
+    calibration = [{"s": [values], "k": np.array(1)}]
+    inputs = [values, np.array(1)]
+    (y,) = epimc.backend.run_node(node, inputs, outputs_info=info, calibration=calibration)
+    assert np.array_equal(y, values[1])
+
+
+def test_a_model_without_inputs() -> None:
+    value = numpy_helper.from_array(IMAGE[0, 0], "v")
+    node = helper.make_node("Constant", [], ["y"], value=value)
+    (y,) = epimc.backend.run_node(node, [], outputs_info=[(np.dtype(np.float32), (6, 6))])
+    assert np.array_equal(y, IMAGE[0, 0])

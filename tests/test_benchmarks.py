@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import json
+import shutil
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +23,8 @@ def script(name: str) -> ModuleType:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
+    # Where dataclasses look for the types that they name.
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -103,3 +108,71 @@ def test_scaling(network: str, capsys: pytest.CaptureFixture[str]) -> None:
         # Each is rounded to hundredths.
         assert everything == pytest.approx(sum(stages), abs=0.005 * len(line))
         assert everything > 0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model that is good, with samples beside it, and one that is none."""
+    folder = tmp_path / "models"
+    (folder / "digits").mkdir(parents=True)
+    shutil.copy(ROOT / "examples" / "mnist-conv.onnx", folder / "digits" / "model.onnx")
+    shutil.copy(ROOT / "examples" / "mnist-calibration.npz", folder / "digits" / "samples.npz")
+    (folder / "broken.onnx").write_bytes(b"no model")
+    return folder
+
+
+def test_models(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    models, log = script("models"), tmp_path / "log.jsonl"
+    assert models.main([str(folder), "--log", str(log), "--json"]) == 1
+    broken, digits = json.loads(capsys.readouterr().out)
+    assert (broken["name"], broken["compiles"], broken["exact"]) == ("broken", False, None)
+    assert broken["said"][0].startswith("compile: error: ")
+    assert (digits["name"], digits["compiles"], digits["exact"]) == ("digits", True, True)
+    assert digits["sqnr_db"] > digits["peer_db"] > 20
+    assert (digits["macs"], digits["nodes"], digits["bytes"]) == (1, 1, 1)
+    assert digits["crossbars"] == 3
+    assert digits["seconds"] > 0
+    assert 0.05 < digits["gigabytes"] < 2
+    # All is done: nothing runs again, and a line that was cut off is left out.
+    with log.open("a") as file:
+        file.write('{"name": "dig')
+    monkeypatch.setattr(models, "measured", None)
+    assert models.main([str(folder), "--log", str(log), "--resume"]) == 1
+    table = capsys.readouterr().out.splitlines()
+    assert table[1].split()[:2] == ["broken", "refused"]
+    assert table[2].split()[:2] == ["digits", "yes"]
+    assert table[-1] == "2 models: 1 compile, 1 exact"
+
+
+def test_models_names_what_is_wrong(folder: Path, tmp_path: Path) -> None:
+    models, log = script("models"), ["--log", str(tmp_path / "log")]
+    for words, said in (
+        (["--calibration", "other=x.npz"], "error: there is no model 'other' below "),
+        (["--calibration", "x.npz"], "error: 'x.npz' is no NAME=FILE"),
+        (["--shape", "digits:Input3=1xHx3"], "error: 'digits:Input3=1xHx3' is no NAME:INPUT="),
+    ):
+        with pytest.raises(SystemExit, match=said):
+            models.main([str(folder), *log, *words])
+
+
+def test_models_that_take_too_long(folder: Path, tmp_path: Path) -> None:
+    models = script("models")
+    job = models.Job("a", str(folder / "broken.onnx"), None, None, {}, str(tmp_path / "bundle"))
+    row = models.measured(job, 0.01, peer=True)
+    assert row.said == ("compile: more than 0.01 s",)
+    assert not row.good
+
+
+def test_models_and_shapes_by_their_names(folder: Path) -> None:
+    models = script("models")
+    shapes = models.shapes_by_model({"a/b:x:0": "1x28"})
+    assert shapes == {"a/b": {"x:0": (1, 28)}}
+    assert models.models(folder) == {
+        "broken": folder / "broken.onnx",
+        "digits": folder / "digits" / "model.onnx",
+    }

@@ -90,7 +90,11 @@ def type_of(name: str, value: Any) -> onnx.TypeProto:
         EpimcError: It is no array and no list of arrays.
     """
     if isinstance(value, list) and value:
-        return helper.make_sequence_type_proto(type_of(name, value[0]))
+        kind = type_of(name, value[0])
+        if any(np.shape(each) != np.shape(value[0]) for each in value):
+            # Even their rank may differ.
+            kind.tensor_type.ClearField("shape")
+        return helper.make_sequence_type_proto(kind)
     if not isinstance(value, np.ndarray | np.generic):
         raise error(
             f"Input '{name}' cannot be of the type {type(value).__name__}.",

@@ -172,7 +172,7 @@ def refuse_type(subject: str, array: Array, port: Shaped) -> None:
     kind = port.dtype
     known = {"f": "f", "c": "fc", "O": "OU"}.get(kind.kind, "biuf")
     if array.dtype.kind == "V":
-        array = widened(array[:0])
+        array = widened(array.reshape(-1)[:0])
     # Integers where the model takes floats are pixels more often than not, which it takes scaled.
     if array.dtype.kind not in known:
         scaled = ", and scale it as the model expects" if kind.kind == "f" else ""

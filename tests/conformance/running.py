@@ -10,7 +10,7 @@ from typing import Any
 from onnx.backend.test.runner import Runner
 
 import epimc
-from epimc.backends.base import CompiledProgram
+from epimc.bundle.bundle import Bundle
 from tests.conformance.baseline import Baseline
 from tests.conformance.records import BARRED, CHIP, FAILED, HOST, MIXED, REFUSED, Record
 from tests.conformance.rules import Verdict, different_kind, judged
@@ -21,15 +21,22 @@ MOST_SAID = 200
 
 @dataclass(frozen=True)
 class Share:
-    """Which operators of a model ran where; one may stand in both."""
+    """Which operators of a model ran where; one may stand in both.
 
-    chip: tuple[str, ...] = ()
-    host: tuple[str, ...] = ()
+    Attributes:
+        chip: Those that compute on the chip.
+        host: Those that the host runs.
+        on_host: Whether no node at all is on the chip, neither one that computes nothing.
+    """
+
+    chip: tuple[str, ...]
+    host: tuple[str, ...]
+    on_host: bool
 
     @property
     def status(self) -> str:
         """Of a test that passes."""
-        if not self.chip:
+        if self.on_host:
             return HOST
         return MIXED if self.host else CHIP
 
@@ -85,10 +92,10 @@ def first_line(problem: Exception) -> str:
 def compiled(trial: Trial, record: Record) -> Record:
     """Through epimc: compiled with the test's own inputs, verified, run and judged."""
     try:
-        prepared = epimc.backend.prepare(trial.model, calibration=calibration(trial))
+        prepared = epimc.backend.prepare(trial.model, calibration=calibration(trial) or None)
     except epimc.EpimcError as problem:
         return replace(record, status=REFUSED, said=said_by(problem))
-    share = share_of(prepared.session.bundle.program)
+    share = share_of(prepared.session.bundle)
     record = replace(record, chip=share.chip, host=share.host)
     try:
         exact = epimc.verify(prepared.session).exact
@@ -98,7 +105,7 @@ def compiled(trial: Trial, record: Record) -> Record:
     verdict = Verdict("" if exact else "not exact")
     names = [port.name for port in trial.model.graph.output]
     for data, outputs in runs:
-        verdict = verdict.worse(verdict_of(trial, names, data, outputs, on_host=not share.chip))
+        verdict = verdict.worse(verdict_of(trial, names, data, outputs, on_host=share.on_host))
     status = FAILED if verdict.problem else share.status
     return replace(
         record,
@@ -133,6 +140,8 @@ def calibration(trial: Trial) -> list[Mapping[str, Value]]:
         # Of what is no tensor, samples are a list.
         {name: value if name in tensors else [value] for name, value in data.inputs.items()}
         for data in trial.data
+        # A model without inputs has nothing to calibrate with.
+        if data.inputs
     ]
 
 
@@ -144,10 +153,13 @@ def said_by(problem: epimc.EpimcError) -> str:
     return f"{diagnostic.message}{where}{notes}".replace("\n", " ")[:MOST_SAID]
 
 
-def share_of(program: CompiledProgram) -> Share:
-    """Which operators of a model stand for what the program computes, and for host calls."""
-    host = {kind for call in program.host_calls for kind, _ in call.nodes}
-    called = {node for call in program.host_calls for node in call.nodes}
+def share_of(bundle: Bundle) -> Share:
+    """What the program computes, what it has the host run, and whether that is all."""
+    program = bundle.program
+    host = {node for call in program.host_calls for node in call.nodes}
     computed = {node for feature in program.computed_maps for node in feature.nodes}
-    chip = {kind for kind, _ in computed - called}
-    return Share(tuple(sorted(chip)), tuple(sorted(host)))
+    return Share(
+        tuple(sorted({kind for kind, _ in computed - host})),
+        tuple(sorted({kind for kind, _ in host})),
+        on_host=bundle.manifest.on_chip.nodes_on_chip == 0,
+    )

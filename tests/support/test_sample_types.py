@@ -314,3 +314,9 @@ def test_shapes_may_be_asked_for_first() -> None:
     data = SampleData(batches)
     assert data.shapes([("x", "tensor(float)")]) == {"x": (3, 3)}
     assert data.samples([Shaped("x", (3,))]).count == 3
+
+
+def test_a_scalar_of_a_type_that_numpy_lacks() -> None:
+    value = np.array(2, ml_dtypes.bfloat16)
+    samples = read(value, "tensor(bfloat16)", (), samples_first=False)
+    assert (samples.dtype, samples.tolist()) == (np.float32, [2.0])
