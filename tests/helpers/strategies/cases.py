@@ -7,7 +7,6 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-import numpy as np
 import onnx
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -37,7 +36,7 @@ class Case:
 
     Attributes:
         model: The network.
-        samples: float32 [samples, ...] for each input by name.
+        samples: [samples, ...] for each input by name.
         policy: Of all layers; used where there are no plans.
         plans: Of single layers; None for no plan file.
         weight_bits: 2 to 8.
@@ -46,7 +45,7 @@ class Case:
     """
 
     model: onnx.ModelProto
-    samples: dict[str, NDArray[np.float32]]
+    samples: dict[str, NDArray[Any]]
     policy: str
     plans: Plans | None
     weight_bits: int
@@ -61,6 +60,14 @@ class Case:
             8,
             8,
         )
+
+    @property
+    def fits_files(self) -> bool:
+        """Whether files can hold what goes in and comes out: they know no texts and no lists."""
+        tensors = all(entry.type.HasField("tensor_type") for entry in self.model.graph.output)
+        types = {entry.type.tensor_type.elem_type for entry in self.model.graph.output}
+        numbers = all(array.dtype.kind in "biuf" for array in self.samples.values())
+        return tensors and numbers and onnx.TensorProto.STRING not in types
 
     def __repr__(self) -> str:
         """The network as text, its weights left out, and all the rest."""
@@ -85,7 +92,7 @@ def toml_of(plans: Plans) -> str:
     return "\n".join(lines) + "\n"
 
 
-Made = tuple[onnx.ModelProto, dict[str, NDArray[np.float32]]]
+Made = tuple[onnx.ModelProto, dict[str, NDArray[Any]]]
 
 
 @st.composite
@@ -174,7 +181,7 @@ def arrays_of(epitomes: Sequence[Matrix], weight_bits: int, crossbar: Crossbar) 
 
 
 def plain_case(
-    model: onnx.ModelProto, samples: dict[str, NDArray[np.float32]], target: str = "epim-256"
+    model: onnx.ModelProto, samples: dict[str, NDArray[Any]], target: str = "epim-256"
 ) -> Case:
     """A network without epitomes on a built-in target, with eight bits."""
     return Case(model, samples, "none", None, 8, 8, load_target(target))
