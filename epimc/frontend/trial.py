@@ -158,7 +158,7 @@ class Trial:
         named = {name: inputs[name] for name in proto.input if name}
         if proto.domain in DEFAULT_DOMAINS:
             check_node(proto, named, self.draft.batch)
-        kinds = self.inferred(proto, named)
+        kinds = self.inferred(proto, inputs)
         step = Step(proto, tuple(reads), tuple(filter(None, proto.output)))
         try:
             folded = self.folder.fold(proto, named, kinds)

@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import numpy as np
 import onnx
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -14,12 +15,14 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.lower.counting import Matrix, geometry_of, mapped, matrix_of
 from epimc.backends.crossbar.target.schema import Crossbar, Target, load_target
 from epimc.frontend import import_proto
+from epimc.ir.core.module import Module
 from epimc.ir.epitome.layer_plans import LayerPlan, Plans
 from epimc.ir.epitome.policies import Layer
 from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
-from epimc.ir.passes.plan_names import known_names
+from epimc.ir.passes.plan_names import Names, known_names
 from epimc.ir.semantics.cells import MappingName, lossless_adc_bits
+from epimc.support.port_types import PortType
 from tests.helpers.hand_plans import hand_plans
 from tests.helpers.strategies.networks import networks
 
@@ -101,14 +104,16 @@ def cases(draw: st.DrawFn, made: st.SearchStrategy[Made] | None = None) -> Case:
 
     Args:
         draw: Draws.
-        made: Models and their samples; else those of `networks`.
+        made: Models and samples as they take them; else those of `networks`.
     """
     model, samples = draw(networks() if made is None else made)
-    module = import_proto(model, "model").module
+    imported = import_proto(model, "model")
+    module = imported.module
+    samples = {port.name: as_taken(samples[port.name], port.port_type) for port in imported.inputs}
     layers = list(layers_of(Layout().run(module), 64).values())
     policy, plans = draw(POLICIES), None
     if draw(st.booleans()):
-        plans = draw(layer_plans(policy, layers, known_names(module)))
+        plans = draw(layer_plans(policy, layers, lasting_names(module, layers)))
     weight_bits, activation_bits = draw(BITS)
     chosen = (plans or Plans(policy)).choose(layers)
     epitomes = [
@@ -116,6 +121,24 @@ def cases(draw: st.DrawFn, made: st.SearchStrategy[Made] | None = None) -> Case:
     ]
     target = draw(targets(epitomes, weight_bits))
     return Case(model, samples, policy, plans, weight_bits, activation_bits, target)
+
+
+def as_taken(samples: NDArray[Any], kind: PortType) -> NDArray[Any]:
+    """Samples of an input, several in one where the model takes so many at once, or none."""
+    if kind.samples_first or samples.shape[1:] == kind.shape:
+        return samples
+    assert kind.shape is not None
+    return np.stack([np.roll(samples, k, 0) for k in range(kind.shape[0])], 1)
+
+
+def lasting_names(module: Module, layers: Sequence[Layer]) -> set[str]:
+    """The names of a module by which its layers are found when `layout` has run.
+
+    A product between transpositions may have none of those by which plans call it.
+    """
+    names = Names(module, layers_of(module, 64))
+    left = {name for layer in layers for name in layer.names}
+    return {name for name in known_names(module) if names.kept(name) in left}
 
 
 POLICIES = st.just("none") | st.builds(
@@ -131,7 +154,10 @@ def layer_plans(
     """Plans by hand for most layers, each called by any known name, and policies for others."""
     chosen = []
     for layer in layers:
-        name = draw(st.sampled_from([name for name in layer.names if name in known]))
+        names = [name for name in layer.names if name in known]
+        if not names:
+            continue
+        name = draw(st.sampled_from(names))
         kind = draw(st.sampled_from(["hand", "hand", "hand", "policy", "default"]))
         if kind == "policy":
             chosen.append(LayerPlan(name, draw(POLICIES)))
