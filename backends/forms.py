@@ -498,5 +498,6 @@ def entering(value: HostValue, name: str, bits: int, dims: Dims) -> Iterator[Cla
 
 
 def host_output(port: str, value: HostValue) -> Iterator[Claim]:
-    """An output of the model that the host gives."""
-    yield Node(Tensor(port, PORT), "Identity", (value.tensor,))
+    """An output of the model that the host gives; one that is an input of it has no node."""
+    if value != HostValue(port):
+        yield Node(Tensor(port, PORT), "Identity", (value.tensor,))

@@ -55,7 +55,8 @@ def interpret(
         run: Runs the ONNX models that ops state; not needed where there are none.
 
     Returns:
-        One array per module output under its ONNX name; of an output of the host a list.
+        One array per module output under its ONNX name; of the host a list with a value for each
+        sample.  Behind the common levels that is a list of all results of the call.
 
     Raises:
         EpimcError: There is a host call or a model, but nobody to run it; or the meaning knows
@@ -78,6 +79,8 @@ def interpret(
         for operand in {*op.operands} - kept:
             if last[operand] is op:
                 del known[operand]
+    if module.level not in COMMON:
+        return {name: known[value] for name, value in module.outputs}
     return {name: as_output(known[value], value.type) for name, value in module.outputs}
 
 

@@ -47,7 +47,9 @@ def export_floats(module: Module, lift: Lift | None = None) -> ModelProto:
     for op in module.ops:
         float_form.apply(op, graph)
     for name, value in module.outputs:
-        graph.node("Identity", [graph.names[value]], name)
+        # One tensor is an input and an output: it has one name.
+        if graph.names[value] != name:
+            graph.node("Identity", [graph.names[value]], name)
     return graph.model()
 
 

@@ -108,18 +108,18 @@ class Assembly:
         split = partition_of(steps, scope)
         assembly = Assembly(model, steps, scope, split, Chip(draft, scope))
         assembly.chip.needed = {name for step in steps for name in step.reads} | {*outputs}
-        assembly.declare_inputs()
+        assembly.declare_inputs({*outputs})
         assembly.build({*outputs})
         return assembly
 
-    def declare_inputs(self) -> None:
+    def declare_inputs(self, outputs: set[str]) -> None:
         """An input that the chip alone reads is reals; any other is the host's."""
-        hosted = {
+        hosted = outputs.union(
             name
             for number, step in enumerate(self.steps)
             if number not in self.split.chip
             for name in step.reads
-        }
+        )
         draft = self.chip.draft
         for name in self.scope.inputs:
             kind = self.scope.kinds[name]

@@ -63,7 +63,8 @@ class Fragment:
         shape = list(shape_of(kind) or (self.scope.batch, *value.type.shape))
         plain = element == TensorProto.FLOAT and isinstance(binding, Value)
         entry = name if plain else f"{name}.chip"
-        sizes = shape if plain else [*value.type.shape]
+        # As it is where the chip has it of the host, of which the call then takes it.
+        sizes = shape if plain else [self.scope.batch, *value.type.shape]
         self.inputs.append(helper.make_tensor_value_info(entry, TensorProto.FLOAT, sizes))
         if plain:
             return
@@ -82,7 +83,7 @@ class Fragment:
     def padded(self, entry: str, binding: Padded) -> str:
         """What is around a map, which the chip has not."""
         target, number = f"{entry}.padded", f"{entry}.number"
-        before, behind = binding.widths
+        before, behind = ([0, *widths] for widths in binding.widths)
         if self.opset < 11:
             stated: dict[str, Any] = {"pads": before + behind, "value": binding.number}
             self.nodes.append(helper.make_node("Pad", [entry], [target], **stated))

@@ -207,16 +207,22 @@ class _Import:
             # Why it is so, not what follows from it.
             for step in trial.steps:
                 step.reason = step.reason and first.get(step.makes, step.reason)
-        kinds, batch = trial.scope.kinds, trial.scope.batch
-        real = all(is_real_input(kinds[name], batch) for name in trial.scope.inputs)
-        if any(step.reason for step in trial.steps) or not real:
+        if self.needs_host(trial):
             return self.with_host(trial)
         return self.finished(trial, trial.chip, frozenset(range(len(trial.steps))), 0)
+
+    def needs_host(self, trial: Trial) -> bool:
+        """Whether something is not the chip's."""
+        scope, inputs = trial.scope, trial.scope.inputs
+        real = all(is_real_input(scope.kinds[name], scope.batch) for name in inputs)
+        # An input that is an output as well is the host's.
+        passed = not {*inputs}.isdisjoint(self.outputs)
+        return passed or not real or any(step.reason for step in trial.steps)
 
     def is_batched(self, trial: Trial) -> bool:
         """Whether axis 0 counts samples, all of them on the chip."""
         kinds = (trial.scope.kinds.get(name) for name in trial.outputs.values())
-        return not any(step.reason for step in trial.steps) and all(
+        return not self.needs_host(trial) and all(
             is_batched(kind, trial.scope.batch) for kind in kinds
         )
 
@@ -273,7 +279,15 @@ class _Import:
             for name, value in module.inputs
         ]
         outputs = [
-            ModelPort(name, port_type(scope.kinds.get(tensor), scope.batch))
+            ModelPort(
+                name,
+                port_type(
+                    scope.kinds.get(tensor),
+                    scope.batch,
+                    # One that is an input is so as such.
+                    samples_first=scope.samples_first or tensor not in scope.inputs,
+                ),
+            )
             for name, tensor in trial.outputs.items()
         ]
         placed = tuple(

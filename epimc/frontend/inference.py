@@ -14,8 +14,9 @@ from onnx import helper, numpy_helper, shape_inference
 
 from epimc.frontend.core.bindings import Binding, type_of
 from epimc.frontend.core.operator import reads_shape_only
+from epimc.frontend.model.scopes import subgraphs
 from epimc.frontend.model.standard import DEFAULT_DOMAINS, opsets_of, short, where_of
-from epimc.support.diagnostics import error
+from epimc.support.diagnostics import EpimcError, error
 
 # Constants larger than this hold weights: their contents never decide a shape.
 LARGEST_SHAPE_DATA = 1024
@@ -33,6 +34,10 @@ class Inference:
     ) -> dict[str, onnx.TypeProto]:
         """The types of a node's outputs, as far as ONNX can tell; empty where it cannot.
 
+        Args:
+            node: Of the model.
+            inputs: All that it reads, also what its graphs see around it.
+
         Raises:
             EpimcError: The inputs do not fit together.
         """
@@ -43,26 +48,53 @@ class Inference:
         known = {name: kind for name, kind in kinds.items() if kind is not None}
         if len(known) < len(kinds) and not domain and reads_shape_only(node.op_type):
             return {node.output[0]: helper.make_tensor_type_proto(onnx.TensorProto.INT64, None)}
-        # ONNX wants the types of all inputs; what it does not know it cannot check.
-        opset = self.versions.get(domain, 0)
-        if len(known) < len(kinds) or not onnx.defs.has(node.op_type, opset, domain):
-            return {}
-        schema = onnx.defs.get_schema(node.op_type, opset, domain)
         data = {
             name: numpy_helper.from_array(binding, name)
             for name, binding in inputs.items()
             if isinstance(binding, np.ndarray) and binding.size <= LARGEST_SHAPE_DATA
         }
+        if any(subgraphs(node)):
+            return self.of_graphs(node, known, [*data.values()])
+        # ONNX wants the types of all inputs; what it does not know it cannot check.
+        opset = self.versions.get(domain, 0)
+        if len(known) < len(kinds) or not onnx.defs.has(node.op_type, opset, domain):
+            return {}
+        schema = onnx.defs.get_schema(node.op_type, opset, domain)
         try:
             return shape_inference.infer_node_outputs(
                 schema, _trimmed(node), known, data, None, self.opsets, self.ir_version
             )
         except (shape_inference.InferenceError, onnx.checker.ValidationError) as problem:
-            raise error(
-                "The shapes or types in the model do not fit together.",
-                where=where_of(node),
-                notes=[short(str(problem))],
-            ) from None
+            raise misfit(node, problem) from None
+
+    def of_graphs(
+        self,
+        node: onnx.NodeProto,
+        known: Mapping[str, onnx.TypeProto],
+        constants: list[onnx.TensorProto],
+    ) -> dict[str, onnx.TypeProto]:
+        """The types of the outputs of a node with graphs, which see the tensors around them.
+
+        Only a model has such tensors: this one has nothing but the node.
+        """
+        inputs = [helper.make_value_info(name, kind) for name, kind in known.items()]
+        outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
+        graph = helper.make_graph([node], "node", inputs, outputs, constants)
+        model = helper.make_model(graph, opset_imports=self.opsets, ir_version=self.ir_version)
+        try:
+            inferred = shape_inference.infer_shapes(model, data_prop=True)
+        except shape_inference.InferenceError as problem:
+            raise misfit(node, problem) from None
+        return {entry.name: entry.type for entry in inferred.graph.output}
+
+
+def misfit(node: onnx.NodeProto, problem: Exception) -> EpimcError:
+    """The error for a node whose inputs do not fit together."""
+    return error(
+        "The shapes or types in the model do not fit together.",
+        where=where_of(node),
+        notes=[short(str(problem))],
+    )
 
 
 def _trimmed(node: onnx.NodeProto) -> onnx.NodeProto:

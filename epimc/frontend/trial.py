@@ -111,12 +111,17 @@ class Trial:
         return [name for name in made if name not in self.scope.kinds]
 
     def given(self, name: str) -> str:
-        """The tensor that is an output: a copy where no node computes one as users have it."""
+        """The tensor that is an output: a copy where no node computes one as users have it.
+
+        One that is an input is not copied: it has one name.
+        """
         contents, scope = self.contents(name), self.scope
+        if name in scope.inputs:
+            return name
         binding = self.chip.bound.get(name)
         taken = [value for _, value in self.draft.module.inputs]
         is_plain = not isinstance(binding, (MoreDims, Padded)) and binding not in taken
-        if contents is None and name not in scope.inputs and is_plain:
+        if contents is None and is_plain:
             if binding is None:
                 raise error(f"Output '{name}' is not computed by any node.")
             # The chip gives float32.
@@ -153,7 +158,7 @@ class Trial:
         named = {name: inputs[name] for name in proto.input if name}
         if proto.domain in DEFAULT_DOMAINS:
             check_node(proto, named, self.draft.batch)
-        kinds = self.inferred(proto, named)
+        kinds = self.inferred(proto, inputs)
         step = Step(proto, tuple(reads), tuple(filter(None, proto.output)))
         try:
             folded = self.folder.fold(proto, named, kinds)

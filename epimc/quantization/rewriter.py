@@ -79,7 +79,18 @@ class IntegerRewriter:
                 self.keep(op)
         for name, value in self.old.outputs:
             self.output(name, value)
+        self.drop_unread()
         return self.builder.finish()
+
+    def drop_unread(self) -> None:
+        """What came from the host and only goes back there does so as it is, without integers."""
+        module, reals = self.builder.module, {*self.reals.values()}
+        read = {operand for op in module.ops for operand in op.operands}
+        module.ops = [
+            op
+            for op in module.ops
+            if op.output in read or not isinstance(op, epi.Quantize) or op.operands[0] not in reals
+        ]
 
     def input(self, name: str, value: Value) -> None:
         """The border of one graph input."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,9 +80,21 @@ def taken(name: str, operand: Any, sample: int, shape: Sequence[int | str]) -> A
         EpimcError: They are not as many as the fragment takes.
     """
     if not isinstance(operand, np.ndarray):
-        return operand[sample]
+        return as_stated(operand[sample], shape)
     try:
         return operand[sample].astype(np.float32, copy=False).reshape([*map(int, shape)])
     # It takes other tensors, or of sizes that are no numbers.
     except (TypeError, ValueError) as problem:
         raise error(f"The fragment '{name}' does not run.", notes=[str(problem)]) from None
+
+
+def as_stated(value: Any, shape: Sequence[int | str]) -> Any:
+    """A value of the host in the shape that a fragment states, if it is a tensor of its size.
+
+    The chip may have the same reals in another shape, and with it the nodes that read them.
+    """
+    if not isinstance(value, np.ndarray) or value.shape == tuple(shape):
+        return value
+    sizes = [size for size in shape if isinstance(size, int)]
+    fits = len(sizes) == len(shape) and value.size == math.prod(sizes)
+    return value.reshape(sizes) if fits else value

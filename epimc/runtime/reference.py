@@ -107,6 +107,8 @@ class Reference:
 
     def computed(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         """The named outputs for all samples, whatever they are."""
+        if not names:
+            return []
         if self.types is not None:
             return self._one_by_one(names, inputs, self.types)
         count = len(next(iter(inputs.values())))

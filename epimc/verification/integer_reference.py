@@ -131,14 +131,18 @@ def refuse_other_ports(program: CompiledProgram, reference: Reference, prefix: s
         own = [port.name for port in ports]
         # Besides its own, the reference gives the integers of all layers.
         stated = [name for name in known if not name.startswith(prefix)]
-        shapes = [known.get(port.name) for port in ports]
-        fixed = [port.shape for port in ports]
-        alike = all(
-            port.port_type.kind != FLOAT or not port.port_type.samples_first or size == shape
-            for port, size, shape in zip(ports, fixed, shapes, strict=True)
-        )
+        alike = all(fits(port.port_type, known.get(port.name)) for port in ports)
         if own != stated or not alike:
             said = [f"'{port.name}' {port.port_type}" for port in ports]
             theirs = [f"'{name}' {known[name]}" for name in stated]
             notes = [f"The program: {', '.join(said)}.", f"The reference: {', '.join(theirs)}."]
             raise check_failed(f"The {kind} are not those of the integer reference.", notes=notes)
+
+
+def fits(kind: PortType, shape: Sequence[int | str | None] | None) -> bool:
+    """Whether an input or output of floats is stated in its shape, as far as that is known."""
+    if kind.kind != FLOAT or not kind.samples_first or kind.dims is None:
+        return True
+    if shape is None or len(shape) != len(kind.dims):
+        return False
+    return all(size in (None, other) for size, other in zip(kind.dims, shape, strict=True))

@@ -1,4 +1,4 @@
-"""The example models, compiled once a session for each target and bits."""
+"""The example models, compiled once a session for each target and bits; and cases drawn anew."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.conjecture.engine import ConjectureRunner
+from hypothesis.internal.constants_ast import Constants
 
 import epimc
 
@@ -64,3 +67,14 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compile:
         return Compiled(folder / "bundle", folder / "dumps", test)
 
     return make
+
+
+@pytest.fixture
+def new_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every case is a new one, and depends on nothing but the seed.
+
+    By itself hypothesis varies each one five times before the next, and draws numbers that stand
+    in whatever modules other tests have imported before.
+    """
+    monkeypatch.setattr(ConjectureRunner, "generate_mutations_from", lambda runner, data: None)
+    monkeypatch.setattr(providers, "_get_local_constants", Constants)

@@ -36,6 +36,7 @@ from epimc.ir.interpreter import interpret
 from epimc.runtime.host import OnnxHost
 from epimc.runtime.reference import Reference
 from epimc.support.diagnostics import EpimcError
+from epimc.verification.integer_reference import types_of
 from epimc.verification.verify import verify
 from tests.crossbars import program_in, with_program
 from tests.helpers.bundles import change_manifest, rechecksum
@@ -55,13 +56,17 @@ def model_of(
     shape: tuple[int, ...],
     outputs: Sequence[str],
     constants: dict[str, Array],
+    integers: Sequence[str] = (),
 ) -> onnx.ModelProto:
-    """A model over input 'x' [N, *shape]."""
+    """A model over input 'x' [N, *shape]; some of its outputs hold int64 numbers."""
     graph = helper.make_graph(
         list(nodes),
         "graph",
         [helper.make_tensor_value_info("x", 1, ["N", *shape])],
-        [helper.make_tensor_value_info(name, 1, None) for name in outputs],
+        [
+            helper.make_tensor_value_info(name, 7 if name in integers else 1, None)
+            for name in outputs
+        ],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     opsets = [helper.make_opsetid("", 13)]
@@ -278,7 +283,8 @@ def test_interpreter_simulator_and_reference_agree(tmp_path: Path) -> None:
     x = random(9, 3, 6, 5, seed=4)
     model = export_integers(module).SerializeToString()
     names = [name for name, _ in module.outputs]
-    expected = Reference(model, "it").run(names, {"x": x})
+    types = types_of(bundle.program)
+    expected = Reference(model, "it", types=types).run(names, {"x": x})
     ours = interpret(module, {"x": x}, host=host)
     for path in ("fused", "bit-serial"):
         theirs = Simulator(program_in(bundle), path=path, host=host).run({"x": x})
@@ -292,7 +298,7 @@ def test_the_interpreter_needs_a_host(tmp_path: Path) -> None:
         interpret(integer_module(attention(), tmp_path), {"x": random(1, 3, 6, 5)})
     assert str(caught.value).splitlines()[:2] == [
         "error: Only a host can run this call.",
-        "  --> node 'attention' (Softmax)",
+        "  --> node 'attention' (Softmax), node 'first' (Softmax)",
     ]
 
 
@@ -501,7 +507,7 @@ def several() -> onnx.ModelProto:
         "k": np.array([2]),
         "two": np.array(2, np.float32),
     }
-    return model_of(nodes, (3, 6, 5), ["y", "i", "v"], constants)
+    return model_of(nodes, (3, 6, 5), ["y", "i", "v"], constants, integers=["i"])
 
 
 def test_parts_with_several_operands_and_results(tmp_path: Path) -> None:

@@ -14,24 +14,28 @@ from onnx import TensorProto, helper, numpy_helper
 
 import epimc
 from epimc.cli.main import main
+from epimc.runtime import guard
 from tests.helpers.bundles import change_manifest, list_file, rechecksum
 
-MODELS = ["reference/integer.onnx", "reference/float.onnx", "reference/epi.onnx", "host/s.onnx"]
+MODELS = ["reference/integer.onnx", "reference/float.onnx", "reference/epi.onnx", "host/host1.onnx"]
 
 Outcome = tuple[int, str]
 
 
 def network() -> onnx.ModelProto:
-    """A convolution, and a Softmax that the host runs."""
+    """A convolution, and what the host runs: a softmax, and its sums along an axis."""
     weights = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32)
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["c"], "conv", pads=[1] * 4),
         helper.make_node("Softmax", ["c"], ["s"], "soft", axis=1),
-        helper.make_node("Relu", ["s"], ["y"], "relu"),
+        helper.make_node("CumSum", ["s", "axis"], ["a"], "sums"),
+        helper.make_node("Relu", ["a"], ["y"], "relu"),
     ]
     x = helper.make_tensor_value_info("x", 1, ["N", 3, 6, 6])
     y = helper.make_tensor_value_info("y", 1, ["N", 4, 6, 6])
-    graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(weights, "w")])
+    arrays = {"w": weights, "axis": np.array(2)}
+    constants = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "g", [x], [y], constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
 
@@ -123,7 +127,7 @@ def test_a_reference_that_is_not_listed_is_not_used(
 
 
 @pytest.mark.parametrize("command", ["check", "inspect", "verify", "run"])
-@pytest.mark.parametrize("name", ["reference", "host", "reference/epi.onnx", "host/s.onnx"])
+@pytest.mark.parametrize("name", ["reference", "host", "reference/epi.onnx", "host/host1.onnx"])
 def test_links_are_not_followed(
     name: str, command: str, bundle: Path, outcome: Callable[[str], Outcome]
 ) -> None:
@@ -165,6 +169,35 @@ def test_no_model_takes_all_memory(
     assert (code, said.count("error: ")) == (2, 1)
     # Of the integer reference, all is declared.
     assert "ConstantOfShape" in said or "is not what epimc writes." in said
+
+
+def endless(model: onnx.ModelProto) -> None:
+    """Have a loop without a count and with a condition that stays true make the first result."""
+    kinds = (("k", TensorProto.INT64, []), ("go", TensorProto.BOOL, []), ("a", 1, None))
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Neg", ["a"], ["b"])],
+        "body",
+        [helper.make_tensor_value_info(*kind) for kind in kinds],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("b", 1, None),
+        ],
+    )
+    name = model.graph.output[0].name
+    (maker,) = (node for node in model.graph.node if name in node.output)
+    maker.output[0] = "before"
+    model.graph.node.append(helper.make_node("Loop", ["", "", "before"], [name], body=body))
+
+
+def test_a_fragment_does_not_run_for_ever(
+    bundle: Path, outcome: Callable[[str], Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "LONGEST_LOOPS", 0.3)
+    change(bundle, "host/host1.onnx", endless)
+    for command in ("verify", "run"):
+        code, said = outcome(command)
+        assert (code, said.count("error: ")) == (2, 1)
+        assert "Its loops have not come to an end within 0.3 seconds." in said
 
 
 @pytest.mark.parametrize("command", ["check", "inspect", "verify", "run"])

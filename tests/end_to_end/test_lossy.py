@@ -47,8 +47,10 @@ def test_compile_warns(lossy: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert err == (
         "warning: the ADC of target 'lossy' is not lossless: results will not be exact\n"
     )
-    last = out.splitlines()[-1]
-    assert last == "The ADC is not lossless: results differ from the integer reference."
+    assert out.splitlines()[-2:] == [
+        "The ADC is not lossless: results differ from the integer reference.",
+        "on the chip: 100.0 % of 786560 MACs, 11 of 11 nodes, 100.0 % of the bytes",
+    ]
 
 
 def test_verify_says_what_differs_and_fails(

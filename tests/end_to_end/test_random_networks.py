@@ -11,9 +11,6 @@ import numpy as np
 import onnx
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
-from hypothesis.internal.conjecture import providers
-from hypothesis.internal.conjecture.engine import ConjectureRunner
-from hypothesis.internal.constants_ast import Constants
 from onnx import helper, numpy_helper
 
 from tests.end_to_end.running import assert_all, compiled
@@ -23,17 +20,6 @@ from tests.helpers.strategies.features import FEATURES, features
 # Four times, so that several processes can share them.
 SEEDS, CASES = (1, 2, 4, 5), 50
 LEAST_OF_EACH = 3
-
-
-@pytest.fixture
-def new_cases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every case is a new one, and depends on nothing but the seed.
-
-    By itself hypothesis varies each one five times before the next, and draws numbers that stand
-    in whatever modules other tests have imported before.
-    """
-    monkeypatch.setattr(ConjectureRunner, "generate_mutations_from", lambda runner, data: None)
-    monkeypatch.setattr(providers, "_get_local_constants", Constants)
 
 
 @pytest.mark.usefixtures("new_cases")

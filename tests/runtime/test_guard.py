@@ -147,15 +147,79 @@ def test_no_other_files_are_read(
     )
 
 
-@pytest.mark.parametrize("kind", ["Loop", "Scan"])
-def test_what_may_run_for_ever_is_refused(kind: str) -> None:
-    model = model_of([helper.make_node(kind, ["x"], ["y"], "n")], [])
-    with pytest.raises(EpimcError) as caught:
-        refuse_unsafe(model.SerializeToString(), "the float model")
-    assert str(caught.value) == (
-        f"error: The float model has the operator {kind}, which may run for ever.\n"
-        f"  --> node 'n' ({kind})"
+def endless() -> onnx.ModelProto:
+    """A loop without a count, whose condition stays true."""
+    inputs = [
+        helper.make_tensor_value_info("k", TensorProto.INT64, []),
+        helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+        value("a"),
+    ]
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["on"]),
+            helper.make_node("Neg", ["a"], ["b"], "neg"),
+        ],
+        "body",
+        inputs,
+        [helper.make_tensor_value_info("on", TensorProto.BOOL, []), value("b")],
     )
+    return model_of([helper.make_node("Loop", ["", "", "x"], ["y"], "loop", body=body)], [])
+
+
+def value(name: str) -> onnx.ValueInfoProto:
+    """A tensor of floats of any shape."""
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+
+
+def nested() -> onnx.ModelProto:
+    """A scan over a million numbers, for each of which all of them are scanned again."""
+    inner = helper.make_graph(
+        [
+            helper.make_node("Add", ["r", "q"], ["s"], "add"),
+            helper.make_node("Identity", ["q"], ["u"]),
+        ],
+        "inner",
+        [value("r"), value("q")],
+        [value("s"), value("u")],
+    )
+    scan = helper.make_node(
+        "Scan", ["a", "many"], ["b", "all"], "inner", body=inner, num_scan_inputs=1
+    )
+    outer = helper.make_graph([scan], "outer", [value("a"), value("p")], [value("b")])
+    node = helper.make_node("Scan", ["x", "many"], ["y"], "outer", body=outer, num_scan_inputs=1)
+    return model_of([node], [numpy_helper.from_array(np.ones(2**20, np.float32), "many")])
+
+
+@pytest.mark.parametrize("model", [endless(), nested()], ids=["Loop", "Scan"])
+def test_what_may_run_for_ever_is_ended(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "LONGEST_LOOPS", 0.5)
+    reference = Reference(model.SerializeToString(), "the fragment 'host1'")
+    for _ in range(2):
+        with pytest.raises(EpimcError) as caught:
+            reference.run(["y"], ONE)
+        assert caught.value.diagnostic.message == "onnxruntime cannot run the fragment 'host1'."
+        (note,) = caught.value.diagnostic.notes
+        assert note == "Its loops have not come to an end within 0.5 seconds."
+
+
+def test_a_model_whose_loop_has_no_end_is_not_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "LONGEST_LOOPS", 0.5)
+    with pytest.raises(EpimcError, match="have not come to an end within") as caught:
+        epimc.compile(endless(), tmp_path / "out")
+    assert caught.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_loops_that_end_run() -> None:
+    model = endless()
+    model.graph.node[0].input[0] = "count"
+    model.graph.initializer.append(numpy_helper.from_array(np.array(3), "count"))
+    (result,) = Reference(model.SerializeToString(), "it").run(["y"], ONE)
+    assert result.tolist() == [[-1]]
 
 
 @pytest.mark.parametrize(("parts", "outputs"), [(1, 2), (3, 2), (0, 1), (2**62, 2)])

@@ -150,9 +150,14 @@ def number_roles(model: onnx.ModelProto) -> None:
     entry.value = json.dumps({"x": [1, 2]})
 
 
-def move_opset(model: onnx.ModelProto) -> None:
-    """Another version of the operators."""
-    model.opset_import[0].version = 14
+def repeat_opset(model: onnx.ModelProto) -> None:
+    """Two versions of the operators."""
+    model.opset_import.append(helper.make_opsetid("", 14))
+
+
+def drop_opset(model: onnx.ModelProto) -> None:
+    """No version of the operators."""
+    model.opset_import[0].domain = "other"
 
 
 def store_as_ints(model: onnx.ModelProto) -> None:
@@ -179,10 +184,11 @@ FORGED: dict[str, tuple[Callable[[onnx.ModelProto], None], str]] = {
     "function": (add_function, "It has the field 'functions'."),
     "no roles": (spoil_roles, "Its metadata 'epimc.roles' do not declare initializers."),
     "roles": (number_roles, "Its metadata 'epimc.roles' do not declare initializers."),
-    "opset": (move_opset, "It is not of opset 13 alone."),
+    "opsets": (repeat_opset, "It does not state one version of each set of operators."),
+    "opset": (drop_opset, "It does not state one version of each set of operators."),
     "field": (store_as_ints, "The initializer '%x.q/scale' is of another form."),
     "text": (spoil_text, "A text in it is not UTF-8."),
-    "result": (share_a_result, "A node does not make one tensor of its own."),
+    "result": (share_a_result, "A node does not make tensors of its own."),
 }
 
 
@@ -200,6 +206,24 @@ def test_an_integer_reference_of_another_form_is_refused(name: str, tmp_path: Pa
         verify(bundle)
     assert said in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("entry", [("", 14), ("com.microsoft", 1)])
+def test_an_integer_reference_in_another_opset_proves_nothing(
+    entry: tuple[str, int], tmp_path: Path
+) -> None:
+    onnx.save(padded_pool(), tmp_path / "m.onnx")
+    epimc.compile(tmp_path / "m.onnx", tmp_path / "out")
+    path = tmp_path / "out/reference/integer.onnx"
+    model = onnx.load(path)
+    versions = {each.domain: each.version for each in model.opset_import} | dict([entry])
+    del model.opset_import[:]
+    model.opset_import.extend(helper.make_opsetid(*each) for each in versions.items())
+    onnx.save(model, path)
+    rechecksum(tmp_path / "out")
+    report = verify(read_bundle(tmp_path / "out"))
+    assert not report.exact
+    assert report.parameters == {"opsets": 1}
 
 
 def test_an_integer_reference_that_onnxruntime_cannot_run(tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.lower.counting import Matrix, geometry_of, mapped, matrix_of
 from epimc.backends.crossbar.target.schema import Crossbar, Target, load_target
 from epimc.frontend import import_proto
+from epimc.ir.core.module import Module
 from epimc.ir.epitome.layer_plans import LayerPlan, Plans
 from epimc.ir.epitome.policies import Layer
 from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
-from epimc.ir.passes.plan_names import known_names
+from epimc.ir.passes.plan_names import Names, known_names
 from epimc.ir.semantics.cells import MappingName, lossless_adc_bits
+from epimc.support.port_types import PortType
 from tests.helpers.hand_plans import hand_plans
 from tests.helpers.strategies.networks import networks
 
@@ -37,7 +39,7 @@ class Case:
 
     Attributes:
         model: The network.
-        samples: float32 [samples, ...] for each input by name.
+        samples: [samples, ...] for each input by name.
         policy: Of all layers; used where there are no plans.
         plans: Of single layers; None for no plan file.
         weight_bits: 2 to 8.
@@ -46,7 +48,7 @@ class Case:
     """
 
     model: onnx.ModelProto
-    samples: dict[str, NDArray[np.float32]]
+    samples: dict[str, NDArray[Any]]
     policy: str
     plans: Plans | None
     weight_bits: int
@@ -61,6 +63,14 @@ class Case:
             8,
             8,
         )
+
+    @property
+    def fits_files(self) -> bool:
+        """Whether files can hold what goes in and comes out: they know no texts and no lists."""
+        tensors = all(entry.type.HasField("tensor_type") for entry in self.model.graph.output)
+        types = {entry.type.tensor_type.elem_type for entry in self.model.graph.output}
+        numbers = all(array.dtype.kind in "biuf" for array in self.samples.values())
+        return tensors and numbers and onnx.TensorProto.STRING not in types
 
     def __repr__(self) -> str:
         """The network as text, its weights left out, and all the rest."""
@@ -85,7 +95,7 @@ def toml_of(plans: Plans) -> str:
     return "\n".join(lines) + "\n"
 
 
-Made = tuple[onnx.ModelProto, dict[str, NDArray[np.float32]]]
+Made = tuple[onnx.ModelProto, dict[str, NDArray[Any]]]
 
 
 @st.composite
@@ -94,14 +104,16 @@ def cases(draw: st.DrawFn, made: st.SearchStrategy[Made] | None = None) -> Case:
 
     Args:
         draw: Draws.
-        made: Models and their samples; else those of `networks`.
+        made: Models and samples as they take them; else those of `networks`.
     """
     model, samples = draw(networks() if made is None else made)
-    module = import_proto(model, "model").module
+    imported = import_proto(model, "model")
+    module = imported.module
+    samples = {port.name: as_taken(samples[port.name], port.port_type) for port in imported.inputs}
     layers = list(layers_of(Layout().run(module), 64).values())
     policy, plans = draw(POLICIES), None
     if draw(st.booleans()):
-        plans = draw(layer_plans(policy, layers, known_names(module)))
+        plans = draw(layer_plans(policy, layers, lasting_names(module, layers)))
     weight_bits, activation_bits = draw(BITS)
     chosen = (plans or Plans(policy)).choose(layers)
     epitomes = [
@@ -109,6 +121,24 @@ def cases(draw: st.DrawFn, made: st.SearchStrategy[Made] | None = None) -> Case:
     ]
     target = draw(targets(epitomes, weight_bits))
     return Case(model, samples, policy, plans, weight_bits, activation_bits, target)
+
+
+def as_taken(samples: NDArray[Any], kind: PortType) -> NDArray[Any]:
+    """Samples of an input, several in one where the model takes so many at once, or none."""
+    if kind.samples_first or samples.shape[1:] == kind.shape:
+        return samples
+    assert kind.shape is not None
+    return np.stack([np.roll(samples, k, 0) for k in range(kind.shape[0])], 1)
+
+
+def lasting_names(module: Module, layers: Sequence[Layer]) -> set[str]:
+    """The names of a module by which its layers are found when `layout` has run.
+
+    A product between transpositions may have none of those by which plans call it.
+    """
+    names = Names(module, layers_of(module, 64))
+    left = {name for layer in layers for name in layer.names}
+    return {name for name in known_names(module) if names.kept(name) in left}
 
 
 POLICIES = st.just("none") | st.builds(
@@ -124,7 +154,10 @@ def layer_plans(
     """Plans by hand for most layers, each called by any known name, and policies for others."""
     chosen = []
     for layer in layers:
-        name = draw(st.sampled_from([name for name in layer.names if name in known]))
+        names = [name for name in layer.names if name in known]
+        if not names:
+            continue
+        name = draw(st.sampled_from(names))
         kind = draw(st.sampled_from(["hand", "hand", "hand", "policy", "default"]))
         if kind == "policy":
             chosen.append(LayerPlan(name, draw(POLICIES)))
@@ -174,7 +207,7 @@ def arrays_of(epitomes: Sequence[Matrix], weight_bits: int, crossbar: Crossbar) 
 
 
 def plain_case(
-    model: onnx.ModelProto, samples: dict[str, NDArray[np.float32]], target: str = "epim-256"
+    model: onnx.ModelProto, samples: dict[str, NDArray[Any]], target: str = "epim-256"
 ) -> Case:
     """A network without epitomes on a built-in target, with eight bits."""
     return Case(model, samples, "none", None, 8, 8, load_target(target))
