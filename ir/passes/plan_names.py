@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op
-from epimc.ir.core.traits import Weighted
+from epimc.ir.core.traits import Moves, Weighted
 from epimc.ir.epitome.layer_plans import Plans, indices_by_name
 from epimc.ir.epitome.plan_files import requested_plans
 from epimc.ir.epitome.policies import Layer
@@ -82,8 +82,11 @@ class Names:
         return None if name in self.of_nodes else self.makers.get(name)
 
     def is_one_layer(self, node: str, op: Op) -> bool:
-        """Whether all ops of a name's nodes are those of one node, and make one layer at most."""
+        """Whether all ops of a name's nodes are those of one node, and make one layer at most.
+
+        What moves elements on the way to a layer may stand for other nodes as well.
+        """
         named = self.of_nodes[node]
         layers = [other for other in named if isinstance(other, Weighted)]
-        same = all(other.location == op.location for other in named)
+        same = all(other.location == op.location for other in named if not isinstance(other, Moves))
         return same and (len(layers) == 1 or (not layers and len(named) == 1))

@@ -173,11 +173,14 @@ def test_no_model_takes_all_memory(
 
 def endless(model: onnx.ModelProto) -> None:
     """Have a loop without a count and with a condition that stays true make the first result."""
-    kinds = (("k", TensorProto.INT64, []), ("go", TensorProto.BOOL, []), ("a", 1, None))
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Neg", ["a"], ["b"])],
         "body",
-        [helper.make_tensor_value_info(*kind) for kind in kinds],
+        [
+            helper.make_tensor_value_info("k", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("a", TensorProto.FLOAT, None),
+        ],
         [
             helper.make_tensor_value_info("on", TensorProto.BOOL, []),
             helper.make_tensor_value_info("b", 1, None),

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.lower.counting import Matrix, geometry_of, mapped, matrix_of
 from epimc.backends.crossbar.target.schema import Crossbar, Target, load_target
 from epimc.frontend import import_proto
-from epimc.ir.core.module import Module
 from epimc.ir.epitome.layer_plans import LayerPlan, Plans
 from epimc.ir.epitome.policies import Layer
 from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
-from epimc.ir.passes.plan_names import Names, known_names
+from epimc.ir.passes.plan_names import known_names
 from epimc.ir.semantics.cells import MappingName, lossless_adc_bits
 from epimc.support.port_types import PortType
 from tests.helpers.hand_plans import hand_plans
@@ -113,7 +112,7 @@ def cases(draw: st.DrawFn, made: st.SearchStrategy[Made] | None = None) -> Case:
     layers = list(layers_of(Layout().run(module), 64).values())
     policy, plans = draw(POLICIES), None
     if draw(st.booleans()):
-        plans = draw(layer_plans(policy, layers, lasting_names(module, layers)))
+        plans = draw(layer_plans(policy, layers, known_names(module)))
     weight_bits, activation_bits = draw(BITS)
     chosen = (plans or Plans(policy)).choose(layers)
     epitomes = [
@@ -129,16 +128,6 @@ def as_taken(samples: NDArray[Any], kind: PortType) -> NDArray[Any]:
         return samples
     assert kind.shape is not None
     return np.stack([np.roll(samples, k, 0) for k in range(kind.shape[0])], 1)
-
-
-def lasting_names(module: Module, layers: Sequence[Layer]) -> set[str]:
-    """The names of a module by which its layers are found when `layout` has run.
-
-    A product between transpositions may have none of those by which plans call it.
-    """
-    names = Names(module, layers_of(module, 64))
-    left = {name for layer in layers for name in layer.names}
-    return {name for name in known_names(module) if names.kept(name) in left}
 
 
 POLICIES = st.just("none") | st.builds(

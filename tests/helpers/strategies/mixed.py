@@ -231,9 +231,19 @@ def in_parts(draw: Draw, net: MixedGraph, x: str) -> str:
     return net.node("Split", [x, sizes], *pieces, axis=-1)
 
 
+def seen_by_graphs(net: MixedGraph, x: str) -> str:
+    """A tensor that graphs in nodes may read.
+
+    onnxruntime takes casts out that undo one another, and forgets that such graphs read the last.
+    """
+    maker = next((node for node in net.nodes if x in node.output), None)
+    is_cast = maker is not None and maker.op_type == "Cast"
+    return net.node("Identity", [x], net.kinds[x]) if is_cast else x
+
+
 def either(draw: Draw, net: MixedGraph, x: str) -> str:
     """One of two functions, as the data want it."""
-    kind = net.kinds[x]
+    kind, x = net.kinds[x], seen_by_graphs(net, x)
     most = net.node("ReduceMax", [x], Kind(T.FLOAT, ()), keepdims=0)
     truth = net.node("Greater", [most, net.constant(1)], Kind(T.BOOL, ()))
     branches = {
@@ -250,7 +260,8 @@ def either(draw: Draw, net: MixedGraph, x: str) -> str:
 
 def repeated(draw: Draw, net: MixedGraph, x: str) -> str:
     """A few turns of a loop."""
-    kind, prefix = net.kinds[x], f"{x}.{len(net.nodes)}"
+    kind, x = net.kinds[x], seen_by_graphs(net, x)
+    prefix = f"{x}.{len(net.nodes)}"
     k, go, on, a, b = (f"{prefix}.{name}" for name in ("k", "go", "on", "a", "b"))
     body = helper.make_graph(
         [helper.make_node("Identity", [go], [on]), helper.make_node("Add", [a, x], [b])],

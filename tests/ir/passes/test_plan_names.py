@@ -56,6 +56,21 @@ CONFUSED = (
 )
 
 
+# A product between moves, one of which also stands for the node before it.
+BETWEEN = (
+    HEAD
+    + """
+  %a = nn.conv(%x) {weight = @w} : tensor<4x6x4xf32> loc(Conv "conv1")
+  %m = nn.rearrange(%a) {perm = [0, 2, 1], shape = [4, 4, 6]} : tensor<4x4x6xf32> loc(T "t", P "p")
+  %n = nn.conv(%m) {weight = @v} : tensor<4x4x6xf32> loc(P "p")
+  %o = nn.rearrange(%n) {perm = [0, 2, 1], shape = [4, 6, 4]} : tensor<4x6x4xf32> loc(P "p")
+  %q = nn.affine(%o) {scale = @s} : tensor<4x6x4xf32> loc(Mul "scale1")
+  output "y" = %q
+}
+"""
+)
+
+
 def plan_file(tmp_path: Path, *names: str) -> str:
     """A plan file that gives small epitomes to the named layers alone."""
     path = tmp_path / "plans.toml"
@@ -82,6 +97,13 @@ def test_a_layer_is_meant_by_all_that_becomes_a_part_of_it(name: str, tmp_path: 
     first, second = epitomized(TURNED, plan_file(tmp_path, name))
     assert first[0] == 2
     assert second == (4, 4, 1, 1)
+
+
+@pytest.mark.parametrize("name", ["p", "n", "q", "scale1"])
+def test_a_product_is_meant_though_moves_around_it_have_its_name(name: str, tmp_path: Path) -> None:
+    first, second = epitomized(BETWEEN, plan_file(tmp_path, name))
+    assert first == (4, 3, 3, 3)
+    assert second[0] == 2
 
 
 @pytest.mark.parametrize("name", ["conv2", "c"])
