@@ -173,7 +173,11 @@ def test_no_model_takes_all_memory(
 
 def endless(model: onnx.ModelProto) -> None:
     """Have a loop without a count and with a condition that stays true make the first result."""
-    kinds = (("k", TensorProto.INT64, []), ("go", TensorProto.BOOL, []), ("a", 1, None))
+    kinds: tuple[tuple[str, int, list[int] | None], ...] = (
+        ("k", TensorProto.INT64, []),
+        ("go", TensorProto.BOOL, []),
+        ("a", 1, None),
+    )
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Neg", ["a"], ["b"])],
         "body",
