@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from epimc.backends.forms import HostValue
 from epimc.ir.core.op import Op, Value
-from epimc.ir.core.traits import Border
-from epimc.ir.dialects import host
+from epimc.ir.core.traits import Border, FromHost, PicksResult
 
 Makers = Mapping[Value, Op]
 """The op of each value that is no input."""
@@ -16,10 +15,10 @@ Makers = Mapping[Value, Op]
 def host_value(value: Value, makers: Makers, ports: Mapping[Value, str]) -> HostValue:
     """A value of the host: a result of a call, or an input of the module by its ONNX name."""
     maker = makers.get(value)
-    if isinstance(maker, host.ResultOf):
-        return HostValue(maker.call.name, maker.index)
-    if isinstance(maker, host.Real):
-        return host_value(maker.x, makers, ports)
+    if isinstance(maker, PicksResult):
+        return HostValue(maker.operands[0].name, maker.index)
+    if isinstance(maker, FromHost):
+        return host_value(maker.operands[0], makers, ports)
     return HostValue(ports[value])
 
 

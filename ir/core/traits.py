@@ -18,6 +18,7 @@ is declared with its traits takes part in every pass that knows them.
 | `CallsHost` | the host computes the results at once, by a fragment | interpreter, backends |
 | `AtOnce` | computed at once, not row by row | backends |
 | `FromHost` | a value of the host as reals for the chip | verifier, backends |
+| `PicksResult` | one of the results of a host call | backends |
 | `Border` | between the reals outside and the activations inside | verifier, backends |
 
 Traits hold no state, and only declarations that all ops with the trait share.
@@ -27,7 +28,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from epimc.ir.core.attributes import TENSOR, Ref
+from epimc.ir.core.attributes import INTEGER, TENSOR, Ref
 from epimc.ir.core.op import ACTIVATION, Array, Attribute, Lookup, Op, Stored
 from epimc.ir.core.types import TensorType, expect
 
@@ -147,7 +148,17 @@ class CallsHost(Op):
 
 
 class FromHost(Op):
-    """A value of the host, as reals for the chip."""
+    """A value of the host, its only operand, as reals for the chip."""
+
+
+class PicksResult(Op):
+    """One of the results of a host call, which is the only operand.
+
+    Attributes:
+        index: Which one, from 0.
+    """
+
+    index = Attribute(INTEGER)
 
 
 class AtOnce(Op):

@@ -13,7 +13,6 @@ import inspect
 
 import numpy as np
 
-from epimc.ir.core.attributes import INTEGER
 from epimc.ir.core.attributes import integers as ints
 from epimc.ir.core.levels import QUANTIZED, up_to
 from epimc.ir.core.op import (
@@ -30,7 +29,7 @@ from epimc.ir.core.op import (
     Stored,
 )
 from epimc.ir.core.registry import Dialect, register
-from epimc.ir.core.traits import CallsHost, FromHost
+from epimc.ir.core.traits import CallsHost, FromHost, PicksResult
 from epimc.ir.core.types import expect
 
 LEVELS = up_to(QUANTIZED)
@@ -74,13 +73,12 @@ class Call(HostCall):
 
 
 @DIALECT.op
-class ResultOf(HostValue):
+class ResultOf(HostValue, PicksResult):
     """One of the results of a call, by its number."""
 
     name = "host.result"
     levels = LEVELS
     call = Operand(OPAQUE, HOST_RANK)
-    index = Attribute(INTEGER)
 
     def check(self, stored: Stored) -> None:
         """There are no negative numbers; how many results there are, the fragment says."""

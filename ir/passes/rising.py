@@ -29,66 +29,62 @@ class RiseToLayers(Pattern[Op]):
     def rewrite(self, op: Op, rewriter: Rewriter) -> Replacement | None:
         """The moves once more, of what the function makes of each layer."""
         (x,) = op.operands
-        behind = moves_behind_join(x, rewriter)
-        if not behind or not all(is_layer(part, rewriter) for part in behind[0].operands):
+        behind = self.moves_behind_join(x, rewriter)
+        if not behind or not all(self.is_layer(part, rewriter) for part in behind[0].operands):
             return None
-        parts = [risen(op, part, rewriter) for part in behind[0].operands]
+        parts = [self.risen(op, part, rewriter) for part in behind[0].operands]
         for move in behind[:-1]:
             parts = [rewriter.append(above(move, op, parts, rewriter))]
         return Replacement(changed(behind[-1], operands=parts, output=op.output))
 
+    def moves_behind_join(self, value: Value, rewriter: Rewriter) -> list[Op]:
+        """What makes a value, as far as it is a concatenation within channels and moves behind it.
 
-def moves_behind_join(value: Value, rewriter: Rewriter) -> list[Op]:
-    """What makes a value, as far as it is a concatenation within channels and moves behind it.
+        The concatenation comes first; nothing where there is none, or where others read, too.
+        """
+        behind: list[Op] = []
+        while len(behind) < LONGEST_CHAIN and len(rewriter.readers[value]) == 1:
+            producer = rewriter.producer(value)
+            if producer is None or not self.keeps_channels(producer):
+                return []
+            behind.append(producer)
+            if isinstance(producer, moves.Concat):
+                return behind[::-1]
+            (value,) = producer.operands
+        return []
 
-    The concatenation comes first; nothing where there is none, or where others read, too.
-    """
-    behind: list[Op] = []
-    while len(behind) < LONGEST_CHAIN and len(rewriter.readers[value]) == 1:
-        producer = rewriter.producer(value)
-        if producer is None or not keeps_channels(producer):
-            return []
-        behind.append(producer)
-        if isinstance(producer, moves.Concat):
-            return behind[::-1]
-        (value,) = producer.operands
-    return []
+    def keeps_channels(self, op: Op) -> bool:
+        """Whether an op moves elements within their channels alone."""
+        if isinstance(op, moves.Concat):
+            return op.axis > 0
+        if isinstance(op, moves.Select):
+            return not op.selection.channels
+        return (
+            isinstance(op, nn.Rearrange)
+            and op.move.perm[0] == 0
+            and op.move.source[0] == op.move.result[0]
+        )
 
+    def is_layer(self, value: Value, rewriter: Rewriter) -> bool:
+        """Whether a value is a convolution's, with what that absorbs, or a constant; read once."""
+        for _ in range(LONGEST_CHAIN):
+            producer = rewriter.producer(value)
+            if producer is None or len(rewriter.readers[value]) != 1:
+                return False
+            if not isinstance(producer, ABSORBED):
+                return isinstance(producer, (nn.Conv, moves.Constant))
+            (value,) = producer.operands
+        return False
 
-def keeps_channels(op: Op) -> bool:
-    """Whether an op moves elements within their channels alone."""
-    if isinstance(op, moves.Concat):
-        return op.axis > 0
-    if isinstance(op, moves.Select):
-        return not op.selection.channels
-    return (
-        isinstance(op, nn.Rearrange)
-        and op.move.perm[0] == 0
-        and op.move.source[0] == op.move.result[0]
-    )
-
-
-def is_layer(value: Value, rewriter: Rewriter) -> bool:
-    """Whether a value is a convolution's, with what that absorbs, or a constant; read once."""
-    for _ in range(LONGEST_CHAIN):
-        producer = rewriter.producer(value)
-        if producer is None or len(rewriter.readers[value]) != 1:
-            return False
-        if not isinstance(producer, ABSORBED):
-            return isinstance(producer, (nn.Conv, moves.Constant))
-        (value,) = producer.operands
-    return False
-
-
-def risen(op: Op, part: Value, rewriter: Rewriter) -> Value:
-    """What an op makes of a layer's result; of a constant, another constant."""
-    producer = rewriter.producer(part)
-    if not isinstance(producer, moves.Constant):
-        result = named(op, part, rewriter)
-        return rewriter.append(type(op)([part], result, op.location, dump_attributes(op)))
-    before = rewriter.tensor(producer.value).astype(np.float64)[None]
-    values = rewriter.store(producer.value.name, op.evaluate([before], rewriter.tensor)[0])
-    return rewriter.append(changed(producer, output=named(op, part, rewriter), value=values))
+    def risen(self, op: Op, part: Value, rewriter: Rewriter) -> Value:
+        """What an op makes of a layer's result; of a constant, another constant."""
+        producer = rewriter.producer(part)
+        if not isinstance(producer, moves.Constant):
+            result = named(op, part, rewriter)
+            return rewriter.append(type(op)([part], result, op.location, dump_attributes(op)))
+        before = rewriter.tensor(producer.value).astype(np.float64)[None]
+        values = rewriter.store(producer.value.name, op.evaluate([before], rewriter.tensor)[0])
+        return rewriter.append(changed(producer, output=named(op, part, rewriter), value=values))
 
 
 def above(move: Op, op: Op, operands: list[Value], rewriter: Rewriter) -> Op:

@@ -24,7 +24,7 @@ from epimc.ir.core.levels import QUANTIZED
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import TARGET
 from epimc.ir.core.op import Op, Value
-from epimc.ir.core.traits import Border, FromHost
+from epimc.ir.core.traits import Border, FromHost, PicksResult
 from epimc.ir.dialects import epi, host
 from epimc.ir.epitome import plan
 from epimc.ir.pipeline import Pass
@@ -92,11 +92,11 @@ CHIP = -1
 def host_result(value: Value, makers: Mapping[Value, Op]) -> tuple[Value, int]:
     """What a value of the host is a result of, a call or an input, and which one."""
     maker = makers.get(value)
-    if isinstance(maker, host.Real):
-        return host_result(maker.x, makers)
-    if not isinstance(maker, host.ResultOf):
+    if isinstance(maker, FromHost):
+        return host_result(maker.operands[0], makers)
+    if not isinstance(maker, PicksResult):
         return value, 0
-    return maker.call, maker.index
+    return maker.operands[0], maker.index
 
 
 on_crossbars: OpTable[[Builder, Module, Crossbar], None] = OpTable("form on crossbars")
