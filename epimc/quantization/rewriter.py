@@ -17,7 +17,7 @@ from epimc.ir.core.dispatch import OpTable
 from epimc.ir.core.levels import QUANTIZED
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import Array, Op, Value
-from epimc.ir.core.traits import Clips, Linear
+from epimc.ir.core.traits import Border, Clips, Linear
 from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import epi
 from epimc.quantization.activations import activation_type, common_types
@@ -89,7 +89,7 @@ class IntegerRewriter:
         module.ops = [
             op
             for op in module.ops
-            if op.output in read or not isinstance(op, epi.Quantize) or op.operands[0] not in reals
+            if op.output in read or not isinstance(op, Border) or op.operands[0] not in reals
         ]
 
     def input(self, name: str, value: Value) -> None:
