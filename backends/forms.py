@@ -493,8 +493,12 @@ def shaped_operand(call: str, k: int, shape: Sequence[int]) -> Iterator[Claim]:
 
 
 def entering(value: HostValue, name: str, bits: int, dims: Dims) -> Iterator[Claim]:
-    """A tensor of the host, quantized into a map as an input is."""
-    yield from quantized(value.tensor, name, bits, dims)
+    """A tensor of the host, quantized into a map as an input is; NaN in it, which is 0."""
+    wrong, zero, right = (Tensor(name, role) for role in ("nan", "zero", "number"))
+    yield Node(wrong, "IsNaN", (value.tensor,))
+    yield constant(zero, 0, "float32")
+    yield Node(right, "Where", (wrong, zero, value.tensor))
+    yield from quantized(right, name, bits, dims)
 
 
 def host_output(port: str, value: HostValue) -> Iterator[Claim]:

@@ -96,6 +96,15 @@ def channels_last(path: Path) -> None:
     path.write_bytes(net.model(net.conv(image, 3, 2, 1)).SerializeToString())
 
 
+def gate(path: Path) -> None:
+    """Truths that one call of the host gives another, which also takes what a layer makes."""
+    net = Network({"x": (3, 6, 5)})
+    shares = net.node("Softmax", net.conv("x", 3, 4, 1), axis=1)
+    large = net.node("Greater", shares, net.constant(np.array(0.25, np.float32)))
+    chosen = net.node("Where", large, net.conv(shares, 4, 4, 1), shares)
+    path.write_bytes(net.model(chosen, net.conv(chosen, 4, 2)).SerializeToString())
+
+
 def network(name: str) -> Callable[[Path], object]:
     """What writes one of NETWORKS into a file."""
     return lambda path: path.write_bytes(NETWORKS[name]().SerializeToString())
@@ -118,6 +127,7 @@ CASES = {
         *(Case(name, network(name)) for name in NETWORKS),
         Case("moved-tiny", network("moved"), target="tiny", epitome="uniform:18x4"),
         Case("hosted", hosted),
+        Case("host-values", gate, target="tiny"),
         Case("channels-last-tiny", channels_last, target="tiny"),
     )
 }

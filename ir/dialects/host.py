@@ -93,7 +93,10 @@ class ResultOf(HostValue, PicksResult):
 
 @DIALECT.op
 class Real(FromHost):
-    """A float tensor of the host as reals [samples, *shape] for the chip, its elements in order."""
+    """A float tensor of the host as reals [samples, *shape] for the chip, its elements in order.
+
+    The chip has no NaN: it takes 0 in its place.
+    """
 
     name = "host.real"
     levels = LEVELS
@@ -107,6 +110,6 @@ class Real(FromHost):
         return self.shape
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
-        """The samples, one behind the other, in float64."""
+        """The samples, one behind the other, in float64; NaN is 0 on the chip."""
         samples = [np.asarray(sample, np.float64).reshape(self.shape) for sample in inputs[0]]
-        return np.stack(samples)
+        return np.nan_to_num(np.stack(samples), nan=0.0, posinf=np.inf, neginf=-np.inf)

@@ -27,9 +27,11 @@ OPTIONS = ("--target", "tiny", "--weight-bits", "4", "--activation-bits", "6")
 
 
 def hosted() -> onnx.ModelProto:
-    """A convolution, a Softmax that the host runs, and a layer behind it."""
+    """Two calls of the host around a layer, values of other types between them, and a layer."""
     net = Network({"x": (3, 6, 5)})
-    x = net.node("Softmax", net.node("Relu", net.conv("x", 3, 4)), axis=1)
+    shares = net.node("Softmax", net.node("Relu", net.conv("x", 3, 4)), axis=1)
+    large = net.node("Greater", shares, net.constant(np.array(0.25, np.float32)))
+    x = net.node("Where", large, net.conv(shares, 4, 4, 1), shares)
     x = net.node("GlobalAveragePool", net.conv(x, 4, 5))
     return net.model(net.node("Flatten", x))
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 from onnx.helper import make_node
 
 import epimc
@@ -39,38 +37,11 @@ from epimc.support.diagnostics import EpimcError
 from epimc.verification.integer_reference import types_of
 from epimc.verification.verify import verify
 from tests.crossbars import program_in, with_program
+from tests.end_to_end.host_models import Array, compiled, model_of, random
 from tests.helpers.bundles import change_manifest, rechecksum
 from tests.helpers.observed import Observed
 
-Array = NDArray[Any]
 TARGETS = ("epim-256", "tiny")
-
-
-def random(*shape: int, seed: int = 0) -> Array:
-    """Standard normal numbers."""
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
-def model_of(
-    nodes: Sequence[onnx.NodeProto],
-    shape: tuple[int, ...],
-    outputs: Sequence[str],
-    constants: dict[str, Array],
-    integers: Sequence[str] = (),
-) -> onnx.ModelProto:
-    """A model over input 'x' [N, *shape]; some of its outputs hold int64 numbers."""
-    graph = helper.make_graph(
-        list(nodes),
-        "graph",
-        [helper.make_tensor_value_info("x", 1, ["N", *shape])],
-        [
-            helper.make_tensor_value_info(name, 7 if name in integers else 1, None)
-            for name in outputs
-        ],
-        [numpy_helper.from_array(array, name) for name, array in constants.items()],
-    )
-    opsets = [helper.make_opsetid("", 13)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
 def channels_last() -> onnx.ModelProto:
@@ -157,14 +128,6 @@ MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
     "channels last": channels_last,
     "attention": attention,
 }
-
-
-def compiled(model: onnx.ModelProto, folder: Path, **options: Any) -> Bundle:
-    """A model's bundle, written and read back."""
-    onnx.save(model, folder / "m.onnx")
-    request = Request(folder / "m.onnx", **options)
-    write_bundle(folder / "out", compile_model(request))
-    return read_bundle(folder / "out")
 
 
 def moves_of(bundle: Bundle) -> list[str]:
@@ -484,39 +447,6 @@ def test_a_model_of_the_host_alone_compiles_with_a_warning(
     warning = "nothing of the model runs on the chip: the host computes all of it"
     assert warning in capsys.readouterr().err
     assert verify(read_bundle(tmp_path / "out")).exact
-
-
-def several() -> onnx.ModelProto:
-    """Parts with several operands and results of other types, between layers, and a loop of If."""
-    text = helper.make_tensor_value_info("p", 1, None)
-    yes = helper.make_graph([make_node("Mul", ["r", "two"], ["p"])], "yes", [], [text])
-    no = helper.make_graph([make_node("Neg", ["r"], ["p"])], "no", [], [text])
-    nodes = [
-        make_node("Conv", ["x", "w"], ["c"], "conv"),
-        make_node("Relu", ["c"], ["r"], "relu"),
-        make_node("TopK", ["r", "k"], ["v", "i"], "top", axis=3),
-        make_node("ReduceMax", ["r"], ["m"], "most", keepdims=0),
-        make_node("Greater", ["m", "two"], ["t"], "greater"),
-        make_node("If", ["t"], ["b"], "if", then_branch=yes, else_branch=no),
-        make_node("Conv", ["b", "w2"], ["d"], "conv2"),
-        make_node("Hardmax", ["d"], ["y"], "hard", axis=1),
-    ]
-    constants = {
-        "w": random(4, 3, 1, 1),
-        "w2": random(4, 4, 1, 1, seed=1),
-        "k": np.array([2]),
-        "two": np.array(2, np.float32),
-    }
-    return model_of(nodes, (3, 6, 5), ["y", "i", "v"], constants, integers=["i"])
-
-
-def test_parts_with_several_operands_and_results(tmp_path: Path) -> None:
-    bundle = compiled(several(), tmp_path)
-    report = verify(bundle)
-    assert report.exact
-    y, i, v = epimc.Session(bundle).run(None, {"x": random(3, 3, 6, 5, seed=7)})
-    assert (y.dtype, i.dtype, v.dtype) == (np.float32, np.int64, np.float32)
-    assert (y.shape, i.shape, v.shape) == ((3, 4, 6, 5), (3, 4, 6, 2), (3, 4, 6, 2))
 
 
 def test_a_program_without_host_calls_runs_without_onnxruntime(tmp_path: Path) -> None:

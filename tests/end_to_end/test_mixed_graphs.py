@@ -8,12 +8,15 @@ shapes.
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
+import epimc
+from epimc.backends.registry import load_backend
 from epimc.runtime.guard import GuardedSession
 from epimc.runtime.session import Session
 from epimc.support.limits import DEFAULT_BYTES
@@ -23,6 +26,7 @@ from tests.helpers.strategies.cases import Case, cases
 from tests.helpers.strategies.mixed import mixed
 
 SEED, FEW, MANY = 1, 40, 300
+TOYCHIP = Path(__file__).parents[1] / "data" / "toychip"
 
 
 def assert_outputs_of_users(case: Case, done: Done) -> None:
@@ -136,3 +140,35 @@ def test_every_mixed_graph_is_exact(count: int, chosen: int) -> None:
     seen = hold_for_all(count, chosen)
     assert seen["cases"] >= count
     assert not {name: seen[name] for name in OCCURRING if seen[name] < 2}, seen
+
+
+@pytest.mark.usefixtures("new_cases")
+def test_a_backend_of_another_package_gives_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.syspath_prepend(str(TOYCHIP))
+    load_backend.cache_clear()
+
+    @seed(SEED)
+    @settings(
+        max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(cases(mixed()))
+    def check(case: Case) -> None:
+        sessions = [
+            epimc.compile(
+                case.model,
+                tmp_path_factory.mktemp(name) / "out",
+                calibration=case.samples,
+                backend=name,
+            )
+            for name in ("crossbar", "toychip")
+        ]
+        assert epimc.verify(sessions[1]).exact
+        results = [session.run(None, case.samples) for session in sessions]
+        assert all(map(same, *results))
+
+    try:
+        check()
+    finally:
+        load_backend.cache_clear()

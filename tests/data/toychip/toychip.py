@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from epimc.backends import base, plain
 from epimc.backends.forms import Claim
 from epimc.backends.onnx.export import claims_of
@@ -35,7 +33,7 @@ class Interpreter(base.Executor):
     def run_collect(self, inputs: base.Arrays) -> tuple[base.Arrays, base.Arrays]:
         maps: base.Arrays = {}
         outputs = interpret(self.module, inputs, lambda v, a: maps.update({v.name: a}), self.host)
-        return {name: array.astype(np.float32) for name, array in outputs.items()}, maps
+        return outputs, maps
 
 
 class Program(base.CompiledProgram):
