@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -77,19 +77,10 @@ def dumped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return Dumped(folder, list(Job.of(wanted).stages.passes), paths, modules)
 
 
-def assert_same_function(
-    before: Module, after: Module, samples: Mapping[str, NDArray[np.float32]] | None = None
-) -> None:
-    """Two float modules compute the same, up to ROUNDING of the largest element.
-
-    Args:
-        before: One of them.
-        after: The other one.
-        samples: On these; None: on two standard normal ones, which chips take.
-    """
+def assert_same_function(before: Module, after: Module, count: int = 2) -> None:
+    """Two float modules compute the same on samples, up to ROUNDING of the largest element."""
     random = np.random.default_rng(0)
-    shapes = {name: (2, *value.type.shape) for name, value in before.inputs}
-    x = samples or {name: random.normal(size=shape) for name, shape in shapes.items()}
+    x = {name: random.normal(size=(count, *value.type.shape)) for name, value in before.inputs}
     fragments = fragments_of(before)
     host = OnnxHost(fragments) if fragments else None
     expected, got = interpret(before, x, host=host), interpret(after, x, host=host)
@@ -202,10 +193,12 @@ def test_passes_at_level_nn_in_any_order(
     path = tmp_path_factory.mktemp("any") / "m.onnx"
     onnx.save(network[0], path)
     module = import_model(path).module
+    # What only the host reads is not the business of passes.
+    assume(not any(value.type.is_host for _, value in module.inputs))
     result = lower(module, ",".join(names))
     assert result.level == NN
-    assert_same_function(module, result, network[1])
-    assert_same_function(module, lower(result, "epitomize"), network[1])
+    assert_same_function(module, result)
+    assert_same_function(module, lower(result, "epitomize"))
 
 
 def test_a_batch_normalization_that_is_not_folded() -> None:
