@@ -501,7 +501,31 @@ def entering(value: HostValue, name: str, bits: int, dims: Dims) -> Iterator[Cla
     yield from quantized(right, name, bits, dims)
 
 
-def host_output(port: str, value: HostValue) -> Iterator[Claim]:
-    """An output of the model that the host gives; one that is an input of it has no node."""
+# Which onnxruntime copies with no Identity, but with a Cast to what they are.
+CAST_ALONE = {
+    "tensor(uint4)": 21,
+    "tensor(int4)": 22,
+    "tensor(float8e8m0)": 24,
+    "tensor(uint2)": 25,
+    "tensor(int2)": 26,
+}
+
+
+def host_output(port: str, value: HostValue, kind: str) -> Iterator[Claim]:
+    """An output of the model that the host gives; one that is an input of it has no node.
+
+    Args:
+        port: The user's name.
+        value: What it is.
+        kind: Its type, as onnxruntime says it.
+    """
     if value != HostValue(port):
-        yield Node(Tensor(port, PORT), "Identity", (value.tensor,))
+        operator, attributes = copied(kind)
+        yield Node(Tensor(port, PORT), operator, (value.tensor,), attributes)
+
+
+def copied(kind: str) -> tuple[str, dict[str, int]]:
+    """The operator that copies a value of a type, as onnxruntime says it, and its attributes."""
+    if kind in CAST_ALONE:
+        return "Cast", {"to": CAST_ALONE[kind]}
+    return "Identity", {}

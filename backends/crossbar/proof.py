@@ -40,7 +40,7 @@ def claims(program: Program) -> Iterator[Claim]:
         yield from forms.dequantized_output(port.name, maps[port.map].name, port.shape)
     for output in program.host_outputs:
         value = host_value(program, HostOperand(output.token, output.result))
-        yield from forms.host_output(output.name, value)
+        yield from forms.host_output(output.name, value, output.port_type.kind)
 
 
 # --- what the reference says nothing of -----------------------------------------------------------

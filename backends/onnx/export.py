@@ -18,6 +18,7 @@ from epimc.backends.onnx.ops import Quantized, integer_form
 from epimc.ir.core.levels import QUANTIZED
 from epimc.ir.core.module import Module
 from epimc.ir.verifier import expect_level
+from epimc.support.port_types import PortType
 
 
 def export_integers(module: Module) -> ModelProto:
@@ -51,7 +52,8 @@ def parts_of(module: Module) -> Iterator[Claim | Inlined]:
         yield from integer_form.apply(op, quantized)
     for name, value in module.outputs:
         if value.type.is_host:
-            yield from forms.host_output(name, quantized.host_value(value))
+            words = PortType.parse(value.type.host).kind
+            yield from forms.host_output(name, quantized.host_value(value), words)
 
 
 def claims_of(module: Module) -> Iterator[Claim]:

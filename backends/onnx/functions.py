@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 
 from onnx import ModelProto, helper
 
+from epimc.backends.forms import copied
 from epimc.backends.onnx.float_graph import DOMAIN, FLOAT_OPSET, FloatGraph
 from epimc.backends.onnx.fragments import fragments_of, opsets_of, read_fragment
 from epimc.backends.onnx.ops import float_form
 from epimc.ir.core.levels import CALIBRATED, EPI
 from epimc.ir.core.module import Module
 from epimc.ir.verifier import expect_level
+from epimc.support.port_types import FLOAT, PortType
 
 IDENTITY_KEY = "epimc.identity_plans"
 IR_VERSION = 9
@@ -49,7 +51,9 @@ def export_floats(module: Module, lift: Lift | None = None) -> ModelProto:
     for name, value in module.outputs:
         # One tensor is an input and an output: it has one name.
         if graph.names[value] != name:
-            graph.node("Identity", [graph.names[value]], name)
+            kind = PortType.parse(value.type.host).kind if value.type.is_host else FLOAT
+            operator, attributes = copied(kind)
+            graph.node(operator, [graph.names[value]], name, **attributes)
     return graph.model()
 
 

@@ -29,6 +29,9 @@ BYTES = 4
 # The oldest opset in which the integer reference has its operators.
 OLDEST_PROOF = 13
 
+# Before this one, Identity takes tensors alone, and so no sequence has a proof.
+OLDEST_IDENTITY = 16
+
 
 def partition_of(steps: Sequence[Step], scope: Scope) -> Partition:
     """Where the nodes of a model run."""
@@ -205,12 +208,14 @@ class Assembly:
         Raises:
             UnliftedError: It has no form there.
         """
-        if not self.split.chip:
-            return model
-        newer = at_opset(model, max(OLDEST_PROOF, opset_of(model) or 0))
-        if newer is None:
+        own = opset_of(model) or 0
+        needed = OLDEST_PROOF if self.split.chip else own
+        if any(not entry.type.HasField("tensor_type") for entry in model.graph.output):
+            needed = max(needed, OLDEST_IDENTITY)
+        newer = at_opset(model, max(needed, own)) if needed > own or self.split.chip else model
+        if newer is None and self.split.chip:
             raise UnliftedError
-        return newer
+        return newer or model
 
     def bind_casts(self, casts: Sequence[Step]) -> None:
         """Let the chip take what was cast for it."""

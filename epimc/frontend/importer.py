@@ -25,7 +25,7 @@ from epimc.frontend.model.inputs import set_wanted
 from epimc.frontend.model.installed import typed
 from epimc.frontend.model.loader import load_model
 from epimc.frontend.model.node_names import distinct, remarks_on
-from epimc.frontend.model.opsets import readable
+from epimc.frontend.model.opsets import readable, with_default_opset
 from epimc.frontend.model.preparation import prepared
 from epimc.frontend.model.scopes import refuse_deep
 from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
@@ -141,6 +141,7 @@ def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) ->
     refuse_many(model.graph)
     budget.read(model.ByteSize(), "the model itself")
     remarks = remarks_on(model)
+    model = with_default_opset(model, budget)
     model = runnable(readable(distinct(model, budget), budget), budget)
     result = _Import(prepared(model, budget), name, budget).run()
     return replace(result, sha256=sha256, model=model, remarks=remarks)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from epimc.frontend.core.bindings import Array, Binding, Padded
 from epimc.frontend.model.standard import where_of
 from epimc.ir.core.op import Value
-from epimc.support.diagnostics import error
 
 
 class UnsupportedError(Exception):
@@ -102,8 +101,7 @@ class Node:
         Narrower ones are exactly that; wider ones are rounded once.
 
         Raises:
-            UnsupportedError: It is computed, of another type, empty, or beyond float32.
-            EpimcError: It holds NaN or infinity.
+            UnsupportedError: It is computed, of another type, empty, not finite, or beyond float32.
         """
         array, name = self.constant(index), self.input_name(index)
         if not is_float(array.dtype):
@@ -113,11 +111,7 @@ class Node:
         if not array.size:
             raise UnsupportedError(f"input '{name}' is empty")
         if not np.isfinite(array).all():
-            raise error(
-                f"Tensor '{name}' holds NaN or infinity.",
-                where=self.where,
-                hint="Train or export the model again.",
-            )
+            raise UnsupportedError(f"input '{name}' holds NaN or infinity")
         with np.errstate(over="ignore"):
             values = array.astype(np.float32, copy=False)
         if array.dtype.itemsize > values.dtype.itemsize and not np.isfinite(values).all():

@@ -37,6 +37,10 @@ class _UnconvertedError(Exception):
     """ONNX's converter does not know how."""
 
 
+# Of which what is added to a model without ONNX's own operators is.
+ADDED_OPSET = 21
+
+
 def at_opset(model: onnx.ModelProto, version: int) -> onnx.ModelProto | None:
     """The model in a newer opset; itself where that is its own, None where it cannot be.
 
@@ -97,6 +101,25 @@ def _typed_graph(model: onnx.ModelProto) -> onnx.GraphProto:
     # What it cannot tell it leaves out, or says so; the types are those that are stated then.
     except (shape_inference.InferenceError, RuntimeError, ValueError):
         return graph
+
+
+def with_default_opset(model: onnx.ModelProto, budget: Budget) -> onnx.ModelProto:
+    """A model that names an opset of ONNX's own operators, as what is made of it uses them.
+
+    Args:
+        model: Without such operators if it names none; it is left as it is.
+        budget: Pays for the copy.
+
+    Raises:
+        EpimcError: The limit does not leave enough for the copy.
+    """
+    if opset_of(model) is not None:
+        return model
+    budget.read(model.ByteSize(), "the model with an opset")
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    copy.opset_import.append(helper.make_opsetid("", ADDED_OPSET))
+    return copy
 
 
 def readable(model: onnx.ModelProto, budget: Budget) -> onnx.ModelProto:

@@ -57,6 +57,8 @@ def check_versions(model: onnx.ModelProto, newest: int | None = None) -> None:
         )
     opset = opset_of(model)
     if opset is None:
+        if all(node.domain not in DEFAULT_DOMAINS for node in model.graph.node):
+            return
         raise error(
             "The model does not say which opset of the ONNX operators it uses.",
             hint="Export the model again.",
