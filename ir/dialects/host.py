@@ -30,7 +30,7 @@ from epimc.ir.core.op import (
 )
 from epimc.ir.core.registry import Dialect, register
 from epimc.ir.core.traits import CallsHost, FromHost, PicksResult
-from epimc.ir.core.types import expect
+from epimc.ir.core.types import HOST_RESULTS, expect, expect_port_type
 
 LEVELS = up_to(QUANTIZED)
 
@@ -53,8 +53,9 @@ class HostCall(HostValue, CallsHost):
     """What the host calls of all dialects share: everything but the name and the operands."""
 
     def check(self, stored: Stored) -> None:
-        """The fragment is a sequence of bytes."""
+        """The fragment is a sequence of bytes, and the result all of its results."""
         super().check(stored)
+        expect(self.output.type == HOST_RESULTS, f"the result of a call is a {HOST_RESULTS}")
         expect(stored(self.fragment).element == "u8", "a fragment must be of bytes (u8)")
 
 
@@ -71,6 +72,13 @@ class Call(HostCall):
     levels = LEVELS
     inputs = Operand(FLOAT | OPAQUE, (*HOST_RANK, *ANY_RANK), variadic=True, least=0)
 
+    def check(self, stored: Stored) -> None:
+        """It takes single results of other calls."""
+        super().check(stored)
+        for operand in self.operands:
+            if operand.type.is_host:
+                expect_port_type(operand.type)
+
 
 @DIALECT.op
 class ResultOf(HostValue, PicksResult):
@@ -81,8 +89,10 @@ class ResultOf(HostValue, PicksResult):
     call = Operand(OPAQUE, HOST_RANK)
 
     def check(self, stored: Stored) -> None:
-        """There are no negative numbers; how many results there are, the fragment says."""
+        """It is of a call.  There are no negative numbers; how many there are the fragment says."""
         super().check(stored)
+        expect(self.call.type == HOST_RESULTS, f"%{self.call.name} is not all results of a call")
+        expect_port_type(self.output.type)
         expect(self.index >= 0, f"there is no result {self.index}")
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
@@ -108,6 +118,11 @@ class Real(FromHost):
         """As stated; IrError for one that no value of the chip has."""
         expect(len(self.shape) in ANY_RANK, f"a value of shape {list(self.shape)} has no place")
         return self.shape
+
+    def check(self, stored: Stored) -> None:
+        """It takes a single result."""
+        super().check(stored)
+        expect_port_type(self.x.type)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """The samples, one behind the other, in float64; NaN is 0 on the chip."""
