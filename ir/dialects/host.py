@@ -10,8 +10,10 @@ for the chip.  Where the chip works on integers, `epi.dequantize` stands before 
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from epimc.ir.core.attributes import integers as ints
 from epimc.ir.core.levels import QUANTIZED, up_to
@@ -30,13 +32,29 @@ from epimc.ir.core.op import (
 )
 from epimc.ir.core.registry import Dialect, register
 from epimc.ir.core.traits import CallsHost, FromHost, PicksResult
-from epimc.ir.core.types import HOST_RESULTS, expect, expect_port_type
+from epimc.ir.core.types import HOST_RESULTS, IrError, expect, expect_port_type
+from epimc.support.diagnostics import counted
 
 LEVELS = up_to(QUANTIZED)
 
 DIALECT = register(
     Dialect("host", "what the host runs, beside the chip", inspect.cleandoc(__doc__))
 )
+
+
+def result_of(results: Any, index: int) -> Any:
+    """One of the results of a call, a sequence; IrError where there are not so many."""
+    count = counted(len(results), "result")
+    expect(index < len(results), f"the host gives {count}, and no {index}")
+    return results[index]
+
+
+def reals_of(samples: Any, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Samples of the host as an array [samples, *shape]; IrError where they are no such reals."""
+    try:
+        return np.stack([np.asarray(sample, dtype).reshape(shape) for sample in samples])
+    except (TypeError, ValueError):
+        raise IrError(f"the host gives no reals of shape {list(shape)}") from None
 
 
 class HostValue(Op):
@@ -95,10 +113,9 @@ class ResultOf(HostValue, PicksResult):
         expect_port_type(self.output.type)
         expect(self.index >= 0, f"there is no result {self.index}")
 
-    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Any:
         """That of each sample."""
-        samples: Array = inputs[0][self.index]
-        return samples
+        return result_of(inputs[0], self.index)
 
 
 @DIALECT.op
@@ -126,5 +143,5 @@ class Real(FromHost):
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """The samples, one behind the other, in float64; NaN is 0 on the chip."""
-        samples = [np.asarray(sample, np.float64).reshape(self.shape) for sample in inputs[0]]
-        return np.nan_to_num(np.stack(samples), nan=0.0, posinf=np.inf, neginf=-np.inf)
+        samples = reals_of(inputs[0], self.shape, np.float64)
+        return np.nan_to_num(samples, nan=0.0, posinf=np.inf, neginf=-np.inf)
