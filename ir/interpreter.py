@@ -13,7 +13,7 @@ from epimc.ir.core.module import Module
 from epimc.ir.core.op import Array, Lookup, Op, Value
 from epimc.ir.core.tensors import Tensor
 from epimc.ir.core.traits import CallsHost, StatesModel
-from epimc.ir.core.types import TensorType
+from epimc.ir.core.types import IrError, TensorType
 from epimc.ir.meanings import NUMPY, meaning_of
 from epimc.ir.text.printer import refused
 from epimc.support.port_types import PortType, apart, joined
@@ -59,8 +59,8 @@ def interpret(
         sample.  Behind the common levels that is a list of all results of the call.
 
     Raises:
-        EpimcError: There is a host call or a model, but nobody to run it; or the meaning knows
-            nothing of an op, or is unknown itself.
+        EpimcError: There is a host call or a model, but nobody to run it, or what the host gives is
+            something else; or the meaning knows nothing of an op, or is unknown itself.
     """
     evaluate, known = Evaluation(module, meaning, host, inputs, run), dict[Value, Array]()
     # The last reader stands: later entries replace earlier ones.
@@ -107,6 +107,13 @@ class Evaluation:
 
     def __call__(self, op: Op, operands: list[Any]) -> Any:
         """The result of one op."""
+        try:
+            return self.result(op, operands)
+        except IrError as problem:
+            raise refused(op, f"{op.name} cannot be evaluated: {problem}.") from None
+
+    def result(self, op: Op, operands: list[Any]) -> Any:
+        """The same; IrError where the host gives something else than the op takes."""
         if isinstance(op, CallsHost):
             return self.call(op, operands)
         if isinstance(op, StatesModel):

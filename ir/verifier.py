@@ -18,7 +18,7 @@ from epimc.ir.core.module import Module, refs_in
 from epimc.ir.core.module_attributes import MODULE_ATTRIBUTES, ONE_AN_INPUT
 from epimc.ir.core.op import FLOAT, OPAQUE, Attribute, Op, Operand, Value
 from epimc.ir.core.traits import Border, FromHost
-from epimc.ir.core.types import IrError, TensorType, as_map
+from epimc.ir.core.types import HOST_RESULTS, IrError, TensorType, as_map, expect_port_type
 from epimc.ir.text.printer import shown_op
 from epimc.support.diagnostics import EpimcError, Span, error
 
@@ -126,6 +126,9 @@ def check_border(module: Module) -> None:
     real = module.level in COMMON
     for name, value in (*module.inputs, *module.outputs):
         if value.type.is_host:
+            # Behind the common levels an output is all results of a call; the module says which.
+            if real or value.type != HOST_RESULTS:
+                expect_port_type(value.type)
             continue
         as_map(value.type.shape)
         if (value.type.element == "f32") != real or value.type.element[0] not in "fu":
@@ -137,8 +140,9 @@ def check_border(module: Module) -> None:
 
 def check_quantized_border(module: Module) -> None:
     """Raise EpimcError unless each real input is quantized, once, and what enters by the host."""
-    uses, inputs = module.uses(), {value for _, value in module.inputs}
-    inputs |= {op.output for op in module.ops if isinstance(op, FromHost)}
+    uses = module.uses()
+    from_host = {op.output for op in module.ops if isinstance(op, FromHost)}
+    outside = from_host | {value for _, value in module.inputs}
     for name, value in module.inputs:
         readers = uses[value]
         if value.type.is_host:
@@ -148,8 +152,14 @@ def check_quantized_border(module: Module) -> None:
                 f"Invalid module '{module.name}': "
                 f"input '{name}' must be quantized once, and read by nothing else."
             )
+    for name, value in module.outputs:
+        if value in from_host:
+            raise error(
+                f"Invalid module '{module.name}': "
+                f"output '{name}' is of the host, but as the chip reads it."
+            )
     for op in module.ops:
-        if enters(op) and op.operands[0] not in inputs:
+        if enters(op) and op.operands[0] not in outside:
             raise op_error(op, f"%{op.operands[0].name} is no input, and comes from no host")
 
 

@@ -34,7 +34,7 @@ from epimc.ir.core.op import (
 )
 from epimc.ir.core.registry import Dialect, register
 from epimc.ir.core.traits import AtOnce, FromHost, Moves, expect_moved
-from epimc.ir.core.types import as_map, expect, map_move
+from epimc.ir.core.types import HOST_RESULTS, as_map, expect, map_move
 from epimc.ir.dialects import epi, host, moves, nn, rules
 from epimc.ir.dialects.nn import Windowed
 from epimc.ir.dialects.rules import check_bias, window_shape
@@ -401,7 +401,10 @@ class HostOp(XbarOp, AtOnce):
         expect(self.ring is None, "the host has no rings")
         expect(len(self.results) == len(self.operands), "every operand has one of the results")
         for number, operand in zip(self.results, self.operands, strict=True):
-            expect((number < 0) != operand.type.is_host, f"%{operand.name} is no result {number}")
+            kind = operand.type
+            # An input of the host is one value.
+            exists = number >= 0 if kind == HOST_RESULTS else number == (0 if kind.is_host else -1)
+            expect(exists, f"%{operand.name} has no result {number}")
 
 
 @DIALECT.op
@@ -418,7 +421,7 @@ class Host(host.HostCall, HostOp):
         return [
             dequantize_output(array, x.type.step, x.type.zero_point)
             if number < 0
-            else array[number]
+            else host.result_of(array, number)
             for number, x, array in numbered
         ]
 
@@ -439,6 +442,6 @@ class Enter(HostOp, FromHost):
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """The samples of the result, quantized as an input is."""
-        kind, samples = self.output.type, inputs[0][self.results[0]]
-        real = np.stack([np.asarray(sample, np.float32).reshape(self.shape) for sample in samples])
+        kind, samples = self.output.type, host.result_of(inputs[0], self.results[0])
+        real = host.reals_of(samples, self.shape, np.float32)
         return quantize_input(real, kind.step, kind.zero_point, kind.bits)

@@ -60,6 +60,9 @@ def read_fragment(data: bytes, call: str) -> onnx.ModelProto:
         raise error(f"The fragment for '{call}' is no ONNX model.") from None
     if model.functions or model.graph.sparse_initializer:
         raise error(f"The fragment for '{call}' has functions or sparse tensors.")
+    names = {initializer.name for initializer in model.graph.initializer}
+    if len(names) < len(model.graph.initializer):
+        raise error(f"The fragment for '{call}' has two tensors of one name.")
     return model
 
 

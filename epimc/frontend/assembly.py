@@ -21,7 +21,7 @@ from epimc.frontend.model.standard import name_of, operator_of, opset_of
 from epimc.frontend.partition import Graph, Node, Partition, Tensor, partition
 from epimc.frontend.ports import port_type
 from epimc.ir.core.op import Op, Value
-from epimc.ir.core.types import Location, host_value
+from epimc.ir.core.types import HOST_RESULTS, Location, host_value
 from epimc.ir.dialects import host
 
 BYTES = 4
@@ -233,7 +233,7 @@ class Assembly:
         **stated: object,
     ) -> Value:
         """Append an op whose result the host has."""
-        value = Value(name, host_value("results"))
+        value = Value(name, HOST_RESULTS)
         self.chip.draft.module.ops.append(kind(operands, value, location, stated))
         return value
 

@@ -24,8 +24,9 @@ from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import OnnxOperator, lookup
 from epimc.frontend.core.steps import Scope, Step
 from epimc.frontend.model.standard import DEFAULT_DOMAINS, KNOWN_OPSET
+from epimc.frontend.ports import port_type
 from epimc.ir.core.op import ANY_RANK, Value
-from epimc.ir.core.types import Location, TensorType
+from epimc.ir.core.types import Location, host_value
 from epimc.ir.dialects import host
 from epimc.ir.semantics.layouts import factors
 
@@ -178,7 +179,8 @@ class Chip:
 
     def pretend(self, name: str) -> None:
         """Bind a tensor that the host has, in a module that nobody keeps."""
-        self.host_tensor(name, Value(identifier(name), TensorType((), "host", host=name or "?")))
+        words = str(port_type(self.scope.kinds.get(name), self.scope.batch))
+        self.host_tensor(name, Value(identifier(name), host_value(words)))
 
 
 def is_real_input(kind: onnx.TypeProto | None, batch: int) -> bool:

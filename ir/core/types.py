@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 from epimc.ir.semantics.layouts import Rearrangement
 from epimc.support.limits import LARGEST_NUMBER
 from epimc.support.origins import Nodes, place_of
+from epimc.support.port_types import PortType
 
 ELEMENT = re.compile(r"f32|i64|[us](?:[1-9]|1[0-6])")
 
@@ -141,6 +142,18 @@ def host_value(words: str) -> TensorType:
         words: Its ONNX type with its shape (`support/port_types.py`), or what else it is.
     """
     return TensorType((), HOST, host=words)
+
+
+HOST_RESULTS = host_value("results")
+"""The type of all results of a host call together."""
+
+
+def expect_port_type(kind: TensorType) -> None:
+    """Raise IrError unless a value of the host is one that models may take and give."""
+    try:
+        PortType.parse(kind.host)
+    except ValueError as problem:
+        raise IrError(str(problem)) from None
 
 
 def as_map(shape: tuple[int, ...]) -> tuple[int, int, int]:

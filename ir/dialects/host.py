@@ -10,8 +10,10 @@ for the chip.  Where the chip works on integers, `epi.dequantize` stands before 
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from epimc.ir.core.attributes import integers as ints
 from epimc.ir.core.levels import QUANTIZED, up_to
@@ -30,13 +32,29 @@ from epimc.ir.core.op import (
 )
 from epimc.ir.core.registry import Dialect, register
 from epimc.ir.core.traits import CallsHost, FromHost, PicksResult
-from epimc.ir.core.types import expect
+from epimc.ir.core.types import HOST_RESULTS, IrError, expect, expect_port_type
+from epimc.support.diagnostics import counted
 
 LEVELS = up_to(QUANTIZED)
 
 DIALECT = register(
     Dialect("host", "what the host runs, beside the chip", inspect.cleandoc(__doc__))
 )
+
+
+def result_of(results: Any, index: int) -> Any:
+    """One of the results of a call, a sequence; IrError where there are not so many."""
+    count = counted(len(results), "result")
+    expect(index < len(results), f"the host gives {count}, and no {index}")
+    return results[index]
+
+
+def reals_of(samples: Any, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Samples of the host as an array [samples, *shape]; IrError where they are no such reals."""
+    try:
+        return np.stack([np.asarray(sample, dtype).reshape(shape) for sample in samples])
+    except (TypeError, ValueError):
+        raise IrError(f"the host gives no reals of shape {list(shape)}") from None
 
 
 class HostValue(Op):
@@ -53,8 +71,9 @@ class HostCall(HostValue, CallsHost):
     """What the host calls of all dialects share: everything but the name and the operands."""
 
     def check(self, stored: Stored) -> None:
-        """The fragment is a sequence of bytes."""
+        """The fragment is a sequence of bytes, and the result all of its results."""
         super().check(stored)
+        expect(self.output.type == HOST_RESULTS, f"the result of a call is a {HOST_RESULTS}")
         expect(stored(self.fragment).element == "u8", "a fragment must be of bytes (u8)")
 
 
@@ -71,6 +90,13 @@ class Call(HostCall):
     levels = LEVELS
     inputs = Operand(FLOAT | OPAQUE, (*HOST_RANK, *ANY_RANK), variadic=True, least=0)
 
+    def check(self, stored: Stored) -> None:
+        """It takes single results of other calls."""
+        super().check(stored)
+        for operand in self.operands:
+            if operand.type.is_host:
+                expect_port_type(operand.type)
+
 
 @DIALECT.op
 class ResultOf(HostValue, PicksResult):
@@ -81,14 +107,15 @@ class ResultOf(HostValue, PicksResult):
     call = Operand(OPAQUE, HOST_RANK)
 
     def check(self, stored: Stored) -> None:
-        """There are no negative numbers; how many results there are, the fragment says."""
+        """It is of a call.  There are no negative numbers; how many there are the fragment says."""
         super().check(stored)
+        expect(self.call.type == HOST_RESULTS, f"%{self.call.name} is not all results of a call")
+        expect_port_type(self.output.type)
         expect(self.index >= 0, f"there is no result {self.index}")
 
-    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
+    def evaluate(self, inputs: list[Array], tensors: Lookup) -> Any:
         """That of each sample."""
-        samples: Array = inputs[0][self.index]
-        return samples
+        return result_of(inputs[0], self.index)
 
 
 @DIALECT.op
@@ -109,7 +136,12 @@ class Real(FromHost):
         expect(len(self.shape) in ANY_RANK, f"a value of shape {list(self.shape)} has no place")
         return self.shape
 
+    def check(self, stored: Stored) -> None:
+        """It takes a single result."""
+        super().check(stored)
+        expect_port_type(self.x.type)
+
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """The samples, one behind the other, in float64; NaN is 0 on the chip."""
-        samples = [np.asarray(sample, np.float64).reshape(self.shape) for sample in inputs[0]]
-        return np.nan_to_num(np.stack(samples), nan=0.0, posinf=np.inf, neginf=-np.inf)
+        samples = reals_of(inputs[0], self.shape, np.float64)
+        return np.nan_to_num(samples, nan=0.0, posinf=np.inf, neginf=-np.inf)

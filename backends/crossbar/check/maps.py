@@ -118,7 +118,10 @@ def _check_port(findings: Findings, where: str, port: AnyPort) -> None:
         findings.require(feature.is_token, where, "Its map is no token of the host.")
         placed = feature.address != NO_ADDRESS
         findings.require(placed, where, "Its token has no place off chip.")
-        findings.require(port.result >= 0, where, f"There is no result {port.result}.")
+        # An input is one value; how many a call gives, its fragment says.
+        single = port.map in findings.program.input_tokens
+        exists = port.result == 0 or (port.result > 0 and not single)
+        findings.require(exists, where, f"There is no result {port.result}.")
         return
     size = feature.channels * feature.height * feature.width
     findings.require(feature.is_activation, where, "Its map holds no activations.")

@@ -400,6 +400,11 @@ class Program:
         """The outputs that the host gives."""
         return tuple(port for port in self.outputs if isinstance(port, HostPort))
 
+    @cached_property
+    def input_tokens(self) -> frozenset[int]:
+        """The maps that stand for one value each, an input that the host takes."""
+        return frozenset(port.token for port in self.host_inputs)
+
     @property
     def counted_by(self) -> str:
         """The input whose samples the integer reference counts; empty: it runs one at a time."""

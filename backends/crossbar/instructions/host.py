@@ -68,6 +68,8 @@ class HostOperand:
             f"'{source.name}' must hold {wanted}, not {holds(source)}.",
         )
         check.require(source.address != NO_ADDRESS, f"'{source.name}' has no place off chip.")
+        single = self.result > 0 and self.map in check.program.input_tokens
+        check.require(not single, f"Input '{source.name}' has no result {self.result}.")
 
 
 class HostState(Protocol):
