@@ -98,6 +98,7 @@ IR_OPS = Seam(
     attribute="",
     exceptions={
         # Only layers take crossbars, and are split over tiles.
+        "epimc.backends.crossbar.lower.place": {"Mvm"},
         "epimc.backends.crossbar.lower.tiles": {"Mvm"},
         # The pass is about rearrangements: it counts what they move, and looks for them.
         "epimc.ir.passes.layout": {"Rearrange"},

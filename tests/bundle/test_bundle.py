@@ -81,8 +81,9 @@ def test_the_manifest_tells_what_the_bundle_is(folder: Path) -> None:
     manifest = json.loads(text)
     names = sorted([*NEEDED, "ir/1.epi", "reference/x"])
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    assert manifest.pop("on_chip")["macs"] == 8
     assert manifest == {
-        "format": 4,
+        "format": 5,
         "tool": "epimc 0.1.0",
         "model": {"name": "x.onnx", "sha256": "0" * 64},
         "backend": "crossbar",
@@ -93,8 +94,8 @@ def test_the_manifest_tells_what_the_bundle_is(folder: Path) -> None:
             "calibration": "standard normal, seed 0",
             "passes": "map,emit",
         },
-        "inputs": [{"name": "x", "shape": [4, 6, 6]}],
-        "outputs": [{"name": "y", "shape": [3, 3, 3]}],
+        "inputs": [{"name": "x", "shape": [4, 6, 6], "type": "tensor(float)[N, 4, 6, 6]"}],
+        "outputs": [{"name": "y", "shape": [3, 3, 3], "type": "tensor(float)[N, 3, 3, 3]"}],
         "files": digests,
         "checksum": hashlib.sha256(text[: text.rindex(b",")] + b"\n}\n").hexdigest(),
     }
@@ -367,12 +368,12 @@ def test_a_manifest_without_bounds(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert refusal(folder) == expected
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 5, "4", None, True, 4.0])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 6, "5", None, True, 5.0])
 def test_another_format_is_refused(version: object, folder: Path) -> None:
     change_manifest(folder, lambda m: m.update(format=version))
     stated = "no format" if version is None else f"the format {json.dumps(version)}"
     assert refusal(folder) == (
-        f"error: Bundle '{folder}' has {stated}; this version of epimc reads the format 4.\n"
+        f"error: Bundle '{folder}' has {stated}; this version of epimc reads the format 5.\n"
         "  hint: Compile the model again with this version of epimc: "
         f"epimc compile MODEL -o {folder}"
     )
@@ -383,14 +384,14 @@ def test_mistakes_in_the_manifest_are_named(folder: Path) -> None:
         del manifest["tool"]
         manifest["model"]["sha256"] = "abc"
         manifest["options"]["speed"] = 1
-        manifest["inputs"][0]["shape"] = [0]
+        manifest["inputs"][0]["shape"] = [-1]
 
     change_manifest(folder, change)
     assert refusal(folder) == (
         file_message(folder, "manifest.json", "has 4 mistakes.\n") + "  note: tool is missing.\n"
         "  note: model.sha256 = \"abc\": string should match pattern '^[0-9a-f]{64}$'.\n"
         "  note: options.speed is unknown.\n"
-        "  note: inputs[0].shape[0] = 0: input should be greater than or equal to 1."
+        "  note: inputs[0].shape[0] = -1: input should be greater than or equal to 0."
     )
 
 

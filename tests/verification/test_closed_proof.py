@@ -43,7 +43,7 @@ def everything() -> onnx.ModelProto:
     net = Network({"x": (3, 6, 6), "v": (34_000,)}, batch=1)
     x = net.conv("x", 3, 4)
     x = net.node("PRelu", x, net.constant(net.floats(4, 1, 1, scale=0.3)))
-    x = net.node("Mul", x, net.node("Sigmoid", x))
+    x = net.node("Mul", x, net.node("Sigmoid", net.conv(x, 4, 4, 1)))
     x = net.node("Concat", x, net.constant(net.floats(1, 2, 6, 6)), axis=1)
     x = net.node("Pad", x, net.constant(np.array([0, 0, 1, 1, 0, 1, 0, 1])))
     cut = [net.constant(np.array(numbers)) for numbers in ([1, 0], [6, 7], [1, 2])]
@@ -51,9 +51,11 @@ def everything() -> onnx.ModelProto:
     x = net.node("AveragePool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
     x = net.node("Add", x, net.constant(net.floats(5, 1, 1)))
     x = net.node("MaxPool", x, kernel_shape=[2, 2])
-    x = net.node("Transpose", x, perm=[0, 2, 3, 1])
+    # The layer behind it has all of this on the chip.
+    x = net.conv(net.node("Transpose", x, perm=[0, 2, 3, 1]), 6, 2, 1)
     weight = net.constant(np.full((34_000, 2), 0.5, np.float32))
-    return net.model(net.node("Softmax", x, axis=3), net.node("MatMul", "v", weight))
+    shares = net.node("Add", net.node("Softmax", x, axis=3), net.constant(net.floats(5)))
+    return net.model(shares, net.node("MatMul", "v", weight))
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def test_a_defect_of_the_compiler_is_no_user_error() -> None:
         (("maps", 0, "shape", 0), 0, "should be greater than or equal to 1"),
         (("maps", 0, "shape", 0), 2**31, "should be less than 2147483648"),
         (("maps", 0, "shape", 2), 1.0, "should be a valid integer"),
-        (("maps", 0, "element"), "u32", "should be 'u8', 'u16' or 'i64'"),
+        (("maps", 0, "element"), "u32", "should be 'u8', 'u16', 'i64' or 'token'"),
         (("maps", 0, "bits"), True, "should be a valid integer"),
         (("maps", 0, "address"), -2, "should be greater than or equal to -1"),
         (("maps", 0, "name"), "", "should have at least 1 character"),

@@ -693,8 +693,8 @@ DATA = {
         "error: Its result must have the shape [4, 3, 2].\n  --> table 4 (rearrange of 'y')",
     ),
     "rearranged size": (
-        with_map("host", 4, shape=(2, 4, 4)),
-        "error: Its shape [4, 2, 3] has not the 32 elements of its source.\n"
+        with_map("host", 4, shape=(2, 2, 4)),
+        "error: Its shape [4, 2, 3] has not the 16 elements of its source.\n"
         "  --> table 4 (rearrange of 'y')",
     ),
     "rearranged type": (
