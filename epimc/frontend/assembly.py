@@ -21,7 +21,7 @@ from epimc.frontend.model.standard import name_of, operator_of, opset_of
 from epimc.frontend.partition import Graph, Node, Partition, Tensor, partition
 from epimc.frontend.ports import port_type
 from epimc.ir.core.op import Op, Value
-from epimc.ir.core.types import HOST_RESULTS, Location, host_value
+from epimc.ir.core.types import Location, host_value
 from epimc.ir.dialects import host
 
 BYTES = 4
@@ -29,8 +29,8 @@ BYTES = 4
 # The oldest opset in which the integer reference has its operators.
 OLDEST_PROOF = 13
 
-# Before this one, Identity takes tensors alone, and so no sequence has a proof.
-OLDEST_IDENTITY = 16
+# The oldest in which what the host gives can be copied, where it is no tensor: by Identity.
+OLDEST_COPIES = {"sequence_type": 14, "optional_type": 16}
 
 
 def partition_of(steps: Sequence[Step], scope: Scope) -> Partition:
@@ -76,6 +76,7 @@ class Assembly:
         steps: Its nodes in order.
         scope: Its tensors.
         split: Where they run.
+        outputs: The tensors that it gives.
         chip: The module in the making.
         calls: How many calls of the host there are so far.
     """
@@ -84,6 +85,7 @@ class Assembly:
     steps: Sequence[Step]
     scope: Scope
     split: Partition
+    outputs: frozenset[str]
     chip: Chip
     calls: int = 0
 
@@ -109,15 +111,16 @@ class Assembly:
             EpimcError: A limit is exceeded.
         """
         split = partition_of(steps, scope)
-        assembly = Assembly(model, steps, scope, split, Chip(draft, scope))
-        assembly.chip.needed = {name for step in steps for name in step.reads} | {*outputs}
-        assembly.declare_inputs({*outputs})
-        assembly.build({*outputs})
+        ends = frozenset(outputs)
+        assembly = Assembly(model, steps, scope, split, ends, Chip(draft, scope))
+        assembly.chip.needed = {name for step in steps for name in step.reads} | ends
+        assembly.declare_inputs()
+        assembly.build()
         return assembly
 
-    def declare_inputs(self, outputs: set[str]) -> None:
+    def declare_inputs(self) -> None:
         """An input that the chip alone reads is reals; any other is the host's."""
-        hosted = outputs.union(
+        hosted = self.outputs.union(
             name
             for number, step in enumerate(self.steps)
             if number not in self.split.chip
@@ -136,7 +139,7 @@ class Assembly:
             draft.module.inputs.append((name, value))
             self.chip.host_tensor(name, value)
 
-    def build(self, outputs: set[str]) -> None:
+    def build(self) -> None:
         """Append everything, in the order in which it can run."""
         starts = {part[0]: part for part in self.split.parts}
         readers = readers_of(self.steps)
@@ -151,7 +154,7 @@ class Assembly:
                 steps = [self.steps[k] for k in part]
                 made = [name for step in steps for name in step.makes]
                 casts = self.casts_of(made, readers)
-                results = self.results_of(part, readers, outputs)
+                results = self.results_of(part, readers)
                 self.call([*steps, *casts], [*results, *(step.makes[0] for step in casts)])
                 self.bind_casts(casts)
             elif number in self.split.chip:
@@ -160,9 +163,7 @@ class Assembly:
                 except UnsupportedError as problem:
                     raise RefusedError(number, str(problem)) from None
 
-    def results_of(
-        self, part: Sequence[int], readers: Mapping[str, list[int]], outputs: set[str]
-    ) -> list[str]:
+    def results_of(self, part: Sequence[int], readers: Mapping[str, list[int]]) -> list[str]:
         """The tensors of a part that others read."""
         chosen = []
         for name in (name for number in part for name in self.steps[number].makes):
@@ -170,7 +171,7 @@ class Assembly:
             # The chip reads what is cast for it in its place.
             if self.scope.needs_cast(name):
                 outside -= self.split.chip
-            if outside or name in outputs:
+            if outside or name in self.outputs:
                 chosen.append(name)
         return chosen
 
@@ -202,17 +203,23 @@ class Assembly:
             draft.module.ops.append(host.ResultOf([call], value, location, {"index": index}))
             self.chip.host_tensor(tensor, value)
 
+    def oldest_opset(self) -> int:
+        """The first opset in which the integer reference can have the model's outputs."""
+        kinds = (self.scope.kinds.get(name) for name in self.outputs)
+        words = [kind.WhichOneof("value") for kind in kinds if kind is not None]
+        copies = max((OLDEST_COPIES.get(word, 0) for word in words if word), default=0)
+        return max(copies, OLDEST_PROOF if self.split.chip else 0)
+
     def lifted(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        """A part in an opset in which the chip's part has its proof, too.
+        """A part in an opset in which the integer reference can have it, as all other parts.
 
         Raises:
-            UnliftedError: It has no form there.
+            UnliftedError: It has no form there, and the chip has a part in the reference.
         """
-        own = opset_of(model) or 0
-        needed = OLDEST_PROOF if self.split.chip else own
-        if any(not entry.type.HasField("tensor_type") for entry in model.graph.output):
-            needed = max(needed, OLDEST_IDENTITY)
-        newer = at_opset(model, max(needed, own)) if needed > own or self.split.chip else model
+        oldest = self.oldest_opset()
+        if oldest <= (opset_of(model) or 0):
+            return model
+        newer = at_opset(model, oldest)
         if newer is None and self.split.chip:
             raise UnliftedError
         return newer or model
@@ -233,7 +240,7 @@ class Assembly:
         **stated: object,
     ) -> Value:
         """Append an op whose result the host has."""
-        value = Value(name, HOST_RESULTS)
+        value = Value(name, host_value("results"))
         self.chip.draft.module.ops.append(kind(operands, value, location, stated))
         return value
 

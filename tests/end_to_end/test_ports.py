@@ -182,6 +182,29 @@ def test_sequences(tmp_path: Path) -> None:
     assert second.tolist() == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("opset", [11, 13, 17])
+@pytest.mark.parametrize("on_chip", [False, True])
+def test_sequences_go_out_in_old_opsets(opset: int, on_chip: bool, tmp_path: Path) -> None:
+    """Where a copy of one is no operator yet; one call of two gives it."""
+    nodes = [
+        node("Softmax", "x", "s", axis=1),
+        node("SequenceConstruct", "s x", "y"),
+        node("MatMul", "s w", "m"),
+        node("Hardmax", "m", "z", axis=1),
+    ]
+    model = model_of(nodes if on_chip else nodes[:2], {"x": (T.FLOAT, ("N", 8))}, {"w": MATRIX})
+    model.opset_import[0].version = opset
+    model.graph.output[0].CopyFrom(helper.make_tensor_sequence_value_info("y", T.FLOAT, None))
+    if on_chip:
+        model.graph.output.append(helper.make_tensor_value_info("z", T.FLOAT, None))
+    samples = {"x": reals(6, 8)}
+    session = epimc.compile(model, tmp_path / "out", target="tiny", calibration=samples)
+    assert len(session.bundle.program.host_calls) == 1 + on_chip
+    assert epimc.verify(session).exact
+    (lists,) = session.run(["y"], samples)
+    assert np.array_equal(np.concatenate([second for _, second in lists]), samples["x"])
+
+
 @pytest.mark.parametrize(
     ("model", "name", "kind"),
     [(TEXT, "x", "tensor(string)"), (sequence(), "s", "seq(tensor(float))")],

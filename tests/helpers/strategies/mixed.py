@@ -31,7 +31,7 @@ WIDTHS = st.integers(1, 6)
 def mixed(draw: Draw) -> Made:
     """A model, and samples for its inputs."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    net = MixedGraph(random)
+    net = MixedGraph(random, draw(st.sampled_from([13, 18, 18, 21])))
     batch = draw(st.sampled_from(BATCHES))
     net.input(T.FLOAT, (batch or 1, *draw(INNER)))
     for element in draw(st.lists(st.sampled_from(ELEMENTS), max_size=2)):
@@ -164,6 +164,8 @@ def normalized(draw: Draw, net: MixedGraph, x: str) -> str:
     """Something of all elements along the last axis."""
     kind = net.kinds[x]
     operator = draw(st.sampled_from(["Softmax", "LogSoftmax", "Hardmax", "LayerNormalization"]))
+    if operator == "LayerNormalization" and net.opset < 17:
+        operator = "Softmax"
     if operator == "LayerNormalization":
         scale = net.constant(net.random.uniform(0.5, 1.5, kind.inner[-1:]))
         return net.node(operator, [x, scale], kind)
@@ -277,6 +279,36 @@ def repeated(draw: Draw, net: MixedGraph, x: str) -> str:
     return net.node("Loop", [count, "", x], kind, body=body)
 
 
+def squared(draw: Draw, net: MixedGraph, x: str) -> str:
+    """A product of two tensors that are both computed."""
+    kind = net.kinds[x]
+    rank = len(kind.dims or ())
+    order = [*range(rank - 2), rank - 1, rank - 2]
+    *head, rows, _ = kind.dims or ()
+    back = net.node("Transpose", [x], Kind(T.FLOAT, None), perm=order)
+    result = Kind(T.FLOAT, (*head, rows, rows))
+    del net.kinds[back]
+    product = net.node("MatMul", [x, back], result)
+    return net.node("Tanh", [product], result)
+
+
+def over_samples(draw: Draw, net: MixedGraph, x: str) -> str:
+    """What is made of axis 0, which then counts no samples: all of it is one."""
+    kind = net.kinds[x]
+    dims = kind.dims or ()
+    if draw(st.booleans()):
+        axes = net.constant([0], T.INT64)
+        return net.node("ReduceSum", [x, axes], Kind(T.FLOAT, dims[1:]), keepdims=0)
+    order = [*range(1, len(dims)), 0]
+    return net.node("Transpose", [x], Kind(T.FLOAT, (*dims[1:], dims[0])), perm=order)
+
+
+def scaled(draw: Draw, net: MixedGraph, x: str) -> str:
+    """Arithmetic in another type of reals."""
+    kind = net.kinds[x]
+    return net.node("Mul", [x, net.constant(0.75, kind.element)], kind)
+
+
 def listed(draw: Draw, net: MixedGraph, x: str) -> str:
     """A sequence of two tensors."""
     kind = net.kinds[x]
@@ -351,6 +383,9 @@ STEPS: tuple[tuple[Callable[[Kind], bool], Step], ...] = (
     (is_real, best),
     (is_real, compared),
     (is_real, gated),
+    (is_map, squared),
+    (lambda kind: is_real(kind) and kind.dims is not None and kind.dims[0] != "N", over_samples),
+    (lambda kind: is_any(kind) and kind.element in REALS[1:], scaled),
     (is_real, cast),
     (is_other, back),
     (is_other, back),

@@ -63,6 +63,7 @@ class MixedGraph:
 
     Attributes:
         random: Makes the weights.
+        opset: Of the operators.
         kinds: All tensors that nodes may read, by name.
         nodes: All nodes.
         constants: All initializers.
@@ -70,6 +71,7 @@ class MixedGraph:
     """
 
     random: np.random.Generator
+    opset: int
     kinds: dict[str, Kind] = field(default_factory=dict)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
@@ -117,8 +119,8 @@ class MixedGraph:
         ]
         results = [self.kinds[name].info(name) for name in outputs]
         graph = helper.make_graph(self.nodes, "mixed", inputs, results, self.constants)
-        opsets = [helper.make_opsetid("", 18)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+        opsets = [helper.make_opsetid("", self.opset)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
         onnx.checker.check_model(model)
         return model
 
