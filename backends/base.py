@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from epimc.backends.foreign import Door
 from epimc.backends.forms import Claim, HostValue
-from epimc.support.diagnostics import Diagnostic, EpimcError, check_failed, error, render
+from epimc.support.diagnostics import (
+    Diagnostic,
+    EpimcError,
+    RefusedNodesError,
+    check_failed,
+    error,
+    render,
+)
 from epimc.support.origins import Nodes
 from epimc.support.port_types import PortType
 from epimc.support.results import Result
@@ -44,15 +51,8 @@ Pages = Mapping[str, Callable[[], str]]
 """What makes the text of a page of documentation, by its path in the repository."""
 
 
-@dataclass
-class DoesNotFitError(EpimcError):
-    """Some ops of a module are too large for a target, whatever else it has to hold.
-
-    Attributes:
-        nodes: The ONNX nodes of all such ops, which another place may run.
-    """
-
-    nodes: Nodes = ()
+class DoesNotFitError(RefusedNodesError):
+    """Some ops of a module are too large for a target, whatever else it has to hold."""
 
 
 class Port(Protocol):

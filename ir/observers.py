@@ -32,6 +32,9 @@ class Step:
 class CompileObserver:
     """Told of every stage; a subclass says what it does about it.
 
+    Where a pass finds nodes that the chip cannot have, all begins anew, with these on the host: the
+    stage of number 0 starts once more.
+
     An exception that an observer raises ends the compile.
     """
 

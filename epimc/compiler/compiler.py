@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from epimc.backends.base import Backend, Target
@@ -24,8 +24,9 @@ from epimc.ir.pipeline import Pass, Registry, Runner, make, overridden, parse_pi
 from epimc.quantization.calibrate import Calibrate
 from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.quantize import Quantize
-from epimc.support.diagnostics import error
+from epimc.support.diagnostics import RefusedNodesError, error
 from epimc.support.options import values_of
+from epimc.support.origins import EVERY_NODE, Node
 
 IMPORT, EMIT, CHECK, REFERENCE = "import", "emit", "check", "reference"
 
@@ -156,11 +157,40 @@ def compile_model(
         EpimcError: Anything wrong with the request, the model or the samples.
     """
     job = Job.of(request)
-    stages, runner = job.stages, Runner(job.registry)
+    hosted: dict[Node, str] = {}
+    while True:
+        try:
+            return compiled(job, observers, memory, hosted)
+        except RefusedNodesError as problem:
+            # What passes find that the chip cannot have runs on the host: once more, from the
+            # import on, each time with a node more there; with all nodes where none is named.
+            if EVERY_NODE in hosted:
+                raise
+            named = problem.reasons.keys() - hosted.keys()
+            hosted |= problem.reasons if named else {EVERY_NODE: problem.clause}
+
+
+def compiled(
+    job: Job, observers: Sequence[CompileObserver], memory: InMemory, hosted: Mapping[Node, str]
+) -> Bundle:
+    """Go through all stages.
+
+    Args:
+        job: What is asked for.
+        observers: Told of every stage.
+        memory: A model and samples that are no files.
+        hosted: Nodes that the chip cannot have, and why.
+
+    Raises:
+        RefusedNodesError: There are more of these.
+        EpimcError: As `compile_model`.
+    """
+    request, stages, runner = job.request, job.stages, Runner(job.registry)
     clock = StageClock(len(stages.names), observers)
 
     with clock.stage(IMPORT) as step:
-        start = import_request(request, job.target, job.backend.array_rows(job.target), memory)
+        rows = job.backend.array_rows(job.target)
+        start = import_request(request, job.target, rows, memory, hosted)
         step.module = start.module
 
     floats = runner.run(start.module, stages.floats, clock)

@@ -26,6 +26,12 @@ class Dumps(CompileObserver):
     texts: dict[str, str] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
+    def stage_started(self, name: str, number: int, count: int) -> None:
+        """Where all begins anew, nothing is kept."""
+        if number == 0:
+            self.texts.clear()
+            self.tensors.clear()
+
     def stage_finished(self, step: Step) -> None:
         """Take the IR, where the stage gives any."""
         if step.module is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,13 @@ from epimc.compiler.memory import InMemory
 from epimc.compiler.options import Request
 from epimc.compiler.sample_arrays import SampleData
 from epimc.compiler.samples import Samples
-from epimc.frontend import ImportedModel, WantedShapes, import_source, refuse_host_nodes
+from epimc.frontend import (
+    ImportedModel,
+    WantedShapes,
+    import_source,
+    refuse_host_nodes,
+    with_hosted,
+)
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import ARRAY_ROWS, CALIBRATION, PASSES, TARGET
 from epimc.ir.epitome.layer_plans import PLANS
@@ -25,6 +31,7 @@ from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.verifier import verify
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.limits import MADE_FACTOR
+from epimc.support.origins import Node
 from epimc.support.port_types import FLOAT, PortType, apart
 from epimc.support.sample_types import Shaped, refuse_in_files
 from epimc.support.shapes import shapes_from
@@ -56,7 +63,9 @@ class Start:
     module: Module
 
 
-def import_request(request: Request, target: Target, rows: int, memory: InMemory) -> Start:
+def import_request(
+    request: Request, target: Target, rows: int, memory: InMemory, hosted: Mapping[Node, str]
+) -> Start:
     """Take in all that a request names, and what is passed in memory.
 
     Args:
@@ -64,6 +73,7 @@ def import_request(request: Request, target: Target, rows: int, memory: InMemory
         target: The chip.
         rows: Word lines of its arrays.
         memory: What is no file.
+        hosted: Nodes that the chip cannot have, by op type and name, and why.
 
     Raises:
         EpimcError: The model, the samples or the plans are wrong, or onnxruntime does not run them.
@@ -75,6 +85,8 @@ def import_request(request: Request, target: Target, rows: int, memory: InMemory
         source, example=memory.example, limit_bytes=request.limit_bytes, wanted=wanted
     )
     imported = named.imported
+    if hosted:
+        imported = with_hosted(imported, hosted, imported.module.name, request.limit_bytes)
     # Before minutes of work on a model that no bundle can hold.
     refuse_too_large(imported)
     if memory.model is None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         refuse_host_nodes,
         register,
         unregister,
+        with_hosted,
     )
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "refuse_host_nodes",
     "register",
     "unregister",
+    "with_hosted",
 ]
 
 

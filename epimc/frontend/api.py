@@ -9,7 +9,13 @@ from __future__ import annotations
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import OnnxOperator, operator, register, unregister
-from epimc.frontend.importer import ImportedModel, import_model, import_proto, refuse_host_nodes
+from epimc.frontend.importer import (
+    ImportedModel,
+    import_model,
+    import_proto,
+    refuse_host_nodes,
+    with_hosted,
+)
 from epimc.frontend.model.opsets import at_opset
 from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
 from epimc.frontend.ports import ModelPort
@@ -33,4 +39,5 @@ __all__ = [
     "refuse_host_nodes",
     "register",
     "unregister",
+    "with_hosted",
 ]

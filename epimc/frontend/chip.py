@@ -145,15 +145,14 @@ class Chip:
             UnsupportedError: It has another type, or axis 0 counts no samples.
         """
         if name not in self._entered:
-            shape = self.scope.entering(name)
+            shape, first = self.scope.entering(name)
             tensor = self.reals.get(name, tensor)
-            # More dims than a value has lie in it one behind the other.
-            own = shape if len(shape) in ANY_RANK else (shape[0], math.prod(shape[1:-1]), shape[-1])
+            own = value_shape(shape)
             label = identifier(name)
             value = self.draft.append(host.Real, [tensor.value], label, Location(), {"shape": own})
             dims = factors(own, tuple(range(len(own))))
-            same = own == shape
-            self._entered[name] = value if same else MoreDims(value, dims, shape, Location())
+            view = MoreDims(value, dims, shape, Location(), samples_first=first)
+            self._entered[name] = value if first and own == shape else view
         return self._entered[name]
 
     def require_few_dims(self, record: OnnxOperator, operands: dict[str, Binding]) -> None:
@@ -181,6 +180,13 @@ class Chip:
         """Bind a tensor that the host has, in a module that nobody keeps."""
         words = str(port_type(self.scope.kinds.get(name), self.scope.batch))
         self.host_tensor(name, Value(identifier(name), host_value(words)))
+
+
+def value_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A value's for a tensor's elements: more dims than it has lie one behind the other."""
+    if len(shape) in ANY_RANK:
+        return shape
+    return (shape[0], math.prod(shape[1:-1]), shape[-1]) if shape else (1,)
 
 
 def is_real_input(kind: onnx.TypeProto | None, batch: int) -> bool:

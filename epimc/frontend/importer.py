@@ -7,7 +7,7 @@ divided between chip and host (`partition/`) and put together anew (`assembly.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,7 +39,10 @@ from epimc.ir.core.op import Op, Value
 from epimc.support.diagnostics import counted, error, shortened
 from epimc.support.files import as_text
 from epimc.support.limits import DEFAULT_BYTES, LONGEST_NAME, MOST_NODES, MOST_PORTS, Budget
+from epimc.support.origins import Node
 from epimc.support.placement import PlacedNode, Placement
+
+NOTHING: Mapping[Node, str] = {}
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,26 @@ def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) ->
     return replace(result, sha256=sha256, model=model, remarks=remarks)
 
 
+def with_hosted(
+    imported: ImportedModel, reasons: Mapping[Node, str], name: str, limit_bytes: int
+) -> ImportedModel:
+    """The same model with more nodes on the host.
+
+    Args:
+        imported: The model.
+        reasons: Why each of them, by op type and name, cannot be on the chip.
+        name: Of the module.
+        limit_bytes: The most that the model and all tensors may take together.
+
+    Raises:
+        EpimcError: That is not enough.
+    """
+    budget = Budget(limit_bytes, f"Model '{name}'")
+    budget.read(imported.model.ByteSize(), "the model itself")
+    result = _Import(prepared(imported.model, budget), name, budget, reasons).run()
+    return replace(result, sha256=imported.sha256, model=imported.model, remarks=imported.remarks)
+
+
 def refuse_host_nodes(imported: ImportedModel) -> None:
     """Raise EpimcError, naming all of them, if the host runs a node of the model."""
     hosted = [node for node in imported.nodes if not node.on_chip]
@@ -181,8 +204,14 @@ def refuse_many(graph: onnx.GraphProto) -> None:
 class _Import:
     """The import of one model."""
 
-    def __init__(self, model: onnx.ModelProto, name: str, budget: Budget) -> None:
-        self.model, self.name, self.budget = model, name, budget
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        name: str,
+        budget: Budget,
+        hosted: Mapping[Node, str] = NOTHING,
+    ) -> None:
+        self.model, self.name, self.budget, self.hosted = model, name, budget, hosted
         self.outputs = [output.name for output in model.graph.output]
         self.refuse_outputs()
 
@@ -230,10 +259,10 @@ class _Import:
     def trial(self, entries: Entries) -> Trial:
         """The model with every node on the chip that can be there."""
         # One of them is kept: what the others have made is not paid for.
-        trial = Trial(self.model, entries, self.name, replace(self.budget), {})
+        trial = Trial(self.model, entries, self.name, replace(self.budget), {}, self.hosted)
         # Of operators that ONNX does not know.
         if trial.unknown and (known := typed(self.model, trial.unknown)):
-            trial = Trial(self.model, entries, self.name, replace(self.budget), known)
+            trial = Trial(self.model, entries, self.name, replace(self.budget), known, self.hosted)
         return trial
 
     def with_host(self, trial: Trial) -> ImportedModel:

@@ -29,10 +29,11 @@ from epimc.frontend.inference import Inference
 from epimc.frontend.macs import constant_macs, macs_of, refuse_long_work
 from epimc.frontend.model.branches import taken_branch
 from epimc.frontend.model.scopes import all_names, fresh_names, names_read
-from epimc.frontend.model.standard import DEFAULT_DOMAINS, opset_of
+from epimc.frontend.model.standard import DEFAULT_DOMAINS, name_of, operator_of, opset_of
 from epimc.frontend.ports import Entries
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.limits import Budget
+from epimc.support.origins import EVERY_NODE, Node
 
 Kinds = Mapping[str, onnx.TypeProto]
 
@@ -62,7 +63,13 @@ class Trial:
     """
 
     def __init__(
-        self, model: onnx.ModelProto, entries: Entries, name: str, budget: Budget, known: Kinds
+        self,
+        model: onnx.ModelProto,
+        entries: Entries,
+        name: str,
+        budget: Budget,
+        known: Kinds,
+        hosted: Mapping[Node, str],
     ) -> None:
         """Walk through a model.
 
@@ -72,11 +79,12 @@ class Trial:
             name: Of the module.
             budget: Bounds what is made.
             known: Types of tensors that ONNX's inference does not tell.
+            hosted: Nodes that the chip cannot have, by op type and name, and why.
 
         Raises:
             EpimcError: The model contradicts itself, or exceeds a limit.
         """
-        self.known = known
+        self.known, self.hosted = known, hosted
         self.draft = Draft(name, entries.batch, opset_of(model) or 0, budget)
         opsets = {entry.domain: entry.version for entry in model.opset_import}
         self.scope = Scope(
@@ -164,6 +172,8 @@ class Trial:
             folded = self.folder.fold(proto, named, kinds)
         except UnsupportedError as problem:
             folded, step.reason = None, str(problem)
+        node = operator_of(proto), name_of(proto)
+        step.reason = step.reason or self.hosted.get(node) or self.hosted.get(EVERY_NODE, "")
         if folded is not None:
             results = zip(proto.output, folded, strict=False)
             self.scope.constants.update((name, array) for name, array in results if name)

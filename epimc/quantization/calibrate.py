@@ -15,11 +15,13 @@ from epimc.ir.core.levels import CALIBRATED, EPI
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import CALIBRATION
 from epimc.ir.core.op import Array, Value
+from epimc.ir.core.types import Location
 from epimc.ir.interpreter import batches, interpret
 from epimc.ir.pipeline import Pass
 from epimc.runtime.guard import run_model
 from epimc.runtime.host import OnnxHost
-from epimc.support.diagnostics import error
+from epimc.support.diagnostics import Diagnostic, RefusedNodesError, error
+from epimc.support.origins import Nodes
 
 # Ranges are kept to this many significant bits: the float64 sums of another machine may differ in
 # their last bits, and the same inputs must give the same program everywhere.
@@ -85,15 +87,18 @@ def observed_ranges(module: Module, samples: Mapping[str, Any]) -> dict[Value, t
     """Smallest and largest element of every value over all samples, rounded to RANGE_BITS."""
     lows: dict[Value, float] = {}
     highs: dict[Value, float] = {}
+    nodes = nodes_around(module)
 
     def observe(value: Value, array: Any) -> None:
         if value.type.is_host:
             return
         # A range with NaN would compare as false everywhere, and pass unseen.
         if not np.isfinite(array).all():
-            raise error(
-                f"Value %{value.name} is not finite on the calibration samples.",
-                hint="Check the weights of the model and the samples.",
+            why = "is not finite on the calibration samples"
+            hint = "Check the weights of the model and the samples."
+            raise RefusedNodesError(
+                Diagnostic(f"Value %{value.name} {why}.", hint=hint),
+                reasons=dict.fromkeys(nodes.get(value, ()), f"a value of it {why}"),
             )
         lows[value] = min(lows.get(value, math.inf), float(array.min()))
         highs[value] = max(highs.get(value, -math.inf), float(array.max()))
@@ -107,6 +112,19 @@ def observed_ranges(module: Module, samples: Mapping[str, Any]) -> dict[Value, t
             inputs = {name: array[part] for name, array in samples.items()}
             interpret(module, inputs, observe, host, run=run_finite)
     return {value: (rounded(lows[value]), rounded(highs[value])) for value in lows}
+
+
+def nodes_around(module: Module) -> dict[Value, Nodes]:
+    """For each value the ONNX nodes that make it; those that read it, where none does."""
+    nodes = {op.output: op.location.nodes for op in module.ops}
+    readers: dict[Value, list[Location]] = {}
+    for op in module.ops:
+        for operand in op.operands:
+            readers.setdefault(operand, []).append(op.location)
+    values = (*nodes, *(value for _, value in module.inputs))
+    return {
+        value: nodes.get(value) or Location.joined(readers.get(value, ())).nodes for value in values
+    }
 
 
 def run_finite(model: bytes, inputs: Mapping[str, Array]) -> list[Array]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+from epimc.support.origins import Node, Nodes
 
 REMAKE = "Make it again with this version of epimc."
 SHOWN_CHARACTERS = 40
@@ -67,6 +69,28 @@ class EpimcError(Exception):
         """The same error with further notes."""
         known = self.diagnostic
         return replace(self, diagnostic=replace(known, notes=(*known.notes, *notes)))
+
+
+@dataclass
+class RefusedNodesError(EpimcError):
+    """The chip cannot have some nodes of the model, as a pass finds; the host may run them.
+
+    Attributes:
+        reasons: For each ONNX node, by op type and name, a clause that says why.
+    """
+
+    reasons: Mapping[Node, str] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> Nodes:
+        """The nodes."""
+        return tuple(self.reasons)
+
+    @property
+    def clause(self) -> str:
+        """The message as a reason, behind a colon."""
+        message = self.diagnostic.message
+        return f"{message[:1].lower()}{message[1:].rstrip('.')}"
 
 
 class OtherVersionError(EpimcError):

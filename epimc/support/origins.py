@@ -9,6 +9,9 @@ from __future__ import annotations
 Node = tuple[str, str]
 """One ONNX node: its op type, with the domain where that is not the default, and its name."""
 
+EVERY_NODE: Node = ("", "")
+"""Stands for all nodes of a model: no operator is named so."""
+
 Nodes = tuple[Node, ...]
 """Several of them, in execution order."""
 

@@ -26,7 +26,6 @@ from epimc.backends.crossbar.lower.work import (
 from epimc.backends.crossbar.target.schema import Target
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import Op, Value
-from epimc.ir.core.types import Location
 from epimc.ir.pipeline import Pass
 from epimc.support.diagnostics import Diagnostic, counted, error
 from epimc.support.options import Option
@@ -111,6 +110,11 @@ def refuse_large_windows(module: Module, target: Target) -> None:
     for op in large:
         place = str(op.location) or f"%{op.output.name}"
         sizes[place] = max(sizes.get(place, 0), resident_bytes(op))
+    reasons = {
+        node: f"a single window of it takes {resident_bytes(op)} bytes of a buffer of {capacity}"
+        for op in large
+        for node in op.location.nodes
+    }
     raise DoesNotFitError(
         Diagnostic(
             f"{counted(len(sizes), 'layer')} cannot have a single window in the buffer of a tile, "
@@ -118,7 +122,7 @@ def refuse_large_windows(module: Module, target: Target) -> None:
             notes=tuple(f"{place}: {size} bytes" for place, size in sizes.items()),
             hint=f"Use a target with a larger tile.buffer_bytes: {max(sizes.values())} at least.",
         ),
-        nodes=Location.joined(op.location for op in large).nodes,
+        reasons=reasons,
     )
 
 

@@ -71,8 +71,12 @@ class Scope:
         kind = self.kinds.get(name)
         return kind is not None and kind.tensor_type.elem_type in REALS[1:]
 
-    def entering(self, name: str) -> tuple[int, ...]:
+    def entering(self, name: str) -> tuple[tuple[int, ...], bool]:
         """The shape of one sample of a tensor of the host, if the chip can take that.
+
+        Returns:
+            The shape, and whether the samples' axis stands before it.  Where one sample is all that
+            the model takes, a tensor may be without.
 
         Raises:
             UnsupportedError: It cannot.
@@ -86,13 +90,15 @@ class Scope:
             raise UnsupportedError(f"its input '{name}' holds {word} values, and the chip reals")
         if shape is None:
             raise UnsupportedError(f"the shape of its input '{name}' depends on the data")
-        if len(shape) < 2 or shape[0] != self.batch:
+        if 0 in shape:
+            raise UnsupportedError(f"its input '{name}' of shape {list(shape)} is empty")
+        if len(shape) > 1 and shape[0] == self.batch:
+            return shape[1:], True
+        if self.samples_first:
             raise UnsupportedError(
                 f"axis 0 of its input '{name}' of shape {list(shape)} counts no samples"
             )
-        if min(shape) < 1:
-            raise UnsupportedError(f"its input '{name}' of shape {list(shape)} is empty")
-        return shape[1:]
+        return shape, False
 
     def enters(self, name: str) -> bool:
         """Whether the chip can take a tensor of the host."""

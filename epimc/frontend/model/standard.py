@@ -14,7 +14,7 @@ from epimc.support.origins import place_of
 
 # What an operator means may change with the opset: the importers know the operators of these.  A
 # model of an older opset is converted, and what a newer one has changed is none of theirs.
-OLDEST_IR, OLDEST_OPSET, KNOWN_OPSET = 3, 7, 26
+OLDEST_IR, OLDEST_OPSET, KNOWN_OPSET = 3, 7, 28
 DEFAULT_DOMAINS = ("", "ai.onnx")
 
 # What a text of an array takes, at least.

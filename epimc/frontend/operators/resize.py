@@ -107,11 +107,14 @@ def _scales(
 
 @operator("SpaceToDepth")
 def space_to_depth(node: Emitter) -> Value:
-    """Every block's places become channels."""
+    """Every block's places become channels, in the mode DCR or CRD."""
     x, size = node.map(), node.integer("blocksize", 1)
-    _, height, width = x.type.shape
-    if size < 1 or height % size or width % size:
-        raise UnsupportedError(f"blocks of {size} in [{height}, {width}] are not supported")
+    channels, height, width = x.type.shape
+    mode = node.text("mode", "DCR")
+    if size < 1 or height % size or width % size or mode not in ("DCR", "CRD"):
+        raise UnsupportedError(
+            f"mode = {mode} with blocks of {size} in [{height}, {width}] is not supported"
+        )
     parts = [
         selected(
             node.part("part", top * size + left),
@@ -121,7 +124,10 @@ def space_to_depth(node: Emitter) -> Value:
         for top in range(size)
         for left in range(size)
     ]
-    return node.emit(moves.Concat, parts)
+    if mode == "DCR":
+        return node.emit(moves.Concat, parts)
+    numbers = np.arange(channels * size**2).reshape(size**2, channels).T
+    return _channels(node, node.part("blocks").emit(moves.Concat, parts), numbers.ravel())
 
 
 @operator("DepthToSpace")
