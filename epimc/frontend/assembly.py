@@ -16,7 +16,8 @@ from epimc.frontend.core.draft import Draft, identifier
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.steps import Scope, Step, readers_of
 from epimc.frontend.fragments import Fragment
-from epimc.frontend.model.opsets import at_opset
+from epimc.frontend.model.installed import newest_proof
+from epimc.frontend.model.opsets import at_opset, in_older_opset
 from epimc.frontend.model.standard import name_of, operator_of, opset_of
 from epimc.frontend.partition import Graph, Node, Partition, Tensor, partition
 from epimc.frontend.ports import port_type
@@ -216,13 +217,14 @@ class Assembly:
         Raises:
             UnliftedError: It has no form there, and the chip has a part in the reference.
         """
-        oldest = self.oldest_opset()
-        if oldest <= (opset_of(model) or 0):
-            return model
-        newer = at_opset(model, oldest)
-        if newer is None and self.split.chip:
+        own, oldest = opset_of(model) or 0, self.oldest_opset()
+        if self.split.chip and own > newest_proof():
+            moved = in_older_opset(model, newest_proof())
+        else:
+            moved = at_opset(model, max(own, oldest))
+        if moved is None and self.split.chip:
             raise UnliftedError
-        return newer or model
+        return moved or model
 
     def bind_casts(self, casts: Sequence[Step]) -> None:
         """Let the chip take what was cast for it."""

@@ -34,13 +34,34 @@ def newest_ir() -> int:
     return next((version for version in versions if _loads(version, PLAIN_OPSET)), PLAIN_IR)
 
 
-def _loads(ir_version: int, opset: int) -> bool:
-    """Whether onnxruntime loads a model of one node in these versions."""
+@cache
+def newest_proof() -> int:
+    """The newest opset in which onnxruntime runs what integer references have at every border."""
+    scale, zero = (
+        helper.make_tensor("s", TensorProto.FLOAT, [], [1.0]),
+        helper.make_tensor("z", TensorProto.UINT8, [], [0]),
+    )
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"]),
+    ]
+    versions = range(newest_opset(), PLAIN_OPSET, -1)
+    runs = (opset for opset in versions if _loads(PLAIN_IR, opset, nodes, (scale, zero)))
+    return next(runs, PLAIN_OPSET)
+
+
+def _loads(
+    ir_version: int,
+    opset: int,
+    nodes: Sequence[onnx.NodeProto] = (helper.make_node("Identity", ["x"], ["y"]),),
+    constants: Sequence[TensorProto] = (),
+) -> bool:
+    """Whether onnxruntime loads a model of a few nodes, from x to y, in these versions."""
     # It takes a while to import, and is asked when a model is read.
     from epimc.runtime.guard import loads
 
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y"))
-    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "asked", [x], [y])
+    graph = helper.make_graph(nodes, "asked", [x], [y], constants)
     opsets = [helper.make_opsetid("", opset)]
     model = helper.make_model(graph, ir_version=ir_version, opset_imports=opsets)
     return loads(model.SerializeToString())

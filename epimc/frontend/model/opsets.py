@@ -74,6 +74,20 @@ def at_opset(model: onnx.ModelProto, version: int) -> onnx.ModelProto | None:
     return result
 
 
+def in_older_opset(model: onnx.ModelProto, version: int) -> onnx.ModelProto | None:
+    """The model in an older opset; None where one of its operators is another there."""
+    own = opset_of(model)
+    plain = (node for node in nested_nodes(model.graph.node) if node.domain in DEFAULT_DOMAINS)
+    if own is None or not all(same_operator(node, own, version) for node in plain):
+        return None
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    for entry in result.opset_import:
+        if entry.domain in DEFAULT_DOMAINS:
+            entry.version = version
+    return result
+
+
 def _oldest_ir(version: int) -> int:
     """The oldest IR version in which a model of an opset may be."""
     # Of opsets before 7 ONNX's own table lacks some; all of them came with one IR version.
