@@ -43,7 +43,7 @@ def export_floats(module: Module, lift: Lift | None = None) -> ModelProto:
     graph = _ModelGraph(module)
     for name, data in fragments_of(module).items():
         own = read_fragment(data, name)
-        opset = max(FLOAT_OPSET, opsets_of(own).get("", FLOAT_OPSET))
+        opset = max(graph.oldest, opsets_of(own).get("", 1))
         # What cannot be lifted is left as it is: the graph then has the meaning of its operators.
         graph.fragments[name] = (lift(own, opset) if lift else None) or own
     for op in module.ops:
@@ -63,10 +63,16 @@ def has_identity_plans(properties: Mapping[str, str]) -> bool:
 
 
 class _ModelGraph(FloatGraph):
-    """The graph of a whole model."""
+    """The graph of a whole model.
+
+    Attributes:
+        oldest: The opset that it has at least: where all is the host's, what that has suffices.
+    """
 
     def __init__(self, module: Module) -> None:
         super().__init__(module)
+        on_chip = any(not op.output.type.is_host for op in module.ops)
+        self.oldest = FLOAT_OPSET if on_chip else 1
         # Unlike integers, floats need no op at a border: outputs are copies of values.
         self.names = {value: self.prefix + value.name for value in module.values()}
         self.names |= {value: name for name, value in module.inputs}
@@ -77,7 +83,7 @@ class _ModelGraph(FloatGraph):
         model.ir_version = IR_VERSION
         for entry in model.opset_import:
             if not entry.domain:
-                entry.version = max(FLOAT_OPSET, entry.version)
+                entry.version = max(self.oldest, entry.version)
                 for function in self.functions.values():
                     function.opset_import[0].version = entry.version
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))

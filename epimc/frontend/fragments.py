@@ -111,6 +111,8 @@ class Fragment:
                 ("Gather", {}, [int(place) for place in places.ravel()]),
                 ("Reshape", {}, [*shape]),
             ]
+        if perm == sorted(perm):
+            return [("Reshape", {}, [*shape])]
         return [
             ("Reshape", {}, dims),
             ("Transpose", {"perm": perm}, None),

@@ -192,7 +192,7 @@ class Trial:
         if step.reason:
             refuse_long_work(step.proto, self.scope)
             for name in step.makes:
-                self.draft.require_room(shape_of(self.scope.kinds.get(name)) or (), step.place)
+                self.draft.require_host_room(shape_of(self.scope.kinds.get(name)) or (), step.place)
                 self.chip.pretend(name)
         else:
             self.note_shapes(step)

@@ -81,6 +81,16 @@ class Budget:
         self.make(count, what, where)
         self.spent = before
 
+    def require_once(self, count: int, what: str, where: Span | str = "") -> None:
+        """Refuse a tensor that others make and nobody works on; arguments as `read`.
+
+        Raises:
+            EpimcError: Its bytes are not left.
+        """
+        before = self.spent
+        self.read(count, what, where)
+        self.spent = before
+
     def _take(self, needed: int, fact: str, where: Span | str) -> None:
         left = self.limit - self.spent
         if needed > left:

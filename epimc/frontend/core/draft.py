@@ -137,6 +137,16 @@ class Draft:
         # How many values are there at once is known when the module is complete.
         self.budget.require(BYTES * size, f"a value of {size} elements", where)
 
+    def require_host_room(self, shape: Iterable[int], where: str) -> None:
+        """Raise EpimcError for a tensor of the host that takes more memory than the limit leaves.
+
+        Args:
+            shape: Its own.
+            where: The node.
+        """
+        size = math.prod(max(dim, 1) for dim in shape)
+        self.budget.require_once(BYTES * size, f"a value of {size} elements", where)
+
     def _stored_type(self, ref: Ref) -> TensorType:
         return self.module.tensors[ref.name].type
 
