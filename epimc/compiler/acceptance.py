@@ -5,18 +5,41 @@ ONNX's checker lets models pass that onnxruntime refuses to load, or to run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
 from epimc.compiler.samples import Samples
 from epimc.frontend import ImportedModel
 from epimc.runtime.reference import Reference
-from epimc.support.diagnostics import error
+from epimc.support.diagnostics import Diagnostic, RefusedNodesError, error
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.port_types import PortType
 
 SUBJECT = "the model"
 
 
+def refuse_other_numbers(imported: ImportedModel, results: Sequence[Any]) -> None:
+    """Raise RefusedNodesError where an output that the chip gives is NaN or infinite."""
+    makers = imported.module.producers()
+    for (name, value), result in zip(imported.module.outputs, results, strict=True):
+        if value.type.is_host or value not in makers or np.isfinite(result).all():
+            continue
+        why = "is not finite on the calibration samples"
+        nodes = makers[value].location.nodes
+        raise RefusedNodesError(
+            Diagnostic(f"Output '{name}' of the model {why}."),
+            reasons=dict.fromkeys(nodes, f"its result {why}"),
+        )
+
+
 def require_accepted(
-    imported: ImportedModel, samples: Samples, limit_bytes: int = DEFAULT_BYTES
+    imported: ImportedModel,
+    samples: Samples,
+    limit_bytes: int = DEFAULT_BYTES,
+    *,
+    finite: bool = False,
 ) -> None:
     """Have onnxruntime load the model, and run one sample.
 
@@ -24,8 +47,10 @@ def require_accepted(
         imported: The user's model, with the shapes that its program will have.
         samples: Some for the model; the first is run.
         limit_bytes: Bounds what its tensors may take.
+        finite: Whether what the chip gives for the sample must be finite.
 
     Raises:
+        RefusedNodesError: It is not.
         EpimcError: onnxruntime refuses the model or fails on the sample, or its results have other
             shapes than those of the program.
     """
@@ -37,6 +62,8 @@ def require_accepted(
     reference = Reference(model, SUBJECT, users=True, types=types, limit_bytes=limit_bytes)
     names = [port.name for port in imported.outputs]
     results = reference.computed(names, samples.first(1).inputs)
+    if finite:
+        refuse_other_numbers(imported, results)
     for port, result in zip(imported.outputs, results, strict=True):
         if port.shape is not None and result.shape != (1, *port.shape):
             raise error(

@@ -29,7 +29,7 @@ from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.verifier import verify
-from epimc.support.diagnostics import EpimcError, error
+from epimc.support.diagnostics import EpimcError, RefusedNodesError, error
 from epimc.support.limits import MADE_FACTOR
 from epimc.support.origins import Node
 from epimc.support.port_types import FLOAT, PortType, apart
@@ -109,7 +109,9 @@ def accept(imported: ImportedModel, samples: Samples, limit_bytes: int, *, drawn
         EpimcError: It refuses the model or the sample.
     """
     try:
-        require_accepted(imported, samples, limit_bytes)
+        require_accepted(imported, samples, limit_bytes, finite=not drawn)
+    except RefusedNodesError:
+        raise
     except EpimcError as problem:
         if not drawn or all(port.port_type.kind == FLOAT for port in imported.inputs):
             raise

@@ -20,6 +20,7 @@ from epimc.ir.core.op import Array, Op, Value
 from epimc.ir.core.traits import Border, Clips, Linear
 from epimc.ir.core.types import Location, TensorType
 from epimc.ir.dialects import epi
+from epimc.ir.text.printer import refused
 from epimc.quantization.activations import activation_type, common_types
 from epimc.quantization.joining import Joining, Joint
 from epimc.quantization.lookup import joint_table
@@ -30,6 +31,9 @@ from epimc.quantization.terms import Term, Total
 MAXIMUM_TERMS = 64
 
 UNBOUNDED = (-math.inf, math.inf)
+
+# A sum must span so many steps of each operand: three bits of it are known then.
+FEWEST_STEPS = 8
 
 
 class IntegerRewriter:
@@ -193,7 +197,12 @@ class IntegerRewriter:
         return order[::-1]
 
     def requantize(self, op: Op, total: Total, bounds: tuple[float, float] = UNBOUNDED) -> None:
-        """The one rounding, between real bounds: those of a fused relu or clip."""
+        """The one rounding, between real bounds: those of a fused relu or clip.
+
+        Raises:
+            RefusedNodesError: Too little is left of what the operands say.
+        """
+        self.refuse_coarse(op, total)
         kind = self.type_of(op.output)
         least = max(float(np.abs(t.steps).max()) for t in total.terms) / LARGEST_FACTOR
         # What is joined has one type: it cannot be widened for one operand.
@@ -201,6 +210,21 @@ class IntegerRewriter:
             kind = activation_type(op.output, self.bits, least)
         result = Value(op.output.name, kind, op.output.range)
         self.builder.mapped[op.output] = rescaled(self.builder, op, total, result, bounds)
+
+    def refuse_coarse(self, op: Op, total: Total) -> None:
+        """Raise RefusedNodesError for a sum that is less than a few steps of one of its operands.
+
+        As the distance of large numbers from the largest of them is.
+        """
+        steps = [float(t.steps.max()) for t in total.terms if t.value.type.is_activation]
+        low, high = op.output.range or (0.0, 0.0)
+        if len(total.terms) > 1 and 0 < high - low < FEWEST_STEPS * max(steps, default=0.0):
+            raise refused(
+                op,
+                f"Its result spans less than {FEWEST_STEPS} steps of an operand of "
+                f"{self.bits} bits.",
+                hint="More activation bits (--activation-bits) make the steps smaller.",
+            )
 
     def as_type(self, value: Value, kind: TensorType, op: Op) -> Value:
         """A value of the old module as activations of a type, for an op that needs that."""

@@ -88,9 +88,13 @@ class RefusedNodesError(EpimcError):
 
     @property
     def clause(self) -> str:
-        """The message as a reason, behind a colon."""
-        message = self.diagnostic.message
-        return f"{message[:1].lower()}{message[1:].rstrip('.')}"
+        """The message as a reason."""
+        return clause(self.diagnostic.message)
+
+
+def clause(message: str) -> str:
+    """A sentence as a clause, as it stands behind a colon."""
+    return f"{message[:1].lower()}{message[1:].rstrip('.')}"
 
 
 class OtherVersionError(EpimcError):

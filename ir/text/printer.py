@@ -13,7 +13,7 @@ from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value, dump_attributes
 from epimc.ir.core.tensors import Tensor, TensorStore
 from epimc.ir.core.types import Location
-from epimc.support.diagnostics import EpimcError, Span, error
+from epimc.support.diagnostics import Diagnostic, EpimcError, RefusedNodesError, Span, clause
 
 # Of the text: to be raised when a text that was right before is refused or means something else.
 VERSION = 2
@@ -55,7 +55,8 @@ def print_op(op: Op) -> str:
 def refused(op: Op, message: str, hint: str = "") -> EpimcError:
     """The error for an op that a pass cannot rewrite: where it comes from, and the op itself."""
     where: Span | str = op.span or str(op.location)
-    return error(message, where=where, notes=[shown_op(op)], hint=hint)
+    diagnostic = Diagnostic(message, where, (shown_op(op),), hint)
+    return RefusedNodesError(diagnostic, reasons=dict.fromkeys(op.location.nodes, clause(message)))
 
 
 def shown_op(op: Op) -> str:

@@ -125,7 +125,15 @@ def _forget_below(nodes: Any) -> None:
     for inner in _subgraphs(nodes):
         _forget_in(inner)
         for entry in inner.input:
-            _forget_of(entry.type)
+            # What is no more than a number stays one, whatever the model takes: loops count by it.
+            if not _is_number(entry.type):
+                _forget_of(entry.type)
+
+
+def _is_number(kind: onnx.TypeProto) -> bool:
+    """Whether a type is that of a tensor without axes."""
+    tensor = kind.tensor_type
+    return tensor.HasField("shape") and not tensor.shape.dim
 
 
 def _forget_of(kind: onnx.TypeProto) -> None:
