@@ -28,6 +28,9 @@ from epimc.support.diagnostics import RefusedNodesError, error
 from epimc.support.options import values_of
 from epimc.support.origins import EVERY_NODE, Node
 
+# So often nodes are sent to the host one by one.
+MOST_TIMES = 8
+
 IMPORT, EMIT, CHECK, REFERENCE = "import", "emit", "check", "reference"
 
 
@@ -158,19 +161,21 @@ def compile_model(
     """
     job = Job.of(request)
     hosted: dict[Node, str] = {}
+    times = 0
     while True:
         try:
-            return compiled(job, observers, memory, hosted)
+            return compiled_once(job, observers, memory, hosted)
         except RefusedNodesError as problem:
             # What passes find that the chip cannot have runs on the host: once more, from the
             # import on, each time with a node more there; with all nodes where none is named.
             if EVERY_NODE in hosted:
                 raise
-            named = problem.reasons.keys() - hosted.keys()
+            times += 1
+            named = problem.reasons.keys() - hosted.keys() if times < MOST_TIMES else ()
             hosted |= problem.reasons if named else {EVERY_NODE: problem.clause}
 
 
-def compiled(
+def compiled_once(
     job: Job, observers: Sequence[CompileObserver], memory: InMemory, hosted: Mapping[Node, str]
 ) -> Bundle:
     """Go through all stages.

@@ -32,9 +32,6 @@ MAXIMUM_TERMS = 64
 
 UNBOUNDED = (-math.inf, math.inf)
 
-# A sum must span so many steps of each operand: three bits of it are known then.
-FEWEST_STEPS = 8
-
 
 class IntegerRewriter:
     """Builds the integer module; one object a run, so that the maps need no passing around.
@@ -197,12 +194,7 @@ class IntegerRewriter:
         return order[::-1]
 
     def requantize(self, op: Op, total: Total, bounds: tuple[float, float] = UNBOUNDED) -> None:
-        """The one rounding, between real bounds: those of a fused relu or clip.
-
-        Raises:
-            RefusedNodesError: Too little is left of what the operands say.
-        """
-        self.refuse_coarse(op, total)
+        """The one rounding, between real bounds: those of a fused relu or clip."""
         kind = self.type_of(op.output)
         least = max(float(np.abs(t.steps).max()) for t in total.terms) / LARGEST_FACTOR
         # What is joined has one type: it cannot be widened for one operand.
@@ -212,17 +204,16 @@ class IntegerRewriter:
         self.builder.mapped[op.output] = rescaled(self.builder, op, total, result, bounds)
 
     def refuse_coarse(self, op: Op, total: Total) -> None:
-        """Raise RefusedNodesError for a sum that is less than a few steps of one of its operands.
+        """Raise RefusedNodesError for a sum that never reaches a step of one of its operands.
 
-        As the distance of large numbers from the largest of them is.
+        As the distance of large numbers from the largest of them: nothing of it would be left.
         """
         steps = [float(t.steps.max()) for t in total.terms if t.value.type.is_activation]
-        low, high = op.output.range or (0.0, 0.0)
-        if len(total.terms) > 1 and 0 < high - low < FEWEST_STEPS * max(steps, default=0.0):
+        largest = max(map(abs, op.output.range or (0.0,)))
+        if len(total.terms) > 1 and 0 < largest < max(steps, default=0.0):
             raise refused(
                 op,
-                f"Its result spans less than {FEWEST_STEPS} steps of an operand of "
-                f"{self.bits} bits.",
+                f"Its result is less than a step of an operand of {self.bits} bits.",
                 hint="More activation bits (--activation-bits) make the steps smaller.",
             )
 

@@ -22,8 +22,14 @@ LARGEST_BIAS = 2.0**46
 
 @sums(nn.Sum)
 def sum_total(op: nn.Sum, rewriter: IntegerRewriter) -> Total:
-    """The summands of both."""
-    return rewriter.total(op.a).plus(rewriter.total(op.b), op.sign, op.location)
+    """The summands of both.
+
+    Raises:
+        RefusedNodesError: Too little is left of what the operands say.
+    """
+    total = rewriter.total(op.a).plus(rewriter.total(op.b), op.sign, op.location)
+    rewriter.refuse_coarse(op, total)
+    return total
 
 
 @sums(nn.Affine)
