@@ -13,6 +13,7 @@ from epimc.frontend.core.bindings import (
     HostTensor,
     MoreDims,
     Padded,
+    Rounded,
     Unknown,
     shape_of,
     type_of,
@@ -159,9 +160,11 @@ class Chip:
         """Raise UnsupportedError for what the operator's importer does not take."""
         for name, item in operands.items():
             is_taken = (
-                record.more_dims if isinstance(item, MoreDims) else record.op_type == "MaxPool"
+                (isinstance(item, MoreDims) and record.more_dims)
+                or (isinstance(item, Padded) and record.op_type == "MaxPool")
+                or (isinstance(item, Rounded) and record.op_type == "DequantizeLinear")
             )
-            if isinstance(item, (MoreDims, Padded)) and not is_taken:
+            if isinstance(item, (MoreDims, Padded, Rounded)) and not is_taken:
                 raise UnsupportedError(f"its input '{name}' {item.refusal(self.draft.batch)}")
 
     def require_one_result(self, record: OnnxOperator, proto: onnx.NodeProto) -> None:

@@ -15,6 +15,7 @@ from epimc.frontend.core.bindings import (
     HostTensor,
     MoreDims,
     Padded,
+    Rounded,
     Unknown,
     shape_of,
     type_of,
@@ -137,7 +138,7 @@ class Trial:
             return name
         binding = self.chip.bound.get(name)
         taken = [value for _, value in self.draft.module.inputs]
-        is_plain = not isinstance(binding, (MoreDims, Padded)) and binding not in taken
+        is_plain = not isinstance(binding, (MoreDims, Padded, Rounded)) and binding not in taken
         if contents is None and is_plain:
             if binding is None:
                 raise error(f"Output '{name}' is not computed by any node.")
@@ -208,7 +209,7 @@ class Trial:
             step.work = constant_macs(step.proto, self.scope, step.macs)
             bound = self.chip.bound
             self.scope.stay.update(
-                name for name in step.makes if isinstance(bound.get(name), Padded)
+                name for name in step.makes if isinstance(bound.get(name), (Padded, Rounded))
             )
         self.steps.append(step)
 

@@ -100,6 +100,40 @@ class Padded:
         return f"is padded with {self.number:g}, which only MaxPool takes"
 
 
+@dataclass(frozen=True)
+class Rounded:
+    """A tensor that the user's own quantization rounds to integers.
+
+    No value stands for these: only the operator that makes reals of them again takes them, and what
+    is left of both is the range of their type.
+
+    Attributes:
+        source: What is rounded.
+        element: The ONNX type of the integers.
+        scale: Of all of them.
+        zero_point: Of all of them.
+        low: The real number of the smallest integer of the type.
+        high: That of the largest.
+    """
+
+    source: Value | MoreDims
+    element: int
+    scale: float
+    zero_point: int
+    low: float
+    high: float
+
+    def full_shape(self, batch: int) -> tuple[int, ...]:
+        """The shape in ONNX."""
+        if isinstance(self.source, MoreDims):
+            return self.source.full_shape(batch)
+        return (batch, *self.source.type.shape)
+
+    def refusal(self, batch: int) -> str:
+        """Why most operators do not take it: what it is, behind the tensor's name."""
+        return "holds integers, which only DequantizeLinear takes"
+
+
 @dataclass(frozen=True, eq=False)
 class HostTensor:
     """A tensor that the host has, of any type.
@@ -113,7 +147,7 @@ class HostTensor:
     value: Value
 
 
-Binding: TypeAlias = "Value | Array | MoreDims | Padded | HostTensor | Unknown"
+Binding: TypeAlias = "Value | Array | MoreDims | Padded | Rounded | HostTensor | Unknown"
 """What an ONNX tensor is: computed by the chip, a constant, a value with more dims, the host's."""
 
 
@@ -121,8 +155,10 @@ def type_of(binding: Binding, batch: int) -> onnx.TypeProto | None:
     """The ONNX type of a tensor, where it is known."""
     if isinstance(binding, (Unknown, HostTensor)):
         return binding.kind
-    if isinstance(binding, (Value, MoreDims, Padded)):
+    if isinstance(binding, (Value, MoreDims, Padded, Rounded)):
         shape: tuple[int, ...]
+        if isinstance(binding, Rounded):
+            return helper.make_tensor_type_proto(binding.element, binding.full_shape(batch))
         if isinstance(binding, (MoreDims, Padded)):
             shape = binding.full_shape(batch)
         else:

@@ -19,13 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from epimc.frontend.core.bindings import MoreDims, Padded
+from epimc.frontend.core.bindings import MoreDims, Padded, Rounded
 from epimc.frontend.core.emitter import Emitter
 from epimc.frontend.model.standard import OLDEST_OPSET
 from epimc.ir.core.op import Value
 
 Importer: TypeAlias = Callable[
-    [Emitter], "Value | MoreDims | Padded | list[Value] | list[Value | MoreDims]"
+    [Emitter], "Value | MoreDims | Padded | Rounded | list[Value] | list[Value | MoreDims]"
 ]
 """Appends the ops of a node and returns what its first output is, or a list: what each one is.
 

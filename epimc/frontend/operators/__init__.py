@@ -12,4 +12,5 @@ from epimc.frontend.operators import resize
 from epimc.frontend.operators import join
 from epimc.frontend.operators import select
 from epimc.frontend.operators import move
+from epimc.frontend.operators import quantization
 from epimc.frontend.operators import constant

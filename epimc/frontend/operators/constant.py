@@ -13,7 +13,6 @@ FOLDED: Mapping[str, int] = {
     "Ceil": OLDEST_OPSET,
     "Constant": OLDEST_OPSET,
     "ConstantOfShape": 9,
-    "DequantizeLinear": 10,
     "Equal": OLDEST_OPSET,
     "Floor": OLDEST_OPSET,
     "Greater": OLDEST_OPSET,

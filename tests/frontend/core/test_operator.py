@@ -78,6 +78,7 @@ CASES = {
     "PRelu": Case((CHANNELS,)),
     **dict.fromkeys(("Max", "Mean", "Min", "Sum"), Case(times=2)),
     **dict.fromkeys(("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"), REDUCTION),
+    "QuantizeLinear": Case((np.array(0.25, np.float32),)),
     "Reshape": Case((np.array([1, 8, 3, 6]),)),
     "Resize": Case((np.array([1, 1, 2, 2], np.float32),)),
     "Slice": Case(attributes={"starts": [1], "ends": [3], "axes": [1]}),
@@ -136,8 +137,10 @@ def test_since_is_when_onnx_has_it(record: OnnxOperator) -> None:
     assert record.since == max(OLDEST_OPSET, min(versions)) <= KNOWN_OPSET
 
 
-# Where has its condition first, which is a constant: `test_arithmetic.py` has it.
-READ = [item for item in records() if item.importer and item.op_type != "Where"]
+# Where has its condition first, which is a constant: `test_arithmetic.py` has it.  What quantizes
+# is there in pairs alone: `test_quantization.py`.
+ELSEWHERE = ("Where", "QuantizeLinear", "DequantizeLinear")
+READ = [item for item in records() if item.importer and item.op_type not in ELSEWHERE]
 
 
 @pytest.mark.parametrize("record", READ, ids=named)
