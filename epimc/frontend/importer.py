@@ -39,7 +39,7 @@ from epimc.ir.core.op import Op, Value
 from epimc.support.diagnostics import counted, error, shortened
 from epimc.support.files import as_text
 from epimc.support.limits import DEFAULT_BYTES, LONGEST_NAME, MOST_NODES, MOST_PORTS, Budget
-from epimc.support.origins import Node
+from epimc.support.origins import EVERY_NODE, Node, place_of
 from epimc.support.placement import PlacedNode, Placement
 
 NOTHING: Mapping[Node, str] = {}
@@ -167,7 +167,12 @@ def with_hosted(
     budget = Budget(limit_bytes, f"Model '{name}'")
     budget.read(imported.model.ByteSize(), "the model itself")
     result = _Import(prepared(imported.model, budget), name, budget, reasons).run()
-    return replace(result, sha256=imported.sha256, model=imported.model, remarks=imported.remarks)
+    told = tuple(
+        f"the host runs {place_of((node,)) if node != EVERY_NODE else 'all nodes'}: {reason}"
+        for node, reason in reasons.items()
+    )
+    remarks = (*imported.remarks, *told)
+    return replace(result, sha256=imported.sha256, model=imported.model, remarks=remarks)
 
 
 def refuse_host_nodes(imported: ImportedModel) -> None:

@@ -12,7 +12,7 @@ from epimc.ir.core.op import Value
 from epimc.ir.core.traits import Joins, Moves
 from epimc.ir.core.types import TensorType
 from epimc.quantization.weights import SMALLEST_STEP
-from epimc.support.diagnostics import error
+from epimc.support.diagnostics import Diagnostic, RefusedNodesError
 
 Types = dict[Value, TensorType]
 
@@ -26,7 +26,7 @@ def activation_type(value: Value, bits: int, least_step: float = SMALLEST_STEP) 
         least_step: A range of smaller steps than this is widened.
 
     Raises:
-        EpimcError: The range is too wide, or the step too large.
+        RefusedNodesError: The range is too wide, or the step too large.
     """
     assert value.range is not None
     # 0 is what padding and a relu give: it must be one of the values.
@@ -35,16 +35,20 @@ def activation_type(value: Value, bits: int, least_step: float = SMALLEST_STEP) 
         step = float(np.float32((high - low) / (2**bits - 1)))
         least = float(np.float32(least_step))
     if not math.isfinite(step):
-        raise error(
-            f"The range [{low}, {high}] of value %{value.name} is too wide for a float32 scale.",
-            hint="Check the weights of the model and the samples.",
+        raise RefusedNodesError(
+            Diagnostic(
+                f"The range [{low}, {high}] of value %{value.name} is too wide for a float32 scale.",
+                hint="Check the weights of the model and the samples.",
+            )
         )
     # A range of nearly nothing has no scale of its own: with 1.0 all its values are the zero point.
     scale = max(step, least) if step >= SMALLEST_STEP else 1.0
     if not math.isfinite(scale):
-        raise error(
-            f"What value %{value.name} is computed from is too large for a float32 scale.",
-            hint="Check the weights of the model and the samples.",
+        raise RefusedNodesError(
+            Diagnostic(
+                f"What value %{value.name} is computed from is too large for a float32 scale.",
+                hint="Check the weights of the model and the samples.",
+            )
         )
     zero_point = min(2**bits - 1, round(-low / scale))
     return TensorType(value.type.shape, f"u{bits}", scale, zero_point)
