@@ -60,7 +60,8 @@ class Fragment:
         self.operands.append(value)
         kind = self.scope.kinds.get(name)
         element = kind.tensor_type.elem_type if kind is not None else TensorProto.FLOAT
-        shape = list(shape_of(kind) or (self.scope.batch, *value.type.shape))
+        known = shape_of(kind)
+        shape = [self.scope.batch, *value.type.shape] if known is None else [*known]
         plain = element == TensorProto.FLOAT and isinstance(binding, Value)
         entry = name if plain else f"{name}.chip"
         # As it is where the chip has it of the host, of which the call then takes it.

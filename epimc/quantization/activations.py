@@ -37,7 +37,8 @@ def activation_type(value: Value, bits: int, least_step: float = SMALLEST_STEP) 
     if not math.isfinite(step):
         raise RefusedNodesError(
             Diagnostic(
-                f"The range [{low}, {high}] of value %{value.name} is too wide for a float32 scale.",
+                f"The range [{low}, {high}] of value %{value.name} is too wide for a "
+                "float32 scale.",
                 hint="Check the weights of the model and the samples.",
             )
         )

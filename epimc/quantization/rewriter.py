@@ -207,10 +207,12 @@ class IntegerRewriter:
         """Raise RefusedNodesError for a sum that never reaches a step of one of its operands.
 
         As the distance of large numbers from the largest of them: nothing of it would be left.
+        What is much less is the rounding of float32, and nothing to lose.
         """
         steps = [float(t.steps.max()) for t in total.terms if t.value.type.is_activation]
         largest = max(map(abs, op.output.range or (0.0,)))
-        if len(total.terms) > 1 and 0 < largest < max(steps, default=0.0):
+        step = max(steps, default=0.0)
+        if len(total.terms) > 1 and step / LARGEST_FACTOR < largest < step:
             raise refused(
                 op,
                 f"Its result is less than a step of an operand of {self.bits} bits.",

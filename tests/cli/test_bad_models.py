@@ -85,7 +85,7 @@ def test_weights_that_are_not_finite(value: float, here: Path, refuse: Refuse) -
     weights[1, 2, 0, 1] = value
     onnx.save(small_model(constants={"w": weights}), here / "nan.onnx")
     lines = refuse("compile", "nan.onnx", "-o", "out", "--strict").splitlines()
-    assert lines[1] == "  note: node 'conv' (Conv): input 'w' holds NaN or infinity"
+    assert lines[1] == "  note: node 'conv' (Conv): input 'w' holds NaN or infinity."
 
 
 def test_inspect_refuses_them_alike(here: Path, refuse: Refuse) -> None:

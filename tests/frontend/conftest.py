@@ -12,9 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from epimc.backends.onnx.fragments import fragments_of
 from epimc.frontend import ImportedModel
 from epimc.ir.core.module import Module
+from epimc.ir.interpreter import interpret
 from epimc.ir.verifier import verify
+from epimc.runtime.host import OnnxHost
 from tests.helpers.strict import import_strictly
 
 Array = NDArray[Any]
@@ -92,6 +95,30 @@ def compare_model(model: onnx.ModelProto) -> ImportedModel:
     return imported
 
 
+def compare_whole_model(model: onnx.ModelProto) -> ImportedModel:
+    """The same for a model of which one sample is all that it takes."""
+    imported = import_strictly(model, "model")
+    verify(imported.module)
+    draw = np.random.default_rng(1)
+    inputs = {}
+    for port in imported.inputs:
+        assert port.shape is not None
+        assert not port.port_type.samples_first
+        inputs[port.name] = draw.standard_normal((1, *port.shape)).astype(np.float32)
+    host = OnnxHost(fragments_of(imported.module))
+    results = interpret(imported.module, inputs, host=host)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    names = [output.name for output in model.graph.output]
+    sample = {name: array[0] for name, array in inputs.items()}
+    for name, theirs in zip(names, session.run(names, sample), strict=True):
+        # An axis of 1 in front may be that of the one sample.
+        ours = results[name].reshape(theirs.shape)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    return imported
+
+
 @pytest.fixture
 def build() -> Callable[..., onnx.ModelProto]:
     """`build_model`."""
@@ -102,6 +129,12 @@ def build() -> Callable[..., onnx.ModelProto]:
 def compare() -> Callable[[onnx.ModelProto], ImportedModel]:
     """`compare_model`."""
     return compare_model
+
+
+@pytest.fixture
+def compare_whole() -> Callable[[onnx.ModelProto], ImportedModel]:
+    """`compare_whole_model`."""
+    return compare_whole_model
 
 
 @pytest.fixture

@@ -377,6 +377,37 @@ def test_what_a_product_becomes(build: Build, compare: Compare, name: str) -> No
     assert [line for line in lines if line.startswith("%")] == expected.split("\n        ")[1:-1]
 
 
+@pytest.mark.parametrize(
+    ("nodes", "constants"),
+    [
+        (
+            [make_node("MatMul", ["w", "x"], ["y"], name="n")],
+            {"w": floats(4, 2)},
+        ),
+        (
+            [make_node("Gemm", ["x", "w"], ["y"], name="n", transA=1)],
+            {"w": floats(2, 4)},
+        ),
+        (
+            [make_node("MatMul", ["x", "w"], ["y"], name="n")],
+            {"w": floats(3, 2, 5)},
+        ),
+        (
+            [make_node("Einsum", ["x", "w"], ["y"], name="n", equation="ab,bc->ca")],
+            {"w": floats(2, 5)},
+        ),
+        (
+            [make_node("Einsum", ["x"], ["y"], name="n", equation="ab->ba")],
+            {},
+        ),
+    ],
+)
+def test_a_product_over_samples_has_all_of_them_as_one(
+    build: Build, compare_whole: Compare, nodes: list[onnx.NodeProto], constants: dict[str, Array]
+) -> None:
+    compare_whole(build(nodes, {"x": (2, 2)}, constants))
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 
@@ -387,26 +418,6 @@ def test_what_a_product_becomes(build: Build, compare: Compare, name: str) -> No
             [make_node("MatMul", ["x", "x"], ["y"], name="n")],
             {},
             "(MatMul): a product of two activations is not supported.",
-        ),
-        (
-            [make_node("MatMul", ["w", "x"], ["y"], name="n")],
-            {"w": floats(4, 2)},
-            "(MatMul): a product over the samples is not supported.",
-        ),
-        (
-            [make_node("Gemm", ["x", "w"], ["y"], name="n", transA=1)],
-            {"w": floats(2, 4)},
-            "(Gemm): a product over the samples is not supported.",
-        ),
-        (
-            [make_node("MatMul", ["x", "w"], ["y"], name="n")],
-            {"w": floats(3, 2, 5)},
-            "(MatMul): a product over the samples is not supported.",
-        ),
-        (
-            [make_node("Einsum", ["x", "w"], ["y"], name="n", equation="ab,bc->ca")],
-            {"w": floats(2, 5)},
-            "(Einsum): a product over the samples is not supported.",
         ),
         (
             [make_node("Einsum", ["x", "w"], ["y"], name="n", equation="ab,cd->ac")],
@@ -420,11 +431,6 @@ def test_what_a_product_becomes(build: Build, compare: Compare, name: str) -> No
         ),
         (
             [make_node("Einsum", ["x"], ["y"], name="n", equation="ab->a")],
-            {},
-            "(Einsum): sums and diagonals of one factor are not supported.",
-        ),
-        (
-            [make_node("Einsum", ["x"], ["y"], name="n", equation="ab->ba")],
             {},
             "(Einsum): sums and diagonals of one factor are not supported.",
         ),
