@@ -24,7 +24,7 @@ LIMITS: dict[int, tuple[int, int]] = {
 
 @operator("QuantizeLinear", since=10, folds=True, more_dims=True)
 def quantize_linear(node: Emitter) -> Rounded:
-    """Per tensor, in front of DequantizeLinear alone: both together clip to the range of the type.
+    """Per tensor, in front of DequantizeLinear alone: both clip to the range of the type.
 
     The chip rounds as its own quantization does.
     """
