@@ -21,7 +21,8 @@ Nodes = tuple[Node, ...]
 
 def place_of(nodes: Nodes) -> str:
     """How messages and listings name nodes: `node 'a' (Conv), node 'b' (Relu)`, on one line."""
-    return ", ".join(f"node '{printable(name)}' ({kind})" for kind, name in nodes)
+    named = ((kind, f"node '{printable(name)}'" if name else "a node") for kind, name in nodes)
+    return ", ".join(f"{words} ({kind})" for kind, words in named)
 
 
 def call_of(kind: str, name: str) -> str:

@@ -344,9 +344,10 @@ def test_all_unsupported_operators_are_named(build: Build) -> None:
     assert error_of(model) == unsupported(
         # It is known to multiply.
         "node 'conv' (Conv): auto_pad = SAME is not supported.",
-        "Hardmax, com.example.Foo: 2 nodes, first 'hard': it has no form on the chip.",
         "Conv, Hardmax: 2 nodes, first 'behind the unknown': "
         "its input 'c' is no tensor of known type.",
+        "node 'hard' (Hardmax): it has no form on the chip.",
+        "node 'c' (com.example.Foo): onnxruntime does not have it.",
         count=5,
     )
 
