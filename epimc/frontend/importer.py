@@ -26,6 +26,7 @@ from epimc.frontend.model.installed import typed
 from epimc.frontend.model.loader import load_model
 from epimc.frontend.model.node_names import distinct, remarks_on
 from epimc.frontend.model.opsets import readable, with_default_opset
+from epimc.frontend.model.outputs import listed_once, remarks_on_outputs
 from epimc.frontend.model.preparation import prepared
 from epimc.frontend.model.scopes import refuse_deep
 from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
@@ -143,8 +144,8 @@ def with_wanted(model: onnx.ModelProto, wanted: WantedShapes, budget: Budget) ->
 def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) -> ImportedModel:
     refuse_many(model.graph)
     budget.read(model.ByteSize(), "the model itself")
-    remarks = remarks_on(model)
-    model = with_default_opset(model, budget)
+    remarks = (*remarks_on(model), *remarks_on_outputs(model))
+    model = with_default_opset(listed_once(model, budget), budget)
     model = runnable(readable(distinct(model, budget), budget), budget)
     result = _Import(prepared(model, budget), name, budget).run()
     return replace(result, sha256=sha256, model=model, remarks=remarks)
@@ -223,15 +224,8 @@ class _Import:
     ) -> None:
         self.model, self.name, self.budget, self.hosted = model, name, budget, hosted
         self.outputs = [output.name for output in model.graph.output]
-        self.refuse_outputs()
-
-    def refuse_outputs(self) -> None:
-        """Raise EpimcError where there are none, or one twice."""
         if not self.outputs:
-            raise error("The model has no outputs.")
-        for name in self.outputs:
-            if self.outputs.count(name) > 1:
-                raise error(f"Output '{name}' is listed twice.", hint="Export the model again.")
+            raise error("The model has no outputs.", hint="Name the tensors that it is to give.")
 
     def run(self) -> ImportedModel:
         """The model in the IR.

@@ -305,6 +305,7 @@ def refusal(message: str, problem: Exception) -> EpimcError:
         hint = "It needs too much memory: raise the limit (--limit-bytes), or check the shapes."
     if "terminate flag" in str(problem):
         said = f"Its loops have not come to an end within {LONGEST_LOOPS:g} seconds."
+        hint = "Have its loops take fewer steps."
     return error(message, where=where, notes=[said], hint=hint)
 
 

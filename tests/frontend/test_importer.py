@@ -293,7 +293,9 @@ def test_inputs_of_different_batches_are_one_sample(build: Build) -> None:
 
 def test_no_outputs(build: Build) -> None:
     model = build([make_node("Relu", ["x"], ["y"])], outputs=[])
-    assert error_of(model) == "error: The model has no outputs."
+    assert error_of(model) == (
+        "error: The model has no outputs.\n  hint: Name the tensors that it is to give."
+    )
 
 
 def test_a_model_without_inputs_runs_on_the_host(build: Build) -> None:
@@ -323,7 +325,9 @@ def test_shapes_that_do_not_fit(build: Build) -> None:
     assert error_of(model) == (
         "error: The shapes or types in the model do not fit together.\n"
         "  --> node 'm' (MatMul)\n"
-        "  note: Incompatible dimensions for matrix multiplication"
+        "  note: Incompatible dimensions for matrix multiplication\n"
+        "  hint: Where the model declares an input wrongly, set its shape (--shape); else export "
+        "it again."
     )
 
 
