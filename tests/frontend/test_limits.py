@@ -248,14 +248,15 @@ def test_an_output_that_is_listed_twice_is_given_once() -> None:
 
 
 def test_integers_of_data_are_no_sizes() -> None:
-    attributes = {"mode": "TF", "ngram_counts": [0], "ngram_indexes": [0, 1]}
-    lengths = {f"{name}_gram_length": 1 for name in ("min", "max")}
     tokens = helper.make_node(
         "TfIdfVectorizer",
         ["x"],
         ["y"],
-        **attributes,
-        **lengths,
+        mode="TF",
+        ngram_counts=[0],
+        ngram_indexes=[0, 1],
+        min_gram_length=1,
+        max_gram_length=1,
         max_skip_count=0,
         pool_int64s=[2**40, 2**41],
     )
