@@ -18,6 +18,7 @@ from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.pipeline import Runner
+from epimc.support.placement import Placement
 from epimc.support.results import INLINED, Result
 from epimc.support.shapes import shapes_from
 from epimc.support.tables import Block, Lines
@@ -33,6 +34,7 @@ class PlanResult(Result):
         epitome: The policy, or the path of the plans.
         weight_bits: Bits of a weight.
         activation_bits: Bits of an activation.
+        on_chip: How much of the model runs on the chip.
         counts: What the backend counts.
     """
 
@@ -43,6 +45,7 @@ class PlanResult(Result):
     epitome: str
     weight_bits: int
     activation_bits: int
+    on_chip: Placement
     counts: PlanSummary = field(metadata=INLINED)
 
     def blocks(self) -> Iterator[Block]:
@@ -52,6 +55,7 @@ class PlanResult(Result):
         bits = f"W{self.weight_bits}A{self.activation_bits}"
         yield Lines((f"{self.model} on {self.target}, epitome {self.epitome}, {bits}:",))
         yield totals
+        yield Lines((f"  {self.on_chip}",))
 
 
 def plan_model(
@@ -86,6 +90,7 @@ def plan_model(
         epitome=request.epitome,
         weight_bits=request.weight_bits,
         activation_bits=request.activation_bits,
+        on_chip=named.imported.placement,
         counts=counts,
     )
 

@@ -71,6 +71,40 @@ def test_shapes_are_enough(kind: str, tmp_path: Path) -> None:
     assert model == network(kind)
 
 
+def quantized() -> onnx.ModelProto:
+    """A layer whose weights and their zero points are integers."""
+    tensors = {
+        "w": np.arange(-32, 32, dtype=np.int8).reshape(8, 8),
+        "b": np.arange(8, dtype=np.int32),
+        "s": np.full(8, 0.1, np.float32),
+        "z": np.zeros(8, np.int8),
+    }
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["dw"], axis=1),
+        helper.make_node("DequantizeLinear", ["b", "s"], ["db"], axis=0),
+        helper.make_node("MatMul", ["x", "dw"], ["m"], "fc"),
+        helper.make_node("Add", ["m", "db"], ["y"]),
+    ]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ("N", 8)) for name in "xy")
+    stored = [numpy_helper.from_array(array, name) for name, array in tensors.items()]
+    graph = helper.make_graph(nodes, "net", [x], [y], stored)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("kind", ["empty", "missing"])
+def test_integers_are_weights_too(kind: str, tmp_path: Path) -> None:
+    before = epimc.plan(quantized()).to_json()
+    model = quantized()
+    for tensor in model.graph.initializer:
+        tensor.ClearField("raw_data")
+        if kind == "missing":
+            tensor.data_location = TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value="missing.bin")
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    assert epimc.plan(tmp_path / "net.onnx").to_json() == before
+    assert before["weights"] == 64
+
+
 def test_only_plan_does_without_them(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(network("missing").SerializeToString())
     with pytest.raises(EpimcError) as caught:

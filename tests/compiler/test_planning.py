@@ -208,6 +208,7 @@ def test_a_model_without_layers(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == (
         "m.onnx on epim-256, epitome none, W8A8:\n"
         "  no layer has constant weights: it takes no crossbars\n"
+        "  on the chip: 1 of 1 node, 100.0 % of the bytes\n"
     )
     assert main(["plan", str(tmp_path / "m.onnx"), "--json"]) == 0
     counts = json.loads(capsys.readouterr().out)

@@ -12,6 +12,7 @@ from epimc.backends.crossbar.lower import counting
 from epimc.backends.crossbar.lower.counting import Geometry, Matrix, geometry_of, matrix_of
 from epimc.backends.crossbar.target.schema import Target
 from epimc.ir.epitome import plan
+from epimc.support.diagnostics import counted
 from epimc.support.results import OnnxNode, first_name, onnx_nodes
 from epimc.support.tables import Block, Lines, dims, number, table
 
@@ -124,7 +125,7 @@ class CrossbarCounts(PlanSummary):
 
 def fewer(before: int, after: int, times: float | None) -> str:
     """What the compression is."""
-    return f"{before} crossbars in FP32, {after} now: {number(times, 2)}x fewer"
+    return f"{counted(before, 'crossbar')} in FP32, {after} now: {number(times, 2)}x fewer"
 
 
 def count_layers(

@@ -41,6 +41,16 @@ NUMPY_FLOATS: Mapping[int, np.dtype[Any]] = {
     TensorProto.DOUBLE: np.dtype("<f8"),
 }
 
+# Those of quantized weights and biases; int64 is that of shapes, which no number stands for.
+NUMPY_WEIGHTS: Mapping[int, np.dtype[Any]] = {
+    **NUMPY_FLOATS,
+    TensorProto.INT8: np.dtype("i1"),
+    TensorProto.UINT8: np.dtype("u1"),
+    TensorProto.INT16: np.dtype("<i2"),
+    TensorProto.UINT16: np.dtype("<u2"),
+    TensorProto.INT32: np.dtype("<i4"),
+}
+
 CONTENTS = ("raw_data", "float_data", "double_data", "int32_data")
 
 
@@ -66,8 +76,8 @@ def mark_weights(model: onnx.ModelProto, folder: Path | None) -> list[TensorProt
 
 
 def lacks_contents(tensor: TensorProto, folder: Path | None) -> bool:
-    """Whether a tensor of floats has a shape alone."""
-    if tensor.data_type not in NUMPY_FLOATS or not math.prod(tensor.dims):
+    """Whether a tensor of weights has a shape alone."""
+    if tensor.data_type not in NUMPY_WEIGHTS or not math.prod(tensor.dims):
         return False
     if tensor.data_location != TensorProto.EXTERNAL:
         return not any(len(getattr(tensor, field)) for field in CONTENTS)
@@ -95,7 +105,7 @@ def fill_weights(tensors: Iterable[TensorProto], budget: Budget) -> None:
         EpimcError: They take more than the limit.
     """
     for tensor in tensors:
-        dtype, count = NUMPY_FLOATS[tensor.data_type], math.prod(tensor.dims)
+        dtype, count = NUMPY_WEIGHTS[tensor.data_type], math.prod(tensor.dims)
         budget.read(count * dtype.itemsize, f"tensor '{tensor.name}' of {count} elements")
         tensor.ClearField("data_location")
         tensor.ClearField("external_data")
