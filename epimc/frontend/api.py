@@ -17,7 +17,7 @@ from epimc.frontend.importer import (
     with_hosted,
 )
 from epimc.frontend.model.opsets import at_opset
-from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
+from epimc.frontend.model.shapes import AS_DECLARED, WantedInputs
 from epimc.frontend.ports import ModelPort
 from epimc.frontend.sources import ModelSource, NamedModel, import_source
 
@@ -30,7 +30,7 @@ __all__ = [
     "NamedModel",
     "OnnxOperator",
     "UnsupportedError",
-    "WantedShapes",
+    "WantedInputs",
     "at_opset",
     "import_model",
     "import_proto",
