@@ -54,6 +54,15 @@ Shapes = Annotated[
         show_default=False,
     ),
 ]
+Constants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--constant",
+        metavar="NAME=1,2|NAME=X.npy",
+        help="Fix a model's input, such as axes or weights; may be repeated.",
+        show_default=False,
+    ),
+]
 ChosenBackend = Annotated[str, typer.Option("--backend", metavar="NAME", help="The kind of chip.")]
 Timing = Annotated[bool, typer.Option("--timing", help="Tell how long each stage took.")]
 PrintAfter = Annotated[
@@ -276,6 +285,7 @@ def inspect(
         ),
     ] = None,
     shapes: Shapes = None,
+    constants: Constants = None,
     limit_bytes: Limit = DEFAULT_BYTES,
     json: Json = False,
 ) -> None:
@@ -284,8 +294,10 @@ def inspect(
         inspect_stage(path, stage, limit_bytes, json)
         return
     from epimc.results.summaries import inspected
+    from epimc.support.constants import constants_from
 
-    say(inspected(path, limit_bytes=limit_bytes, shapes=shapes or ()), json)
+    fixed = constants_from(constants or ())
+    say(inspected(path, None, limit_bytes, shapes or (), fixed), json)
 
 
 def inspect_stage(path: Path, stage: str, limit_bytes: int, json: bool) -> None:

@@ -13,12 +13,12 @@ from epimc.backends.onnx.values import encode
 from epimc.compiler.acceptance import require_accepted
 from epimc.compiler.drawing import drawn_samples
 from epimc.compiler.memory import InMemory
-from epimc.compiler.options import Request
+from epimc.compiler.options import ModelOptions, Request
 from epimc.compiler.sample_arrays import SampleData
 from epimc.compiler.samples import Samples
 from epimc.frontend import (
     ImportedModel,
-    WantedShapes,
+    WantedInputs,
     import_source,
     refuse_host_nodes,
     refuse_unknown_operators,
@@ -30,6 +30,7 @@ from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.verifier import verify
+from epimc.support.constants import constants_from
 from epimc.support.diagnostics import error
 from epimc.support.limits import MADE_FACTOR
 from epimc.support.origins import Node
@@ -81,9 +82,11 @@ def import_request(
     """
     source = request.model if memory.model is None else memory.model
     data = calibration_data(request, memory)
-    wanted = WantedShapes(shapes_from(request.shapes), None if data is None else data.shapes)
     named = import_source(
-        source, example=memory.example, limit_bytes=request.limit_bytes, wanted=wanted
+        source,
+        example=memory.example,
+        limit_bytes=request.limit_bytes,
+        wanted=wanted_inputs(request, memory, data),
     )
     imported = named.imported
     if hosted:
@@ -102,6 +105,21 @@ def import_request(
     if is_plan_file(request.epitome):
         module.attributes[PLANS] = plans_for(request.epitome, module).dump()
     return Start(named.name, imported, samples, module)
+
+
+def wanted_inputs(
+    request: ModelOptions, memory: InMemory, data: SampleData | None = None
+) -> WantedInputs:
+    """What is said of the model's inputs.
+
+    Args:
+        request: What is asked for.
+        memory: What is passed in memory.
+        data: Samples, whose sizes count where the model leaves them open.
+    """
+    constants = {**constants_from(request.constants), **memory.constants}
+    shapes = None if data is None else data.shapes
+    return WantedInputs(shapes_from(request.shapes), shapes, constants=constants)
 
 
 def refuse_too_large(imported: ImportedModel) -> None:

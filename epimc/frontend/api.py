@@ -18,7 +18,7 @@ from epimc.frontend.importer import (
 )
 from epimc.frontend.model.domains import refuse_unknown_operators, with_foreign
 from epimc.frontend.model.opsets import at_opset
-from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
+from epimc.frontend.model.shapes import AS_DECLARED, WantedInputs
 from epimc.frontend.ports import ModelPort
 from epimc.frontend.sources import ModelSource, NamedModel, import_source
 
@@ -31,7 +31,7 @@ __all__ = [
     "NamedModel",
     "OnnxOperator",
     "UnsupportedError",
-    "WantedShapes",
+    "WantedInputs",
     "at_opset",
     "import_model",
     "import_proto",

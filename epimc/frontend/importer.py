@@ -7,7 +7,7 @@ divided between chip and host (`partition/`) and put together anew (`assembly.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from epimc.frontend.assembly import Assembly, RefusedError, UnliftedError, size_
 from epimc.frontend.chip import Chip, is_real_input
 from epimc.frontend.core.bindings import HostTensor
 from epimc.frontend.core.draft import Draft
+from epimc.frontend.core.operator import lookup
 from epimc.frontend.core.steps import Step
 from epimc.frontend.model.checks import check_model
+from epimc.frontend.model.constants import fix_inputs
 from epimc.frontend.model.external import external_tensors
 from epimc.frontend.model.float32 import runnable
 from epimc.frontend.model.inputs import set_wanted
@@ -29,8 +31,8 @@ from epimc.frontend.model.opsets import readable, with_default_opset
 from epimc.frontend.model.outputs import listed_once, remarks_on_outputs
 from epimc.frontend.model.preparation import prepared
 from epimc.frontend.model.scopes import refuse_deep
-from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
-from epimc.frontend.model.standard import name_of, operator_of
+from epimc.frontend.model.shapes import AS_DECLARED, WantedInputs
+from epimc.frontend.model.standard import DEFAULT_DOMAINS, name_of, operator_of
 from epimc.frontend.model.weightless import fill_weights, mark_weights
 from epimc.frontend.ports import Entries, ModelPort, entries_of, is_batched, port_type
 from epimc.frontend.trial import Trial
@@ -60,6 +62,8 @@ class ImportedModel:
         nodes: Where each node runs.
         crossing_bytes: Of one sample, as reals, that go from the chip to the host and back.
         remarks: What the user should know of the model, in sentences without a full stop.
+        parameters: Inputs that operators read as nothing but what the chip must know as it is
+            programmed: were they constant, more nodes could be on it.
     """
 
     module: Module
@@ -70,6 +74,7 @@ class ImportedModel:
     nodes: tuple[PlacedNode, ...] = ()
     crossing_bytes: int = 0
     remarks: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
 
     @property
     def placement(self) -> Placement:
@@ -82,7 +87,7 @@ def import_model(
     *,
     limit_bytes: int = DEFAULT_BYTES,
     newest_opset: int | None = None,
-    wanted: WantedShapes = AS_DECLARED,
+    wanted: WantedInputs = AS_DECLARED,
 ) -> ImportedModel:
     """Import a model file.
 
@@ -105,7 +110,7 @@ def import_proto(
     name: str,
     *,
     limit_bytes: int = DEFAULT_BYTES,
-    wanted: WantedShapes = AS_DECLARED,
+    wanted: WantedInputs = AS_DECLARED,
 ) -> ImportedModel:
     """Import a model from memory; its tensors hold their data themselves.
 
@@ -132,13 +137,14 @@ def import_proto(
     return _imported(model, name, "", budget)
 
 
-def with_wanted(model: onnx.ModelProto, wanted: WantedShapes, budget: Budget) -> onnx.ModelProto:
+def with_wanted(model: onnx.ModelProto, wanted: WantedInputs, budget: Budget) -> onnx.ModelProto:
     """A copy of a model from memory, with the shapes that a user wants."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    fixed = fix_inputs(copy, wanted.constants, budget.limit)
     weights = mark_weights(copy, None) if wanted.only else []
     fill_weights(weights, budget)
-    return copy if set_wanted(copy, wanted) or weights else model
+    return copy if set_wanted(copy, wanted) or weights or fixed else model
 
 
 def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) -> ImportedModel:
@@ -148,6 +154,7 @@ def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) ->
     model = with_default_opset(listed_once(model, budget), budget)
     model = runnable(readable(distinct(model, budget), budget), budget)
     result = _Import(prepared(model, budget), name, budget).run()
+    remarks = (*remarks, *remarks_on_parameters(result.parameters))
     return replace(result, sha256=sha256, model=model, remarks=remarks)
 
 
@@ -336,7 +343,41 @@ class _Import:
             for number, step in enumerate(trial.steps)
             if not step.copies
         )
-        return ImportedModel(module, "", self.model, [*inputs], [*outputs], placed, crossing)
+        return ImportedModel(
+            module,
+            "",
+            self.model,
+            [*inputs],
+            [*outputs],
+            placed,
+            crossing,
+            parameters=parameters_of(scope.inputs, trial.steps),
+        )
+
+
+def parameters_of(inputs: Sequence[str], steps: Iterable[Step]) -> tuple[str, ...]:
+    """The inputs that nodes read as nothing but parameters of their operators."""
+    positions: dict[str, list[bool]] = {name: [] for name in inputs}
+    for step in steps:
+        record = lookup(step.proto.op_type) if step.proto.domain in DEFAULT_DOMAINS else None
+        listed = [*step.proto.input]
+        for name in step.reads:
+            if name in positions:
+                numbers = [k for k, read in enumerate(listed) if read == name]
+                known = record.parameters if record else ()
+                # Graphs of a node read what is not among its inputs.
+                positions[name].append(bool(numbers) and {*numbers} <= {*known})
+    return tuple(name for name, read in positions.items() if read and all(read))
+
+
+def remarks_on_parameters(names: Sequence[str]) -> Iterator[str]:
+    """What a user can do for inputs that are parameters of operators."""
+    if names:
+        rest = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield (
+            f"input '{shortened(names[0])}'{rest} must be known as the chip is programmed: fixed "
+            "by --constant NAME=VALUE, more of the model may be on it"
+        )
 
 
 def refuse_chip(steps: Iterable[Step]) -> None:

@@ -6,12 +6,12 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from epimc.backends.base import Port, ProgramSummary
 from epimc.bundle.bundle import Bundle, read_bundle
 from epimc.bundle.manifest import Origin
-from epimc.frontend import ImportedModel, ModelSource, WantedShapes, import_source
+from epimc.frontend import ImportedModel, ModelSource, WantedInputs, import_source
 from epimc.support.diagnostics import counted, error
 from epimc.support.files import as_path
 from epimc.support.limits import DEFAULT_BYTES
@@ -233,11 +233,15 @@ def what_a_sample_is(types: Iterable[PortType]) -> str:
     return "one sample is all that the model takes at once"
 
 
+NOTHING_FIXED: Mapping[str, Any] = {}
+
+
 def inspected(
     source: ModelSource,
     example: object = None,
     limit_bytes: int = DEFAULT_BYTES,
     shapes: Sequence[str] = (),
+    constants: Mapping[str, Any] = NOTHING_FIXED,
 ) -> ModelSummary | BundleSummary:
     """What a model or a bundle, which is a folder, consists of.
 
@@ -246,17 +250,19 @@ def inspected(
         example: Inputs to export a model of PyTorch with.
         limit_bytes: The most that the model, or the files of the bundle, may take.
         shapes: Shapes of a model's inputs, each text as in `x=1x3x224x224`.
+        constants: What inputs of a model are fixed to, by their names.
 
     Raises:
         EpimcError: It is neither, or the bundle's program does not pass its check (exit code 1).
     """
     folder = as_path(source, "source") if isinstance(source, (str, os.PathLike)) else None
     if folder is None or not folder.is_dir():
-        wanted = WantedShapes(shapes_from(shapes))
+        wanted = WantedInputs(shapes_from(shapes), constants=constants)
         named = import_source(source, example=example, limit_bytes=limit_bytes, wanted=wanted)
         return model_summary(named.imported)
-    if shapes:
-        raise error(f"'{folder}' is a bundle: its shapes are set when a model is compiled.")
+    for stated, what in ((shapes, "shapes"), (constants, "constants")):
+        if stated:
+            raise error(f"'{folder}' is a bundle: its {what} are set when a model is compiled.")
     bundle = read_bundle(folder, limit_bytes)
     bundle.program.refuse_bad()
     return BundleSummary(bundle.program.describe(), bundle.manifest)

@@ -240,12 +240,14 @@ def test_an_operator_in_full(run: Run) -> None:
         "  constant inputs: it becomes a constant\n"
         "  its input may have more dims than a value of the IR has\n"
         "  every output may be used, not the first one only\n"
+        "  constant on the chip: inputs 1, counted from 0\n"
     )
     assert run("ops", "Reshape").out.startswith("Reshape: Of samples of one to three dims")
     assert parsed(run, "ops", "Shape") == {
         "format": 1, "kind": "operator",
         "name": "Shape", "since": 7, "imported": False, "folded": True, "shape_only": True,
-        "more_dims": False, "all_results": False, "doc": "Of anything with a fixed shape",
+        "more_dims": False, "all_results": False, "parameters": [],
+        "doc": "Of anything with a fixed shape",
         "details": "",
     }  # fmt: skip
 

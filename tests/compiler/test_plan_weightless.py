@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import epimc
@@ -73,7 +74,7 @@ def test_shapes_are_enough(kind: str, tmp_path: Path) -> None:
 
 def quantized() -> onnx.ModelProto:
     """A layer whose weights and their zero points are integers."""
-    tensors = {
+    tensors: dict[str, NDArray[Any]] = {
         "w": np.arange(-32, 32, dtype=np.int8).reshape(8, 8),
         "b": np.arange(8, dtype=np.int32),
         "s": np.full(8, 0.1, np.float32),

@@ -409,10 +409,6 @@ def case(reason: str, op_type: str, *constants: Array, **attributes: Any) -> Any
             "a pad as large as the window would make a window of nothing but padding",
             "MaxPool", kernel_shape=[2, 2], pads=[2, 0, 0, 0],
         ),
-        case("reduction over axes [0, 1] is not supported", "ReduceMean", axes=[0, 1]),
-        case(
-            "keepdims = 0 with all axes is not supported", "ReduceMax", axes=[1, 2, 3], keepdims=0
-        ),
         case("padding the batch is not supported", "Pad", np.array([1, 0, 0, 0, 0, 0, 0, 0])),
         case(
             "slopes that differ along several axes are not supported",

@@ -15,8 +15,9 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from epimc.frontend.model import external
 from epimc.frontend.model.checks import check_model
+from epimc.frontend.model.constants import fix_inputs
 from epimc.frontend.model.inputs import set_wanted
-from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
+from epimc.frontend.model.shapes import AS_DECLARED, WantedInputs
 from epimc.frontend.model.weightless import fill_weights, mark_weights
 from epimc.support.diagnostics import EpimcError, error, nearest
 from epimc.support.files import read_bytes, refused
@@ -79,7 +80,7 @@ def load_model(
     path: Path,
     limit_bytes: int,
     newest_opset: int | None = None,
-    wanted: WantedShapes = AS_DECLARED,
+    wanted: WantedInputs = AS_DECLARED,
 ) -> LoadedModel:
     """Read and check a model file and its external data.
 
@@ -96,8 +97,9 @@ def load_model(
     """
     data = _read(path, limit_bytes)
     model = parse_model(data, str(path))
+    fixed = fix_inputs(model, wanted.constants, limit_bytes)
     weights = mark_weights(model, path.parent) if wanted.only else []
-    changed = set_wanted(model, wanted)
+    changed = set_wanted(model, wanted) or fixed
     check_model(model, newest_opset, None if changed or weights else data)
     fill_weights(weights, Budget(limit_bytes - len(data), f"Model file '{path}'"))
     pieces = external.locate(model, path.parent, limit_bytes - len(data))
