@@ -60,11 +60,8 @@ class Chip:
         proto = step.proto
         try:
             listed = self.imported(proto)
-        except UnsupportedError:
-            function = self.function(proto)
-            if function is None:
-                raise
-            listed = [function]
+        except UnsupportedError as refusal:
+            listed = [self.function(proto, refusal)]
         results = dict(zip(filter(None, proto.output), listed, strict=False))
         self.bound.update(results)
         for name, item in results.items():
@@ -95,14 +92,25 @@ class Chip:
         results = record.importer(self.emitter(proto, operands))
         return [*results] if isinstance(results, list) else [results]
 
-    def function(self, proto: onnx.NodeProto) -> Binding | None:
-        """The result of a node that is a function of each element; None where it is none.
+    def function(self, proto: onnx.NodeProto, refusal: UnsupportedError) -> Binding:
+        """The result of a node that is a function of each element.
+
+        Args:
+            proto: The node.
+            refusal: Why no importer takes it.
 
         Raises:
-            UnsupportedError: It is one, and the chip cannot take its input, or loses too much.
+            UnsupportedError: It is none, or one with which the chip loses too much.
         """
-        operands = {name: self.operand(name) for name in proto.input if name}
-        return as_function(self.emitter(proto, operands), self.scope.opsets)
+        try:
+            operands = {name: self.operand(name) for name in proto.input if name}
+        except UnsupportedError:
+            # An importer has said it; where there is none, no other input would help.
+            raise refusal from None
+        result = as_function(self.emitter(proto, operands), self.scope.opsets)
+        if result is None:
+            raise refusal
+        return result
 
     def emitter(self, proto: onnx.NodeProto, operands: Mapping[str, Binding]) -> Emitter:
         """What importers get of a node."""

@@ -209,7 +209,10 @@ def refuse_many(graph: onnx.GraphProto) -> None:
         (len(graph.output), MOST_PORTS, "outputs"),
     ):
         if count > most:
-            raise error(f"The model has {count} {what}; the limit is {most}.")
+            raise error(
+                f"The model has {count} {what}; the limit is {most}.",
+                hint="Compile it in parts, which onnx.utils.extract_model cuts out.",
+            )
     for entry in (*inputs, *graph.output):
         if len(entry.name) > LONGEST_NAME:
             raise error(

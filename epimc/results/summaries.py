@@ -116,7 +116,9 @@ def model_summary(imported: ImportedModel) -> ModelSummary:
     """Inputs, outputs, ops and nodes of a model."""
     module = imported.module
     counts = Counter(op.name for op in module.ops)
-    stored = (ref.name for op in module.ops for _, ref in op.tensor_refs())
+    # What the host has holds its nodes.
+    chip = [op for op in module.ops if not op.output.type.is_host]
+    stored = (ref.name for op in chip for _, ref in op.tensor_refs())
     return ModelSummary(
         name=module.name,
         level=module.level,
