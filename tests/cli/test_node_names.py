@@ -79,10 +79,12 @@ def test_names_of_any_kind(name: str, capsys: pytest.CaptureFixture[str]) -> Non
 
     table = printed(capsys, "compile", "m.onnx", "-o", "out", "--calibration", "x.npz")
     lines = table.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 9
     assert lines[2].startswith(f"c{shown(name)}  ")
     assert lines[4] == f"1 host call: Softmax '{shown(name)}'"
     assert lines[5].startswith("on the chip: 100.0 % of 1944 MACs, 2 of 3 nodes, ")
+    assert lines[7] == "on the host:"
+    assert lines[8].startswith(f"  node '{shown(name)}' (Softmax): ")
 
     maps = program_in(read_bundle(Path("out"))).maps
     assert [feature.nodes for feature in maps if ("Softmax", name) in feature.nodes] == [
