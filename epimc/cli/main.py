@@ -178,7 +178,7 @@ def compile(
     from epimc.api import build
     from epimc.cli.observers import ProgressBar, chosen_observers
     from epimc.compiler.compiler import Job
-    from epimc.results.summaries import CompileResult
+    from epimc.results.summaries import compile_result
 
     request = Request(model, **values_of(CompileOptions, options))
     stages = Job.of(request).stages
@@ -190,10 +190,10 @@ def compile(
         warn(f"no --calibration: {kind} samples were used, and figures mean little")
     for warning in (*bundle.remarks, *bundle.program.warnings()):
         warn(warning)
-    placement = bundle.manifest.on_chip.placement
-    if not placement.nodes_on_chip:
+    result = compile_result(bundle, str(output))
+    if not result.on_chip.nodes_on_chip:
         warn("nothing of the model runs on the chip: the host computes all of it")
-    say(CompileResult(str(output), bundle.program.describe(), placement), json)
+    say(result, json)
 
 
 @app.command()

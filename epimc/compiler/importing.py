@@ -21,6 +21,7 @@ from epimc.frontend import (
     WantedInputs,
     import_source,
     refuse_host_nodes,
+    refuse_unknown_operators,
     with_hosted,
 )
 from epimc.ir.core.module import Builder, Module
@@ -30,10 +31,10 @@ from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.verifier import verify
 from epimc.support.constants import constants_from
-from epimc.support.diagnostics import EpimcError, RefusedNodesError, error
+from epimc.support.diagnostics import error
 from epimc.support.limits import MADE_FACTOR
 from epimc.support.origins import Node
-from epimc.support.port_types import FLOAT, PortType, apart
+from epimc.support.port_types import PortType, apart
 from epimc.support.sample_types import Shaped, refuse_in_files
 from epimc.support.shapes import shapes_from
 
@@ -90,6 +91,7 @@ def import_request(
     imported = named.imported
     if hosted:
         imported = with_hosted(imported, hosted, imported.module.name, request.limit_bytes)
+    refuse_unknown_operators(imported.model)
     # Before minutes of work on a model that no bundle can hold.
     refuse_too_large(imported)
     if memory.model is None:
@@ -98,7 +100,7 @@ def import_request(
     if request.strict:
         refuse_host_nodes(imported)
     samples = calibration_samples(request, imported, data)
-    accept(imported, samples, request.limit_bytes, drawn=data is None)
+    require_accepted(imported, samples, request.limit_bytes, drawn=data is None)
     module = prepared(imported.module, samples, target, rows)
     if is_plan_file(request.epitome):
         module.attributes[PLANS] = plans_for(request.epitome, module).dump()
@@ -118,23 +120,6 @@ def wanted_inputs(
     constants = {**constants_from(request.constants), **memory.constants}
     shapes = None if data is None else data.shapes
     return WantedInputs(shapes_from(request.shapes), shapes, constants=constants)
-
-
-def accept(imported: ImportedModel, samples: Samples, limit_bytes: int, *, drawn: bool) -> None:
-    """Have onnxruntime run a sample (`require_accepted`); drawn integers may be none that it takes.
-
-    Raises:
-        EpimcError: It refuses the model or the sample.
-    """
-    try:
-        require_accepted(imported, samples, limit_bytes, finite=not drawn)
-    except RefusedNodesError:
-        raise
-    except EpimcError as problem:
-        if not drawn or all(port.port_type.kind == FLOAT for port in imported.inputs):
-            raise
-        note = "The sample was drawn at random: calibrate with samples that the model takes."
-        raise problem.with_notes(note) from None
 
 
 def refuse_too_large(imported: ImportedModel) -> None:

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
         import_source,
         operator,
         refuse_host_nodes,
+        refuse_unknown_operators,
         register,
         unregister,
+        with_foreign,
         with_hosted,
     )
 
@@ -48,8 +50,10 @@ __all__ = [
     "import_source",
     "operator",
     "refuse_host_nodes",
+    "refuse_unknown_operators",
     "register",
     "unregister",
+    "with_foreign",
     "with_hosted",
 ]
 

@@ -16,6 +16,7 @@ from epimc.frontend.importer import (
     refuse_host_nodes,
     with_hosted,
 )
+from epimc.frontend.model.domains import refuse_unknown_operators, with_foreign
 from epimc.frontend.model.opsets import at_opset
 from epimc.frontend.model.shapes import AS_DECLARED, WantedInputs
 from epimc.frontend.ports import ModelPort
@@ -37,7 +38,9 @@ __all__ = [
     "import_source",
     "operator",
     "refuse_host_nodes",
+    "refuse_unknown_operators",
     "register",
     "unregister",
+    "with_foreign",
     "with_hosted",
 ]

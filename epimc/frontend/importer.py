@@ -28,6 +28,7 @@ from epimc.frontend.model.installed import typed
 from epimc.frontend.model.loader import load_model
 from epimc.frontend.model.node_names import distinct, remarks_on
 from epimc.frontend.model.opsets import readable, with_default_opset
+from epimc.frontend.model.outputs import listed_once, remarks_on_outputs
 from epimc.frontend.model.preparation import prepared
 from epimc.frontend.model.scopes import refuse_deep
 from epimc.frontend.model.shapes import AS_DECLARED, WantedInputs
@@ -41,8 +42,8 @@ from epimc.ir.core.op import Op, Value
 from epimc.support.diagnostics import counted, error, shortened
 from epimc.support.files import as_text
 from epimc.support.limits import DEFAULT_BYTES, LONGEST_NAME, MOST_NODES, MOST_PORTS, Budget
-from epimc.support.origins import EVERY_NODE, Node, place_of
-from epimc.support.placement import PlacedNode, Placement
+from epimc.support.origins import EVERY_NODE, Node
+from epimc.support.placement import CHEAPER_SO, PlacedNode, Placement, reasons
 
 NOTHING: Mapping[Node, str] = {}
 
@@ -149,8 +150,8 @@ def with_wanted(model: onnx.ModelProto, wanted: WantedInputs, budget: Budget) ->
 def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) -> ImportedModel:
     refuse_many(model.graph)
     budget.read(model.ByteSize(), "the model itself")
-    remarks = remarks_on(model)
-    model = with_default_opset(model, budget)
+    remarks = (*remarks_on(model), *remarks_on_outputs(model))
+    model = with_default_opset(listed_once(model, budget), budget)
     model = runnable(readable(distinct(model, budget), budget), budget)
     result = _Import(prepared(model, budget), name, budget).run()
     remarks = (*remarks, *remarks_on_parameters(result.parameters))
@@ -158,13 +159,13 @@ def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) ->
 
 
 def with_hosted(
-    imported: ImportedModel, reasons: Mapping[Node, str], name: str, limit_bytes: int
+    imported: ImportedModel, hosted: Mapping[Node, str], name: str, limit_bytes: int
 ) -> ImportedModel:
     """The same model with more nodes on the host.
 
     Args:
         imported: The model.
-        reasons: Why each of them, by op type and name, cannot be on the chip.
+        hosted: Why each of them, by op type and name, cannot be on the chip.
         name: Of the module.
         limit_bytes: The most that the model and all tensors may take together.
 
@@ -173,22 +174,27 @@ def with_hosted(
     """
     budget = Budget(limit_bytes, f"Model '{name}'")
     budget.read(imported.model.ByteSize(), "the model itself")
-    result = _Import(prepared(imported.model, budget), name, budget, reasons).run()
-    told = tuple(
-        f"the host runs {place_of((node,)) if node != EVERY_NODE else 'all nodes'}: {reason}"
-        for node, reason in reasons.items()
-    )
-    remarks = (*imported.remarks, *told)
+    result = _Import(prepared(imported.model, budget), name, budget, hosted).run()
+    remarks = (*imported.remarks, *remarks_on_hosted(hosted))
     return replace(result, sha256=imported.sha256, model=imported.model, remarks=remarks)
 
 
+def remarks_on_hosted(hosted: Mapping[Node, str]) -> Iterator[str]:
+    """What a user should know of nodes that the chip cannot have, as passes have seen."""
+    if EVERY_NODE in hosted:
+        yield f"the host runs all nodes: {hosted[EVERY_NODE]}"
+        return
+    nodes = (PlacedNode(op, name, False, reason, 0, 0) for (op, name), reason in hosted.items())
+    yield from (f"the host runs {line}" for line in reasons(nodes))
+
+
 def refuse_host_nodes(imported: ImportedModel) -> None:
-    """Raise EpimcError, naming all of them, if the host runs a node of the model."""
+    """Raise EpimcError, saying why, if the host runs a node of the model."""
     hosted = [node for node in imported.nodes if not node.on_chip]
     if hosted:
         raise error(
             f"The host would run {counted(len(hosted), 'node')}, which --strict forbids.",
-            notes=[f"{node.place}: {node.reason}." for node in hosted],
+            notes=[f"{line}." for line in reasons(hosted)],
             hint="Compile without --strict, or end the model before these operators.",
         )
 
@@ -225,15 +231,8 @@ class _Import:
     ) -> None:
         self.model, self.name, self.budget, self.hosted = model, name, budget, hosted
         self.outputs = [output.name for output in model.graph.output]
-        self.refuse_outputs()
-
-    def refuse_outputs(self) -> None:
-        """Raise EpimcError where there are none, or one twice."""
         if not self.outputs:
-            raise error("The model has no outputs.")
-        for name in self.outputs:
-            if self.outputs.count(name) > 1:
-                raise error(f"Output '{name}' is listed twice.", hint="Export the model again.")
+            raise error("The model has no outputs.", hint="Name the tensors that it is to give.")
 
     def run(self) -> ImportedModel:
         """The model in the IR.
@@ -337,7 +336,7 @@ class _Import:
                 operator_of(step.proto),
                 name_of(step.proto),
                 number in on_chip,
-                "" if number in on_chip else step.reason or "fewer bytes cross the border so",
+                "" if number in on_chip else step.reason or CHEAPER_SO,
                 step.macs,
                 sum(size_of(scope.kinds.get(made)) for made in step.makes),
             )

@@ -29,11 +29,11 @@ from epimc.support.limits import DEFAULT_BYTES
 from epimc.verification.integer_reference import IntegerReference, types_of
 from epimc.verification.layer_errors import LayerMeter
 from epimc.verification.results import VerifyResult
-from epimc.verification.tallies import ClassTally, LayerTally, OutputTally
+from epimc.verification.tallies import ClassTally, LayerTally, OutputTally, Rates
 
 Array = NDArray[Any]
 
-INTEGERS = "integer.onnx"
+INTEGERS, FLOATS = "integer.onnx", "float.onnx"
 EPITOMIZED = "The epitomized model of the bundle"
 
 # Samples that are run at once, and integers of all layers that are compared at once.
@@ -125,7 +125,7 @@ class _Runner:
         what = f"'reference/{INTEGERS}' of bundle '{bundle.folder}'"
         self.integers = IntegerReference(data, what, self.program, self.program.computed_maps)
         self.floats = Reference(
-            reference_file(bundle, "float.onnx"),
+            reference_file(bundle, FLOATS),
             "the float model",
             users=True,
             types=types_of(self.program),
@@ -145,6 +145,14 @@ class _Runner:
             limit_bytes=bundle.limit_bytes,
         )
         self.identity_plans = has_identity_plans(self.epitomized.properties)
+
+    def gives_classes(self) -> bool:
+        """Whether the float model says that its first output is one of classes."""
+        from epimc.backends.onnx.classes import is_of_classes
+        from epimc.backends.onnx.reading import read_model
+
+        model = read_model(reference_file(self.bundle, FLOATS), f"'reference/{FLOATS}'")
+        return is_of_classes(model, self.program.outputs[0].name)
 
     def parameter_mismatches(self) -> dict[str, int]:
         """What is not the integer reference's, the manifest's or the target's."""
@@ -168,7 +176,8 @@ class _Runner:
         """What all batches come to."""
         layers = tuple(layer.result() for layer in tally.layers)
         outputs = tuple(output.result() for output in tally.outputs)
-        rates = tally.classes.rates(samples.labels)
+        classes = samples.labels is not None or self.gives_classes()
+        rates = tally.classes.rates(samples.labels) if classes else Rates()
         mismatches = sum(
             sum(counts)
             for counts in (
