@@ -55,5 +55,5 @@ def refuse_long_work(node: onnx.NodeProto, scope: Scope) -> None:
         raise error(
             f"It takes {steps} steps for one sample; the limit is {LARGEST_WORK}.",
             where=where_of(node),
-            hint="Use a smaller input or kernel.",
+            hint="Use a smaller input (--shape) or kernel.",
         )

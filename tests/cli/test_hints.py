@@ -165,6 +165,11 @@ CASES = {
             * ("(--calibration)" in hint)
         ),
     ),
+    "long work": Case(
+        lambda: model_of([make_node("MatMul", ["x", "x"], ["y"], "square")], ["N", 3000, 3000]),
+        "It takes 27000000000 steps for one sample;",
+        lambda hint: ["--shape", "x=1x4x4"] * ("(--shape)" in hint),
+    ),
     "many rows": Case(
         lambda: model_of([CONV], ["N", 3, 8, 8]),
         "All ops together compute and read ",

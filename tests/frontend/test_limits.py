@@ -142,7 +142,7 @@ def test_windows_that_take_hours_are_refused(slow: onnx.NodeProto) -> None:
     assert message == (
         f"error: It takes {steps} steps for one sample; the limit is 17179869184.\n"
         f"  --> node 'n' ({slow.op_type})\n"
-        "  hint: Use a smaller input or kernel."
+        "  hint: Use a smaller input (--shape) or kernel."
     )
 
 
