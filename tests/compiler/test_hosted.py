@@ -65,6 +65,17 @@ def test_a_window_that_does_not_fit(tmp_path: Path, small: Path) -> None:
     assert (bundle.manifest.on_chip.nodes, bundle.manifest.on_chip.nodes_on_chip) == (2, 1)
 
 
+def test_nodes_are_counted_by_reasons(tmp_path: Path, small: Path) -> None:
+    net = Network({"x": (24, 4, 4)})
+    model = net.model(net.conv(net.conv(net.conv("x", 24, 24), 24, 2), 2, 3))
+    bundle = built(tmp_path, model, target=str(small))
+    assert bundle.remarks == (
+        "the host runs Conv: 2 nodes, first 'conv0': "
+        "a single window of it takes 216 bytes of a buffer of 64",
+    )
+    assert [node.on_chip for node in bundle.placed] == [False, False, True]
+
+
 def test_strictly_it_is_refused(tmp_path: Path, small: Path) -> None:
     with pytest.raises(EpimcError) as caught:
         built(tmp_path, two_layers(), target=str(small), strict=True)
