@@ -54,12 +54,11 @@ def require_accepted(
         EpimcError: onnxruntime refuses the model or fails on the sample, or its results have other
             shapes than those of the program.
     """
-    model = imported.model.SerializeToString()
     ports = (*imported.inputs, *imported.outputs)
     plain = all(port.port_type == PortType(dims=port.shape) for port in ports)
     apart = any(op.output.type.is_host for op in imported.module.ops) or not plain
     types = {port.name: port.port_type for port in ports} if apart else None
-    reference = Reference(model, SUBJECT, users=True, types=types, limit_bytes=limit_bytes)
+    reference = Reference(imported.model, SUBJECT, users=True, types=types, limit_bytes=limit_bytes)
     names = [port.name for port in imported.outputs]
     results = reference.computed(names, samples.first(1).inputs)
     if finite:

@@ -42,9 +42,6 @@ DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
 # Elements that the model computes for all of them together: some seconds of work.
 MOST_COMPUTED = 2**27
 
-# An ONNX file, as any message of protobuf, has less than 2 GiB; the graph needs some of them.
-LARGEST_MODEL = 2**31 - 2**24
-
 
 @dataclass(frozen=True)
 class Start:
@@ -87,8 +84,6 @@ def import_request(
     imported = named.imported
     if hosted:
         imported = with_hosted(imported, hosted, imported.module.name, request.limit_bytes)
-    # Before minutes of work on a model that no bundle can hold.
-    refuse_too_large(imported)
     if memory.model is None:
         ports = (*imported.inputs, *imported.outputs)
         refuse_in_files("the command line", map(Shaped.of, ports))
@@ -117,20 +112,6 @@ def accept(imported: ImportedModel, samples: Samples, limit_bytes: int, *, drawn
             raise
         note = "The sample was drawn at random: calibrate with samples that the model takes."
         raise problem.with_notes(note) from None
-
-
-def refuse_too_large(imported: ImportedModel) -> None:
-    """A bundle keeps the model as one ONNX file, which has a size that protobuf sets.
-
-    Raises:
-        EpimcError: The weights take more.
-    """
-    size = sum(tensor.ByteSize() for tensor in imported.model.graph.initializer)
-    if size > LARGEST_MODEL:
-        raise error(
-            f"The model has {size} bytes of weights; a bundle holds at most {LARGEST_MODEL}.",
-            hint="Count it with `epimc plan`, or compile it in parts.",
-        )
 
 
 def calibration_data(request: Request, memory: InMemory) -> SampleData | None:

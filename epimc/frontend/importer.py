@@ -13,13 +13,14 @@ from pathlib import Path
 
 import onnx
 
+from epimc.backends.onnx.large import LargeModel
 from epimc.frontend.assembly import Assembly, RefusedError, UnliftedError, size_of
 from epimc.frontend.chip import Chip, is_real_input
 from epimc.frontend.core.bindings import HostTensor
 from epimc.frontend.core.draft import Draft
 from epimc.frontend.core.steps import Step
 from epimc.frontend.model.checks import check_model
-from epimc.frontend.model.external import external_tensors
+from epimc.frontend.model.external import elsewhere
 from epimc.frontend.model.float32 import runnable
 from epimc.frontend.model.inputs import set_wanted
 from epimc.frontend.model.installed import typed
@@ -63,7 +64,7 @@ class ImportedModel:
 
     module: Module
     sha256: str
-    model: onnx.ModelProto
+    model: LargeModel
     inputs: list[ModelPort]
     outputs: list[ModelPort]
     nodes: tuple[PlacedNode, ...] = ()
@@ -119,34 +120,46 @@ def import_proto(
     """
     # Before anything that follows graphs within nodes.
     refuse_deep(model.graph)
+    return import_large(LargeModel.of(model), name, limit_bytes=limit_bytes, wanted=wanted)
+
+
+def import_large(
+    model: LargeModel,
+    name: str,
+    *,
+    limit_bytes: int = DEFAULT_BYTES,
+    wanted: WantedShapes = AS_DECLARED,
+) -> ImportedModel:
+    """Import a model whose large tensors lie beside it; everything as `import_proto`."""
     budget = Budget(limit_bytes, f"Model '{name}'")
     if wanted != AS_DECLARED:
         model = with_wanted(model, wanted, replace(budget))
-    for tensor in external_tensors(model):
+    for tensor, _ in elsewhere(model):
         raise error(
             f"Tensor '{tensor.name}' has external data, which is not loaded.",
             hint="Import the model from its file.",
         )
-    check_model(model)
+    check_model(model.proto)
     return _imported(model, name, "", budget)
 
 
-def with_wanted(model: onnx.ModelProto, wanted: WantedShapes, budget: Budget) -> onnx.ModelProto:
+def with_wanted(model: LargeModel, wanted: WantedShapes, budget: Budget) -> LargeModel:
     """A copy of a model from memory, with the shapes that a user wants."""
     copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy.CopyFrom(model.proto)
     weights = mark_weights(copy, None) if wanted.only else []
     fill_weights(weights, budget)
-    return copy if set_wanted(copy, wanted) or weights else model
+    return model.with_proto(copy) if set_wanted(copy, wanted) or weights else model
 
 
-def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) -> ImportedModel:
-    refuse_many(model.graph)
-    budget.read(model.ByteSize(), "the model itself")
-    remarks = remarks_on(model)
-    model = with_default_opset(model, budget)
-    model = runnable(readable(distinct(model, budget), budget), budget)
-    result = _Import(prepared(model, budget), name, budget).run()
+def _imported(model: LargeModel, name: str, sha256: str, budget: Budget) -> ImportedModel:
+    proto = model.proto
+    refuse_many(proto.graph)
+    budget.read(model.size, "the model itself")
+    remarks = remarks_on(proto)
+    proto = readable(distinct(with_default_opset(proto, budget), budget), budget)
+    model = runnable(model.with_proto(proto), budget)
+    result = _Import(model, name, budget).run()
     return replace(result, sha256=sha256, model=model, remarks=remarks)
 
 
@@ -165,8 +178,8 @@ def with_hosted(
         EpimcError: That is not enough.
     """
     budget = Budget(limit_bytes, f"Model '{name}'")
-    budget.read(imported.model.ByteSize(), "the model itself")
-    result = _Import(prepared(imported.model, budget), name, budget, reasons).run()
+    budget.read(imported.model.size, "the model itself")
+    result = _Import(imported.model, name, budget, reasons).run()
     told = tuple(
         f"the host runs {place_of((node,)) if node != EVERY_NODE else 'all nodes'}: {reason}"
         for node, reason in reasons.items()
@@ -211,13 +224,15 @@ class _Import:
 
     def __init__(
         self,
-        model: onnx.ModelProto,
+        model: LargeModel,
         name: str,
         budget: Budget,
         hosted: Mapping[Node, str] = NOTHING,
     ) -> None:
-        self.model, self.name, self.budget, self.hosted = model, name, budget, hosted
-        self.outputs = [output.name for output in model.graph.output]
+        self.model = model.with_proto(prepared(model.proto, budget))
+        self.proto = self.model.proto
+        self.name, self.budget, self.hosted = name, budget, hosted
+        self.outputs = [output.name for output in self.proto.graph.output]
         self.refuse_outputs()
 
     def refuse_outputs(self) -> None:
@@ -234,11 +249,11 @@ class _Import:
         Raises:
             EpimcError: The model contradicts itself, or exceeds a limit.
         """
-        trial = self.trial(entries_of(self.model.graph))
+        trial = self.trial(entries_of(self.proto.graph))
         if trial.scope.batch > 1 and not self.is_batched(trial):
             # Several samples at once, which the host cannot take apart: they are one.
             first = {step.makes: step.reason for step in trial.steps if step.reason}
-            trial = self.trial(entries_of(self.model.graph, apart=True))
+            trial = self.trial(entries_of(self.proto.graph, apart=True))
             # Why it is so, not what follows from it.
             for step in trial.steps:
                 step.reason = step.reason and first.get(step.makes, step.reason)
@@ -266,7 +281,7 @@ class _Import:
         # One of them is kept: what the others have made is not paid for.
         trial = Trial(self.model, entries, self.name, replace(self.budget), {}, self.hosted)
         # Of operators that ONNX does not know.
-        if trial.unknown and (known := typed(self.model, trial.unknown)):
+        if trial.unknown and (known := typed(self.proto, trial.unknown)):
             trial = Trial(self.model, entries, self.name, replace(self.budget), known, self.hosted)
         return trial
 
@@ -277,7 +292,7 @@ class _Import:
         while True:
             draft = Draft(self.name, trial.scope.batch, trial.draft.opset, trial.draft.budget)
             try:
-                assembly = Assembly.of(self.model, trial.steps, trial.scope, outputs, draft)
+                assembly = Assembly.of(self.proto, trial.steps, trial.scope, outputs, draft)
             except RefusedError as refusal:
                 trial.steps[refusal.number].reason = refusal.reason
                 trial.steps[refusal.number].work = 0

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import onnx
 
-from epimc.frontend.importer import ImportedModel, import_model, import_proto
+from epimc.backends.onnx.large import LargeModel
+from epimc.frontend.importer import ImportedModel, import_large, import_model
 from epimc.frontend.model.loader import parse_model
+from epimc.frontend.model.scopes import refuse_deep
 from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
 from epimc.frontend.torch_export import export_torch, is_torch_module
 from epimc.support.diagnostics import error
@@ -88,10 +90,15 @@ def imported_proto(
     Raises:
         EpimcError: It is no good ONNX model, is not supported, or is too large.
     """
-    refuse_larger(model.ByteSize(), limit_bytes)
-    digest = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    imported = import_proto(model, name, limit_bytes=limit_bytes, wanted=wanted)
-    return NamedModel(f"{name}.onnx", replace(imported, sha256=digest))
+    # Before anything that follows graphs within nodes.
+    refuse_deep(model.graph)
+    large = LargeModel.of(model)
+    refuse_larger(large.size, limit_bytes)
+    hashed = hashlib.sha256()
+    for piece in large.pieces():
+        hashed.update(piece)
+    imported = import_large(large, name, limit_bytes=limit_bytes, wanted=wanted)
+    return NamedModel(f"{name}.onnx", replace(imported, sha256=hashed.hexdigest()))
 
 
 def refuse_larger(size: int, limit_bytes: int) -> None:

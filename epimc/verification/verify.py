@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.base import CompiledProgram
+from epimc.backends.onnx.large import LargeModel, external_name, read_external
+from epimc.backends.onnx.reading import large_model, read_model, with_outputs
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.sample_arrays import SampleSource, samples_of
 from epimc.compiler.samples import Samples, inputs_of, samples_in
@@ -86,6 +88,19 @@ def bundle_samples(bundle: Bundle, samples: SampleSource | None, limit_bytes: in
     return samples_in(data, path, inputs, limit_bytes=limit_bytes)
 
 
+def reference_model(bundle: Bundle, name: str) -> bytes | LargeModel:
+    """A model of the bundle's reference, whose large tensors may lie in another file of it.
+
+    Raises:
+        EpimcError: As `reference_file`, or the two files do not fit together.
+    """
+    data, beside = reference_file(bundle, name), external_name(name)
+    if f"reference/{beside}" not in bundle.manifest.files:
+        return data
+    what = f"'reference/{name}' of bundle '{bundle.folder}'"
+    return read_external(read_model(data, what), beside, reference_file(bundle, beside), what)
+
+
 def reference_file(bundle: Bundle, name: str) -> bytes:
     """A file of the bundle's reference, as the manifest lists it.
 
@@ -116,28 +131,27 @@ class _Runner:
 
     def __init__(self, bundle: Bundle, *, layers: bool) -> None:
         from epimc.backends.onnx.functions import has_identity_plans
-        from epimc.backends.onnx.reading import read_model, with_outputs
 
         self.bundle, self.program = bundle, bundle.program
         self.batch = batch_size(bundle.program)
         self.executor = bundle.program.executor(host_of(bundle), batch=self.batch)
-        data = reference_file(bundle, INTEGERS)
+        data = reference_model(bundle, INTEGERS)
         what = f"'reference/{INTEGERS}' of bundle '{bundle.folder}'"
         self.integers = IntegerReference(data, what, self.program, self.program.computed_maps)
         self.floats = Reference(
-            reference_file(bundle, "float.onnx"),
+            reference_model(bundle, "float.onnx"),
             "the float model",
             users=True,
             types=types_of(self.program),
             limit_bytes=bundle.limit_bytes,
         )
-        epitomized = reference_file(bundle, "epi.onnx")
+        epitomized = reference_model(bundle, "epi.onnx")
         self.meter = None
         if layers:
             maps, exported = self.program.computed_maps, self.integers.exported
             self.meter = LayerMeter(maps, exported, epitomized, types_of(self.program))
-            watched = with_outputs(read_model(epitomized, EPITOMIZED), self.meter.tensors)
-            epitomized = watched.SerializeToString()
+            large = large_model(epitomized, EPITOMIZED)
+            epitomized = large.with_proto(with_outputs(large.proto, self.meter.tensors))
         self.epitomized = Reference(
             epitomized,
             "the epitomized model",

@@ -7,10 +7,11 @@ type, shape and bytes.  A text may also declare up to 64 literal values or a see
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from epimc.ir.core.types import TensorType
 from epimc.ir.semantics.arrays import pieces
 from epimc.support.diagnostics import error
-from epimc.support.files import File, has_contents
+from epimc.support.files import File, Piece, has_contents
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.writing import with_folder, write_files
 
@@ -128,11 +129,11 @@ class TensorStore:
         with with_folder(self.folder) if stored else nullcontext():
             write_files(chain(self._missing(stored), texts))
 
-    def _missing(self, tensors: Iterable[Tensor]) -> Iterator[tuple[Path, bytes]]:
+    def _missing(self, tensors: Iterable[Tensor]) -> Iterator[tuple[Path, File]]:
         for tensor in tensors:
-            path, data = self.path(tensor.digest), tensor_bytes(tensor)
-            if not has_contents(path, data):
-                yield path, data
+            path, pieces = self.path(tensor.digest), tensor_pieces(tensor)
+            if not has_contents(path, pieces):
+                yield path, partial(tensor_pieces, tensor)
 
     def load(self, digest: str, kind: TensorType) -> Tensor:
         """Read a tensor and check it against its declared type and digest.
@@ -212,9 +213,22 @@ def tensor_of(data: bytes, digest: str, kind: TensorType, file: str) -> Tensor:
 
 def tensor_bytes(tensor: Tensor) -> bytes:
     """The safetensors file of one tensor."""
-    from safetensors.numpy import save
+    return b"".join(tensor_pieces(tensor))
 
-    return save({"data": np.ascontiguousarray(tensor.array)})
+
+def tensor_pieces(tensor: Tensor) -> tuple[Piece, Piece]:
+    """The safetensors file of one tensor: what stands before its bytes, and these, uncopied.
+
+    The library would have the file in memory, twice.
+    """
+    array = tensor.array
+    data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
+    kind = f"{array.dtype.kind.upper()}{8 * array.dtype.itemsize}"
+    stated = {"dtype": kind, "shape": [*array.shape], "data_offsets": [0, data.nbytes]}
+    head = json.dumps({"data": stated}, separators=(",", ":")).encode()
+    # The bytes of the tensor lie at a multiple of eight.
+    head += b" " * (-len(head) % 8)
+    return len(head).to_bytes(8, "little") + head, data.data
 
 
 def _array_of(data: bytes, kind: TensorType, file: str) -> NDArray[Any]:

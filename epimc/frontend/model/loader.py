@@ -11,6 +11,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from epimc.backends.onnx.large import LargeModel
 from epimc.frontend.model import external
 from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.inputs import set_wanted
@@ -44,7 +45,7 @@ class LoadedModel:
             locations, in hexadecimal.
     """
 
-    model: onnx.ModelProto
+    model: LargeModel
     sha256: str
 
 
@@ -68,14 +69,20 @@ def load_model(
             standard, or with external data that is missing or outside the model's folder.
     """
     data = _read(path, limit_bytes)
-    model = parse_model(data, str(path))
-    weights = mark_weights(model, path.parent) if wanted.only else []
-    changed = set_wanted(model, wanted)
-    check_model(model, newest_opset, None if changed or weights else data)
-    fill_weights(weights, Budget(limit_bytes - len(data), f"Model file '{path}'"))
-    pieces = external.locate(model, path.parent, limit_bytes - len(data))
-    external.load(pieces)
-    return LoadedModel(model, _digest(data, {piece.path for piece in pieces}))
+    hashed, left = hashlib.sha256(data), limit_bytes - len(data)
+    message = parse_model(data, str(path))
+    # A large model is there once, before and behind this.
+    del data
+    model = LargeModel.of(message)
+    del message
+    weights = mark_weights(model.proto, path.parent) if wanted.only else []
+    set_wanted(model.proto, wanted)
+    check_model(model.proto, newest_opset)
+    fill_weights(weights, Budget(left, f"Model file '{path}'"))
+    pieces = external.locate(model, path.parent, left)
+    model = external.load(model, pieces)
+    add_files(hashed, {piece.path for piece in pieces})
+    return LoadedModel(model, hashed.hexdigest())
 
 
 def parse_model(data: bytes, file: str) -> onnx.ModelProto:
@@ -149,10 +156,9 @@ def _damaged(file: str) -> EpimcError:
     )
 
 
-def _digest(data: bytes, files: Iterable[Path]) -> str:
-    hashed = hashlib.sha256(data)
+def add_files(hashed: hashlib._Hash, files: Iterable[Path]) -> None:
+    """Add the contents of files to a digest, in the order of their paths."""
     for path in sorted(files):
         with path.open("rb") as file:
             while block := file.read(2**20):
                 hashed.update(block)
-    return hashed.hexdigest()
