@@ -8,8 +8,9 @@ its bytes are an array of numpy's, which a file may lie under.
 from __future__ import annotations
 
 import math
+import mmap
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,10 +58,12 @@ class LargeModel:
     Attributes:
         proto: The model; an initializer that is large says that its data lie `BESIDE`.
         tensors: The bytes of these initializers by name: flat, of uint8, never written to.
+        maps: The files in which some of them lie, as memory.
     """
 
     proto: onnx.ModelProto
     tensors: Mapping[str, Array]
+    maps: Sequence[mmap.mmap] = ()
 
     @staticmethod
     def of(proto: onnx.ModelProto) -> LargeModel:
@@ -90,7 +93,14 @@ class LargeModel:
 
     def with_proto(self, proto: onnx.ModelProto) -> LargeModel:
         """The same tensors with another message that has their names."""
-        return LargeModel(proto, self.tensors)
+        return LargeModel(proto, self.tensors, self.maps)
+
+    def release(self) -> None:
+        """Give back the memory of what was read from files; it is read again when it is used."""
+        for pages in self.maps:
+            # Not all systems know how.
+            if hasattr(mmap, "MADV_DONTNEED"):
+                pages.madvise(mmap.MADV_DONTNEED)
 
     def has(self, tensor: TensorProto) -> bool:
         """Whether the contents of an initializer are among the tensors."""
@@ -148,6 +158,7 @@ class LargeModel:
         for head, pieces in zip(tags, tensors, strict=True):
             yield head
             yield from pieces
+            self.release()
         yield behind + last
 
     def tensor_pieces(self, tensor: TensorProto) -> Iterator[Piece]:
@@ -190,6 +201,7 @@ class LargeModel:
             for start, data in places:
                 yield bytes(start - written)
                 yield data.data
+                self.release()
                 written = start + data.nbytes
 
         return model, pieces

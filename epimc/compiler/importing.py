@@ -91,6 +91,7 @@ def import_request(
         refuse_host_nodes(imported)
     samples = calibration_samples(request, imported, data)
     accept(imported, samples, request.limit_bytes, drawn=data is None)
+    imported.model.release()
     module = prepared(imported.module, samples, target, rows)
     if is_plan_file(request.epitome):
         module.attributes[PLANS] = plans_for(request.epitome, module).dump()

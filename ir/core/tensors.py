@@ -7,7 +7,6 @@ type, shape and bytes.  A text may also declare up to 64 literal values or a see
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from epimc.ir.semantics.arrays import pieces
 from epimc.support.diagnostics import error
 from epimc.support.files import File, Piece, has_contents
 from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.tensor_files import array_pieces
 from epimc.support.writing import with_folder, write_files
 
 MAXIMUM_LITERALS = 64
@@ -216,19 +216,9 @@ def tensor_bytes(tensor: Tensor) -> bytes:
     return b"".join(tensor_pieces(tensor))
 
 
-def tensor_pieces(tensor: Tensor) -> tuple[Piece, Piece]:
-    """The safetensors file of one tensor: what stands before its bytes, and these, uncopied.
-
-    The library would have the file in memory, twice.
-    """
-    array = tensor.array
-    data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
-    kind = f"{array.dtype.kind.upper()}{8 * array.dtype.itemsize}"
-    stated = {"dtype": kind, "shape": [*array.shape], "data_offsets": [0, data.nbytes]}
-    head = json.dumps({"data": stated}, separators=(",", ":")).encode()
-    # The bytes of the tensor lie at a multiple of eight.
-    head += b" " * (-len(head) % 8)
-    return len(head).to_bytes(8, "little") + head, data.data
+def tensor_pieces(tensor: Tensor) -> list[Piece]:
+    """The safetensors file of one tensor; its contents are not copied."""
+    return [*array_pieces({"data": tensor.array})]
 
 
 def _array_of(data: bytes, kind: TensorType, file: str) -> NDArray[Any]:

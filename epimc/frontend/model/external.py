@@ -6,8 +6,9 @@ model's folder, and nothing is read before all locations are checked.
 
 from __future__ import annotations
 
+import mmap
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -109,9 +110,9 @@ def load(model: LargeModel, pieces: list[Piece]) -> LargeModel:
             f"than they say; the model holds at most {LARGEST_MODEL} of such.",
             hint="Export the model with its weights as initializers of its graph.",
         )
-    beside: Mapping[str, Array] = {
-        piece.tensor.name: _mapped(piece) for piece in pieces if _is_large(piece)
-    }
+    large = [piece for piece in pieces if _is_large(piece)]
+    maps = {path: _mapped(path) for path in {piece.path for piece in large}}
+    beside = {piece.tensor.name: _bytes_of(piece, maps[piece.path]) for piece in large}
     for piece in pieces:
         if _is_large(piece):
             set_place(piece.tensor, location=BESIDE)
@@ -121,7 +122,7 @@ def load(model: LargeModel, pieces: list[Piece]) -> LargeModel:
             piece.tensor.raw_data = file.read(piece.length)
         piece.tensor.ClearField("data_location")
         piece.tensor.ClearField("external_data")
-    return LargeModel(model.proto, {**model.tensors, **beside})
+    return LargeModel(model.proto, {**model.tensors, **beside}, [*maps.values()])
 
 
 def _is_large(piece: Piece) -> bool:
@@ -129,11 +130,23 @@ def _is_large(piece: Piece) -> bool:
     return piece.is_initializer and piece.length >= LARGE and fits(piece.tensor, piece.length)
 
 
-def _mapped(piece: Piece) -> Array:
-    """The bytes of a piece: those of the file, which the system reads when they are used."""
-    data = np.memmap(piece.path, np.uint8, "r", piece.offset, (piece.length,))
+def _mapped(path: Path) -> mmap.mmap:
+    """A file as memory, which the system reads where it is used."""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _bytes_of(piece: Piece, pages: mmap.mmap) -> Array:
+    """The bytes of a piece, which lie in its file.
+
+    Raises:
+        EpimcError: The file has become shorter since it was looked at.
+    """
+    if piece.offset + piece.length > len(pages):
+        raise error(f"External data file '{piece.path}' was changed while it was read.")
+    data = np.frombuffer(pages, np.uint8, piece.length, piece.offset)
     # Elements must lie where the machine can read them.
-    return data if piece.offset % ELEMENT_BYTES == 0 else np.array(data)
+    return data if piece.offset % ELEMENT_BYTES == 0 else data.copy()
 
 
 def _piece(tensor: onnx.TensorProto, folder: Path, *, is_initializer: bool) -> Piece:

@@ -80,7 +80,7 @@ def in_float32(model: LargeModel) -> LargeModel:
     for message in messages_in(copy):
         convert(message)
     cast_ports(copy.graph, doubles)
-    return LargeModel(copy, tensors)
+    return LargeModel(copy, tensors, model.maps)
 
 
 def elements_in(model: onnx.ModelProto) -> Iterator[int]:
