@@ -17,7 +17,7 @@ from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
 from epimc.frontend.torch_export import export_torch, is_torch_module
 from epimc.support.diagnostics import error
 from epimc.support.files import as_path, as_text
-from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.limits import DEFAULT_BYTES, LIMIT_HINT
 
 if TYPE_CHECKING:
     import torch
@@ -104,4 +104,5 @@ def imported_proto(
 def refuse_larger(size: int, limit_bytes: int) -> None:
     """Raise EpimcError for a model of more bytes than are allowed."""
     if size > limit_bytes:
-        raise error(f"The model has {size} bytes; the limit is {limit_bytes}.")
+        said = f"The model has {size} bytes; the limit is {limit_bytes}."
+        raise error(said, hint=LIMIT_HINT)

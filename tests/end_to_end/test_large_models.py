@@ -18,10 +18,16 @@ from onnx import helper, numpy_helper
 
 import epimc
 from epimc.cli.main import main
+from epimc.support.diagnostics import EpimcError
 from tests.helpers.bundles import change_manifest, rechecksum
 
 REFERENCES = ("float.onnx", "epi.onnx", "integer.onnx")
 DATA = [f"reference/{name}.data" for name in REFERENCES]
+# What does not state the name of a file or a graph.
+ALIKE = (
+    *("program.bin", "tables.json", "tables.safetensors", "weights.safetensors"),
+    *("host/host1.onnx", "reference/float.onnx"),
+)
 COMMANDS = ("check", "inspect", "verify", "run")
 SIZE = 160
 
@@ -96,6 +102,21 @@ def outcome(bundle: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., O
 def files_below(folder: Path) -> set[str]:
     """The names of all files."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_however_a_model_is_passed(original: Path, tmp_path: Path) -> None:
+    """With its weights in the file or beside it, as bytes, and as a message: the same bundle."""
+    model = network()
+    onnx.save(model, tmp_path / "model.onnx")
+    before = model.SerializeToString(deterministic=True)
+    assert (original.parent / "usual/reference/float.onnx").read_bytes() == before
+    for number, source in enumerate((tmp_path / "model.onnx", before, model)):
+        folder = tmp_path / str(number)
+        epimc.compile(source, folder, target="tiny", calibration=original.parent / "x.npz")
+        for name in ALIKE:
+            usual = original.parent / "usual" / name
+            assert (folder / name).read_bytes() == usual.read_bytes(), name
+    assert model.SerializeToString(deterministic=True) == before
 
 
 def test_the_rest_of_the_bundle_is_the_same(original: Path) -> None:
@@ -199,6 +220,34 @@ def test_a_file_that_is_too_short(name: str, bundle: Path, outcome: Callable[...
     assert first.startswith(f"error: '{model}' of bundle 'out' has the tensor '")
     assert first.endswith(f"', which does not lie in '{Path(name).name}' as it says.")
     assert hint == "  hint: Compile the model again."
+
+
+def test_more_constants_than_a_part_of_the_host_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epimc.frontend.fragments.LARGEST_MODEL", 2**16)
+    with pytest.raises(EpimcError) as caught:
+        epimc.compile(network(), tmp_path / "out", target="tiny")
+    assert str(caught.value) == (
+        "error: What the host is to run has constants of more than 65536 bytes, among them "
+        "'table'; no ONNX file holds them.\n"
+        "  hint: Compile the model in parts."
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_larger_limit_is_proposed(original: Path, tmp_path: Path) -> None:
+    """Of a model, and of its bundle, of which files that are only checked count for a share."""
+    model = original.parent / "model.onnx"
+    size = sum(path.stat().st_size for path in (model, model.parent / "weights"))
+    with pytest.raises(EpimcError) as caught:
+        epimc.compile(model, tmp_path / "out", target="tiny", limit_bytes=size - 1)
+    assert caught.value.diagnostic.hint.startswith("Raise the limit (--limit-bytes), if the model")
+    total = sum((original / name).stat().st_size for name in files_below(original))
+    assert epimc.load(original, limit_bytes=total // 2)
+    with pytest.raises(EpimcError) as caught:
+        epimc.load(original, limit_bytes=total // 16)
+    assert caught.value.diagnostic.hint.startswith("Raise the limit (--limit-bytes), if the bundle")
 
 
 def test_other_numbers_in_the_integer_reference(

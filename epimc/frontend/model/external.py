@@ -26,6 +26,7 @@ from epimc.backends.onnx.large import (
     set_place,
 )
 from epimc.support.diagnostics import EpimcError, error
+from epimc.support.limits import LIMIT_HINT
 
 # Of the widest element.
 ELEMENT_BYTES = 16
@@ -92,7 +93,8 @@ def locate(model: LargeModel, folder: Path, limit_bytes: int) -> list[Piece]:
     if max(used, stored) > limit_bytes:
         raise error(
             f"The external data of the model has {max(used, stored)} bytes; "
-            f"{limit_bytes} are left of the limit."
+            f"{limit_bytes} are left of the limit.",
+            hint=LIMIT_HINT,
         )
     return sorted(pieces, key=lambda piece: (piece.path, piece.offset))
 

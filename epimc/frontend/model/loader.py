@@ -19,7 +19,7 @@ from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
 from epimc.frontend.model.weightless import fill_weights, mark_weights
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.files import read_bytes, refused
-from epimc.support.limits import Budget
+from epimc.support.limits import LIMIT_HINT, Budget
 
 # How files begin that are taken for ONNX models now and then.
 SIGNATURES = (
@@ -135,7 +135,8 @@ def _read(path: Path, limit_bytes: int) -> bytes:
                 hint="Export a large model with external data.",
             )
         if size > limit_bytes:
-            raise error(f"Model file '{path}' has {size} bytes; the limit is {limit_bytes}.")
+            said = f"Model file '{path}' has {size} bytes; the limit is {limit_bytes}."
+            raise error(said, hint=LIMIT_HINT)
     # Its name is longer than the system allows, or a folder above is closed.
     except OSError as caught:
         raise refused(f"Model file '{path}'", "read", caught) from None

@@ -26,6 +26,7 @@ Build = Callable[..., onnx.ModelProto]
 
 WEIGHTS = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32)
 AGAIN = "  hint: Download or export it again."
+LARGER = "  hint: Raise the limit (--limit-bytes), if the model is to be so large."
 EXPORT = "  hint: Export the model to ONNX, for example with torch.onnx.export."
 VALUES = 40_000
 TRUST = "  hint: Use models from sources that you trust; external data must lie beside the model."
@@ -85,7 +86,7 @@ def test_the_limit_counts_the_file(good: Path) -> None:
     assert import_model(good, limit_bytes=size + VALUES).sha256
     assert "needs more memory than the limit" in error_of(good, limit_bytes=size)
     assert error_of(good, limit_bytes=size - 1) == (
-        f"error: Model file 'good.onnx' has {size} bytes; the limit is {size - 1}."
+        f"error: Model file 'good.onnx' has {size} bytes; the limit is {size - 1}.\n{LARGER}"
     )
 
 
@@ -240,7 +241,7 @@ def test_external_data_counts_in_the_limit(build: Build, tmp_path: Path) -> None
     assert import_model(path, limit_bytes=size + WEIGHTS.nbytes + VALUES).sha256
     assert error_of(path, limit_bytes=size + WEIGHTS.nbytes - 1) == (
         f"error: The external data of the model has {WEIGHTS.nbytes} bytes; "
-        f"{WEIGHTS.nbytes - 1} are left of the limit."
+        f"{WEIGHTS.nbytes - 1} are left of the limit.\n{LARGER}"
     )
 
 
