@@ -37,11 +37,13 @@ class Run:
     Attributes:
         code: Its exit code.
         seconds: By the clock.
+        processor: Seconds of processor time.
         peak: The most bytes of memory that it had at once.
     """
 
     code: int
     seconds: float
+    processor: float
     peak: int
 
 
@@ -96,7 +98,8 @@ def measured(arguments: Sequence[str], folder: Path) -> Run:
     seconds = time.perf_counter() - started
     # It has been waited for.
     child.returncode = os.waitstatus_to_exitcode(status)
-    return Run(child.returncode, seconds, usage.ru_maxrss * 1024)
+    processor = usage.ru_utime + usage.ru_stime
+    return Run(child.returncode, seconds, processor, usage.ru_maxrss * 1024)
 
 
 def commands() -> list[list[str]]:
@@ -117,7 +120,8 @@ def measure(folder: Path, layers: int, narrow: int, wide: int) -> int:
     print(f"{layers} products, {size} bytes", flush=True)
     for arguments in commands():
         run = measured(arguments, folder)
-        print(f"{arguments[0]:>8}: {run.seconds:7.1f} s, {run.peak / 1e9:.2f} GB", flush=True)
+        times = f"{run.seconds:.1f} s ({run.processor:.1f} s of processor time)"
+        print(f"{arguments[0]:>8}: {times}, {run.peak / 1e9:.2f} GB", flush=True)
         if run.code:
             return 1
     return 0

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import onnx
 from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
+from epimc.backends.onnx.fragments import graphs_in
 from epimc.backends.onnx.large import LargeModel
 from epimc.support.diagnostics import error
 from epimc.support.origins import place_of
@@ -59,6 +60,37 @@ def parse(model: bytes | LargeModel) -> LargeModel:
         return LargeModel(onnx.load_model_from_string(model), {})
     except DecodeError:
         return LargeModel(onnx.ModelProto(), {})
+
+
+def without_unread(model: LargeModel) -> LargeModel:
+    """The model without large tensors that nothing reads, which onnxruntime drops, then misses."""
+    names = names_read(model.proto.graph)
+    unread = model.tensors.keys() - names
+    if not unread:
+        return model
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    kept = [tensor for tensor in model.proto.graph.initializer if tensor.name not in unread]
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(kept)
+    return model.with_proto(proto)
+
+
+def names_read(graph: onnx.GraphProto) -> set[str]:
+    """The tensors that the nodes of a graph read, those in its nodes too, and its outputs."""
+    names = {output.name for output in graph.output}
+    for node in graph.node:
+        names.update(node.input)
+        for inner in graphs_in(node):
+            names |= names_read(inner) - names_made(inner)
+    return names
+
+
+def names_made(graph: onnx.GraphProto) -> set[str]:
+    """The tensors that a graph has by itself."""
+    names = {entry.name for entry in (*graph.input, *graph.initializer)}
+    names.update(sparse.values.name for sparse in graph.sparse_initializer)
+    return names.union(*(node.output for node in graph.node))
 
 
 def messages(model: Message) -> Iterator[Message]:

@@ -19,7 +19,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from epimc.backends.onnx.large import LargeModel, serialized
-from epimc.backends.onnx.safety import refuse_unsafe, repeats
+from epimc.backends.onnx.safety import refuse_unsafe, repeats, without_unread
 from epimc.backends.onnx.special import is_special, packed, unpacked
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.limits import DEFAULT_BYTES
@@ -85,6 +85,7 @@ class GuardedSession:
         self.what = what
         refuse_unsafe(model, what)
         self.repeats = repeats(model)
+        model = model if isinstance(model, bytes) else without_unread(model)
         # The session has no copies of them.
         self.tensors = {} if isinstance(model, bytes) else values_of(model, what)
         with failures_named(f"onnxruntime refuses {what}."):

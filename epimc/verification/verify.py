@@ -38,6 +38,9 @@ Array = NDArray[Any]
 INTEGERS = "integer.onnx"
 EPITOMIZED = "The epitomized model of the bundle"
 
+# Bytes from which on onnxruntime gets a file without its weights, and these as they lie in memory.
+LARGE_FILE = 2**26
+
 # Samples that are run at once, and integers of all layers that are compared at once.
 BATCH, MAXIMUM_COMPARED = 64, 2**26
 
@@ -96,10 +99,14 @@ def reference_model(bundle: Bundle, name: str) -> bytes | LargeModel:
         EpimcError: As `reference_file`, or the two files do not fit together.
     """
     data, beside = reference_file(bundle, name), external_name(name)
-    if f"reference/{beside}" not in bundle.manifest.files:
-        return data
     what = f"'reference/{name}' of bundle '{bundle.folder}'"
-    return read_external(read_model(data, what), beside, reference_file(bundle, beside), what)
+    if f"reference/{beside}" in bundle.manifest.files:
+        return read_external(read_model(data, what), beside, reference_file(bundle, beside), what)
+    if len(data) < LARGE_FILE:
+        return data
+    model = read_model(data, what)
+    del data
+    return LargeModel.of(model)
 
 
 def reference_file(bundle: Bundle, name: str) -> bytes:

@@ -260,3 +260,14 @@ def test_other_numbers_in_the_integer_reference(
     path.write_bytes(data)
     rechecksum(bundle)
     assert outcome("verify")[0] == 1
+
+
+def test_references_of_large_files(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their weights are given to onnxruntime as those in files of their own."""
+    usual = epimc.verify(original.parent / "usual", layers=True)
+    monkeypatch.setattr("epimc.verification.verify.LARGE_FILE", 2**10)
+    large = epimc.verify(original.parent / "usual", layers=True)
+    assert large.exact
+    assert usual.exact
+    for ours, theirs in zip(large.outputs, usual.outputs, strict=True):
+        assert ours.sqnr_db == pytest.approx(theirs.sqnr_db, abs=1e-3)

@@ -161,6 +161,97 @@ def test_onnxruntime_takes_them(element: int) -> None:
     np.testing.assert_allclose(actual, X.astype(kind) @ WEIGHTS.astype(kind), rtol=0.1, atol=0.1)
 
 
+def branches(outer: str) -> onnx.ModelProto:
+    """An If, a branch of which reads the model's weights; the other has a constant of this name."""
+    own = numpy_helper.from_array(np.ones((1, COLUMNS), np.float32), outer)
+    then, otherwise = (
+        helper.make_graph([node], name, [], [helper.make_tensor_value_info("z", 1, None)], tensors)
+        for name, node, tensors in (
+            ("then", helper.make_node("MatMul", ["x", "w"], ["z"]), []),
+            ("else", helper.make_node("Identity", [outer], ["z"]), [own]),
+        )
+    )
+    model = model_with(documented())
+    del model.graph.node[:], model.graph.value_info[:]
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceMax", ["x"], ["m"], "max", keepdims=0),
+            helper.make_node("Cast", ["m"], ["c"], "cast", to=T.BOOL),
+            helper.make_node("If", ["c"], ["y"], "if", then_branch=then, else_branch=otherwise),
+        ]
+    )
+    return model
+
+
+def called() -> onnx.ModelProto:
+    """A function that does not read what it is given."""
+    model = model_with(documented())
+    cut = helper.make_node("Slice", ["a", "low", "high", "axes"], ["c"])
+    numbers = [
+        helper.make_node("Constant", [], [name], value_ints=[number])
+        for name, number in (("low", 0), ("high", COLUMNS), ("axes", 1))
+    ]
+    opsets = [helper.make_opsetid("", 18)]
+    model.functions.append(
+        helper.make_function("own", "Cut", ["a", "b"], ["c"], [*numbers, cut], opsets)
+    )
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    del model.graph.node[:]
+    model.graph.node.append(helper.make_node("Cut", ["x", "w"], ["y"], "n", domain="own"))
+    return model
+
+
+def listed_as_input() -> onnx.ModelProto:
+    """Weights that a user of the model may replace."""
+    model = model_with(documented())
+    model.graph.input.append(helper.make_tensor_value_info("w", 1, [ROWS, COLUMNS]))
+    return model
+
+
+def given_as_output() -> onnx.ModelProto:
+    """Weights that are a result."""
+    model = model_with(documented())
+    model.graph.output.append(helper.make_tensor_value_info("w", 1, [ROWS, COLUMNS]))
+    return model
+
+
+def beside_a_dead_node() -> onnx.ModelProto:
+    """Weights of a node whose result nobody reads."""
+    model = model_with(documented(), of_type(T.FLOAT))
+    model.graph.node.append(helper.make_node("Relu", ["t"], ["r"], "dead"))
+    return model
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        model_with(documented(), of_type(T.FLOAT)),
+        branches("w2"),
+        branches("t"),
+        called(),
+        listed_as_input(),
+        given_as_output(),
+        beside_a_dead_node(),
+    ],
+    ids=["unread", "nested", "shadowed", "unread-in-a-function", "input", "output", "dead"],
+)
+def test_wherever_they_are_read(message: onnx.ModelProto) -> None:
+    """onnxruntime computes what it does with all tensors in the message."""
+    # One that nobody reads is there in all of them.
+    if len(message.graph.initializer) < 2:
+        message.graph.initializer.append(of_type(T.FLOAT))
+    expected = GuardedSession(serialized(message), "it", limit_bytes=DEFAULT_BYTES)
+    actual = GuardedSession(LargeModel.of(message), "it", limit_bytes=DEFAULT_BYTES)
+    for sign in (1, -1):
+        inputs = {"x": sign * np.abs(X[:1])}
+        for one, other in zip(
+            actual.run([*actual.outputs], inputs),
+            expected.run([*expected.outputs], inputs),
+            strict=True,
+        ):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
 def test_a_tensor_within_a_node_is_no_initializer() -> None:
     """It has the name of one that lies beside the model, and says that it does so too."""
     model = LargeModel.of(model_with(documented()))
