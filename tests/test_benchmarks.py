@@ -121,6 +121,19 @@ def test_large(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert all(0.01 < float(words[-2]) < 1 for words in measured)
 
 
+def test_weights_are_few_times_in_memory(tmp_path: Path) -> None:
+    """As they are, equalized and as integers, and some of them once more while a stage has them."""
+    large = script("large")
+    compile_, *_ = large.commands()
+    peaks = []
+    for width in (64, 2048):
+        large.write_model(tmp_path, 2, width, width)
+        run = large.measured(compile_, tmp_path)
+        assert run.code == 0
+        peaks.append(run.peak)
+    assert peaks[1] - peaks[0] < 5 * (tmp_path / large.WEIGHTS).stat().st_size
+
+
 def test_large_stops_at_a_command_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
