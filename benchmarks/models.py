@@ -2,12 +2,15 @@
 
     python benchmarks/models.py FOLDER
     python benchmarks/models.py FOLDER --calibration detector=images.npz --target tiny --jobs 2
+    python benchmarks/models.py FOLDER --range detector=-1,1 --count 16
 
 A model is named by its path below the folder, without `.onnx`, and without a last `/model`.  It is
 calibrated and measured on the samples of `--calibration`, of `NAME-calibration.npz` beside it, or
-of `samples.npz` beside it where it is the only model of its folder; without any, on seeded ones,
+of `samples.npz` beside it where it is the only model of its folder; without any, on seeded ones in
+the range of `--range` or the one that the model declares (`drawing.py`), else standard normal ones,
 with which figures mean little.  The peer is that of `quantizers.py`, with the same samples; it is
-there for models of float32 with the samples first.
+there for models of float32 with the samples first.  Where onnx cannot convert a model to the peer's
+opset, the peer has it in its own, and the table says in which.
 
 Each step of each model runs in a process of its own: one that fails, crashes or takes too long is a
 row of the table.  Every row is written to the log at once, and `--resume` goes on from there.
@@ -29,7 +32,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -48,6 +51,8 @@ class Row:
         exact: Whether the program computes just what onnxruntime does; None where it is not run.
         sqnr_db: Of the worst output, against the float model; None where none has one.
         peer_db: Of the peer's worst output; None where there is no peer.
+        peer_opset: Of the model that the peer quantized; None where there is no peer.
+        samples: What both were calibrated and measured on.
         macs: The share of multiplications on the chip, 0 to 1; None where there are none.
         nodes: The share of nodes on the chip, 0 to 1.
         bytes: The share of bytes that the chip computes, 0 to 1.
@@ -62,6 +67,8 @@ class Row:
     exact: bool | None = None
     sqnr_db: float | None = None
     peer_db: float | None = None
+    peer_opset: int | None = None
+    samples: str = ""
     macs: float | None = None
     nodes: float | None = None
     bytes: float | None = None
@@ -84,6 +91,8 @@ class Job:
         name: As a row has it.
         model: The file.
         samples: A file of samples; None: seeded ones.
+        bounds: LOW,HIGH of seeded ones; None: as the model declares.
+        count: Of seeded ones.
         target: A target's name or file; None: the default.
         shapes: Shapes of inputs by name.
         bundle: Where the bundle goes.
@@ -92,12 +101,32 @@ class Job:
     name: str
     model: str
     samples: str | None
+    bounds: str | None
+    count: int
     target: str | None
     shapes: dict[str, tuple[int, ...]]
     bundle: str
 
 
 # --- what processes of their own do ---------------------------------------------------------------
+
+
+def samples_step(job: Job) -> dict[str, Any]:
+    """Draw samples, and how; compile draws itself where inputs are no float32."""
+    drawing = beside("drawing")
+    model, shapes = Path(job.model), drawing.input_shapes(Path(job.model), job.shapes)
+    if shapes is None:
+        return {"samples": "drawn"}
+    ranges = drawing.declared_ranges(drawing.load(model))
+    if job.bounds:
+        ranges = dict.fromkeys(shapes, drawing.range_of(job.bounds))
+    drawing.write(drawn_file(job), job.count, shapes, ranges)
+    return {"samples": drawing.words(job.count, list(shapes), ranges)}
+
+
+def drawn_file(job: Job) -> Path:
+    """Where drawn samples go."""
+    return Path(job.bundle).with_name("samples.npz")
 
 
 def compile_step(job: Job) -> dict[str, Any]:
@@ -152,20 +181,20 @@ def peer_step(job: Job) -> dict[str, Any]:
     samples = bundle_samples(bundle, job.samples, DEFAULT_BYTES).inputs
     # It advises at every call to run another tool first, and tells each of its steps.
     logging.disable(logging.WARNING)
-    peer = quantizers()
+    peer = beside("quantizers")
     folder = Path(job.bundle).parent
     converted = folder / "converted.onnx"
-    peer.convert(folder / "bundle" / "reference" / "float.onnx", converted)
+    opset = peer.convert(folder / "bundle" / "reference" / "float.onnx", converted)
     true = peer.run_onnx(converted, samples)
     computed = peer.run_peer(converted, samples, samples, folder)
     finite = [sqnr for sqnr in peer.sqnr(computed, true) if math.isfinite(sqnr)]
-    return {"peer_db": min(finite, default=None)}
+    return {"peer_db": min(finite, default=None), "peer_opset": opset}
 
 
-def quantizers() -> ModuleType:
-    """The benchmark of that name, which has the peer."""
-    path = Path(__file__).with_name("quantizers.py")
-    spec = importlib.util.spec_from_file_location("quantizers", path)
+def beside(name: str) -> ModuleType:
+    """A file of this folder, imported."""
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -173,7 +202,7 @@ def quantizers() -> ModuleType:
     return module
 
 
-STEPS = {"compile": compile_step, "verify": verify_step, "peer": peer_step}
+STEPS = {"samples": samples_step, "compile": compile_step, "verify": verify_step, "peer": peer_step}
 
 
 def serve(step: str, told: str, answer: Path) -> None:
@@ -226,8 +255,14 @@ def run_step(step: str, job: Job, most_seconds: float) -> tuple[dict[str, Any], 
 
 def measured(job: Job, most_seconds: float, *, peer: bool) -> Row:
     """All steps of a model."""
-    values: dict[str, Any] = {"name": job.name}
+    values: dict[str, Any] = {"name": job.name, "samples": job.samples and Path(job.samples).name}
     said = []
+    if job.samples is None:
+        result, _ = run_step("samples", job, most_seconds)
+        # What is wrong with the model, the compile says.
+        values["samples"] = result.get("samples", "")
+        if drawn_file(job).is_file():
+            job = replace(job, samples=str(drawn_file(job)))
     for step in ("compile", "verify", "peer") if peer else ("compile", "verify"):
         result, peak = run_step(step, job, most_seconds)
         if step == "compile":
@@ -274,7 +309,20 @@ def logged(path: Path) -> Iterator[Row]:
         yield Row(**{**values, "said": tuple(values.get("said", ()))})
 
 
-TITLES = ("model", "exact", "SQNR dB", "peer dB", "MACs", "nodes", "bytes", "crossbars", "s", "GB")
+TITLES = (
+    "model",
+    "samples",
+    "exact",
+    "SQNR dB",
+    "peer dB",
+    "opset",
+    "MACs",
+    "nodes",
+    "bytes",
+    "crossbars",
+    "s",
+    "GB",
+)
 
 
 def lines(rows: Iterable[Row]) -> Iterator[str]:
@@ -298,9 +346,11 @@ def cells_of(row: Row) -> tuple[str, ...]:
         row.name,
         verdict if row.compiles else "refused",
         *(number(value, 2) for value in (row.sqnr_db, row.peer_db)),
+        "-" if row.peer_opset is None else str(row.peer_opset),
         *("-" if value is None else f"{value:.1%}" for value in (row.macs, row.nodes, row.bytes)),
         "-" if row.crossbars is None else str(row.crossbars),
         *(number(value, 2) for value in (row.seconds, row.gigabytes)),
+        row.samples or "-",
     )
 
 
@@ -331,6 +381,8 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--calibration", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--shape", action="append", default=[], metavar="NAME:INPUT=1x3x224x224")
+    parser.add_argument("--range", action="append", default=[], metavar="NAME=LOW,HIGH")
+    parser.add_argument("--count", type=int, default=64, help="seeded samples")
     parser.add_argument("--target", metavar="TARGET")
     parser.add_argument("--jobs", type=int, default=1, help="models at the same time")
     parser.add_argument("--seconds", type=float, default=600.0, help="that a step may take")
@@ -347,7 +399,8 @@ def main(words: Sequence[str] | None = None) -> int:
     files = models(options.folder)
     calibration = pairs(options.calibration, "NAME=FILE")
     shapes = shapes_by_model(pairs(options.shape, "NAME:INPUT=SHAPE"))
-    if unknown := sorted({*calibration, *shapes} - {*files}):
+    bounds = ranges_by_model(pairs(options.range, "NAME=LOW,HIGH"))
+    if unknown := sorted({*calibration, *shapes, *bounds} - {*files}):
         raise SystemExit(f"error: there is no model '{unknown[0]}' below {options.folder}")
     options.log.parent.mkdir(parents=True, exist_ok=True)
     if not options.resume:
@@ -362,6 +415,8 @@ def main(words: Sequence[str] | None = None) -> int:
                 name,
                 str(files[name]),
                 str(samples) if samples else None,
+                bounds.get(name),
+                options.count,
                 options.target,
                 shapes.get(name, {}),
                 str(Path(folder) / "bundle"),
@@ -376,6 +431,21 @@ def main(words: Sequence[str] | None = None) -> int:
     rows = [done[name] for name in files]
     print(json.dumps([asdict(row) for row in rows]) if options.json else "\n".join(lines(rows)))
     return int(not all(row.good for row in rows))
+
+
+def ranges_by_model(bounds: dict[str, str]) -> dict[str, str]:
+    """LOW,HIGH by the name of the model.
+
+    Raises:
+        SystemExit: A text is no such range.
+    """
+    drawing = beside("drawing")
+    for name, text in bounds.items():
+        try:
+            drawing.range_of(text)
+        except ValueError:
+            raise SystemExit(f"error: '{name}={text}' is no NAME=LOW,HIGH") from None
+    return bounds
 
 
 def shapes_by_model(texts: dict[str, str]) -> dict[str, dict[str, tuple[int, ...]]]:

@@ -15,6 +15,7 @@ from epimc.bundle.outputs import check_folder, check_output
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import ModelOptions, PlanRequest, Request
 from epimc.runtime.session import Session
+from epimc.support.constants import ConstantsByName, checked_constants
 from epimc.support.diagnostics import error
 from epimc.support.files import as_path, spelled
 from epimc.support.limits import DEFAULT_BYTES
@@ -39,6 +40,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     limit_bytes: int = DEFAULT_BYTES,
     backend: str = DEFAULT_BACKEND,
     shapes: ShapesByName = (),
+    constants: ConstantsByName | None = None,
     weight_bits: int = 8,
     activation_bits: int = 8,
     calibration: SampleSource | None = None,
@@ -60,6 +62,8 @@ def compile(  # The name is the interface, as in `re.compile`.
         backend: The kind of chip.
         shapes: Shapes of inputs by name, such as {"input": (1, 3, 224, 224)}, in the place of what
             the model declares; sizes that it leaves open are else those of the calibration data.
+        constants: What inputs are fixed to, by their names, such as {"axes": [1, 2]}: they become
+            constants of the program, which no longer takes them.
         weight_bits: Bits of a weight, 2 to 8.
         activation_bits: Bits of an activation, 4 to 8.
         calibration: Samples, samples first: an npz file with one array per model input, a mapping
@@ -86,7 +90,7 @@ def compile(  # The name is the interface, as in `re.compile`.
         pass_options=as_tuple(pass_options),
     )
     folder = None if dump_ir is None else as_path(dump_ir, "dump_ir")
-    memory = InMemory(model, example, calibration)
+    memory = InMemory(model, example, calibration, checked_constants(constants))
     place, watching = as_path(output, "output"), checked_observers(observers)
     return Session(build(request, place, folder, watching, memory))
 
@@ -100,6 +104,7 @@ def plan(
     limit_bytes: int = DEFAULT_BYTES,
     backend: str = DEFAULT_BACKEND,
     shapes: ShapesByName = (),
+    constants: ConstantsByName | None = None,
     weight_bits: int = 8,
     activation_bits: int = 8,
 ) -> PlanResult:
@@ -114,6 +119,7 @@ def plan(
         backend: The kind of chip.
         shapes: Shapes of inputs by name, such as {"input": (1, 3, 224, 224)}, in the place of what
             the model declares.
+        constants: As in `compile`.
         weight_bits: Bits of a weight, 2 to 32.
         activation_bits: Bits of an activation, 1 to 32.
 
@@ -132,7 +138,7 @@ def plan(
         weight_bits=weight_bits,
         activation_bits=activation_bits,
     )
-    return plan_model(request, model, example)
+    return plan_model(request, InMemory(model, example, None, checked_constants(constants)))
 
 
 def verify(
@@ -170,6 +176,7 @@ def inspect(
     example: Any = None,
     limit_bytes: int = DEFAULT_BYTES,
     shapes: ShapesByName = (),
+    constants: ConstantsByName | None = None,
 ) -> BundleSummary | ModelSummary:
     """What a bundle or a model consists of.
 
@@ -178,6 +185,7 @@ def inspect(
         example: As in `compile`.
         limit_bytes: The most that the model, or the files of the bundle, may take.
         shapes: As in `plan`; for a model.
+        constants: As in `compile`; for a model.
 
     Raises:
         EpimcError: It is neither, or the bundle's program does not pass its check (exit code 1).
@@ -185,7 +193,7 @@ def inspect(
     from epimc.results.summaries import inspected
 
     limit = ModelOptions(limit_bytes=limit_bytes).limit_bytes
-    return inspected(source, example, limit, shape_texts(shapes))
+    return inspected(source, example, limit, shape_texts(shapes), checked_constants(constants))
 
 
 def as_tuple(texts: object) -> Any:

@@ -11,22 +11,30 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
 from epimc.api import compile, inspect
+from epimc.compiler.options import CompileOptions
+from epimc.compiler.sample_arrays import SampleData
+from epimc.frontend import WantedInputs, import_source
+from epimc.frontend.model.shapes import real_inputs
 from epimc.frontend.single_node import model_of_node
 from epimc.support.diagnostics import EpimcError, counted, error
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.port_types import PortType
+from epimc.support.shapes import shape_texts, shapes_from
 
 if TYPE_CHECKING:
-    from epimc.frontend import ModelSource
+    from epimc.frontend import ImportedModel, ModelSource
     from epimc.runtime.session import Session
 
 DEVICE = "CPU"
@@ -52,9 +60,7 @@ class EpimcBackend(Backend):
 
     @classmethod
     def prepare(cls, model: ModelSource, device: str = DEVICE, **options: Any) -> PreparedModel:
-        """Compile a model.
-
-        Its bundle lies in a temporary folder, which goes with what is returned.
+        """Take in a model, which is compiled for the first values that it is run on.
 
         Args:
             model: As `epimc.compile` takes it.
@@ -62,17 +68,11 @@ class EpimcBackend(Backend):
             options: Those of `epimc.compile`.
 
         Raises:
-            EpimcError: Anything wrong with the model or the options, or there is no such device.
+            EpimcError: Anything wrong with the model, or there is no such device.
         """
         if not cls.supports_device(device):
             raise error(f"There is no device '{device}'.", hint=f"The simulator runs on {DEVICE}.")
-        folder = Path(tempfile.mkdtemp(prefix="epimc-"))
-        try:
-            session = compile(model, folder / "bundle", **options)
-        except BaseException:
-            shutil.rmtree(folder)
-            raise
-        return PreparedModel(session, folder, output_types(model))
+        return PreparedModel(model, options)
 
     @classmethod
     def run_model(
@@ -114,18 +114,96 @@ class EpimcBackend(Backend):
 
 
 class PreparedModel(BackendRep):
-    """A compiled model, ready to run.
+    """A model, compiled and ready to run.
+
+    The standard has weights and axes as inputs like any others, and a chip must know them as it is
+    programmed: inputs that operators take as parameters alone are constants of the program, which
+    is compiled anew when they change.  Without calibration samples, it is calibrated with the
+    first values that it is run on.
 
     Attributes:
-        session: The same with the interface of onnxruntime's session.
+        model: As it was passed.
+        options: Those of `epimc.compile`.
+        constants: What inputs are fixed to in the program as it is, by name.
         types: Of the outputs that are tensors, by name, as the model declares them: a session has
             values of some types in wider ones.
     """
 
-    def __init__(self, session: Session, folder: Path, types: Mapping[str, np.dtype[Any]]) -> None:
-        """A session, the folder that goes with it, and the types of its outputs."""
-        self.session, self.types = session, types
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+    def __init__(self, model: ModelSource, options: Mapping[str, Any]) -> None:
+        """Read a model.
+
+        Raises:
+            EpimcError: It is no good one, or an option of its import is wrong.
+        """
+        check_options(options)
+        self.model, self.options = model, dict(options)
+        samples = self.options.get("calibration")
+        if isinstance(samples, Iterator):
+            # They are read again for every program.
+            self.options["calibration"] = [*samples]
+        self._imported: ImportedModel | None = None
+        self.constants: dict[str, Any] = {}
+        self._session: Session | None = None
+        samples = self.options.get("calibration")
+        if samples is not None and len(input_names(model)) == 1:
+            # It has no parameters, and need not be read twice.
+            self._session = self.compiled({}, samples)
+        else:
+            # Where sizes are open, it is read with the first values that it is run on.
+            with suppress(UnknownSizesError):
+                self._imported = self.imported(samples)
+        self.types = output_types(model)
+
+    def imported(self, samples: Any) -> ImportedModel:
+        """The model as epimc reads it, with open sizes as samples have them.
+
+        Raises:
+            EpimcError: It is no good one.
+            UnknownSizesError: Sizes are open, and there are no samples.
+        """
+        shapes = shape_texts(self.options.get("shapes", ()))
+        limit = self.options.get("limit_bytes", DEFAULT_BYTES)
+        sizes = refuse_open if samples is None else SampleData(samples, limit).shapes
+        fixed = self.options.get("constants", {})
+        wanted = WantedInputs(shapes_from(shapes), sizes, constants=fixed)
+        example = self.options.get("example")
+        named = import_source(self.model, example=example, limit_bytes=limit, wanted=wanted)
+        return named.imported
+
+    @property
+    def session(self) -> Session:
+        """The program as it runs, with the interface of onnxruntime's session.
+
+        Raises:
+            EpimcError: It is compiled now, as nothing was run yet, and that fails.
+        """
+        if self._session is None:
+            self._session = self.compiled({}, self.options.get("calibration"))
+        return self._session
+
+    def compiled(self, constants: Mapping[str, Any], samples: Any) -> Session:
+        """A program, whose bundle lies in a temporary folder that goes with it.
+
+        Args:
+            constants: What inputs are fixed to.
+            samples: To calibrate with.
+
+        Raises:
+            EpimcError: Anything wrong with the model or the options.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="epimc-"))
+        options = {
+            **self.options,
+            "constants": {**self.options.get("constants", {}), **constants},
+            "calibration": samples,
+        }
+        try:
+            session = compile(self.model, folder / "bundle", **options)
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        weakref.finalize(session, shutil.rmtree, folder, ignore_errors=True)
+        return session
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Run the program once.
@@ -140,19 +218,22 @@ class PreparedModel(BackendRep):
             The outputs in the order of the model, which also their names give.
 
         Raises:
-            EpimcError: Inputs are missing or unknown, or do not fit.
+            EpimcError: Inputs are missing or unknown, or do not fit; or the model is compiled now,
+                and that fails.
         """
         if kwargs:
             raise error(f"There is no option '{next(iter(kwargs))}' of a run.")
+        self.fit(feeds := as_feeds(inputs, self.names()))
         program = self.session.bundle.program
         kinds = {port.name: port.port_type for port in program.inputs}
-        feeds = {
+        samples = {
             name: as_samples(kinds[name], value) if name in kinds else value
-            for name, value in as_feeds(inputs, [*kinds]).items()
+            for name, value in feeds.items()
+            if name not in self.constants
         }
         names = [port.name for port in program.outputs]
-        results = self.session.run(names, feeds)
-        if not feeds:
+        results = self.session.run(names, samples)
+        if not samples:
             # Nothing says how many samples there are: a session gives the one there is.
             results = [[result] for result in results]
         values = zip(program.outputs, results, strict=True)
@@ -160,20 +241,120 @@ class PreparedModel(BackendRep):
             *(as_value(port.port_type, value, self.types.get(port.name)) for port, value in values)
         )
 
+    def names(self) -> list[str]:
+        """The names of what the model takes, in order."""
+        if self._imported is not None:
+            return [port.name for port in self._imported.inputs]
+        return input_names(self.model)
+
+    def fit(self, feeds: Mapping[str, Any]) -> None:
+        """Compile for what the model is run on, unless the program fits it as it is.
+
+        Raises:
+            EpimcError: The compile fails.
+        """
+        if self._imported is None:
+            if self._session is not None:
+                return
+            self._imported = self.imported(dict(feeds))
+        ports = {port.name: port.port_type for port in self._imported.inputs}
+        constants = {
+            name: np.asarray(feeds[name])
+            for name in as_parameters(self._imported)
+            if feeds.get(name) is not None
+        }
+        if self._session is not None and same_arrays(constants, self.constants):
+            return
+        samples = without(self.options.get("calibration"), constants)
+        if samples is None:
+            samples = {
+                # Of what is no tensor, samples are a list.
+                name: feeds[name] if kind.is_tensor else [feeds[name]]
+                for name, kind in ports.items()
+                if name in feeds and name not in constants
+            }
+        is_empty = isinstance(samples, (dict, list)) and not samples
+        self._session = self.compiled(constants, None if is_empty else samples)
+        self.constants = constants
+
+
+class UnknownSizesError(Exception):
+    """The sizes of inputs are open, and nothing says them yet."""
+
+
+def refuse_open(inputs: Sequence[tuple[str, str]]) -> Mapping[str, Sequence[int]]:
+    """Asked for the sizes of samples where there are none.
+
+    Raises:
+        UnknownSizesError: Always.
+    """
+    raise UnknownSizesError(f"of {len(inputs)} inputs")
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse wrong options before there is anything to compile for.
+
+    Raises:
+        EpimcError: A value is out of range.
+        TypeError: There is no such option.
+    """
+    signature(compile).bind(None, "", **options)
+    # The others are converted before they are such fields.
+    plain = ("limit_bytes", "backend", "weight_bits", "activation_bits", "strict")
+    CompileOptions(**{name: options[name] for name in plain if name in options})
+
+
+def as_parameters(imported: ImportedModel) -> tuple[str, ...]:
+    """The inputs of a model that become constants; none where nothing else would be left."""
+    tensors = {port.name for port in imported.inputs if port.port_type.is_tensor}
+    names = tuple(name for name in imported.parameters if name in tensors)
+    return names if len(names) < len(imported.inputs) else ()
+
+
+def same_arrays(some: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Whether both have the same arrays, bit by bit, by the same names."""
+    return some.keys() == others.keys() and all(
+        array.dtype == others[name].dtype
+        and array.shape == others[name].shape
+        and array.tobytes() == others[name].tobytes()
+        for name, array in some.items()
+    )
+
+
+def without(samples: Any, names: Mapping[str, Any]) -> Any:
+    """Calibration samples without those of some inputs; files and arrays have none of them."""
+    if isinstance(samples, Mapping):
+        return {name: array for name, array in samples.items() if name not in names}
+    if isinstance(samples, (list, tuple)):
+        return [without(batch, names) for batch in samples]
+    return samples
+
 
 def output_types(model: ModelSource) -> dict[str, np.dtype[Any]]:
     """The types of a model's outputs that are tensors, by name; none of a model of PyTorch."""
+    return {
+        port.name: onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
+        for port in as_proto(model).graph.output
+        if port.type.tensor_type.elem_type
+    }
+
+
+def input_names(model: ModelSource) -> list[str]:
+    """The names of what a model of ONNX takes, in order; none of what is none."""
+    try:
+        return [entry.name for entry in real_inputs(as_proto(model).graph)]
+    except (OSError, ValueError, DecodeError):
+        # What is wrong with it, its import says.
+        return []
+
+
+def as_proto(model: ModelSource) -> onnx.ModelProto:
+    """A model as ONNX has it, without external data; an empty one for a model of PyTorch."""
     if isinstance(model, bytes):
         model = onnx.ModelProto.FromString(model)
     elif isinstance(model, str | os.PathLike):
         model = onnx.load(model, load_external_data=False)
-    if not isinstance(model, onnx.ModelProto):
-        return {}
-    return {
-        port.name: onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
-        for port in model.graph.output
-        if port.type.tensor_type.elem_type
-    }
+    return model if isinstance(model, onnx.ModelProto) else onnx.ModelProto()
 
 
 def as_samples(kind: PortType, value: Any) -> Any:

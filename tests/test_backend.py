@@ -116,6 +116,66 @@ def test_options_are_those_of_compile() -> None:
         epimc.backend.prepare(sums(), weight_bits=9)
 
 
+def with_parameters(*shape: int | str) -> onnx.ModelProto:
+    """A model that takes its weights and axes as inputs."""
+    describe = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("ReduceMean", ["c", "axes"], ["y"]),
+    ]
+    inputs = [
+        describe("x", TensorProto.FLOAT, shape or (1, 2, 6, 6)),
+        describe("w", TensorProto.FLOAT, (3, 2, 1, 1)),
+        describe("axes", TensorProto.INT64, (1,)),
+    ]
+    graph = helper.make_graph(nodes, "net", inputs, [describe("y", TensorProto.FLOAT, None)])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def test_parameters_are_constants_of_the_program() -> None:
+    prepared = epimc.backend.prepare(with_parameters())
+    x, weights = IMAGE[:1], np.random.default_rng(5).standard_normal((3, 2, 1, 1)).astype("f4")
+    for w, axis in ((weights, 1), (weights, 1), (-weights, 1), (weights, 3)):
+        before = prepared._session
+        (y,) = prepared.run([x, w, np.array([axis])])
+        expected = np.einsum("oc,nchw->nohw", w[:, :, 0, 0], x).mean(axis, keepdims=True)
+        assert y.shape == expected.shape
+        assert np.abs(y - expected).max() < 0.05
+        session = prepared.session
+        assert [port.name for port in session.get_inputs()] == ["x"]
+        assert session.bundle.manifest.on_chip.nodes_on_chip == 2
+        assert epimc.verify(session).exact
+        # It is compiled anew only when they change.
+        assert (session is before) == (w is weights and axis == 1 and before is not None)
+
+
+def test_no_parameters_where_nothing_else_is_left() -> None:
+    node = helper.make_node("MatMul", ["a", "b"], ["y"])
+    matrices = [np.eye(3, dtype=np.float32), np.ones((3, 3), np.float32)]
+    model = model_of_node(node, dict(zip("ab", matrices, strict=True)))
+    prepared = epimc.backend.prepare(model)
+    assert np.allclose(prepared.run(matrices)[0], 1, atol=0.02)
+    assert [port.name for port in prepared.session.get_inputs()] == ["a"]
+    square = model_of_node(helper.make_node("MatMul", ["a", "a"], ["y"]), {"a": matrices[0]})
+    assert epimc.backend.prepare(square).run(matrices[0])[0].shape == (3, 3)
+
+
+def test_the_first_values_say_ranges_and_open_sizes() -> None:
+    prepared = epimc.backend.prepare(with_parameters("N", 2, "H", "W"))
+    weights = np.ones((3, 2, 1, 1), np.float32)
+    x = 1000 * IMAGE[:1]
+    (y,) = prepared.run([x, weights, np.array([1])])
+    expected = x.sum(1, keepdims=True)
+    assert np.abs(y - expected).max() < 0.01 * np.abs(expected).max()
+    assert prepared.session.get_inputs()[0].shape == ("N", 2, 6, 6)
+
+
+def test_calibration_samples_may_be_read_once(prepared: Any) -> None:
+    batches = ({"a": IMAGE, "b": -IMAGE} for _ in range(2))
+    y, _ = epimc.backend.prepare(sums(), calibration=batches).run([IMAGE, -IMAGE])
+    assert np.array_equal(y, prepared.run([IMAGE, -IMAGE]).y)
+
+
 def test_the_bundle_goes_with_what_was_prepared() -> None:
     prepared = epimc.backend.prepare(sums())
     folder = prepared.session.bundle.folder

@@ -11,7 +11,9 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 ROOT = Path(__file__).parent.parent
 
@@ -167,6 +169,7 @@ def test_models(
     assert broken["said"][0].startswith("compile: error: ")
     assert (digits["name"], digits["compiles"], digits["exact"]) == ("digits", True, True)
     assert digits["sqnr_db"] > digits["peer_db"] > 20
+    assert (digits["peer_opset"], digits["samples"]) == (13, "samples.npz")
     assert (digits["macs"], digits["nodes"], digits["bytes"]) == (1, 1, 1)
     assert digits["crossbars"] == 3
     assert digits["seconds"] > 0
@@ -188,6 +191,9 @@ def test_models_names_what_is_wrong(folder: Path, tmp_path: Path) -> None:
         (["--calibration", "other=x.npz"], "error: there is no model 'other' below "),
         (["--calibration", "x.npz"], "error: 'x.npz' is no NAME=FILE"),
         (["--shape", "digits:Input3=1xHx3"], "error: 'digits:Input3=1xHx3' is no NAME:INPUT="),
+        (["--range", "digits=1,0"], "error: 'digits=1,0' is no NAME=LOW,HIGH"),
+        (["--range", "digits=0"], "error: 'digits=0' is no NAME=LOW,HIGH"),
+        (["--range", "other=0,1"], "error: there is no model 'other' below "),
     ):
         with pytest.raises(SystemExit, match=said):
             models.main([str(folder), *log, *words])
@@ -195,7 +201,9 @@ def test_models_names_what_is_wrong(folder: Path, tmp_path: Path) -> None:
 
 def test_models_that_take_too_long(folder: Path, tmp_path: Path) -> None:
     models = script("models")
-    job = models.Job("a", str(folder / "broken.onnx"), None, None, {}, str(tmp_path / "bundle"))
+    job = models.Job(
+        "a", str(folder / "broken.onnx"), None, None, 64, None, {}, str(tmp_path / "bundle")
+    )
     row = models.measured(job, 0.01, peer=True)
     assert row.said == ("compile: more than 0.01 s",)
     assert not row.good
@@ -209,3 +217,78 @@ def test_models_and_shapes_by_their_names(folder: Path) -> None:
         "broken": folder / "broken.onnx",
         "digits": folder / "digits" / "model.onnx",
     }
+
+
+def drawn_model(kind: type[np.generic] = np.uint8) -> onnx.ModelProto:
+    """`a` is an image in [-1, 1], `b` is quantized, `c` is neither."""
+    scale, zero = np.array(0.5, np.float32), np.array(kind(3))
+    nodes = [
+        helper.make_node("QuantizeLinear", ["b", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+        helper.make_node("Sum", ["a", "d", "c"], ["y"]),
+    ]
+    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 3, 4]) for n in "abcy"]
+    constants = [
+        numpy_helper.from_array(scale, "scale"),
+        numpy_helper.from_array(zero, "zero"),
+    ]
+    graph = helper.make_graph(nodes, "drawn", ports[:3], ports[3:], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(np.uint8, (-1.5, 126)), (np.int8, (-65.5, 62))])
+def test_ranges_that_models_declare(kind: type[np.generic], expected: tuple[float, float]) -> None:
+    drawing, model = script("drawing"), drawn_model(kind)
+    assert drawing.declared_ranges(model) == {"b": expected}
+    for value, bounds in (("Normalized_1_1", (-1, 1)), ("NominalRange_0_255", (0, 255))):
+        del model.metadata_props[:]
+        model.metadata_props.add(key="Image.NominalPixelRange", value=value)
+        assert drawing.declared_ranges(model) == {"a": bounds, "b": expected, "c": bounds}
+    model.metadata_props[0].value = "unknown"
+    assert drawing.declared_ranges(model) == {"b": expected}
+
+
+def test_drawn_samples(tmp_path: Path) -> None:
+    drawing = script("drawing")
+    path, ranges = tmp_path / "model.onnx", {"a": (-1.0, 1.0), "b": (5.0, 6.0)}
+    onnx.save(drawn_model(), path)
+    shapes = drawing.input_shapes(path, {})
+    assert shapes == {"a": (3, 4), "b": (3, 4), "c": (3, 4)}
+    for name in ("first.npz", "again.npz"):
+        drawing.write(tmp_path / name, 50, shapes, ranges)
+    assert (tmp_path / "first.npz").read_bytes() == (tmp_path / "again.npz").read_bytes()
+    with np.load(tmp_path / "first.npz") as file:
+        a, b, c = (file[name] for name in "abc")
+    assert {array.shape for array in (a, b, c)} == {(50, 3, 4)}
+    assert {array.dtype for array in (a, b, c)} == {np.dtype(np.float32)}
+    assert -1 <= a.min() < -0.9 < 0.9 < a.max() <= 1
+    assert 5 <= b.min() < 5.1 < 5.9 < b.max() <= 6
+    assert c.min() < -1
+    assert c.max() > 1
+    assert drawing.words(50, ["a", "b", "c"], ranges) == "50 in [-1, 1], in [5, 6], normal"
+
+
+def test_models_without_samples(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "digits" / "samples.npz").unlink()
+    (folder / "broken.onnx").unlink()
+    arguments = [str(folder), "--log", str(tmp_path / "log.jsonl"), "--json"]
+    assert script("models").main([*arguments, "--range", "digits=0,1", "--count", "4"]) == 0
+    (digits,) = json.loads(capsys.readouterr().out)
+    assert digits["samples"] == "4 in [0, 1]"
+    assert digits["sqnr_db"] > 20
+    assert digits["peer_db"] > 20
+
+
+def test_a_peer_of_the_models_own_opset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quantizers = script("quantizers")
+    model = ROOT / "examples" / "mnist-conv.onnx"
+    assert quantizers.convert(model, tmp_path / "a.onnx") == 13
+
+    def fail(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+        raise RuntimeError(opset)
+
+    monkeypatch.setattr(onnx.version_converter, "convert_version", fail)
+    assert quantizers.convert(model, tmp_path / "b.onnx") == 8
+    assert onnx.load(tmp_path / "b.onnx").opset_import[0].version == 8

@@ -14,9 +14,12 @@ from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.isa.loops import executed
 from epimc.backends.crossbar.kernels.bit_serial import lossless
 from epimc.support.diagnostics import counted
-from epimc.support.origins import call_of
+from epimc.support.origins import call_of, elided
 from epimc.support.results import OnnxNode, first_name, onnx_nodes
 from epimc.support.tables import Block, Lines, dims, table
+
+# So many calls of the host are named in the text; JSON has all of them.
+MOST_CALLS = 6
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,12 @@ class HostCallSummary:
     nodes: tuple[OnnxNode, ...]
 
     def __str__(self) -> str:
-        """`Softmax 'probabilities'` for its first node."""
-        return call_of(self.nodes[0].op, self.nodes[0].name) if self.nodes else self.name
+        """`Softmax 'probabilities'` for its first node, and how many more there are."""
+        if not self.nodes:
+            return self.name
+        first = call_of(self.nodes[0].op, elided(self.nodes[0].name))
+        others = len(self.nodes) - 1
+        return f"{first} and {counted(others, 'node')} more" if others else first
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,8 @@ class CrossbarSummary(ProgramSummary):
             )
             for layer in self.layers
         )
-        yield table(titles, rows)
+        if self.layers:
+            yield table(titles, rows)
         yield Lines(tuple(self.totals()))
 
     def totals(self) -> Iterator[str]:
@@ -113,8 +121,11 @@ class CrossbarSummary(ProgramSummary):
             f"{counted(len(self.spilled), 'map')} spilled, {self.off_chip_bytes} bytes off chip"
         )
         if self.host_calls:
-            calls = ", ".join(map(str, self.host_calls))
-            yield f"{counted(len(self.host_calls), 'host call')}: {calls}"
+            count = len(self.host_calls)
+            calls = [str(call) for call in self.host_calls]
+            if count > MOST_CALLS:
+                calls[MOST_CALLS - 1 :] = [f"{count - MOST_CALLS + 1} others"]
+            yield f"{counted(count, 'host call')}: {', '.join(calls)}"
         if not self.lossless_adc:
             yield "The ADC is not lossless: results differ from the integer reference."
 

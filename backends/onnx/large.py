@@ -95,6 +95,11 @@ class LargeModel:
         """The same tensors with another message that has their names."""
         return LargeModel(proto, self.tensors, self.maps)
 
+    def apart(self) -> LargeModel:
+        """The model with all tensors beside it that are large."""
+        more = LargeModel.of(self.proto)
+        return LargeModel(more.proto, {**self.tensors, **more.tensors}, self.maps)
+
     def release(self) -> None:
         """Give back the memory of what was read from files; it is read again when it is used."""
         for pages in self.maps:
@@ -183,15 +188,14 @@ class LargeModel:
             The model, and what gives the bytes of the file.
         """
         # With those that still lie in the message, as what the host runs does.
-        rest = LargeModel.of(self.proto)
-        tensors, model = {**self.tensors, **rest.tensors}, onnx.ModelProto()
-        model.CopyFrom(rest.proto)
+        apart, model = self.apart(), onnx.ModelProto()
+        model.CopyFrom(apart.proto)
         places: list[tuple[int, Array]] = []
         end = 0
         for tensor in model.graph.initializer:
-            if tensor.name not in tensors or not is_beside(tensor):
+            if not apart.has(tensor):
                 continue
-            data, start = tensors[tensor.name], -(-end // ALIGNMENT) * ALIGNMENT
+            data, start = apart.tensors[tensor.name], -(-end // ALIGNMENT) * ALIGNMENT
             places.append((start, data))
             end = start + data.nbytes
             set_place(tensor, location=location, offset=start, length=data.nbytes)

@@ -42,6 +42,7 @@ from epimc.bundle.outputs import check_output
 from epimc.support.diagnostics import EpimcError, OtherVersionError, error
 from epimc.support.files import File, Piece, is_plain_name, pieces_of, sha256
 from epimc.support.limits import DEFAULT_BYTES, Budget
+from epimc.support.placement import PlacedNode
 from epimc.support.workshops import recover
 from epimc.support.writing import replace_folder
 
@@ -65,6 +66,7 @@ class Bundle:
         fragments: The ONNX models that the host runs, by name.
         limit_bytes: The most that its files may take together.
         remarks: What the user should know of the model, where it was compiled just now.
+        placed: Where the nodes of the model run, likewise.
     """
 
     manifest: Manifest
@@ -74,6 +76,7 @@ class Bundle:
     fragments: Mapping[str, bytes] = field(default_factory=dict)
     limit_bytes: int = DEFAULT_BYTES
     remarks: Sequence[str] = ()
+    placed: Sequence[PlacedNode] = ()
 
     @property
     def target(self) -> Target:

@@ -195,6 +195,9 @@ def sealed(document: Mapping[str, object]) -> bytes:
 # --- reading ------------------------------------------------------------------------------------
 
 
+BUNDLE_HINT = "A bundle is the folder that `epimc compile MODEL -o DIR` writes."
+
+
 def manifest_bytes(folder: Path) -> bytes:
     """The text of the manifest of a folder.
 
@@ -203,11 +206,13 @@ def manifest_bytes(folder: Path) -> bytes:
     """
     if not folder.is_dir():
         state = "is not a folder" if folder.exists() else "does not exist"
-        raise error(f"Bundle '{folder}' {state}.")
+        raise error(f"Bundle '{folder}' {state}.", hint=BUNDLE_HINT if folder.exists() else "")
     try:
         return contents(folder, MANIFEST, MAXIMUM_MANIFEST_BYTES)
     except FileNotFoundError:
-        raise error(f"'{folder}' is not a bundle: it has no {MANIFEST}.") from None
+        raise error(
+            f"'{folder}' is not a bundle: it has no {MANIFEST}.", hint=BUNDLE_HINT
+        ) from None
 
 
 def stated_manifest(folder: Path) -> dict[str, object]:

@@ -54,6 +54,15 @@ Shapes = Annotated[
         show_default=False,
     ),
 ]
+Constants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--constant",
+        metavar="NAME=1,2|NAME=X.npy",
+        help="Fix a model's input, such as axes or weights; may be repeated.",
+        show_default=False,
+    ),
+]
 ChosenBackend = Annotated[str, typer.Option("--backend", metavar="NAME", help="The kind of chip.")]
 Timing = Annotated[bool, typer.Option("--timing", help="Tell how long each stage took.")]
 PrintAfter = Annotated[
@@ -169,7 +178,7 @@ def compile(
     from epimc.api import build
     from epimc.cli.observers import ProgressBar, chosen_observers
     from epimc.compiler.compiler import Job
-    from epimc.results.summaries import CompileResult
+    from epimc.results.summaries import compile_result
 
     request = Request(model, **values_of(CompileOptions, options))
     stages = Job.of(request).stages
@@ -181,10 +190,10 @@ def compile(
         warn(f"no --calibration: {kind} samples were used, and figures mean little")
     for warning in (*bundle.remarks, *bundle.program.warnings()):
         warn(warning)
-    placement = bundle.manifest.on_chip.placement
-    if not placement.nodes_on_chip:
+    result = compile_result(bundle, str(output))
+    if not result.on_chip.nodes_on_chip:
         warn("nothing of the model runs on the chip: the host computes all of it")
-    say(CompileResult(str(output), bundle.program.describe(), placement), json)
+    say(result, json)
 
 
 @app.command()
@@ -276,6 +285,7 @@ def inspect(
         ),
     ] = None,
     shapes: Shapes = None,
+    constants: Constants = None,
     limit_bytes: Limit = DEFAULT_BYTES,
     json: Json = False,
 ) -> None:
@@ -284,8 +294,10 @@ def inspect(
         inspect_stage(path, stage, limit_bytes, json)
         return
     from epimc.results.summaries import inspected
+    from epimc.support.constants import constants_from
 
-    say(inspected(path, limit_bytes=limit_bytes, shapes=shapes or ()), json)
+    fixed = constants_from(constants or ())
+    say(inspected(path, None, limit_bytes, shapes or (), fixed), json)
 
 
 def inspect_stage(path: Path, stage: str, limit_bytes: int, json: bool) -> None:

@@ -11,13 +11,23 @@ from typing import Any
 import numpy as np
 
 from epimc.compiler.samples import Samples
-from epimc.frontend import ImportedModel
+from epimc.frontend import ImportedModel, with_foreign
 from epimc.runtime.reference import Reference
-from epimc.support.diagnostics import Diagnostic, RefusedNodesError, error
+from epimc.support.diagnostics import Diagnostic, EpimcError, RefusedNodesError, error
 from epimc.support.limits import DEFAULT_BYTES
-from epimc.support.port_types import PortType
+from epimc.support.port_types import FLOAT, PortType
 
 SUBJECT = "the model"
+
+AGAIN = "Export the model again; onnxruntime.InferenceSession says the same of the file."
+OWN_DATA = (
+    "The sample was drawn at random, and the model may not take any integers: give it samples "
+    "of its own (--calibration)."
+)
+OTHER_DATA = (
+    "Check the shapes of the inputs (--shape) and the samples; "
+    "onnxruntime.InferenceSession says the same of the model."
+)
 
 
 def refuse_other_numbers(imported: ImportedModel, results: Sequence[Any]) -> None:
@@ -39,7 +49,7 @@ def require_accepted(
     samples: Samples,
     limit_bytes: int = DEFAULT_BYTES,
     *,
-    finite: bool = False,
+    drawn: bool = True,
 ) -> None:
     """Have onnxruntime load the model, and run one sample.
 
@@ -47,7 +57,8 @@ def require_accepted(
         imported: The user's model, with the shapes that its program will have.
         samples: Some for the model; the first is run.
         limit_bytes: Bounds what its tensors may take.
-        finite: Whether what the chip gives for the sample must be finite.
+        drawn: Whether nobody has chosen the samples: what the chip gives for others must be
+            finite, and the model may take no integers such as these.
 
     Raises:
         RefusedNodesError: It is not.
@@ -58,10 +69,19 @@ def require_accepted(
     plain = all(port.port_type == PortType(dims=port.shape) for port in ports)
     apart = any(op.output.type.is_host for op in imported.module.ops) or not plain
     types = {port.name: port.port_type for port in ports} if apart else None
-    reference = Reference(imported.model, SUBJECT, users=True, types=types, limit_bytes=limit_bytes)
+    try:
+        reference = Reference(
+            imported.model, SUBJECT, users=True, types=types, limit_bytes=limit_bytes
+        )
+    except EpimcError as problem:
+        raise with_foreign(problem, imported.model.proto).with_hint(AGAIN) from None
     names = [port.name for port in imported.outputs]
-    results = reference.computed(names, samples.first(1).inputs)
-    if finite:
+    try:
+        results = reference.computed(names, samples.first(1).inputs)
+    except EpimcError as problem:
+        reals = all(port.port_type.kind == FLOAT for port in imported.inputs)
+        raise problem.with_hint(OTHER_DATA if reals or not drawn else OWN_DATA) from None
+    if not drawn:
         refuse_other_numbers(imported, results)
     for port, result in zip(imported.outputs, results, strict=True):
         if port.shape is not None and result.shape != (1, *port.shape):

@@ -90,5 +90,10 @@ def new_bundle(
     model = Model(name=start.name, sha256=start.model.sha256)
     manifest = new_manifest(f"epimc {VERSION}", model, options, program, start.model.placement)
     return Bundle(
-        manifest, program, files, fragments=fragments_of(integers), remarks=start.model.remarks
+        manifest,
+        program,
+        files,
+        fragments=fragments_of(integers),
+        remarks=start.model.remarks,
+        placed=start.model.nodes,
     )

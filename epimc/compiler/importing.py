@@ -13,14 +13,15 @@ from epimc.backends.onnx.values import encode
 from epimc.compiler.acceptance import require_accepted
 from epimc.compiler.drawing import drawn_samples
 from epimc.compiler.memory import InMemory
-from epimc.compiler.options import Request
+from epimc.compiler.options import ModelOptions, Request
 from epimc.compiler.sample_arrays import SampleData
 from epimc.compiler.samples import Samples
 from epimc.frontend import (
     ImportedModel,
-    WantedShapes,
+    WantedInputs,
     import_source,
     refuse_host_nodes,
+    refuse_unknown_operators,
     with_hosted,
 )
 from epimc.ir.core.module import Builder, Module
@@ -29,10 +30,11 @@ from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.verifier import verify
-from epimc.support.diagnostics import EpimcError, RefusedNodesError, error
+from epimc.support.constants import constants_from
+from epimc.support.diagnostics import error
 from epimc.support.limits import MADE_FACTOR
 from epimc.support.origins import Node
-from epimc.support.port_types import FLOAT, PortType, apart
+from epimc.support.port_types import PortType, apart
 from epimc.support.sample_types import Shaped, refuse_in_files
 from epimc.support.shapes import shapes_from
 
@@ -77,20 +79,23 @@ def import_request(
     """
     source = request.model if memory.model is None else memory.model
     data = calibration_data(request, memory)
-    wanted = WantedShapes(shapes_from(request.shapes), None if data is None else data.shapes)
     named = import_source(
-        source, example=memory.example, limit_bytes=request.limit_bytes, wanted=wanted
+        source,
+        example=memory.example,
+        limit_bytes=request.limit_bytes,
+        wanted=wanted_inputs(request, memory, data),
     )
     imported = named.imported
     if hosted:
         imported = with_hosted(imported, hosted, imported.module.name, request.limit_bytes)
+    refuse_unknown_operators(imported.model.proto)
     if memory.model is None:
         ports = (*imported.inputs, *imported.outputs)
         refuse_in_files("the command line", map(Shaped.of, ports))
     if request.strict:
         refuse_host_nodes(imported)
     samples = calibration_samples(request, imported, data)
-    accept(imported, samples, request.limit_bytes, drawn=data is None)
+    require_accepted(imported, samples, request.limit_bytes, drawn=data is None)
     imported.model.release()
     module = prepared(imported.module, samples, target, rows)
     if is_plan_file(request.epitome):
@@ -98,21 +103,19 @@ def import_request(
     return Start(named.name, imported, samples, module)
 
 
-def accept(imported: ImportedModel, samples: Samples, limit_bytes: int, *, drawn: bool) -> None:
-    """Have onnxruntime run a sample (`require_accepted`); drawn integers may be none that it takes.
+def wanted_inputs(
+    request: ModelOptions, memory: InMemory, data: SampleData | None = None
+) -> WantedInputs:
+    """What is said of the model's inputs.
 
-    Raises:
-        EpimcError: It refuses the model or the sample.
+    Args:
+        request: What is asked for.
+        memory: What is passed in memory.
+        data: Samples, whose sizes count where the model leaves them open.
     """
-    try:
-        require_accepted(imported, samples, limit_bytes, finite=not drawn)
-    except RefusedNodesError:
-        raise
-    except EpimcError as problem:
-        if not drawn or all(port.port_type.kind == FLOAT for port in imported.inputs):
-            raise
-        note = "The sample was drawn at random: calibrate with samples that the model takes."
-        raise problem.with_notes(note) from None
+    constants = {**constants_from(request.constants), **memory.constants}
+    shapes = None if data is None else data.shapes
+    return WantedInputs(shapes_from(request.shapes), shapes, constants=constants)
 
 
 def calibration_data(request: Request, memory: InMemory) -> SampleData | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from epimc.compiler.sample_arrays import SampleSource
     from epimc.frontend import ModelSource
+    from epimc.support.constants import ConstantsByName
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,13 @@ class InMemory:
         model: The model; None: the request's file.
         example: Inputs to export a model of PyTorch with.
         calibration: Samples; None: the request's file, or standard normal ones.
+        constants: What inputs are fixed to, beside those of the request.
     """
 
     model: ModelSource | None = None
     example: object = None
     calibration: SampleSource | None = None
+    constants: ConstantsByName = field(default_factory=dict)
 
 
 NOTHING = InMemory()

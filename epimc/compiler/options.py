@@ -13,6 +13,7 @@ from typing import Annotated
 
 from epimc.backends import DEFAULT_BACKEND
 from epimc.quantization.options import QuantizeOptions
+from epimc.support.constants import constants_from
 from epimc.support.diagnostics import error
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.options import Option, refuse_wrong
@@ -31,6 +32,7 @@ class ModelOptions:
         backend: The kind of chip.
         shapes: Shapes of inputs, each text as in `x=1x3x224x224`, in the place of what the model
             declares (`support/shapes.py`).
+        constants: What inputs are fixed to, each text as in `axes=1,2` (`support/constants.py`).
     """
 
     target: Annotated[
@@ -56,6 +58,14 @@ class ModelOptions:
             singular="shape",
         ),
     ] = ()
+    constants: Annotated[
+        tuple[str, ...],
+        Option(
+            "Fix an input, such as axes or weights; may be repeated.",
+            metavar="NAME=1,2|NAME=X.npy",
+            singular="constant",
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         """Hold all options to what their fields declare.
@@ -68,6 +78,7 @@ class ModelOptions:
         except ValueError as problem:
             raise error(f"Wrong option: {problem}.") from None
         shapes_from(self.shapes)
+        constants_from(self.constants)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 from epimc.backends.base import PlannedLayer, PlanSummary
 from epimc.backends.registry import load_backend
+from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import PlanRequest
 from epimc.compiler.passes import PASSES
-from epimc.frontend import ModelSource, WantedShapes, import_source
+from epimc.frontend import WantedInputs, import_source
 from epimc.ir.core.module import Module
 from epimc.ir.core.types import as_map
 from epimc.ir.epitome.plan_files import is_plan_file, requested_plans
@@ -18,6 +19,7 @@ from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.pipeline import Runner
+from epimc.support.constants import constants_from
 from epimc.support.results import INLINED, Result
 from epimc.support.shapes import shapes_from
 from epimc.support.tables import Block, Lines
@@ -54,15 +56,12 @@ class PlanResult(Result):
         yield totals
 
 
-def plan_model(
-    request: PlanRequest, model: ModelSource | None = None, example: object = None
-) -> PlanResult:
+def plan_model(request: PlanRequest, memory: InMemory = NOTHING) -> PlanResult:
     """Counts of a model.
 
     Args:
         request: What is asked for.
-        model: A model in memory, in the place of the request's file.
-        example: Inputs to export a model of PyTorch with.
+        memory: What is passed in memory.
 
     Raises:
         EpimcError: Anything wrong with the request or the model.
@@ -74,9 +73,12 @@ def plan_model(
     if not is_plan_file(request.epitome):
         # A wrong policy is told before a large model is read.
         requested_plans(request.epitome, [])
-    source = request.model if model is None else model
-    wanted = WantedShapes(shapes_from(request.shapes), only=True)
-    named = import_source(source, example=example, limit_bytes=request.limit_bytes, wanted=wanted)
+    source = request.model if memory.model is None else memory.model
+    constants = {**constants_from(request.constants), **memory.constants}
+    wanted = WantedInputs(shapes_from(request.shapes), only=True, constants=constants)
+    named = import_source(
+        source, example=memory.example, limit_bytes=request.limit_bytes, wanted=wanted
+    )
     module, rows = named.imported.module, backend.array_rows(target)
     layers = planned_layers(request.epitome, module, rows)
     counts = backend.count(layers, target, request.weight_bits, request.activation_bits)

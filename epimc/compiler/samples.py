@@ -198,6 +198,7 @@ def checked_samples(
         raise error(
             f"The arrays of {source} have different numbers of samples.",
             notes=[f"'{name}' has {count}." for name, count in counts.items()],
+            hint="Save as many of each.",
         )
     labels = None
     if LABELS in arrays and LABELS not in names:
@@ -369,9 +370,14 @@ def checked_labels(source: str, array: Array, count: int) -> Ints:
     """The labels as int64, if their type and shape are right."""
     subject = f"Array '{LABELS}' of {source}"
     if array.dtype.kind not in "iu":
-        raise error(f"{subject} has the type {array.dtype.name}, not int64.")
+        raise error(
+            f"{subject} has the type {array.dtype.name}, not int64.",
+            hint="Convert it by astype('int64').",
+        )
     if array.shape != (count,):
         raise error(
-            f"{subject} has a wrong shape.", notes=[f"Expected ({count},), found {array.shape}."]
+            f"{subject} has a wrong shape.",
+            notes=[f"Expected ({count},), found {array.shape}."],
+            hint="Save the number of the class of each sample.",
         )
     return array.astype(np.int64)

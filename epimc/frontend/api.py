@@ -16,8 +16,9 @@ from epimc.frontend.importer import (
     refuse_host_nodes,
     with_hosted,
 )
+from epimc.frontend.model.domains import refuse_unknown_operators, with_foreign
 from epimc.frontend.model.opsets import at_opset
-from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
+from epimc.frontend.model.shapes import AS_DECLARED, WantedInputs
 from epimc.frontend.ports import ModelPort
 from epimc.frontend.sources import ModelSource, NamedModel, import_source
 
@@ -30,14 +31,16 @@ __all__ = [
     "NamedModel",
     "OnnxOperator",
     "UnsupportedError",
-    "WantedShapes",
+    "WantedInputs",
     "at_opset",
     "import_model",
     "import_proto",
     "import_source",
     "operator",
     "refuse_host_nodes",
+    "refuse_unknown_operators",
     "register",
     "unregister",
+    "with_foreign",
     "with_hosted",
 ]

@@ -24,6 +24,7 @@ from epimc.frontend.core.functions import as_function
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import OnnxOperator, lookup
 from epimc.frontend.core.steps import Scope, Step
+from epimc.frontend.model.domains import no_form
 from epimc.frontend.model.standard import DEFAULT_DOMAINS, KNOWN_OPSET
 from epimc.frontend.ports import port_type
 from epimc.ir.core.op import ANY_RANK, Value
@@ -117,7 +118,7 @@ class Chip:
         """
         record = lookup(proto.op_type) if proto.domain in DEFAULT_DOMAINS else None
         if record is None or record.importer is None:
-            raise UnsupportedError("it has no form on the chip")
+            raise UnsupportedError(no_form(proto))
         opset = self.draft.opset
         if opset < record.since:
             raise UnsupportedError(f"it is supported from opset {record.since} on only")

@@ -57,6 +57,7 @@ class OperatorResult(Result):
         shape_only: Whether it reads nothing of its input but the shape.
         more_dims: Whether its input may have more dims than a value of the IR has.
         all_results: Whether every output may be used, not the first one only.
+        parameters: The numbers of its inputs that the chip must know as it is programmed.
         doc: What is supported, in one line.
         details: More of that, in lines; may be empty.
     """
@@ -70,6 +71,7 @@ class OperatorResult(Result):
     shape_only: bool
     more_dims: bool
     all_results: bool
+    parameters: tuple[int, ...]
     doc: str
     details: str
 
@@ -84,6 +86,7 @@ class OperatorResult(Result):
             shape_only=record.shape_only,
             more_dims=record.more_dims,
             all_results=record.all_results,
+            parameters=record.parameters,
             doc=record.doc,
             details=record.details,
         )
@@ -93,6 +96,9 @@ class OperatorResult(Result):
         yield Lines((f"{self.name}: {self.doc}.", *self.details.splitlines()))
         yield Lines((f"  read from opset {self.since} on",))
         yield Lines(tuple(f"  {text}" for key, text in TRAITS.items() if getattr(self, key)))
+        if self.parameters:
+            numbers = ", ".join(map(str, self.parameters))
+            yield Lines((f"  constant on the chip: inputs {numbers}, counted from 0",))
 
 
 @dataclass(frozen=True)

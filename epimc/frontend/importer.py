@@ -7,7 +7,7 @@ divided between chip and host (`partition/`) and put together anew (`assembly.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from epimc.frontend.assembly import Assembly, RefusedError, UnliftedError, size_
 from epimc.frontend.chip import Chip, is_real_input
 from epimc.frontend.core.bindings import HostTensor
 from epimc.frontend.core.draft import Draft
+from epimc.frontend.core.operator import lookup
 from epimc.frontend.core.steps import Step
 from epimc.frontend.model.checks import check_model
+from epimc.frontend.model.constants import fix_inputs
 from epimc.frontend.model.external import elsewhere
 from epimc.frontend.model.float32 import runnable
 from epimc.frontend.model.inputs import set_wanted
@@ -27,10 +29,11 @@ from epimc.frontend.model.installed import typed
 from epimc.frontend.model.loader import load_model
 from epimc.frontend.model.node_names import distinct, remarks_on
 from epimc.frontend.model.opsets import readable, with_default_opset
+from epimc.frontend.model.outputs import listed_once, remarks_on_outputs
 from epimc.frontend.model.preparation import prepared
 from epimc.frontend.model.scopes import refuse_deep
-from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
-from epimc.frontend.model.standard import name_of, operator_of
+from epimc.frontend.model.shapes import AS_DECLARED, WantedInputs
+from epimc.frontend.model.standard import DEFAULT_DOMAINS, name_of, operator_of
 from epimc.frontend.model.weightless import fill_weights, mark_weights
 from epimc.frontend.ports import Entries, ModelPort, entries_of, is_batched, port_type
 from epimc.frontend.trial import Trial
@@ -40,8 +43,8 @@ from epimc.ir.core.op import Op, Value
 from epimc.support.diagnostics import counted, error, shortened
 from epimc.support.files import as_text
 from epimc.support.limits import DEFAULT_BYTES, LONGEST_NAME, MOST_NODES, MOST_PORTS, Budget
-from epimc.support.origins import EVERY_NODE, Node, place_of
-from epimc.support.placement import PlacedNode, Placement
+from epimc.support.origins import EVERY_NODE, Node
+from epimc.support.placement import CHEAPER_SO, PlacedNode, Placement, reasons
 
 NOTHING: Mapping[Node, str] = {}
 
@@ -60,6 +63,8 @@ class ImportedModel:
         nodes: Where each node runs.
         crossing_bytes: Of one sample, as reals, that go from the chip to the host and back.
         remarks: What the user should know of the model, in sentences without a full stop.
+        parameters: Inputs that operators read as nothing but what the chip must know as it is
+            programmed: were they constant, more nodes could be on it.
     """
 
     module: Module
@@ -70,6 +75,7 @@ class ImportedModel:
     nodes: tuple[PlacedNode, ...] = ()
     crossing_bytes: int = 0
     remarks: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
 
     @property
     def placement(self) -> Placement:
@@ -82,7 +88,7 @@ def import_model(
     *,
     limit_bytes: int = DEFAULT_BYTES,
     newest_opset: int | None = None,
-    wanted: WantedShapes = AS_DECLARED,
+    wanted: WantedInputs = AS_DECLARED,
 ) -> ImportedModel:
     """Import a model file.
 
@@ -105,7 +111,7 @@ def import_proto(
     name: str,
     *,
     limit_bytes: int = DEFAULT_BYTES,
-    wanted: WantedShapes = AS_DECLARED,
+    wanted: WantedInputs = AS_DECLARED,
 ) -> ImportedModel:
     """Import a model from memory; its tensors hold their data themselves.
 
@@ -128,7 +134,7 @@ def import_large(
     name: str,
     *,
     limit_bytes: int = DEFAULT_BYTES,
-    wanted: WantedShapes = AS_DECLARED,
+    wanted: WantedInputs = AS_DECLARED,
 ) -> ImportedModel:
     """Import a model whose large tensors lie beside it; everything as `import_proto`."""
     budget = Budget(limit_bytes, f"Model '{name}'")
@@ -143,34 +149,38 @@ def import_large(
     return _imported(model, name, "", budget)
 
 
-def with_wanted(model: LargeModel, wanted: WantedShapes, budget: Budget) -> LargeModel:
+def with_wanted(model: LargeModel, wanted: WantedInputs, budget: Budget) -> LargeModel:
     """A copy of a model from memory, with the shapes that a user wants."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model.proto)
+    fixed = fix_inputs(copy, wanted.constants, budget.limit)
     weights = mark_weights(copy, None) if wanted.only else []
     fill_weights(weights, budget)
-    return model.with_proto(copy) if set_wanted(copy, wanted) or weights else model
+    changed = set_wanted(copy, wanted) or weights or fixed
+    return model.with_proto(copy).apart() if changed else model
 
 
 def _imported(model: LargeModel, name: str, sha256: str, budget: Budget) -> ImportedModel:
     proto = model.proto
     refuse_many(proto.graph)
     budget.read(model.size, "the model itself")
-    remarks = remarks_on(proto)
-    proto = readable(distinct(with_default_opset(proto, budget), budget), budget)
+    remarks = (*remarks_on(proto), *remarks_on_outputs(proto))
+    proto = with_default_opset(listed_once(proto, budget), budget)
+    proto = readable(distinct(proto, budget), budget)
     model = runnable(model.with_proto(proto), budget)
     result = _Import(model, name, budget).run()
+    remarks = (*remarks, *remarks_on_parameters(result.parameters))
     return replace(result, sha256=sha256, model=model, remarks=remarks)
 
 
 def with_hosted(
-    imported: ImportedModel, reasons: Mapping[Node, str], name: str, limit_bytes: int
+    imported: ImportedModel, hosted: Mapping[Node, str], name: str, limit_bytes: int
 ) -> ImportedModel:
     """The same model with more nodes on the host.
 
     Args:
         imported: The model.
-        reasons: Why each of them, by op type and name, cannot be on the chip.
+        hosted: Why each of them, by op type and name, cannot be on the chip.
         name: Of the module.
         limit_bytes: The most that the model and all tensors may take together.
 
@@ -179,22 +189,27 @@ def with_hosted(
     """
     budget = Budget(limit_bytes, f"Model '{name}'")
     budget.read(imported.model.size, "the model itself")
-    result = _Import(imported.model, name, budget, reasons).run()
-    told = tuple(
-        f"the host runs {place_of((node,)) if node != EVERY_NODE else 'all nodes'}: {reason}"
-        for node, reason in reasons.items()
-    )
-    remarks = (*imported.remarks, *told)
+    result = _Import(imported.model, name, budget, hosted).run()
+    remarks = (*imported.remarks, *remarks_on_hosted(hosted))
     return replace(result, sha256=imported.sha256, model=imported.model, remarks=remarks)
 
 
+def remarks_on_hosted(hosted: Mapping[Node, str]) -> Iterator[str]:
+    """What a user should know of nodes that the chip cannot have, as passes have seen."""
+    if EVERY_NODE in hosted:
+        yield f"the host runs all nodes: {hosted[EVERY_NODE]}"
+        return
+    nodes = (PlacedNode(op, name, False, reason, 0, 0) for (op, name), reason in hosted.items())
+    yield from (f"the host runs {line}" for line in reasons(nodes))
+
+
 def refuse_host_nodes(imported: ImportedModel) -> None:
-    """Raise EpimcError, naming all of them, if the host runs a node of the model."""
+    """Raise EpimcError, saying why, if the host runs a node of the model."""
     hosted = [node for node in imported.nodes if not node.on_chip]
     if hosted:
         raise error(
             f"The host would run {counted(len(hosted), 'node')}, which --strict forbids.",
-            notes=[f"{node.place}: {node.reason}." for node in hosted],
+            notes=[f"{line}." for line in reasons(hosted)],
             hint="Compile without --strict, or end the model before these operators.",
         )
 
@@ -233,15 +248,8 @@ class _Import:
         self.proto = self.model.proto
         self.name, self.budget, self.hosted = name, budget, hosted
         self.outputs = [output.name for output in self.proto.graph.output]
-        self.refuse_outputs()
-
-    def refuse_outputs(self) -> None:
-        """Raise EpimcError where there are none, or one twice."""
         if not self.outputs:
-            raise error("The model has no outputs.")
-        for name in self.outputs:
-            if self.outputs.count(name) > 1:
-                raise error(f"Output '{name}' is listed twice.", hint="Export the model again.")
+            raise error("The model has no outputs.", hint="Name the tensors that it is to give.")
 
     def run(self) -> ImportedModel:
         """The model in the IR.
@@ -345,14 +353,48 @@ class _Import:
                 operator_of(step.proto),
                 name_of(step.proto),
                 number in on_chip,
-                "" if number in on_chip else step.reason or "fewer bytes cross the border so",
+                "" if number in on_chip else step.reason or CHEAPER_SO,
                 step.macs,
                 sum(size_of(scope.kinds.get(made)) for made in step.makes),
             )
             for number, step in enumerate(trial.steps)
             if not step.copies
         )
-        return ImportedModel(module, "", self.model, [*inputs], [*outputs], placed, crossing)
+        return ImportedModel(
+            module,
+            "",
+            self.model,
+            [*inputs],
+            [*outputs],
+            placed,
+            crossing,
+            parameters=parameters_of(scope.inputs, trial.steps),
+        )
+
+
+def parameters_of(inputs: Sequence[str], steps: Iterable[Step]) -> tuple[str, ...]:
+    """The inputs that nodes read as nothing but parameters of their operators."""
+    positions: dict[str, list[bool]] = {name: [] for name in inputs}
+    for step in steps:
+        record = lookup(step.proto.op_type) if step.proto.domain in DEFAULT_DOMAINS else None
+        listed = [*step.proto.input]
+        for name in step.reads:
+            if name in positions:
+                numbers = [k for k, read in enumerate(listed) if read == name]
+                known = record.parameters if record else ()
+                # Graphs of a node read what is not among its inputs.
+                positions[name].append(bool(numbers) and {*numbers} <= {*known})
+    return tuple(name for name, read in positions.items() if read and all(read))
+
+
+def remarks_on_parameters(names: Sequence[str]) -> Iterator[str]:
+    """What a user can do for inputs that are parameters of operators."""
+    if names:
+        rest = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield (
+            f"input '{shortened(names[0])}'{rest} must be known as the chip is programmed: fixed "
+            "by --constant NAME=VALUE, more of the model may be on it"
+        )
 
 
 def refuse_chip(steps: Iterable[Step]) -> None:

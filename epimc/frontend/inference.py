@@ -94,6 +94,8 @@ def misfit(node: onnx.NodeProto, problem: Exception) -> EpimcError:
         "The shapes or types in the model do not fit together.",
         where=where_of(node),
         notes=[short(str(problem))],
+        hint="Where the model declares an input wrongly, set its shape (--shape); else export it "
+        "again.",
     )
 
 

@@ -13,7 +13,7 @@ from epimc.backends.onnx.large import LargeModel
 from epimc.frontend.importer import ImportedModel, import_large, import_model
 from epimc.frontend.model.loader import parse_model
 from epimc.frontend.model.scopes import refuse_deep
-from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
+from epimc.frontend.model.shapes import AS_DECLARED, WantedInputs
 from epimc.frontend.torch_export import export_torch, is_torch_module
 from epimc.support.diagnostics import error
 from epimc.support.files import as_path, as_text
@@ -44,7 +44,7 @@ def import_source(
     *,
     example: Any = None,
     limit_bytes: int = DEFAULT_BYTES,
-    wanted: WantedShapes = AS_DECLARED,
+    wanted: WantedInputs = AS_DECLARED,
 ) -> NamedModel:
     """Import a model, whatever it is passed as.
 
@@ -83,7 +83,7 @@ def import_source(
 
 
 def imported_proto(
-    model: onnx.ModelProto, name: str, limit_bytes: int, wanted: WantedShapes = AS_DECLARED
+    model: onnx.ModelProto, name: str, limit_bytes: int, wanted: WantedInputs = AS_DECLARED
 ) -> NamedModel:
     """A model from memory, which is left as it is.
 

@@ -30,6 +30,7 @@ from epimc.frontend.folding import Folder, constant_of
 from epimc.frontend.inference import Inference
 from epimc.frontend.macs import constant_macs, macs_of, refuse_long_work
 from epimc.frontend.model.branches import taken_branch
+from epimc.frontend.model.domains import why_unknown
 from epimc.frontend.model.installed import typed
 from epimc.frontend.model.scopes import all_names, fresh_names, names_read
 from epimc.frontend.model.standard import DEFAULT_DOMAINS, name_of, operator_of, opset_of
@@ -180,8 +181,9 @@ class Trial:
             check_node(proto, named, self.draft.batch)
         kinds = self.inferred(proto, inputs)
         step = Step(proto, tuple(reads), tuple(filter(None, proto.output)))
+        step.reason = why_unknown(proto, self.scope.opsets.get(proto.domain, 1))
         try:
-            folded = self.folder.fold(proto, named, kinds)
+            folded = None if step.reason else self.folder.fold(proto, named, kinds)
         except UnsupportedError as problem:
             folded, step.reason = None, str(problem)
         node = operator_of(proto), name_of(proto)

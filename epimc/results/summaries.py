@@ -6,12 +6,12 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from epimc.backends.base import Port, ProgramSummary
-from epimc.bundle.bundle import read_bundle
+from epimc.bundle.bundle import Bundle, read_bundle
 from epimc.bundle.manifest import Origin
-from epimc.frontend import ImportedModel, ModelSource, WantedShapes, import_source
+from epimc.frontend import ImportedModel, ModelSource, WantedInputs, import_source
 from epimc.support.diagnostics import counted, error
 from epimc.support.files import as_path
 from epimc.support.limits import DEFAULT_BYTES
@@ -109,13 +109,7 @@ class ModelSummary(Result):
         totals = f"{counted(len(self.layers), 'op')}, {self.weights} weights"
         sample = what_a_sample_is(PortType.parse(port.type) for port in ports)
         yield Lines((totals, sample, str(self.on_chip)))
-        placed = (
-            PlacedNode(each.node.op, each.node.name, each.on_chip, each.reason, 0, 0)
-            for each in self.nodes
-        )
-        lines = reasons(placed)
-        if lines:
-            yield Lines(("on the host:", *(f"  {line}" for line in lines)))
+        yield from host_part(self.nodes)
 
 
 def model_summary(imported: ImportedModel) -> ModelSummary:
@@ -134,12 +128,28 @@ def model_summary(imported: ImportedModel) -> ModelSummary:
             ModelLayer(op.output.name, op.name, onnx_nodes(op.location.nodes), op.output.type.shape)
             for op in module.ops
         ),
-        nodes=tuple(
-            ModelNode(OnnxNode(node.op, node.name), node.on_chip, node.reason, node.macs)
-            for node in imported.nodes
-        ),
+        nodes=model_nodes(imported.nodes),
         on_chip=imported.placement,
     )
+
+
+def model_nodes(nodes: Iterable[PlacedNode]) -> tuple[ModelNode, ...]:
+    """The nodes of a model, as results have them."""
+    return tuple(
+        ModelNode(OnnxNode(node.op, node.name), node.on_chip, node.reason, node.macs)
+        for node in nodes
+    )
+
+
+def host_part(nodes: Iterable[ModelNode]) -> Iterator[Block]:
+    """What runs on the host and why, by reasons; nothing where nothing does."""
+    placed = (
+        PlacedNode(each.node.op, each.node.name, each.on_chip, each.reason, each.macs, 0)
+        for each in nodes
+    )
+    lines = reasons(placed)
+    if lines:
+        yield Lines(("on the host:", *(f"  {line}" for line in lines)))
 
 
 def stated_port(port: Port) -> ModelPort:
@@ -155,6 +165,7 @@ class CompileResult(Result):
         bundle: Its folder.
         program: What the backend says of the program.
         on_chip: How much of the model runs on the chip.
+        nodes: The model's ONNX nodes that are no constants, and where they run.
     """
 
     KIND: ClassVar[str] = "compile"
@@ -162,11 +173,25 @@ class CompileResult(Result):
     bundle: str
     program: ProgramSummary = field(metadata=INLINED)
     on_chip: Placement
+    nodes: tuple[ModelNode, ...]
 
     def blocks(self) -> Iterable[Block]:
-        """What the backend says of the program, and how much of the model it is."""
+        """What the backend says of the program, how much of the model it is, and what is not."""
         yield from self.program.blocks()
         yield Lines((str(self.on_chip),))
+        yield from host_part(self.nodes)
+
+
+def compile_result(bundle: Bundle, folder: str) -> CompileResult:
+    """What a compile comes to.
+
+    Args:
+        bundle: That was compiled just now.
+        folder: Where it was written.
+    """
+    placement = bundle.manifest.on_chip.placement
+    nodes = model_nodes(bundle.placed)
+    return CompileResult(folder, bundle.program.describe(), placement, nodes)
 
 
 @dataclass(frozen=True)
@@ -208,11 +233,15 @@ def what_a_sample_is(types: Iterable[PortType]) -> str:
     return "one sample is all that the model takes at once"
 
 
+NOTHING_FIXED: Mapping[str, Any] = {}
+
+
 def inspected(
     source: ModelSource,
     example: object = None,
     limit_bytes: int = DEFAULT_BYTES,
     shapes: Sequence[str] = (),
+    constants: Mapping[str, Any] = NOTHING_FIXED,
 ) -> ModelSummary | BundleSummary:
     """What a model or a bundle, which is a folder, consists of.
 
@@ -221,17 +250,19 @@ def inspected(
         example: Inputs to export a model of PyTorch with.
         limit_bytes: The most that the model, or the files of the bundle, may take.
         shapes: Shapes of a model's inputs, each text as in `x=1x3x224x224`.
+        constants: What inputs of a model are fixed to, by their names.
 
     Raises:
         EpimcError: It is neither, or the bundle's program does not pass its check (exit code 1).
     """
     folder = as_path(source, "source") if isinstance(source, (str, os.PathLike)) else None
     if folder is None or not folder.is_dir():
-        wanted = WantedShapes(shapes_from(shapes))
+        wanted = WantedInputs(shapes_from(shapes), constants=constants)
         named = import_source(source, example=example, limit_bytes=limit_bytes, wanted=wanted)
         return model_summary(named.imported)
-    if shapes:
-        raise error(f"'{folder}' is a bundle: its shapes are set when a model is compiled.")
+    for stated, what in ((shapes, "shapes"), (constants, "constants")):
+        if stated:
+            raise error(f"'{folder}' is a bundle: its {what} are set when a model is compiled.")
     bundle = read_bundle(folder, limit_bytes)
     bundle.program.refuse_bad()
     return BundleSummary(bundle.program.describe(), bundle.manifest)

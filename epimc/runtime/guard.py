@@ -40,9 +40,26 @@ MOST_BYTES = 2**62
 NAMED_NODES = (
     # Of a model that it loads, and of one that it runs.
     re.compile(r"Node \((?P<name>.*?)\) Op \((?P<kind>\w+)\)"),
+    re.compile(r"for (?P<kind>\w+)\(\d+\) node with name '(?P<name>.*?)'"),
+    re.compile(r"kernel for (?P<kind>\w+)\(\d+\) \(node:'(?P<name>.*?)' "),
     re.compile(r"while running (?P<kind>\w+) node\. Name:'(?P<name>.*?)' "),
 )
 """How onnxruntime names the node on which it fails."""
+
+CODE = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Non-zero status code returned while running \w+ node\. "
+    r"Name:'.*?' Status Message: )?"
+)
+"""How it begins, the node being named beside it."""
+
+SOURCE = re.compile(r"\S+\.(?:cc|cpp|h):\d+ ")
+"""Where in its source it fails; the function stands behind it, with its parameters."""
+
+BEHIND = re.compile(r"^(?:const )?(?:\[with [^\]]*\] )?")
+"""What stands behind the parameters of a function."""
+
+UNKNOWN_OPERATOR = "is not a registered function/op"
+"""What onnxruntime says of an operator that it does not have."""
 
 MAXIMUM_SAID = 500
 
@@ -185,12 +202,17 @@ def bound_memory(limit: int) -> None:
 
 def loads(model: bytes) -> bool:
     """Whether onnxruntime loads a small model of ours, made to ask just that."""
+    return not refused_with(model)
+
+
+def refused_with(model: bytes) -> str:
+    """What onnxruntime says against a small model of ours, made to ask just that; else nothing."""
     try:
         load_session(model)
     # Its exceptions have no common base.
-    except Exception:
-        return False
-    return True
+    except Exception as problem:
+        return str(problem) or type(problem).__name__
+    return ""
 
 
 def output_types(model: bytes) -> list[tuple[str, str, Shape]]:
@@ -313,7 +335,7 @@ def refusal(message: str, problem: Exception) -> EpimcError:
         problem: What it raised.
     """
     said = first_line(problem)
-    matches = (pattern.search(said) for pattern in NAMED_NODES)
+    matches = (pattern.search(str(problem)) for pattern in NAMED_NODES)
     node = next((match for match in matches if match), None)
     where = place_of(((node["kind"], node["name"]),)) if node else ""
     hint = ""
@@ -321,10 +343,31 @@ def refusal(message: str, problem: Exception) -> EpimcError:
         hint = "It needs too much memory: raise the limit (--limit-bytes), or check the shapes."
     if "terminate flag" in str(problem):
         said = f"Its loops have not come to an end within {LONGEST_LOOPS:g} seconds."
+        hint = "Have its loops take fewer steps."
     return error(message, where=where, notes=[said], hint=hint)
 
 
 def first_line(problem: Exception) -> str:
-    """What an exception says first, shortened: it may list what a model has."""
+    """What an exception says first, without what is for developers of onnxruntime alone.
+
+    It is shortened: it may list what a model has.
+    """
     said = next(iter(str(problem).splitlines()), type(problem).__name__)
+    said = without_place(CODE.sub("", said, count=1)) or said
     return said if len(said) <= MAXIMUM_SAID else said[: MAXIMUM_SAID - 1] + "…"
+
+
+def without_place(said: str) -> str:
+    """A message without the line and the function of onnxruntime that it comes from."""
+    match = SOURCE.search(said)
+    if match is None:
+        return said
+    before, signature = said[: match.start()], said[match.end() :]
+    depth, opened = 0, False
+    for place, character in enumerate(signature):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        opened = opened or depth > 0
+        # The function's parameters end.
+        if opened and depth == 0:
+            return before + BEHIND.sub("", signature[place + 1 :].lstrip(), count=1)
+    return said

@@ -70,6 +70,11 @@ class EpimcError(Exception):
         known = self.diagnostic
         return replace(self, diagnostic=replace(known, notes=(*known.notes, *notes)))
 
+    def with_hint(self, hint: str) -> EpimcError:
+        """The same error with a hint, where it has none yet."""
+        known = self.diagnostic
+        return replace(self, diagnostic=replace(known, hint=known.hint or hint))
+
 
 @dataclass
 class RefusedNodesError(EpimcError):

@@ -6,6 +6,9 @@ import to the bundle and to `--json`; what is printed has their words from here.
 
 from __future__ import annotations
 
+# Of a long name so many characters are shown, and so many of them from its begin.
+LONGEST_SHOWN, SHOWN_BEGIN = 48, 16
+
 Node = tuple[str, str]
 """One ONNX node: its op type, with the domain where that is not the default, and its name."""
 
@@ -18,7 +21,8 @@ Nodes = tuple[Node, ...]
 
 def place_of(nodes: Nodes) -> str:
     """How messages and listings name nodes: `node 'a' (Conv), node 'b' (Relu)`, on one line."""
-    return ", ".join(f"node '{printable(name)}' ({kind})" for kind, name in nodes)
+    named = ((kind, f"node '{printable(name)}'" if name else "a node") for kind, name in nodes)
+    return ", ".join(f"{words} ({kind})" for kind, words in named)
 
 
 def call_of(kind: str, name: str) -> str:
@@ -32,3 +36,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def elided(name: str) -> str:
+    """A name as a sentence among others can have it: of a long one its begin and its end."""
+    if len(name) <= LONGEST_SHOWN:
+        return name
+    # Exporters put what tells names apart at their ends.
+    return f"{name[:SHOWN_BEGIN]}…{name[SHOWN_BEGIN + 1 - LONGEST_SHOWN :]}"

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from epimc.support.diagnostics import counted
-from epimc.support.origins import place_of
+from epimc.support.origins import elided, place_of
+
+# So many lines and operators are told at once; JSON has every node.
+MOST_KINDS, MOST_OPERATORS = 12, 6
+
+# The chip could compute such a node.
+CHEAPER_SO = "the chip could, but fewer bytes cross to the host and back so"
+
+# What stands between quotes is the name of a tensor.
+NAMED = re.compile("'([^']*)'")
+
+# A shape, or a number that is no version.
+NUMBERS = re.compile(r"\[[^\]]*\]|\b\d+\b")
 
 
 @dataclass(frozen=True)
@@ -28,11 +42,6 @@ class PlacedNode:
     reason: str
     macs: int
     size: int
-
-    @property
-    def place(self) -> str:
-        """How messages name it."""
-        return place_of(((self.op, self.name),))
 
 
 @dataclass(frozen=True)
@@ -89,22 +98,64 @@ def share(part: int, total: int) -> str:
     return f"{100 * part / total:.1f} %" if total else "100.0 %"
 
 
-def reasons(nodes: Iterable[PlacedNode]) -> list[str]:
-    """Why nodes run on the host, a line for each kind: `Hardmax: 2 nodes, first 'y': …`."""
-    kinds: dict[tuple[str, str], list[str]] = {}
+@dataclass(frozen=True)
+class Kind:
+    """Nodes that run on the host for one reason.
+
+    Attributes:
+        nodes: In the order of the model, at least one.
+    """
+
+    nodes: Sequence[PlacedNode]
+
+    @property
+    def weight(self) -> tuple[bool, int, int]:
+        """What is told first has more: reasons of its own, multiplications, nodes."""
+        own = self.nodes[0].reason != CHEAPER_SO
+        return own, sum(node.macs for node in self.nodes), len(self.nodes)
+
+    @property
+    def operators(self) -> str:
+        """Their operators, in the order of the model, with counts where they are several."""
+        counts = Counter(node.op for node in self.nodes)
+        if len(counts) == 1:
+            return next(iter(counts))
+        words = [op if count == 1 else f"{op} ({count})" for op, count in counts.items()]
+        if len(words) > MOST_OPERATORS:
+            words[MOST_OPERATORS - 1 :] = [f"{len(words) - MOST_OPERATORS + 1} others"]
+        return ", ".join(words)
+
+    @property
+    def sentence(self) -> str:
+        """What is told of them, without a full stop; the reason is that of the first one."""
+        first = self.nodes[0]
+        reason = NAMED.sub(lambda match: f"'{elided(match[1])}'", first.reason)
+        if len(self.nodes) == 1:
+            return f"{place_of(((first.op, elided(first.name)),))}: {reason}"
+        count = counted(len(self.nodes), "node")
+        return f"{self.operators}: {count}, first '{elided(first.name)}': {reason}"
+
+
+def kinds_of(nodes: Iterable[PlacedNode]) -> list[Kind]:
+    """The nodes that run on the host by their reasons, the weightiest first."""
+    kinds: dict[str, list[PlacedNode]] = {}
     for node in nodes:
         if not node.on_chip:
-            kinds.setdefault((node.op, general(node.reason)), []).append(node.name)
-    return [
-        f"{op}: {counted(len(names), 'node')}, first '{names[0]}': {reason}"
-        for (op, reason), names in kinds.items()
-    ]
+            kinds.setdefault(general(node.reason), []).append(node)
+    return sorted(map(Kind, kinds.values()), key=lambda kind: kind.weight, reverse=True)
+
+
+def reasons(nodes: Iterable[PlacedNode]) -> list[str]:
+    """Why nodes run on the host, a line for each reason: `LRN: 2 nodes, first 'norm1': …`."""
+    kinds = kinds_of(nodes)
+    most = len(kinds) if len(kinds) <= MOST_KINDS else MOST_KINDS - 1
+    lines = [kind.sentence for kind in kinds[:most]]
+    if others := kinds[most:]:
+        count = sum(len(kind.nodes) for kind in others)
+        lines.append(f"{len(others)} other reasons: {counted(count, 'node')}")
+    return lines
 
 
 def general(reason: str) -> str:
-    """A reason as it is of many nodes: without the names of their tensors."""
-    parts = reason.split("'")
-    # What stands between quotes is the name of a tensor.
-    if len(parts) < 3:
-        return reason
-    return "…".join(parts[::2])
+    """A reason as it is of many nodes: without the names, shapes and sizes of their tensors."""
+    return NUMBERS.sub("…", NAMED.sub("…", reason))

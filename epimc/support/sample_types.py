@@ -7,6 +7,7 @@ maps), in arrays of one object a sample.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -127,13 +128,30 @@ def samples_in_front(subject: str, array: Array, port: Shaped) -> Array:
         raise error(
             f"{subject} has a wrong shape.",
             notes=[f"Expected {expected}, found {array.shape}."],
-            hint=(
-                "Add an axis for the samples: array[numpy.newaxis]." if array.shape == shape else ""
-            ),
+            hint=shaping(array.shape, shape),
         )
     if not len(array):
-        raise error(f"{subject} has no samples.")
+        raise error(f"{subject} has no samples.", hint="Save one sample at least.")
     return array
+
+
+def shaping(stated: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """How an array gets the shape that is wanted, where it has as many elements; else nothing.
+
+    Args:
+        stated: Its shape.
+        wanted: That of a sample.
+    """
+    if stated == wanted:
+        return "Add an axis for the samples: array[numpy.newaxis]."
+    last = len(wanted)
+    turns = (0, last, *range(1, last)), (0, *range(2, last + 1), 1)
+    for turn in turns if len(stated) == last + 1 else ():
+        if tuple(stated[axis] for axis in turn[1:]) == wanted:
+            return f"Move its axes: array.transpose{turn}."
+    if stated and math.prod(stated[1:]) == math.prod(wanted):
+        return f"Shape its samples: array.reshape{(-1, *wanted)}."
+    return ""
 
 
 # --- types --------------------------------------------------------------------------------------

@@ -30,7 +30,9 @@ def shapes_from(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
         if not sign or not name:
             raise error(f"Shape '{shortened(text)}' names no input.", hint=EXAMPLE)
         if name in shapes:
-            raise error(f"Input '{shortened(name)}' is given two shapes.")
+            raise error(
+                f"Input '{shortened(name)}' is given two shapes.", hint="State it once, as it is."
+            )
         shapes[name] = sizes_in(text, sizes.strip())
     return shapes
 
@@ -41,7 +43,7 @@ def sizes_in(text: str, sizes: str) -> tuple[int, ...]:
         sizes = sizes[1:-1].strip().removesuffix(",")
         if not sizes:
             return ()
-    return tuple(size_in(text, word.strip()) for word in re.split("[x,]", sizes))
+    return tuple(size_in(text, word.strip()) for word in re.split("[xX,]", sizes))
 
 
 def size_in(text: str, word: str) -> int:

@@ -85,9 +85,10 @@ class VerifyResult(Result):
         exact: Whether nothing differs.
         mismatches: Elements that differ: of layers, outputs and parameters.
         samples: How many were run.
-        top1_agreement: Share of samples whose largest output is the float model's, 0 to 1; null
-            when the first output is no vector of classes.
-        accuracy: Share of samples whose largest output is the label, 0 to 1; null without labels.
+        top1_agreement: Share of samples for which the first output says the same class as the
+            float model's, 0 to 1; null when it says none: there are no labels, and the model does
+            not end in Softmax, LogSoftmax or ArgMax.
+        accuracy: Share of samples for which it says the label, 0 to 1; null without labels.
         float_accuracy: The same of the float model.
         epitomized_accuracy: The same of the epitomized float model.
         identity_plans: Whether every epitome is the weights themselves, which loses nothing.

@@ -119,17 +119,17 @@ class ClassTally:
     winners: list[tuple[Array, Array, Array]] = field(default_factory=list)
 
     def add(self, computed: Any, real: Any, epitomized: Any) -> None:
-        """Take one batch of first outputs; those that are no vectors of classes count nothing."""
-        outputs = computed, real, epitomized
-        if not all(isinstance(each, np.ndarray) and each.dtype.kind == "f" for each in outputs):
-            return
-        if computed.ndim == 2 and computed.shape[1] > 1:
-            self.winners.append(
-                (computed.argmax(axis=1), real.argmax(axis=1), epitomized.argmax(axis=1))
-            )
+        """Take one batch of first outputs; those that are no choices of classes count nothing."""
+        chosen = [winners_of(each) for each in (computed, real, epitomized)]
+        ours, theirs, middle = chosen
+        if ours is not None and theirs is not None and middle is not None:
+            self.winners.append((ours, theirs, middle))
 
     def rates(self, labels: Array | None) -> Rates:
-        """Top-1 agreement, and accuracies where there are labels."""
+        """Top-1 agreement, and accuracies where there are labels.
+
+        Where there are none, the model must say that its output is one of classes.
+        """
         if not self.winners:
             return Rates()
         ours, theirs, middle = (np.concatenate(c) for c in zip(*self.winners, strict=True))
@@ -138,6 +138,21 @@ class ClassTally:
             return Rates(agreement)
         right = (float((winners == labels).mean()) for winners in (ours, theirs, middle))
         return Rates(agreement, *right)
+
+
+def winners_of(output: Any) -> Array | None:
+    """The class of each sample, where an output of this form can say it; else None.
+
+    Args:
+        output: Of a batch: a number for each class, or the class itself.
+    """
+    if not isinstance(output, np.ndarray) or output.dtype.kind not in "fiu":
+        return None
+    if output.ndim == 2 and output.shape[1] > 1:
+        winners: Array = output.argmax(axis=1)
+        return winners
+    is_class = output.dtype.kind in "iu" and output.shape[1:] in ((), (1,)) and output.ndim > 0
+    return output.reshape(-1) if is_class else None
 
 
 @dataclass(frozen=True)

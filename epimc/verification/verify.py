@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.base import CompiledProgram
+from epimc.backends.onnx.classes import is_of_classes
 from epimc.backends.onnx.large import LargeModel, external_name, read_external
 from epimc.backends.onnx.reading import large_model, read_model, with_outputs
 from epimc.bundle.bundle import Bundle
@@ -31,11 +32,11 @@ from epimc.support.limits import DEFAULT_BYTES
 from epimc.verification.integer_reference import IntegerReference, types_of
 from epimc.verification.layer_errors import LayerMeter
 from epimc.verification.results import VerifyResult
-from epimc.verification.tallies import ClassTally, LayerTally, OutputTally
+from epimc.verification.tallies import ClassTally, LayerTally, OutputTally, Rates
 
 Array = NDArray[Any]
 
-INTEGERS = "integer.onnx"
+INTEGERS, FLOATS = "integer.onnx", "float.onnx"
 EPITOMIZED = "The epitomized model of the bundle"
 
 # Bytes from which on onnxruntime gets a file without its weights, and these as they lie in memory.
@@ -68,8 +69,9 @@ def verify(
     """
     # First: a program that the checker refuses may do anything when it runs.
     bundle.program.refuse_bad()
+    integers = integer_reference(bundle)
     used = bundle_samples(bundle, samples, limit_bytes)
-    runner = _Runner(bundle, used, layers=layers)
+    runner = _Runner(bundle, integers, used, layers=layers)
     # Once, not per batch: tables do not depend on samples.
     tally, parameters = runner.empty_tally(used.count), runner.parameter_mismatches()
     done = 0
@@ -118,6 +120,13 @@ def reference_file(bundle: Bundle, name: str) -> bytes:
     return bundle.deletable_file(f"reference/{name}", "it cannot be verified")
 
 
+def integer_reference(bundle: Bundle) -> IntegerReference:
+    """The integer reference of the bundle; EpimcError as `reference_model`."""
+    data, program = reference_model(bundle, INTEGERS), bundle.program
+    what = f"'reference/{INTEGERS}' of bundle '{bundle.folder}'"
+    return IntegerReference(data, what, program, program.computed_maps)
+
+
 def batch_size(program: CompiledProgram) -> int:
     """How many samples to run at once: the integers of all their layers are kept."""
     size = sum(math.prod(feature.dims) for feature in program.maps)
@@ -158,12 +167,12 @@ class Computed:
 class _Runner:
     """The program and its three references, loaded once."""
 
-    def __init__(self, bundle: Bundle, samples: Samples, *, layers: bool) -> None:
-        self.bundle, self.program, self.samples = bundle, bundle.program, samples
+    def __init__(
+        self, bundle: Bundle, integers: IntegerReference, samples: Samples, *, layers: bool
+    ) -> None:
+        self.bundle, self.program = bundle, bundle.program
+        self.integers, self.samples = integers, samples
         self.batch = batch_size(bundle.program)
-        data = reference_model(bundle, INTEGERS)
-        what = f"'reference/{INTEGERS}' of bundle '{bundle.folder}'"
-        self.integers = IntegerReference(data, what, self.program, self.program.computed_maps)
         self.ports = [port.name for port in self.program.outputs]
         self.meter: LayerMeter | None = None
         self.floats = self.loaded_floats()
@@ -178,8 +187,12 @@ class _Runner:
 
     def loaded_floats(self) -> Runs:
         """The user's model."""
-        model = reference_model(self.bundle, "float.onnx")
-        return self.kept(model, self.reference(model, "the float model", users=True))
+        model = reference_model(self.bundle, FLOATS)
+        reference = self.reference(model, "the float model", users=True)
+        graph = large_model(model, f"'reference/{FLOATS}'").proto
+        # Whether that is so, its first output says.
+        self.gives_classes = bool(self.ports) and is_of_classes(graph, self.ports[0])
+        return self.kept(model, reference)
 
     def loaded_epitomized(self, *, layers: bool) -> tuple[bool, Runs]:
         """Whether all plans are identities, and the epitomized model."""
@@ -232,7 +245,8 @@ class _Runner:
         """What all batches come to."""
         layers = tuple(layer.result() for layer in tally.layers)
         outputs = tuple(output.result() for output in tally.outputs)
-        rates = tally.classes.rates(samples.labels)
+        classes = samples.labels is not None or self.gives_classes
+        rates = tally.classes.rates(samples.labels) if classes else Rates()
         mismatches = sum(
             sum(counts)
             for counts in (

@@ -15,7 +15,8 @@ from epimc.ir.core.traits import Weighted
 from epimc.ir.pipeline import Pass
 from epimc.ir.rewriting import Pattern, Replacement, Rewriter, changed, rewritten
 
-# A channel whose weights are that much smaller than the layer's largest is no typical one.
+# A channel whose weights, of both layers together, are that much smaller than those of the largest
+# is no typical one.
 NEARLY_DEAD = 2.0**-10
 
 # A factor and its inverse stay below this, so that weights stay far from the ends of float32.
@@ -160,11 +161,10 @@ def equalized(module: Module) -> dict[str, Scaled]:
                 scaled[op.output.name] = Scaled.of(module, op)
         first, second = (scaled[op.output.name] for op in pair)
         tops = first.output_tops()
-        inputs = second.input_tops()
         # After a flatten a channel of the first layer is a run of inputs of the second.
-        run = len(inputs) // len(tops)
-        factors = balance(tops, inputs.reshape(len(tops), run).max(axis=1))
-        factors = restrained(factors, tops, first.biases())
+        inputs = second.input_tops().reshape(len(tops), -1)
+        run = inputs.shape[1]
+        factors = restrained(tops, inputs.max(axis=1), first.biases())
         first.divide_outputs(factors)
         # What the first divides by, the second multiplies by: the product is that of before.
         second.multiply_inputs(np.repeat(factors, run))
@@ -179,20 +179,24 @@ def balance(r1: Array, r2: Array) -> Array:
     return factors
 
 
-def restrained(factors: Array, tops: Array, biases: Array) -> Array:
-    """Factors so raised that no bias grows beyond the largest one; float32.
+def restrained(r1: Array, r2: Array, biases: Array) -> Array:
+    """The factors of `balance`, so raised that no bias grows beyond the largest one; float32.
 
     That is beside the typical channel, whose factor counts as 1: if it is common to all channels,
-    it changes nothing.
+    it changes nothing.  Channels that either layer makes nothing of are not typical: in some
+    networks most are of that kind, and their factors say nothing of those that count.
 
     Args:
-        factors: float32 [Cout].
-        tops: The largest weight of each channel, float64 [Cout].
+        r1: The largest weight of each channel in the first layer, float64 [Cout].
+        r2: That in the second layer, float64 [Cout].
         biases: The magnitude of each channel's bias, float64 [Cout].
     """
+    factors = balance(r1, r2)
+    finite = np.isfinite(r1) & np.isfinite(r2)
     # Without a largest bias there is nothing to measure the others by.
-    if not biases.any() or not np.isfinite(biases).all():
+    if not biases.any() or not np.isfinite(biases).all() or not finite.all():
         return factors
-    typical = float(np.median(factors[tops >= tops.max() * NEARLY_DEAD]))
+    gains = r1 * r2
+    typical = float(np.median(factors[gains >= gains.max() * NEARLY_DEAD]))
     raised: Array = np.maximum(factors, typical * (biases / biases.max())).astype(np.float32)
     return raised

@@ -232,8 +232,11 @@ def test_what_is_no_bundle(tmp_path: Path) -> None:
     path = tmp_path / "none"
     assert refusal(path) == f"error: Bundle '{path}' does not exist."
     path = tmp_path / "file"
-    assert refusal(path) == f"error: Bundle '{path}' is not a folder."
-    assert refusal(tmp_path) == f"error: '{tmp_path}' is not a bundle: it has no manifest.json."
+    hint = "\n  hint: A bundle is the folder that `epimc compile MODEL -o DIR` writes."
+    assert refusal(path) == f"error: Bundle '{path}' is not a folder.{hint}"
+    assert refusal(tmp_path) == (
+        f"error: '{tmp_path}' is not a bundle: it has no manifest.json.{hint}"
+    )
 
 
 @pytest.mark.parametrize("name", NEEDED)

@@ -189,11 +189,12 @@ def test_all_commands_refuse_a_changed_bundle(
 
 def test_no_bundle(here: Path, refuse: Refuse) -> None:
     (here / "folder").mkdir()
-    assert (
-        refuse("check", "folder") == "error: 'folder' is not a bundle: it has no manifest.json.\n"
+    hint = "  hint: A bundle is the folder that `epimc compile MODEL -o DIR` writes.\n"
+    assert refuse("check", "folder") == (
+        f"error: 'folder' is not a bundle: it has no manifest.json.\n{hint}"
     )
     assert refuse("verify", "nothing") == "error: Bundle 'nothing' does not exist.\n"
-    assert refuse("check", "model.onnx") == "error: Bundle 'model.onnx' is not a folder.\n"
+    assert refuse("check", "model.onnx") == (f"error: Bundle 'model.onnx' is not a folder.\n{hint}")
 
 
 def test_verify_needs_the_reference(here: Path, run: Run, refuse: Refuse) -> None:

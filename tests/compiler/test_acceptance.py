@@ -88,9 +88,7 @@ def test_what_onnxruntime_does_not_load_is_told_with_its_node() -> None:
     with pytest.raises(EpimcError) as caught:
         require_accepted(model, NORMAL)
     assert str(caught.value).startswith(
-        "error: onnxruntime refuses the model.\n"
-        "  --> node 'n' (Transpose)\n"
-        "  note: [ONNXRuntimeError] : 1 : FAIL : "
+        "error: onnxruntime refuses the model.\n  --> node 'n' (Transpose)\n  note: "
     )
 
 
@@ -99,9 +97,7 @@ def test_what_onnxruntime_does_not_run_is_told_with_its_node() -> None:
     with pytest.raises(EpimcError) as caught:
         require_accepted(model, NORMAL)
     assert str(caught.value).startswith(
-        "error: onnxruntime cannot run the model.\n"
-        "  --> node 'n' (Flatten)\n"
-        "  note: [ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running"
+        "error: onnxruntime cannot run the model.\n  --> node 'n' (Flatten)\n  note: "
     )
 
 

@@ -149,7 +149,8 @@ def test_an_unknown_array(path: Path) -> None:
     [
         (
             IMAGES.reshape(3, 20),
-            "has a wrong shape.\n  note: Expected (n, 1, 4, 5), found (3, 20).",
+            "has a wrong shape.\n  note: Expected (n, 1, 4, 5), found (3, 20).\n"
+            "  hint: Shape its samples: array.reshape(-1, 1, 4, 5).",
         ),
         (
             IMAGES[0],
@@ -160,7 +161,7 @@ def test_an_unknown_array(path: Path) -> None:
             np.float32(1),
             "has a wrong shape.\n  note: Expected (n, 1, 4, 5), found ().",
         ),
-        (IMAGES[:0], "has no samples."),
+        (IMAGES[:0], "has no samples.\n  hint: Save one sample at least."),
         (
             IMAGES.astype(np.uint8),
             "has the type uint8, not float32.\n"
@@ -194,12 +195,21 @@ def test_a_wrong_array_of_an_input_without_axes(path: Path) -> None:
     assert refusal(path, Port("image", ())) == f"Array 'image' of sample file F {expected}"
 
 
+CLASSES = "  hint: Save the number of the class of each sample."
+
+
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
-        (np.arange(3.0), "has the type float64, not int64."),
-        (np.arange(2), "has a wrong shape.\n  note: Expected (3,), found (2,)."),
-        (np.zeros((3, 10), int), "has a wrong shape.\n  note: Expected (3,), found (3, 10)."),
+        (
+            np.arange(3.0),
+            "has the type float64, not int64.\n  hint: Convert it by astype('int64').",
+        ),
+        (np.arange(2), f"has a wrong shape.\n  note: Expected (3,), found (2,).\n{CLASSES}"),
+        (
+            np.zeros((3, 10), int),
+            f"has a wrong shape.\n  note: Expected (3,), found (3, 10).\n{CLASSES}",
+        ),
     ],
 )
 def test_wrong_labels(labels: NDArray[Any], expected: str, path: Path) -> None:
@@ -212,7 +222,8 @@ def test_different_numbers_of_samples(path: Path) -> None:
     assert refusal(path, IMAGE, Port("more", (1,))) == (
         "The arrays of sample file F have different numbers of samples.\n"
         "  note: 'image' has 3.\n"
-        "  note: 'more' has 2."
+        "  note: 'more' has 2.\n"
+        "  hint: Save as many of each."
     )
 
 

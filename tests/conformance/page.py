@@ -24,7 +24,12 @@ own inputs as calibration samples, run on the simulator, and verified: exact to 
 
 `make conformance` runs all of it anew and fails where a test that passed does not pass, or an
 operator is no longer on the chip; `python -m tests.conformance --keep` keeps the results instead,
-and writes this page. Most tests pass weights as inputs: what multiplies two inputs is the host's.
+and writes this page.
+
+Most tests pass everything as inputs, also weights, axes and bounds. Inputs that operators read as
+nothing but such parameters are constants of the program, which is compiled with what the test has
+for them, and would be compiled anew for anything else ([python.md](python.md)); what multiplies two
+activations is the host's.
 """
 
 RULES_HEAD = """\
@@ -42,7 +47,7 @@ TESTS_HEAD = """\
 ## Tests
 
 Where each test ran, and the least SQNR of its outputs in dB where they differ from what is
-expected, with the cosine below 20 dB.
+expected, with the cosine below 20 dB; what it computes on the chip, and with which inputs fixed.
 """
 
 
@@ -118,6 +123,10 @@ def test_line(record: Record) -> str:
         facts.append(f"{record.sqnr_db:.1f} dB")
         if record.sqnr_db < 20 and record.cosine is not None:
             facts.append(f"cosine {record.cosine:.3f}")
+    if record.passed and record.chip:
+        facts.append(f"computes {' '.join(record.chip)}")
+    if record.passed and record.chip and record.fixed:
+        facts.append(f"with {' '.join(map(cell, record.fixed))}")
     said = f": {cell(record.said)}" if record.said else ""
     return f"- `{record.test}` {', '.join(facts)}{said}"
 

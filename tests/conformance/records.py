@@ -28,6 +28,7 @@ class Record:
         operators: Op types of its graph.
         chip: Those of them that compute on the chip.
         host: Those of them that the host runs.
+        fixed: Inputs that are parameters, with the test's values as constants.
         sqnr_db: The least of its outputs; None where none has one.
         cosine: The least of its outputs; None where none has one.
         seconds: Through epimc, all in all.
@@ -39,6 +40,7 @@ class Record:
     operators: tuple[str, ...] = ()
     chip: tuple[str, ...] = ()
     host: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
     sqnr_db: float | None = None
     cosine: float | None = None
     seconds: float = field(default=0.0, compare=False)

@@ -93,13 +93,18 @@ def compiled(trial: Trial, record: Record) -> Record:
     """Through epimc: compiled with the test's own inputs, verified, run and judged."""
     try:
         prepared = epimc.backend.prepare(trial.model, calibration=calibration(trial) or None)
+        prepared.fit(trial.data[0].inputs)
     except epimc.EpimcError as problem:
         return replace(record, status=REFUSED, said=said_by(problem))
     share = share_of(prepared.session.bundle)
-    record = replace(record, chip=share.chip, host=share.host)
+    fixed = tuple(sorted(prepared.constants))
+    record = replace(record, chip=share.chip, host=share.host, fixed=fixed)
     try:
-        exact = epimc.verify(prepared.session).exact
-        runs = [(data, prepared.run(data.inputs)) for data in trial.data]
+        exact, runs = True, []
+        for data in trial.data:
+            runs.append((data, prepared.run(data.inputs)))
+            # Of the program that has run: parameters may differ from one to the other.
+            exact = exact and epimc.verify(prepared.session).exact
     except epimc.EpimcError as problem:
         return replace(record, status=FAILED, said=said_by(problem))
     verdict = Verdict("" if exact else "not exact")

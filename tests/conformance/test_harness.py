@@ -286,7 +286,7 @@ def test_a_log_is_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 # --- reports --------------------------------------------------------------------------------------
 
 BEFORE = (
-    Record("test_a", CHIP, operators=("Add",), chip=("Add",), sqnr_db=44.2),
+    Record("test_a", CHIP, operators=("Add",), chip=("Add",), fixed=("w",), sqnr_db=44.2),
     Record("test_b", MIXED, operators=("Add", "Sin"), chip=("Add",), host=("Sin",)),
     Record("test_c", HOST, operators=("Sin",), host=("Sin",)),
     Record("test_d", REFUSED, "Input 'x' has 3 of 4.", operators=("Sin",)),
@@ -335,6 +335,7 @@ def test_records_are_kept_and_read(tmp_path: Path) -> None:
         "status": "chip",
         "operators": ("Add",),
         "chip": ("Add",),
+        "fixed": ("w",),
         "sqnr_db": 44.2,
     }
     assert from_json({"test": "a", "status": "host", "unknown": 1}) == Record("a", HOST)
@@ -348,7 +349,7 @@ def test_the_page_counts_operators() -> None:
     assert sines.reasons == {"refused: Input '…' has N of N.": 1}
     text = page(Results.of(BEFORE))
     assert "| Sin | 3 | 0 | 2 | 1: refused: Input '…' has N of N. | 1 |" in text
-    assert "- `test_a` chip, 44.2 dB\n" in text
+    assert "- `test_a` chip, 44.2 dB, computes Add, with w\n" in text
     assert cell("a|b<c") == "a\\|b&lt;c"
 
 

@@ -284,8 +284,9 @@ SHAPED = model_of(
 def test_drawn_integers_may_be_none_that_a_model_takes(tmp_path: Path) -> None:
     with pytest.raises(EpimcError) as caught:
         epimc.compile(SHAPED, tmp_path / "out", target="tiny")
-    assert caught.value.diagnostic.notes[-1] == (
-        "The sample was drawn at random: calibrate with samples that the model takes."
+    assert caught.value.diagnostic.hint == (
+        "The sample was drawn at random, and the model may not take any integers: give it samples "
+        "of its own (--calibration)."
     )
     samples = {"x": reals(2, 6), "s": np.array([[6], [-1]])}
     session = epimc.compile(SHAPED, tmp_path / "out", target="tiny", calibration=samples)

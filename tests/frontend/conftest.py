@@ -17,6 +17,7 @@ from epimc.frontend import ImportedModel
 from epimc.ir.core.module import Module
 from epimc.ir.interpreter import interpret
 from epimc.ir.verifier import verify
+from epimc.runtime.guard import run_model
 from epimc.runtime.host import OnnxHost
 from tests.helpers.strict import import_strictly
 
@@ -50,15 +51,11 @@ def build_model(
 
 
 def evaluate(module: Module, inputs: Mapping[str, Array]) -> list[Array]:
-    """The outputs of a module, op by op in float64; arrays carry a batch."""
-    values = {value: inputs[name].astype(np.float64) for name, value in module.inputs}
+    """The outputs of a module, op by op; arrays carry a batch."""
     samples = len(next(iter(inputs.values())))
-    for op in module.ops:
-        result = op.evaluate([values[v] for v in op.operands], module.tensor)
-        assert result.shape[1:] == op.output.type.shape
-        # A constant is one sample that stands for all.
-        values[op.output] = np.broadcast_to(result, (samples, *result.shape[1:]))
-    return [values[value] for _, value in module.outputs]
+    results = interpret(module, inputs, run=run_model).values()
+    # A constant is one sample that stands for all.
+    return [np.broadcast_to(result, (samples, *result.shape[1:])) for result in results]
 
 
 def run_reference(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> list[Array]:

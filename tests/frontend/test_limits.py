@@ -236,10 +236,34 @@ def test_a_split_has_as_many_outputs_as_parts(
     )
 
 
-def test_an_output_that_is_listed_twice() -> None:
+def test_an_output_that_is_listed_twice_is_given_once() -> None:
     model = model_of(node("Relu", "x"))
     model.graph.output.append(model.graph.output[0])
-    assert refusal(model) == "error: Output 'y' is listed twice.\n  hint: Export the model again."
+    before = model.SerializeToString()
+    result = import_proto(model, "m")
+    assert [port.name for port in result.outputs] == ["y"]
+    assert [output.name for output in result.model.proto.graph.output] == ["y"]
+    assert result.remarks == ("output 'y' is listed 2 times, and given once",)
+    assert model.SerializeToString() == before
+
+
+def test_integers_of_data_are_no_sizes() -> None:
+    tokens = helper.make_node(
+        "TfIdfVectorizer",
+        ["x"],
+        ["y"],
+        mode="TF",
+        ngram_counts=[0],
+        ngram_indexes=[0, 1],
+        min_gram_length=1,
+        max_gram_length=1,
+        max_skip_count=0,
+        pool_int64s=[2**40, 2**41],
+    )
+    model = model_of(tokens)
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    (placed,) = import_proto(model, "m").nodes
+    assert not placed.on_chip
 
 
 def refused_or_imported(model: onnx.ModelProto) -> None:

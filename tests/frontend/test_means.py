@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx.helper import make_node
 
-from epimc.frontend import ImportedModel
+import epimc
+from epimc.frontend import ImportedModel, import_proto
 from epimc.support.diagnostics import EpimcError
+from epimc.verification.measures import Loss
 
 Build = Callable[..., onnx.ModelProto]
 Compare = Callable[[onnx.ModelProto], ImportedModel]
@@ -117,3 +120,61 @@ def test_reductions_of_matrices(
 def test_reductions_of_vectors(build: Build, compare: Compare, op_type: str) -> None:
     node = make_node(op_type, ["x", "a"], ["y"], keepdims=1)
     compare(build([node], {"x": ("N", 5)}, {"a": np.array([-1])}, opset=18))
+
+
+WITH_TABLES = ["ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"]
+REDUCTIONS = ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", *WITH_TABLES]
+
+
+@pytest.mark.parametrize("op_type", WITH_TABLES)
+@pytest.mark.parametrize("keeps", [0, 1])
+@pytest.mark.parametrize("axes", [[1], [-1], [1, 2], [2, 3]])
+def test_reductions_with_tables(
+    build: Build, compare: Compare, op_type: str, keeps: int, axes: list[int]
+) -> None:
+    # Of numbers that have logarithms.
+    nodes = [
+        make_node("Softplus", ["x"], ["p"]),
+        make_node(op_type, ["p", "a"], ["y"], keepdims=keeps),
+    ]
+    compare(build(nodes, constants={"a": np.array(axes)}, opset=18))
+
+
+@pytest.mark.parametrize("op_type", REDUCTIONS)
+@pytest.mark.parametrize("keeps", [0, 1])
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        # All that there is, also without any axis of samples.
+        ((4, 3, 5), None),
+        ((6,), [0]),
+        # The axis that would be the samples'.
+        ((4, 3, 5), [0]),
+        ((4, 3, 5), [0, -1]),
+        # More axes than a value has.
+        ((2, 3, 4, 5), [1]),
+        ((2, 3, 2, 4, 3), [-1, 1]),
+    ],
+)
+def test_reductions_of_any_tensor(
+    build: Build, op_type: str, keeps: int, shape: tuple[int, ...], axes: list[int] | None
+) -> None:
+    x = np.random.default_rng(0).random(shape, np.float32) + np.float32(0.1)
+    constants = {} if axes is None else {"a": np.array(axes)}
+    node = make_node(op_type, ["x", *constants], ["y"], keepdims=keeps)
+    model = build([node], {"x": shape}, constants, opset=18)
+    prepared = epimc.backend.prepare(model)
+    (y,) = prepared.run([x])
+    assert prepared.session.bundle.manifest.on_chip.nodes_on_chip == 1
+    assert epimc.verify(prepared.session).exact
+    (expected,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    assert y.shape == expected.shape
+    loss = Loss()
+    loss.add(np.atleast_1d(y), np.atleast_1d(expected))
+    assert loss.noise == 0 or (loss.sqnr_db or 0) > 30
+
+
+def test_a_reduction_of_nothing_with_a_table(build: Build) -> None:
+    node = make_node("ReduceL1", ["x", "a"], ["y"], noop_with_empty_axes=1)
+    imported = import_proto(build([node], constants={"a": np.zeros(0, np.int64)}, opset=18), "net")
+    assert [each.reason for each in imported.nodes] == ["a reduction over no axes is not supported"]

@@ -319,3 +319,33 @@ def test_a_batch_below_nothing_is_any(size: int) -> None:
 def test_a_batch_of_nothing_does_not_run() -> None:
     with pytest.raises(EpimcError, match=r"onnxruntime cannot run it\."):
         stating(0).run(["y"], ONE)
+
+
+PLACE = "/onnxruntime_src/onnxruntime/core/cpu/some.cc:88 void ort::Run(const Tensor&, Array<int>("
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("[ONNXRuntimeError] : 1 : FAIL : Load model failed", "Load model failed"),
+        (
+            "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Add node. "
+            f"Name:'a' Status Message: {PLACE})) const [with T = float] size == 0 was false.",
+            "size == 0 was false.",
+        ),
+        (
+            f"Exception during initialization: {PLACE})) Empty.",
+            "Exception during initialization: Empty.",
+        ),
+        (f"{PLACE}) never ends", f"{PLACE}) never ends"),
+        ("some.cc:88 of no function", "some.cc:88 of no function"),
+        ("a (b) c", "a (b) c"),
+        ("x" * 600, "x" * 499 + "…"),
+    ],
+)
+def test_what_is_for_developers_of_onnxruntime_is_left_out(said: str, shown: str) -> None:
+    assert guard.first_line(Exception(said)) == shown
+
+
+def test_what_says_nothing_has_a_name() -> None:
+    assert guard.first_line(MemoryError()) == "MemoryError"

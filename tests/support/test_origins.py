@@ -18,6 +18,7 @@ NODES = (("Conv", "layer(1)/conv"), ("com.x.Relu", "it's, b"))
         (NODES[:1], "node 'layer(1)/conv' (Conv)"),
         (NODES, "node 'layer(1)/conv' (Conv), node 'it's, b' (com.x.Relu)"),
         ((("Add", "a\nb"),), "node 'a b' (Add)"),
+        ((("Add", ""),), "a node (Add)"),
     ],
 )
 def test_places(nodes: Nodes, words: str) -> None:

@@ -180,6 +180,14 @@ def model_of(
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def function_of(op_type: str) -> bytes:
+    """A model of an ONNX operator, from `x` to `y`; what has two inputs gets 2 as its second."""
+    schema = onnx.defs.get_schema(op_type, FUNCTION_OPSET)
+    names = ["x", "two"][: schema.min_input]
+    constants = [None, np.array(2, np.float32)][: schema.min_input]
+    return model_of(helper.make_node(op_type, names, ["y"]), constants, "", FUNCTION_OPSET)
+
+
 # --- the probe ------------------------------------------------------------------------------------
 
 

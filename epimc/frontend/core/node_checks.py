@@ -16,8 +16,14 @@ from epimc.frontend.model.standard import where_of
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.limits import LARGEST_NUMBER
 
-# Attributes in which the largest integer there is stands for "to the end".
-OPEN_ENDED = {("Slice", "starts"), ("Slice", "ends"), ("Shape", "start"), ("Shape", "end")}
+# Attributes that may hold any integer: one of data, or the largest that stands for "to the end".
+OPEN_ENDED = {
+    ("Slice", "starts"),
+    ("Slice", "ends"),
+    ("Shape", "start"),
+    ("Shape", "end"),
+    ("TfIdfVectorizer", "pool_int64s"),
+}
 
 # Operators whose integer inputs are sizes, pads, counts or axes, and the first of those inputs.
 FIRST_SIZE: Mapping[str, int] = {

@@ -55,6 +55,8 @@ class OnnxOperator:
         all_results: Whether its importer returns a list, with every output.  Of any other operator
             the first output alone may be used.
         details: What else there is to say, in sentences.
+        parameters: The numbers of its inputs that the chip must know as it is programmed, such as
+            weights and axes.
     """
 
     op_type: str
@@ -66,6 +68,7 @@ class OnnxOperator:
     more_dims: bool = False
     all_results: bool = False
     details: str = ""
+    parameters: tuple[int, ...] = ()
 
 
 _RECORDS: dict[str, OnnxOperator] = {}
@@ -124,6 +127,7 @@ def operator(
     folds: bool = False,
     more_dims: bool = False,
     all_results: bool = False,
+    parameters: tuple[int, ...] = (),
 ) -> Callable[[ImporterT], ImporterT]:
     """Register the decorated function as the importer of operators that share a record's text.
 
@@ -135,6 +139,7 @@ def operator(
         folds: See there.
         more_dims: See there.
         all_results: See there.
+        parameters: See there.
     """
 
     def decorate(importer: ImporterT) -> ImporterT:
@@ -150,6 +155,7 @@ def operator(
                 more_dims=more_dims,
                 all_results=all_results,
                 details=details,
+                parameters=parameters,
             )
             for op_type in op_types
         ]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import onnx
 
-from epimc.frontend.model.shapes import Sizes, WantedShapes, real_inputs, set_shapes
+from epimc.frontend.model.shapes import Sizes, WantedInputs, real_inputs, set_shapes
 from epimc.support.diagnostics import error
 from epimc.support.shapes import option_for
 
@@ -143,7 +143,7 @@ def _shown(entry: onnx.ValueInfoProto) -> str:
     return f"[{', '.join(name or ('?' if size is None else str(size)) for size, name in known)}]"
 
 
-def set_wanted(model: onnx.ModelProto, wanted: WantedShapes) -> bool:
+def set_wanted(model: onnx.ModelProto, wanted: WantedInputs) -> bool:
     """Set the shapes that a user wants, and open sizes as the samples have them.
 
     Returns:

@@ -50,6 +50,27 @@ def newest_proof() -> int:
     return next(runs, PLAIN_OPSET)
 
 
+@cache
+def knows_operator(domain: str, op_type: str, version: int) -> bool:
+    """Whether onnxruntime has an operator, whatever inputs it takes.
+
+    Args:
+        domain: Another than ONNX's own.
+        op_type: Its name there.
+        version: Of the domain.
+    """
+    # It takes a while to import, and is asked when a model is read.
+    from epimc.runtime.guard import UNKNOWN_OPERATOR, refused_with
+
+    node = helper.make_node(op_type, ["x"], ["y"], domain=domain)
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([node], "asked", [x], [onnx.ValueInfoProto(name="y")])
+    opsets = [helper.make_opsetid("", PLAIN_OPSET), helper.make_opsetid(domain, version)]
+    model = helper.make_model(graph, ir_version=PLAIN_IR, opset_imports=opsets)
+    # It names the input that is wrong of one that it has.
+    return UNKNOWN_OPERATOR not in refused_with(model.SerializeToString())
+
+
 def _loads(
     ir_version: int,
     opset: int,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +16,51 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from epimc.backends.onnx.large import LargeModel
 from epimc.frontend.model import external
 from epimc.frontend.model.checks import check_model
+from epimc.frontend.model.constants import fix_inputs
 from epimc.frontend.model.inputs import set_wanted
-from epimc.frontend.model.shapes import AS_DECLARED, WantedShapes
+from epimc.frontend.model.shapes import AS_DECLARED, WantedInputs
 from epimc.frontend.model.weightless import fill_weights, mark_weights
-from epimc.support.diagnostics import EpimcError, error
+from epimc.support.diagnostics import EpimcError, error, nearest
 from epimc.support.files import read_bytes, refused
 from epimc.support.limits import LIMIT_HINT, Budget
 
-# How files begin that are taken for ONNX models now and then.
+EXPORT_HINT = "Export the model to ONNX, for example with torch.onnx.export."
+TENSORFLOW_HINT = "Convert the model to ONNX, for example with tf2onnx."
+
+# How files look that are taken for ONNX models now and then: what they have where, what they are,
+# and what to do.
 SIGNATURES = (
-    (b"PK\x03\x04", "a zip archive, as PyTorch checkpoints and NumPy's .npz files are"),
-    (b"\x89HDF", "an HDF5 file, as Keras writes"),
-    (b"\x93NUMPY", "a NumPy array"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"version https://git-lfs", "a Git LFS pointer: the model itself was not downloaded"),
-    (b"{", "JSON text"),
-    (b"<", "HTML or XML text"),
+    (
+        0,
+        b"PK\x03\x04",
+        "a zip archive, as PyTorch checkpoints and NumPy's .npz files are",
+        EXPORT_HINT,
+    ),
+    (0, b"\x80\x02", "a Python pickle, as older PyTorch checkpoints are", EXPORT_HINT),
+    (0, b"\x89HDF", "an HDF5 file, as Keras writes", TENSORFLOW_HINT),
+    (4, b"TFL3", "a model of TensorFlow Lite", TENSORFLOW_HINT),
+    (
+        4,
+        b"ORTM",
+        "a model in onnxruntime's own format",
+        "Compile the ONNX file that it was made of.",
+    ),
+    (0, b"\x93NUMPY", "a NumPy array", EXPORT_HINT),
+    (0, b"\x1f\x8b", "a gzip archive", "Unpack it first."),
+    (
+        0,
+        b"version https://git-lfs",
+        "a Git LFS pointer: the model itself was not downloaded",
+        "Download it: git lfs pull.",
+    ),
+    (0, b"GGUF", "a model of llama.cpp", EXPORT_HINT),
+    (8, b"{", "a file of safetensors: weights without a model", EXPORT_HINT),
+    (0, b"{", "JSON text", EXPORT_HINT),
+    (0, b"<", "HTML or XML text", EXPORT_HINT),
 )
 LARGEST_MESSAGE = 2**31 - 1
-EXPORT_HINT = "Export the model to ONNX, for example with torch.onnx.export."
+# So many files of a folder are looked at for one that may be meant.
+MOST_LISTED = 1000
 
 
 @dataclass(frozen=True)
@@ -53,7 +81,7 @@ def load_model(
     path: Path,
     limit_bytes: int,
     newest_opset: int | None = None,
-    wanted: WantedShapes = AS_DECLARED,
+    wanted: WantedInputs = AS_DECLARED,
 ) -> LoadedModel:
     """Read and check a model file and its external data.
 
@@ -73,6 +101,7 @@ def load_model(
     message = parse_model(data, str(path))
     # A large model is there once, before and behind this.
     del data
+    fix_inputs(message, wanted.constants, limit_bytes)
     model = LargeModel.of(message)
     del message
     weights = mark_weights(model.proto, path.parent) if wanted.only else []
@@ -124,9 +153,11 @@ def _has_broken_text(message: Any) -> bool:
 def _read(path: Path, limit_bytes: int) -> bytes:
     try:
         if not path.exists():
-            raise error(f"Model file '{path}' does not exist.")
+            near = nearest(path.name, models_in(path.parent))
+            hint = f"Did you mean '{path.parent / near}'?" if near else ""
+            raise error(f"Model file '{path}' does not exist.", hint=hint)
         if not path.is_file():
-            raise error(f"'{path}' is not a file.")
+            raise error(f"'{path}' is not a file.", hint=_hint_in(path))
         size = path.stat().st_size
         if size > LARGEST_MESSAGE:
             raise error(
@@ -143,12 +174,36 @@ def _read(path: Path, limit_bytes: int) -> bytes:
     return read_bytes(path, "Model", limit_bytes)
 
 
+def models_in(folder: Path) -> list[str]:
+    """The names of ONNX files in a folder, in order; of a large folder of some of its files."""
+    try:
+        with os.scandir(folder) as entries:
+            listed = [entry.name for entry in islice(entries, MOST_LISTED)]
+    except OSError:
+        return []
+    return sorted(name for name in listed if name.endswith(".onnx"))
+
+
+def _hint_in(folder: Path) -> str:
+    """What to do where a folder stands for a model."""
+    if (folder / "manifest.json").is_file():
+        return "It is a bundle, which is compiled: run, verify or inspect it."
+    names = models_in(folder)
+    return f"Name the file in it: '{folder / names[0]}'." if names else "Name an ONNX file."
+
+
 def _not_onnx(data: bytes, file: str) -> EpimcError:
     if not data:
-        return error(f"'{file}' is not an ONNX model: the file is empty.")
+        return error(
+            f"'{file}' is not an ONNX model: the file is empty.",
+            hint="Download or export it again.",
+        )
     start = data.lstrip()[:32]
-    looks = [f"It looks like {kind}." for begin, kind in SIGNATURES if start.startswith(begin)]
-    return error(f"'{file}' is not an ONNX model.", notes=looks, hint=EXPORT_HINT)
+    for place, mark, kind, hint in SIGNATURES:
+        if start[place:].startswith(mark):
+            notes = [f"It looks like {kind}."]
+            return error(f"'{file}' is not an ONNX model.", notes=notes, hint=hint)
+    return error(f"'{file}' is not an ONNX model.", hint=EXPORT_HINT)
 
 
 def _damaged(file: str) -> EpimcError:

@@ -15,22 +15,24 @@ Sizes: TypeAlias = "Sequence[int | None]"
 
 
 @dataclass(frozen=True)
-class WantedShapes:
-    """Where the sizes come from that a model leaves open, or states wrongly.
+class WantedInputs:
+    """What a user says of inputs: sizes that are left open or stated wrongly, and constants.
 
     Attributes:
         stated: Shapes by the names of inputs; they stand above what the model declares.
         of_samples: Gives the shapes of the arrays of samples by name, for the names and types of
             all inputs; asked only where a size is still open.
         only: Whether shapes are all that is needed, and weights that are not there are filled in.
+        constants: What inputs are fixed to, by their names (`constants.py`).
     """
 
     stated: Mapping[str, Sizes] = field(default_factory=dict)
     of_samples: Callable[[Sequence[tuple[str, str]]], Mapping[str, Sequence[int]]] | None = None
     only: bool = False
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
 
-AS_DECLARED = WantedShapes()
+AS_DECLARED = WantedInputs()
 """What the model says, and nothing besides."""
 
 

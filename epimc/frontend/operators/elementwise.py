@@ -102,7 +102,7 @@ def gelu(node: Emitter) -> Value:
     return node.emit(elementwise.Activation, [node.activation()], function=function)
 
 
-@operator("PRelu", more_dims=True)
+@operator("PRelu", more_dims=True, parameters=(1,))
 @by_element
 def prelu(node: Emitter) -> Value:
     """A constant slope, or one for each index along one axis."""
@@ -117,7 +117,7 @@ def prelu(node: Emitter) -> Value:
     return along_channels(node, x, axis, kind, function="leaky_relu", alphas=alphas)
 
 
-@operator("Clip", folds=True, more_dims=True)
+@operator("Clip", folds=True, more_dims=True, parameters=(1, 2))
 @by_element
 def clip(node: Emitter) -> Value:
     """Constant bounds, which may be left out."""

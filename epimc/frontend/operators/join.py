@@ -118,7 +118,7 @@ def _joined(node: Emitter, values: list[Value], zeros: list[bool]) -> Value:
     return parts[0] if len(parts) == 1 else node.emit(moves.Concat, parts)
 
 
-@operator("Pad", folds=True)
+@operator("Pad", folds=True, parameters=(1, 2, 3))
 def pad(node: Emitter) -> Value | Padded:
     """With a number, by reflection, with the edges or round about.
 

@@ -14,7 +14,7 @@ from epimc.ir.core.types import as_map
 from epimc.ir.dialects import nn
 
 
-@operator("Conv")
+@operator("Conv", parameters=(1, 2))
 def conv(node: Emitter) -> Value:
     """1-D and 2-D, constant weights, any number of groups, depthwise too."""
     x, weights = spatial(node), node.weights(1)
@@ -43,7 +43,7 @@ def _bias(node: Emitter, index: int) -> Ref | None:
     return node.store(node.weights(index), of=index)
 
 
-@operator("BatchNormalization")
+@operator("BatchNormalization", parameters=(1, 2, 3, 4))
 def batch_normalization(node: Emitter) -> Value:
     """In inference, with constant statistics per channel."""
     x = node.activation()

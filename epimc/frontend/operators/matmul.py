@@ -32,7 +32,7 @@ def _constant_index(node: Emitter) -> int:
     raise UnsupportedError("a product of two activations is not supported")
 
 
-@operator("Gemm", more_dims=True)
+@operator("Gemm", more_dims=True, parameters=(1, 2))
 def gemm(node: Emitter) -> Value | MoreDims:
     """alpha * A @ B + beta * C, one of A and B constant."""
     index = _constant_index(node)
@@ -84,7 +84,7 @@ def _scaled(array: NDArray[Any], factor: float) -> NDArray[Any]:
     return array if factor == 1 else array.astype(np.float64) * factor
 
 
-@operator("MatMul", folds=True, more_dims=True)
+@operator("MatMul", folds=True, more_dims=True, parameters=(1,))
 def matmul(node: Emitter) -> Value | MoreDims:
     """One factor constant, on either side; of any rank."""
     index = _constant_index(node)
@@ -123,7 +123,7 @@ def _without(labels: str, dropped: list[str]) -> str:
     return "".join(key for key in labels if key not in dropped)
 
 
-@operator("Einsum", since=12, more_dims=True)
+@operator("Einsum", since=12, more_dims=True, parameters=(1,))
 def einsum(node: Emitter) -> Value | MoreDims:
     """Of an activation and a constant, samples first in both; or the axes of one turned."""
     if len(node.inputs) == 1:

@@ -47,7 +47,7 @@ def _cast(node: Emitter, element: int) -> Value:
     return node.activation()
 
 
-@operator("Dropout", more_dims=True)
+@operator("Dropout", more_dims=True, parameters=(1, 2))
 @by_element
 def dropout(node: Emitter) -> Value:
     """In inference, where it drops nothing."""
@@ -65,6 +65,7 @@ def dropout(node: Emitter) -> Value:
     folds=True,
     more_dims=True,
     doc="Of samples of one to three dims, also by way of more",
+    parameters=(1,),
 )
 def reshape(node: Emitter) -> Value | MoreDims:
     """Other shapes of the same elements, sample by sample; a batch of 1 is a dim like others."""

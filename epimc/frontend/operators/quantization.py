@@ -22,9 +22,9 @@ LIMITS: dict[int, tuple[int, int]] = {
 }
 
 
-@operator("QuantizeLinear", since=10, folds=True, more_dims=True)
+@operator("QuantizeLinear", since=10, folds=True, more_dims=True, parameters=(1, 2))
 def quantize_linear(node: Emitter) -> Rounded:
-    """Per tensor, in front of DequantizeLinear alone: both together clip to the range of the type.
+    """Per tensor, in front of DequantizeLinear alone: both clip to the range of the type.
 
     The chip rounds as its own quantization does.
     """
@@ -44,7 +44,7 @@ def quantize_linear(node: Emitter) -> Rounded:
     return Rounded(x, element, float(scale), zero, low, high)
 
 
-@operator("DequantizeLinear", since=10, folds=True, more_dims=True)
+@operator("DequantizeLinear", since=10, folds=True, more_dims=True, parameters=(1, 2))
 def dequantize_linear(node: Emitter) -> Value | MoreDims:
     """Behind QuantizeLinear with the same scale and zero point."""
     x = node.inputs[0]

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from epimc.frontend.core.bindings import MoreDims
 from epimc.frontend.core.emitter import Emitter
+from epimc.frontend.core.functions import function_of
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.operator import operator
+from epimc.frontend.core.views import axes_of, bound, required, row_major, view_of, with_axes
 from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import as_map
-from epimc.ir.dialects import nn
+from epimc.ir.dialects import elementwise, nn
+from epimc.ir.semantics.layouts import factors
 
 # Ops to do one after the other, with their attributes.
 Steps = list[tuple[type[Op], dict[str, Any]]]
 # Rows and channels change places.
 TURN = (1, 0, 2)
+
+
+class Around(NamedTuple):
+    """What a reduction does with each element before it sums, and with each sum.
+
+    Attributes:
+        before: The ONNX operator, of one number or of one and 2; empty for nothing.
+        behind: The same.
+    """
+
+    before: str = ""
+    behind: str = ""
+
+
+AROUND: Mapping[str, Around] = {
+    "ReduceL1": Around("Abs"),
+    "ReduceL2": Around("Pow", "Sqrt"),
+    "ReduceLogSum": Around("", "Log"),
+    "ReduceLogSumExp": Around("Exp", "Log"),
+    "ReduceSumSquare": Around("Pow"),
+}
 
 
 @operator(
@@ -26,34 +54,98 @@ TURN = (1, 0, 2)
     "ReduceSum",
     folds=True,
     doc="Over any axes but the samples'",
+    more_dims=True,
+    parameters=(1,),
 )
-def reduce(node: Emitter) -> Value:
+@operator(
+    *AROUND,
+    doc="Over any axes but the samples', with tables before the sum and behind it",
+    more_dims=True,
+    parameters=(1,),
+)
+def reduce(node: Emitter) -> Value | MoreDims:
     """Means, sums, maxima and minima over any dims of the sample, as pools."""
-    x = node.activation()
-    rank, axes = len(x.type.shape) + 1, node.list_of("axes", 1)
+    view = view_of(node)
+    full, axes = view.full_shape(node.batch), node.list_of("axes", 1)
+    around = AROUND.get(node.op_type, Around())
     # No axes mean all of them, unless the node says that they mean none.
     if not axes and node.integer("noop_with_empty_axes", 0):
-        return x
-    over = {*node.axes(axes or range(rank), rank)}
-    if 0 in over:
+        if any(around):
+            raise UnsupportedError("a reduction over no axes is not supported")
+        return bound(node, view)
+    over = {*node.axes(axes or range(len(full)), len(full))}
+    if 0 in over and node.batch != 1:
         raise UnsupportedError(f"reduction over axes {sorted(over)} is not supported")
-    shape = tuple(1 if axis in over else size for axis, size in enumerate(x.type.shape, 1))
+    shape = tuple(1 if axis in over else size for axis, size in enumerate(full))
     if not node.integer("keepdims", 1):
-        shape = tuple(size for axis, size in enumerate(shape, 1) if axis not in over)
-    if not shape:
-        raise UnsupportedError("keepdims = 0 with all axes is not supported")
+        shape = tuple(size for axis, size in enumerate(full) if axis not in over)
+    x = node.inputs[0]
+    if isinstance(x, Value) and 0 not in over and len(shape) > 1:
+        return _of_value(node, x, over, shape[1:])
+    return _of_view(node, view, over, shape)
+
+
+def _of_value(node: Emitter, x: Value, over: set[int], shape: tuple[int, ...]) -> Value:
+    """Over dims of a value.
+
+    Args:
+        node: Of the reduction.
+        x: What is reduced.
+        over: The axes in ONNX.
+        shape: Of the result's samples.
+    """
+    around = AROUND.get(node.op_type, Around())
+    rank, source = len(x.type.shape) + 1, as_map(x.type.shape)
     steps = _steps(node, x, sorted(over))
     # A step's result is a map, and the last one's may have other dims.
-    source = as_map(x.type.shape)
     kept = tuple(1 if axis in _map_axes(over, rank) else s for axis, s in enumerate(source))
     if x.type.shape != source:
         steps.insert(0, (nn.Rearrange, _reshape(x.type.shape, source)))
+    if around.before:
+        steps.insert(0, _table(node, around.before))
+    if around.behind:
+        steps.append(_table(node, around.behind))
     if shape != kept:
         steps.append((nn.Rearrange, _reshape(kept, shape)))
     for number, (kind, attributes) in enumerate(steps, 1):
         step = node if number == len(steps) else node.part("step", number)
         x = step.emit(kind, [x], **attributes)
     return x
+
+
+def _of_view(
+    node: Emitter, view: MoreDims, over: set[int], shape: tuple[int, ...]
+) -> Value | MoreDims:
+    """Over axes of any tensor: what is reduced becomes the rows of a map.
+
+    Args:
+        node: Of the reduction.
+        view: What is reduced.
+        over: The axes in ONNX.
+        shape: Of the result in ONNX.
+    """
+    view, dims = axes_of(node, view)
+    sizes = [*view.full_shape(node.batch)]
+    if view.samples_first:
+        # One of them: what is computed is a sample.
+        sizes[0] = 1
+    kept = [axis for axis in range(len(sizes)) if axis not in over]
+    rows = math.prod(sizes[axis] for axis in over)
+    channels = math.prod(sizes[axis] for axis in kept)
+    order = tuple(factor for axis in (*kept, *sorted(over)) for factor in dims[axis])
+    operand = replace(view, dims=order, samples_first=True, shape=(channels, rows, 1))
+    x = required(node.part("operand"), operand, (channels, rows, 1))
+    means = _of_value(node.part("means"), x, {2}, (channels, 1, 1))
+    behind = factors(tuple(sizes[axis] for axis in kept), tuple(range(len(kept))))
+    fresh = replace(row_major(means, node), samples_first=view.samples_first)
+    return bound(node, with_axes(node, fresh, [behind], shape))
+
+
+def _table(node: Emitter, op_type: str) -> tuple[type[Op], dict[str, Any]]:
+    """A function of each element."""
+    return elementwise.Function, {
+        "model": node.store_bytes(function_of(op_type), role=op_type.lower())
+    }
 
 
 def _map_axes(over: set[int], rank: int) -> set[int]:
@@ -81,7 +173,7 @@ def _steps(node: Emitter, x: Value, over: list[int]) -> Steps:
         steps.append((nn.Rearrange, {"perm": TURN, "shape": (rows, channels, columns)}))
         steps.append((pool, {"kernel": (channels, 1)}))
         steps.append((nn.Rearrange, {"perm": TURN, "shape": (1, rows, columns)}))
-    if node.op_type == "ReduceSum":
+    if node.op_type == "ReduceSum" or node.op_type in AROUND:
         count = kernel[0] * kernel[1] * (channels if 0 in axes else 1)
         # Behind the pool: the last step that is no rearrangement.
         place = len(steps) - (1 if 0 in axes else 0)

@@ -39,8 +39,8 @@ ROUNDINGS: Mapping[str, Callable[[Floats], Floats]] = {
 }
 
 
-@operator("Upsample")
-@operator("Resize", since=10)
+@operator("Upsample", parameters=(1,))
+@operator("Resize", since=10, parameters=(1, 2, 3))
 def resize(node: Emitter) -> Value:
     """To the nearest element, by constant scales or sizes."""
     x, shape = node.activation(), node.result_shape

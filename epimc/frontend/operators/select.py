@@ -22,7 +22,7 @@ def _dim(axis: int) -> int:
     return axis - 1
 
 
-@operator("Slice", folds=True, more_dims=True)
+@operator("Slice", folds=True, more_dims=True, parameters=(1, 2, 3, 4))
 def slice_(node: Emitter) -> Value | MoreDims:
     """Along any axes but the samples', with constant bounds and steps."""
     x = view_of(node)
@@ -68,7 +68,7 @@ def _places(start: int, end: int, step: int, size: int) -> range:
     return range(min(max(first, 0), high), min(max(last, low), high), step)
 
 
-@operator("Split", folds=True, all_results=True, more_dims=True)
+@operator("Split", folds=True, all_results=True, more_dims=True, parameters=(1,))
 def split(node: Emitter) -> list[Value | MoreDims]:
     """Along any axis but the samples'."""
     x = view_of(node)
@@ -99,7 +99,7 @@ def _stated_axis(node: Emitter, x: MoreDims) -> int:
     return axis
 
 
-@operator("Gather", folds=True, more_dims=True)
+@operator("Gather", folds=True, more_dims=True, parameters=(1,))
 def gather(node: Emitter) -> Value | MoreDims:
     """Along any axis but the samples', with constant indices."""
     x, indices = view_of(node), node.constant(1)
@@ -121,7 +121,7 @@ def gather(node: Emitter) -> Value | MoreDims:
     return reshaped(node, one, shape[1:])
 
 
-@operator("Expand", since=8, folds=True)
+@operator("Expand", since=8, folds=True, parameters=(1,))
 def expand(node: Emitter) -> Value:
     """Along dims of size 1, to a constant shape."""
     x, shape = node.activation(), node.result_shape
@@ -130,7 +130,7 @@ def expand(node: Emitter) -> Value:
     return expanded(node, x, shape[1:])
 
 
-@operator("Tile", folds=True)
+@operator("Tile", folds=True, parameters=(1,))
 def tile(node: Emitter) -> Value:
     """Along any axes but the samples'."""
     x = node.activation()

@@ -106,7 +106,7 @@ class Axis:
         return [int(number) for number in numbers.ravel()[: self.result]]
 
 
-@operator("ConvTranspose")
+@operator("ConvTranspose", parameters=(1, 2))
 def conv_transpose(node: Emitter) -> Value:
     """1-D and 2-D, constant weights, any number of groups, depthwise too.
 

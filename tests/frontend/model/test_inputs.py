@@ -14,7 +14,7 @@ from epimc.frontend.model.inputs import (
     set_wanted,
     type_text,
 )
-from epimc.frontend.model.shapes import WantedShapes, set_shapes
+from epimc.frontend.model.shapes import WantedInputs, set_shapes
 from epimc.frontend.ports import Entries, entries_of, port_type
 from epimc.support.diagnostics import EpimcError
 from epimc.support.port_types import PortType
@@ -34,11 +34,11 @@ def model_of(
     return helper.make_model(helper.make_graph([node], "g", ins, outs))
 
 
-def message_of(model: onnx.ModelProto, wanted: WantedShapes | None = None) -> str:
+def message_of(model: onnx.ModelProto, wanted: WantedInputs | None = None) -> str:
     """What is said of a model that is refused."""
 
     def read() -> None:
-        set_wanted(model, wanted or WantedShapes())
+        set_wanted(model, wanted or WantedInputs())
         entries_of(model.graph)
 
     with pytest.raises(EpimcError) as caught:
@@ -204,7 +204,7 @@ def test_samples_say_sizes_that_are_open(
         asked.append(named)
         return arrays
 
-    changed = set_wanted(model, WantedShapes({}, of_samples))
+    changed = set_wanted(model, WantedInputs({}, of_samples))
     assert shapes_in(model) == shapes
     assert changed == (shapes_in(model_of(inputs)) != shapes)
     assert asked == [[(name, "tensor(float)") for name in inputs]]
@@ -214,8 +214,8 @@ def test_samples_are_not_read_where_no_size_is_open() -> None:
     def fail(_: Sequence[tuple[str, str]]) -> Mapping[str, Sequence[int]]:
         raise AssertionError
 
-    assert not set_wanted(model_of({"x": ("N", 3)}), WantedShapes({}, fail))
-    assert set_wanted(model_of({"x": ("N", "T")}), WantedShapes({"x": (1, 3)}, fail))
+    assert not set_wanted(model_of({"x": ("N", 3)}), WantedInputs({}, fail))
+    assert set_wanted(model_of({"x": ("N", "T")}), WantedInputs({"x": (1, 3)}, fail))
 
 
 # --- shapes that are set --------------------------------------------------------------------------
@@ -280,7 +280,7 @@ def test_shapes_that_do_not_fit(shapes: Mapping[str, Sequence[int]], message: st
     model.graph.initializer.append(helper.make_tensor("w", TensorProto.FLOAT, (3,), [1, 2, 3]))
     kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, None))
     model.graph.input.append(helper.make_value_info("s", kind))
-    assert message_of(model, WantedShapes(shapes)) == message
+    assert message_of(model, WantedInputs(shapes)) == message
 
 
 @pytest.mark.parametrize("element", [0, 99])

@@ -26,8 +26,9 @@ Build = Callable[..., onnx.ModelProto]
 
 WEIGHTS = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32)
 AGAIN = "  hint: Download or export it again."
-LARGER = "  hint: Raise the limit (--limit-bytes), if the model is to be so large."
+LARGER = "  hint: Raise the limit (--limit-bytes)."
 EXPORT = "  hint: Export the model to ONNX, for example with torch.onnx.export."
+TENSORFLOW = "  hint: Convert the model to ONNX, for example with tf2onnx."
 VALUES = 40_000
 TRUST = "  hint: Use models from sources that you trust; external data must lie beside the model."
 
@@ -77,7 +78,22 @@ def test_a_good_model(good: Path) -> None:
 def test_no_file(tmp_path: Path) -> None:
     assert error_of(tmp_path / "m.onnx") == "error: Model file 'm.onnx' does not exist."
     (tmp_path / "d.onnx").mkdir()
-    assert error_of(tmp_path / "d.onnx") == "error: 'd.onnx' is not a file."
+    assert error_of(tmp_path / "d.onnx") == (
+        "error: 'd.onnx' is not a file.\n  hint: Name an ONNX file."
+    )
+
+
+def test_files_that_may_be_meant(good: Path, tmp_path: Path) -> None:
+    assert f"\n  hint: Did you mean '{good.name}'?" in error_of(tmp_path / "god.onnx")
+    assert "hint" not in error_of(tmp_path / "something.else")
+    assert "hint" not in error_of(tmp_path / "no folder" / "good.onnx")
+    (tmp_path / "exported").mkdir()
+    good.rename(tmp_path / "exported" / "good.onnx")
+    assert error_of(tmp_path / "exported").endswith(
+        "hint: Name the file in it: 'exported/good.onnx'."
+    )
+    (tmp_path / "exported" / "manifest.json").touch()
+    assert "hint: It is a bundle" in error_of(tmp_path / "exported")
 
 
 def test_the_limit_counts_the_file(good: Path) -> None:
@@ -91,26 +107,27 @@ def test_the_limit_counts_the_file(good: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("contents", "note"),
+    ("contents", "looks", "hint"),
     [
-        (b"Just some text that is no model.\n", ""),
-        (json.dumps({"layers": [1, 2]}).encode(), "  note: It looks like JSON text.\n"),
-        (b"<!DOCTYPE html>\n<html>", "  note: It looks like HTML or XML text.\n"),
-        (
-            b"\x89HDF\r\n\x1a\n" + bytes(64),
-            "  note: It looks like an HDF5 file, as Keras writes.\n",
-        ),
+        (b"Just some text that is no model.\n", "", EXPORT),
+        (json.dumps({"layers": [1, 2]}).encode(), "JSON text", EXPORT),
+        (b"<!DOCTYPE html>\n<html>", "HTML or XML text", EXPORT),
+        (b"\x89HDF\r\n\x1a\n" + bytes(64), "an HDF5 file, as Keras writes", TENSORFLOW),
+        (b"\x1c\0\0\0TFL3" + bytes(64), "a model of TensorFlow Lite", TENSORFLOW),
+        (b"\x1f\x8b" + bytes(64), "a gzip archive", "  hint: Unpack it first."),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
-            "  note: It looks like a Git LFS pointer: the model itself was not downloaded.\n",
+            "a Git LFS pointer: the model itself was not downloaded",
+            "  hint: Download it: git lfs pull.",
         ),
-        (bytes(64), ""),
-        (b"\xff" * 64, ""),
+        (bytes(64), "", EXPORT),
+        (b"\xff" * 64, "", EXPORT),
     ],
 )
-def test_not_onnx(tmp_path: Path, contents: bytes, note: str) -> None:
+def test_not_onnx(tmp_path: Path, contents: bytes, looks: str, hint: str) -> None:
     (tmp_path / "m.onnx").write_bytes(contents)
-    expected = f"error: 'm.onnx' is not an ONNX model.\n{note}{EXPORT}"
+    note = f"  note: It looks like {looks}.\n" if looks else ""
+    expected = f"error: 'm.onnx' is not an ONNX model.\n{note}{hint}"
     assert error_of(tmp_path / "m.onnx") == expected
 
 
@@ -127,7 +144,8 @@ def test_a_zip_archive(tmp_path: Path) -> None:
 def test_an_empty_file(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").touch()
     assert error_of(tmp_path / "m.onnx") == (
-        "error: 'm.onnx' is not an ONNX model: the file is empty."
+        "error: 'm.onnx' is not an ONNX model: the file is empty.\n"
+        "  hint: Download or export it again."
     )
 
 

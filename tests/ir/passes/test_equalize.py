@@ -140,6 +140,21 @@ def test_a_channel_that_is_nothing_but_its_bias_does_not_grow(size: float, count
     assert float(np.abs(bias).max()) < 4
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-5, 1e-30])
+def test_channels_that_nobody_reads_are_not_typical(size: float) -> None:
+    """Most channels may be dead behind the first layer alone: the others keep their factors."""
+    net = Net()
+    w = np.array([16, 1, 0.25, 0.5, 0.5, 0.5, 0.5]).reshape(7, 1, 1, 1)
+    biases = np.array([1.0, 0.5, 0.25, 1, 1, 1, 1])
+    x = net.conv(net.input(1, 2, 2), 7, weights=w, bias=biases)
+    v = np.array([1.0, 1, 1, *[size] * 4]).reshape(1, 7, 1, 1)
+    result = equalized(net.module(net.conv(net.relu(x), 1, weights=v)))
+    first, _, second = (op.attributes for op in result.ops)
+    assert result.tensor(first["weight"]).ravel().tolist()[:3] == [4, 1, 0.5]
+    assert result.tensor(first["bias"]).tolist()[:3] == [0.25, 0.5, 0.5]
+    assert result.tensor(second["weight"]).ravel().tolist()[:3] == [4, 1, 0.5]
+
+
 def test_a_large_bias_does_not_overflow() -> None:
     net = Net()
     x = net.conv(net.input(1, 4, 4), 2, weights=np.array([1e-30, 1]).reshape(2, 1, 1, 1),

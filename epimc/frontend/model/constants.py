@@ -1,0 +1,144 @@
+"""Inputs that users fix: they become constants of the model, and it no longer takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, NDArray
+from onnx import helper, numpy_helper
+
+from epimc.frontend.model.shapes import forget_shapes, real_inputs
+from epimc.support.diagnostics import did_you_mean, error
+from epimc.support.limits import DEFAULT_BYTES
+
+Array: TypeAlias = "NDArray[Any]"
+
+Fixed: TypeAlias = "ArrayLike | Path"
+"""An array, numbers that become one, or a file of NumPy."""
+
+# The newest version of ONNX's format that lists constants among the inputs.
+LISTS_CONSTANTS = 3
+
+
+def fix_inputs(
+    model: onnx.ModelProto, constants: Mapping[str, Fixed], limit_bytes: int = DEFAULT_BYTES
+) -> bool:
+    """Make inputs of a model constants; whether that has changed it.
+
+    Args:
+        model: It is changed.
+        constants: What the inputs are, by their names.
+        limit_bytes: The most that an array may take.
+
+    Raises:
+        EpimcError: There is no such input, or what is to stand for it is of another type or shape.
+    """
+    if not constants:
+        return False
+    entries = {entry.name: entry for entry in real_inputs(model.graph)}
+    for name, constant in constants.items():
+        if name not in entries:
+            raise error(f"The model has no input '{name}'.", hint=did_you_mean(name, entries))
+        array = array_for(entries[name], constant, limit_bytes)
+        model.graph.initializer.append(numpy_helper.from_array(array, name))
+    if model.ir_version > LISTS_CONSTANTS:
+        kept = [entry for entry in model.graph.input if entry.name not in constants]
+        del model.graph.input[:]
+        model.graph.input.extend(kept)
+    # Shapes that the model leaves open may be known now.
+    forget_shapes(model)
+    return True
+
+
+def array_for(entry: onnx.ValueInfoProto, constant: Fixed, limit_bytes: int) -> Array:
+    """What stands for an input, in its type and shape.
+
+    Raises:
+        EpimcError: It has another one.
+    """
+    name, tensor = entry.name, entry.type.tensor_type
+    if not entry.type.HasField("tensor_type") or tensor.elem_type == onnx.TensorProto.STRING:
+        raise error(f"Input '{name}' is no tensor of numbers, and cannot be fixed.")
+    is_file = isinstance(constant, Path)
+    array = read_array(constant, limit_bytes) if isinstance(constant, Path) else as_array(constant)
+    dims = list(tensor.shape.dim) if tensor.HasField("shape") else None
+    # Numbers in a line stand for a single one as well.
+    if dims == [] and array.shape == (1,) and not is_file:
+        array = array.reshape(())
+    shown = list(array.shape)
+    if dims is not None and not (
+        len(dims) == array.ndim
+        and all(
+            not dim.HasField("dim_value") or dim.dim_value in (size, -1)
+            for dim, size in zip(dims, array.shape, strict=True)
+        )
+    ):
+        declared = [dim.dim_value if dim.HasField("dim_value") else "?" for dim in dims]
+        raise error(
+            f"Input '{name}' cannot be fixed to an array of shape {shown}: the model declares "
+            f"[{', '.join(map(str, declared))}].",
+            hint="Pass an array of its shape; an npy file holds one of any shape.",
+        )
+    return in_type(name, array, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+
+
+def in_type(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    """An array in the type of an input.
+
+    Raises:
+        EpimcError: Its numbers are none of that type.
+    """
+    if array.dtype == dtype:
+        return array
+    if array.dtype.kind in "iufb":
+        with np.errstate(over="ignore", invalid="ignore"):
+            converted = array.astype(dtype)
+        # Floats are rounded, as those of users who write decimals are.
+        rounds = array.dtype.kind == "f" and dtype.kind not in "iub"
+        if rounds or np.array_equal(converted.astype(array.dtype), array):
+            return converted
+    raise error(
+        f"Input '{name}' cannot be fixed to these numbers of type {array.dtype}: "
+        f"the model declares {dtype}."
+    )
+
+
+def as_array(constant: Any) -> Array:
+    """Numbers that a user passes as an array.
+
+    Raises:
+        EpimcError: They are none.
+    """
+    if isinstance(constant, (tuple, list)) and not constant:
+        return np.empty(0, np.int64)
+    try:
+        return np.asarray(constant)
+    except (ValueError, TypeError, OverflowError) as problem:
+        raise error(f"An input cannot be fixed to what is no array: {problem}.") from None
+
+
+def read_array(path: Path, limit_bytes: int) -> Array:
+    """The array in a file of NumPy.
+
+    Raises:
+        EpimcError: It cannot be read, is none, or is too large.
+    """
+    try:
+        size = path.stat().st_size
+        if size > limit_bytes:
+            raise error(f"File '{path}' has {size} bytes; the limit is {limit_bytes}.")
+        # Objects, which would be programs of a stranger, are refused.
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as problem:
+        raise error(f"File '{path}' cannot be read: {problem.strerror or problem}.") from None
+    except (ValueError, EOFError):
+        array = None
+    if not isinstance(array, np.ndarray):
+        raise error(
+            f"File '{path}' is no array of NumPy.", hint="Write it by numpy.save, without objects."
+        )
+    return np.array(array)
