@@ -26,6 +26,7 @@ from epimc.support.diagnostics import (
     error,
     render,
 )
+from epimc.support.files import File
 from epimc.support.origins import Nodes
 from epimc.support.port_types import PortType
 from epimc.support.results import Result
@@ -213,7 +214,7 @@ class CompiledProgram(Door, ABC):
     size: str
 
     @abstractmethod
-    def files(self) -> dict[str, bytes]:
+    def files(self) -> Mapping[str, File]:
         """The files of a bundle from which `Backend.read` makes the program again.
 
         Raises:

@@ -135,10 +135,10 @@ def basic_path(
     return net.norm(net.conv(y, width, width * 4, 1), width * 4, 0.5)
 
 
-def vgg16(net: Network) -> str:
-    """VGG-16 (arXiv 1409.1556, configuration D)."""
+def vgg(net: Network, repeats: int) -> str:
+    """VGG (arXiv 1409.1556): with 3 repeats VGG-16, configuration D; with 4 VGG-19, E."""
     x, channels = "input", 3
-    for count, width in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
+    for count, width in ((2, 64), (2, 128), (repeats, 256), (repeats, 512), (repeats, 512)):
         for _ in range(count):
             x, channels = net.relu(net.conv(x, channels, width, 3)), width
         x = net.max_pool(x, 2, 2)
@@ -187,7 +187,8 @@ TOPOLOGIES: dict[str, Callable[[Network], str]] = {
     "resnet18": lambda net: resnet(net, (2, 2, 2, 2), bottleneck=False),
     "resnet50": lambda net: resnet(net, (3, 4, 6, 3), bottleneck=True),
     "resnet101": lambda net: resnet(net, (3, 4, 23, 3), bottleneck=True),
-    "vgg16": vgg16,
+    "vgg16": lambda net: vgg(net, 3),
+    "vgg19": lambda net: vgg(net, 4),
     "squeezenet": squeezenet,
     "mobilenet_v2": mobilenet_v2,
 }

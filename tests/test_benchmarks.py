@@ -112,6 +112,39 @@ def test_scaling(network: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert everything > 0
 
 
+def test_large(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ["2", "--narrow", "128", "--wide", "256", "--keep", str(tmp_path)]
+    assert script("large").main(arguments) == 0
+    assert (tmp_path / "large.weights").stat().st_size == 2 * 4 * 128 * 256
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0].startswith("2 products, 262")
+    measured = [line.split() for line in lines if line.endswith(" GB")]
+    assert [words[0] for words in measured] == ["compile:", "check:", "run:", "verify:"]
+    assert all(0.01 < float(words[-2]) < 1 for words in measured)
+
+
+def test_weights_are_few_times_in_memory(tmp_path: Path) -> None:
+    """As they are, equalized and as integers, and some of them once more while a stage has them."""
+    large = script("large")
+    compile_, *_ = large.commands()
+    peaks = []
+    for width in (64, 2048):
+        large.write_model(tmp_path, 2, width, width)
+        run = large.measured(compile_, tmp_path)
+        assert run.code == 0
+        peaks.append(run.peak)
+    assert peaks[1] - peaks[0] < 5 * (tmp_path / large.WEIGHTS).stat().st_size
+
+
+def test_large_stops_at_a_command_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    large = script("large")
+    monkeypatch.setattr(large, "SAMPLES", "none.npy")
+    assert large.main(["1", "--narrow", "8", "--wide", "8", "--keep", str(tmp_path)]) == 1
+    assert "check:" not in capfd.readouterr().out
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A model that is good, with samples beside it, and one that is none."""

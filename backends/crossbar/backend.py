@@ -23,6 +23,7 @@ from epimc.backends.crossbar.target.schema import Target as CrossbarTarget
 from epimc.backends.crossbar.target.schema import builtin_targets, load_target
 from epimc.backends.forms import Claim
 from epimc.support.diagnostics import Diagnostic, counted, did_you_mean, error
+from epimc.support.files import File
 from epimc.support.results import Result
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class CrossbarProgram(CompiledProgram):
         tiles = len(program.streams)
         self.size = f"{counted(instructions, 'instruction')} on {counted(tiles, 'tile')}"
 
-    def files(self) -> dict[str, bytes]:
+    def files(self) -> Mapping[str, File]:
         """Its files by name, those of `bundle/program_files.py`; EpimcError beyond their limits."""
         from epimc.backends.crossbar.bundle.program_files import program_files
 

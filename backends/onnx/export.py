@@ -14,6 +14,7 @@ from epimc.backends import forms
 from epimc.backends.forms import Claim
 from epimc.backends.onnx.fragments import Inlined, write_inlined
 from epimc.backends.onnx.graph import IntegerGraph
+from epimc.backends.onnx.large import LargeModel
 from epimc.backends.onnx.ops import Quantized, integer_form
 from epimc.ir.core.levels import QUANTIZED
 from epimc.ir.core.module import Module
@@ -22,6 +23,11 @@ from epimc.support.port_types import PortType
 
 
 def export_integers(module: Module) -> ModelProto:
+    """The graph of a module at level `quantized`, in one message; raises as `integer_model`."""
+    return integer_model(module).message()
+
+
+def integer_model(module: Module) -> LargeModel:
     """The graph of a module at level `quantized`.
 
     Raises:
@@ -41,7 +47,7 @@ def parts_of(module: Module) -> Iterator[Claim | Inlined]:
     """Everything that the graph of a module at level `quantized` has, op by op.
 
     Raises:
-        EpimcError: As `export_integers`.
+        EpimcError: As `integer_model`.
     """
     expect_level(module, "The integer ONNX export", QUANTIZED)
     quantized = Quantized.of(module)
@@ -63,6 +69,6 @@ def claims_of(module: Module) -> Iterator[Claim]:
     calls are left out, as fragments are more than claims: `parts_of` has them, too.
 
     Raises:
-        EpimcError: As `export_integers`.
+        EpimcError: As `integer_model`.
     """
     return (part for part in parts_of(module) if not isinstance(part, Inlined))

@@ -15,6 +15,7 @@ from onnx import ModelProto, helper
 from epimc.backends.forms import copied
 from epimc.backends.onnx.float_graph import DOMAIN, FLOAT_OPSET, FloatGraph
 from epimc.backends.onnx.fragments import fragments_of, opsets_of, read_fragment
+from epimc.backends.onnx.large import LargeModel
 from epimc.backends.onnx.ops import float_form
 from epimc.ir.core.levels import CALIBRATED, EPI
 from epimc.ir.core.module import Module
@@ -30,6 +31,11 @@ Lift = Callable[[ModelProto, int], ModelProto | None]
 
 
 def export_floats(module: Module, lift: Lift | None = None) -> ModelProto:
+    """The graph of a module at level `epi` or `calibrated`, in one message; as `float_model`."""
+    return float_model(module, lift).message()
+
+
+def float_model(module: Module, lift: Lift | None = None) -> LargeModel:
     """The graph of a module at level `epi` or `calibrated`.
 
     Args:
@@ -77,9 +83,10 @@ class _ModelGraph(FloatGraph):
         self.names = {value: self.prefix + value.name for value in module.values()}
         self.names |= {value: name for name, value in module.inputs}
 
-    def model(self) -> ModelProto:
+    def model(self) -> LargeModel:
         """The finished model, with its functions and whether all plans are identities."""
-        model = super().model()
+        large = super().model()
+        model = large.proto
         model.ir_version = IR_VERSION
         for entry in model.opset_import:
             if not entry.domain:
@@ -90,4 +97,4 @@ class _ModelGraph(FloatGraph):
         model.functions.extend(self.functions.values())
         state = "true" if self.has_identity_plans else "false"
         model.metadata_props.add(key=IDENTITY_KEY, value=state)
-        return model
+        return large

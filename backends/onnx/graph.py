@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from epimc.backends.forms import Claim, Constant, Node, Tensor, scale_of, zero_point_of
+from epimc.backends.onnx.large import LARGE, LargeModel, beside, flat
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op
 from epimc.ir.core.types import TensorType
@@ -37,13 +38,19 @@ def integer_prefix(borders: Iterable[str]) -> str:
 
 
 class Graph:
-    """Collects nodes and initializers."""
+    """Collects nodes and initializers.
+
+    Attributes:
+        constants: The initializers by name.
+        tensors: The bytes of those that are large, which are not copied.
+    """
 
     def __init__(self, module: Module) -> None:
         """Start an empty graph for a module."""
         self.module = module
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
+        self.tensors: dict[str, NDArray[Any]] = {}
         # Of what the host runs, where there is any.
         self.opsets: dict[str, int] = {}
         self.prefix = integer_prefix(name for name, _ in (*module.inputs, *module.outputs))
@@ -54,8 +61,13 @@ class Graph:
 
     def constant(self, name: str, array: NDArray[Any] | np.generic) -> str:
         """Add an initializer; returns its name."""
-        # np.asarray keeps scalars scalars, which onnxruntime demands of zero points.
-        self.constants[name] = numpy_helper.from_array(np.asarray(array), name)
+        if array.nbytes >= LARGE:
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+            tensor = onnx.TensorProto(data_type=kind, dims=array.shape, name=name)
+            self.constants[name], self.tensors[name] = beside(tensor), flat(np.asarray(array))
+        else:
+            # np.asarray keeps scalars scalars, which onnxruntime demands of zero points.
+            self.constants[name] = numpy_helper.from_array(np.asarray(array), name)
         return name
 
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
@@ -71,7 +83,7 @@ class Graph:
         """The metadata of the model."""
         return {PREFIX_KEY: self.prefix}
 
-    def model(self) -> ModelProto:
+    def model(self) -> LargeModel:
         """The whole model, made once: the constants are handed over to it."""
         graph = helper.make_graph(
             self.nodes,
@@ -86,7 +98,7 @@ class Graph:
         # Each of them is copied, which must not double a large model.
         for name in list(self.constants):
             model.graph.initializer.append(self.constants.pop(name))
-        return model
+        return LargeModel(model, self.tensors)
 
 
 class IntegerGraph(Graph):
@@ -115,10 +127,10 @@ class IntegerGraph(Graph):
         }
         return {**super().properties(), ROLES_KEY: json.dumps(declared)}
 
-    def model(self) -> ModelProto:
+    def model(self) -> LargeModel:
         """The whole model, with annotations of all activations."""
         model = super().model()
-        model.graph.quantization_annotation.extend(
+        model.proto.graph.quantization_annotation.extend(
             annotation(value.name, self.prefix)
             for value in self.module.values()
             if value.type.is_activation

@@ -38,7 +38,6 @@ class Ledger:
         self.claimed_constants: set[str] = set()
         self.claimed_nodes: set[str] = set()
         self.opsets = {"": OPSET}
-        self.protos = {proto.name: proto for proto in exported.model.graph.initializer}
 
     def take(self, claim: Claim) -> None:
         """Compare a constant or a node with what the graph has under its name."""
@@ -69,8 +68,9 @@ class Ledger:
     def take_constant(self, tensor: Tensor, constant: onnx.TensorProto) -> None:
         """Compare an initializer of a fragment."""
         name = self.declared(tensor)
-        own = self.protos.get(name)
-        self.note(name, int(own is None or as_bytes(own) != as_bytes(constant)))
+        own = self.exported.initializers.get(name)
+        same = own is not None and as_bytes(self.exported.large.complete(own)) == as_bytes(constant)
+        self.note(name, int(not same))
 
     def declared(self, tensor: Tensor) -> str:
         """The name of a claimed initializer, which must be declared as what it is claimed."""

@@ -22,6 +22,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from epimc.backends.forms import HOST, Tensor
 from epimc.backends.onnx.graph import PREFIX_KEY, ROLES_KEY
+from epimc.backends.onnx.large import LargeModel
 from epimc.support.diagnostics import error
 
 Array = NDArray[Any]
@@ -41,6 +42,7 @@ MODEL_FIELDS = frozenset(("ir_version", "producer_name", "opset_import", "graph"
 GRAPH_FIELDS = frozenset(
     ("node", "name", "initializer", "input", "output", "quantization_annotation")
 )
+PLACE_FIELDS = frozenset(("external_data", "data_location"))
 TENSOR_FIELDS = frozenset(("dims", "data_type", "name", "raw_data"))
 
 
@@ -49,19 +51,29 @@ class Exported:
     """An exported integer graph, after all checks of its form.
 
     Attributes:
-        model: The graph itself.
+        large: The graph itself, and its large tensors where a file of their own has them.
         prefix: Of all its names but those of inputs and outputs.
         roles: What each initializer is, by its name, as far as the model declares it.
     """
 
-    model: ModelProto
+    large: LargeModel
     prefix: str
     roles: dict[str, Tensor]
+
+    @property
+    def model(self) -> ModelProto:
+        """The graph; an initializer that lies elsewhere says so."""
+        return self.large.proto
 
     @cached_property
     def constants(self) -> dict[str, Array]:
         """The initializers by name."""
-        return parameters(self.model)
+        return parameters(self.large)
+
+    @cached_property
+    def initializers(self) -> dict[str, TensorProto]:
+        """The initializers by name, as the graph has them."""
+        return {tensor.name: tensor for tensor in self.model.graph.initializer}
 
     @cached_property
     def nodes(self) -> dict[str, bytes]:
@@ -85,18 +97,24 @@ def read_model(data: bytes, what: str = "The integer reference of the bundle") -
         raise error(f"{what} is no ONNX model.") from None
 
 
-def read_exported(data: bytes, what: str) -> Exported:
+def large_model(data: bytes | LargeModel, what: str) -> LargeModel:
+    """A model that one file has, or two; arguments and errors as `read_model`."""
+    return data if isinstance(data, LargeModel) else LargeModel(read_model(data, what), {})
+
+
+def read_exported(data: bytes | LargeModel, what: str) -> Exported:
     """An exported integer graph.
 
     Args:
-        data: An ONNX file.
+        data: An ONNX file, or what two files have.
         what: Names it in errors.
 
     Raises:
         EpimcError: It is no ONNX model, or not of the form in which epimc writes them.
     """
-    model = read_model(data, what)
-    complaint = next(complaints(model), None)
+    large = large_model(data, what)
+    model = large.proto
+    complaint = next(complaints(large), None)
     roles = None if complaint else roles_of(model)
     if roles is None:
         raise error(
@@ -104,11 +122,12 @@ def read_exported(data: bytes, what: str) -> Exported:
             notes=[complaint or f"Its metadata '{ROLES_KEY}' do not declare initializers."],
             hint="Compile the model again.",
         )
-    return Exported(model, prefix_of(model), roles)
+    return Exported(large, prefix_of(model), roles)
 
 
-def complaints(model: ModelProto) -> Iterator[str]:
+def complaints(large: LargeModel) -> Iterator[str]:
     """What is wrong with the form of an exported integer graph."""
+    model = large.proto
     if not is_text(model):
         yield "A text in it is not UTF-8."
     for message, known in ((model, MODEL_FIELDS), (model.graph, GRAPH_FIELDS)):
@@ -121,14 +140,15 @@ def complaints(model: ModelProto) -> Iterator[str]:
     plain = stated.get(PREFIX_KEY) == prefix_of(model) and PREFIX.fullmatch(prefix_of(model))
     if len(model.metadata_props) != 2 or stated.keys() != {PREFIX_KEY, ROLES_KEY} or not plain:
         yield f"Its metadata are not '{PREFIX_KEY}' and '{ROLES_KEY}'."
-    yield from constant_complaints(model)
+    yield from constant_complaints(large)
     made = [name for node in model.graph.node for name in filter(None, node.output)]
     if not all(map(first_output, model.graph.node)) or len(set(made)) != len(made):
         yield "A node does not make tensors of its own."
 
 
-def constant_complaints(model: ModelProto) -> Iterator[str]:
+def constant_complaints(large: LargeModel) -> Iterator[str]:
     """What is wrong with the form of the initializers."""
+    model = large.proto
     names = [constant.name for constant in model.graph.initializer]
     if len(set(names)) != len(names):
         yield "Two initializers have one name."
@@ -139,14 +159,15 @@ def constant_complaints(model: ModelProto) -> Iterator[str]:
         if role is not None and role.role == HOST:
             continue
         element = ELEMENTS.get(constant.data_type)
-        if element is None or fields_of(constant) - TENSOR_FIELDS:
+        known = TENSOR_FIELDS | (PLACE_FIELDS if large.has(constant) else set())
+        if element is None or fields_of(constant) - known:
             yield f"The initializer '{constant.name}' is of another form."
             continue
         # In Python's integers, which a forged size does not overflow.
         size = np.dtype(element).itemsize
         for length in constant.dims:
             size *= length
-        if any(length < 0 for length in constant.dims) or size != len(constant.raw_data):
+        if any(length < 0 for length in constant.dims) or size != len(contents_of(constant, large)):
             yield f"The initializer '{constant.name}' has not as many numbers as it says."
 
 
@@ -185,18 +206,25 @@ def is_role(parts: object) -> bool:
     return all(type(part) is str for part in parts[:2]) and type(parts[-1]) in (str, int)
 
 
-def parameters(model: ModelProto) -> dict[str, Array]:
+def parameters(large: LargeModel) -> dict[str, Array]:
     """The initializers by name, read only; those of fragments are empty bytes."""
-    return {constant.name: numbers_of(constant) for constant in model.graph.initializer}
+    return {
+        constant.name: numbers_of(constant, large) for constant in large.proto.graph.initializer
+    }
 
 
-def numbers_of(constant: TensorProto) -> Array:
+def contents_of(constant: TensorProto, large: LargeModel) -> bytes | memoryview:
+    """The bytes of an initializer."""
+    return large.tensors[constant.name].data if large.has(constant) else constant.raw_data
+
+
+def numbers_of(constant: TensorProto, large: LargeModel) -> Array:
     """The contents of an initializer of the forms; of another nothing."""
-    element = ELEMENTS.get(constant.data_type)
+    element, data = ELEMENTS.get(constant.data_type), contents_of(constant, large)
     size = math.prod(constant.dims)
-    if element is None or size * np.dtype(element).itemsize != len(constant.raw_data):
+    if element is None or size * np.dtype(element).itemsize != len(data):
         return np.zeros(0, np.uint8)
-    return np.frombuffer(constant.raw_data, element).reshape(tuple(constant.dims))
+    return np.frombuffer(data, element).reshape(tuple(constant.dims))
 
 
 def properties_of(model: ModelProto) -> dict[str, str]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import onnx
 from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
+from epimc.backends.onnx.fragments import graphs_in
+from epimc.backends.onnx.large import LargeModel
 from epimc.support.diagnostics import error
 from epimc.support.origins import place_of
 
@@ -17,19 +19,21 @@ REPEATING = ("Loop", "Scan", "SequenceMap")
 """Operators that run a graph as often as a model, or its data, says."""
 
 
-def refuse_unsafe(data: bytes, what: str) -> None:
+def refuse_unsafe(model: bytes | LargeModel, what: str) -> None:
     """Raise EpimcError for a model that would read other files, or end the process.
 
     Args:
-        data: The serialized model; what is none, onnxruntime refuses.
+        model: The serialized model, or one with its large tensors; what is none, onnxruntime
+            refuses.
         what: Names it in errors.
     """
-    try:
-        model = onnx.load_model_from_string(data)
-    except DecodeError:
-        return
     subject = what[0].upper() + what[1:]
-    for message in messages(model):
+    parsed = parse(model)
+    # By identity: a tensor within a node may have the name of one that lies beside the model.
+    own = {id(tensor): tensor for tensor in parsed.proto.graph.initializer if parsed.has(tensor)}
+    for message in messages(parsed.proto):
+        if id(message) in own:
+            continue
         if isinstance(message, onnx.TensorProto) and is_external(message):
             raise error(
                 f"{subject} has the tensor '{message.name}' in another file.",
@@ -41,14 +45,52 @@ def refuse_unsafe(data: bytes, what: str) -> None:
             )
 
 
-def repeats(data: bytes) -> bool:
+def repeats(model: bytes | LargeModel) -> bool:
     """Whether a model has an operator that may run for ever, as `Loop` does."""
-    try:
-        model = onnx.load_model_from_string(data)
-    except DecodeError:
-        return False
-    nodes = (message for message in messages(model) if isinstance(message, onnx.NodeProto))
+    proto = parse(model).proto
+    nodes = (message for message in messages(proto) if isinstance(message, onnx.NodeProto))
     return any(node.op_type in REPEATING for node in nodes)
+
+
+def parse(model: bytes | LargeModel) -> LargeModel:
+    """A model that may be serialized; an empty one where it is none."""
+    if isinstance(model, LargeModel):
+        return model
+    try:
+        return LargeModel(onnx.load_model_from_string(model), {})
+    except DecodeError:
+        return LargeModel(onnx.ModelProto(), {})
+
+
+def without_unread(model: LargeModel) -> LargeModel:
+    """The model without large tensors that nothing reads, which onnxruntime drops, then misses."""
+    names = names_read(model.proto.graph)
+    unread = model.tensors.keys() - names
+    if not unread:
+        return model
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    kept = [tensor for tensor in model.proto.graph.initializer if tensor.name not in unread]
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(kept)
+    return model.with_proto(proto)
+
+
+def names_read(graph: onnx.GraphProto) -> set[str]:
+    """The tensors that the nodes of a graph read, those in its nodes too, and its outputs."""
+    names = {output.name for output in graph.output}
+    for node in graph.node:
+        names.update(node.input)
+        for inner in graphs_in(node):
+            names |= names_read(inner) - names_made(inner)
+    return names
+
+
+def names_made(graph: onnx.GraphProto) -> set[str]:
+    """The tensors that a graph has by itself."""
+    names = {entry.name for entry in (*graph.input, *graph.initializer)}
+    names.update(sparse.values.name for sparse in graph.sparse_initializer)
+    return names.union(*(node.output for node in graph.node))
 
 
 def messages(model: Message) -> Iterator[Message]:

@@ -21,6 +21,12 @@ def is_special(kind: str) -> bool:
     return kind.startswith(tuple(f"tensor({name}" for name in SPECIAL))
 
 
+def is_packed(number: int) -> bool:
+    """Whether several elements of a type, by its number, share a byte."""
+    name: str = onnx.TensorProto.DataType.Name(number)
+    return name.endswith(("INT4", "INT2", "4E2M1"))
+
+
 def packed(kind: str, array: NDArray[Any]) -> tuple[NDArray[Any], int]:
     """A buffer with the bytes of a tensor, and its type's number.
 

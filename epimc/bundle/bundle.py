@@ -12,9 +12,11 @@ deleted.
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from epimc.backends.base import Backend, CompiledProgram, Target
@@ -38,7 +40,7 @@ from epimc.bundle.manifest import (
 )
 from epimc.bundle.outputs import check_output
 from epimc.support.diagnostics import EpimcError, OtherVersionError, error
-from epimc.support.files import File, is_plain_name, made, sha256
+from epimc.support.files import File, Piece, is_plain_name, pieces_of, sha256
 from epimc.support.limits import DEFAULT_BYTES, Budget
 from epimc.support.placement import PlacedNode
 from epimc.support.workshops import recover
@@ -118,17 +120,23 @@ def write_bundle(folder: Path, contents: Bundle) -> None:
     replace_folder(folder, with_manifest(contents.manifest, files_of(contents)))
 
 
-def with_manifest(manifest: Manifest, files: Mapping[str, File]) -> Iterator[tuple[str, bytes]]:
+def with_manifest(manifest: Manifest, files: Mapping[str, File]) -> Iterator[tuple[str, File]]:
     """Names and contents of files, one made after the other, and of the manifest of them all."""
     digests: dict[str, str] = {}
     for name, file in files.items():
-        data = made(file)
-        digests[name] = sha256(data)
-        yield name, data
-        # Before the next one is made.
-        del data
+        hashed = hashlib.sha256()
+        yield name, partial(read_along, file, hashed)
+        # All of it has been written.
+        digests[name] = hashed.hexdigest()
     listed = manifest.model_copy(update={"files": dict(sorted(digests.items()))})
     yield MANIFEST, sealed(listed.model_dump())
+
+
+def read_along(file: File, hashed: hashlib._Hash) -> Iterator[Piece]:
+    """The contents of a file, which are added to a digest as they are taken."""
+    for piece in pieces_of(file):
+        hashed.update(piece)
+        yield piece
 
 
 def files_of(contents: Bundle) -> dict[str, File]:

@@ -65,15 +65,16 @@ def require_accepted(
         EpimcError: onnxruntime refuses the model or fails on the sample, or its results have other
             shapes than those of the program.
     """
-    model = imported.model.SerializeToString()
     ports = (*imported.inputs, *imported.outputs)
     plain = all(port.port_type == PortType(dims=port.shape) for port in ports)
     apart = any(op.output.type.is_host for op in imported.module.ops) or not plain
     types = {port.name: port.port_type for port in ports} if apart else None
     try:
-        reference = Reference(model, SUBJECT, users=True, types=types, limit_bytes=limit_bytes)
+        reference = Reference(
+            imported.model, SUBJECT, users=True, types=types, limit_bytes=limit_bytes
+        )
     except EpimcError as problem:
-        raise with_foreign(problem, imported.model).with_hint(AGAIN) from None
+        raise with_foreign(problem, imported.model.proto).with_hint(AGAIN) from None
     names = [port.name for port in imported.outputs]
     try:
         results = reference.computed(names, samples.first(1).inputs)

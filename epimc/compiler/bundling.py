@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 from epimc.backends.base import CompiledProgram
-from epimc.backends.onnx.export import export_integers
+from epimc.backends.onnx.export import integer_model
 from epimc.backends.onnx.fragments import fragments_of
-from epimc.backends.onnx.functions import export_floats
+from epimc.backends.onnx.functions import float_model
+from epimc.backends.onnx.large import LARGEST_MODEL, LargeModel, external_name, serialized
 from epimc.bundle.bundle import Bundle
 from epimc.bundle.manifest import Model, Options, new_manifest
 from epimc.compiler.importing import Start
@@ -28,7 +28,7 @@ REFERENCE_SAMPLES = 16
 def reference_files(start: Start, floats: Module, integers: Module) -> dict[str, File]:
     """What `verify` needs, below `reference/`: the three models and some samples.
 
-    The float models hold every weight in 32 bits, and are made when they are written.
+    The models have the weights of the modules, not copies, and their files are never in memory.
 
     Args:
         start: The user's model and the samples, some of which are kept.
@@ -43,13 +43,25 @@ def reference_files(start: Start, floats: Module, integers: Module) -> dict[str,
     if kept.labels is not None and LABELS not in arrays:
         arrays[LABELS] = kept.labels
     return {
-        "reference/float.onnx": partial(start.model.model.SerializeToString, deterministic=True),
-        "reference/epi.onnx": lambda: export_floats(floats, at_opset).SerializeToString(
-            deterministic=True
-        ),
-        "reference/integer.onnx": export_integers(integers).SerializeToString(deterministic=True),
+        **model_files("float.onnx", start.model.model),
+        **model_files("epi.onnx", float_model(floats, at_opset)),
+        **model_files("integer.onnx", integer_model(integers)),
         "reference/samples.npz": encode_samples(storable(arrays)),
     }
+
+
+def model_files(name: str, model: LargeModel) -> dict[str, File]:
+    """The file of a reference, and the one of its large tensors where no ONNX file could hold it.
+
+    Args:
+        name: Below `reference/`.
+        model: What is in it.
+    """
+    path = f"reference/{name}"
+    if model.size <= LARGEST_MODEL:
+        return {path: model.pieces}
+    proto, data = model.external(external_name(name))
+    return {path: serialized(proto), external_name(path): data}
 
 
 def new_bundle(

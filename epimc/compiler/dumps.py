@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from epimc.ir.core.tensors import Tensor, TensorStore, tensor_bytes
+from epimc.ir.core.tensors import Tensor, TensorStore, tensor_pieces
 from epimc.ir.observers import CompileObserver, Step
 from epimc.ir.text.printer import print_module
 from epimc.support.files import File
@@ -46,7 +46,7 @@ class Dumps(CompileObserver):
         for name, text in self.texts.items():
             yield name, text.encode()
         for digest, tensor in sorted(self.tensors.items()):
-            yield f"tensors/{digest}.safetensors", partial(tensor_bytes, tensor)
+            yield f"tensors/{digest}.safetensors", partial(tensor_pieces, tensor)
 
     def write(self, folder: Path) -> None:
         """Write all files into a folder, which may hold earlier dumps.

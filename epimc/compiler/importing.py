@@ -44,9 +44,6 @@ DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
 # Elements that the model computes for all of them together: some seconds of work.
 MOST_COMPUTED = 2**27
 
-# An ONNX file, as any message of protobuf, has less than 2 GiB; the graph needs some of them.
-LARGEST_MODEL = 2**31 - 2**24
-
 
 @dataclass(frozen=True)
 class Start:
@@ -91,9 +88,7 @@ def import_request(
     imported = named.imported
     if hosted:
         imported = with_hosted(imported, hosted, imported.module.name, request.limit_bytes)
-    refuse_unknown_operators(imported.model)
-    # Before minutes of work on a model that no bundle can hold.
-    refuse_too_large(imported)
+    refuse_unknown_operators(imported.model.proto)
     if memory.model is None:
         ports = (*imported.inputs, *imported.outputs)
         refuse_in_files("the command line", map(Shaped.of, ports))
@@ -101,6 +96,7 @@ def import_request(
         refuse_host_nodes(imported)
     samples = calibration_samples(request, imported, data)
     require_accepted(imported, samples, request.limit_bytes, drawn=data is None)
+    imported.model.release()
     module = prepared(imported.module, samples, target, rows)
     if is_plan_file(request.epitome):
         module.attributes[PLANS] = plans_for(request.epitome, module).dump()
@@ -120,20 +116,6 @@ def wanted_inputs(
     constants = {**constants_from(request.constants), **memory.constants}
     shapes = None if data is None else data.shapes
     return WantedInputs(shapes_from(request.shapes), shapes, constants=constants)
-
-
-def refuse_too_large(imported: ImportedModel) -> None:
-    """A bundle keeps the model as one ONNX file, which has a size that protobuf sets.
-
-    Raises:
-        EpimcError: The weights take more.
-    """
-    size = sum(tensor.ByteSize() for tensor in imported.model.graph.initializer)
-    if size > LARGEST_MODEL:
-        raise error(
-            f"The model has {size} bytes of weights; a bundle holds at most {LARGEST_MODEL}.",
-            hint="Count it with `epimc plan`, or compile it in parts.",
-        )
 
 
 def calibration_data(request: Request, memory: InMemory) -> SampleData | None:

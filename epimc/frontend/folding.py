@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from epimc.backends.onnx.large import LargeModel
 from epimc.frontend.core.bindings import Array, Binding, shape_of, type_of
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.core.node_checks import check_node
@@ -34,14 +35,18 @@ LITERALS: Mapping[str, type[np.generic]] = {
 }
 
 
-def constant_of(tensor: onnx.TensorProto) -> Array:
+def constant_of(tensor: onnx.TensorProto, model: LargeModel | None = None) -> Array:
     """The contents of a tensor.
+
+    Args:
+        tensor: An initializer of the model, or one that has its contents.
+        model: Beside which they may lie.
 
     Raises:
         EpimcError: They do not fit its declared shape and type.
     """
     try:
-        return np.asarray(numpy_helper.to_array(tensor))
+        return np.asarray(numpy_helper.to_array(tensor)) if model is None else model.array(tensor)
     except (ValueError, TypeError, KeyError, OverflowError):
         raise error(
             f"Tensor '{tensor.name}' is damaged: its data does not fit its shape "
@@ -67,7 +72,7 @@ def empty_of(kind: onnx.TypeProto | None) -> Array | None:
 class Folder:
     """Evaluates constant nodes of a model, within a budget of bytes and one of steps."""
 
-    def __init__(self, model: onnx.ModelProto, batch: int, budget: Budget) -> None:
+    def __init__(self, model: LargeModel, batch: int, budget: Budget) -> None:
         """Evaluate nodes of a model.
 
         Args:
@@ -77,10 +82,10 @@ class Folder:
         """
         self.batch, self.budget = batch, budget
         # The bytes of results that may still follow from the weights.
-        self.expected = GROWTH * model.ByteSize()
+        self.expected = GROWTH * model.size
         self.steps_left = MOST_STEPS
-        self.opsets = opsets_of(model)
-        self.runner = NodeRunner(self.opsets, model.ir_version, budget.limit)
+        self.opsets = opsets_of(model.proto)
+        self.runner = NodeRunner(self.opsets, model.proto.ir_version, budget.limit)
 
     def fold(
         self,

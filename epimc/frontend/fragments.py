@@ -11,11 +11,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from epimc.backends.onnx.large import LARGEST_MODEL
 from epimc.frontend.core.bindings import Binding, HostTensor, MoreDims, Padded, shape_of
 from epimc.frontend.core.steps import Scope, Step
 from epimc.frontend.model.node_names import distinguish
 from epimc.ir.core.op import Value
 from epimc.ir.semantics.layouts import Factors
+from epimc.support.diagnostics import error
 
 
 @dataclass
@@ -30,6 +32,7 @@ class Fragment:
         inputs: Of the model.
         nodes: Those of the part, behind what casts and cuts its inputs.
         constants: Those that it reads.
+        size: The bytes of those of the model.
     """
 
     scope: Scope
@@ -39,12 +42,25 @@ class Fragment:
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
+    size: int = 0
 
     def take(self, name: str) -> None:
-        """Have a tensor that others make, under its name."""
+        """Have a tensor that others make, under its name.
+
+        Raises:
+            EpimcError: The constants take more than an ONNX file holds.
+        """
         binding = self.bound.get(name)
         if name in self.scope.constants:
-            self.constants.append(numpy_helper.from_array(self.scope.constants[name], name))
+            contents = self.scope.constants[name]
+            self.size += contents.nbytes
+            if self.size > LARGEST_MODEL:
+                raise error(
+                    f"What the host is to run has constants of more than {LARGEST_MODEL} bytes, "
+                    f"among them '{name}'; no ONNX file holds them.",
+                    hint="Compile the model in parts.",
+                )
+            self.constants.append(numpy_helper.from_array(contents, name))
         elif isinstance(binding, HostTensor):
             self.operands.append(binding.value)
             info = onnx.ValueInfoProto(name=name)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import onnx
 
+from epimc.backends.onnx.large import LargeModel
 from epimc.frontend.assembly import Assembly, RefusedError, UnliftedError, size_of
 from epimc.frontend.chip import Chip, is_real_input
 from epimc.frontend.core.bindings import HostTensor
@@ -21,7 +22,7 @@ from epimc.frontend.core.operator import lookup
 from epimc.frontend.core.steps import Step
 from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.constants import fix_inputs
-from epimc.frontend.model.external import external_tensors
+from epimc.frontend.model.external import elsewhere
 from epimc.frontend.model.float32 import runnable
 from epimc.frontend.model.inputs import set_wanted
 from epimc.frontend.model.installed import typed
@@ -68,7 +69,7 @@ class ImportedModel:
 
     module: Module
     sha256: str
-    model: onnx.ModelProto
+    model: LargeModel
     inputs: list[ModelPort]
     outputs: list[ModelPort]
     nodes: tuple[PlacedNode, ...] = ()
@@ -125,35 +126,49 @@ def import_proto(
     """
     # Before anything that follows graphs within nodes.
     refuse_deep(model.graph)
+    return import_large(LargeModel.of(model), name, limit_bytes=limit_bytes, wanted=wanted)
+
+
+def import_large(
+    model: LargeModel,
+    name: str,
+    *,
+    limit_bytes: int = DEFAULT_BYTES,
+    wanted: WantedInputs = AS_DECLARED,
+) -> ImportedModel:
+    """Import a model whose large tensors lie beside it; everything as `import_proto`."""
     budget = Budget(limit_bytes, f"Model '{name}'")
     if wanted != AS_DECLARED:
         model = with_wanted(model, wanted, replace(budget))
-    for tensor in external_tensors(model):
+    for tensor, _ in elsewhere(model):
         raise error(
             f"Tensor '{tensor.name}' has external data, which is not loaded.",
             hint="Import the model from its file.",
         )
-    check_model(model)
+    check_model(model.proto)
     return _imported(model, name, "", budget)
 
 
-def with_wanted(model: onnx.ModelProto, wanted: WantedInputs, budget: Budget) -> onnx.ModelProto:
+def with_wanted(model: LargeModel, wanted: WantedInputs, budget: Budget) -> LargeModel:
     """A copy of a model from memory, with the shapes that a user wants."""
     copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy.CopyFrom(model.proto)
     fixed = fix_inputs(copy, wanted.constants, budget.limit)
     weights = mark_weights(copy, None) if wanted.only else []
     fill_weights(weights, budget)
-    return copy if set_wanted(copy, wanted) or weights or fixed else model
+    changed = set_wanted(copy, wanted) or weights or fixed
+    return model.with_proto(copy).apart() if changed else model
 
 
-def _imported(model: onnx.ModelProto, name: str, sha256: str, budget: Budget) -> ImportedModel:
-    refuse_many(model.graph)
-    budget.read(model.ByteSize(), "the model itself")
-    remarks = (*remarks_on(model), *remarks_on_outputs(model))
-    model = with_default_opset(listed_once(model, budget), budget)
-    model = runnable(readable(distinct(model, budget), budget), budget)
-    result = _Import(prepared(model, budget), name, budget).run()
+def _imported(model: LargeModel, name: str, sha256: str, budget: Budget) -> ImportedModel:
+    proto = model.proto
+    refuse_many(proto.graph)
+    budget.read(model.size, "the model itself")
+    remarks = (*remarks_on(proto), *remarks_on_outputs(proto))
+    proto = with_default_opset(listed_once(proto, budget), budget)
+    proto = readable(distinct(proto, budget), budget)
+    model = runnable(model.with_proto(proto), budget)
+    result = _Import(model, name, budget).run()
     remarks = (*remarks, *remarks_on_parameters(result.parameters))
     return replace(result, sha256=sha256, model=model, remarks=remarks)
 
@@ -173,8 +188,8 @@ def with_hosted(
         EpimcError: That is not enough.
     """
     budget = Budget(limit_bytes, f"Model '{name}'")
-    budget.read(imported.model.ByteSize(), "the model itself")
-    result = _Import(prepared(imported.model, budget), name, budget, hosted).run()
+    budget.read(imported.model.size, "the model itself")
+    result = _Import(imported.model, name, budget, hosted).run()
     remarks = (*imported.remarks, *remarks_on_hosted(hosted))
     return replace(result, sha256=imported.sha256, model=imported.model, remarks=remarks)
 
@@ -227,13 +242,15 @@ class _Import:
 
     def __init__(
         self,
-        model: onnx.ModelProto,
+        model: LargeModel,
         name: str,
         budget: Budget,
         hosted: Mapping[Node, str] = NOTHING,
     ) -> None:
-        self.model, self.name, self.budget, self.hosted = model, name, budget, hosted
-        self.outputs = [output.name for output in model.graph.output]
+        self.model = model.with_proto(prepared(model.proto, budget))
+        self.proto = self.model.proto
+        self.name, self.budget, self.hosted = name, budget, hosted
+        self.outputs = [output.name for output in self.proto.graph.output]
         if not self.outputs:
             raise error("The model has no outputs.", hint="Name the tensors that it is to give.")
 
@@ -243,11 +260,11 @@ class _Import:
         Raises:
             EpimcError: The model contradicts itself, or exceeds a limit.
         """
-        trial = self.trial(entries_of(self.model.graph))
+        trial = self.trial(entries_of(self.proto.graph))
         if trial.scope.batch > 1 and not self.is_batched(trial):
             # Several samples at once, which the host cannot take apart: they are one.
             first = {step.makes: step.reason for step in trial.steps if step.reason}
-            trial = self.trial(entries_of(self.model.graph, apart=True))
+            trial = self.trial(entries_of(self.proto.graph, apart=True))
             # Why it is so, not what follows from it.
             for step in trial.steps:
                 step.reason = step.reason and first.get(step.makes, step.reason)
@@ -275,7 +292,7 @@ class _Import:
         # One of them is kept: what the others have made is not paid for.
         trial = Trial(self.model, entries, self.name, replace(self.budget), {}, self.hosted)
         # Of operators that ONNX does not know.
-        if trial.unknown and (known := typed(self.model, trial.unknown)):
+        if trial.unknown and (known := typed(self.proto, trial.unknown)):
             trial = Trial(self.model, entries, self.name, replace(self.budget), known, self.hosted)
         return trial
 
@@ -286,7 +303,7 @@ class _Import:
         while True:
             draft = Draft(self.name, trial.scope.batch, trial.draft.opset, trial.draft.budget)
             try:
-                assembly = Assembly.of(self.model, trial.steps, trial.scope, outputs, draft)
+                assembly = Assembly.of(self.proto, trial.steps, trial.scope, outputs, draft)
             except RefusedError as refusal:
                 trial.steps[refusal.number].reason = refusal.reason
                 trial.steps[refusal.number].work = 0

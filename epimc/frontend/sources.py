@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import onnx
 
-from epimc.frontend.importer import ImportedModel, import_model, import_proto
+from epimc.backends.onnx.large import LargeModel
+from epimc.frontend.importer import ImportedModel, import_large, import_model
 from epimc.frontend.model.loader import parse_model
+from epimc.frontend.model.scopes import refuse_deep
 from epimc.frontend.model.shapes import AS_DECLARED, WantedInputs
 from epimc.frontend.torch_export import export_torch, is_torch_module
 from epimc.support.diagnostics import error
 from epimc.support.files import as_path, as_text
-from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.limits import DEFAULT_BYTES, LIMIT_HINT
 
 if TYPE_CHECKING:
     import torch
@@ -88,13 +90,19 @@ def imported_proto(
     Raises:
         EpimcError: It is no good ONNX model, is not supported, or is too large.
     """
-    refuse_larger(model.ByteSize(), limit_bytes)
-    digest = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    imported = import_proto(model, name, limit_bytes=limit_bytes, wanted=wanted)
-    return NamedModel(f"{name}.onnx", replace(imported, sha256=digest))
+    # Before anything that follows graphs within nodes.
+    refuse_deep(model.graph)
+    large = LargeModel.of(model)
+    refuse_larger(large.size, limit_bytes)
+    hashed = hashlib.sha256()
+    for piece in large.pieces():
+        hashed.update(piece)
+    imported = import_large(large, name, limit_bytes=limit_bytes, wanted=wanted)
+    return NamedModel(f"{name}.onnx", replace(imported, sha256=hashed.hexdigest()))
 
 
 def refuse_larger(size: int, limit_bytes: int) -> None:
     """Raise EpimcError for a model of more bytes than are allowed."""
     if size > limit_bytes:
-        raise error(f"The model has {size} bytes; the limit is {limit_bytes}.")
+        said = f"The model has {size} bytes; the limit is {limit_bytes}."
+        raise error(said, hint=LIMIT_HINT)

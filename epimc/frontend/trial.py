@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from epimc.backends.onnx.large import LargeModel
 from epimc.frontend.chip import Chip, is_real_input
 from epimc.frontend.core.bindings import (
     Array,
@@ -67,7 +68,7 @@ class Trial:
 
     def __init__(
         self,
-        model: onnx.ModelProto,
+        large: LargeModel,
         entries: Entries,
         name: str,
         budget: Budget,
@@ -77,7 +78,7 @@ class Trial:
         """Walk through a model.
 
         Args:
-            model: Prepared: without functions and sparse tensors.
+            large: Prepared: without functions and sparse tensors.
             entries: Its inputs.
             name: Of the module.
             budget: Bounds what is made.
@@ -87,7 +88,8 @@ class Trial:
         Raises:
             EpimcError: The model contradicts itself, or exceeds a limit.
         """
-        self.model, self.known, self.hosted = model, known, hosted
+        model = large.proto
+        self.large, self.model, self.known, self.hosted = large, model, known, hosted
         self._runs: bool | None = None
         self.draft = Draft(name, entries.batch, opset_of(model) or 0, budget)
         opsets = {entry.domain: entry.version for entry in model.opset_import}
@@ -100,7 +102,7 @@ class Trial:
         )
         self.chip = Chip(self.draft, self.scope)
         self.inference = Inference(model, entries.batch)
-        self.folder = Folder(model, entries.batch, budget)
+        self.folder = Folder(large, entries.batch, budget)
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         self.fresh = fresh_names(all_names(model.graph))
         self.steps: list[Step] = []
@@ -162,7 +164,7 @@ class Trial:
         constants = self.scope.constants
         if name not in constants and name in self.initializers:
             # On first use: what nobody reads is not decoded.
-            constants[name] = constant_of(self.initializers[name])
+            constants[name] = constant_of(self.initializers[name], self.large)
         return constants.get(name)
 
     def visit(self, proto: onnx.NodeProto) -> None:

@@ -18,7 +18,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from epimc.backends.onnx.safety import refuse_unsafe, repeats
+from epimc.backends.onnx.large import LargeModel, serialized
+from epimc.backends.onnx.safety import refuse_unsafe, repeats, without_unread
 from epimc.backends.onnx.special import is_special, packed, unpacked
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.limits import DEFAULT_BYTES
@@ -65,6 +66,8 @@ MAXIMUM_SAID = 500
 # Seconds of one run of a model with loops, which may have no end.
 LONGEST_LOOPS = 5.0
 
+NO_TENSORS: Mapping[str, onnxruntime.OrtValue] = {}
+
 OUT_OF_MEMORY = re.compile("Available memory of .* is smaller than requested bytes|bad_alloc")
 
 
@@ -82,11 +85,13 @@ class GuardedSession:
         special: The types of inputs and outputs that numpy lacks, by name.
     """
 
-    def __init__(self, model: bytes, what: str, *, limit_bytes: int, threads: int = 0) -> None:
+    def __init__(
+        self, model: bytes | LargeModel, what: str, *, limit_bytes: int, threads: int = 0
+    ) -> None:
         """Load a model.
 
         Args:
-            model: The serialized ONNX model.
+            model: The serialized ONNX model, or one with its large tensors.
             what: Names it in errors.
             limit_bytes: What the limit on tensors is a share of.
             threads: Those that compute one node; 0 leaves it to onnxruntime.
@@ -97,9 +102,13 @@ class GuardedSession:
         self.what = what
         refuse_unsafe(model, what)
         self.repeats = repeats(model)
+        model = model if isinstance(model, bytes) else without_unread(model)
+        # The session has no copies of them.
+        self.tensors = {} if isinstance(model, bytes) else values_of(model, what)
         with failures_named(f"onnxruntime refuses {what}."):
             bound_memory(max(int(min(limit_bytes, MOST_BYTES) * TENSOR_SHARE), LEAST_BYTES))
-            self.session = load_session(model, threads)
+            data = model if isinstance(model, bytes) else serialized(model.proto)
+            self.session = load_session(data, threads, self.tensors)
             self.special = {
                 entry.name: entry.type
                 for entry in (*self.session.get_inputs(), *self.session.get_outputs())
@@ -221,12 +230,15 @@ def output_types(model: bytes) -> list[tuple[str, str, Shape]]:
         return []
 
 
-def load_session(model: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
+def load_session(
+    model: bytes, threads: int = 0, tensors: Mapping[str, onnxruntime.OrtValue] = NO_TENSORS
+) -> onnxruntime.InferenceSession:
     """A session that runs the graph as it is written.
 
     Args:
         model: The serialized ONNX model.
         threads: Those that compute one node; 0 leaves it to onnxruntime.
+        tensors: Those of its initializers that say that they lie elsewhere.
 
     onnxruntime would rewrite it first.  That folds constants of whatever size a model says, in
     memory that nobody bounds, and changes what some models compute: a Pad of zeros is taken into
@@ -239,7 +251,33 @@ def load_session(model: bytes, threads: int = 0) -> onnxruntime.InferenceSession
     # Weights lie in the file, which is paid for: outside of the arena, freed with the session.
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if tensors:
+        options.add_external_initializers([*tensors], [*tensors.values()])
+        # Weights in the order in which products read them would be copies.
+        options.add_session_config_entry("session.disable_prepacking", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def values_of(model: LargeModel, what: str) -> dict[str, onnxruntime.OrtValue]:
+    """The large tensors of a model as onnxruntime takes them, not copied.
+
+    Raises:
+        EpimcError: One of them has another size than it says.
+    """
+    make = onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type
+    values = {}
+    for tensor in model.proto.graph.initializer:
+        if not model.has(tensor):
+            continue
+        try:
+            array = model.array(tensor)
+        except ValueError:
+            raise error(
+                f"{what[0].upper()}{what[1:]} has the tensor '{tensor.name}', whose data do not "
+                f"fit its shape {list(tensor.dims)} and type."
+            ) from None
+        values[tensor.name] = make(array.view(f"V{array.itemsize}"), tensor.data_type)
+    return values
 
 
 # --- small models -------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epimc.backends.onnx.large import LargeModel
 from epimc.runtime.guard import MOST_BYTES, TENSOR_SHARE, GuardedSession
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.limits import DEFAULT_BYTES
@@ -22,7 +23,7 @@ class Reference:
 
     def __init__(
         self,
-        model: bytes,
+        model: bytes | LargeModel,
         what: str,
         *,
         users: bool = False,
@@ -32,7 +33,8 @@ class Reference:
         """Load a model.
 
         Args:
-            model: The serialized ONNX model; it has all of its tensors in it.
+            model: The serialized ONNX model, with all of its tensors in it; or one with its large
+                tensors.
             what: Names it in errors.
             users: It is the user's own, which may hold one sample's constants, or shapes, though
                 it takes any number of samples; it then gets one at a time.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -31,13 +31,18 @@ REMEDIES = {
 }
 """What a user can do about a reason for which the system refuses."""
 
-File = bytes | Callable[[], bytes]
-"""The contents of a file, or what makes them when they are written: large ones are not kept."""
+Piece = bytes | memoryview
+"""Some of the bytes of a file."""
+
+File = bytes | Callable[[], bytes | Iterable[Piece]]
+"""The contents of a file, or what makes them when they are written: large ones are not kept, and
+the largest are never there in one piece."""
 
 
-def made(file: File) -> bytes:
-    """The contents of a file."""
-    return file if isinstance(file, bytes) else file()
+def pieces_of(file: File) -> Iterable[Piece]:
+    """The contents of a file, piece by piece."""
+    made = file if isinstance(file, bytes) else file()
+    return (made,) if isinstance(made, bytes) else made
 
 
 def sha256(data: bytes) -> str:
@@ -51,11 +56,15 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def has_contents(path: Path, data: bytes) -> bool:
+def has_contents(path: Path, pieces: Collection[Piece]) -> bool:
     """Whether a file is there and has these contents and no others."""
     try:
-        known = path.is_file() and path.stat().st_size == len(data)
-        return known and sha256_of_file(path) == sha256(data)
+        if not path.is_file() or path.stat().st_size != sum(map(len, pieces)):
+            return False
+        hashed = hashlib.sha256()
+        for piece in pieces:
+            hashed.update(piece)
+        return sha256_of_file(path) == hashed.hexdigest()
     # Writing it will tell why.
     except OSError:
         return False

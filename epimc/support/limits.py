@@ -25,6 +25,8 @@ MOST_NODES, MOST_PORTS, LONGEST_NAME = 2**15, 2**10, 4096
 # The most bytes of a program, as assembly or as binary.
 LARGEST_PROGRAM = 2**26
 
+LIMIT_HINT = "Raise the limit (--limit-bytes)."
+
 # How deep lists, tables and dictionaries of a text may lie in one another.
 DEEPEST = 64
 

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from epimc.support.files import File, made, refused, subject_of
+from epimc.support.files import File, pieces_of, refused, subject_of
 from epimc.support.interrupts import at_interrupt, no_longer
 from epimc.support.workshops import Workshop, clear
 
@@ -59,7 +59,7 @@ def write_files(files: Iterable[tuple[Path, File]]) -> None:
                     clear(place.parent)
                     workshops[place.parent] = stack.enter_context(Workshop(place))
                 workshop = workshops[place.parent]
-                make_file(workshop.new(place), made(file), mode_of(place))
+                make_file(workshop.new(place), file, mode_of(place))
                 last_steps.append((path, partial(workshop.put_file, place)))
         for path, step in last_steps:
             with reported(subject_of(path, "")):
@@ -126,7 +126,7 @@ def write_stream(path: Path, file: File) -> None:
     """
     number = number_of(path)
     with path.open("wb") if number is None else open(number, "wb", closefd=False) as stream:
-        stream.write(made(file))
+        stream.writelines(pieces_of(file))
 
 
 def mode_of(place: Path) -> int | None:
@@ -134,7 +134,7 @@ def mode_of(place: Path) -> int | None:
     return stat.S_IMODE(place.stat().st_mode) if place.exists() else None
 
 
-def make_file(path: Path, data: bytes, mode: int | None = None) -> None:
+def make_file(path: Path, contents: File, mode: int | None = None) -> None:
     """Write a new file.
 
     It is not forced onto the disk, which takes longer than many a compile: where the machine itself
@@ -142,14 +142,14 @@ def make_file(path: Path, data: bytes, mode: int | None = None) -> None:
 
     Args:
         path: Where nothing is.
-        data: Its contents.
+        contents: Made here, where they are not yet.
         mode: Its permissions; None: those of any new file.
 
     Raises:
         OSError: The system refuses.
     """
     with path.open("xb") as file:
-        file.write(data)
+        file.writelines(pieces_of(contents))
     if mode is not None:
         path.chmod(mode)
 
@@ -193,7 +193,7 @@ def remove_empty(folders: Iterable[Path]) -> None:
             folder.rmdir()
 
 
-def replace_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
+def replace_folder(folder: Path, files: Iterable[tuple[str, File]]) -> None:
     """Write a folder in one step: at any moment there is the old one or the new one, complete.
 
     The files are first written beside it.  If that is interrupted, the old folder stays, and
@@ -215,12 +215,10 @@ def replace_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
             workshop.put_folder(place)
 
 
-def fill_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
+def fill_folder(folder: Path, files: Iterable[tuple[str, File]]) -> None:
     """Write files into a new folder."""
     folder.mkdir()
-    for name, data in files:
+    for name, file in files:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        make_file(path, data)
-        # Before the next one is made.
-        del data
+        make_file(path, file)

@@ -11,6 +11,7 @@ from epimc.backends.base import CompiledProgram, FeatureMap
 from epimc.backends.forms import Claim, HostValue, Tensor
 from epimc.backends.onnx.fragments import inlined
 from epimc.backends.onnx.graph import integer_prefix
+from epimc.backends.onnx.large import LargeModel
 from epimc.backends.onnx.ledger import Ledger
 from epimc.backends.onnx.reading import Exported, read_exported, tensor_names, with_outputs
 from epimc.runtime.reference import Reference
@@ -29,12 +30,16 @@ class IntegerReference:
     """
 
     def __init__(
-        self, data: bytes, what: str, program: CompiledProgram, maps: Iterable[FeatureMap]
+        self,
+        data: bytes | LargeModel,
+        what: str,
+        program: CompiledProgram,
+        maps: Iterable[FeatureMap],
     ) -> None:
         """Read the graph, and load it into onnxruntime so that it gives the maps.
 
         Args:
-            data: An ONNX file.
+            data: An ONNX file, or what two files have.
             what: Names it in errors.
             program: What it stands for.
             maps: Whose integers it is to give, as far as it has them.
@@ -52,7 +57,7 @@ class IntegerReference:
         # onnxruntime computes some types in wider ones, and would not round in between.
         crossing = [value.tensor.name(prefix) for value in host_values(program)]
         kept = [*self.tensors.values(), *(name for name in crossing if name in made)]
-        watched = with_outputs(self.exported.model, kept).SerializeToString()
+        watched = self.exported.large.with_proto(with_outputs(self.exported.model, kept))
         self.session = Reference(watched, "the integer reference", types=types_of(program))
         refuse_other_ports(program, self.session, prefix)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from epimc.backends.base import FeatureMap
 from epimc.backends.onnx import reading
+from epimc.backends.onnx.large import LargeModel
 from epimc.backends.onnx.reading import Exported
 from epimc.ir.semantics import quantization
 from epimc.runtime.reference import Reference
@@ -92,7 +93,7 @@ class LayerMeter:
         self,
         maps: Iterable[FeatureMap],
         exported: Exported,
-        epitomized: bytes,
+        epitomized: bytes | LargeModel,
         types: Mapping[str, PortType] | None = None,
     ) -> None:
         """Prepare the layers.
@@ -100,10 +101,10 @@ class LayerMeter:
         Args:
             maps: What the program computes.
             exported: The integer reference.
-            epitomized: The epitomized float model, an ONNX file.
+            epitomized: The epitomized float model, an ONNX file, or what two files have.
             types: Of the program's inputs, where references get one sample at a time.
         """
-        floats = reading.read_model(epitomized, "The epitomized model of the bundle")
+        floats = reading.large_model(epitomized, "The epitomized model of the bundle").proto
         integer = exported.prefix, exported.nodes.keys()
         real = reading.prefix_of(floats), reading.tensor_names(floats)
         self.maps = [
@@ -121,7 +122,8 @@ class LayerMeter:
         if types is not None:
             # A map is given as it is: samples of anything.
             types = {**types, **{name: PortType() for name in self.fed.values()}}
-        self.alone = Reference(cut.SerializeToString(), "the layers by themselves", types=types)
+        alone = exported.large.with_proto(cut)
+        self.alone = Reference(alone, "the layers by themselves", types=types)
 
     def results(self) -> tuple[LayerLoss, ...]:
         """What the layers lose, the worst first."""

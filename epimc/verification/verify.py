@@ -10,14 +10,17 @@ quantization has: the epitomized float model stands between the two.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.base import CompiledProgram
+from epimc.backends.onnx.classes import is_of_classes
+from epimc.backends.onnx.large import LargeModel, external_name, read_external
+from epimc.backends.onnx.reading import large_model, read_model, with_outputs
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.sample_arrays import SampleSource, samples_of
 from epimc.compiler.samples import Samples, inputs_of, samples_in
@@ -35,6 +38,9 @@ Array = NDArray[Any]
 
 INTEGERS, FLOATS = "integer.onnx", "float.onnx"
 EPITOMIZED = "The epitomized model of the bundle"
+
+# Bytes from which on onnxruntime gets a file without its weights, and these as they lie in memory.
+LARGE_FILE = 2**26
 
 # Samples that are run at once, and integers of all layers that are compared at once.
 BATCH, MAXIMUM_COMPARED = 64, 2**26
@@ -63,15 +69,17 @@ def verify(
     """
     # First: a program that the checker refuses may do anything when it runs.
     bundle.program.refuse_bad()
-    runner = _Runner(bundle, layers=layers)
+    integers = integer_reference(bundle)
     used = bundle_samples(bundle, samples, limit_bytes)
+    runner = _Runner(bundle, integers, used, layers=layers)
     # Once, not per batch: tables do not depend on samples.
     tally, parameters = runner.empty_tally(used.count), runner.parameter_mismatches()
-    for part in arrays.pieces(used.count, 1, runner.batch):
-        inputs = {name: array[part] for name, array in used.inputs.items()}
+    done = 0
+    for inputs in runner.batches():
         runner.compare(inputs, tally)
+        done = min(done + runner.batch, used.count)
         if progress:
-            progress(part.stop, used.count)
+            progress(done, used.count)
     return runner.result(tally, parameters, used)
 
 
@@ -86,6 +94,23 @@ def bundle_samples(bundle: Bundle, samples: SampleSource | None, limit_bytes: in
     return samples_in(data, path, inputs, limit_bytes=limit_bytes)
 
 
+def reference_model(bundle: Bundle, name: str) -> bytes | LargeModel:
+    """A model of the bundle's reference, whose large tensors may lie in another file of it.
+
+    Raises:
+        EpimcError: As `reference_file`, or the two files do not fit together.
+    """
+    data, beside = reference_file(bundle, name), external_name(name)
+    what = f"'reference/{name}' of bundle '{bundle.folder}'"
+    if f"reference/{beside}" in bundle.manifest.files:
+        return read_external(read_model(data, what), beside, reference_file(bundle, beside), what)
+    if len(data) < LARGE_FILE:
+        return data
+    model = read_model(data, what)
+    del data
+    return LargeModel.of(model)
+
+
 def reference_file(bundle: Bundle, name: str) -> bytes:
     """A file of the bundle's reference, as the manifest lists it.
 
@@ -93,6 +118,13 @@ def reference_file(bundle: Bundle, name: str) -> bytes:
         EpimcError: It is not listed, or was deleted or changed.
     """
     return bundle.deletable_file(f"reference/{name}", "it cannot be verified")
+
+
+def integer_reference(bundle: Bundle) -> IntegerReference:
+    """The integer reference of the bundle; EpimcError as `reference_model`."""
+    data, program = reference_model(bundle, INTEGERS), bundle.program
+    what = f"'reference/{INTEGERS}' of bundle '{bundle.folder}'"
+    return IntegerReference(data, what, program, program.computed_maps)
 
 
 def batch_size(program: CompiledProgram) -> int:
@@ -111,48 +143,85 @@ class Tally:
     classes: ClassTally = field(default_factory=ClassTally)
 
 
+class Runs(Protocol):
+    """What gives the outputs of a model for one batch after the other."""
+
+    def run(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        """The named outputs for the samples of a batch."""
+
+
+class Computed:
+    """What a model gave for all batches, for one that is too large to stay in memory."""
+
+    def __init__(
+        self, model: Runs, names: Sequence[str], batches: Iterable[dict[str, Array]]
+    ) -> None:
+        """Run the model for all batches."""
+        self.results = iter([model.run(names, inputs) for inputs in batches])
+
+    def run(self, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        """The outputs for the next batch."""
+        return next(self.results)
+
+
 class _Runner:
     """The program and its three references, loaded once."""
 
-    def __init__(self, bundle: Bundle, *, layers: bool) -> None:
-        from epimc.backends.onnx.functions import has_identity_plans
-        from epimc.backends.onnx.reading import read_model, with_outputs
-
+    def __init__(
+        self, bundle: Bundle, integers: IntegerReference, samples: Samples, *, layers: bool
+    ) -> None:
         self.bundle, self.program = bundle, bundle.program
+        self.integers, self.samples = integers, samples
         self.batch = batch_size(bundle.program)
+        self.ports = [port.name for port in self.program.outputs]
+        self.meter: LayerMeter | None = None
+        self.floats = self.loaded_floats()
+        self.identity_plans, self.epitomized = self.loaded_epitomized(layers=layers)
+        # Last: large references are no longer in memory.
         self.executor = bundle.program.executor(host_of(bundle), batch=self.batch)
-        data = reference_file(bundle, INTEGERS)
-        what = f"'reference/{INTEGERS}' of bundle '{bundle.folder}'"
-        self.integers = IntegerReference(data, what, self.program, self.program.computed_maps)
-        self.floats = Reference(
-            reference_file(bundle, FLOATS),
-            "the float model",
-            users=True,
-            types=types_of(self.program),
-            limit_bytes=bundle.limit_bytes,
-        )
-        epitomized = reference_file(bundle, "epi.onnx")
-        self.meter = None
+
+    def batches(self) -> Iterator[dict[str, Array]]:
+        """The samples, some at a time."""
+        for part in arrays.pieces(self.samples.count, 1, self.batch):
+            yield {name: array[part] for name, array in self.samples.inputs.items()}
+
+    def loaded_floats(self) -> Runs:
+        """The user's model."""
+        model = reference_model(self.bundle, FLOATS)
+        reference = self.reference(model, "the float model", users=True)
+        graph = large_model(model, f"'reference/{FLOATS}'").proto
+        # Whether that is so, its first output says.
+        self.gives_classes = bool(self.ports) and is_of_classes(graph, self.ports[0])
+        return self.kept(model, reference)
+
+    def loaded_epitomized(self, *, layers: bool) -> tuple[bool, Runs]:
+        """Whether all plans are identities, and the epitomized model."""
+        from epimc.backends.onnx.functions import has_identity_plans
+
+        model = reference_model(self.bundle, "epi.onnx")
         if layers:
             maps, exported = self.program.computed_maps, self.integers.exported
-            self.meter = LayerMeter(maps, exported, epitomized, types_of(self.program))
-            watched = with_outputs(read_model(epitomized, EPITOMIZED), self.meter.tensors)
-            epitomized = watched.SerializeToString()
-        self.epitomized = Reference(
-            epitomized,
-            "the epitomized model",
-            types=types_of(self.program),
-            limit_bytes=bundle.limit_bytes,
-        )
-        self.identity_plans = has_identity_plans(self.epitomized.properties)
+            self.meter = LayerMeter(maps, exported, model, types_of(self.program))
+            large = large_model(model, EPITOMIZED)
+            model = large.with_proto(with_outputs(large.proto, self.meter.tensors))
+        reference = self.reference(model, "the epitomized model", users=False)
+        return has_identity_plans(reference.properties), self.kept(model, reference)
 
-    def gives_classes(self) -> bool:
-        """Whether the float model says that its first output is one of classes."""
-        from epimc.backends.onnx.classes import is_of_classes
-        from epimc.backends.onnx.reading import read_model
+    def reference(self, model: bytes | LargeModel, what: str, *, users: bool) -> Reference:
+        """A model of reals, in onnxruntime."""
+        limit, types = self.bundle.limit_bytes, types_of(self.program)
+        return Reference(model, what, users=users, types=types, limit_bytes=limit)
 
-        model = read_model(reference_file(self.bundle, FLOATS), f"'reference/{FLOATS}'")
-        return is_of_classes(model, self.program.outputs[0].name)
+    def kept(self, model: bytes | LargeModel, reference: Reference) -> Runs:
+        """A model that is run batch by batch; what it gives, if it is large."""
+        if isinstance(model, bytes) or not model.tensors:
+            return reference
+        return Computed(reference, [*self.ports, *self.watched], self.batches())
+
+    @property
+    def watched(self) -> list[str]:
+        """The tensors of the epitomized model that layers are measured against."""
+        return self.meter.tensors if self.meter else []
 
     def parameter_mismatches(self) -> dict[str, int]:
         """What is not the integer reference's, the manifest's or the target's."""
@@ -176,7 +245,7 @@ class _Runner:
         """What all batches come to."""
         layers = tuple(layer.result() for layer in tally.layers)
         outputs = tuple(output.result() for output in tally.outputs)
-        classes = samples.labels is not None or self.gives_classes()
+        classes = samples.labels is not None or self.gives_classes
         rates = tally.classes.rates(samples.labels) if classes else Rates()
         mismatches = sum(
             sum(counts)
@@ -223,15 +292,14 @@ class _Runner:
             EpimcError: Outputs are of other sizes than those of the program (exit code 1).
         """
         outputs, maps = self.executor.run_collect(inputs)
-        ports = [output.name for output in tally.outputs]
+        ports = self.ports
         known = self.integers.tensors
         layers = [layer for layer in tally.layers if layer.name in known]
         tensors = [known[layer.name] for layer in layers]
         # Outputs and layers in one run of the reference, which computes all of them anyway.
         exact = self.integers.run([*ports, *tensors], inputs)
         real = self.floats.run(ports, inputs)
-        watched = self.meter.tensors if self.meter else []
-        epitomized = self.epitomized.run([*ports, *watched], inputs)
+        epitomized = self.epitomized.run([*ports, *self.watched], inputs)
         for output, integer, middle, float_ in zip(
             tally.outputs, exact, epitomized, real, strict=False
         ):

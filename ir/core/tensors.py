@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from epimc.ir.core.types import TensorType
 from epimc.ir.semantics.arrays import pieces
 from epimc.support.diagnostics import error
-from epimc.support.files import File, has_contents
+from epimc.support.files import File, Piece, has_contents
 from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.tensor_files import array_pieces
 from epimc.support.writing import with_folder, write_files
 
 MAXIMUM_LITERALS = 64
@@ -128,11 +129,11 @@ class TensorStore:
         with with_folder(self.folder) if stored else nullcontext():
             write_files(chain(self._missing(stored), texts))
 
-    def _missing(self, tensors: Iterable[Tensor]) -> Iterator[tuple[Path, bytes]]:
+    def _missing(self, tensors: Iterable[Tensor]) -> Iterator[tuple[Path, File]]:
         for tensor in tensors:
-            path, data = self.path(tensor.digest), tensor_bytes(tensor)
-            if not has_contents(path, data):
-                yield path, data
+            path, pieces = self.path(tensor.digest), tensor_pieces(tensor)
+            if not has_contents(path, pieces):
+                yield path, partial(tensor_pieces, tensor)
 
     def load(self, digest: str, kind: TensorType) -> Tensor:
         """Read a tensor and check it against its declared type and digest.
@@ -212,9 +213,12 @@ def tensor_of(data: bytes, digest: str, kind: TensorType, file: str) -> Tensor:
 
 def tensor_bytes(tensor: Tensor) -> bytes:
     """The safetensors file of one tensor."""
-    from safetensors.numpy import save
+    return b"".join(tensor_pieces(tensor))
 
-    return save({"data": np.ascontiguousarray(tensor.array)})
+
+def tensor_pieces(tensor: Tensor) -> list[Piece]:
+    """The safetensors file of one tensor; its contents are not copied."""
+    return [*array_pieces({"data": tensor.array})]
 
 
 def _array_of(data: bytes, kind: TensorType, file: str) -> NDArray[Any]:

@@ -94,12 +94,3 @@ def test_inspect_refuses_them_alike(here: Path, refuse: Refuse) -> None:
     (here / "text.onnx").write_text("hello")
     assert refuse("inspect", "text.onnx") == refuse("compile", "text.onnx", "-o", "out")
     assert refuse("inspect", "nothing") == "error: Model file 'nothing' does not exist.\n"
-
-
-def test_more_weights_than_a_bundle_holds(monkeypatch: pytest.MonkeyPatch, refuse: Refuse) -> None:
-    monkeypatch.setattr("epimc.compiler.importing.LARGEST_MODEL", 200)
-    size = small_model().graph.initializer[0].ByteSize()
-    assert refuse("compile", "model.onnx", "-o", "out") == (
-        f"error: The model has {size} bytes of weights; a bundle holds at most 200.\n"
-        "  hint: Count it with `epimc plan`, or compile it in parts.\n"
-    )

@@ -11,6 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from epimc.api import compile
+from epimc.backends.onnx.large import LargeModel
 from epimc.compiler.acceptance import require_accepted
 from epimc.compiler.drawing import drawn_samples
 from epimc.frontend import ImportedModel, ModelPort
@@ -74,7 +75,7 @@ def imported(node: onnx.NodeProto, opset: int, shape: tuple[int, ...]) -> Import
     graph = helper.make_graph([node], "g", border, result)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     entries, results = [port("x", (3, 6, 5))], [port("y", shape)]
-    return ImportedModel(Module("m", "nn"), "", model, entries, results)
+    return ImportedModel(Module("m", "nn"), "", LargeModel.of(model), entries, results)
 
 
 def port(name: str, shape: tuple[int, ...]) -> ModelPort:

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from epimc.backends.onnx.large import LargeModel
 from epimc.frontend.core.bindings import Unknown
 from epimc.frontend.core.node import UnsupportedError
 from epimc.frontend.folding import Folder, empty_of
@@ -41,7 +42,7 @@ def fold(
     inputs = dict(zip(named, arrays, strict=True))
     kinds = Inference(model, 1).outputs(node, inputs)
     budget = Budget(DEFAULT_BYTES, "M", spent=DEFAULT_BYTES - left)
-    return Folder(model, 1, budget).fold(node, inputs, kinds)
+    return Folder(LargeModel.of(model), 1, budget).fold(node, inputs, kinds)
 
 
 def one(node: onnx.NodeProto, *arrays: Array, **opsets: int) -> Array:
@@ -173,7 +174,7 @@ def test_loops_are_not_run() -> None:
 def test_one_input_that_is_computed() -> None:
     model = empty_model(OPSETS)
     kind = helper.make_tensor_type_proto(TensorProto.FLOAT, [1, 2])
-    folder = Folder(model, 1, Budget(DEFAULT_BYTES, "M"))
+    folder = Folder(LargeModel.of(model), 1, Budget(DEFAULT_BYTES, "M"))
     assert folder.fold(make("Add", 2), {"x0": floats(1), "x1": Unknown(kind)}, {"y": kind}) is None
 
 
@@ -186,7 +187,7 @@ def test_what_has_no_elements_is_constant_whoever_computes_it() -> None:
     model = empty_model(OPSETS)
     kind = helper.make_tensor_type_proto(TensorProto.FLOAT, [1, 0, 4])
     inputs = {"x0": Unknown(kind)}
-    results = Folder(model, 1, Budget(DEFAULT_BYTES, "M")).fold(
+    results = Folder(LargeModel.of(model), 1, Budget(DEFAULT_BYTES, "M")).fold(
         make("Relu", 1), inputs, {"y": kind}
     )
     assert results is not None
@@ -233,7 +234,7 @@ def test_long_work_is_refused_before_it_is_done() -> None:
 
 def test_the_work_of_all_nodes_is_bounded_together() -> None:
     model = empty_model(OPSETS)
-    folder = Folder(model, 1, Budget(DEFAULT_BYTES, "M"))
+    folder = Folder(LargeModel.of(model), 1, Budget(DEFAULT_BYTES, "M"))
     node = make("MatMul", 2)
     matrix = np.ones((64, 64), np.float32)
     kinds = Inference(model, 1).outputs(node, {"x0": matrix, "x1": matrix})

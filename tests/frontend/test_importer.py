@@ -69,7 +69,7 @@ def test_examples(run: Run, reference: Reference, name: str, data: str, count: i
     assert shape == (1, 28, 28)
     with np.load(EXAMPLES / f"{data}-test.npz") as test:
         inputs = {key: test[key][:20]}
-    (actual,), (expected,) = run(module, inputs), reference(imported.model, inputs)
+    (actual,), (expected,) = run(module, inputs), reference(imported.model.message(), inputs)
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 

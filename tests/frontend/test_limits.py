@@ -242,7 +242,7 @@ def test_an_output_that_is_listed_twice_is_given_once() -> None:
     before = model.SerializeToString()
     result = import_proto(model, "m")
     assert [port.name for port in result.outputs] == ["y"]
-    assert [output.name for output in result.model.graph.output] == ["y"]
+    assert [output.name for output in result.model.proto.graph.output] == ["y"]
     assert result.remarks == ("output 'y' is listed 2 times, and given once",)
     assert model.SerializeToString() == before
 

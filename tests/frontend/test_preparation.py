@@ -76,7 +76,7 @@ def test_the_model_is_left_as_it_is() -> None:
     model = parser.parse_model(NESTED)
     before = model.SerializeToString(deterministic=True)
     imported = import_proto(model, "m")
-    assert imported.model is model
+    assert imported.model.proto is model
     assert model.SerializeToString(deterministic=True) == before
 
 

@@ -19,21 +19,24 @@ from epimc.backends.crossbar.bundle.tables import (
     DOCUMENT,
     NUMBERS,
     WEIGHTS,
+    Stated,
     read_tables,
-    write_tables,
+    stated_tables,
+    tables_in,
 )
 from epimc.backends.crossbar.core.program import Program, Streams
 from epimc.backends.crossbar.isa.assembly import format_program, parse_program
 from epimc.backends.crossbar.isa.binary import decode, encode
 from epimc.backends.crossbar.target.schema import Target, parse_target
 from epimc.support.diagnostics import EpimcError, error
+from epimc.support.files import File
 
 TARGET, TEXT, BINARY = "target.toml", "program.asm", "program.bin"
 REQUIRED = (TARGET, TEXT, BINARY, DOCUMENT, NUMBERS, WEIGHTS)
 MAXIMUM_TILES = 65536
 
 
-def program_files(program: Program, target: Target) -> dict[str, bytes]:
+def program_files(program: Program, target: Target) -> dict[str, File]:
     """The files of a program.
 
     Raises:
@@ -42,20 +45,20 @@ def program_files(program: Program, target: Target) -> dict[str, bytes]:
     """
     if program.chip != target.sized(len(program.streams)):
         raise ValueError("the chip of the program is not that of the target")
-    tables = write_tables(program)
+    tables = stated_tables(program)
     refuse_unreadable(tables)
     return {
         TARGET: target.to_toml().encode(),
         TEXT: format_program(program.streams).encode(),
         BINARY: encode(program.streams),
-        **tables,
+        **tables.files,
     }
 
 
-def refuse_unreadable(files: Mapping[str, bytes]) -> None:
+def refuse_unreadable(tables: Stated) -> None:
     """Raise EpimcError for tables that exceed a limit of the format: nobody could read them."""
     try:
-        read_tables(files, "to be written")
+        tables_in(tables, "to be written")
     except EpimcError as problem:
         notes = problem.diagnostic.notes
         raise error("The program exceeds a limit of the bundle's format.", notes=notes) from None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, make_dataclass, replace
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 from operator import or_
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from epimc.backends.crossbar.core.limits import (
     MAXIMUM_MADE,
@@ -34,7 +34,9 @@ from epimc.backends.crossbar.instructions.registry import instructions
 from epimc.backends.crossbar.instructions.table import StoredArray, Table, stored_fields
 from epimc.support.diagnostics import error
 from epimc.support.documents import MAXIMUM_NOTES, lay_out, read_document
+from epimc.support.files import File, pieces_of
 from epimc.support.limits import DEFAULT_BYTES, Budget
+from epimc.support.tensor_files import array_pieces
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -72,8 +74,41 @@ class Contents:
 # --- writing ------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class Stated:
+    """What the three files of tables hold.
+
+    Attributes:
+        document: The text of `tables.json`.
+        numbers: The arrays of `tables.safetensors`.
+        weights: The arrays of `weights.safetensors`.
+    """
+
+    document: bytes
+    numbers: Arrays
+    weights: Arrays
+
+    @property
+    def files(self) -> dict[str, File]:
+        """The files by name; none of the arrays is copied."""
+        return {
+            DOCUMENT: self.document,
+            NUMBERS: partial(array_pieces, self.numbers),
+            WEIGHTS: partial(array_pieces, self.weights),
+        }
+
+
 def write_tables(program: Program) -> dict[str, bytes]:
     """The files `tables.json`, `tables.safetensors` and `weights.safetensors` by name.
+
+    Raises:
+        ValueError: As `stated_tables`.
+    """
+    return {name: b"".join(pieces_of(file)) for name, file in stated_tables(program).files.items()}
+
+
+def stated_tables(program: Program) -> Stated:
+    """What the files of a program's tables hold.
 
     Raises:
         ValueError: Two tables use one name for different weights, or an integer does not fit its
@@ -91,8 +126,7 @@ def write_tables(program: Program) -> dict[str, bytes]:
             for number, table in enumerate(program.tables_of(Table))
         ],
     }
-    text = lay_out(document).encode()
-    return {DOCUMENT: text, NUMBERS: save(numbers), WEIGHTS: save(weights)}
+    return Stated(lay_out(document).encode(), numbers, weights)
 
 
 def as_record(number: int, table: Table, numbers: Arrays, weights: Arrays) -> dict[str, Any]:
@@ -154,16 +188,42 @@ def read_tables(files: Mapping[str, bytes], bundle: str) -> Contents:
         OtherVersionError: The document is of another version of its format.
         EpimcError: A file is broken, or holds something else than the document declares.
     """
+    numbers, weights = (
+        loaded(files[name], f"File '{name}' of bundle '{bundle}'") for name in (NUMBERS, WEIGHTS)
+    )
+    return tables_in(Stated(files[DOCUMENT], numbers, weights), bundle)
+
+
+def loaded(data: bytes, subject: str) -> Arrays:
+    """The arrays of a safetensors file.
+
+    Raises:
+        EpimcError: It is none.
+    """
+    try:
+        return load(data)
+    # Besides its own error, the library raises these for types that numpy does not have.
+    except (SafetensorError, KeyError, TypeError, ValueError) as caught:
+        raise error(f"{subject} is not a safetensors file.", notes=[str(caught)]) from None
+
+
+def tables_in(stated: Stated, bundle: str) -> Contents:
+    """What is stated as tables, checked.
+
+    Raises:
+        OtherVersionError: The document is of another version of its format.
+        EpimcError: The arrays are not what the document declares, or it contradicts itself.
+    """
     subject = f"File '{DOCUMENT}' of bundle '{bundle}'"
     kinds = table_classes()
     tags = [CHIP_PORT, HOST_PORT, *(kind.name for kind in kinds)]
-    document = read_document(files[DOCUMENT], document_of(kinds), subject, tags, FORMAT)
+    document = read_document(stated.document, document_of(kinds), subject, tags, FORMAT)
     contents = Contents(document.inputs, document.outputs, document.maps, document.tables)
     if problems := list(contradictions(contents)):
         raise error(f"{subject} contradicts itself.", notes=problems[:MAXIMUM_NOTES])
     budget = Budget(DEFAULT_BYTES, f"Bundle '{bundle}'", "Its tables are too large to be read.")
-    numbers = Tensors(files[NUMBERS], f"File '{NUMBERS}' of bundle '{bundle}'", budget)
-    weights = Tensors(files[WEIGHTS], f"File '{WEIGHTS}' of bundle '{bundle}'", budget)
+    numbers = Tensors(stated.numbers, f"File '{NUMBERS}' of bundle '{bundle}'", budget)
+    weights = Tensors(stated.weights, f"File '{WEIGHTS}' of bundle '{bundle}'", budget)
     tables = tuple(
         with_arrays(number, table, numbers, weights) for number, table in enumerate(contents.tables)
     )
@@ -175,9 +235,11 @@ def read_tables(files: Mapping[str, bytes], bundle: str) -> Contents:
         for problem in table.limit_problems(contents.maps)
     ]
     made = {} if problems else numbers_made(tables, contents.maps)
-    if sum(made.values()) > MAXIMUM_MADE:
+    # Of so many the weights that stand in the file cost it something.
+    if sum(made.values()) - sum(array.size for array in weights.used.values()) > MAXIMUM_MADE:
         most = max(made, key=lambda name: made[name])
-        problems = [f"tables need more than {MAXIMUM_MADE} numbers in all, most for '{most}'."]
+        count = f"more than {MAXIMUM_MADE} numbers beside those in files"
+        problems = [f"tables need {count}, most for '{most}'."]
     if problems:
         raise error(f"{subject} contradicts itself.", notes=problems[:MAXIMUM_NOTES])
     return replace(contents, tables=tables)
@@ -261,24 +323,16 @@ def with_arrays(number: int, table: Table, numbers: Tensors, weights: Tensors) -
 class Tensors:
     """The arrays of a safetensors file, each converted once."""
 
-    def __init__(self, data: bytes, subject: str, budget: Budget) -> None:
-        """Read the file.
+    def __init__(self, stored: Arrays, subject: str, budget: Budget) -> None:
+        """Take from a file.
 
         Args:
-            data: Its contents.
+            stored: Its arrays.
             subject: What messages begin with.
             budget: The bytes that all arrays of the bundle may take, as they are handed out.
-
-        Raises:
-            EpimcError: It is not a safetensors file.
         """
-        self.subject, self.budget = subject, budget
+        self.stored, self.subject, self.budget = stored, subject, budget
         self.used: Arrays = {}
-        try:
-            self.stored = load(data)
-        # Besides its own error, the library raises these for types that numpy does not have.
-        except (SafetensorError, KeyError, TypeError, ValueError) as caught:
-            raise error(f"{subject} is not a safetensors file.", notes=[str(caught)]) from None
 
     def take(
         self, key: str, kind: np.dtype[Any], shape: tuple[int, ...], read_as: DTypeLike | None

@@ -38,24 +38,30 @@ class FusedMvm:
     Attributes:
         inputs: The positions in a group's window between which all are that have a weight: the
             arrays of a split layer hold a part of the rows.
+        outputs: The outputs of a group between which all are that have a weight, likewise.
         matrix: The cells of the part's arrays, recombined and scaled, in the type in which the
-            product is exact: of those positions, [groups, Cout / groups, positions].
+            product is exact: of those outputs and positions, [groups, outputs, positions].
         constant: What the corrections, the zero point and the bias add.
         bound: Largest magnitude of any partial sum of the product.
     """
 
     inputs: slice
+    outputs: slice
     matrix: NDArray[Any]
     constant: arrays.Ints
     bound: int
 
     def __call__(self, columns: NDArray[Any]) -> arrays.Ints:
         """Accumulators [Cout, n] of activations q [Cin*Kh*Kw, n]."""
-        groups, outputs, _ = self.matrix.shape
-        split = columns.reshape(groups, -1, columns.shape[1])[:, self.inputs]
+        groups, count = len(self.matrix), columns.shape[1]
+        split = columns.reshape(groups, -1, count)[:, self.inputs]
         product = convolution.matmul(self.matrix, split, self.bound)
-        result = product.reshape(groups * outputs, -1)
-        result += self.constant
+        if product.shape[1] * groups == len(self.constant):
+            result = product.reshape(-1, count)
+            result += self.constant
+            return result
+        result = np.repeat(self.constant, count, axis=1)
+        result.reshape(groups, -1, count)[:, self.outputs] += product
         return result
 
 
@@ -75,13 +81,18 @@ def fused(part: LayerPart, inputs: int, bits: int, zero_point: int) -> FusedMvm:
         apply_ofat(constant, round_, corrected(part, corrections))
     constant = part.bias[:, None].astype(np.int64) - zero_point * constant
     bound = convolution.accumulator_bound(matrix, np.zeros(len(matrix), np.int64), bits)
-    # Of a split layer most positions are of other parts: products with their zeros are saved.
-    used = np.flatnonzero(matrix.any(axis=0))
-    chosen = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0)
-    typed = np.ascontiguousarray(matrix[:, chosen], convolution.exact_type(bound))
-    shape = part.groups, len(typed) // part.groups, typed.shape[1]
-    first = positions.start + chosen.start if len(used) else 0
-    return FusedMvm(slice(first, first + shape[2]), typed.reshape(shape), constant, bound)
+    # Of a split layer most weights are of other parts: products with zeros, and these, are saved.
+    grouped = matrix.reshape(part.groups, -1, matrix.shape[1])
+    outputs, chosen = extent(grouped.any(axis=(0, 2))), extent(grouped.any(axis=(0, 1)))
+    typed = np.ascontiguousarray(grouped[:, outputs, chosen], convolution.exact_type(bound))
+    first = positions.start + chosen.start
+    return FusedMvm(slice(first, first + typed.shape[2]), outputs, typed, constant, bound)
+
+
+def extent(used: Any) -> slice:
+    """The places, of an array of booleans, between which all are that are used."""
+    places = np.flatnonzero(used)
+    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
 
 
 def programmed_weights(part: LayerPart, inputs: int) -> tuple[slice, arrays.Ints]:

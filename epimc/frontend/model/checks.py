@@ -10,9 +10,7 @@ from epimc.frontend.model.standard import check_versions, short
 from epimc.support.diagnostics import error
 
 
-def check_model(
-    model: onnx.ModelProto, newest_opset: int | None = None, data: bytes | None = None
-) -> None:
+def check_model(model: onnx.ModelProto, newest_opset: int | None = None) -> None:
     """Check versions and inputs, and let the ONNX checker judge the rest.
 
     External data is not looked at.
@@ -21,7 +19,6 @@ def check_model(
         model: As parsed.
         newest_opset: The newest opset of the default domain to accept, where that is not the newest
             which onnxruntime runs.
-        data: What it was parsed from, if that is at hand: a large model is slow to serialize.
 
     Raises:
         EpimcError: Of the first that is wrong.
@@ -31,8 +28,7 @@ def check_model(
     refuse_unknown_types(model.graph)
     refuse_open_sizes(model.graph)
     try:
-        checked = _for_checker(model)
-        onnx.checker.check_model(data if data is not None and checked is model else checked)
+        onnx.checker.check_model(_for_checker(model))
     except onnx.checker.ValidationError as problem:
         raise error(
             "The model is not valid ONNX.",

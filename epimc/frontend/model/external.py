@@ -6,22 +6,42 @@ model's folder, and nothing is read before all locations are checked.
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+import numpy as np
 import onnx
 
+from epimc.backends.onnx.large import (
+    BESIDE,
+    LARGE,
+    LARGEST_MODEL,
+    Array,
+    LargeModel,
+    fits,
+    set_place,
+)
 from epimc.support.diagnostics import EpimcError, error
+from epimc.support.limits import LIMIT_HINT
+
+# Of the widest element.
+ELEMENT_BYTES = 16
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Where the contents of a tensor lie: `length` bytes of a file, from `offset`."""
+    """Where the contents of a tensor lie: `length` bytes of a file, from `offset`.
+
+    Attributes:
+        is_initializer: Whether it is one of the model's own graph.
+    """
 
     tensor: onnx.TensorProto
+    is_initializer: bool
     path: Path
     offset: int
     length: int
@@ -46,7 +66,16 @@ def external_tensors(message: Any) -> Iterator[onnx.TensorProto]:
             yield tensor
 
 
-def locate(model: onnx.ModelProto, folder: Path, limit_bytes: int) -> list[Piece]:
+def elsewhere(model: LargeModel) -> Iterator[tuple[onnx.TensorProto, bool]]:
+    """The tensors that the model does not have, and whether each is an initializer of its graph."""
+    # By identity: while they are kept, the model has one object for each of them.
+    own = {id(tensor): tensor for tensor in model.proto.graph.initializer}
+    for tensor in external_tensors(model.proto):
+        if id(tensor) not in own or tensor.name not in model.tensors:
+            yield tensor, id(tensor) in own
+
+
+def locate(model: LargeModel, folder: Path, limit_bytes: int) -> list[Piece]:
     """Check where all external data of a model lies; reads none of it.
 
     Args:
@@ -58,28 +87,71 @@ def locate(model: onnx.ModelProto, folder: Path, limit_bytes: int) -> list[Piece
         EpimcError: A location leads out of the folder, a file is missing, no regular file or too
             short, an offset or length is no number, or the limit is passed.
     """
-    pieces = [_piece(tensor, folder) for tensor in external_tensors(model)]
+    pieces = [_piece(tensor, folder, is_initializer=own) for tensor, own in elsewhere(model)]
     used = sum(piece.length for piece in pieces)
     stored = sum(path.stat().st_size for path in {piece.path for piece in pieces})
     if max(used, stored) > limit_bytes:
         raise error(
             f"The external data of the model has {max(used, stored)} bytes; "
-            f"{limit_bytes} are left of the limit."
+            f"{limit_bytes} are left of the limit.",
+            hint=LIMIT_HINT,
         )
     return sorted(pieces, key=lambda piece: (piece.path, piece.offset))
 
 
-def load(pieces: list[Piece]) -> None:
-    """Read the contents of the tensors into them."""
+def load(model: LargeModel, pieces: list[Piece]) -> LargeModel:
+    """The model with the contents of its tensors; large ones stay in their files.
+
+    Raises:
+        EpimcError: Others take more than one message of protobuf holds.
+    """
+    size = sum(piece.length for piece in pieces if not _is_large(piece))
+    if size > LARGEST_MODEL:
+        raise error(
+            f"External data of {size} bytes belongs to tensors within nodes, or of another size "
+            f"than they say; the model holds at most {LARGEST_MODEL} of such.",
+            hint="Export the model with its weights as initializers of its graph.",
+        )
+    large = [piece for piece in pieces if _is_large(piece)]
+    maps = {path: _mapped(path) for path in {piece.path for piece in large}}
+    beside = {piece.tensor.name: _bytes_of(piece, maps[piece.path]) for piece in large}
     for piece in pieces:
+        if _is_large(piece):
+            set_place(piece.tensor, location=BESIDE)
+            continue
         with piece.path.open("rb") as file:
             file.seek(piece.offset)
             piece.tensor.raw_data = file.read(piece.length)
         piece.tensor.ClearField("data_location")
         piece.tensor.ClearField("external_data")
+    return LargeModel(model.proto, {**model.tensors, **beside}, [*maps.values()])
 
 
-def _piece(tensor: onnx.TensorProto, folder: Path) -> Piece:
+def _is_large(piece: Piece) -> bool:
+    """Whether the contents of a piece lie beside the model; those within nodes are copied."""
+    return piece.is_initializer and piece.length >= LARGE and fits(piece.tensor, piece.length)
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    """A file as memory, which the system reads where it is used."""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _bytes_of(piece: Piece, pages: mmap.mmap) -> Array:
+    """The bytes of a piece, which lie in its file.
+
+    Raises:
+        EpimcError: The file has become shorter since it was looked at.
+    """
+    if piece.offset + piece.length > len(pages):
+        raise error(f"External data file '{piece.path}' was changed while it was read.")
+    data = np.frombuffer(pages, np.uint8, piece.length, piece.offset)
+    # Elements must lie where the machine can read them.
+    return data if piece.offset % ELEMENT_BYTES == 0 else data.copy()
+
+
+def _piece(tensor: onnx.TensorProto, folder: Path, *, is_initializer: bool) -> Piece:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     path = _path(tensor, location, folder)
@@ -92,7 +164,7 @@ def _piece(tensor: onnx.TensorProto, folder: Path) -> Piece:
             notes=[f"It ends at byte {offset + length}; the file has {size} bytes."],
             hint="Download or export the model again.",
         )
-    return Piece(tensor, path, offset, length)
+    return Piece(tensor, is_initializer, path, offset, length)
 
 
 def _path(tensor: onnx.TensorProto, location: str, folder: Path) -> Path:

@@ -11,21 +11,20 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from epimc.backends.onnx.large import LargeModel, flat
 from epimc.support.diagnostics import EpimcError
 from epimc.support.limits import Budget
 
 RARE = (TensorProto.DOUBLE, TensorProto.BFLOAT16)
 
-# What protobuf serializes.
-LARGEST_SERIALIZED = 2**31 - 1
-
 # Attributes that name a type of elements.
 TYPE_ATTRIBUTES = ("dtype", "output_datatype", "output_dtype", "stash_type", "to")
 
 
-def runnable(model: onnx.ModelProto, budget: Budget) -> onnx.ModelProto:
+def runnable(model: LargeModel, budget: Budget) -> LargeModel:
     """The model, or the same in float32 where onnxruntime does not take it as it is.
 
     Inputs and outputs of bfloat16 become float32; those of double stay.
@@ -37,34 +36,33 @@ def runnable(model: onnx.ModelProto, budget: Budget) -> onnx.ModelProto:
     Raises:
         EpimcError: The limit does not leave enough for the copy.
     """
-    rare = {element for element in elements_in(model) if element in RARE}
-    size = model.ByteSize()
-    if not rare or size > LARGEST_SERIALIZED:
+    rare = {element for element in elements_in(model.proto) if element in RARE}
+    if not rare:
         return model
     # Python can neither pass nor take bfloat16, also between two parts that the host runs.
     if TensorProto.BFLOAT16 not in rare and loads(model, budget.limit):
         return model
-    budget.read(2 * size, "the model in float32")
+    budget.read(2 * model.size, "the model in float32")
     return in_float32(model)
 
 
-def loads(model: onnx.ModelProto, limit_bytes: int) -> bool:
+def loads(model: LargeModel, limit_bytes: int) -> bool:
     """Whether onnxruntime has all kernels of a model."""
     # It takes a while to import.
     from epimc.runtime.guard import GuardedSession
 
     try:
-        GuardedSession(model.SerializeToString(), "the model", limit_bytes=limit_bytes)
+        GuardedSession(model, "the model", limit_bytes=limit_bytes)
     # Why not, is told when the model is run.
     except EpimcError:
         return False
     return True
 
 
-def in_float32(model: onnx.ModelProto) -> onnx.ModelProto:
+def in_float32(model: LargeModel) -> LargeModel:
     """A copy in which all is float32 that was double or bfloat16, but for ports of double."""
     copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy.CopyFrom(model.proto)
     names = {name for message in messages_in(copy.graph) for name in names_of(message)}
     doubles = {
         entry.name: f"{entry.name}.float32"
@@ -74,10 +72,15 @@ def in_float32(model: onnx.ModelProto) -> onnx.ModelProto:
     constants = {tensor.name for tensor in copy.graph.initializer}
     doubles = {name: fresh(new, names) for name, new in doubles.items() if name not in constants}
     rename(copy.graph, doubles)
+    tensors = dict(model.tensors)
+    for tensor in copy.graph.initializer:
+        if tensor.name in tensors and tensor.data_type in RARE:
+            tensors[tensor.name] = flat(float32_of(model.array(tensor)))
+            tensor.data_type = TensorProto.FLOAT
     for message in messages_in(copy):
         convert(message)
     cast_ports(copy.graph, doubles)
-    return copy
+    return LargeModel(copy, tensors, model.maps)
 
 
 def elements_in(model: onnx.ModelProto) -> Iterator[int]:
@@ -136,12 +139,17 @@ def rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
                 entry.name = names.get(entry.name, entry.name)
 
 
+def float32_of(array: NDArray[Any]) -> NDArray[np.float32]:
+    """The same numbers, rounded; what is too large is infinite."""
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
+
+
 def convert(message: Any) -> None:
     """Make a type, a tensor or an attribute one of float32."""
     match message:
         case TensorProto() if message.data_type in RARE:
-            with np.errstate(over="ignore"):
-                array = numpy_helper.to_array(message).astype(np.float32)
+            array = float32_of(numpy_helper.to_array(message))
             message.CopyFrom(numpy_helper.from_array(array, message.name))
         case onnx.TypeProto.Tensor() if message.elem_type in RARE:
             message.elem_type = TensorProto.FLOAT

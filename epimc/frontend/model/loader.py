@@ -13,6 +13,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from epimc.backends.onnx.large import LargeModel
 from epimc.frontend.model import external
 from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.constants import fix_inputs
@@ -21,7 +22,7 @@ from epimc.frontend.model.shapes import AS_DECLARED, WantedInputs
 from epimc.frontend.model.weightless import fill_weights, mark_weights
 from epimc.support.diagnostics import EpimcError, error, nearest
 from epimc.support.files import read_bytes, refused
-from epimc.support.limits import Budget
+from epimc.support.limits import LIMIT_HINT, Budget
 
 EXPORT_HINT = "Export the model to ONNX, for example with torch.onnx.export."
 TENSORFLOW_HINT = "Convert the model to ONNX, for example with tf2onnx."
@@ -72,7 +73,7 @@ class LoadedModel:
             locations, in hexadecimal.
     """
 
-    model: onnx.ModelProto
+    model: LargeModel
     sha256: str
 
 
@@ -96,15 +97,21 @@ def load_model(
             standard, or with external data that is missing or outside the model's folder.
     """
     data = _read(path, limit_bytes)
-    model = parse_model(data, str(path))
-    fixed = fix_inputs(model, wanted.constants, limit_bytes)
-    weights = mark_weights(model, path.parent) if wanted.only else []
-    changed = set_wanted(model, wanted) or fixed
-    check_model(model, newest_opset, None if changed or weights else data)
-    fill_weights(weights, Budget(limit_bytes - len(data), f"Model file '{path}'"))
-    pieces = external.locate(model, path.parent, limit_bytes - len(data))
-    external.load(pieces)
-    return LoadedModel(model, _digest(data, {piece.path for piece in pieces}))
+    hashed, left = hashlib.sha256(data), limit_bytes - len(data)
+    message = parse_model(data, str(path))
+    # A large model is there once, before and behind this.
+    del data
+    fix_inputs(message, wanted.constants, limit_bytes)
+    model = LargeModel.of(message)
+    del message
+    weights = mark_weights(model.proto, path.parent) if wanted.only else []
+    set_wanted(model.proto, wanted)
+    check_model(model.proto, newest_opset)
+    fill_weights(weights, Budget(left, f"Model file '{path}'"))
+    pieces = external.locate(model, path.parent, left)
+    model = external.load(model, pieces)
+    add_files(hashed, {piece.path for piece in pieces})
+    return LoadedModel(model, hashed.hexdigest())
 
 
 def parse_model(data: bytes, file: str) -> onnx.ModelProto:
@@ -159,10 +166,8 @@ def _read(path: Path, limit_bytes: int) -> bytes:
                 hint="Export a large model with external data.",
             )
         if size > limit_bytes:
-            raise error(
-                f"Model file '{path}' has {size} bytes; the limit is {limit_bytes}.",
-                hint="Raise the limit (--limit-bytes).",
-            )
+            said = f"Model file '{path}' has {size} bytes; the limit is {limit_bytes}."
+            raise error(said, hint=LIMIT_HINT)
     # Its name is longer than the system allows, or a folder above is closed.
     except OSError as caught:
         raise refused(f"Model file '{path}'", "read", caught) from None
@@ -207,10 +212,9 @@ def _damaged(file: str) -> EpimcError:
     )
 
 
-def _digest(data: bytes, files: Iterable[Path]) -> str:
-    hashed = hashlib.sha256(data)
+def add_files(hashed: hashlib._Hash, files: Iterable[Path]) -> None:
+    """Add the contents of files to a digest, in the order of their paths."""
     for path in sorted(files):
         with path.open("rb") as file:
             while block := file.read(2**20):
                 hashed.update(block)
-    return hashed.hexdigest()

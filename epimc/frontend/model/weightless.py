@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from epimc.backends.onnx.large import is_beside
 from epimc.frontend.model.inputs import dims_of, size_of
 from epimc.frontend.model.shapes import real_inputs
 from epimc.frontend.model.standard import DEFAULT_DOMAINS
@@ -77,7 +78,7 @@ def mark_weights(model: onnx.ModelProto, folder: Path | None) -> list[TensorProt
 
 def lacks_contents(tensor: TensorProto, folder: Path | None) -> bool:
     """Whether a tensor of weights has a shape alone."""
-    if tensor.data_type not in NUMPY_WEIGHTS or not math.prod(tensor.dims):
+    if tensor.data_type not in NUMPY_WEIGHTS or not math.prod(tensor.dims) or is_beside(tensor):
         return False
     if tensor.data_location != TensorProto.EXTERNAL:
         return not any(len(getattr(tensor, field)) for field in CONTENTS)

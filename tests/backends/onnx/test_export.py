@@ -10,6 +10,7 @@ from epimc.backends.forms import MAXIMUM_PARTIAL_SUM, Claim, Constant, Tensor
 from epimc.backends.onnx.export import claims_of, export_integers, parts_of
 from epimc.backends.onnx.fragments import Inlined
 from epimc.backends.onnx.graph import integer_prefix
+from epimc.backends.onnx.large import LargeModel
 from epimc.backends.onnx.ledger import Ledger
 from epimc.backends.onnx.ops import integer_form
 from epimc.backends.onnx.reading import (
@@ -76,7 +77,7 @@ def test_tensors_are_named_after_the_values() -> None:
         "%conv0.acc",
     ]
     (conv,) = [op for op in module.ops if op.output.name == "conv0.acc"]
-    weights = parameters(model)["%conv0.acc/weight/0"]
+    weights = parameters(LargeModel.of(model))["%conv0.acc/weight/0"]
     assert np.array_equal(weights, conv.weights(module.tensor))  # type: ignore[attr-defined]
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnx.helper import make_node
 
+from epimc.backends.onnx.large import LargeModel
 from epimc.frontend import ImportedModel
 from epimc.frontend.core.operator import OnnxOperator, records
 from epimc.frontend.document import OperatorResult, becomes, operator_list, operators_by_name
@@ -197,7 +198,7 @@ def test_it_is_folded_right_in_the_oldest_opset(record: OnnxOperator) -> None:
         opset_imports=[helper.make_opsetid("", record.since)],
     )
     kinds = Inference(empty, 1).outputs(node, arrays)
-    results = Folder(empty, 1, Budget(DEFAULT_BYTES, "M")).fold(node, arrays, kinds)
+    results = Folder(LargeModel.of(empty), 1, Budget(DEFAULT_BYTES, "M")).fold(node, arrays, kinds)
     assert results is not None
     for ours, theirs in zip(results, reference(node, arrays, results, record.since), strict=True):
         assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)

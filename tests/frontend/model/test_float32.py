@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
+from epimc.backends.onnx.large import LargeModel
 from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.float32 import elements_in, in_float32, runnable
 from epimc.support.diagnostics import EpimcError
@@ -89,11 +90,11 @@ def run(model: onnx.ModelProto, x: NDArray[Any], branch: bool) -> list[NDArray[A
 @pytest.mark.parametrize("branch", [True, False])
 def test_the_same_in_float32(model: onnx.ModelProto, port: str, branch: bool) -> None:
     before = model.SerializeToString(deterministic=True)
-    result = runnable(model, Budget(2**30, "It"))
+    result = runnable(LargeModel.of(model), Budget(2**30, "It")).message()
     assert model.SerializeToString(deterministic=True) == before
     check_model(result)
     outputs = run(result, VALUES.astype(port), branch)
-    expected = run(in_float32(model_of(T.FLOAT)), VALUES.astype(np.float32), branch)
+    expected = run(model_of(T.FLOAT), VALUES.astype(np.float32), branch)
     for output, true in zip(outputs, expected, strict=True):
         assert output.dtype == port
         # Weights of bfloat16 have eight bits.
@@ -119,15 +120,15 @@ def test_the_same_in_float32(model: onnx.ModelProto, port: str, branch: bool) ->
     ],
 )
 def test_others_stay_as_they_are(model: onnx.ModelProto) -> None:
-    assert runnable(model, Budget(2**30, "It")) is model
+    assert runnable(LargeModel.of(model), Budget(2**30, "It")).proto is model
 
 
 def test_nothing_rare_is_left() -> None:
-    left = set(elements_in(in_float32(model_of(T.BFLOAT16))))
+    left = set(elements_in(in_float32(LargeModel.of(model_of(T.BFLOAT16))).proto))
     assert left & {T.DOUBLE, T.BFLOAT16, T.FLOAT} == {T.FLOAT}
 
 
 def test_a_copy_is_paid_for() -> None:
     with pytest.raises(EpimcError) as caught:
-        runnable(model_of(T.DOUBLE), Budget(100, "It"))
+        runnable(LargeModel.of(model_of(T.DOUBLE)), Budget(100, "It"))
     assert caught.value.diagnostic.message == "It needs more memory than the limit of 100 bytes."

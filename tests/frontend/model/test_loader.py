@@ -26,6 +26,7 @@ Build = Callable[..., onnx.ModelProto]
 
 WEIGHTS = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32)
 AGAIN = "  hint: Download or export it again."
+LARGER = "  hint: Raise the limit (--limit-bytes)."
 EXPORT = "  hint: Export the model to ONNX, for example with torch.onnx.export."
 TENSORFLOW = "  hint: Convert the model to ONNX, for example with tf2onnx."
 VALUES = 40_000
@@ -71,7 +72,7 @@ def test_a_good_model(good: Path) -> None:
     assert imported.sha256 == hashlib.sha256(good.read_bytes()).hexdigest()
     assert [(port.name, port.shape) for port in imported.inputs] == [("x", (3, 9, 8))]
     assert [(port.name, port.shape) for port in imported.outputs] == [("y", (4, 7, 6))]
-    assert imported.model.SerializeToString() == good.read_bytes()
+    assert imported.model.message().SerializeToString() == good.read_bytes()
 
 
 def test_no_file(tmp_path: Path) -> None:
@@ -101,8 +102,7 @@ def test_the_limit_counts_the_file(good: Path) -> None:
     assert import_model(good, limit_bytes=size + VALUES).sha256
     assert "needs more memory than the limit" in error_of(good, limit_bytes=size)
     assert error_of(good, limit_bytes=size - 1) == (
-        f"error: Model file 'good.onnx' has {size} bytes; the limit is {size - 1}.\n"
-        "  hint: Raise the limit (--limit-bytes)."
+        f"error: Model file 'good.onnx' has {size} bytes; the limit is {size - 1}.\n{LARGER}"
     )
 
 
@@ -170,8 +170,29 @@ def test_external_data(build: Build, tmp_path: Path) -> None:
     )
     imported = import_model(path)
     np.testing.assert_array_equal(imported.module.tensors["w"].array, WEIGHTS)
-    (tensor,) = imported.model.graph.initializer
+    (tensor,) = imported.model.message().graph.initializer
     np.testing.assert_array_equal(numpy_helper.to_array(tensor), WEIGHTS)
+    assert imported.sha256 == hashlib.sha256(path.read_bytes() + data).hexdigest()
+
+
+@pytest.mark.parametrize("offset", [0, 16, 17, 4096])
+def test_large_external_data_stay_in_their_file(offset: int, build: Build, tmp_path: Path) -> None:
+    """No weight is read before it is used, where the machine can use it as it lies."""
+    weights = np.random.default_rng(1).standard_normal((4, 3, 90, 90)).astype(np.float32)
+    model = build([make_node("Conv", ["x", "w"], ["y"])], {"x": ["N", 3, 90, 90]}, {"w": weights})
+    tensor = model.graph.initializer[0]
+    data = bytes(offset) + tensor.raw_data + bytes(5)
+    (tmp_path / "w.bin").write_bytes(data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entries = {"location": "w.bin", "offset": offset, "length": weights.nbytes}
+    for key, value in entries.items():
+        tensor.external_data.add(key=key, value=str(value))
+    path = save(model, tmp_path / "m.onnx")
+    imported = import_model(path)
+    np.testing.assert_array_equal(imported.module.tensors["w"].array, weights)
+    in_file = np.frombuffer(imported.model.maps[0], np.uint8)
+    assert np.shares_memory(imported.model.tensors["w"], in_file) == (offset % 16 == 0)
     assert imported.sha256 == hashlib.sha256(path.read_bytes() + data).hexdigest()
 
 
@@ -238,7 +259,7 @@ def test_external_data_counts_in_the_limit(build: Build, tmp_path: Path) -> None
     assert import_model(path, limit_bytes=size + WEIGHTS.nbytes + VALUES).sha256
     assert error_of(path, limit_bytes=size + WEIGHTS.nbytes - 1) == (
         f"error: The external data of the model has {WEIGHTS.nbytes} bytes; "
-        f"{WEIGHTS.nbytes - 1} are left of the limit."
+        f"{WEIGHTS.nbytes - 1} are left of the limit.\n{LARGER}"
     )
 
 

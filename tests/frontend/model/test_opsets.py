@@ -316,7 +316,7 @@ def test_a_model_of_an_old_opset_compiles(tmp_path: Any) -> None:
     imported = import_proto(model, "old")
     refuse_host_nodes(imported)
     assert opset_of(model) == 6
-    assert opset_of(imported.model) == OLDEST_OPSET
+    assert opset_of(imported.model.proto) == OLDEST_OPSET
     bundle = epimc.compile(model, tmp_path / "bundle")
     assert epimc.verify(bundle).exact
 

@@ -267,7 +267,7 @@ def test_the_first_mistake_of_a_long_list_is_named(
         ),
         (
             lambda d: d["maps"][0].update(shape=[2**25, 5, 2]),
-            "tables need more than 536870912 numbers in all, most for 'w'.",
+            "tables need more than 536870912 numbers beside those in files, most for 'w'.",
         ),
         (
             lambda d: d["tables"][0]["rounds"][1].update(ifat=[[2, 3]]),

@@ -144,7 +144,7 @@ def reference_of(program: Program) -> onnx.ModelProto:
     ]
     graph = IntegerGraph(Module("toy", EPI, inputs=[(value.name, value) for value in maps]))
     graph.write(claims(program))
-    model = graph.model()
+    model = graph.model().message()
     del model.graph.input[:]
     model.graph.input.extend(port(p.name, p.port_type) for p in program.inputs)
     model.graph.output.extend(port(p.name, p.port_type) for p in program.outputs)

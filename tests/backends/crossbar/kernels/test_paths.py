@@ -109,6 +109,25 @@ def test_parts_add_up_when_bit_slices_of_one_weight_lie_in_different_parts() -> 
     assert np.array_equal(parts[0] + parts[1], fused(complete, 3, BITS, 17)(columns))
 
 
+def test_a_part_has_its_own_weights_in_memory() -> None:
+    """A wide layer has many parts, each with some of its columns, and some of its rows."""
+    weights, bias = random_weights((12, 8)), np.arange(8)
+    window, rounds = windows.Window((2, 2)), identity(3, 4, 8)
+    complete = mvm(0, 0, 1, window, weights, rounds, bias, mapping="twos_complement")
+    half = physical_columns(complete) // 2
+    arrays = [Array(0, row, rows, c, half) for row, rows in ((0, 4), (4, 8)) for c in (0, half)]
+    biases = [bias, *3 * [bias * 0]]
+    tables = [
+        mvm(0, 0, 1, window, weights, rounds, own, mapping="twos_complement", arrays=(array,))
+        for array, own in zip(arrays, biases, strict=True)
+    ]
+    parts = [fused(table, 3, BITS, 17) for table in tables]
+    assert sum(part.matrix.size for part in parts) == weights.size
+    columns = np.arange(60, dtype=np.uint8).reshape(12, 5)
+    expected = fused(complete, 3, BITS, 17)(columns)
+    assert np.array_equal(sum(part(columns) for part in parts), expected)
+
+
 @pytest.mark.parametrize("mapping", MAPPINGS)
 def test_cells_hold_the_weights(mapping: MappingName) -> None:
     weights = random_weights((5, 4))
