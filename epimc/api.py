@@ -40,7 +40,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     limit_bytes: int = DEFAULT_BYTES,
     backend: str = DEFAULT_BACKEND,
     shapes: ShapesByName = (),
-    constants: ConstantsByName | None = None,
+    constants: ConstantsByName = (),
     weight_bits: int = 8,
     activation_bits: int = 8,
     calibration: SampleSource | None = None,
@@ -104,7 +104,7 @@ def plan(
     limit_bytes: int = DEFAULT_BYTES,
     backend: str = DEFAULT_BACKEND,
     shapes: ShapesByName = (),
-    constants: ConstantsByName | None = None,
+    constants: ConstantsByName = (),
     weight_bits: int = 8,
     activation_bits: int = 8,
 ) -> PlanResult:
@@ -176,7 +176,7 @@ def inspect(
     example: Any = None,
     limit_bytes: int = DEFAULT_BYTES,
     shapes: ShapesByName = (),
-    constants: ConstantsByName | None = None,
+    constants: ConstantsByName = (),
 ) -> BundleSummary | ModelSummary:
     """What a bundle or a model consists of.
 

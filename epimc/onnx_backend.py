@@ -26,8 +26,11 @@ from epimc.api import compile, inspect
 from epimc.compiler.options import CompileOptions
 from epimc.compiler.sample_arrays import SampleData
 from epimc.frontend import WantedInputs, import_source
+from epimc.frontend.model.constants import as_array
+from epimc.frontend.model.samples_axis import keeps_samples, open_beyond
 from epimc.frontend.model.shapes import real_inputs
 from epimc.frontend.single_node import model_of_node
+from epimc.support.constants import checked_constants
 from epimc.support.diagnostics import EpimcError, counted, error
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.port_types import PortType
@@ -103,7 +106,7 @@ class EpimcBackend(Backend):
             EpimcError: Of what `prepare` and `run` raise, or the types of results are unknown.
         """
         opset = options.pop("opset_version", None)
-        arrays = as_feeds(inputs, [name for name in node.input if name])
+        arrays = as_feeds(inputs, [*dict.fromkeys(filter(None, node.input))])
         model = model_of_node(node, arrays, outputs_info, opset)
         return cls.prepare(model, device, **options).run(arrays)
 
@@ -125,6 +128,7 @@ class PreparedModel(BackendRep):
         model: As it was passed.
         options: Those of `epimc.compile`.
         constants: What inputs are fixed to in the program as it is, by name.
+        shapes: What other inputs have as their shapes in it, where the model leaves sizes open.
         types: Of the outputs that are tensors, by name, as the model declares them: a session has
             values of some types in wider ones.
     """
@@ -140,14 +144,14 @@ class PreparedModel(BackendRep):
         samples = self.options.get("calibration")
         if isinstance(samples, Iterator):
             # They are read again for every program.
-            self.options["calibration"] = [*samples]
+            samples = self.options["calibration"] = [*samples]
         self._imported: ImportedModel | None = None
         self.constants: dict[str, Any] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self._session: Session | None = None
-        samples = self.options.get("calibration")
-        if samples is not None and len(input_names(model)) == 1:
-            # It has no parameters, and need not be read twice.
-            self._session = self.compiled({}, samples)
+        if samples is not None and is_plain(model):
+            # It need not be read twice.
+            self._session = self.compiled(samples)
         else:
             # Where sizes are open, it is read with the first values that it is run on.
             with suppress(UnknownSizesError):
@@ -164,7 +168,7 @@ class PreparedModel(BackendRep):
         shapes = shape_texts(self.options.get("shapes", ()))
         limit = self.options.get("limit_bytes", DEFAULT_BYTES)
         sizes = refuse_open if samples is None else SampleData(samples, limit).shapes
-        fixed = self.options.get("constants", {})
+        fixed = checked_constants(self.options.get("constants"))
         wanted = WantedInputs(shapes_from(shapes), sizes, constants=fixed)
         example = self.options.get("example")
         named = import_source(self.model, example=example, limit_bytes=limit, wanted=wanted)
@@ -178,23 +182,26 @@ class PreparedModel(BackendRep):
             EpimcError: It is compiled now, as nothing was run yet, and that fails.
         """
         if self._session is None:
-            self._session = self.compiled({}, self.options.get("calibration"))
+            self._session = self.compiled(self.options.get("calibration"))
         return self._session
 
-    def compiled(self, constants: Mapping[str, Any], samples: Any) -> Session:
+    def compiled(self, samples: Any) -> Session:
         """A program, whose bundle lies in a temporary folder that goes with it.
 
         Args:
-            constants: What inputs are fixed to.
             samples: To calibrate with.
 
         Raises:
             EpimcError: Anything wrong with the model or the options.
         """
         folder = Path(tempfile.mkdtemp(prefix="epimc-"))
+        stated = shapes_from(shape_texts(self.options.get("shapes", ())))
+        shapes = {**self.shapes, **stated}
+        fixed = checked_constants(self.options.get("constants"))
         options = {
             **self.options,
-            "constants": {**self.options.get("constants", {}), **constants},
+            "constants": {**fixed, **self.constants},
+            "shapes": {name: sizes for name, sizes in shapes.items() if name not in self.constants},
             "calibration": samples,
         }
         try:
@@ -245,37 +252,62 @@ class PreparedModel(BackendRep):
         """The names of what the model takes, in order."""
         if self._imported is not None:
             return [port.name for port in self._imported.inputs]
-        return input_names(self.model)
+        fixed = checked_constants(self.options.get("constants"))
+        return [name for name in input_names(self.model) if name not in fixed]
 
     def fit(self, feeds: Mapping[str, Any]) -> None:
         """Compile for what the model is run on, unless the program fits it as it is.
 
         Raises:
-            EpimcError: The compile fails.
+            EpimcError: A parameter is missing, or the compile fails.
         """
         if self._imported is None:
             if self._session is not None:
                 return
             self._imported = self.imported(dict(feeds))
-        ports = {port.name: port.port_type for port in self._imported.inputs}
+        parameters = as_parameters(self._imported)
+        for name in parameters:
+            if name not in feeds:
+                raise error(f"Input '{name}' is missing.")
         constants = {
-            name: np.asarray(feeds[name])
-            for name in as_parameters(self._imported)
-            if feeds.get(name) is not None
+            # A copy, as users may write new weights into the same array.
+            name: as_array(feeds[name]).copy()
+            for name in parameters
+            if feeds[name] is not None
         }
-        if self._session is not None and same_arrays(constants, self.constants):
+        shapes = self.open_shapes(feeds, constants)
+        fits = shapes == self.shapes and same_arrays(constants, self.constants)
+        if self._session is not None and fits:
             return
         samples = without(self.options.get("calibration"), constants)
         if samples is None:
             samples = {
                 # Of what is no tensor, samples are a list.
-                name: feeds[name] if kind.is_tensor else [feeds[name]]
-                for name, kind in ports.items()
-                if name in feeds and name not in constants
+                port.name: feeds[port.name] if port.port_type.is_tensor else [feeds[port.name]]
+                for port in self._imported.inputs
+                if port.name in feeds and port.name not in constants
             }
+        self.constants, self.shapes, self._session = constants, shapes, None
         is_empty = isinstance(samples, (dict, list)) and not samples
-        self._session = self.compiled(constants, None if is_empty else samples)
-        self.constants = constants
+        self._session = self.compiled(None if is_empty else samples)
+
+    def open_shapes(
+        self, feeds: Mapping[str, Any], constants: Mapping[str, Any]
+    ) -> dict[str, tuple[int, ...]]:
+        """The shapes of inputs that the model leaves open, but for a number of samples.
+
+        That is open in the program too where each sample is computed by itself.
+        """
+        proto = as_proto(self.model)
+        entries = [entry for entry in real_inputs(proto.graph) if entry.name not in constants]
+        if not any(open_beyond(entry, 0) for entry in entries):
+            return {}
+        first = 1 if keeps_samples(proto, constants) else 0
+        return {
+            entry.name: np.shape(feeds[entry.name])
+            for entry in entries
+            if open_beyond(entry, first) and feeds.get(entry.name) is not None
+        }
 
 
 class UnknownSizesError(Exception):
@@ -289,6 +321,17 @@ def refuse_open(inputs: Sequence[tuple[str, str]]) -> Mapping[str, Sequence[int]
         UnknownSizesError: Always.
     """
     raise UnknownSizesError(f"of {len(inputs)} inputs")
+
+
+def is_plain(model: ModelSource) -> bool:
+    """Whether a model takes one input, of a shape that it states but for the number of samples."""
+    try:
+        proto = as_proto(model)
+        (entry,) = real_inputs(proto.graph)
+    except (OSError, ValueError, DecodeError):
+        # What is wrong with it, its import says.
+        return False
+    return not open_beyond(entry, 1 if keeps_samples(proto) else 0)
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -340,12 +383,8 @@ def output_types(model: ModelSource) -> dict[str, np.dtype[Any]]:
 
 
 def input_names(model: ModelSource) -> list[str]:
-    """The names of what a model of ONNX takes, in order; none of what is none."""
-    try:
-        return [entry.name for entry in real_inputs(as_proto(model).graph)]
-    except (OSError, ValueError, DecodeError):
-        # What is wrong with it, its import says.
-        return []
+    """The names of what a model of ONNX takes, in order; none of a model of PyTorch."""
+    return [entry.name for entry in real_inputs(as_proto(model).graph)]
 
 
 def as_proto(model: ModelSource) -> onnx.ModelProto:

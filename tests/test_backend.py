@@ -170,6 +170,81 @@ def test_the_first_values_say_ranges_and_open_sizes() -> None:
     assert prepared.session.get_inputs()[0].shape == ("N", 2, 6, 6)
 
 
+def test_weights_that_are_changed_in_place() -> None:
+    prepared = epimc.backend.prepare(with_parameters())
+    weights, axes = np.ones((3, 2, 1, 1), np.float32), np.array([1])
+    (before,) = prepared.run([IMAGE[:1], weights, axes])
+    weights *= -1
+    (y,) = prepared.run([IMAGE[:1], weights, axes])
+    assert np.abs(y + before).max() < 0.05
+    with pytest.raises(epimc.EpimcError, match="Input 'w' is missing"):
+        prepared.run({"x": IMAGE[:1], "axes": axes})
+
+
+def summed(*nodes: onnx.NodeProto, **shapes: Any) -> onnx.ModelProto:
+    """A model with open sizes."""
+    describe = helper.make_tensor_value_info
+    inputs = [describe(name, TensorProto.FLOAT, dims) for name, dims in shapes.items()]
+    graph = helper.make_graph(nodes, "net", inputs, [describe("y", TensorProto.FLOAT, None)])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 4])
+def test_samples_that_are_computed_together(samples: int) -> None:
+    x = IMAGE[:samples, :, :, 0]
+    node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[0])
+    prepared = epimc.backend.prepare(summed(node, x=("N", 2, 6)))
+    (y,) = prepared.run([x])
+    assert y.shape == (1, 2, 6)
+    assert np.abs(y - x.mean(0, keepdims=True)).max() < 0.05
+    # Another number of them is another program.
+    assert prepared.run([x[:1]])[0].shape == (1, 2, 6)
+    product = helper.make_node("MatMul", ["a", "b"], ["y"])
+    prepared = epimc.backend.prepare(summed(product, a=("N", 2, 6), b=("N", 6, 2)))
+    (y,) = prepared.run([x, x.transpose(0, 2, 1)])
+    expected = x @ x.transpose(0, 2, 1)
+    assert y.shape == expected.shape
+    assert np.abs(y - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_samples_that_are_computed_apart_need_one_program() -> None:
+    prepared = epimc.backend.prepare(summed(helper.make_node("Relu", ["x"], ["y"]), x=("N", 2, 6)))
+    prepared.run([IMAGE[:2, :, :, 0]])
+    session = prepared.session
+    assert prepared.run([IMAGE[:3, :, :, 0]])[0].shape == (3, 2, 6)
+    assert prepared.session is session
+
+
+def test_other_open_sizes_are_another_program() -> None:
+    prepared = epimc.backend.prepare(with_parameters("N", 2, "H", "W"))
+    weights, axes = np.ones((3, 2, 1, 1), np.float32), np.array([1])
+    for image in (IMAGE[:1], IMAGE[:1, :, :4, 1:], IMAGE[:3]):
+        (y,) = prepared.run([image, weights, axes])
+        expected = image.sum(1, keepdims=True)
+        assert y.shape == expected.shape
+        assert np.abs(y - expected).max() < 0.05
+
+
+def test_options_beside_parameters() -> None:
+    weights = np.ones((3, 2, 1, 1), np.float32)
+    for constants in (None, {"w": weights}):
+        prepared = epimc.backend.prepare(with_parameters("N", 2, "H", "W"), constants=constants)
+        feeds: dict[str, Any] = {"x": IMAGE[:1], "axes": np.array([1])}
+        if constants is None:
+            feeds["w"] = weights
+        assert prepared.run(feeds)[0].shape == (1, 1, 6, 6)
+
+
+def test_a_whole_constant_beside_a_fixed_batch() -> None:
+    constant = numpy_helper.from_array(IMAGE[:2, :, :, 0].copy(), "k")
+    model = summed(helper.make_node("Mul", ["x", "k"], ["y"]), x=(2, 2, 6))
+    model.graph.initializer.append(constant)
+    prepared = epimc.backend.prepare(model)
+    (y,) = prepared.run([IMAGE[2:, :, :, 0]])
+    assert np.abs(y - IMAGE[2:, :, :, 0] * IMAGE[:2, :, :, 0]).max() < 0.05
+    assert epimc.verify(prepared.session).exact
+
+
 def test_calibration_samples_may_be_read_once(prepared: Any) -> None:
     batches = ({"a": IMAGE, "b": -IMAGE} for _ in range(2))
     y, _ = epimc.backend.prepare(sums(), calibration=batches).run([IMAGE, -IMAGE])

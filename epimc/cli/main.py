@@ -291,6 +291,8 @@ def inspect(
 ) -> None:
     """Show what a bundle or a model consists of."""
     if stage is not None:
+        if shapes or constants:
+            raise error("--stage is for a bundle, whose inputs are set when a model is compiled.")
         inspect_stage(path, stage, limit_bytes, json)
         return
     from epimc.results.summaries import inspected

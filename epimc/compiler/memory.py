@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike
+
     from epimc.compiler.sample_arrays import SampleSource
     from epimc.frontend import ModelSource
-    from epimc.support.constants import ConstantsByName
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class InMemory:
     model: ModelSource | None = None
     example: object = None
     calibration: SampleSource | None = None
-    constants: ConstantsByName = field(default_factory=dict)
+    constants: Mapping[str, ArrayLike | Path] = field(default_factory=dict)
 
 
 NOTHING = InMemory()

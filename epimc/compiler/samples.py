@@ -14,7 +14,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -24,6 +24,7 @@ from epimc.backends.base import CompiledProgram
 from epimc.support.diagnostics import EpimcError, did_you_mean, error
 from epimc.support.files import sha256, sha256_of_file
 from epimc.support.limits import DEFAULT_BYTES, MADE_FACTOR
+from epimc.support.npy_files import read_header
 from epimc.support.sample_types import (
     Array,
     Shaped,
@@ -41,9 +42,6 @@ LABELS = "labels"
 
 # Many more than a model has inputs.
 MOST_ARRAYS = 10_000
-
-# What numpy reads of the header of an array, whose length a file states.
-LONGEST_HEADER = 10_000
 
 # What numpy writes; of other ways to compress, Python inflates more than is asked for.
 KNOWN_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -296,32 +294,6 @@ def check_sizes(
             f"{MADE_FACTOR} times; the limit is {limit_bytes}.",
             hint="Save the samples without compression (numpy.savez), or raise the limit.",
         )
-
-
-def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type that the header of an array declares; ValueError if it is broken."""
-    header = bounded_header(file)
-    version = npy.read_magic(header)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    try:
-        shape, _, kind = read(header)
-    # How Python says that a literal is nested too deeply.
-    except (MemoryError, RecursionError):
-        raise ValueError("the header of an array is nested too deeply") from None
-    if any(size < 0 for size in shape):
-        raise ValueError(f"an array has the shape {shape}")
-    return shape, kind
-
-
-def bounded_header(file: IO[bytes]) -> IO[bytes]:
-    """Magic, version, length and text of a header; ValueError where these are too long."""
-    start = file.read(npy.MAGIC_LEN)
-    # Behind the magic come both numbers of the version; the length has 2 bytes in the first.
-    stated = file.read(2 if start[-2:-1] == b"\x01" else 4)
-    length = int.from_bytes(stated, "little")
-    if length > LONGEST_HEADER:
-        raise ValueError(f"the header of an array has {length} bytes, more than {LONGEST_HEADER}")
-    return io.BytesIO(start + stated + file.read(length))
 
 
 def load(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:

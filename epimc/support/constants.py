@@ -16,8 +16,8 @@ EXAMPLE = "Write it as NAME=1,2 or NAME=FILE.npy."
 ConstantText: TypeAlias = "Path | tuple[int | float, ...]"
 """What a text states: a file with an array, or numbers."""
 
-ConstantsByName: TypeAlias = "Mapping[str, ArrayLike]"
-"""What Python users pass: arrays by the input's name."""
+ConstantsByName: TypeAlias = "Mapping[str, ArrayLike | Path] | tuple[()]"
+"""What Python users pass: arrays, or npy files, by the input's name."""
 
 
 def constants_from(texts: Iterable[str]) -> dict[str, ConstantText]:
@@ -28,28 +28,25 @@ def constants_from(texts: Iterable[str]) -> dict[str, ConstantText]:
     """
     constants: dict[str, ConstantText] = {}
     for text in texts:
-        name, sign, stated = text.partition("=")
-        if text.endswith(".npy"):
-            constant: ConstantText = Path(stated)
-        else:
-            # A name may have the character too; numbers have none.
-            name, sign, stated = text.rpartition("=")
-            constant = numbers_in(text, stated) if sign else ()
+        # A name may have the character too; numbers and most files have none.
+        name, sign, stated = text.rpartition("=")
+        is_file = stated.lower().endswith(".npy")
         if not sign or not name:
             raise error(f"Constant '{shortened(text)}' names no input.", hint=EXAMPLE)
+        constant: ConstantText = Path(stated) if is_file else numbers_in(text, stated)
         if name in constants:
             raise error(f"Input '{shortened(name)}' is fixed twice.")
         constants[name] = constant
     return constants
 
 
-def checked_constants(constants: object) -> ConstantsByName:
+def checked_constants(constants: object) -> Mapping[str, ArrayLike | Path]:
     """What Python users pass, if it is a mapping by names.
 
     Raises:
         EpimcError: It is none.
     """
-    if constants is None:
+    if constants is None or constants == ():
         return {}
     if not isinstance(constants, Mapping) or not all(isinstance(name, str) for name in constants):
         raise error(

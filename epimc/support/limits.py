@@ -20,6 +20,9 @@ LARGEST_NUMBER = 2**31 - 1
 LARGEST_WORK = 2**34
 
 # The most nodes, inputs and outputs of a model, and characters of an input's or an output's name.
+# The largest size of a window, and its largest step and padding.
+LARGEST_WINDOW = 4096
+
 MOST_NODES, MOST_PORTS, LONGEST_NAME = 2**15, 2**10, 4096
 
 # The most bytes of a program, as assembly or as binary.

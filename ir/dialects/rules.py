@@ -11,7 +11,7 @@ from epimc.ir.core.op import Stored
 from epimc.ir.core.types import IrError, as_map, expect
 from epimc.ir.semantics.arrays import pieces
 from epimc.ir.semantics.windows import Sides, Window, common_multiple
-from epimc.support.limits import LARGEST_WORK
+from epimc.support.limits import LARGEST_WINDOW, LARGEST_WORK
 
 # A padded map is an array of its own.
 LARGEST_PADDED = 2**28
@@ -35,8 +35,10 @@ def window_shape(shape: tuple[int, ...], channels: int, window: Window) -> tuple
     """Result shape of a sliding window with `channels` outputs over a map [C, H, W].
 
     Raises:
-        IrError: The window does not fit into the padded map.
+        IrError: The window does not fit into the padded map, or is larger than any may be.
     """
+    longest = max((*window.kernel, *window.strides, *window.pads, *window.dilations))
+    expect(longest <= LARGEST_WINDOW, f"a window of {longest} is more than {LARGEST_WINDOW}")
     _, height, width = as_map(shape)
     # A vector is a map of 1 by 1.
     size = window.output_size(height, 0), window.output_size(width, 1)

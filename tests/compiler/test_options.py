@@ -47,6 +47,9 @@ def help_of(command: str) -> str:
     return result.output
 
 
+ONE_OF_MANY = {"shapes": "shape", "constants": "constant"}
+
+
 @pytest.mark.parametrize(
     ("command", "declaring"), [("compile", CompileOptions), ("plan", PlanOptions)]
 )
@@ -56,7 +59,7 @@ def test_the_help_says_what_is_declared(command: str, declaring: type) -> None:
     shown = plain(text)
     for name, known in options_of(declaring).items():
         flag = flag_of(known)
-        assert flag == ("--shape" if name == "shapes" else f"--{name.replace('_', '-')}")
+        assert flag == f"--{ONE_OF_MANY.get(name, name).replace('_', '-')}"
         line = shown[shown.index(f"{flag} ") :]
         assert known.option.doc in line
         if known.option.metavar:
@@ -73,6 +76,7 @@ WIDER = {
     "target": f"{PATH} | None",
     "epitome": PATH,
     "shapes": "ShapesByName",
+    "constants": "ConstantsByName",
     "calibration": "SampleSource | None",
     "pass_options": "Sequence[str]",
 }

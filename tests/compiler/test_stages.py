@@ -132,7 +132,10 @@ def test_unknown_stage(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_a_model_has_no_stages(capsys: pytest.CaptureFixture[str]) -> None:
     model = EXAMPLES / "mnist-conv.onnx"
     assert main(["inspect", str(model), "--stage", "nn"]) == 2
-    assert capsys.readouterr().err == f"error: Bundle '{model}' is not a folder.\n"
+    assert capsys.readouterr().err == (
+        f"error: Bundle '{model}' is not a folder.\n"
+        "  hint: A bundle is the folder that `epimc compile MODEL -o DIR` writes.\n"
+    )
 
 
 @pytest.mark.parametrize(

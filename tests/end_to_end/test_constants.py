@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 from pathlib import Path
@@ -14,11 +15,34 @@ from onnx import TensorProto, helper
 
 import epimc
 from epimc.cli.main import main
+from epimc.frontend.model.constants import array_for
 from epimc.results.summaries import ModelSummary
 from epimc.support.diagnostics import EpimcError
 
 WEIGHTS = np.random.default_rng(0).standard_normal((2, 3, 3, 3)).astype(np.float32)
 IMAGE = np.random.default_rng(1).standard_normal((1, 3, 6, 5)).astype(np.float32)
+
+
+HOSTILE = ("evil", "zip", "nothing", "texts", "endless", "open", "nested", "true", "long", "bytes")
+
+
+def hostile_files() -> dict[str, bytes]:
+    """Files that are no arrays of numbers."""
+    headers = {
+        "nothing": "{'descr': '|V0', 'fortran_order': False, 'shape': (1000000000000,)}",
+        "texts": "{'descr': '|S0', 'fortran_order': False, 'shape': (100000000,)}",
+        "endless": f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({2**70},)}}",
+        "open": "{'descr': '<f4', 'fortran_order': False, 'shape': (3,",
+        "nested": "-" * 9000 + "1",
+        "true": "{'descr': '<f4', 'fortran_order': False, 'shape': (True,)}",
+        "long": "{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}" + " " * 20000,
+    }
+    files = {
+        name: b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+        for name, text in headers.items()
+    }
+    objects = {"evil": pickle.dumps({"x": 1}), "zip": b"PK\x03\x04junk", "bytes": b"\x93NUMPY"}
+    return files | objects
 
 
 def model_of(ir_version: int = 9, **shapes: Any) -> onnx.ModelProto:
@@ -82,7 +106,7 @@ def test_from_python(ir_version: int, tmp_path: Path) -> None:
     summary = epimc.inspect(model, constants=constants)
     assert isinstance(summary, ModelSummary)
     assert [port.name for port in summary.inputs] == ["x"]
-    assert epimc.plan(model, target="tiny", constants=constants).counts.blocks()
+    assert epimc.plan(model, target="tiny", constants=constants).to_json()["weights"] == 54
     assert model.SerializeToString(deterministic=True) == before
 
 
@@ -102,7 +126,9 @@ def test_from_python(ir_version: int, tmp_path: Path) -> None:
         (["axes=99999999999999999999"], "Input 'axes' cannot be fixed to these numbers of type"),
         (["w=none.npy"], "File 'none.npy' cannot be read: No such file or directory."),
         (["w=m.onnx.npy"], "File 'm.onnx.npy' is no array of NumPy."),
-        (["w=evil.npy"], "File 'evil.npy' is no array of NumPy."),
+        (["w=folder.npy"], "'folder.npy' is not a file."),
+        (["w=pipe.npy"], "'pipe.npy' is not a file."),
+        *((["w=" + name + ".npy"], f"File '{name}.npy' is no array of NumPy.") for name in HOSTILE),
         (["w=cut.npy"], "File 'cut.npy' is no array of NumPy."),
         (["w=many.npy"], "File 'many.npy' is no array of NumPy."),
     ],
@@ -111,7 +137,10 @@ def test_wrong_constants(
     constants: list[str], message: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (here / "m.onnx.npy").write_bytes((here / "m.onnx").read_bytes())
-    (here / "evil.npy").write_bytes(pickle.dumps({"x": 1}))
+    for name, data in hostile_files().items():
+        (here / f"{name}.npy").write_bytes(data)
+    (here / "folder.npy").mkdir()
+    os.mkfifo(here / "pipe.npy")
     (here / "cut.npy").write_bytes((here / "w.npy").read_bytes()[:-9])
     np.savez(here / "many.npz", w=WEIGHTS)
     (here / "many.npz").rename(here / "many.npy")
@@ -185,4 +214,68 @@ def test_a_file_has_a_limit(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["inspect", "m.onnx", "--constant", "w=large.npy", *limit]) == 2
     assert capsys.readouterr().err == (
         "error: File 'large.npy' has 400128 bytes; the limit is 100000.\n"
+    )
+
+
+def test_sizes_that_inputs_share(tmp_path: Path) -> None:
+    inputs = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", "K")),
+        helper.make_tensor_value_info("w", TensorProto.FLOAT, ("K", 3)),
+    ]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("N", 3))]
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    model = helper.make_model(helper.make_graph([node], "net", inputs, outputs), ir_version=9)
+    session = epimc.compile(model, tmp_path / "out", constants={"w": np.ones((4, 3), "f4")})
+    assert session.get_inputs()[0].shape == ("N", 4)
+    with pytest.raises(EpimcError, match="The size 'K' of the inputs is set twice: to 4 by 'w'"):
+        epimc.compile(
+            model_sharing(), tmp_path / "out", constants={"w": np.ones((4, 3)), "v": np.ones(5)}
+        )
+
+
+def model_sharing() -> onnx.ModelProto:
+    """Three inputs of one open size."""
+    shapes: dict[str, Any] = {"x": ("N", "K"), "w": ("K", 3), "v": ("K",)}
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
+        for name, dims in shapes.items()
+    ]
+    nodes = [
+        helper.make_node("Add", ["x", "v"], ["s"]),
+        helper.make_node("MatMul", ["s", "w"], ["y"]),
+    ]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("N", 3))]
+    return helper.make_model(helper.make_graph(nodes, "net", inputs, outputs), ir_version=9)
+
+
+@pytest.mark.parametrize(
+    ("element", "value", "dtype"),
+    [
+        (TensorProto.INT4, 1.5, "float64"),
+        (TensorProto.INT4, 9, "int64"),
+        (TensorProto.FLOAT16, 1e6, "float64"),
+        (TensorProto.FLOAT, 1e300, "float64"),
+        (TensorProto.BOOL, 2, "int64"),
+    ],
+)
+def test_numbers_that_a_type_has_not(element: int, value: float, dtype: str) -> None:
+    entry = helper.make_tensor_value_info("z", element, ())
+    with pytest.raises(EpimcError, match=f"cannot be fixed to these numbers of type {dtype}"):
+        array_for(entry, value, 2**20)
+
+
+@pytest.mark.parametrize("name", ["W.NPY", "f.npy", "b.npy"])
+def test_files_of_numpy(name: str, here: Path) -> None:
+    arrays = {"W.NPY": WEIGHTS, "f.npy": np.asfortranarray(WEIGHTS), "b.npy": WEIGHTS.astype(">f4")}
+    with (here / name).open("wb") as file:
+        np.save(file, arrays[name])
+    read = array_for(model_of().graph.input[1], Path(name), 2**20)
+    assert read.dtype == np.dtype(np.float32)
+    assert read.tolist() == WEIGHTS.tolist()
+
+
+def test_a_stage_is_of_a_bundle(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "out", "--stage", "nn", "--constant", "w=1"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --stage is for a bundle, whose inputs are set when a model is compiled.\n"
     )

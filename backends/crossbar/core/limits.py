@@ -9,6 +9,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, FailFast, Field
 
+from epimc.support.limits import LARGEST_WINDOW
+
 # The most bytes of a feature map, and elements of an input or output.
 MAXIMUM_MAP_BYTES = 2**31
 
@@ -18,9 +20,6 @@ MAXIMUM_ROW_BYTES = 2**26
 # The most numbers that are made for all tables of a program, and stand in no file: weights that
 # plans sample from epitomes, and where elements go.
 MAXIMUM_MADE = 2**29
-
-# The largest size of a window, and the widest padding.
-LARGEST_WINDOW = 4096
 
 # The most rows of all feature maps together: the checker keeps account of each.
 MAXIMUM_ROWS = 2**20

@@ -10,11 +10,11 @@ import numpy as np
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from epimc.backends.crossbar.core.limits import LARGEST_WINDOW
 from epimc.backends.crossbar.core.program import ELEMENTS, FeatureMap
 from epimc.backends.crossbar.instructions.computing import Data, RowBlock
 from epimc.backends.crossbar.instructions.table import TableCheck
 from epimc.ir.semantics import windows
+from epimc.support.limits import LARGEST_WINDOW
 
 
 def sane(window: windows.Window) -> windows.Window:

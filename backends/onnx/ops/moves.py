@@ -49,9 +49,13 @@ def integer_select(op: moves.Select, quantized: Quantized) -> Iterator[Claim]:
 
 @float_form(moves.Constant)
 def float_constant(op: moves.Constant, graph: FloatGraph) -> None:
-    """The tensor, expanded to as many samples as the first input has."""
+    """The tensor, for as many samples as the first input has."""
     name = graph.names[op.output]
     values = graph.module.tensor(op.value).astype(np.float32)
+    if any(value.type.is_host for value in graph.module.values()):
+        # Beside the host, a graph runs one sample at a time.
+        graph.node("Identity", [graph.constant(f"{name}/values", values[None])], name)
+        return
     shape = graph.node("Shape", [graph.module.inputs[0][0]], f"{name}/input_shape")
     ends = [graph.constant(f"{name}/{key}", np.array([k])) for k, key in enumerate(("from", "to"))]
     samples = graph.node("Slice", [shape, *ends], f"{name}/samples")

@@ -11,9 +11,10 @@ import onnx
 from numpy.typing import ArrayLike, NDArray
 from onnx import helper, numpy_helper
 
-from epimc.frontend.model.shapes import forget_shapes, real_inputs
+from epimc.frontend.model.shapes import forget_shapes, real_inputs, set_shapes
 from epimc.support.diagnostics import did_you_mean, error
 from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.npy_files import NUMBERS, read_npy
 
 Array: TypeAlias = "NDArray[Any]"
 
@@ -40,10 +41,14 @@ def fix_inputs(
     if not constants:
         return False
     entries = {entry.name: entry for entry in real_inputs(model.graph)}
+    arrays: dict[str, Array] = {}
     for name, constant in constants.items():
         if name not in entries:
             raise error(f"The model has no input '{name}'.", hint=did_you_mean(name, entries))
-        array = array_for(entries[name], constant, limit_bytes)
+        arrays[name] = array_for(entries[name], constant, limit_bytes)
+    # A size that the model leaves open is that of all inputs that share it.
+    set_shapes(model, {name: array.shape for name, array in arrays.items()})
+    for name, array in arrays.items():
         model.graph.initializer.append(numpy_helper.from_array(array, name))
     if model.ir_version > LISTS_CONSTANTS:
         kept = [entry for entry in model.graph.input if entry.name not in constants]
@@ -64,7 +69,7 @@ def array_for(entry: onnx.ValueInfoProto, constant: Fixed, limit_bytes: int) -> 
     if not entry.type.HasField("tensor_type") or tensor.elem_type == onnx.TensorProto.STRING:
         raise error(f"Input '{name}' is no tensor of numbers, and cannot be fixed.")
     is_file = isinstance(constant, Path)
-    array = read_array(constant, limit_bytes) if isinstance(constant, Path) else as_array(constant)
+    array = read_npy(constant, limit_bytes) if isinstance(constant, Path) else as_array(constant)
     dims = list(tensor.shape.dim) if tensor.HasField("shape") else None
     # Numbers in a line stand for a single one as well.
     if dims == [] and array.shape == (1,) and not is_file:
@@ -94,17 +99,25 @@ def in_type(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
     """
     if array.dtype == dtype:
         return array
-    if array.dtype.kind in "iufb":
+    if array.dtype.kind in NUMBERS:
         with np.errstate(over="ignore", invalid="ignore"):
             converted = array.astype(dtype)
         # Floats are rounded, as those of users who write decimals are.
-        rounds = array.dtype.kind == "f" and dtype.kind not in "iub"
-        if rounds or np.array_equal(converted.astype(array.dtype), array):
+        if array.dtype.kind == "f" and is_float(dtype):
+            fits = np.isfinite(converted.astype(np.float64)) | ~np.isfinite(array)
+        else:
+            fits = converted.astype(array.dtype) == array
+        if np.all(fits):
             return converted
     raise error(
         f"Input '{name}' cannot be fixed to these numbers of type {array.dtype}: "
         f"the model declares {dtype}."
     )
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether a type is one of floats, be it of ONNX alone."""
+    return dtype.kind == "f" or dtype.name.startswith(("bfloat16", "float8", "float4"))
 
 
 def as_array(constant: Any) -> Array:
@@ -119,26 +132,3 @@ def as_array(constant: Any) -> Array:
         return np.asarray(constant)
     except (ValueError, TypeError, OverflowError) as problem:
         raise error(f"An input cannot be fixed to what is no array: {problem}.") from None
-
-
-def read_array(path: Path, limit_bytes: int) -> Array:
-    """The array in a file of NumPy.
-
-    Raises:
-        EpimcError: It cannot be read, is none, or is too large.
-    """
-    try:
-        size = path.stat().st_size
-        if size > limit_bytes:
-            raise error(f"File '{path}' has {size} bytes; the limit is {limit_bytes}.")
-        # Objects, which would be programs of a stranger, are refused.
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as problem:
-        raise error(f"File '{path}' cannot be read: {problem.strerror or problem}.") from None
-    except (ValueError, EOFError):
-        array = None
-    if not isinstance(array, np.ndarray):
-        raise error(
-            f"File '{path}' is no array of NumPy.", hint="Write it by numpy.save, without objects."
-        )
-    return np.array(array)

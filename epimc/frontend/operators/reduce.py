@@ -19,9 +19,13 @@ from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import as_map
 from epimc.ir.dialects import elementwise, nn
 from epimc.ir.semantics.layouts import factors
+from epimc.support.limits import LARGEST_WINDOW
 
 # Ops to do one after the other, with their attributes.
 Steps = list[tuple[type[Op], dict[str, Any]]]
+# So many activations of 8 bits have a sum of 32.
+MOST_REDUCED = 2**22
+
 # Rows and channels change places.
 TURN = (1, 0, 2)
 
@@ -42,7 +46,6 @@ AROUND: Mapping[str, Around] = {
     "ReduceL1": Around("Abs"),
     "ReduceL2": Around("Pow", "Sqrt"),
     "ReduceLogSum": Around("", "Log"),
-    "ReduceLogSumExp": Around("Exp", "Log"),
     "ReduceSumSquare": Around("Pow"),
 }
 
@@ -80,7 +83,8 @@ def reduce(node: Emitter) -> Value | MoreDims:
     if not node.integer("keepdims", 1):
         shape = tuple(size for axis, size in enumerate(full) if axis not in over)
     x = node.inputs[0]
-    if isinstance(x, Value) and 0 not in over and len(shape) > 1:
+    largest = max((full[axis] for axis in over), default=1)
+    if isinstance(x, Value) and 0 not in over and len(shape) > 1 and largest <= LARGEST_WINDOW:
         return _of_value(node, x, over, shape[1:])
     return _of_view(node, view, over, shape)
 
@@ -116,7 +120,7 @@ def _of_value(node: Emitter, x: Value, over: set[int], shape: tuple[int, ...]) -
 def _of_view(
     node: Emitter, view: MoreDims, over: set[int], shape: tuple[int, ...]
 ) -> Value | MoreDims:
-    """Over axes of any tensor: what is reduced becomes the rows of a map.
+    """Over axes of any tensor: what is reduced becomes the rows and columns of a map.
 
     Args:
         node: Of the reduction.
@@ -130,15 +134,28 @@ def _of_view(
         # One of them: what is computed is a sample.
         sizes[0] = 1
     kept = [axis for axis in range(len(sizes)) if axis not in over]
-    rows = math.prod(sizes[axis] for axis in over)
+    rows, columns = _sides(math.prod(sizes[axis] for axis in over))
     channels = math.prod(sizes[axis] for axis in kept)
     order = tuple(factor for axis in (*kept, *sorted(over)) for factor in dims[axis])
-    operand = replace(view, dims=order, samples_first=True, shape=(channels, rows, 1))
-    x = required(node.part("operand"), operand, (channels, rows, 1))
-    means = _of_value(node.part("means"), x, {2}, (channels, 1, 1))
+    operand = replace(view, dims=order, samples_first=True, shape=(channels, rows, columns))
+    x = required(node.part("operand"), operand, operand.shape)
+    means = _of_value(node.part("means"), x, {2, 3}, (channels, 1, 1))
     behind = factors(tuple(sizes[axis] for axis in kept), tuple(range(len(kept))))
     fresh = replace(row_major(means, node), samples_first=view.samples_first)
     return bound(node, with_axes(node, fresh, [behind], shape))
+
+
+def _sides(elements: int) -> tuple[int, int]:
+    """Rows and columns of a window of so many elements.
+
+    Raises:
+        UnsupportedError: There is none.
+    """
+    columns = max(size for size in range(1, LARGEST_WINDOW + 1) if elements % size == 0)
+    rows = elements // columns
+    if rows > LARGEST_WINDOW or elements > MOST_REDUCED:
+        raise UnsupportedError(f"a reduction over {elements} elements is not supported")
+    return (columns, 1) if rows == 1 else (rows, columns)
 
 
 def _table(node: Emitter, op_type: str) -> tuple[type[Op], dict[str, Any]]:

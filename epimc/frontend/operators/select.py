@@ -99,7 +99,7 @@ def _stated_axis(node: Emitter, x: MoreDims) -> int:
     return axis
 
 
-@operator("Gather", folds=True, more_dims=True, parameters=(1,))
+@operator("Gather", folds=True, more_dims=True)
 def gather(node: Emitter) -> Value | MoreDims:
     """Along any axis but the samples', with constant indices."""
     x, indices = view_of(node), node.constant(1)
