@@ -31,6 +31,7 @@ from epimc.frontend.model.node_names import distinct, remarks_on
 from epimc.frontend.model.opsets import readable, with_default_opset
 from epimc.frontend.model.outputs import listed_once, remarks_on_outputs
 from epimc.frontend.model.preparation import prepared
+from epimc.frontend.model.samples_axis import remarks_on_samples
 from epimc.frontend.model.scopes import refuse_deep
 from epimc.frontend.model.shapes import AS_DECLARED, WantedInputs
 from epimc.frontend.model.standard import DEFAULT_DOMAINS, name_of, operator_of
@@ -169,7 +170,8 @@ def _imported(model: LargeModel, name: str, sha256: str, budget: Budget) -> Impo
     proto = readable(distinct(proto, budget), budget)
     model = runnable(model.with_proto(proto), budget)
     result = _Import(model, name, budget).run()
-    remarks = (*remarks, *remarks_on_parameters(result.parameters))
+    further = (*remarks_on_samples(proto), *remarks_on_parameters(result.parameters))
+    remarks = (*remarks, *further)
     return replace(result, sha256=sha256, model=model, remarks=remarks)
 
 

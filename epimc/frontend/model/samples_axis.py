@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import onnx
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from onnx import shape_inference
 
 from epimc.frontend.model.shapes import real_inputs
+from epimc.support.diagnostics import shortened
 
 
 def keeps_samples(model: onnx.ModelProto, but: Collection[str] = ()) -> bool:
@@ -24,11 +25,31 @@ def keeps_samples(model: onnx.ModelProto, but: Collection[str] = ()) -> bool:
     names = {first_name(entry) for entry in real_inputs(model.graph) if entry.name not in but}
     if len(names) != 1 or "" in names:
         return False
+    return {first_name(entry) for entry in inferred_outputs(model)} == names
+
+
+def inferred_outputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """The outputs with what ONNX infers of them; as they are declared where it infers nothing."""
     try:
-        inferred = shape_inference.infer_shapes(model)
-    except (shape_inference.InferenceError, EncodeError, ValueError):
-        return False
-    return {first_name(entry) for entry in inferred.graph.output} == names
+        return [*shape_inference.infer_shapes(model).graph.output]
+    except (shape_inference.InferenceError, EncodeError, ValueError, RuntimeError):
+        return [*model.graph.output]
+
+
+def remarks_on_samples(model: onnx.ModelProto) -> Iterator[str]:
+    """What is done where the number of samples is open, and an output has no axis of them."""
+    entries = real_inputs(model.graph)
+    if not entries or not all(first_name(entry) for entry in entries):
+        return
+    for output in inferred_outputs(model):
+        tensor = output.type.tensor_type
+        dims = tensor.shape.dim
+        if tensor.HasField("shape") and (not dims or dims[0].HasField("dim_value")):
+            yield (
+                f"output '{shortened(output.name)}' has no axis of the samples, whose number the "
+                "inputs leave open: each sample is computed by itself"
+            )
+            return
 
 
 def first_name(entry: onnx.ValueInfoProto) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import onnx
 import pytest
@@ -14,6 +15,7 @@ from epimc.frontend.model.inputs import (
     set_wanted,
     type_text,
 )
+from epimc.frontend.model.samples_axis import keeps_samples, remarks_on_samples
 from epimc.frontend.model.shapes import WantedInputs, set_shapes
 from epimc.frontend.ports import Entries, entries_of, port_type
 from epimc.support.diagnostics import EpimcError
@@ -292,3 +294,42 @@ def test_elements_of_no_type(element: int) -> None:
     assert str(caught.value) == (
         f"error: Input 'x' has elements of a type that ONNX has not: {element}."
     )
+
+
+@pytest.mark.parametrize(
+    ("nodes", "keeps", "said"),
+    [
+        ([("Relu", {})], True, 0),
+        ([("ReduceSum", {"axes": [1]})], True, 0),
+        ([("ReduceSum", {"axes": [0]})], False, 1),
+        ([("ReduceSum", {"axes": [0], "keepdims": 0})], False, 1),
+        ([("Flatten", {"axis": 0})], False, 1),
+        ([("Transpose", {"perm": [1, 0, 2]})], False, 1),
+        # ONNX knows no size there.
+        ([("Slice", {"axes": [0], "starts": [0], "ends": [2]})], False, 0),
+    ],
+)
+def test_whether_samples_are_computed_apart(
+    nodes: list[tuple[str, dict[str, Any]]], keeps: bool, said: int
+) -> None:
+    made = [
+        helper.make_node(op_type, [f"t{k}"], [f"t{k + 1}"], **attributes)
+        for k, (op_type, attributes) in enumerate(nodes)
+    ]
+    entry = helper.make_tensor_value_info("t0", TensorProto.FLOAT, ("N", 3, 4))
+    result = helper.make_tensor_value_info(f"t{len(nodes)}", TensorProto.FLOAT, None)
+    graph = helper.make_graph(made, "g", [entry], [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 9)], ir_version=8)
+    assert keeps_samples(model) == keeps
+    remarks = [*remarks_on_samples(model)]
+    assert len(remarks) == said
+    if said:
+        assert remarks[0].startswith("output 't1' has no axis of the samples, whose number")
+
+
+def test_inputs_of_fixed_sizes_say_nothing_of_samples() -> None:
+    model = model_of({"a": (4, 3)})
+    assert not keeps_samples(model)
+    assert [*remarks_on_samples(model)] == []
+    assert not keeps_samples(model_of({"a": ("N", 3), "b": ("M", 3)}))
+    assert keeps_samples(model_of({"a": ("N", 3), "b": ("M", 3)}), {"b"})
