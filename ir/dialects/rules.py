@@ -37,8 +37,6 @@ def window_shape(shape: tuple[int, ...], channels: int, window: Window) -> tuple
     Raises:
         IrError: The window does not fit into the padded map, or is larger than any may be.
     """
-    longest = max((*window.kernel, *window.strides, *window.pads, *window.dilations))
-    expect(longest <= LARGEST_WINDOW, f"a window of {longest} is more than {LARGEST_WINDOW}")
     _, height, width = as_map(shape)
     # A vector is a map of 1 by 1.
     size = window.output_size(height, 0), window.output_size(width, 1)
@@ -48,6 +46,8 @@ def window_shape(shape: tuple[int, ...], channels: int, window: Window) -> tuple
         window.padded(as_map(shape)) <= LARGEST_PADDED,
         f"the padded map has more than {LARGEST_PADDED} elements",
     )
+    longest = max(window.kernel)
+    expect(longest <= LARGEST_WINDOW, f"a window of {longest} is more than {LARGEST_WINDOW}")
     return (channels, *size)
 
 
