@@ -404,3 +404,16 @@ def test_a_model_without_inputs() -> None:
     node = helper.make_node("Constant", [], ["y"], value=value)
     (y,) = epimc.backend.run_node(node, [], outputs_info=[(np.dtype(np.float32), (6, 6))])
     assert np.array_equal(y, IMAGE[0, 0])
+
+
+def test_an_output_that_is_listed_twice_is_given_twice() -> None:
+    model = summed(helper.make_node("Relu", ["x"], ["y"]), x=(1, 2, 6))
+    model.graph.output.append(model.graph.output[0])
+    prepared = epimc.backend.prepare(model)
+    first, second = prepared.run([IMAGE[:1, :, :, 0]])
+    assert np.array_equal(first, second)
+    assert prepared.session.bundle.remarks == (
+        "output 'y' is listed 2 times: each has a name of its own",
+    )
+    assert [port.name for port in prepared.session.get_outputs()] == ["y", "y__1"]
+    assert epimc.verify(prepared.session).exact

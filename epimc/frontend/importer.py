@@ -29,7 +29,7 @@ from epimc.frontend.model.installed import typed
 from epimc.frontend.model.loader import load_model
 from epimc.frontend.model.node_names import distinct, remarks_on
 from epimc.frontend.model.opsets import readable, with_default_opset
-from epimc.frontend.model.outputs import listed_once, remarks_on_outputs
+from epimc.frontend.model.outputs import named_apart, remarks_on_outputs
 from epimc.frontend.model.preparation import prepared
 from epimc.frontend.model.samples_axis import remarks_on_samples
 from epimc.frontend.model.scopes import refuse_deep
@@ -166,7 +166,7 @@ def _imported(model: LargeModel, name: str, sha256: str, budget: Budget) -> Impo
     refuse_many(proto.graph)
     budget.read(model.size, "the model itself")
     remarks = (*remarks_on(proto), *remarks_on_outputs(proto))
-    proto = with_default_opset(listed_once(proto, budget), budget)
+    proto = with_default_opset(named_apart(proto, budget), budget)
     proto = readable(distinct(proto, budget), budget)
     model = runnable(model.with_proto(proto), budget)
     result = _Import(model, name, budget).run()

@@ -1,11 +1,14 @@
-"""The outputs of a model: each is given once, however often the model lists it."""
+"""The outputs of a model: what is listed several times has a name of its own each time."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import onnx
+from onnx import helper
 
+from epimc.frontend.model.scopes import all_names, fresh_names
 from epimc.support.diagnostics import shortened
 from epimc.support.limits import Budget
 
@@ -16,8 +19,8 @@ def repeated_outputs(graph: onnx.GraphProto) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count > 1}
 
 
-def listed_once(model: onnx.ModelProto, budget: Budget) -> onnx.ModelProto:
-    """The model with every output once, where it stands first.
+def named_apart(model: onnx.ModelProto, budget: Budget) -> onnx.ModelProto:
+    """The model with as many outputs, of which no two have one name.
 
     Args:
         model: It is left as it is, and returned where there is nothing to do.
@@ -28,19 +31,23 @@ def listed_once(model: onnx.ModelProto, budget: Budget) -> onnx.ModelProto:
     """
     if not repeated_outputs(model.graph):
         return model
-    budget.read(model.ByteSize(), "the model with every output once")
+    budget.read(model.ByteSize(), "the model with a name for every output")
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    once = {output.name: output for output in reversed(model.graph.output)}
-    names = dict.fromkeys(output.name for output in model.graph.output)
-    del copy.graph.output[:]
-    copy.graph.output.extend(once[name] for name in names)
+    fresh: Callable[[str], str] = fresh_names(all_names(copy.graph))
+    seen: set[str] = set()
+    for output in copy.graph.output:
+        name = output.name
+        if name in seen:
+            output.name = fresh(name)
+            copy.graph.node.append(helper.make_node("Identity", [name], [output.name]))
+        seen.add(name)
     return copy
 
 
 def remarks_on_outputs(model: onnx.ModelProto) -> tuple[str, ...]:
     """What a user should know of a model's outputs, in sentences without a full stop."""
     return tuple(
-        f"output '{shortened(name)}' is listed {count} times, and given once"
+        f"output '{shortened(name)}' is listed {count} times: each has a name of its own"
         for name, count in repeated_outputs(model.graph).items()
     )
