@@ -236,14 +236,14 @@ def test_a_split_has_as_many_outputs_as_parts(
     )
 
 
-def test_an_output_that_is_listed_twice_is_given_once() -> None:
+def test_an_output_that_is_listed_twice_is_given_twice() -> None:
     model = model_of(node("Relu", "x"))
     model.graph.output.append(model.graph.output[0])
     before = model.SerializeToString()
     result = import_proto(model, "m")
-    assert [port.name for port in result.outputs] == ["y"]
-    assert [output.name for output in result.model.proto.graph.output] == ["y"]
-    assert result.remarks == ("output 'y' is listed 2 times, and given once",)
+    assert [port.name for port in result.outputs] == ["y", "y__1"]
+    assert [output.name for output in result.model.proto.graph.output] == ["y", "y__1"]
+    assert result.remarks == ("output 'y' is listed 2 times: each has a name of its own",)
     assert model.SerializeToString() == before
 
 
