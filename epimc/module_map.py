@@ -36,6 +36,7 @@ PACKAGES = (
     "results",
     "verification",
     "cli",
+    "onnx_backend",
     "",
 )
 """The packages of the table in docs/architecture.md, in its order: what is below comes first."""

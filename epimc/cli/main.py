@@ -13,7 +13,13 @@ from epimc.backends import DEFAULT_BACKEND
 from epimc.cli.console import progress, say, warn
 from epimc.cli.options import takes
 from epimc.cli.streams import escape_characters, put, quiet_pipes, tell, unwritten
-from epimc.compiler.options import CompileOptions, PlanOptions, PlanRequest, Request
+from epimc.compiler.options import (
+    CompileOptions,
+    InputOptions,
+    PlanOptions,
+    PlanRequest,
+    Request,
+)
 from epimc.support.diagnostics import EpimcError, error, render
 from epimc.support.files import read_bytes, read_text, refused_by_system
 from epimc.support.interrupts import raise_at_interrupt
@@ -43,24 +49,6 @@ Limit = Annotated[
     int,
     typer.Option(
         metavar="N", min=1, help="The most bytes that a model, bundle or samples may take."
-    ),
-]
-Shapes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--shape",
-        metavar="NAME=1x3x224x224",
-        help="The shape of a model's input; may be repeated.",
-        show_default=False,
-    ),
-]
-Constants = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--constant",
-        metavar="NAME=1,2|NAME=X.npy",
-        help="Fix a model's input, such as axes or weights; may be repeated.",
-        show_default=False,
     ),
 ]
 ChosenBackend = Annotated[str, typer.Option("--backend", metavar="NAME", help="The kind of chip.")]
@@ -274,8 +262,10 @@ def verify(
 
 
 @app.command()
+@takes(InputOptions)
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="DIR|MODEL", help="A bundle or an ONNX file.")],
+    options: InputOptions,
     stage: Annotated[
         str | None,
         typer.Option(
@@ -284,22 +274,20 @@ def inspect(
             show_default=False,
         ),
     ] = None,
-    shapes: Shapes = None,
-    constants: Constants = None,
     limit_bytes: Limit = DEFAULT_BYTES,
     json: Json = False,
 ) -> None:
     """Show what a bundle or a model consists of."""
     if stage is not None:
-        if shapes or constants:
+        if options != InputOptions():
             raise error("--stage is for a bundle, whose inputs are set when a model is compiled.")
         inspect_stage(path, stage, limit_bytes, json)
         return
     from epimc.results.summaries import inspected
     from epimc.support.constants import constants_from
 
-    fixed = constants_from(constants or ())
-    say(inspected(path, None, limit_bytes, shapes or (), fixed), json)
+    fixed = constants_from(options.constants)
+    say(inspected(path, None, limit_bytes, options.shapes, fixed), json)
 
 
 def inspect_stage(path: Path, stage: str, limit_bytes: int, json: bool) -> None:

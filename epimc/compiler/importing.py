@@ -13,12 +13,12 @@ from epimc.backends.onnx.values import encode
 from epimc.compiler.acceptance import require_accepted
 from epimc.compiler.drawing import drawn_samples
 from epimc.compiler.memory import InMemory
-from epimc.compiler.options import ModelOptions, Request
+from epimc.compiler.options import Request
 from epimc.compiler.sample_arrays import SampleData
 from epimc.compiler.samples import Samples
+from epimc.compiler.wanted import wanted_inputs
 from epimc.frontend import (
     ImportedModel,
-    WantedInputs,
     import_source,
     refuse_host_nodes,
     refuse_unknown_operators,
@@ -30,13 +30,11 @@ from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.verifier import verify
-from epimc.support.constants import constants_from
 from epimc.support.diagnostics import error
 from epimc.support.limits import MADE_FACTOR
 from epimc.support.origins import Node
 from epimc.support.port_types import PortType, apart
 from epimc.support.sample_types import Shaped, refuse_in_files
-from epimc.support.shapes import shapes_from
 
 # Calibration without data: standard normal samples, which say little about a real model.
 DEFAULT_SAMPLES, DEFAULT_SEED = 64, 0
@@ -101,21 +99,6 @@ def import_request(
     if is_plan_file(request.epitome):
         module.attributes[PLANS] = plans_for(request.epitome, module).dump()
     return Start(named.name, imported, samples, module)
-
-
-def wanted_inputs(
-    request: ModelOptions, memory: InMemory, data: SampleData | None = None
-) -> WantedInputs:
-    """What is said of the model's inputs.
-
-    Args:
-        request: What is asked for.
-        memory: What is passed in memory.
-        data: Samples, whose sizes count where the model leaves them open.
-    """
-    constants = {**constants_from(request.constants), **memory.constants}
-    shapes = None if data is None else data.shapes
-    return WantedInputs(shapes_from(request.shapes), shapes, constants=constants)
 
 
 def calibration_data(request: Request, memory: InMemory) -> SampleData | None:

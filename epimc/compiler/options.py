@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from epimc.backends import DEFAULT_BACKEND
 from epimc.quantization.options import QuantizeOptions
@@ -18,6 +18,35 @@ from epimc.support.diagnostics import error
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.options import Option, refuse_wrong
 from epimc.support.shapes import shapes_from
+
+ShapeTexts: TypeAlias = Annotated[
+    tuple[str, ...],
+    Option("The shape of an input; may be repeated.", metavar="NAME=1x3x224x224", singular="shape"),
+]
+"""What `ModelOptions.shapes` is."""
+
+ConstantTexts: TypeAlias = Annotated[
+    tuple[str, ...],
+    Option(
+        "Fix an input, such as axes or weights; may be repeated.",
+        metavar="NAME=1,2|NAME=X.npy",
+        singular="constant",
+    ),
+]
+"""What `ModelOptions.constants` is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """What is said of a model's inputs where nothing else is asked for.
+
+    Attributes:
+        shapes: As in `ModelOptions`.
+        constants: As in `ModelOptions`.
+    """
+
+    shapes: ShapeTexts = ()
+    constants: ConstantTexts = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,22 +79,8 @@ class ModelOptions:
         Option("The most bytes that a model, or samples, may take.", minimum=1, metavar="N"),
     ] = DEFAULT_BYTES
     backend: Annotated[str, Option("The kind of chip.", metavar="NAME")] = DEFAULT_BACKEND
-    shapes: Annotated[
-        tuple[str, ...],
-        Option(
-            "The shape of an input; may be repeated.",
-            metavar="NAME=1x3x224x224",
-            singular="shape",
-        ),
-    ] = ()
-    constants: Annotated[
-        tuple[str, ...],
-        Option(
-            "Fix an input, such as axes or weights; may be repeated.",
-            metavar="NAME=1,2|NAME=X.npy",
-            singular="constant",
-        ),
-    ] = ()
+    shapes: ShapeTexts = ()
+    constants: ConstantTexts = ()
 
     def __post_init__(self) -> None:
         """Hold all options to what their fields declare.

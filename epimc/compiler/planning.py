@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from epimc.backends.base import PlannedLayer, PlanSummary
@@ -11,7 +11,8 @@ from epimc.backends.registry import load_backend
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import PlanRequest
 from epimc.compiler.passes import PASSES
-from epimc.frontend import WantedInputs, import_source
+from epimc.compiler.wanted import wanted_inputs
+from epimc.frontend import import_source
 from epimc.ir.core.module import Module
 from epimc.ir.core.types import as_map
 from epimc.ir.epitome.plan_files import is_plan_file, requested_plans
@@ -19,10 +20,8 @@ from epimc.ir.passes.epitomize import layers_of
 from epimc.ir.passes.layout import Layout
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.pipeline import Runner
-from epimc.support.constants import constants_from
 from epimc.support.placement import Placement
 from epimc.support.results import INLINED, Result
-from epimc.support.shapes import shapes_from
 from epimc.support.tables import Block, Lines
 
 
@@ -78,8 +77,7 @@ def plan_model(request: PlanRequest, memory: InMemory = NOTHING) -> PlanResult:
         # A wrong policy is told before a large model is read.
         requested_plans(request.epitome, [])
     source = request.model if memory.model is None else memory.model
-    constants = {**constants_from(request.constants), **memory.constants}
-    wanted = WantedInputs(shapes_from(request.shapes), only=True, constants=constants)
+    wanted = replace(wanted_inputs(request, memory), only=True)
     named = import_source(
         source, example=memory.example, limit_bytes=request.limit_bytes, wanted=wanted
     )

@@ -7,7 +7,7 @@ divided between chip and host (`partition/`) and put together anew (`assembly.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,8 +18,7 @@ from epimc.frontend.assembly import Assembly, RefusedError, UnliftedError, size_
 from epimc.frontend.chip import Chip, is_real_input
 from epimc.frontend.core.bindings import HostTensor
 from epimc.frontend.core.draft import Draft
-from epimc.frontend.core.operator import lookup
-from epimc.frontend.core.steps import Step
+from epimc.frontend.core.steps import Scope, Step
 from epimc.frontend.model.checks import check_model
 from epimc.frontend.model.constants import fix_inputs
 from epimc.frontend.model.external import elsewhere
@@ -34,8 +33,9 @@ from epimc.frontend.model.preparation import prepared
 from epimc.frontend.model.samples_axis import remarks_on_samples
 from epimc.frontend.model.scopes import refuse_deep
 from epimc.frontend.model.shapes import AS_DECLARED, WantedInputs
-from epimc.frontend.model.standard import DEFAULT_DOMAINS, name_of, operator_of
+from epimc.frontend.model.standard import name_of, operator_of
 from epimc.frontend.model.weightless import fill_weights, mark_weights
+from epimc.frontend.parameters import parameters_of, remarks_on_parameters
 from epimc.frontend.ports import Entries, ModelPort, entries_of, is_batched, port_type
 from epimc.frontend.trial import Trial
 from epimc.ir.core.liveness import refuse_large_maps
@@ -331,75 +331,54 @@ class _Import:
         module = draft.builder.finish()
         refuse_large_maps(module, draft.budget)
         inputs = [
-            ModelPort(
-                name,
-                port_type(
-                    scope.kinds.get(name),
-                    scope.batch,
-                    samples_first=scope.samples_first or not value.type.is_host,
-                ),
-            )
+            port(scope, name, name, samples_first=not value.type.is_host)
             for name, value in module.inputs
         ]
         outputs = [
-            ModelPort(
-                name,
-                port_type(
-                    scope.kinds.get(tensor),
-                    scope.batch,
-                    # One that is an input is so as such.
-                    samples_first=scope.samples_first or tensor not in scope.inputs,
-                ),
-            )
+            # One that is an input is so as such.
+            port(scope, name, tensor, samples_first=tensor not in scope.inputs)
             for name, tensor in trial.outputs.items()
         ]
-        placed = tuple(
-            PlacedNode(
-                operator_of(step.proto),
-                name_of(step.proto),
-                number in on_chip,
-                "" if number in on_chip else step.reason or CHEAPER_SO,
-                step.macs,
-                sum(size_of(scope.kinds.get(made)) for made in step.makes),
-            )
-            for number, step in enumerate(trial.steps)
-            if not step.copies
-        )
         return ImportedModel(
             module,
             "",
             self.model,
-            [*inputs],
-            [*outputs],
-            placed,
+            inputs,
+            outputs,
+            placed_nodes(trial, on_chip),
             crossing,
             parameters=parameters_of(scope.inputs, trial.steps),
         )
 
 
-def parameters_of(inputs: Sequence[str], steps: Iterable[Step]) -> tuple[str, ...]:
-    """The inputs that nodes read as nothing but parameters of their operators."""
-    positions: dict[str, list[bool]] = {name: [] for name in inputs}
-    for step in steps:
-        record = lookup(step.proto.op_type) if step.proto.domain in DEFAULT_DOMAINS else None
-        listed = [*step.proto.input]
-        for name in step.reads:
-            if name in positions:
-                numbers = [k for k, read in enumerate(listed) if read == name]
-                known = record.parameters if record else ()
-                # Graphs of a node read what is not among its inputs.
-                positions[name].append(bool(numbers) and {*numbers} <= {*known})
-    return tuple(name for name, read in positions.items() if read and all(read))
+def port(scope: Scope, name: str, tensor: str, *, samples_first: bool) -> ModelPort:
+    """An input or output.
+
+    Args:
+        scope: The tensors of the model.
+        name: In the model.
+        tensor: What it is.
+        samples_first: Whether axis 0 counts samples, though it is not so for all inputs.
+    """
+    first = scope.samples_first or samples_first
+    return ModelPort(name, port_type(scope.kinds.get(tensor), scope.batch, samples_first=first))
 
 
-def remarks_on_parameters(names: Sequence[str]) -> Iterator[str]:
-    """What a user can do for inputs that are parameters of operators."""
-    if names:
-        rest = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        yield (
-            f"input '{shortened(names[0])}'{rest} must be known as the chip is programmed: fixed "
-            "by --constant NAME=VALUE, more of the model may be on it"
+def placed_nodes(trial: Trial, on_chip: frozenset[int]) -> tuple[PlacedNode, ...]:
+    """Where all nodes of the model run, and why."""
+    kinds = trial.scope.kinds
+    return tuple(
+        PlacedNode(
+            operator_of(step.proto),
+            name_of(step.proto),
+            number in on_chip,
+            "" if number in on_chip else step.reason or CHEAPER_SO,
+            step.macs,
+            sum(size_of(kinds.get(made)) for made in step.makes),
         )
+        for number, step in enumerate(trial.steps)
+        if not step.copies
+    )
 
 
 def refuse_chip(steps: Iterable[Step]) -> None:

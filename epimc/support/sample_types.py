@@ -177,12 +177,18 @@ def as_type(subject: str, array: Array, port: Shaped) -> Array:
     return values
 
 
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether a type is one of floats, be it one that numpy has from `ml_dtypes`."""
+    return dtype.kind == "f" or dtype.name.startswith(("bfloat16", *NARROW_FLOATS))
+
+
 def widened(array: Array) -> Array:
     """Values of the types that `ml_dtypes` adds to numpy, in numpy's own; others as they are."""
-    name = array.dtype.name
-    if name.startswith(("bfloat16", *NARROW_FLOATS)):
+    if array.dtype.kind == "f":
+        return array
+    if is_float(array.dtype):
         return array.astype(np.float32)
-    return array.astype(np.int8 if name in SMALL_RANGES else array.dtype)
+    return array.astype(np.int8 if array.dtype.name in SMALL_RANGES else array.dtype)
 
 
 def refuse_type(subject: str, array: Array, port: Shaped) -> None:

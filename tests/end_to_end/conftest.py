@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ from hypothesis.internal.conjecture.engine import ConjectureRunner
 from hypothesis.internal.constants_ast import Constants
 
 import epimc
+from epimc.cli.main import main
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODELS = {
@@ -78,3 +80,24 @@ def new_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(ConjectureRunner, "generate_mutations_from", lambda runner, data: None)
     monkeypatch.setattr(providers, "_get_local_constants", Constants)
+
+
+@pytest.fixture
+def bundle(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy to be changed, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(original.parent / "x.npz", "x.npz")
+    shutil.copytree(original, "out")
+    return Path("out")
+
+
+@pytest.fixture
+def outcome(bundle: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Exit code and error of a command."""
+
+    def of(command: str, *options: str) -> tuple[int, str]:
+        more = ["--input", "x.npz", "--output", "y.npz"] if command == "run" else []
+        code = main([command, str(bundle), *more, *options])
+        return code, capsys.readouterr().err
+
+    return of

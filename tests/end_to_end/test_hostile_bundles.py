@@ -50,27 +50,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-@pytest.fixture
-def bundle(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy to be changed, in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(original.parent / "x.npz", "x.npz")
-    shutil.copytree(original, "out")
-    return Path("out")
-
-
-@pytest.fixture
-def outcome(bundle: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str], Outcome]:
-    """Exit code and error of a command."""
-
-    def of(command: str) -> Outcome:
-        more = ["--input", "x.npz", "--output", "y.npz"] if command == "run" else []
-        code = main([command, str(bundle), *more])
-        return code, capsys.readouterr().err
-
-    return of
-
-
 def change(bundle: Path, name: str, how: Callable[[onnx.ModelProto], None]) -> None:
     """Change a model of a bundle, and the checksums after it."""
     model = onnx.load_model_from_string((bundle / name).read_bytes())

@@ -6,7 +6,6 @@ The size from which on that is so is lowered here, so that small models are larg
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import pytest
 from onnx import helper, numpy_helper
 
 import epimc
-from epimc.cli.main import main
 from epimc.support.diagnostics import EpimcError
 from tests.helpers.bundles import change_manifest, rechecksum
 
@@ -76,27 +74,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr("epimc.compiler.bundling.LARGEST_MODEL", 2**16)
         epimc.compile(path, folder / "out", target="tiny", calibration=folder / "x.npz")
     return folder / "out"
-
-
-@pytest.fixture
-def bundle(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy to be changed, in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(original.parent / "x.npz", "x.npz")
-    shutil.copytree(original, "out")
-    return Path("out")
-
-
-@pytest.fixture
-def outcome(bundle: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Exit code and error of a command."""
-
-    def of(command: str, *options: str) -> Outcome:
-        more = ["--input", "x.npz", "--output", "y.npz"] if command == "run" else []
-        code = main([command, str(bundle), *more, *options])
-        return code, capsys.readouterr().err
-
-    return of
 
 
 def files_below(folder: Path) -> set[str]:

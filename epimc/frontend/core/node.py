@@ -13,19 +13,11 @@ from numpy.typing import NDArray
 from epimc.frontend.core.bindings import Array, Binding, Padded
 from epimc.frontend.model.standard import where_of
 from epimc.ir.core.op import Value
+from epimc.support.sample_types import is_float
 
 
 class UnsupportedError(Exception):
     """A node that epimc cannot import; the text is a clause that says why, with no full stop."""
-
-
-# How the types of floats are called that numpy has from `ml_dtypes`.
-NARROW_FLOATS = ("bfloat16", "float8", "float4")
-
-
-def is_float(dtype: np.dtype[Any]) -> bool:
-    """Whether a type is one of floats, be it of ONNX alone."""
-    return dtype.kind == "f" or dtype.name.startswith(NARROW_FLOATS)
 
 
 @dataclass(frozen=True)

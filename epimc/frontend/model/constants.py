@@ -11,10 +11,12 @@ import onnx
 from numpy.typing import ArrayLike, NDArray
 from onnx import helper, numpy_helper
 
+from epimc.frontend.model.inputs import dims_of, shown, size_of
 from epimc.frontend.model.shapes import forget_shapes, real_inputs, set_shapes
 from epimc.support.diagnostics import did_you_mean, error
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.npy_files import NUMBERS, read_npy
+from epimc.support.sample_types import is_float
 
 Array: TypeAlias = "NDArray[Any]"
 
@@ -68,24 +70,22 @@ def array_for(entry: onnx.ValueInfoProto, constant: Fixed, limit_bytes: int) -> 
     name, tensor = entry.name, entry.type.tensor_type
     if not entry.type.HasField("tensor_type") or tensor.elem_type == onnx.TensorProto.STRING:
         raise error(f"Input '{name}' is no tensor of numbers, and cannot be fixed.")
-    is_file = isinstance(constant, Path)
-    array = read_npy(constant, limit_bytes) if isinstance(constant, Path) else as_array(constant)
-    dims = list(tensor.shape.dim) if tensor.HasField("shape") else None
-    # Numbers in a line stand for a single one as well.
-    if dims == [] and array.shape == (1,) and not is_file:
-        array = array.reshape(())
-    shown = list(array.shape)
-    if dims is not None and not (
-        len(dims) == array.ndim
-        and all(
-            not dim.HasField("dim_value") or dim.dim_value in (size, -1)
-            for dim, size in zip(dims, array.shape, strict=True)
-        )
-    ):
-        declared = [dim.dim_value if dim.HasField("dim_value") else "?" for dim in dims]
+    dims = dims_of(entry)
+    if isinstance(constant, Path):
+        array = read_npy(constant, limit_bytes)
+    else:
+        array = as_array(constant)
+        # Numbers in a line stand for a single one as well.
+        if tensor.HasField("shape") and not dims and array.shape == (1,):
+            array = array.reshape(())
+    sizes = [size_of(dim) for dim in dims]
+    fits = len(sizes) == array.ndim and all(
+        declared in (None, size) for declared, size in zip(sizes, array.shape, strict=True)
+    )
+    if tensor.HasField("shape") and not fits:
         raise error(
-            f"Input '{name}' cannot be fixed to an array of shape {shown}: the model declares "
-            f"[{', '.join(map(str, declared))}].",
+            f"Input '{name}' cannot be fixed to an array of shape {list(array.shape)}: the model "
+            f"declares {shown(entry)}.",
             hint="Pass an array of its shape; an npy file holds one of any shape.",
         )
     return in_type(name, array, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
@@ -113,11 +113,6 @@ def in_type(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
         f"Input '{name}' cannot be fixed to these numbers of type {array.dtype}: "
         f"the model declares {dtype}."
     )
-
-
-def is_float(dtype: np.dtype[Any]) -> bool:
-    """Whether a type is one of floats, be it of ONNX alone."""
-    return dtype.kind == "f" or dtype.name.startswith(("bfloat16", "float8", "float4"))
 
 
 def as_array(constant: Any) -> Array:

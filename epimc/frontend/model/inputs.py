@@ -104,7 +104,7 @@ def refuse_open_sizes(graph: onnx.GraphProto) -> None:
     options = " ".join(_option(by_name[name], shared, samples_first) for name in unset)
     if axes is None:
         raise error(f"Input '{name}' has no shape.", hint=_hint(options))
-    raise error(f"Input '{name}' has no fixed shape: {_shown(by_name[name])}.", hint=_hint(options))
+    raise error(f"Input '{name}' has no fixed shape: {shown(by_name[name])}.", hint=_hint(options))
 
 
 def refuse_unknown_types(graph: onnx.GraphProto) -> None:
@@ -137,7 +137,7 @@ def _option(entry: onnx.ValueInfoProto, shared: set[str], samples_first: bool) -
     return option_for(entry.name, words)
 
 
-def _shown(entry: onnx.ValueInfoProto) -> str:
+def shown(entry: onnx.ValueInfoProto) -> str:
     """The declared shape of an input, as messages have it."""
     known = ((size_of(dim), dim.dim_param) for dim in dims_of(entry))
     return f"[{', '.join(name or ('?' if size is None else str(size)) for size, name in known)}]"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import onnx
 
+from epimc.frontend.model.copies import paid_copy
 from epimc.frontend.model.scopes import fresh_names, nested_nodes, subgraphs
 from epimc.support.diagnostics import counted, shortened
 from epimc.support.limits import Budget
@@ -55,9 +56,7 @@ def distinct(model: onnx.ModelProto, budget: Budget) -> onnx.ModelProto:
     """
     if not shared_names(model.graph):
         return model
-    budget.read(model.ByteSize(), "the model with other names")
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = paid_copy(model, budget, "the model with other names")
     distinguish(copy.graph)
     return copy
 

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper, shape_inference, version_converter
 
+from epimc.frontend.model.copies import paid_copy
 from epimc.frontend.model.functions import same_operator
 from epimc.frontend.model.installed import SMALL
 from epimc.frontend.model.old_broadcasts import aligned, is_old_broadcast
@@ -129,9 +130,7 @@ def with_default_opset(model: onnx.ModelProto, budget: Budget) -> onnx.ModelProt
     """
     if opset_of(model) is not None:
         return model
-    budget.read(model.ByteSize(), "the model with an opset")
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = paid_copy(model, budget, "the model with an opset")
     copy.opset_import.append(helper.make_opsetid("", ADDED_OPSET))
     return copy
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 import onnx
 from onnx import helper
 
+from epimc.frontend.model.copies import paid_copy
 from epimc.frontend.model.scopes import all_names, fresh_names
 from epimc.support.diagnostics import shortened
 from epimc.support.limits import Budget
@@ -31,10 +31,8 @@ def named_apart(model: onnx.ModelProto, budget: Budget) -> onnx.ModelProto:
     """
     if not repeated_outputs(model.graph):
         return model
-    budget.read(model.ByteSize(), "the model with a name for every output")
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    fresh: Callable[[str], str] = fresh_names(all_names(copy.graph))
+    copy = paid_copy(model, budget, "the model with a name for every output")
+    fresh = fresh_names(all_names(copy.graph))
     seen: set[str] = set()
     for output in copy.graph.output:
         name = output.name

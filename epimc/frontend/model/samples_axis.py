@@ -8,6 +8,7 @@ import onnx
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from onnx import shape_inference
 
+from epimc.frontend.model.inputs import dims_of, size_of
 from epimc.frontend.model.shapes import real_inputs
 from epimc.support.diagnostics import shortened
 
@@ -42,9 +43,8 @@ def remarks_on_samples(model: onnx.ModelProto) -> Iterator[str]:
     if not entries or not all(first_name(entry) for entry in entries):
         return
     for output in inferred_outputs(model):
-        tensor = output.type.tensor_type
-        dims = tensor.shape.dim
-        if tensor.HasField("shape") and (not dims or dims[0].HasField("dim_value")):
+        dims = dims_of(output)
+        if output.type.tensor_type.HasField("shape") and (not dims or size_of(dims[0]) is not None):
             yield (
                 f"output '{shortened(output.name)}' has no axis of the samples, whose number the "
                 "inputs leave open: each sample is computed by itself"
@@ -54,14 +54,13 @@ def remarks_on_samples(model: onnx.ModelProto) -> Iterator[str]:
 
 def first_name(entry: onnx.ValueInfoProto) -> str:
     """The name of a tensor's open size on axis 0; empty where it has none."""
-    dims = entry.type.tensor_type.shape.dim
-    return str(dims[0].dim_param) if len(dims) else ""
+    dims = dims_of(entry)
+    return str(dims[0].dim_param) if dims else ""
 
 
 def open_beyond(entry: onnx.ValueInfoProto, first: int) -> bool:
     """Whether a tensor has open sizes, from an axis on."""
     tensor = entry.type.tensor_type
     return entry.type.HasField("tensor_type") and (
-        not tensor.HasField("shape")
-        or any(not dim.HasField("dim_value") for dim in tensor.shape.dim[first:])
+        not tensor.HasField("shape") or any(size_of(dim) is None for dim in dims_of(entry)[first:])
     )

@@ -23,7 +23,7 @@ from epimc.support.limits import LARGEST_WINDOW
 
 # Ops to do one after the other, with their attributes.
 Steps = list[tuple[type[Op], dict[str, Any]]]
-# So many activations of 8 bits have a sum of 32.
+# The sum of so many activations of 8 bits has no more than 32.
 MOST_REDUCED = 2**22
 
 # Rows and channels change places.
@@ -56,13 +56,13 @@ AROUND: Mapping[str, Around] = {
     "ReduceMin",
     "ReduceSum",
     folds=True,
-    doc="Over any axes but the samples'",
+    doc="Over any axes but that of several samples",
     more_dims=True,
     parameters=(1,),
 )
 @operator(
     *AROUND,
-    doc="Over any axes but the samples', with tables before the sum and behind it",
+    doc="Over any axes but that of several samples, with tables around the sum",
     more_dims=True,
     parameters=(1,),
 )

@@ -1,9 +1,4 @@
-"""epimc as a backend of ONNX: models run through the standard's interface, on the simulator.
-
-import epimc
-
-outputs = epimc.backend.prepare(model, calibration=samples).run([image])
-"""
+"""Models as a backend of ONNX runs them: compiled for the values of their parameters."""
 
 from __future__ import annotations
 
@@ -20,18 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx.backend.base import Backend, BackendRep, namedtupledict
+from onnx.backend.base import BackendRep, namedtupledict
 
-from epimc.api import compile, inspect
+from epimc.api import compile
 from epimc.compiler.options import CompileOptions
 from epimc.compiler.sample_arrays import SampleData
 from epimc.frontend import WantedInputs, import_source
 from epimc.frontend.model.constants import as_array
 from epimc.frontend.model.samples_axis import keeps_samples, open_beyond
 from epimc.frontend.model.shapes import real_inputs
-from epimc.frontend.single_node import model_of_node
 from epimc.support.constants import checked_constants
-from epimc.support.diagnostics import EpimcError, counted, error
+from epimc.support.diagnostics import counted, error
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.port_types import PortType
 from epimc.support.shapes import shape_texts, shapes_from
@@ -39,81 +33,6 @@ from epimc.support.shapes import shape_texts, shapes_from
 if TYPE_CHECKING:
     from epimc.frontend import ImportedModel, ModelSource
     from epimc.runtime.session import Session
-
-DEVICE = "CPU"
-
-
-class EpimcBackend(Backend):
-    """Compiles models, and runs the programs on the simulator.
-
-    Everywhere, options are those of `epimc.compile` by their names: `calibration`, `target`,
-    `epitome` and the others.  Without calibration samples, figures mean little.
-    """
-
-    @classmethod
-    def is_compatible(cls, model: ModelSource, device: str = DEVICE, **options: Any) -> bool:
-        """Whether the model is compiled at all; its weights are not looked at."""
-        if not cls.supports_device(device):
-            return False
-        try:
-            inspect(model, limit_bytes=options.get("limit_bytes", DEFAULT_BYTES))
-        except EpimcError:
-            return False
-        return True
-
-    @classmethod
-    def prepare(cls, model: ModelSource, device: str = DEVICE, **options: Any) -> PreparedModel:
-        """Take in a model, which is compiled for the first values that it is run on.
-
-        Args:
-            model: As `epimc.compile` takes it.
-            device: `CPU`, on which the simulator runs.
-            options: Those of `epimc.compile`.
-
-        Raises:
-            EpimcError: Anything wrong with the model, or there is no such device.
-        """
-        if not cls.supports_device(device):
-            raise error(f"There is no device '{device}'.", hint=f"The simulator runs on {DEVICE}.")
-        return PreparedModel(model, options)
-
-    @classmethod
-    def run_model(
-        cls, model: ModelSource, inputs: Any, device: str = DEVICE, **options: Any
-    ) -> tuple[Any, ...]:
-        """Compile a model and run it once; arguments as of `prepare` and `PreparedModel.run`."""
-        return cls.prepare(model, device, **options).run(inputs)
-
-    @classmethod
-    def run_node(
-        cls,
-        node: onnx.NodeProto,
-        inputs: Any,
-        device: str = DEVICE,
-        outputs_info: Sequence[tuple[Any, tuple[int, ...]]] | None = None,
-        **options: Any,
-    ) -> tuple[Any, ...]:
-        """Compile a model of one node and run it once.
-
-        Args:
-            node: All of its inputs are inputs of the model.
-            inputs: One array for each of them, in their order.
-            device: As of `prepare`.
-            outputs_info: The numpy type and the shape of each result; else they are inferred.
-            options: Those of `epimc.compile`, and `opset_version`; else the newest one.
-
-        Raises:
-            EpimcError: Of what `prepare` and `run` raise, or the types of results are unknown.
-        """
-        opset = options.pop("opset_version", None)
-        arrays = as_feeds(inputs, [*dict.fromkeys(filter(None, node.input))])
-        model = model_of_node(node, arrays, outputs_info, opset)
-        return cls.prepare(model, device, **options).run(arrays)
-
-    @classmethod
-    def supports_device(cls, device: str) -> bool:
-        """Whether there is the device: the simulator runs on the CPU alone."""
-        return device.partition(":")[0] == DEVICE
 
 
 class PreparedModel(BackendRep):
@@ -146,6 +65,7 @@ class PreparedModel(BackendRep):
             # They are read again for every program.
             samples = self.options["calibration"] = [*samples]
         self._imported: ImportedModel | None = None
+        self._open: frozenset[str] = frozenset()
         self.constants: dict[str, Any] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         self._session: Session | None = None
@@ -155,11 +75,11 @@ class PreparedModel(BackendRep):
         else:
             # Where sizes are open, it is read with the first values that it is run on.
             with suppress(UnknownSizesError):
-                self._imported = self.imported(samples)
+                self.read(samples)
         self.types = output_types(model)
 
-    def imported(self, samples: Any) -> ImportedModel:
-        """The model as epimc reads it, with open sizes as samples have them.
+    def read(self, samples: Any) -> ImportedModel:
+        """Read the model, with open sizes as samples have them.
 
         Raises:
             EpimcError: It is no good one.
@@ -172,6 +92,8 @@ class PreparedModel(BackendRep):
         wanted = WantedInputs(shapes_from(shapes), sizes, constants=fixed)
         example = self.options.get("example")
         named = import_source(self.model, example=example, limit_bytes=limit, wanted=wanted)
+        self._imported = named.imported
+        self._open = open_inputs(as_proto(self.model), as_parameters(named.imported))
         return named.imported
 
     @property
@@ -261,11 +183,10 @@ class PreparedModel(BackendRep):
         Raises:
             EpimcError: A parameter is missing, or the compile fails.
         """
-        if self._imported is None:
-            if self._session is not None:
-                return
-            self._imported = self.imported(dict(feeds))
-        parameters = as_parameters(self._imported)
+        if self._imported is None and self._session is not None:
+            return
+        imported = self._imported or self.read(dict(feeds))
+        parameters = as_parameters(imported)
         for name in parameters:
             if name not in feeds:
                 raise error(f"Input '{name}' is missing.")
@@ -275,7 +196,7 @@ class PreparedModel(BackendRep):
             for name in parameters
             if feeds[name] is not None
         }
-        shapes = self.open_shapes(feeds, constants)
+        shapes = {name: np.shape(feeds[name]) for name in self._open if feeds.get(name) is not None}
         fits = shapes == self.shapes and same_arrays(constants, self.constants)
         if self._session is not None and fits:
             return
@@ -284,30 +205,12 @@ class PreparedModel(BackendRep):
             samples = {
                 # Of what is no tensor, samples are a list.
                 port.name: feeds[port.name] if port.port_type.is_tensor else [feeds[port.name]]
-                for port in self._imported.inputs
+                for port in imported.inputs
                 if port.name in feeds and port.name not in constants
             }
         self.constants, self.shapes, self._session = constants, shapes, None
         is_empty = isinstance(samples, (dict, list)) and not samples
         self._session = self.compiled(None if is_empty else samples)
-
-    def open_shapes(
-        self, feeds: Mapping[str, Any], constants: Mapping[str, Any]
-    ) -> dict[str, tuple[int, ...]]:
-        """The shapes of inputs that the model leaves open, but for a number of samples.
-
-        That is open in the program too where each sample is computed by itself.
-        """
-        proto = as_proto(self.model)
-        entries = [entry for entry in real_inputs(proto.graph) if entry.name not in constants]
-        if not any(open_beyond(entry, 0) for entry in entries):
-            return {}
-        first = 1 if keeps_samples(proto, constants) else 0
-        return {
-            entry.name: np.shape(feeds[entry.name])
-            for entry in entries
-            if open_beyond(entry, first) and feeds.get(entry.name) is not None
-        }
 
 
 class UnknownSizesError(Exception):
@@ -323,15 +226,30 @@ def refuse_open(inputs: Sequence[tuple[str, str]]) -> Mapping[str, Sequence[int]
     raise UnknownSizesError(f"of {len(inputs)} inputs")
 
 
+def open_inputs(model: onnx.ModelProto, parameters: Sequence[str]) -> frozenset[str]:
+    """The inputs whose shapes a program must know, as the model leaves sizes open.
+
+    A number of samples may be open in the program too where each is computed by itself.
+
+    Args:
+        model: The model.
+        parameters: Inputs that are none of the program.
+    """
+    entries = [entry for entry in real_inputs(model.graph) if entry.name not in parameters]
+    if not any(open_beyond(entry, 0) for entry in entries):
+        return frozenset()
+    first = 1 if keeps_samples(model, parameters) else 0
+    return frozenset(entry.name for entry in entries if open_beyond(entry, first))
+
+
 def is_plain(model: ModelSource) -> bool:
     """Whether a model takes one input, of a shape that it states but for the number of samples."""
     try:
         proto = as_proto(model)
-        (entry,) = real_inputs(proto.graph)
-    except (OSError, ValueError, DecodeError):
+    except (OSError, DecodeError):
         # What is wrong with it, its import says.
         return False
-    return not open_beyond(entry, 1 if keeps_samples(proto) else 0)
+    return len(real_inputs(proto.graph)) == 1 and not open_inputs(proto, ())
 
 
 def check_options(options: Mapping[str, Any]) -> None:
