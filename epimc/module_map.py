@@ -18,6 +18,7 @@ PACKAGES = (
     "ir.text",
     "backends.crossbar.core",
     "backends.crossbar.kernels",
+    "backends.crossbar.compiled",
     "backends.crossbar.target",
     "backends",
     "backends.crossbar.instructions",

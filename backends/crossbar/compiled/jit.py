@@ -1,0 +1,26 @@
+"""Compiling functions to machine code, which is kept on disk from the first use on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """The function as machine code, made at its first call.
+
+    It runs without the interpreter's lock, so that threads run it at the same time, and checks
+    neither indices nor overflows.  The code is kept beside the module, or in the user's cache,
+    under the features of the processor; where neither can be written, it is made in each process.
+    """
+    options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+    try:
+        kernel: Function = numba.njit(cache=True, **options)(function)
+    # No folder takes files.
+    except RuntimeError:
+        kernel = numba.njit(**options)(function)
+    return kernel

@@ -1,0 +1,18 @@
+"""Which vector instructions kernels may use: those that LLVM is allowed to."""
+
+from __future__ import annotations
+
+from llvmlite import binding
+from numba.core import config
+
+
+def features() -> frozenset[str]:
+    """The names of the features, as LLVM has them, that compiled code may use.
+
+    Those of the processor; NUMBA_CPU_FEATURES, a list like `+avx2,-avx512f`, stands for all of
+    them where it is set, so that a processor can be held to less than it has.
+    """
+    if config.CPU_FEATURES is not None:
+        stated = str(config.CPU_FEATURES).split(",")
+        return frozenset(word[1:] for word in stated if word.startswith("+"))
+    return frozenset(name for name, there in binding.get_host_cpu_features().items() if there)
