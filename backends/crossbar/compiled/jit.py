@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import numba
@@ -17,10 +18,10 @@ def compiled(function: Function) -> Function:
     neither indices nor overflows.  The code is kept beside the module, or in the user's cache,
     under the features of the processor; where neither can be written, it is made in each process.
     """
-    options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+    make: Any = partial(numba.njit, nogil=True, error_model="numpy", boundscheck=False)
     try:
-        kernel: Function = numba.njit(cache=True, **options)(function)
+        kernel: Function = make(cache=True)(function)
     # No folder takes files.
     except RuntimeError:
-        kernel = numba.njit(**options)(function)
+        kernel = make()(function)
     return kernel

@@ -12,7 +12,8 @@ def features() -> frozenset[str]:
     Those of the processor; NUMBA_CPU_FEATURES, a list like `+avx2,-avx512f`, stands for all of
     them where it is set, so that a processor can be held to less than it has.
     """
-    if config.CPU_FEATURES is not None:
-        stated = str(config.CPU_FEATURES).split(",")
-        return frozenset(word[1:] for word in stated if word.startswith("+"))
+    # Numba makes its settings at run time, of the environment.
+    stated = vars(config).get("CPU_FEATURES")
+    if stated is not None:
+        return frozenset(word[1:] for word in str(stated).split(",") if word.startswith("+"))
     return frozenset(name for name, there in binding.get_host_cpu_features().items() if there)
