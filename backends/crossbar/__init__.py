@@ -20,7 +20,9 @@
     summary       what a program consists of
     costs         what a sample costs
     check/        what can be known of a program without running it
-    sim/          the simulator, engine (what one is), byte_engine, paths and counters
+    compiled/     kernels as machine code, for the vector instructions of the processor
+    sim/          the simulator, engine (what one is), byte_engine, ssa/ (maps at once), paths and
+                  counters
 
 What executes or checks a program imports nothing of what makes one from IR.
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 
@@ -25,7 +25,15 @@ from epimc.backends.crossbar.isa.loops import Cursor
 
 
 class Observer:
-    """Told of what an execution does; by itself it lets everything pass."""
+    """Told of what an execution does; by itself it lets everything pass.
+
+    Attributes:
+        watches_instructions: Whether it must be told of instructions, for which streams are walked.
+        watches_rows: Whether it must be told of rows, for which every map is computed by itself.
+    """
+
+    watches_instructions: ClassVar[bool] = True
+    watches_rows: ClassVar[bool] = True
 
     def begin(self, first: int, count: int) -> None:
         """An execution begins: of `count` samples, from number `first` on."""
@@ -37,7 +45,10 @@ class Observer:
         """
 
     def computed(self, target: FeatureMap, first: int, rows: NDArray[Any]) -> None:
-        """Rows of a map have been computed, from row `first` on: integers [batch, C, rows, W]."""
+        """Rows of a map have been computed, from row `first` on: integers [batch, C, rows, W].
+
+        Of any type that holds them, and only until it returns.
+        """
 
 
 class Steps(Protocol):

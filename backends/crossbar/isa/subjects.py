@@ -13,6 +13,8 @@ class SubjectObserver(Observer):
     It is what instructions put their rows into (`declaration.Subjects`).
     """
 
+    watches_rows = False
+
     def __init__(self, program: Program) -> None:
         """Begin where nothing lies in any buffer."""
         self.program = program

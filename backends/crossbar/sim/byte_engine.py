@@ -28,9 +28,10 @@ from epimc.backends.crossbar.instructions.computing import (
 )
 from epimc.backends.crossbar.instructions.host import host_steps
 from epimc.backends.crossbar.isa.execution import Execution, Observer
-from epimc.backends.crossbar.isa.regions import buffer_regions, off_chip_regions
+from epimc.backends.crossbar.isa.regions import buffer_regions, off_chip_regions, sample_bytes
 from epimc.backends.crossbar.sim.engine import Arrays, EngineOptions
 from epimc.backends.crossbar.sim.memory import Bytes, Memory
+from epimc.backends.crossbar.sim.paths import product_of
 from epimc.ir.semantics import arrays, quantization
 from epimc.support.diagnostics import error
 from epimc.support.port_types import apart
@@ -41,7 +42,7 @@ class ByteEngine:
 
     def __init__(self, program: Program, options: EngineOptions) -> None:
         """Make the kernels: what takes long is done once."""
-        setting = KernelSetting(program, options.product_of)
+        setting = KernelSetting(program, product_of(program.chip, options.path))
         self.program, self.host, self.strategy = program, options.host, options.strategy
         self.kernels = {
             number: table.kernel(setting)
@@ -50,6 +51,11 @@ class ByteEngine:
             if isinstance(table, Computing)
         }
         self.regions = [buffer_regions(program, tile) for tile in range(len(program.streams))]
+
+    @property
+    def sample_bytes(self) -> int:
+        """Those of buffers and of off-chip memory that the program names."""
+        return sample_bytes(self.program)
 
     def run(self, inputs: Arrays, observers: Sequence[Observer]) -> Arrays:
         """Execute the program for all samples at once.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from epimc.backends.crossbar.core.program import Program
-from epimc.backends.crossbar.instructions.computing import ProductOf
 from epimc.backends.crossbar.isa.execution import Observer, Strategy
 
 HostRunner = Callable[[str, list[Any], int], list[Any]]
@@ -26,12 +25,12 @@ class EngineOptions:
     """What an engine is made with.
 
     Attributes:
-        product_of: How crossbars compute (`paths.PATHS`).
+        path: How crossbars compute, a name in `paths.PATHS`.
         host: Runs the program's host calls; None where there are none.
         strategy: Which tile goes on next.
     """
 
-    product_of: ProductOf
+    path: str
     host: HostRunner | None
     strategy: Strategy
 
@@ -41,6 +40,10 @@ class Engine(Protocol):
 
     def __init__(self, program: Program, options: EngineOptions) -> None:
         """Prepare a program: all that does not depend on the samples is done here, once."""
+
+    @property
+    def sample_bytes(self) -> int:
+        """The bytes of memory that a sample takes while the program is executed."""
 
     def run(self, inputs: Arrays, observers: Sequence[Observer]) -> Arrays:
         """The outputs for all samples of the inputs, at once.

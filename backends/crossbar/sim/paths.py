@@ -40,12 +40,12 @@ PATHS: Mapping[str, Callable[[Chip, LayerPart, FeatureMap], Product]] = {
 }
 
 
-def product_of(chip: Chip, path: str) -> ProductOf:
-    """How the crossbars of a chip compute.
-
-    Raises:
-        EpimcError: There is no such path.
-    """
+def check_path(path: str) -> None:
+    """Raise EpimcError unless there is a path of that name."""
     if path not in PATHS:
         raise error(f"Unknown simulation path '{path}'.", hint=did_you_mean(path, PATHS))
+
+
+def product_of(chip: Chip, path: str) -> ProductOf:
+    """How the crossbars of a chip compute, by one of PATHS."""
     return partial(PATHS[path], chip)

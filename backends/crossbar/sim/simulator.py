@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.core.program import AnyPort, FeatureMap, HostPort, Program
 from epimc.backends.crossbar.instructions.host import host_tables
 from epimc.backends.crossbar.isa.execution import Observer, RoundRobin, Strategy
-from epimc.backends.crossbar.isa.regions import sample_bytes
 from epimc.backends.crossbar.sim.engine import Arrays, Engine, EngineOptions, HostRunner
-from epimc.backends.crossbar.sim.paths import product_of
+from epimc.backends.crossbar.sim.paths import check_path
 from epimc.ir.semantics import arrays
 from epimc.support.diagnostics import did_you_mean, error
 from epimc.support.limits import DEFAULT_BYTES
@@ -27,7 +26,10 @@ from epimc.support.port_types import joined
 __all__ = ["Arrays", "Collector", "HostRunner", "Simulator"]
 
 # Name -> "module:Class", imported on use.
-ENGINES: Mapping[str, str] = {"bytes": "epimc.backends.crossbar.sim.byte_engine:ByteEngine"}
+ENGINES: Mapping[str, str] = {
+    "ssa": "epimc.backends.crossbar.sim.ssa.engine:SsaEngine",
+    "bytes": "epimc.backends.crossbar.sim.byte_engine:ByteEngine",
+}
 
 
 def engine_class(name: str) -> type[Engine]:
@@ -52,7 +54,8 @@ class Simulator:
         batch: Samples executed at once, fewer where these would take more memory than
             DEFAULT_BYTES; results do not depend on it.
         host: Runs the program's host calls; not needed where there are none.
-        engine: What executes instructions, a name in ENGINES.
+        engine: What executes the program, a name in ENGINES: `ssa`, each map at once, or `bytes`,
+            instruction by instruction, with the bytes of buffers and of off-chip memory.
         strategy: Which tile goes on next; results do not depend on it.
 
     Raises:
@@ -67,22 +70,23 @@ class Simulator:
         path: str = "auto",
         batch: int = 64,
         host: HostRunner | None = None,
-        engine: str = "bytes",
+        engine: str = "ssa",
         strategy: Strategy | None = None,
     ) -> None:
-        product, kind = product_of(program.chip, path), engine_class(engine)
+        check_path(path)
+        kind = engine_class(engine)
         if batch < 1:
             raise error(f"The batch size must be at least 1, not {batch}.")
         # Here, not at the first call: that may come after minutes.
         calls = host_tables(program)
         if calls and host is None:
             raise error(f"The program calls the host for '{calls[0].fragment}', but has no host.")
-        needed = sample_bytes(program)
+        self.engine = kind(program, EngineOptions(path, host, strategy or RoundRobin()))
+        needed = self.engine.sample_bytes
         if needed > DEFAULT_BYTES:
-            fact = f"A sample takes {needed} bytes of buffers and off-chip memory"
+            fact = f"A sample takes {needed} bytes of memory"
             raise error(f"{fact}; the limit is {DEFAULT_BYTES}.")
         self.program, self.batch = program, min(batch, DEFAULT_BYTES // max(needed, 1))
-        self.engine = kind(program, EngineOptions(product, host, strategy or RoundRobin()))
 
     def run(self, inputs: Arrays, observers: Sequence[Observer] = ()) -> Arrays:
         """Execute the program.
@@ -132,6 +136,8 @@ class Simulator:
 
 class Collector(Observer):
     """Keeps every map that an instruction computes."""
+
+    watches_instructions = False
 
     def __init__(self) -> None:
         self._batches: list[dict[str, arrays.Ints]] = []

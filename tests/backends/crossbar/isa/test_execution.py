@@ -75,7 +75,7 @@ def test_results_do_not_depend_on_the_strategy(name: str, strategy: Strategy) ->
     program = PROGRAMS[name]()
     inputs, counters = random_inputs(program, 3), [Counters(program) for _ in range(2)]
     expected = Simulator(program, host=sum_and_mean).run(inputs, [counters[0]])
-    simulator = Simulator(program, host=sum_and_mean, strategy=strategy)
+    simulator = Simulator(program, engine="bytes", host=sum_and_mean, strategy=strategy)
     outputs = simulator.run(inputs, [counters[1]])
     assert all(np.array_equal(outputs[key], expected[key]) for key in expected)
     assert counters[0].layers() == counters[1].layers()
@@ -88,7 +88,7 @@ def test_every_strategy_finds_a_deadlock(strategy: Strategy) -> None:
     stream = tuple(i for i in program.streams[0] if i.opcode != "signal")
     stuck = replace(program, streams=(stream, program.streams[1]))
     with pytest.raises(EpimcError, match="deadlocked") as caught:
-        Simulator(stuck, strategy=strategy).run(random_inputs(program, 1))
+        Simulator(stuck, engine="bytes", strategy=strategy).run(random_inputs(program, 1))
     assert caught.value.diagnostic.notes == ("tile 1, instruction 0: wait sem=0, count=1 waits.",)
 
 

@@ -169,7 +169,7 @@ def test_a_deadlock_in_a_loop_is_reported() -> None:
     stuck = rolled("spill", ("count=1+2", "count=3+2"))
     inputs = {p.name: np.zeros((1, *(p.shape or ())), np.float32) for p in stuck.inputs}
     with pytest.raises(EpimcError) as caught:
-        Simulator(stuck).run(inputs)
+        Simulator(stuck, engine="bytes").run(inputs)
     assert str(caught.value) == (
         "error: The program is deadlocked.\n"
         "  note: tile 1, instruction 1 in iteration 1: wait sem=0, count=5 waits."

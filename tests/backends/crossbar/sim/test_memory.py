@@ -18,7 +18,7 @@ from epimc.backends.crossbar.isa.regions import (
 )
 from epimc.backends.crossbar.lower.roll import roll
 from epimc.backends.crossbar.sim.memory import Memory
-from epimc.backends.crossbar.sim.simulator import Simulator
+from epimc.backends.crossbar.sim.simulator import ENGINES, Simulator
 from epimc.support.diagnostics import EpimcError
 from tests.backends.crossbar.programs import PROGRAMS
 
@@ -54,23 +54,24 @@ def test_a_program_at_the_end_of_huge_memories() -> None:
         .astype(np.float32)
     }
     for path in ("fused", "bit-serial"):
-        mine, theirs = (Simulator(p, path=path).run(x) for p in (huge, program))
+        mine, theirs = (Simulator(p, path=path, engine="bytes").run(x) for p in (huge, program))
         assert all(np.array_equal(mine[name], theirs[name]) for name in theirs)
 
 
-def test_a_batch_is_no_larger_than_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_batch_is_no_larger_than_its_memory(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     program = PROGRAMS["conv"]()
-    needed = sample_bytes(program)
+    needed = Simulator(program, engine=engine).engine.sample_bytes
+    assert engine == "ssa" or needed == sample_bytes(program)
     limit = "epimc.backends.crossbar.sim.simulator.DEFAULT_BYTES"
-    assert Simulator(program).batch == 64
+    assert Simulator(program, engine=engine).batch == 64
     monkeypatch.setattr(limit, 3 * needed + 1)
-    assert Simulator(program).batch == 3
+    assert Simulator(program, engine=engine).batch == 3
     monkeypatch.setattr(limit, needed - 1)
     with pytest.raises(EpimcError) as caught:
-        Simulator(program)
+        Simulator(program, engine=engine)
     assert str(caught.value) == (
-        f"error: A sample takes {needed} bytes of buffers and off-chip memory; "
-        f"the limit is {needed - 1}."
+        f"error: A sample takes {needed} bytes of memory; the limit is {needed - 1}."
     )
 
 

@@ -16,7 +16,8 @@ from epimc.backends.crossbar.instructions.pool import Pool
 from epimc.backends.crossbar.instructions.vector import Add, Lookup, Multiply, Requantize
 from epimc.backends.crossbar.isa.assembly import format_program, parse_program
 from epimc.backends.crossbar.isa.execution import Observer
-from epimc.backends.crossbar.sim.simulator import Simulator
+from epimc.backends.crossbar.sim.paths import PATHS
+from epimc.backends.crossbar.sim.simulator import ENGINES, Simulator
 from epimc.ir.semantics import arrays, convolution, quantization, requantization, windows
 from epimc.support.diagnostics import EpimcError
 from tests.backends.crossbar.programs import PROGRAMS, merged_weights, sum_and_mean
@@ -136,12 +137,13 @@ def random_inputs(program: Program, samples: int) -> dict[str, arrays.Floats]:
     }
 
 
-@pytest.mark.parametrize("path", ["auto", "fused", "bit-serial"])
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_every_map_is_the_layer_by_layer_one(name: str, path: str) -> None:
+def test_every_map_is_the_layer_by_layer_one(name: str, path: str, engine: str) -> None:
     program = PROGRAMS[name]()
     inputs = random_inputs(program, 5)
-    simulator = Simulator(program, path=path, batch=2, host=sum_and_mean)
+    simulator = Simulator(program, path=path, batch=2, host=sum_and_mean, engine=engine)
     outputs, maps = simulator.run_collect(inputs)
     expected = reference(program, inputs)
     assert set(maps) == set(expected) - {port.name for port in program.inputs}
@@ -165,12 +167,14 @@ def test_the_host_gives_outputs_as_they_are() -> None:
     np.testing.assert_array_equal(outputs["sum"], wanted)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_results_do_not_depend_on_the_batch(name: str) -> None:
+def test_results_do_not_depend_on_the_batch(name: str, engine: str) -> None:
     program = PROGRAMS[name]()
     inputs = random_inputs(program, 7)
     results = [
-        Simulator(program, batch=batch, host=sum_and_mean).run(inputs) for batch in (1, 3, 64)
+        Simulator(program, batch=batch, host=sum_and_mean, engine=engine).run(inputs)
+        for batch in (1, 3, 64)
     ]
     for result in results[1:]:
         for key, value in result.items():
@@ -185,7 +189,7 @@ def test_observers_see_rows_as_they_are_computed() -> None:
         def computed(self, target: FeatureMap, first: int, rows: NDArray[Any]) -> None:
             seen.append((target.name, first, rows.shape))
 
-    Simulator(program).run(random_inputs(program, 2), [Seeing()])
+    Simulator(program, engine="bytes").run(random_inputs(program, 2), [Seeing()])
     assert seen == [(n, y, (2, 4, 1, 6)) for y in range(5) for n in ("acc", "y")]
 
 
@@ -213,9 +217,8 @@ def test_a_wrong_address_gives_wrong_data() -> None:
     text = format_program(program.streams).replace("src=0x18, bytes=24", "src=0x19, bytes=24")
     wrong = replace(program, streams=parse_program(text, "p.asm"))
     inputs = random_inputs(program, 2)
-    assert not np.array_equal(
-        Simulator(wrong).run(inputs)["y"], Simulator(program).run(inputs)["y"]
-    )
+    results = (Simulator(p, engine="bytes").run(inputs)["y"] for p in (wrong, program))
+    assert not np.array_equal(*results)
 
 
 def test_a_deadlock_is_reported() -> None:
@@ -223,7 +226,7 @@ def test_a_deadlock_is_reported() -> None:
     text = format_program(program.streams).replace("wait sem=0, count=1", "wait sem=0, count=9")
     stuck = replace(program, streams=parse_program(text, "p.asm"))
     with pytest.raises(EpimcError) as caught:
-        Simulator(stuck).run(random_inputs(program, 1))
+        Simulator(stuck, engine="bytes").run(random_inputs(program, 1))
     assert str(caught.value) == (
         "error: The program is deadlocked.\n"
         "  note: tile 1, instruction 0: wait sem=0, count=9 waits."

@@ -1,0 +1,1 @@
+"""The engine `ssa`: every map computed once, whole, for blocks of samples."""

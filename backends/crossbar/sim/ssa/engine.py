@@ -1,0 +1,171 @@
+"""The engine `ssa`: the tables of a program, each once for all rows of its map.
+
+What it computes it computes for a block of samples at a time, as many as fit the processor's
+cache.  Streams are only walked where an observer wants to see instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
+from epimc.backends.crossbar.instructions.computing import Computing, KernelSetting
+from epimc.backends.crossbar.instructions.host import HostStep
+from epimc.backends.crossbar.isa.execution import DryRun, Observer
+from epimc.backends.crossbar.sim.engine import Arrays, EngineOptions
+from epimc.backends.crossbar.sim.paths import product_of
+from epimc.backends.crossbar.sim.ssa.plan import AnyStep, Plan, ordered, planned
+from epimc.backends.crossbar.sim.ssa.steps import Step, by_rows, element_type
+from epimc.ir.semantics import arrays, quantization
+from epimc.support.diagnostics import error
+from epimc.support.port_types import apart
+
+Array = NDArray[Any]
+
+# What the maps of a block may take: about what a core's second-level cache holds.
+BLOCK_BYTES = 2**20
+
+
+class SsaEngine:
+    """A program with the kernels of its tables (an `engine.Engine`)."""
+
+    def __init__(self, program: Program, options: EngineOptions) -> None:
+        """Make the kernels: what takes long is done once."""
+        self.program, self.options = program, options
+        self.setting = KernelSetting(program, product_of(program.chip, options.path))
+
+    @cached_property
+    def plan(self) -> Plan:
+        """In which every map is there."""
+        return planned(self.program, self._steps())
+
+    def _steps(self) -> Iterator[AnyStep]:
+        for table in ordered(self.program.tables):
+            if isinstance(table, HostStep):
+                yield table
+            elif isinstance(table, Computing):
+                target = self.program.maps[table.destination]
+                compute = by_rows(table, self.setting)
+                yield Step(table.destination, tuple(table.sources), element_type(target), compute)
+
+    @property
+    def sample_bytes(self) -> int:
+        """The bytes of memory that a sample takes while the program is executed."""
+        return self.plan.layout.sample_bytes
+
+    def run(self, inputs: Arrays, observers: Sequence[Observer]) -> Arrays:
+        """The outputs; observers are told of all instructions first, and then of maps.
+
+        Raises:
+            EpimcError: The program is deadlocked, which is seen only where an observer watches
+                instructions.
+        """
+        self._walk([observer for observer in observers if observer.watches_instructions])
+        watching = [observer for observer in observers if observer.watches_rows]
+        # Without inputs there is one sample.
+        batch = len(next(iter(inputs.values()), [None]))
+        block = batch if watching else max(1, BLOCK_BYTES // max(1, self.sample_bytes))
+        outputs: Arrays = {
+            port.name: np.zeros((batch, *port.shape), np.float32)
+            for port in self.program.chip_outputs
+        }
+        outputs |= {port.name: [None] * batch for port in self.program.host_outputs}
+        for part in arrays.pieces(batch, 1, block):
+            run = _Block(self, self.plan, part.stop - part.start, watching)
+            results = run.run({name: values[part] for name, values in inputs.items()})
+            for name, result in results.items():
+                outputs[name][part] = result
+        return outputs
+
+    def _walk(self, observers: Sequence[Observer]) -> None:
+        """Tell observers of every instruction."""
+        if not observers:
+            return
+        waiting = DryRun(self.program.streams, observers, self.options.strategy).run()
+        if waiting:
+            raise error("The program is deadlocked.", notes=waiting)
+
+
+class _Block:
+    """A plan being done for a block of samples (an `instructions.host.HostState`)."""
+
+    def __init__(
+        self, engine: SsaEngine, plan: Plan, batch: int, observers: Sequence[Observer]
+    ) -> None:
+        self.program, self.batch, self.plan = engine.program, batch, plan
+        self.runner, self.observers = engine.options.host, observers
+        self.maps: Mapping[int, Array] = plan.layout.arena(batch)
+        # What the host knows, by its tokens: for each of the values one a sample.
+        self.known: dict[int, Sequence[Sequence[Any]]] = {}
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """The outputs of these samples."""
+        for port in self.program.chip_inputs:
+            self.put(port, inputs[port.name])
+        for entry in self.program.host_inputs:
+            self.known[entry.token] = [apart(entry.port_type, inputs[entry.name])]
+        for step in self.plan.steps:
+            self.do(step)
+        outputs: Arrays = {port.name: self.take(port) for port in self.program.chip_outputs}
+        for result in self.program.host_outputs:
+            outputs[result.name] = self.values(result.token, result.result)
+        return outputs
+
+    def do(self, step: AnyStep) -> None:
+        """One step, of which observers are told."""
+        target = self.program.maps[step.destination]
+        if isinstance(step, Step):
+            out = self.maps[step.destination]
+            step.compute([self.maps[source] for source in step.sources], out)
+            rows = out.transpose(0, 3, 1, 2)
+        else:
+            rows = np.broadcast_to(step.made_by(self), (self.batch, *target.dims))
+            if not target.is_token:
+                self.maps[step.destination][...] = rows.transpose(0, 2, 3, 1)
+        for observer in self.observers:
+            observer.computed(target, 0, rows)
+
+    def put(self, port: Port, x: arrays.Floats) -> None:
+        """Quantize one input's samples."""
+        target = self.program.maps[port.map]
+        q = quantization.quantize_input(x, port.scale, target.zero_point, target.bits)
+        self.maps[port.map][...] = q.reshape(self.batch, *target.dims).transpose(0, 2, 3, 1)
+
+    def take(self, port: Port) -> arrays.Floats:
+        """One output's samples, dequantized."""
+        source = self.program.maps[port.map]
+        q = self.read_map(source)
+        real = quantization.dequantize_output(q, port.scale, source.zero_point)
+        return real.reshape(self.batch, *port.shape)
+
+    def read_map(self, source: FeatureMap) -> Array:
+        """All of a map, [batch, C, H, W]."""
+        number = self.numbers[source.name]
+        return self.maps[number].transpose(0, 3, 1, 2)
+
+    @cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """The numbers of maps, by their names."""
+        return {feature.name: number for number, feature in enumerate(self.program.maps)}
+
+    def values(self, token: int, result: int) -> Sequence[Any]:
+        """A value of the host for each sample.
+
+        Raises:
+            EpimcError: The call has no such result.
+        """
+        known = self.known[token]
+        if result >= len(known):
+            name = self.program.maps[token].name
+            raise error(f"The host gives {len(known)} results for '{name}', and no {result}.")
+        return known[result]
+
+    def call(self, token: int, fragment: str, operands: list[Any]) -> None:
+        """Have the host run a fragment, and keep its results under a token."""
+        assert self.runner is not None
+        self.known[token] = self.runner(fragment, operands, self.batch)

@@ -1,0 +1,89 @@
+"""Where the maps of a block of samples lie in memory: arrays [samples, H, W, C] in one arena."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+# A cache line, which is also the widest vector.
+LINE = 64
+
+
+@dataclass(frozen=True)
+class Value:
+    """A map of which a plan keeps the integers.
+
+    Attributes:
+        number: Of the map.
+        shape: [H, W, C].
+        dtype: Of its elements.
+        first: The step that computes it.
+        last: The last step that reads it; the map is kept until that is done.
+    """
+
+    number: int
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    first: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of a sample, up to the next line, so that those of any number begin on a line."""
+        return -(-math.prod(self.shape) * self.dtype.itemsize // LINE) * LINE
+
+
+class Layout:
+    """Places for values, of which two share one where none is needed while the other is.
+
+    Attributes:
+        values: By the number of the map.
+        sample_bytes: The bytes that a sample takes: the highest end of a place.
+    """
+
+    def __init__(self, values: Sequence[Value]) -> None:
+        """Place values, the largest first: each at the lowest address that is free for it."""
+        self.values: Mapping[int, Value] = {value.number: value for value in values}
+        self._addresses: dict[int, int] = {}
+        placed: list[Value] = []
+        for value in sorted(values, key=lambda value: (-value.size, value.number)):
+            others = [other for other in placed if overlap(value, other)]
+            self._addresses[value.number] = self._lowest(value, others)
+            placed.append(value)
+        ends = (self._addresses[value.number] + value.size for value in values)
+        self.sample_bytes = max(ends, default=0)
+
+    def _lowest(self, value: Value, others: Sequence[Value]) -> int:
+        address = 0
+        for begin, size in sorted((self._addresses[other.number], other.size) for other in others):
+            if begin - address >= value.size:
+                break
+            address = max(address, begin + size)
+        return address
+
+    def arena(self, samples: int) -> dict[int, Array]:
+        """Memory for a block: for each map, by its number, an array [samples, H, W, C].
+
+        What lies in it is of no value.  Behind each array a line can be read.
+        """
+        memory = np.empty(self.sample_bytes * samples + 2 * LINE, np.uint8)
+        begin = -memory.ctypes.data % LINE
+        arrays = {}
+        for number, value in self.values.items():
+            first = begin + self._addresses[number] * samples
+            size = math.prod(value.shape) * value.dtype.itemsize * samples
+            flat = memory[first : first + size].view(value.dtype)
+            arrays[number] = flat.reshape(samples, *value.shape)
+        return arrays
+
+
+def overlap(one: Value, other: Value) -> bool:
+    """Whether both values are needed at some step."""
+    return one.first <= other.last and other.first <= one.last
