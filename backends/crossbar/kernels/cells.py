@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def recombine(part: LayerPart, array: Array, columns: NDArray[Any]) -> arrays.In
 
 
 def recombine_into(
-    result: arrays.Ints, part: LayerPart, array: Array, columns: NDArray[Any]
+    result: NDArray[Any], part: LayerPart, array: Array, columns: NDArray[Any]
 ) -> None:
     """Add what physical columns of one array contribute to the epitome columns of its pack.
 
@@ -88,6 +89,34 @@ def recombine_into(
         # The last column is the pack's reference, which counts for every column of the epitome.
         factor = reference_coefficient(part.mapping, part.weight_bits)
         result += np.multiply(columns[-1], factor, dtype=np.int64)
+
+
+def add_weights(values: NDArray[Any], part: LayerPart, array: Array) -> None:
+    """Add what the cells of one array amount to, of a pack with one group.
+
+    It is `recombine_into` of `array_cells`; but most columns of an epitome lie in one array with
+    all their slices, and these amount to the weight, so that no cell need be made.
+
+    Args:
+        values: [array.rows, epitome columns of the pack], of a type that holds the weights.
+        part: The part of a layer whose cells are meant.
+        array: One of its arrays.
+    """
+    pack = pack_at(part, array.row)
+    first, end = array.column - pack.column, array.column - pack.column + array.columns
+    begin, stop = -(-first // pack.slices), min(end, pack.sliced) // pack.slices
+    edges = [(first, end)]
+    if begin < stop:
+        own = values[:, begin:stop]
+        own += part.weights[array.row : array.row + array.rows, begin:stop]
+        # What the reference column will take away again, wherever it lies.
+        own -= reference_coefficient(part.mapping, part.weight_bits)
+        edges = [(first, begin * pack.slices), (stop * pack.slices, end)]
+    # A column of which some slices lie in another array, and a reference, are made of their cells.
+    for left, right in edges:
+        if left < right:
+            edge = replace(array, column=pack.column + left, columns=right - left)
+            recombine_into(values.T, part, edge, array_cells(part, edge).T)
 
 
 def column_sums(part: LayerPart) -> arrays.Ints:

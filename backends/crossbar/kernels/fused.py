@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.core.rounds import spread
 from epimc.backends.crossbar.kernels.cells import (
+    add_weights,
     array_cells,
     corrected,
     diagonal_blocks,
     recombine,
-    recombine_into,
 )
 from epimc.backends.crossbar.kernels.layer_part import LayerPart, pack_at
 from epimc.backends.crossbar.kernels.sampling import (
@@ -103,19 +103,19 @@ def programmed_weights(part: LayerPart, inputs: int) -> tuple[slice, arrays.Ints
         positions are 0: the arrays of a split layer hold a part of the rows.
     """
     rows = rows_in_arrays(part)
-    values = np.zeros((part.groups, rows.stop - rows.start, part.weights.shape[1]), np.int64)
+    # Channels first, as the rounds write them; a weight, an offset and slices fit 32 bits.
+    values = np.zeros((part.groups, part.weights.shape[1], rows.stop - rows.start), np.int32)
     for array in part.arrays:
-        cells = array_cells(part, array).T
         pack = pack_at(part, array.row)
         if pack.groups > 1:
+            cells = array_cells(part, array).T
             dense = recombine(part, array, cells).T
-            own = values[pack.group : pack.group + pack.groups]
+            own = values[pack.group : pack.group + pack.groups].transpose(0, 2, 1)
             # Off the diagonal the cells hold weight 0, and come out as 0.
             own += diagonal_blocks(dense, pack.groups).reshape(own.shape)
         else:
             first = array.row - pack.row - rows.start
-            own = values[pack.group, first : first + array.rows]
-            recombine_into(own.T, part, array, cells)
+            add_weights(values[pack.group, :, first : first + array.rows].T, part, array)
     return merged(part, values, inputs, rows.start)
 
 
@@ -147,13 +147,13 @@ def rows_in_arrays(part: LayerPart) -> slice:
 
 
 def merged(
-    part: LayerPart, values: arrays.Ints, inputs: int, first: int = 0
+    part: LayerPart, values: NDArray[Any], inputs: int, first: int = 0
 ) -> tuple[slice, arrays.Ints]:
     """The matrix that the rounds make of epitome values.
 
     Args:
         part: The part of a layer whose cells are meant.
-        values: What is sampled, [groups, rows, columns]: some of the rows of every group.
+        values: What is sampled, [groups, columns, rows]: some of the rows of every group.
         inputs: Cin of its source map.
         first: The first of these rows.
 
@@ -165,7 +165,7 @@ def merged(
     places: list[tuple[arrays.Ints, arrays.Ints]] = []
     for round_ in part.rounds:
         rows = within_group(spread(round_.ifrt), height) - first
-        chosen = (rows >= 0) & (rows < values.shape[1])
+        chosen = (rows >= 0) & (rows < values.shape[2])
         positions = window_positions(part, within_group(spread(round_.ifat), inputs_of_group))
         places.append((positions[chosen], rows[chosen]))
     served = np.concatenate([positions for positions, _ in places])
@@ -173,8 +173,8 @@ def merged(
     low, high = (int(served.min()), int(served.max()) + 1) if len(served) else (0, 0)
     matrix = np.zeros((len(part.bias), high - low), np.int64)
     for round_, (positions, rows) in zip(part.rounds, places, strict=True):
-        window = values[:, contiguous(rows)].transpose(0, 2, 1)
+        window = values[:, :, contiguous(rows)]
         # Not -1: a part may hold none of the rows that a round drives.
-        flat = window.reshape(values.shape[0] * values.shape[2], len(rows))
+        flat = window.reshape(values.shape[0] * values.shape[1], len(rows))
         apply_ofat(matrix, round_, flat, contiguous(positions - low))
     return slice(low, high), matrix

@@ -47,7 +47,9 @@ def apply_ofat(
     """
     for entry in round_.ofat:
         target = slice(entry.destination, entry.destination + entry.count)
-        block = values[entry.column : entry.column + entry.count] * entry.multiplier
+        block = values[entry.column : entry.column + entry.count]
+        if entry.multiplier != 1:
+            block = block * entry.multiplier
         # All columns, not only `where`: in those that no round serves the result is 0.
         if not entry.accumulate:
             result[target] = 0

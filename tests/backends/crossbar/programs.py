@@ -585,6 +585,6 @@ def merged_weights(table: Mvm, weights: Ints, inputs: int) -> Ints:
     area = table.window.kernel[0] * table.window.kernel[1]
     result = np.zeros((len(table.bias), inputs // table.groups * area), np.int64)
     values = weights.astype(np.int64).reshape(table.groups, -1, weights.shape[1])
-    positions, matrix = merged(table, values, inputs)
+    positions, matrix = merged(table, values.transpose(0, 2, 1), inputs)
     result[:, positions] = matrix
     return result

@@ -11,7 +11,7 @@ from epimc.backends.crossbar.core.program import Chip
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Round
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.kernels.bit_serial import bit_serial, lossless
-from epimc.backends.crossbar.kernels.cells import array_cells, recombine
+from epimc.backends.crossbar.kernels.cells import add_weights, array_cells, recombine
 from epimc.backends.crossbar.kernels.fused import fused
 from epimc.backends.crossbar.kernels.layer_part import physical_columns
 from epimc.ir.semantics import windows
@@ -138,6 +138,27 @@ def test_cells_hold_the_weights(mapping: MappingName) -> None:
     assert cells.shape == (5, physical_columns(table))
     assert cells.max() <= 3
     assert np.array_equal(recombine(table, array, cells.T.astype(np.int64)).T, weights)
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_what_cells_amount_to_is_known_without_making_them(data: st.DataObject) -> None:
+    """Also of arrays that begin and end within the slices of a column."""
+    mapping, bits = data.draw(st.sampled_from(MAPPINGS)), data.draw(st.integers(2, 8))
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    weights = random.integers(-(2 ** (bits - 1)) + 1, 2 ** (bits - 1), (6, 3))
+    table = replace(
+        mvm(0, 0, 1, windows.Window((1, 1)), weights, identity(6, 1, 3), np.zeros(3, np.int64),
+            mapping=mapping, cell_bits=data.draw(st.integers(1, 4))),
+        weight_bits=bits,
+    )  # fmt: skip
+    column = data.draw(st.integers(0, physical_columns(table) - 1))
+    columns = data.draw(st.integers(1, physical_columns(table) - column))
+    array = Array(0, data.draw(st.integers(0, 2)), 3, column, columns)
+    values = np.zeros((3, 3), np.int32)
+    add_weights(values, table, array)
+    expected = recombine(table, array, array_cells(table, array).T).T
+    assert np.array_equal(values, expected)
 
 
 def test_a_narrow_adc_clips() -> None:
