@@ -234,6 +234,15 @@ class CompiledProgram(Door, ABC):
             EpimcError: An option is unknown or wrong, or a host is missing.
         """
 
+    @property
+    def is_lossless(self) -> bool:
+        """Whether it computes the integers of the reference; else its converters lose some."""
+        return True
+
+    def lossless_executor(self, host: Host | None = None, **options: Any) -> Executor:
+        """The same program on a chip whose converters lose nothing; options as in `executor`."""
+        return self.executor(host, **options)
+
     @abstractmethod
     def claims(self) -> Iterator[Claim]:
         """All that the integer reference must be, but for what fragments are made of."""

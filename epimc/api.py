@@ -147,6 +147,7 @@ def verify(
     *,
     layers: bool = False,
     limit_bytes: int = DEFAULT_BYTES,
+    **options: Any,
 ) -> VerifyResult:
     """Hold a program to onnxruntime: exact against the integers, measured against the floats.
 
@@ -156,18 +157,19 @@ def verify(
             the bundle keeps.
         layers: Measure also what each layer loses.
         limit_bytes: The most that the samples may take, and the files of the bundle.
+        options: Those of the backend's simulator, as in `load`.
 
     Raises:
         EpimcError: The program does not pass its check (exit code 1), the bundle has no reference,
-            or the samples do not fit.
+            the samples do not fit, or an option is wrong.
     """
     from epimc.verification.verify import verify as verified
 
     limit = ModelOptions(limit_bytes=limit_bytes).limit_bytes
     if isinstance(bundle, Session):
-        return verified(bundle.bundle, samples, None, limit, layers=layers)
+        return verified(bundle.bundle, samples, None, limit, layers=layers, **options)
     read = read_bundle(as_path(bundle, "bundle"), limit)
-    return verified(read, samples, None, limit, layers=layers)
+    return verified(read, samples, None, limit, layers=layers, **options)
 
 
 def inspect(

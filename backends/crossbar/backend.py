@@ -76,11 +76,22 @@ class CrossbarProgram(CompiledProgram):
         return program_files(self.program, self.target)
 
     def executor(self, host: Host | None = None, **options: Any) -> CrossbarExecutor:
-        """The options are those of `Simulator`: path, batch, engine, strategy."""
+        """The options are those of `Simulator`: path, batch, engine, strategy, threads."""
         from epimc.backends.crossbar.sim.simulator import Simulator
 
         check_options(options)
         return CrossbarExecutor(Simulator(self.program, host=host, **options))
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether no ADC can clip."""
+        from epimc.backends.crossbar.summary import is_lossless
+
+        return is_lossless(self.program)
+
+    def lossless_executor(self, host: Host | None = None, **options: Any) -> CrossbarExecutor:
+        """What the arrays hold, multiplied: the fused path, whatever the options say."""
+        return self.executor(host, **{**options, "path": "fused"})
 
     def claims(self) -> Iterator[Claim]:
         """From the program's tables."""
@@ -109,9 +120,7 @@ class CrossbarProgram(CompiledProgram):
 
     def warnings(self) -> list[str]:
         """One line where an ADC may clip, which makes results inexact; else none."""
-        from epimc.backends.crossbar.summary import is_lossless
-
-        if is_lossless(self.program):
+        if self.is_lossless:
             return []
         name = self.target.name
         return [f"the ADC of target '{name}' is not lossless: results will not be exact"]
@@ -143,7 +152,7 @@ def check_options(options: Mapping[str, object]) -> None:
     """
     from epimc.backends.crossbar.isa.execution import Strategy
 
-    kinds = {"path": str, "batch": int, "engine": str, "strategy": Strategy}
+    kinds = {"path": str, "batch": int, "engine": str, "strategy": Strategy, "threads": int}
     for name, value in options.items():
         if name not in kinds:
             hint = did_you_mean(name, kinds)

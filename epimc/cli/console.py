@@ -52,6 +52,24 @@ def warn(message: str) -> None:
     tell(f"warning: {message}")
 
 
+def tell_of_notices() -> None:
+    """Have what the library logs for people, such as what takes long once, told on a terminal."""
+    if not sys.stderr.isatty():
+        return
+    import logging
+
+    class Notices(logging.Handler):
+        """Tells each as a note."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            """A line of its own."""
+            tell(f"note: {record.getMessage()}")
+
+    logger = logging.getLogger("epimc")
+    logger.addHandler(Notices())
+    logger.setLevel(logging.INFO)
+
+
 @contextlib.contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[str, int], None]]:
     """A progress bar on a terminal; nothing when standard error is piped."""

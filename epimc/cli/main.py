@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from epimc.backends import DEFAULT_BACKEND
-from epimc.cli.console import progress, say, warn
+from epimc.cli.console import progress, say, tell_of_notices, warn
 from epimc.cli.options import takes
 from epimc.cli.streams import escape_characters, put, quiet_pipes, tell, unwritten
 from epimc.compiler.options import (
@@ -20,6 +20,7 @@ from epimc.compiler.options import (
     PlanRequest,
     Request,
 )
+from epimc.runtime.options import SimulatorOptions
 from epimc.support.diagnostics import EpimcError, error, render
 from epimc.support.files import read_bytes, read_text, refused_by_system
 from epimc.support.interrupts import raise_at_interrupt
@@ -80,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         quiet_pipes()
         escape_characters()
+        tell_of_notices()
         if debug:
             raise_at_interrupt()
     try:
@@ -198,10 +200,12 @@ def plan(
 
 
 @app.command()
+@takes(SimulatorOptions)
 def run(
     folder: BundleFolder,
     input: Annotated[Path, typer.Option("--input", metavar="X.npz", help="Samples.")],
     output: Annotated[Path, typer.Option("--output", metavar="Y.npz", help="Results.")],
+    options: SimulatorOptions,
     limit_bytes: Limit = DEFAULT_BYTES,
     stats: Annotated[
         bool, typer.Option("--stats", help="Count what a sample costs, layer by layer.")
@@ -219,7 +223,7 @@ def run(
     check_file(output, input)
     bundle = read_bundle(folder, limit_bytes)
     bundle.program.refuse_bad()
-    session = Session(bundle)
+    session = Session(bundle, **options.chosen)
     meter = bundle.program.cost_meter() if stats else None
     refuse_in_files("a file of results", map(Shaped.of, bundle.program.outputs))
     samples = read_samples(input, inputs_of(bundle.program), limit_bytes=limit_bytes)
@@ -233,8 +237,10 @@ def run(
 
 
 @app.command()
+@takes(SimulatorOptions)
 def verify(
     folder: BundleFolder,
+    options: SimulatorOptions,
     input: Annotated[
         Path | None,
         typer.Option("--input", metavar="X.npz", help="Samples; else those of the bundle."),
@@ -255,7 +261,7 @@ def verify(
         def done(count: int, samples: int) -> None:
             advance(f"{count} of {samples} samples", 100 * count // samples)
 
-        result = verify_bundle(bundle, input, done, limit_bytes, layers=layers)
+        result = verify_bundle(bundle, input, done, limit_bytes, layers=layers, **options.chosen)
     say(result, json)
     if not result.exact:
         raise typer.Exit(1)

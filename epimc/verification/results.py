@@ -78,11 +78,33 @@ class LayerLoss:
 
 
 @dataclass(frozen=True)
+class ConverterLoss:
+    """What the converters change of a feature map, in its own layer and in those before it.
+
+    Attributes:
+        name: Of the feature map.
+        nodes: The ONNX nodes that it stands for.
+        elements: Integers compared.
+        changed: How many of them differ from those without loss.
+        max_difference: The largest difference, in steps of the map.
+        sqnr_db: Of the map's integers to what was changed of them, in dB; null when either is 0.
+    """
+
+    name: str
+    nodes: tuple[OnnxNode, ...]
+    elements: int
+    changed: int
+    max_difference: int
+    sqnr_db: float | None
+
+
+@dataclass(frozen=True)
 class VerifyResult(Result):
     """A bundle compared with onnxruntime: exactly with the integers, by measures with the floats.
 
     Attributes:
-        exact: Whether nothing differs.
+        exact: Whether nothing differs; where converters lose something, of the program as it
+            would be without.
         mismatches: Elements that differ: of layers, outputs and parameters.
         samples: How many were run.
         top1_agreement: Share of samples for which the first output says the same class as the
@@ -97,6 +119,7 @@ class VerifyResult(Result):
         parameters: What the tables claim of the reference that it is not, and what it is that they
             do not claim: counts by the names of tensors.
         layer_errors: What each layer loses, the worst first; null unless asked for.
+        converter_losses: What lossy converters change, map by map; null where they lose nothing.
     """
 
     KIND: ClassVar[str] = "verify"
@@ -113,12 +136,16 @@ class VerifyResult(Result):
     layers: tuple[ComparedLayer, ...]
     parameters: Mapping[str, int]
     layer_errors: tuple[LayerLoss, ...] | None
+    converter_losses: tuple[ConverterLoss, ...] | None = None
 
     def blocks(self) -> Iterator[Block]:
         """Outputs, the verdict with what differs, rates, and the layers' losses."""
         yield self.output_table()
         yield Lines(tuple(self.verdict()))
         yield Facts(tuple(self.rates()))
+        if self.converter_losses is not None:
+            yield Lines(("", CONVERTERS))
+            yield converter_table(self.converter_losses)
         if self.layer_errors is not None:
             yield Lines(("",))
             yield self.layer_table(self.layer_errors)
@@ -149,6 +176,8 @@ class VerifyResult(Result):
         """Whether all is exact, and what is not."""
         elements = sum(layer.elements for layer in self.layers)
         verdict = "exact" if self.exact else f"NOT exact: {self.mismatches} mismatches"
+        if self.converter_losses is not None:
+            verdict += ", but for what the converters lose"
         yield (
             f"{verdict}: {len(self.layers)} layers, {elements} integers "
             f"on {self.samples} samples against onnxruntime"
@@ -195,3 +224,20 @@ class VerifyResult(Result):
             "outside: the part of these values that lies outside the calibrated range, "
             "and is clipped",
         )
+
+
+CONVERTERS = "What the converters change, and hand on to the layers behind:"
+
+
+def converter_table(losses: tuple[ConverterLoss, ...]) -> TableBlock:
+    """What the converters change, map by map."""
+    rows = [
+        (
+            ", ".join(node.name for node in loss.nodes) or loss.name,
+            f"{loss.changed / max(loss.elements, 1):.2%}",
+            str(loss.max_difference),
+            number(loss.sqnr_db, 2),
+        )
+        for loss in losses
+    ]
+    return table(("layer", "changed", "max difference", "SQNR dB"), rows)

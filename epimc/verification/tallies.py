@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from epimc.support.origins import Nodes
 from epimc.support.results import onnx_nodes
 from epimc.verification.measures import Loss, comparable, differing, finite
-from epimc.verification.results import ComparedLayer, ComparedOutput
+from epimc.verification.results import ComparedLayer, ComparedOutput, ConverterLoss
 
 Array = NDArray[Any]
 
@@ -41,6 +41,39 @@ class LayerTally:
 
 
 @dataclass
+class ConverterTally:
+    """What lossy converters change of a feature map, over the batches so far."""
+
+    name: str
+    nodes: Nodes
+    zero_point: int
+    elements: int = 0
+    changed: int = 0
+    largest: int = 0
+    loss: Loss = field(default_factory=Loss)
+
+    def add(self, lossy: Array, lossless: Array) -> None:
+        """Take one batch: integers with the loss, and without."""
+        difference = lossy.astype(np.int64) - lossless
+        self.elements += difference.size
+        self.changed += int(np.count_nonzero(difference))
+        self.largest = max(self.largest, int(np.abs(difference).max(initial=0)))
+        ours, true = (values.astype(np.int64) - self.zero_point for values in (lossy, lossless))
+        self.loss.add(ours, true)
+
+    def result(self) -> ConverterLoss:
+        """What it comes to."""
+        return ConverterLoss(
+            self.name,
+            onnx_nodes(self.nodes),
+            self.elements,
+            self.changed,
+            self.largest,
+            self.loss.sqnr_db,
+        )
+
+
+@dataclass
 class OutputTally:
     """One output, over the batches so far.
 
@@ -64,9 +97,12 @@ class OutputTally:
     epitome: Loss = field(default_factory=Loss)
     quantization: Loss = field(default_factory=Loss)
 
-    def add(self, computed: Any, exact: Any, real: Any) -> None:
-        """Take one batch: the program's, the integer reference's and the float model's output."""
+    def add_exact(self, computed: Any, exact: Any) -> None:
+        """Take one batch: the output without loss, and the integer reference's."""
         self.mismatches += differing(computed, exact)
+
+    def add(self, computed: Any, real: Any) -> None:
+        """Take one batch: the program's output, and the float model's."""
         pair = comparable(computed, real)
         if pair is None:
             return

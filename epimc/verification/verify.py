@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.backends.base import CompiledProgram
+from epimc.backends.base import CompiledProgram, Executor
 from epimc.backends.onnx.classes import is_of_classes
 from epimc.backends.onnx.large import LargeModel, external_name, read_external
 from epimc.backends.onnx.reading import large_model, read_model, with_outputs
@@ -32,7 +32,7 @@ from epimc.support.limits import DEFAULT_BYTES
 from epimc.verification.integer_reference import IntegerReference, types_of
 from epimc.verification.layer_errors import LayerMeter
 from epimc.verification.results import VerifyResult
-from epimc.verification.tallies import ClassTally, LayerTally, OutputTally, Rates
+from epimc.verification.tallies import ClassTally, ConverterTally, LayerTally, OutputTally, Rates
 
 Array = NDArray[Any]
 
@@ -53,6 +53,7 @@ def verify(
     limit_bytes: int = DEFAULT_BYTES,
     *,
     layers: bool = False,
+    **options: Any,
 ) -> VerifyResult:
     """Check the program, then run it and its references on the samples.
 
@@ -62,6 +63,7 @@ def verify(
         limit_bytes: The most that the samples may take.
         progress: Called with the number of samples done, and of all.
         layers: Measure also what each layer loses.
+        options: Those of the backend's simulator.
 
     Raises:
         EpimcError: The program does not pass the checker (exit code 1), the bundle has no
@@ -71,7 +73,7 @@ def verify(
     bundle.program.refuse_bad()
     integers = integer_reference(bundle)
     used = bundle_samples(bundle, samples, limit_bytes)
-    runner = _Runner(bundle, integers, used, layers=layers)
+    runner = _Runner(bundle, integers, used, options, layers=layers)
     # Once, not per batch: tables do not depend on samples.
     tally, parameters = runner.empty_tally(used.count), runner.parameter_mismatches()
     done = 0
@@ -140,6 +142,7 @@ class Tally:
 
     layers: list[LayerTally]
     outputs: list[OutputTally]
+    converters: list[ConverterTally]
     classes: ClassTally = field(default_factory=ClassTally)
 
 
@@ -168,7 +171,13 @@ class _Runner:
     """The program and its three references, loaded once."""
 
     def __init__(
-        self, bundle: Bundle, integers: IntegerReference, samples: Samples, *, layers: bool
+        self,
+        bundle: Bundle,
+        integers: IntegerReference,
+        samples: Samples,
+        options: Mapping[str, Any],
+        *,
+        layers: bool,
     ) -> None:
         self.bundle, self.program = bundle, bundle.program
         self.integers, self.samples = integers, samples
@@ -178,7 +187,11 @@ class _Runner:
         self.floats = self.loaded_floats()
         self.identity_plans, self.epitomized = self.loaded_epitomized(layers=layers)
         # Last: large references are no longer in memory.
-        self.executor = bundle.program.executor(host_of(bundle), batch=self.batch)
+        host, chosen = host_of(bundle), {"batch": self.batch, **options}
+        self.executor = self.program.lossless_executor(host, **chosen)
+        self.lossy: Executor | None = None
+        if not self.program.is_lossless:
+            self.lossy = self.program.executor(host, **chosen)
 
     def batches(self) -> Iterator[dict[str, Array]]:
         """The samples, some at a time."""
@@ -239,7 +252,15 @@ class _Runner:
                 # A layer that the reference lacks is proven by nothing: all of it counts as wrong.
                 layer.elements = layer.mismatches = size * count
             layers.append(layer)
-        return Tally(layers, [OutputTally(port.name) for port in self.program.outputs])
+        outputs = [OutputTally(port.name) for port in self.program.outputs]
+        return Tally(layers, outputs, self.converters())
+
+    def converters(self) -> list[ConverterTally]:
+        """A tally for each map that lossy converters have a part in."""
+        if self.lossy is None:
+            return []
+        maps = self.program.computed_maps
+        return [ConverterTally(m.name, m.nodes, m.zero_point) for m in maps]
 
     def result(self, tally: Tally, parameters: Mapping[str, int], samples: Samples) -> VerifyResult:
         """What all batches come to."""
@@ -268,6 +289,9 @@ class _Runner:
             layers=layers,
             parameters=parameters,
             layer_errors=self.meter.results() if self.meter else None,
+            converter_losses=(
+                tuple(each.result() for each in tally.converters) if self.lossy else None
+            ),
         )
 
     def refuse_other_sizes(self, name: str, values: tuple[Any, ...]) -> None:
@@ -292,6 +316,12 @@ class _Runner:
             EpimcError: Outputs are of other sizes than those of the program (exit code 1).
         """
         outputs, maps = self.executor.run_collect(inputs)
+        # What users get is what the converters leave of it.
+        lossy, lossy_maps = (
+            self.lossy.run_collect(inputs) if self.lossy else (outputs, maps)
+        )
+        for each in tally.converters:
+            each.add(lossy_maps[each.name], maps[each.name])
         ports = self.ports
         known = self.integers.tensors
         layers = [layer for layer in tally.layers if layer.name in known]
@@ -307,11 +337,12 @@ class _Runner:
             if got is None:
                 raise check_failed(f"The program does not give the output '{output.name}'.")
             self.refuse_other_sizes(output.name, (got, integer, middle, float_))
-            output.add(got, integer, float_)
-            output.add_epitomized(got, middle, float_)
+            output.add_exact(got, integer)
+            output.add(lossy[output.name], float_)
+            output.add_epitomized(lossy[output.name], middle, float_)
         for layer, integer in zip(layers, exact[len(ports) :], strict=True):
             layer.add(maps.get(layer.name), integer)
         if self.meter:
-            self.meter.add(inputs, maps, epitomized[len(ports) :])
+            self.meter.add(inputs, lossy_maps, epitomized[len(ports) :])
         # Classes are those of the first output.
-        tally.classes.add(outputs[ports[0]], real[0], epitomized[0])
+        tally.classes.add(lossy[ports[0]], real[0], epitomized[0])

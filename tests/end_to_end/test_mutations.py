@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from epimc.backends.crossbar.check.checker import check
+from epimc.backends.crossbar.sim.simulator import ENGINES, Simulator
 from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
 from tests.crossbars import program_in
@@ -93,3 +96,28 @@ def test_the_changes_reach_every_kind_of_number(compiled: Compile) -> None:
         "tables Requantize multipliers",
         "tables Requantize shifts",
     } <= changed
+
+
+def test_engines_agree_on_changed_programs_that_the_checker_accepts(compiled: Compile) -> None:
+    program = program_in(read_bundle(compiled("mnist", "tiny", 4, 6, ROUNDS).bundle))
+    by_kind = kinds(program)
+    random = np.random.default_rng(0)
+    inputs = {
+        port.name: random.standard_normal((2, *port.shape)).astype(np.float32)
+        for port in program.chip_inputs
+    }
+    accepted = set()
+    for kind, places in by_kind.items():
+        changed = mutated(program, places[random.integers(len(places))], random)
+        if check(changed):
+            continue
+        accepted.add(kind)
+        results = [
+            Simulator(changed, engine=engine, path=path).run_collect(inputs)
+            for engine, path in product(ENGINES, ("fused", "bit-serial"))
+        ]
+        outputs, maps = results[0]
+        for others in results[1:]:
+            assert all(np.array_equal(outputs[name], others[0][name]) for name in outputs)
+            assert all(np.array_equal(maps[name], others[1][name]) for name in maps)
+    assert {"tables Requantize multipliers", "maps scale"} <= accepted

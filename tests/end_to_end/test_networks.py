@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from epimc.api import build
 from epimc.backends.crossbar.check.checker import TABLES, check
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.sim.paths import PATHS
-from epimc.backends.crossbar.sim.simulator import Simulator
+from epimc.backends.crossbar.sim.simulator import ENGINES, Simulator
 from epimc.backends.onnx.reading import read_exported
 from epimc.compiler.options import Request
 from epimc.ir.interpreter import interpret
@@ -58,10 +59,10 @@ def test_networks_are_exact(model: Path, target: str, weight_bits: int, bits: in
         for name, value in modules["quantize"].inputs
     }
     exact = interpret(modules["quantize"], inputs)
-    for path in PATHS:
-        results = Simulator(program_in(bundle), path=path).run(inputs)
+    for engine, path in product(ENGINES, PATHS):
+        results = Simulator(program_in(bundle), path=path, engine=engine).run(inputs)
         for name, array in exact.items():
-            assert np.array_equal(results[name], array), (path, name)
+            assert np.array_equal(results[name], array), (engine, path, name)
     lowered = modules["allocate"]
     activations = {
         name: quantization.quantize_input(

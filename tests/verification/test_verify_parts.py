@@ -332,7 +332,7 @@ def test_outputs_that_are_no_numbers_stay_documents() -> None:
     tally = OutputTally("y")
     real = np.array([np.nan, 1.0])
     for batch in (np.zeros(2), np.ones(2)):
-        tally.add(batch, batch, real)
+        tally.add(batch, real)
         tally.add_epitomized(batch, real, real)
     assert tally.result() == ComparedOutput("y", 0, None, None, None, None, None)
 

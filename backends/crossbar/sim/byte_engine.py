@@ -52,9 +52,8 @@ class ByteEngine:
         }
         self.regions = [buffer_regions(program, tile) for tile in range(len(program.streams))]
 
-    @property
-    def sample_bytes(self) -> int:
-        """Those of buffers and of off-chip memory that the program names."""
+    def sample_bytes(self, *, watched: bool) -> int:
+        """Those of buffers and of off-chip memory that the program names, watched or not."""
         return sample_bytes(self.program)
 
     def run(self, inputs: Arrays, observers: Sequence[Observer]) -> Arrays:

@@ -28,11 +28,13 @@ class EngineOptions:
         path: How crossbars compute, a name in `paths.PATHS`.
         host: Runs the program's host calls; None where there are none.
         strategy: Which tile goes on next.
+        threads: How many to use at most.
     """
 
     path: str
     host: HostRunner | None
     strategy: Strategy
+    threads: int = 1
 
 
 class Engine(Protocol):
@@ -41,9 +43,12 @@ class Engine(Protocol):
     def __init__(self, program: Program, options: EngineOptions) -> None:
         """Prepare a program: all that does not depend on the samples is done here, once."""
 
-    @property
-    def sample_bytes(self) -> int:
-        """The bytes of memory that a sample takes while the program is executed."""
+    def sample_bytes(self, *, watched: bool) -> int:
+        """The bytes of memory that a sample takes while the program is executed.
+
+        Args:
+            watched: Whether observers are told of rows.
+        """
 
     def run(self, inputs: Arrays, observers: Sequence[Observer]) -> Arrays:
         """The outputs for all samples of the inputs, at once.

@@ -57,10 +57,11 @@ class Simulator:
         engine: What executes the program, a name in ENGINES: `ssa`, each map at once, or `bytes`,
             instruction by instruction, with the bytes of buffers and of off-chip memory.
         strategy: Which tile goes on next; results do not depend on it.
+        threads: How many the engine may use, of which `bytes` uses one; the same results.
 
     Raises:
-        EpimcError: `path`, `engine` or `batch` is not one of the allowed values, there are host
-            calls but no host, or one sample takes more memory than DEFAULT_BYTES.
+        EpimcError: `path`, `engine`, `batch` or `threads` is not one of the allowed values, there
+            are host calls but no host, or one sample takes more memory than DEFAULT_BYTES.
     """
 
     def __init__(
@@ -72,21 +73,29 @@ class Simulator:
         host: HostRunner | None = None,
         engine: str = "ssa",
         strategy: Strategy | None = None,
+        threads: int = 1,
     ) -> None:
         check_path(path)
         kind = engine_class(engine)
         if batch < 1:
             raise error(f"The batch size must be at least 1, not {batch}.")
+        if threads < 1:
+            raise error(f"The number of threads must be at least 1, not {threads}.")
         # Here, not at the first call: that may come after minutes.
         calls = host_tables(program)
         if calls and host is None:
             raise error(f"The program calls the host for '{calls[0].fragment}', but has no host.")
-        self.engine = kind(program, EngineOptions(path, host, strategy or RoundRobin()))
-        needed = self.engine.sample_bytes
+        self.engine = kind(program, EngineOptions(path, host, strategy or RoundRobin(), threads))
+        self.program, self.batch = program, batch
+        self._batch(watched=False)
+
+    def _batch(self, *, watched: bool) -> int:
+        """How many samples to execute at once: no more than have room in memory."""
+        needed = self.engine.sample_bytes(watched=watched)
         if needed > DEFAULT_BYTES:
             fact = f"A sample takes {needed} bytes of memory"
             raise error(f"{fact}; the limit is {DEFAULT_BYTES}.")
-        self.program, self.batch = program, min(batch, DEFAULT_BYTES // max(needed, 1))
+        return min(self.batch, DEFAULT_BYTES // max(needed, 1))
 
     def run(self, inputs: Arrays, observers: Sequence[Observer] = ()) -> Arrays:
         """Execute the program.
@@ -108,9 +117,10 @@ class Simulator:
         shapes = {port.name: (samples, *port.shape) for port in self.program.chip_outputs}
         outputs: Arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
         outputs |= {port.name: [None] * samples for port in self.program.host_outputs}
-        for first in range(0, samples, self.batch):
-            # The last batch is smaller: engines take any number of samples.
-            part = slice(first, min(first + self.batch, samples))
+        watched = any(observer.watches_rows for observer in observers)
+        # The last batch is smaller: engines take any number of samples.
+        for part in arrays.pieces(samples, 1, self._batch(watched=watched)):
+            first = part.start
             for observer in observers:
                 observer.begin(first, part.stop - first)
             # An engine keeps the buffers of all its samples in memory: hence batches.
@@ -121,11 +131,11 @@ class Simulator:
             outputs[port.name] = joined(port.port_type, outputs[port.name])
         return outputs
 
-    def run_collect(self, inputs: Arrays) -> tuple[Arrays, dict[str, arrays.Ints]]:
+    def run_collect(self, inputs: Arrays) -> tuple[Arrays, dict[str, NDArray[Any]]]:
         """Execute the program and keep every map that an instruction computes.
 
         Returns:
-            The outputs, as `run`; and int64 [samples, C, H, W] of every computed map, by name.
+            The outputs, as `run`; and integers [samples, C, H, W] of every computed map, by name.
 
         Raises:
             EpimcError: As `run`.
@@ -140,22 +150,22 @@ class Collector(Observer):
     watches_instructions = False
 
     def __init__(self) -> None:
-        self._batches: list[dict[str, arrays.Ints]] = []
+        self._batches: list[dict[str, NDArray[Any]]] = []
 
     def begin(self, first: int, count: int) -> None:
         """A new batch, whose rows come behind those of the last."""
         self._batches.append({})
 
     def computed(self, target: FeatureMap, first: int, rows: NDArray[Any]) -> None:
-        """Keep rows, as int64 whatever their map holds."""
+        """Keep rows, in the type in which they come."""
         # Rows of one map come one by one, in the order of the schedule.
         maps = self._batches[-1]
         if target.name not in maps:
-            maps[target.name] = np.zeros((len(rows), *target.dims), np.int64)
+            maps[target.name] = np.zeros((len(rows), *target.dims), rows.dtype)
         maps[target.name][:, :, first : first + rows.shape[2]] = rows
 
-    def maps(self) -> dict[str, arrays.Ints]:
-        """int64 [samples, C, H, W] of every computed map, by name."""
+    def maps(self) -> dict[str, NDArray[Any]]:
+        """Integers [samples, C, H, W] of every computed map, by name."""
         # Every batch computes the same maps: it runs the same program.
         names = self._batches[0] if self._batches else {}
         return {name: np.concatenate([maps[name] for maps in self._batches]) for name in names}

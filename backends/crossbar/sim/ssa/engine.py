@@ -6,21 +6,23 @@ cache.  Streams are only walked where an observer wants to see instructions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from epimc.backends.crossbar.compiled.border import quantize
+from epimc.backends.crossbar.compiled.notice import give_notice
 from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
-from epimc.backends.crossbar.instructions.computing import Computing, KernelSetting
-from epimc.backends.crossbar.instructions.host import HostStep
 from epimc.backends.crossbar.isa.execution import DryRun, Observer
 from epimc.backends.crossbar.sim.engine import Arrays, EngineOptions
-from epimc.backends.crossbar.sim.paths import product_of
+from epimc.backends.crossbar.sim.ssa.making import Workshop
 from epimc.backends.crossbar.sim.ssa.plan import AnyStep, Plan, ordered, planned
-from epimc.backends.crossbar.sim.ssa.steps import Step, by_rows, element_type
+from epimc.backends.crossbar.sim.ssa.steps import Step
+from epimc.backends.crossbar.sim.ssa.units import Unit, joined_units, single_units
 from epimc.ir.semantics import arrays, quantization
 from epimc.support.diagnostics import error
 from epimc.support.port_types import apart
@@ -36,27 +38,26 @@ class SsaEngine:
 
     def __init__(self, program: Program, options: EngineOptions) -> None:
         """Make the kernels: what takes long is done once."""
+        give_notice()
         self.program, self.options = program, options
-        self.setting = KernelSetting(program, product_of(program.chip, options.path))
+        self.workshop = Workshop(program, options.path)
+        self.tables = ordered(program.tables)
+        self.numbers = {feature.name: number for number, feature in enumerate(program.maps)}
+        # A host's sessions are not shared by threads.
+        self.threads = options.threads if options.host is None else 1
+        self.plan = self._planned(joined_units(program, self.tables))
 
     @cached_property
-    def plan(self) -> Plan:
-        """In which every map is there."""
-        return planned(self.program, self._steps())
+    def open_plan(self) -> Plan:
+        """A plan in which every map is there."""
+        return self._planned(single_units(self.tables))
 
-    def _steps(self) -> Iterator[AnyStep]:
-        for table in ordered(self.program.tables):
-            if isinstance(table, HostStep):
-                yield table
-            elif isinstance(table, Computing):
-                target = self.program.maps[table.destination]
-                compute = by_rows(table, self.setting)
-                yield Step(table.destination, tuple(table.sources), element_type(target), compute)
+    def _planned(self, units: Iterable[Unit]) -> Plan:
+        return planned(self.program, map(self.workshop.step, units))
 
-    @property
-    def sample_bytes(self) -> int:
-        """The bytes of memory that a sample takes while the program is executed."""
-        return self.plan.layout.sample_bytes
+    def sample_bytes(self, *, watched: bool) -> int:
+        """Those of the maps that are needed at the same time; of all maps, where it is watched."""
+        return (self.open_plan if watched else self.plan).layout.sample_bytes
 
     def run(self, inputs: Arrays, observers: Sequence[Observer]) -> Arrays:
         """The outputs; observers are told of all instructions first, and then of maps.
@@ -69,17 +70,23 @@ class SsaEngine:
         watching = [observer for observer in observers if observer.watches_rows]
         # Without inputs there is one sample.
         batch = len(next(iter(inputs.values()), [None]))
-        block = batch if watching else max(1, BLOCK_BYTES // max(1, self.sample_bytes))
+        plan = self.open_plan if watching else self.plan
+        # Observers see a batch at once.
+        block = batch if watching else max(1, BLOCK_BYTES // max(1, plan.layout.sample_bytes))
         outputs: Arrays = {
             port.name: np.zeros((batch, *port.shape), np.float32)
             for port in self.program.chip_outputs
         }
         outputs |= {port.name: [None] * batch for port in self.program.host_outputs}
-        for part in arrays.pieces(batch, 1, block):
-            run = _Block(self, self.plan, part.stop - part.start, watching)
-            results = run.run({name: values[part] for name, values in inputs.items()})
-            for name, result in results.items():
-                outputs[name][part] = result
+
+        def do(part: slice) -> None:
+            own = {name: values[part] for name, values in inputs.items()}
+            with plan.arenas.taken(part.stop - part.start) as maps:
+                run = _Block(self, plan, maps, part.stop - part.start, watching)
+                for name, result in run.run(own).items():
+                    outputs[name][part] = result
+
+        in_threads(do, [*arrays.pieces(batch, 1, block)], self.threads)
         return outputs
 
     def _walk(self, observers: Sequence[Observer]) -> None:
@@ -91,15 +98,31 @@ class SsaEngine:
             raise error("The program is deadlocked.", notes=waiting)
 
 
+def in_threads(do: Callable[[slice], None], parts: Sequence[slice], threads: int) -> None:
+    """Do something for each part, by so many threads at most."""
+    if min(threads, len(parts)) < 2:
+        for part in parts:
+            do(part)
+        return
+    with ThreadPoolExecutor(min(threads, len(parts))) as pool:
+        for _ in pool.map(do, parts):
+            pass
+
+
 class _Block:
     """A plan being done for a block of samples (an `instructions.host.HostState`)."""
 
     def __init__(
-        self, engine: SsaEngine, plan: Plan, batch: int, observers: Sequence[Observer]
+        self,
+        engine: SsaEngine,
+        plan: Plan,
+        maps: Mapping[int, Array],
+        batch: int,
+        observers: Sequence[Observer],
     ) -> None:
-        self.program, self.batch, self.plan = engine.program, batch, plan
+        self.program, self.plan, self.maps, self.batch = engine.program, plan, maps, batch
         self.runner, self.observers = engine.options.host, observers
-        self.maps: Mapping[int, Array] = plan.layout.arena(batch)
+        self.numbers = engine.numbers
         # What the host knows, by its tokens: for each of the values one a sample.
         self.known: dict[int, Sequence[Sequence[Any]]] = {}
 
@@ -133,8 +156,8 @@ class _Block:
     def put(self, port: Port, x: arrays.Floats) -> None:
         """Quantize one input's samples."""
         target = self.program.maps[port.map]
-        q = quantization.quantize_input(x, port.scale, target.zero_point, target.bits)
-        self.maps[port.map][...] = q.reshape(self.batch, *target.dims).transpose(0, 2, 3, 1)
+        samples = x.reshape(self.batch, *target.dims)
+        quantize(samples, port.scale, target.zero_point, target.bits, self.maps[port.map])
 
     def take(self, port: Port) -> arrays.Floats:
         """One output's samples, dequantized."""
@@ -145,13 +168,7 @@ class _Block:
 
     def read_map(self, source: FeatureMap) -> Array:
         """All of a map, [batch, C, H, W]."""
-        number = self.numbers[source.name]
-        return self.maps[number].transpose(0, 3, 1, 2)
-
-    @cached_property
-    def numbers(self) -> Mapping[str, int]:
-        """The numbers of maps, by their names."""
-        return {feature.name: number for number, feature in enumerate(self.program.maps)}
+        return self.maps[self.numbers[source.name]].transpose(0, 3, 1, 2)
 
     def values(self, token: int, result: int) -> Sequence[Any]:
         """A value of the host for each sample.

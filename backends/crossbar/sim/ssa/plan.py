@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from epimc.backends.crossbar.core.program import Program, ProgramTable
 from epimc.backends.crossbar.instructions.host import HostStep
 from epimc.backends.crossbar.sim.ssa.steps import Step, element_type
-from epimc.backends.crossbar.sim.ssa.values import Layout, Value
+from epimc.backends.crossbar.sim.ssa.values import Arenas, Layout, Value
 
 AnyStep = Step | HostStep
 
@@ -26,10 +26,12 @@ class Plan:
     Attributes:
         steps: What is done, in this order.
         layout: Of all maps that the steps and the ports name, but for tokens.
+        arenas: Memory of this layout.
     """
 
     steps: tuple[AnyStep, ...]
     layout: Layout
+    arenas: Arenas
 
 
 def ordered(tables: Sequence[ProgramTable]) -> list[ProgramTable]:
@@ -78,4 +80,5 @@ def planned(program: Program, steps: Iterable[AnyStep]) -> Plan:
         for number, begin in first.items()
         if not maps[number].is_token
     ]
-    return Plan(order, Layout(values))
+    layout = Layout(values)
+    return Plan(order, layout, Arenas(layout))

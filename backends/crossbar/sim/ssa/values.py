@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +84,26 @@ class Layout:
             flat = memory[first : first + size].view(value.dtype)
             arrays[number] = flat.reshape(samples, *value.shape)
         return arrays
+
+
+class Arenas:
+    """The arenas of a layout, which blocks take and give back: memory is asked for once."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        # Threads append to a list and pop from it without getting in each other's way.
+        self._free: dict[int, list[dict[int, Array]]] = defaultdict(list)
+
+    @contextmanager
+    def taken(self, samples: int) -> Iterator[dict[int, Array]]:
+        """An arena for so many samples, which nobody else has until the end of the block."""
+        free = self._free[samples]
+        try:
+            arena = free.pop()
+        except IndexError:
+            arena = self.layout.arena(samples)
+        yield arena
+        free.append(arena)
 
 
 def overlap(one: Value, other: Value) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from epimc.backends.crossbar.check.checker import check
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.isa.assembly import format_program, parse_program
+from epimc.backends.crossbar.isa.execution import Observer
 from epimc.backends.crossbar.isa.regions import (
     buffer_regions,
     joined,
@@ -58,15 +59,32 @@ def test_a_program_at_the_end_of_huge_memories() -> None:
         assert all(np.array_equal(mine[name], theirs[name]) for name in theirs)
 
 
+class Batches(Observer):
+    """Notes how many samples each batch has."""
+
+    watches_rows = False
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+
+    def begin(self, first: int, count: int) -> None:
+        self.counts.append(count)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_batch_is_no_larger_than_its_memory(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     program = PROGRAMS["conv"]()
-    needed = Simulator(program, engine=engine).engine.sample_bytes
+    needed = Simulator(program, engine=engine).engine.sample_bytes(watched=False)
     assert engine == "ssa" or needed == sample_bytes(program)
     limit = "epimc.backends.crossbar.sim.simulator.DEFAULT_BYTES"
-    assert Simulator(program, engine=engine).batch == 64
+    batches = Batches()
+    inputs = {"x": np.zeros((100, *program.maps[0].dims), np.float32)}
+    Simulator(program, engine=engine).run(inputs, [batches])
+    assert batches.counts == [64, 36]
     monkeypatch.setattr(limit, 3 * needed + 1)
-    assert Simulator(program, engine=engine).batch == 3
+    batches = Batches()
+    Simulator(program, engine=engine).run({"x": inputs["x"][:7]}, [batches])
+    assert batches.counts == [3, 3, 1]
     monkeypatch.setattr(limit, needed - 1)
     with pytest.raises(EpimcError) as caught:
         Simulator(program, engine=engine)

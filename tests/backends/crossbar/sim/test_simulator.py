@@ -173,8 +173,8 @@ def test_results_do_not_depend_on_the_batch(name: str, engine: str) -> None:
     program = PROGRAMS[name]()
     inputs = random_inputs(program, 7)
     results = [
-        Simulator(program, batch=batch, host=sum_and_mean, engine=engine).run(inputs)
-        for batch in (1, 3, 64)
+        Simulator(program, batch=batch, host=sum_and_mean, engine=engine, threads=n).run(inputs)
+        for batch, n in ((1, 1), (3, 2), (64, 3))
     ]
     for result in results[1:]:
         for key, value in result.items():
@@ -259,6 +259,8 @@ def test_wrong_options() -> None:
     )
     with pytest.raises(EpimcError, match="The batch size must be at least 1, not 0"):
         Simulator(program, batch=0)
+    with pytest.raises(EpimcError, match="The number of threads must be at least 1, not 0"):
+        Simulator(program, threads=0)
 
 
 def test_no_samples() -> None:

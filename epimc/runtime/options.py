@@ -1,0 +1,37 @@
+"""The options of a simulator, as commands take them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from epimc.support.options import Option, values_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatorOptions:
+    """What of a program is simulated how; None: as the backend's simulator does by itself.
+
+    Attributes:
+        engine: What executes the program; of crossbars `ssa`, map by map, or `bytes`, instruction
+            by instruction.
+        path: How arrays compute; of crossbars `fused`, `bit-serial`, or `auto`.
+        threads: How many may compute at the same time.
+    """
+
+    engine: Annotated[
+        str | None, Option("What executes the program: ssa (fast) or bytes.", metavar="NAME")
+    ] = None
+    path: Annotated[
+        str | None, Option("How arrays compute: auto, fused or bit-serial.", metavar="NAME")
+    ] = None
+
+    threads: Annotated[
+        int | None, Option("How many threads to compute with; else 1.", minimum=1, metavar="N")
+    ] = None
+
+    @property
+    def chosen(self) -> dict[str, str | int]:
+        """Those that are set, for the backend."""
+        values = values_of(SimulatorOptions, self)
+        return {name: value for name, value in values.items() if value is not None}
