@@ -25,3 +25,12 @@ def compiled(function: Function) -> Function:
     except RuntimeError:
         kernel = make()(function)
     return kernel
+
+
+def inlined(function: Function) -> Function:
+    """A part of compiled functions, which becomes machine code within each that calls it."""
+    make: Any = numba.njit
+    part: Function = make(nogil=True, error_model="numpy", boundscheck=False, forceinline=True)(
+        function
+    )
+    return part

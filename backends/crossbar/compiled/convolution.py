@@ -1,0 +1,174 @@
+"""Convolutions of whole maps, with the requantization that follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from epimc.backends.crossbar.compiled.forms import Form, best_form
+from epimc.backends.crossbar.compiled.products import PASS, PLAN, convolve
+from epimc.backends.crossbar.compiled.requantize import NO_NUMBERS, Rescaling
+from epimc.backends.crossbar.compiled.weights import blocks_of, digits_of, packed_weights
+from epimc.ir.semantics.arrays import Array, Ints
+from epimc.ir.semantics.convolution import accumulator_bounds
+from epimc.ir.semantics.windows import Window
+
+# Bytes of the panels that are packed at a time: they stay in the second cache beside the weights.
+CHUNK = 2**18
+# Words of so many bytes never exceed 32 bits: 255 * 128 for each.
+LONGEST = (2**31 - 1) // (255 * 128)
+
+
+class Convolution:
+    """A convolution with constant weights, laid out for this processor.
+
+    Maps are NHWC.  Calls change nothing here, so that threads may share it.
+
+    Attributes:
+        dtype: Of the accumulators: int32 where no sum can exceed it, else int64.
+        shape: (Hout, Wout, Cout).
+    """
+
+    def __init__(
+        self,
+        weights: Array,
+        constant: Ints,
+        window: Window,
+        groups: int,
+        dims: tuple[int, int, int],
+        zero_point: int,
+        bits: int,
+        form: Form | None = None,
+    ) -> None:
+        """Pack the weights.
+
+        Args:
+            weights: Integers [Cout, Cin / groups, Kh, Kw].
+            constant: int64 [Cout], what is added: the bias less what the zero point brings.
+            window: Strides, pads and dilations.
+            groups: Of channels.
+            dims: (C, H, W) of the source.
+            zero_point: Of the source, which lies outside of it too.
+            bits: Of the source's activations, 1 to 16; beyond 8 they come as uint16.
+            form: How to multiply; None for the fastest that runs here.
+        """
+        height, width = dims[1:]
+        outputs = len(weights)
+        self.shape = (window.output_size(height, 0), window.output_size(width, 1), outputs)
+        bound = int(accumulator_bounds(weights, constant, bits).max(initial=0))
+        self.dtype = np.dtype(np.int32 if bound < 2**31 else np.int64)
+        form = form or best_form(outputs // groups)
+        plan = np.zeros((), PLAN)
+        place(plan, window, dims, zero_point, bits)
+        segments = lay_out(plan, window, form, groups, self.shape)
+        digits = digits_of(weights)
+        passes = passes_of(plan, digits, self.dtype == np.int64)
+        plan["wide"] = len(passes) > 1 or self.dtype == np.int64
+        starts = np.zeros(outputs + form.outputs, np.int32)
+        if not plan["wide"]:
+            starts[:outputs] = constant
+        spare = np.zeros(form.outputs, np.int64)
+        self.layer = (
+            packed_weights(weights, plan, passes),
+            starts,
+            np.concatenate([np.asarray(constant, np.int64), spare]),
+            passes,
+            segments,
+            plan.reshape(1),
+        )
+
+    def accumulate(self, x: Array, out: Array) -> None:
+        """Accumulators [n, Hout, Wout, Cout], of `dtype`, of x [n, H, W, C]."""
+        convolve(as_bytes(x), self.layer, (), NO_NUMBERS, out.reshape(-1, copy=False))
+
+    def activations(
+        self, x: Array, rescaling: Rescaling, terms: Sequence[Array], out: Array
+    ) -> None:
+        """Requantized accumulators.
+
+        Args:
+            x: [n, H, W, C], uint8 or uint16.
+            rescaling: The requantization, of which this is the source number `rescaling.place`.
+            terms: The others, NHWC of out's shape, in their order.
+            out: [n, Hout, Wout, Cout], uint8 or uint16.
+        """
+        if all(term.dtype == np.uint8 for term in terms):
+            others = tuple(term.reshape(-1) for term in terms)
+            convolve(
+                as_bytes(x), self.layer, others, rescaling.numbers, out.reshape(-1, copy=False)
+            )
+            return
+        sums = np.empty((1, *self.shape), self.dtype)
+        for sample in range(len(x)):
+            part = slice(sample, sample + 1)
+            self.accumulate(x[part], sums)
+            sources = [term[part] for term in terms]
+            sources.insert(rescaling.place, sums)
+            rescaling(sources, out[part])
+
+
+def as_bytes(x: Array) -> Array:
+    """Activations as bytes that kernels read, [n, H, W, bytes of a position]."""
+    # A type of its own would have kernels made anew for what is only read.
+    if not (x.flags.c_contiguous and x.flags.writeable):
+        x = np.array(x, order="C")
+    return x if x.dtype == np.uint8 else x.view(np.uint8)
+
+
+def place(
+    plan: Array, window: Window, dims: tuple[int, int, int], zero_point: int, bits: int
+) -> None:
+    """Enter where the source lies, its padding included."""
+    _, height, width = dims
+    top, left, bottom, right = window.pads
+    plan["channels"], plan["height"], plan["width"] = dims
+    plan["planes"], plan["zero_point"] = 1 if bits <= 8 else 2, zero_point
+    plan["top"], plan["left"] = top, left
+    plan["frame_height"], plan["frame_width"] = height + top + bottom, width + left + right
+    plan["stride_y"], plan["stride_x"] = window.strides
+
+
+def lay_out(
+    plan: Array, window: Window, form: Form, groups: int, shape: tuple[int, int, int]
+) -> Ints:
+    """Enter the form of tiles and panels; where the segments of a window begin, in bytes."""
+    plan["out_height"], plan["out_width"], plan["outputs"] = shape
+    plan["groups"], plan["form"], plan["depth"] = groups, form.number, form.depth
+    plan["positions"], plan["block"], plan["row"] = form.positions, form.outputs, form.row
+    (kh, kw), (dy, dx) = window.kernel, window.dilations
+    channels, line = int(plan["channels"]), int(plan["frame_width"] * plan["channels"])
+    plane = int(plan["frame_height"]) * line
+    # Positions beside each other, with all of their channels, are one segment.
+    joined = dx == 1 and groups == 1
+    bytes_ = kw * channels if joined else channels // groups
+    columns = [0] if joined else [j * dx * channels for j in range(kw)]
+    segments = [
+        number * plane + i * dy * line + column
+        for number in range(int(plan["planes"]))
+        for i in range(kh)
+        for column in columns
+    ]
+    plan["joined"] = joined
+    plan["span"] = -(-bytes_ // form.depth)
+    plan["words"] = len(segments) * plan["span"]
+    plan["panels"] = max(1, CHUNK // (int(plan["words"]) * form.row * 4))
+    plan["samples"] = max(1, int(plan["panels"]) * form.positions // (shape[0] * shape[1]))
+    plan["copied"] = any(window.pads) or plan["planes"] > 1 or bytes_ % form.depth != 0
+    return np.array(segments, np.int64)
+
+
+def passes_of(plan: Array, digits: int, wide: bool) -> Array:
+    """The products that a convolution takes: by byte of activations, digit of weights, length."""
+    planes = int(plan["planes"])
+    words = int(plan["words"]) // planes
+    longest = LONGEST // int(plan["depth"]) if wide else words
+    blocks = int(plan["groups"]) * blocks_of(plan)
+    passes, at = [], 0
+    for plane in range(planes):
+        for digit in range(digits):
+            for first in range(0, words, longest):
+                count = min(longest, words - first)
+                passes.append((plane * words + first, count, at, 8 * (plane + digit), first, digit))
+                at += count * blocks * int(plan["block"])
+    return np.array(passes, PASS)
