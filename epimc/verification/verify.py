@@ -317,9 +317,7 @@ class _Runner:
         """
         outputs, maps = self.executor.run_collect(inputs)
         # What users get is what the converters leave of it.
-        lossy, lossy_maps = (
-            self.lossy.run_collect(inputs) if self.lossy else (outputs, maps)
-        )
+        lossy, lossy_maps = self.lossy.run_collect(inputs) if self.lossy else (outputs, maps)
         for each in tally.converters:
             each.add(lossy_maps[each.name], maps[each.name])
         ports = self.ports

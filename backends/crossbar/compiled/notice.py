@@ -29,7 +29,7 @@ def give_notice() -> None:
     """Log it from now on, if it happens."""
     if not _LISTENING:
         _LISTENING.append(Notice())
-        event.register("numba:compile", _LISTENING[0])
+        event.register("numba:compile", _LISTENING[0])  # type: ignore[no-untyped-call]
 
 
 _LISTENING: list[Notice] = []
