@@ -119,11 +119,11 @@ class CrossbarProgram(CompiledProgram):
         return program_summary(self.program)
 
     def warnings(self) -> list[str]:
-        """One line where an ADC may clip, which makes results inexact; else none."""
-        if self.is_lossless:
-            return []
-        name = self.target.name
-        return [f"the ADC of target '{name}' is not lossless: results will not be exact"]
+        """That ADCs may clip or round, which makes results inexact; in which layers, how far."""
+        from epimc.backends.crossbar.summary import layer_summaries, loss_warnings
+
+        layers = layer_summaries(self.program)
+        return list(loss_warnings(layers, self.target.converters.adc_bits, self.target.name))
 
     def listing(self) -> str:
         """The assembly with comments."""

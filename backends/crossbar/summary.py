@@ -12,7 +12,8 @@ from epimc.backends.crossbar.instructions.host import host_steps, host_tables
 from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.isa.loops import executed
-from epimc.backends.crossbar.kernels.bit_serial import lossless
+from epimc.backends.crossbar.kernels.converters import converter_of, highest_sum
+from epimc.ir.semantics.converters import Converter
 from epimc.support.diagnostics import counted
 from epimc.support.origins import call_of, elided
 from epimc.support.results import OnnxNode, first_name, onnx_nodes
@@ -20,6 +21,9 @@ from epimc.support.tables import Block, Lines, dims, table
 
 # So many calls of the host are named in the text; JSON has all of them.
 MOST_CALLS = 6
+
+# So many layers whose ADCs lose something are named in warnings; JSON has all of them.
+MOST_LOSSES = 6
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,9 @@ class CrossbarLayer:
         rounds: Activation rounds of one output position.
         crossbars: Arrays that it takes.
         tiles: The tiles that have its parts, from the lowest number.
+        highest_sum: The highest sum that any read of its programmed columns may deliver.
+        adc_step: What one code of its ADCs stands for.
+        adc_error: The most by which its ADCs may misread a column; 0 where they are lossless.
     """
 
     name: str
@@ -66,6 +73,9 @@ class CrossbarLayer:
     rounds: int
     crossbars: int
     tiles: tuple[int, ...]
+    highest_sum: int
+    adc_step: int
+    adc_error: int
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,8 @@ class CrossbarSummary(ProgramSummary):
         stored_instructions: Instructions as they are stored: loops make them fewer.
         spilled: The feature maps that do not fit into the buffers, and lie off chip.
         off_chip_bytes: Memory that it uses off chip, in bytes.
-        lossless_adc: Whether no ADC can clip: else results differ from the integer reference.
+        lossless_adc: Whether no ADC can clip or round: else results differ from the integer
+            reference.
         host_calls: What the host runs.
         layers: The layers on crossbars, in the order of the program.
     """
@@ -130,10 +141,28 @@ class CrossbarSummary(ProgramSummary):
             yield "The ADC is not lossless: results differ from the integer reference."
 
 
+def loss_warnings(layers: Sequence[CrossbarLayer], adc_bits: int, target: str) -> Iterator[str]:
+    """That, where and by how much a target's ADCs lose something; nothing if they do not."""
+    lossy = [layer for layer in layers if layer.adc_error]
+    if not lossy:
+        return
+    yield f"the ADC of target '{target}' is not lossless: results will not be exact"
+    shown = lossy if len(lossy) <= MOST_LOSSES else lossy[: MOST_LOSSES - 1]
+    for layer in shown:
+        top = Converter(adc_bits, layer.adc_step).top * layer.adc_step
+        read = f"{top}" if layer.adc_step == 1 else f"{top} in steps of {layer.adc_step}"
+        sums = f"sums of columns reach {layer.highest_sum}, its ADC reads up to {read}"
+        yield f"{first_name(layer.name, layer.nodes)}: {sums}: off by up to {layer.adc_error}"
+    if others := lossy[len(shown) :]:
+        worst = max(layer.adc_error for layer in others)
+        yield f"{len(others)} other layers: off by up to {worst}"
+
+
 def program_summary(program: Program) -> CrossbarSummary:
     """Layers, crossbars, tiles and instructions of a good program."""
     tables = list(program.tables_of(Mvm))
     counts = Counter(i.opcode for stream in program.streams for i in executed(stream))
+    layers = layer_summaries(program)
     calls = [program.maps[call.destination] for call in host_tables(program)]
     return CrossbarSummary(
         tiles=len(program.streams),
@@ -142,17 +171,16 @@ def program_summary(program: Program) -> CrossbarSummary:
         stored_instructions=sum(len(stream) for stream in program.streams),
         spilled=tuple(spilled_maps(program)),
         off_chip_bytes=program.off_chip_extent,
-        lossless_adc=is_lossless(program),
+        lossless_adc=not any(layer.adc_error for layer in layers),
         host_calls=tuple(HostCallSummary(call.name, onnx_nodes(call.nodes)) for call in calls),
-        layers=tuple(
-            layer_summary(program, number, parts) for number, parts in mvm_layers(program).items()
-        ),
+        layers=layers,
     )
 
 
-def is_lossless(program: Program) -> bool:
-    """Whether no ADC can clip."""
-    return all(lossless(each, program.chip) for each in program.tables_of(Mvm))
+def layer_summaries(program: Program) -> tuple[CrossbarLayer, ...]:
+    """All layers, in the order of the program."""
+    layers = mvm_layers(program).items()
+    return tuple(layer_summary(program, number, parts) for number, parts in layers)
 
 
 def spilled_maps(program: Program) -> Iterator[str]:
@@ -169,6 +197,7 @@ def spilled_maps(program: Program) -> Iterator[str]:
 def layer_summary(program: Program, number: int, parts: Sequence[Mvm]) -> CrossbarLayer:
     """One layer, which may have parts on several tiles."""
     feature, first = program.maps[number], parts[0]
+    highest = max(highest_sum(part, program.chip) for part in parts)
     return CrossbarLayer(
         name=feature.name,
         nodes=onnx_nodes(feature.nodes),
@@ -178,6 +207,9 @@ def layer_summary(program: Program, number: int, parts: Sequence[Mvm]) -> Crossb
         rounds=len(first.rounds),
         crossbars=sum(len(part.arrays) for part in parts),
         tiles=tuple(sorted(part.tile for part in parts)),
+        highest_sum=highest,
+        adc_step=first.adc_step,
+        adc_error=converter_of(first, program.chip).worst_error(highest),
     )
 
 

@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 
 import epimc
+from epimc.backends.crossbar.core.program import Program
+from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.kernels.bit_serial import bit_serial
+from epimc.backends.crossbar.summary import CrossbarLayer, layer_summaries, loss_warnings
 from epimc.backends.crossbar.target.schema import Target, load_target
+from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
+from tests.crossbars import counts_of, program_in
 from tests.end_to_end.conftest import EXAMPLES, Compile
 
 
@@ -46,6 +52,11 @@ def test_compile_warns(lossy: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     out, err = capsys.readouterr()
     assert err == (
         "warning: the ADC of target 'lossy' is not lossless: results will not be exact\n"
+        "warning: Convolution28: sums of columns reach 141, its ADC reads up to 15: "
+        "off by up to 126\n"
+        "warning: Convolution110: sums of columns reach 159, its ADC reads up to 15: "
+        "off by up to 144\n"
+        "warning: Times212: sums of columns reach 195, its ADC reads up to 15: off by up to 180\n"
     )
     assert out.splitlines()[-2:] == [
         "The ADC is not lossless: results differ from the integer reference.",
@@ -109,3 +120,74 @@ def test_the_fused_path_is_what_a_better_adc_would_give(bundle: Path, compiled: 
     )
     np.testing.assert_array_equal(fused[0], exact[0])
     assert (automatic[0] != exact[0]).any()
+
+
+def converters_of(folder: Path, **converters: int | str) -> Path:
+    """The target file of `tiny` with an ADC of 6 bits and other converters."""
+    data: dict[str, Any] = load_target("tiny").to_dict()
+    data["converters"] = {**data["converters"], "adc_bits": 6, **converters}
+    path = folder / "target.toml"
+    path.write_text(Target.from_dict(data).to_toml(), encoding="utf-8")
+    return path
+
+
+def compiled_for(target: Path) -> Program:
+    """The digits for a target, as their bundle is read."""
+    epimc.compile(
+        EXAMPLES / "mnist-conv.onnx",
+        target.parent / "bundle",
+        target=target,
+        calibration=EXAMPLES / "mnist-calibration.npz",
+    )
+    return program_in(read_bundle(target.parent / "bundle"))
+
+
+@pytest.mark.parametrize(
+    ("converters", "steps", "sums"),
+    [
+        ({}, [1, 1, 1], [141, 159, 195]),
+        # 32 word lines of two bits in two-bit cells reach 288; in steps of 5 six bits do.
+        ({"adc_range": "worst"}, [5, 5, 5], [141, 159, 195]),
+        ({"adc_range": "worst", "rows_per_read": 8}, [2, 2, 2], [57, 66, 66]),
+        ({"adc_range": "weights"}, [3, 3, 4], [141, 159, 195]),
+        ({"adc_range": 100}, [2, 2, 2], [141, 159, 195]),
+        ({"rows_per_read": 7}, [1, 1, 1], [48, 60, 57]),
+    ],
+)
+def test_the_range_sets_the_step(
+    tmp_path: Path, converters: dict[str, int | str], steps: list[int], sums: list[int]
+) -> None:
+    program = compiled_for(converters_of(tmp_path, **converters))
+    layers = layer_summaries(program)
+    assert [layer.adc_step for layer in layers] == steps
+    assert [layer.highest_sum for layer in layers] == sums
+    lossless = [layer.adc_step == 1 and layer.highest_sum < 64 for layer in layers]
+    assert [layer.adc_error == 0 for layer in layers] == lossless
+
+
+def test_groups_of_rows_are_counted(tmp_path: Path) -> None:
+    """The plan, the counters and the path itself read as often."""
+    target = converters_of(tmp_path, rows_per_read=7)
+    program = compiled_for(target)
+    tables = list(program.tables_of(Mvm))
+    counts = counts_of(epimc.plan(EXAMPLES / "mnist-conv.onnx", target=target))
+    for table, layer in zip(tables, counts.layers, strict=True):
+        reads = [read for each in bit_serial(table, 8, 0, program.chip).reads for read in each]
+        assert max(len(read.positions) for read in reads) <= 7
+        slices = -(-program.maps[table.source].bits // program.chip.dac_bits)
+        events = table.position_events(program)
+        assert events.array_reads == slices * len(reads)
+        assert events.adc_conversions == slices * sum(len(read.cells) for read in reads)
+        assert layer.reads_per_position == len(reads)
+
+
+def test_of_many_lossy_layers_some_are_named() -> None:
+    layers = [CrossbarLayer(f"l{k}", (), (1, 1), 1, 8, 1, 1, (0,), 100 + k, 3, k) for k in range(9)]
+    assert list(loss_warnings(layers, 4, "t"))[1:] == [
+        *(
+            f"l{k}: sums of columns reach {100 + k}, its ADC reads up to 45 in steps of 3: "
+            f"off by up to {k}"
+            for k in range(1, 6)
+        ),
+        "3 other layers: off by up to 8",
+    ]

@@ -133,7 +133,7 @@ def as_record(number: int, table: Table, numbers: Arrays, weights: Arrays) -> di
     """One table for the document; its arrays go into `numbers` and `weights`."""
     stored = stored_fields(type(table))
     record: dict[str, Any] = {"type": table.name}
-    for name in field_names(type(table)):
+    for name in stated_names(table):
         value = getattr(table, name)
         if name not in stored:
             record[name] = plain(value)
@@ -145,9 +145,12 @@ def as_record(number: int, table: Table, numbers: Arrays, weights: Arrays) -> di
     return record
 
 
-def field_names(kind: type[Table]) -> list[str]:
-    """The fields of a table, in order, but for its type."""
-    return [item.name for item in fields(kind) if item.name != "type"]
+def stated_names(table: Table) -> Iterator[str]:
+    """The fields of a table, in order, but for its type and for defaults that need no words."""
+    for item in fields(table):
+        silent = "brief" in item.metadata and getattr(table, item.name) == item.default
+        if item.name != "type" and not silent:
+            yield item.name
 
 
 def plain(value: Any) -> Any:

@@ -78,6 +78,7 @@ def _check_agreement(findings: Findings, parts: Parts) -> bool:
             and table.window == first.window
             and (table.mapping, table.weight_bits) == (first.mapping, first.weight_bits)
             and (table.groups, table.pack) == (first.groups, first.pack)
+            and table.adc_step == first.adc_step
             # Parts of one layer mostly share one array, which then need not be compared with
             # itself.
             and (table.weights is first.weights or np.array_equal(table.weights, first.weights))

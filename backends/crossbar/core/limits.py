@@ -41,6 +41,9 @@ MAXIMUM_WALKED = 2**19
 # The most that tiles may exchange: what any of them sends, signals or waits for, times the tiles.
 MAXIMUM_EXCHANGES = 2**26
 
+# The highest sum on a bit line: of so many word lines, an input slice and a cell at their highest.
+LARGEST_SUM = 4096 * (2**8 - 1) * (2**4 - 1)
+
 Index = Annotated[int, Field(ge=0, lt=2**16)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Offset = Annotated[int, Field(ge=0, lt=2**31)]

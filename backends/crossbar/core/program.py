@@ -282,7 +282,20 @@ Streams = tuple[tuple[Instruction, ...], ...]
 
 @dataclass(frozen=True)
 class Chip:
-    """What a program needs to know of its target, and what the checker holds it to."""
+    """What a program needs to know of its target, and what the checker holds it to.
+
+    Attributes:
+        tiles: How many there are.
+        crossbars_per_tile: Arrays of a tile.
+        crossbar_rows: Word lines of an array.
+        crossbar_columns: Bit lines of an array.
+        cell_bits: Bits of a cell.
+        dac_bits: Input bits that drive a word line at a time.
+        adc_bits: Bits that are read from a bit line.
+        buffer_bytes: Of a tile.
+        off_chip_bytes: Memory beside the chip.
+        rows_per_read: The most word lines of an array that are driven at a time; 0 for all.
+    """
 
     tiles: int
     crossbars_per_tile: int
@@ -293,6 +306,7 @@ class Chip:
     adc_bits: int
     buffer_bytes: int
     off_chip_bytes: int
+    rows_per_read: int = 0
 
 
 class ProgramTable(Protocol):

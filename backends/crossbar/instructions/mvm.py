@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -14,7 +14,13 @@ from pydantic import Field
 
 from epimc.backends import forms
 from epimc.backends.crossbar.core.counts import Counts
-from epimc.backends.crossbar.core.limits import FIRST_MISTAKE, Count, Index, Name
+from epimc.backends.crossbar.core.limits import (
+    FIRST_MISTAKE,
+    LARGEST_SUM,
+    Count,
+    Index,
+    Name,
+)
 from epimc.backends.crossbar.core.program import ELEMENTS, Maps, Program
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Ranges, Round, spread
 from epimc.backends.crossbar.instructions.computing import (
@@ -28,6 +34,7 @@ from epimc.backends.crossbar.instructions.mvm_check import check_part
 from epimc.backends.crossbar.instructions.registry import register
 from epimc.backends.crossbar.instructions.table import (
     ACCUMULATORS,
+    BRIEF,
     Lowering,
     OneSource,
     Stored,
@@ -77,6 +84,7 @@ class Mvm(OneSource, Computing):
         bias: [Cout], added at every position.
         groups: Of a convolution in groups: channels and outputs are cut into as many equal runs.
         pack: Groups that share an array, block-diagonally; the last pack may have fewer.
+        adc_step: What one code of the ADCs stands for; all parts of a layer have the same.
     """
 
     code = 16
@@ -98,6 +106,7 @@ class Mvm(OneSource, Computing):
     bias: Annotated[Ints, Stored(np.int64)]
     groups: Count = 1
     pack: Count = 1
+    adc_step: Annotated[int, Field(ge=1, le=LARGEST_SUM)] = field(default=1, metadata=BRIEF)
     type: Literal["mvm"] = "mvm"
 
     @classmethod
@@ -219,8 +228,8 @@ class Mvm(OneSource, Computing):
 
     def position_events(self, program: Program) -> Counts:
         """Rounds, and what they drive, read and add."""
-        bits = program.maps[self.source].bits
-        return position_counts(self, -(-bits // program.chip.dac_bits))
+        bits, chip = program.maps[self.source].bits, program.chip
+        return position_counts(self, -(-bits // chip.dac_bits), chip.rows_per_read)
 
 
 def fetched(round_: Round) -> int:
@@ -240,24 +249,31 @@ def reach(ranges: Ranges) -> int:
     return max(end, sum(count for _, count in ranges))
 
 
-def position_counts(table: Mvm, inputs: int) -> Counts:
-    """What one output position of a table uses, with activations of `inputs` input slices."""
+def position_counts(table: Mvm, inputs: int, rows_per_read: int = 0) -> Counts:
+    """What one output position of a table uses.
+
+    Args:
+        table: The part of a layer.
+        inputs: Input slices of its activations.
+        rows_per_read: The most word lines that an array drives at a time; 0 for all.
+    """
     lines = _lines(table)
+    reads = -(-lines // rows_per_read) if rows_per_read else np.minimum(lines, 1)
     total = Counts()
     for k in driving(table):
         destinations = column_destinations(table, table.rounds[k])
-        read = np.flatnonzero(lines[k])
+        read, times = np.flatnonzero(lines[k]), int(reads[k].sum())
         total.rounds += 1
-        total.array_reads += inputs * len(read)
+        total.array_reads += inputs * times
         # Without reuse a round runs once for each destination of its busiest column.
-        total.array_reads_without_reuse += inputs * len(read) * int(destinations.max())
+        total.array_reads_without_reuse += inputs * times * int(destinations.max())
         total.dac_drives += inputs * int(lines[k].sum())
         # A round drives word lines, not columns: of an array that is read, every column is there.
         covered = np.zeros(len(destinations), bool)
-        for array in (table.arrays[j] for j in read):
+        for array, times in ((table.arrays[j], int(reads[k, j])) for j in read):
             covered[array.column : array.column + array.columns] = True
             used = destinations[array.column : array.column + array.columns] > 0
-            total.adc_conversions += inputs * int(used.sum())
+            total.adc_conversions += inputs * times * int(used.sum())
         total.multiply_adds += _multiply_adds(table, destinations, covered)
     return total
 

@@ -80,6 +80,7 @@ def _check_cells(check: TableCheck, part: LayerPart) -> bool:
     cell_bits = check.program.chip.cell_bits
     if not (
         check.require(part.mapping in MAPPINGS, f"Mapping '{part.mapping}'.")
+        and check.require(part.adc_step >= 1, f"Its ADCs have the step {part.adc_step}.")
         and check.require(2 <= part.weight_bits <= 16, f"Weights of {part.weight_bits} bits.")
         and check.require(
             part.cell_bits == cell_bits,

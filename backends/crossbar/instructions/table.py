@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 ACTIVATIONS, ACCUMULATORS, TOKENS = "activations", "accumulators", "a token of the host"
 
+# Metadata of a field that a document leaves out where the field has its default.
+BRIEF = {"brief": True}
+
 # The most maps that a list of rings can name: its length is a byte of the binary.
 MOST_SOURCES = 255
 Sources = Annotated[tuple[Index, ...], Field(min_length=1), FIRST_MISTAKE]

@@ -14,15 +14,19 @@ from numpy.typing import NDArray
 from epimc.backends.crossbar.core.program import Chip
 from epimc.backends.crossbar.core.rounds import Array, spread
 from epimc.backends.crossbar.kernels.cells import array_cells, recombine_into
+from epimc.backends.crossbar.kernels.converters import converter_of, row_groups
 from epimc.backends.crossbar.kernels.layer_part import LayerPart, epitome_columns, pack_at
 from epimc.backends.crossbar.kernels.sampling import apply_ofat, input_positions
 from epimc.ir.semantics import arrays, convolution
-from epimc.ir.semantics.cells import lossless_adc_bits
+from epimc.ir.semantics.converters import Converter
 
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """One array in one round: which inputs drive it, the driven cells and their corrections."""
+    """One read of an array in a round: which inputs drive it, the driven cells, corrections.
+
+    Where word lines are driven in groups, the first read has the corrections of all.
+    """
 
     array: Array
     positions: arrays.Ints
@@ -38,7 +42,7 @@ class BitSerialMvm:
     reads: tuple[tuple[Read, ...], ...]
     slices: int
     dac_bits: int
-    adc_limit: int
+    converter: Converter
 
     def __call__(self, columns: NDArray[Any]) -> arrays.Ints:
         """Accumulators [Cout, n] of activations q [Cin*Kh*Kw, n]."""
@@ -64,7 +68,7 @@ class BitSerialMvm:
             levels = (driven >> (k * self.dac_bits)) & mask
             sums = convolution.matmul(read.cells, levels, len(driven) * mask * highest)
             # What the ADC cannot express is lost here, and only here.
-            total += np.clip(sums, 0, self.adc_limit) << (k * self.dac_bits)
+            total += self.converter.read(sums) << (k * self.dac_bits)
         # q was driven, not q - zero point: the zero point times the driven cells is too much.
         return total - read.offsets
 
@@ -78,25 +82,13 @@ def bit_serial(part: LayerPart, bits: int, zero_point: int, chip: Chip) -> BitSe
         lines, positions = spread(round_.ifrt), input_positions(part, round_)
         reads = []
         for array, levels, end in zip(part.arrays, cells, ends, strict=True):
-            driven = (lines >= array.row) & (lines < array.row + array.rows)
+            # The corrections of all arrays lie side by side.
+            offsets = zero_point * corrections[end - array.columns : end, None]
             # An array without a driven word line is not read, and costs no conversion.
-            if driven.any():
-                # The corrections of all arrays lie side by side.
-                offsets = zero_point * corrections[end - array.columns : end, None]
+            for driven in row_groups(round_, array, chip.rows_per_read):
                 chosen = levels[:, lines[driven] - array.row]
                 reads.append(Read(array, positions[driven], chosen, offsets))
+                offsets = np.zeros_like(offsets)
         rounds.append(tuple(reads))
     slices = -(-bits // chip.dac_bits)
-    return BitSerialMvm(part, tuple(rounds), slices, chip.dac_bits, (1 << chip.adc_bits) - 1)
-
-
-def lossless(part: LayerPart, chip: Chip) -> bool:
-    """Whether the chip's ADC reads every (round, array) of a part without loss."""
-    for round_ in part.rounds:
-        lines = spread(round_.ifrt)
-        for array in part.arrays:
-            driven = int(((lines >= array.row) & (lines < array.row + array.rows)).sum())
-            # As if all driven cells were at their highest level: right for any weights.
-            if lossless_adc_bits(driven, chip.dac_bits, part.cell_bits) > chip.adc_bits:
-                return False
-    return True
+    return BitSerialMvm(part, tuple(rounds), slices, chip.dac_bits, converter_of(part, chip))

@@ -82,7 +82,7 @@ def fused(part: LayerPart, inputs: int, bits: int, zero_point: int) -> FusedMvm:
     constant = part.bias[:, None].astype(np.int64) - zero_point * constant
     bound = convolution.accumulator_bound(matrix, np.zeros(len(matrix), np.int64), bits)
     # Of a split layer most weights are of other parts: products with zeros, and these, are saved.
-    grouped = matrix.reshape(part.groups, -1, matrix.shape[1])
+    grouped = matrix.reshape(part.groups, len(matrix) // part.groups, matrix.shape[1])
     outputs, chosen = extent(grouped.any(axis=(0, 2))), extent(grouped.any(axis=(0, 1)))
     typed = np.ascontiguousarray(grouped[:, outputs, chosen], convolution.exact_type(bound))
     first = positions.start + chosen.start

@@ -57,6 +57,10 @@ class LayerPart(Protocol):
         """What is added at every position, int64 [Cout]."""
 
     @property
+    def adc_step(self) -> int:
+        """What one code of the ADCs stands for."""
+
+    @property
     def groups(self) -> int:
         """Groups of the convolution."""
 

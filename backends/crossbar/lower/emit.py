@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from epimc.backends.crossbar import dialect as xbar
 from epimc.backends.crossbar.core.program import AnyPort, HostPort, Port, Program
 from epimc.backends.crossbar.levels import ALLOCATED, HOST_OUTPUTS, INPUT_ADDRESSES, TILES
+from epimc.backends.crossbar.lower.converters import with_steps
 from epimc.backends.crossbar.lower.lowering import ModuleLowering, feature_map, instruction_of
 from epimc.backends.crossbar.lower.map import target_of
 from epimc.backends.crossbar.lower.projection import project
@@ -34,7 +35,7 @@ def emit(module: Module) -> Program:
     tiles, target = int(module.attributes[TILES]), target_of(module)
     opcodes = [instruction_of(op).name for op in ops]
     streams = project(ops, opcodes, maps, numbers, tiles)
-    return Program(
+    program = Program(
         chip=target.sized(tiles),
         maps=tuple(maps),
         tables=tuple(lowering.table(op) for op in ops),
@@ -48,6 +49,7 @@ def emit(module: Module) -> Program:
         # Last: all that was decided about rows is in the streams, and folding changes none of it.
         streams=roll(streams),
     )
+    return with_steps(program, target)
 
 
 def host_outputs(module: Module) -> Sequence[tuple[int, str]]:

@@ -134,7 +134,8 @@ def count_layers(
     """Counts of all layers and their sums."""
     slices = -(-activation_bits // target.converters.dac_bits)
     geometry = geometry_of(target.crossbar)
-    counts = tuple(layer_counts(layer, weight_bits, slices, geometry) for layer in layers)
+    at_once = target.converters.rows_per_read
+    counts = tuple(layer_counts(layer, weight_bits, slices, geometry, at_once) for layer in layers)
     baseline = sum(layer.baseline_crossbars for layer in counts)
     crossbars = sum(layer.crossbars for layer in counts)
     mnsim_baseline = sum(layer.mnsim_baseline_crossbars for layer in counts)
@@ -156,7 +157,9 @@ def count_layers(
     )
 
 
-def layer_counts(layer: PlannedLayer, bits: int, slices: int, geometry: Geometry) -> LayerCounts:
+def layer_counts(
+    layer: PlannedLayer, bits: int, slices: int, geometry: Geometry, rows_per_read: int
+) -> LayerCounts:
     """Counts of one layer.
 
     Args:
@@ -164,11 +167,12 @@ def layer_counts(layer: PlannedLayer, bits: int, slices: int, geometry: Geometry
         bits: Of a weight.
         slices: Of an activation.
         geometry: Of an array.
+        rows_per_read: The most word lines that are driven at a time; 0 for all.
     """
     full, small = (matrix_of(shape, layer.groups) for shape in (layer.weights, layer.epitome))
     _, _, kh, kw = layer.weights
     rounds = plan.rounds(layer.patches, layer.epitome, (kh, kw), layer.groups)
-    reads = reads_per_position(rounds, small, bits, geometry)
+    reads = reads_per_position(rounds, small, bits, geometry, rows_per_read)
     return LayerCounts(
         name=layer.name,
         nodes=onnx_nodes(layer.nodes),
@@ -195,7 +199,11 @@ def ratio(before: int, after: int) -> float | None:
 
 
 def reads_per_position(
-    rounds: tuple[plan.Round, ...], matrix: Matrix, bits: int, geometry: Geometry
+    rounds: tuple[plan.Round, ...],
+    matrix: Matrix,
+    bits: int,
+    geometry: Geometry,
+    rows_per_read: int,
 ) -> int:
     """Array reads for one output position and one input slice: all rounds, driven arrays only."""
     block, blocks = counting.block_rows(matrix, geometry), counting.row_blocks(matrix, geometry)
@@ -206,5 +214,8 @@ def reads_per_position(
         rows = plan.from_ranges(round_.ifrt)
         # Numbers of row blocks, over all packs: an array is read if any of its word lines is
         # driven.
-        driven += len(np.unique(rows // pack_rows * blocks + rows % pack_rows // block))
+        _, lines = np.unique(
+            rows // pack_rows * blocks + rows % pack_rows // block, return_counts=True
+        )
+        driven += int((-(-lines // rows_per_read)).sum()) if rows_per_read else len(lines)
     return driven * across

@@ -10,7 +10,8 @@ from functools import partial
 
 from epimc.backends.crossbar.core.program import Chip, FeatureMap
 from epimc.backends.crossbar.instructions.computing import Product, ProductOf
-from epimc.backends.crossbar.kernels.bit_serial import bit_serial, lossless
+from epimc.backends.crossbar.kernels.bit_serial import bit_serial
+from epimc.backends.crossbar.kernels.converters import lossless
 from epimc.backends.crossbar.kernels.fused import fused
 from epimc.backends.crossbar.kernels.layer_part import LayerPart
 from epimc.support.diagnostics import did_you_mean, error

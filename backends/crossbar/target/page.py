@@ -40,14 +40,26 @@ A mistake in the file is reported with all the others: the key, its value, and w
 
 ## Choosing the ADC
 
-The ADC reads a bit line in steps of 1 from 0 and clips what is above its range. It loses nothing
-when 2^`adc_bits` is more than
+The ADC reads a bit line from 0 on, in steps, and clips what is above its range. With the step 1
+(`adc_range = "unit"`) it loses nothing when 2^`adc_bits` is more than
 
     driven word lines * (2^dac_bits - 1) * (2^cell_bits - 1)
 
-for the largest number of word lines that a round drives in one array, at most `rows`. With 256
-rows, one-bit cells and a one-bit DAC that takes 9 bits (8 reach to 255); with 32 rows and two bits
-each, 9 bits too (288). With fewer bits the program still runs, and gives what such a chip would.
+for the largest number of word lines that are driven at a time in one array, at most `rows`. With
+256 rows, one-bit cells and a one-bit DAC that takes 9 bits (8 reach to 255); with 32 rows and two
+bits each, 9 bits too (288). With fewer bits the program still runs, and gives what such a chip
+would; `epimc compile` says which layers lose something, and by how much a column may be misread.
+
+A sum s is read as step * min(floor((s + floor(step / 2)) / step), 2^`adc_bits` - 1). A range other
+than `"unit"` makes the step the smallest integer with which the highest sum is not clipped:
+
+- `"worst"`: the sum above for `rows` driven word lines, the same step in all layers;
+- `"weights"`: for each layer the highest sum that its columns can reach, as they are programmed;
+- an integer: this sum; what is above it may be clipped.
+
+`rows_per_read` has an array drive so many word lines at a time: those that a round drives, in
+their order, are read in groups of at most so many, each through the ADC, and added up. That takes
+more reads and conversions, and a smaller range.
 """
 
 
@@ -71,11 +83,11 @@ def key_table() -> Iterator[str]:
 
 def builtin_table() -> Iterator[str]:
     """The Markdown table of the built-in targets, a column each."""
-    targets = [load_target(name).to_dict() for name in builtin_targets()]
-    yield f"| Key | {' | '.join(target['name'] for target in targets)} |"
+    targets = [load_target(name) for name in builtin_targets()]
+    yield f"| Key | {' | '.join(target.name for target in targets)} |"
     yield f"| --- |{' --- |' * len(targets)}"
     for path, _ in leaves():
         table, _, key = path.rpartition(".")
         if table:
-            values = (str(target[table][key]) for target in targets)
+            values = (str(getattr(getattr(target, table), key)) for target in targets)
             yield f"| `{path}` | {' | '.join(values)} |"

@@ -12,9 +12,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 from pydantic.fields import FieldInfo
 
+from epimc.backends.crossbar.core.limits import LARGEST_SUM
 from epimc.backends.crossbar.core.program import Chip
 from epimc.ir.semantics.cells import MappingName
 from epimc.support.diagnostics import (
@@ -56,7 +63,29 @@ class Converters(TomlTable):
     """The converters between the digital part and the arrays."""
 
     dac_bits: int = number(1, 8, "bits", "input bits that drive a word line at a time")
-    adc_bits: int = number(1, 16, "bits", "bits that are read from a bit line, step 1, from 0")
+    adc_bits: int = number(1, 16, "bits", "bits that are read from a bit line, from 0")
+    adc_range: Literal["unit", "worst", "weights"] | Annotated[int, Field(ge=1, le=LARGEST_SUM)] = (
+        words(
+            f'"unit", "worst", "weights" or an integer between 1 and {LARGEST_SUM}',
+            "what sets the step of the ADC: unit: the step is 1; else it is the smallest with "
+            "which the highest sum fits: of the geometry (worst), of a layer's weights, or this "
+            "one",
+            default="unit",
+        )
+    )
+    rows_per_read: int = number(
+        0, 4096, "lines", "word lines that an array drives at a time; 0: all", default=0
+    )
+
+    @model_serializer(mode="wrap")
+    def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the keys that are at their defaults: older files did not have them."""
+        stated: dict[str, Any] = handler(self)
+        return {
+            key: value
+            for key, value in stated.items()
+            if value != type(self).model_fields[key].get_default()
+        }
 
 
 class Tile(TomlTable):
@@ -141,7 +170,19 @@ class Target(TomlTable):
             adc_bits=self.converters.adc_bits,
             buffer_bytes=self.tile.buffer_bytes,
             off_chip_bytes=self.memory.off_chip_bytes,
+            rows_per_read=self.converters.rows_per_read,
         )
+
+    @property
+    def highest_sum(self) -> int | None:
+        """What the ADC must not clip; None: its step is 1, or a layer's weights decide."""
+        converters, crossbar = self.converters, self.crossbar
+        if isinstance(converters.adc_range, int):
+            return converters.adc_range
+        if converters.adc_range != "worst":
+            return None
+        rows = min(converters.rows_per_read or crossbar.rows, crossbar.rows)
+        return rows * ((1 << converters.dac_bits) - 1) * ((1 << crossbar.cell_bits) - 1)
 
 
 # --- reading ------------------------------------------------------------------------------------

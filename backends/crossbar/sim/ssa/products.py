@@ -13,7 +13,7 @@ from epimc.backends.crossbar.compiled.requantize import Rescaling
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.computing import KernelSetting
 from epimc.backends.crossbar.instructions.mvm import Mvm
-from epimc.backends.crossbar.kernels.bit_serial import lossless
+from epimc.backends.crossbar.kernels.converters import lossless
 from epimc.backends.crossbar.kernels.fused import layer_weights
 from epimc.backends.crossbar.sim.paths import product_of
 from epimc.backends.crossbar.sim.ssa.steps import by_rows

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from epimc.backends.crossbar.core.program import Chip
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Round
 from epimc.backends.crossbar.instructions.mvm import Mvm
-from epimc.backends.crossbar.kernels.bit_serial import bit_serial, lossless
+from epimc.backends.crossbar.kernels.bit_serial import bit_serial
 from epimc.backends.crossbar.kernels.cells import add_weights, array_cells, recombine
+from epimc.backends.crossbar.kernels.converters import lossless
 from epimc.backends.crossbar.kernels.fused import fused
 from epimc.backends.crossbar.kernels.layer_part import physical_columns
 from epimc.ir.semantics import windows

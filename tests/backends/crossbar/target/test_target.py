@@ -122,6 +122,57 @@ def test_what_a_program_needs_to_know() -> None:
     assert (chip.buffer_bytes, chip.off_chip_bytes) == (16384, 2**24)
 
 
+def converters(text: str) -> Target:
+    """The target `tiny` with further keys of its converters."""
+    return parse_target(TINY.replace("adc_bits = 9\n", f"adc_bits = 9\n{text}\n"), "x.toml")
+
+
+def test_the_range_of_the_adc() -> None:
+    assert converters("").highest_sum is None
+    assert converters('adc_range = "unit"') == converters("")
+    assert converters('adc_range = "weights"').highest_sum is None
+    assert converters('adc_range = "worst"').highest_sum == 32 * 3 * 3
+    assert converters('adc_range = "worst"\nrows_per_read = 8').highest_sum == 8 * 3 * 3
+    assert converters('adc_range = "worst"\nrows_per_read = 99').highest_sum == 32 * 3 * 3
+    assert converters("adc_range = 100").highest_sum == 100
+    assert converters("rows_per_read = 8").sized(2).rows_per_read == 8
+
+
+def test_defaults_of_converters_are_not_stated() -> None:
+    lossy = converters('adc_range = "weights"\nrows_per_read = 8')
+    assert parse_target(lossy.to_toml(), "x.toml") == lossy
+    assert 'adc_range = "weights"\nrows_per_read = 8\n' in lossy.to_toml()
+    assert set(converters("rows_per_read = 0").to_dict()["converters"]) == {"dac_bits", "adc_bits"}
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (
+            "adc_range = 0",
+            'converters.adc_range = 0: must be "unit", "worst", "weights" or an integer between '
+            "1 and 15667200 (what sets the step of the ADC: unit: the step is 1; else it is the "
+            "smallest with which the highest sum fits: of the geometry (worst), of a layer's "
+            "weights, or this one).",
+        ),
+        (
+            "rows_per_read = -1",
+            "converters.rows_per_read = -1: must be between 0 and 4096 (word lines that an array "
+            "drives at a time; 0: all).",
+        ),
+    ],
+)
+def test_wrong_converters(text: str, note: str) -> None:
+    assert notes(TINY.replace("adc_bits = 9\n", f"adc_bits = 9\n{text}\n")) == (note,)
+
+
+def test_an_adc_without_bits() -> None:
+    assert notes(TINY.replace("adc_bits = 9", "adc_bits = 0")) == (
+        "converters.adc_bits = 0: must be between 1 and 16 (bits that are read from a bit line, "
+        "from 0).",
+    )
+
+
 def test_all_mistakes_are_in_one_message() -> None:
     text = TINY.replace("rows = 32", "rows = 0").replace("mapping", "maping")
     assert message(text.replace("dac_bits = 2", 'dac_bits = "2"')) == (

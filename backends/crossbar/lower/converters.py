@@ -1,0 +1,36 @@
+"""The steps of the ADCs: those that the range of a target's converters asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from epimc.backends.crossbar.core.program import Program, ProgramTable
+from epimc.backends.crossbar.instructions.layers import mvm_layers
+from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.kernels.converters import fitting_step
+from epimc.backends.crossbar.target.schema import Target
+from epimc.ir.semantics.converters import smallest_step
+
+
+def with_steps(program: Program, target: Target) -> Program:
+    """The program with the step of each layer's ADCs in its tables."""
+    steps = {
+        number: layer_step(parts, program, target) for number, parts in mvm_layers(program).items()
+    }
+
+    def stepped(table: ProgramTable) -> ProgramTable:
+        if not isinstance(table, Mvm):
+            return table
+        return replace(table, adc_step=steps[program.layer_of[table.destination]])
+
+    if set(steps.values()) <= {1}:
+        return program
+    return replace(program, tables=tuple(stepped(table) for table in program.tables))
+
+
+def layer_step(parts: list[Mvm], program: Program, target: Target) -> int:
+    """The step of the ADCs that read a layer's parts: the same for all, wherever they lie."""
+    if target.converters.adc_range == "weights":
+        return fitting_step(parts, program.chip)
+    highest = target.highest_sum
+    return 1 if highest is None else smallest_step(program.chip.adc_bits, highest)

@@ -1,0 +1,55 @@
+"""Converters: what an ADC makes of the sum on a bit line."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+
+import numpy as np
+
+from epimc.ir.semantics.arrays import Ints
+
+
+@dataclass(frozen=True)
+class Converter:
+    """An ADC that reads unsigned sums, from 0 on.
+
+    Attributes:
+        bits: Its codes are 0 to 2^bits - 1.
+        step: What one code stands for; a sum is rounded to the nearest step, up from the middle.
+    """
+
+    bits: int
+    step: int = 1
+
+    @property
+    def top(self) -> int:
+        """The highest code."""
+        return (1 << self.bits) - 1
+
+    @property
+    def limit(self) -> int:
+        """The highest sum that is not clipped."""
+        return (self.top + 1) * self.step - self.step // 2 - 1
+
+    def read(self, sums: Ints) -> Ints:
+        """What is read in the place of sums, none below 0: a multiple of the step."""
+        codes: Ints = np.minimum((sums + self.step // 2) // self.step, self.top)
+        return codes * self.step
+
+    def worst_error(self, highest: int) -> int:
+        """The largest difference between a sum and what is read, of sums from 0 to `highest`."""
+        # The half below a step lies farthest from it; beyond the highest code the error grows.
+        rounding = min(self.step // 2, highest)
+        return max(rounding, highest - self.top * self.step)
+
+    def is_lossless(self, highest: int) -> bool:
+        """Whether all sums from 0 to `highest` are read as they are."""
+        return self.worst_error(highest) == 0
+
+
+def smallest_step(bits: int, highest: int) -> int:
+    """The smallest step with which an ADC of so many bits does not clip a sum."""
+    # The limit grows with the step, and one as large as the sum holds it in code 1.
+    steps = range(1, max(highest, 1) + 1)
+    return steps[bisect_left(steps, highest, key=lambda step: Converter(bits, step).limit)]
