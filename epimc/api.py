@@ -23,10 +23,10 @@ from epimc.support.shapes import ShapesByName, shape_texts
 
 if TYPE_CHECKING:
     from epimc.compiler.planning import PlanResult
-    from epimc.compiler.sample_arrays import SampleSource
     from epimc.frontend import ModelSource
     from epimc.ir.observers import CompileObserver
     from epimc.results.summaries import BundleSummary, ModelSummary
+    from epimc.samples.sample_arrays import SampleSource
     from epimc.verification.results import VerifyResult
 
 

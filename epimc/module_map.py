@@ -30,6 +30,7 @@ PACKAGES = (
     "backends.crossbar",
     "backends.onnx",
     "bundle",
+    "samples",
     "frontend",
     "runtime",
     "quantization",

@@ -215,9 +215,9 @@ def run(
     """Execute a bundle on the simulator."""
     from epimc.bundle.bundle import read_bundle
     from epimc.bundle.outputs import check_file
-    from epimc.compiler.samples import encode_samples, inputs_of, read_samples
     from epimc.results.commands import RunResult
     from epimc.runtime.session import Session
+    from epimc.samples.samples import encode_samples, inputs_of, read_samples
     from epimc.support.sample_types import Shaped, refuse_in_files, result_arrays
 
     check_file(output, input)

@@ -22,11 +22,11 @@ from epimc.backends.onnx.classes import is_of_classes
 from epimc.backends.onnx.large import LargeModel, external_name, read_external
 from epimc.backends.onnx.reading import large_model, read_model, with_outputs
 from epimc.bundle.bundle import Bundle
-from epimc.compiler.sample_arrays import SampleSource, samples_of
-from epimc.compiler.samples import Samples, inputs_of, samples_in
 from epimc.ir.semantics import arrays
 from epimc.runtime.reference import Reference
 from epimc.runtime.session import host_of
+from epimc.samples.sample_arrays import SampleSource, samples_of
+from epimc.samples.samples import Samples, inputs_of, samples_in
 from epimc.support.diagnostics import check_failed
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.verification.integer_reference import IntegerReference, types_of
