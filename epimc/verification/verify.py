@@ -122,11 +122,16 @@ def reference_file(bundle: Bundle, name: str) -> bytes:
     return bundle.deletable_file(f"reference/{name}", "it cannot be verified")
 
 
-def integer_reference(bundle: Bundle) -> IntegerReference:
-    """The integer reference of the bundle; EpimcError as `reference_model`."""
+def integer_reference(bundle: Bundle, *, layers: bool = True) -> IntegerReference:
+    """The integer reference of the bundle; EpimcError as `reference_model`.
+
+    Args:
+        bundle: Read from a folder.
+        layers: Whether it gives the integers of all layers, and not the outputs alone.
+    """
     data, program = reference_model(bundle, INTEGERS), bundle.program
     what = f"'reference/{INTEGERS}' of bundle '{bundle.folder}'"
-    return IntegerReference(data, what, program, program.computed_maps)
+    return IntegerReference(data, what, program, program.computed_maps if layers else ())
 
 
 def batch_size(program: CompiledProgram) -> int:
