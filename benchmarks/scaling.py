@@ -22,8 +22,8 @@ from onnx import TensorProto, helper, numpy_helper
 from epimc.backends.crossbar.target.schema import load_target
 from epimc.compiler.compiler import compile_model
 from epimc.compiler.options import Request
-from epimc.compiler.samples import write_samples
 from epimc.ir.observers import CompileObserver, Step
+from epimc.samples.samples import write_samples
 
 OPSET, IR_VERSION = 13, 8
 

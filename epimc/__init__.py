@@ -10,10 +10,11 @@ from epimc.support.version import VERSION
 # As `typing` has it, which takes longer than all that is imported here.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from epimc.api import compile, inspect, load, plan, verify
+    from epimc.api import compile, evaluate, inspect, load, plan, verify
     from epimc.ir.observers import CompileObserver
     from epimc.onnx_backend import EpimcBackend as backend  # noqa: N813  (named as onnxruntime's is)
     from epimc.runtime.session import Session
+    from epimc.samples.image_options import Images
     from epimc.support.diagnostics import EpimcError
 
 
@@ -22,10 +23,12 @@ __version__ = VERSION
 __all__ = [
     "CompileObserver",
     "EpimcError",
+    "Images",
     "Session",
     "__version__",
     "backend",
     "compile",
+    "evaluate",
     "inspect",
     "load",
     "plan",
@@ -35,10 +38,12 @@ __all__ = [
 
 HOMES = {
     "CompileObserver": "epimc.ir.observers",
+    "Images": "epimc.samples.image_options",
     "Session": "epimc.runtime.session",
     "EpimcError": "epimc.support.diagnostics",
     "backend": "epimc.backend",
     "compile": "epimc.api",
+    "evaluate": "epimc.api",
     "inspect": "epimc.api",
     "load": "epimc.api",
     "plan": "epimc.api",

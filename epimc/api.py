@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,10 @@ from epimc.bundle.manifest import read_manifest
 from epimc.bundle.outputs import check_folder, check_output
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import ModelOptions, PlanRequest, Request
+from epimc.evaluation.options import Integers
 from epimc.runtime.session import Session
+from epimc.samples.image_options import Images
+from epimc.samples.options import DataOptions
 from epimc.support.constants import ConstantsByName, checked_constants
 from epimc.support.diagnostics import error
 from epimc.support.files import as_path, spelled
@@ -22,11 +25,14 @@ from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.shapes import ShapesByName, shape_texts
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from epimc.compiler.planning import PlanResult
-    from epimc.compiler.sample_arrays import SampleSource
+    from epimc.evaluation.results import EvaluateResult
     from epimc.frontend import ModelSource
     from epimc.ir.observers import CompileObserver
     from epimc.results.summaries import BundleSummary, ModelSummary
+    from epimc.samples.sample_arrays import SampleSource
     from epimc.verification.results import VerifyResult
 
 
@@ -168,8 +174,75 @@ def verify(
     limit = ModelOptions(limit_bytes=limit_bytes).limit_bytes
     if isinstance(bundle, Session):
         return verified(bundle.bundle, samples, None, limit, layers=layers, **options)
-    read = read_bundle(as_path(bundle, "bundle"), limit)
+    read = read_bundle_at(bundle, limit)
     return verified(read, samples, None, limit, layers=layers, **options)
+
+
+def evaluate(
+    bundle: Session | str | os.PathLike[str],
+    data: SampleSource | Images,
+    *,
+    labels: str | os.PathLike[str] | ArrayLike | None = None,
+    of: str | Sequence[str] = ("float", "program"),
+    integers: Integers = "simulator",
+    batch: int | None = None,
+    jobs: int = 1,
+    state: str | os.PathLike[str] | None = None,
+    first: int | None = None,
+    limit_bytes: int = DEFAULT_BYTES,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> EvaluateResult:
+    """Run a data set through a bundle: accuracy, and errors against the float model.
+
+    Args:
+        bundle: A bundle's folder, or a session.
+        data: The path of an npz or npy file; a folder of images, by its path or as `epimc.Images`;
+            an array, for a model with one input; a mapping of arrays by name, of which `labels`
+            may be one; or an iterable of such batches, which is read once and never in memory as a
+            whole.
+        labels: The class of each sample, in an array or a file; None: what the data say.
+        of: What is evaluated: any of `float`, `epitomized`, `integers` and `program`.
+        integers: What computes `integers`: `simulator`, or `onnxruntime` the integer graph.
+        batch: Samples that are run at once; None: 64, or fewer.  No figure depends on it.
+        jobs: Processes that share the batches; nor on them.
+        state: A folder for results, batch by batch: an interrupted evaluation goes on from there.
+        first: Take the first samples only, so many.
+        limit_bytes: The most that the batches, the data and the files of the bundle may take.
+        progress: Called with the number of samples done, and of all; None where that is unknown.
+
+    Raises:
+        EpimcError: The program does not pass its check (exit code 1), or anything is wrong with
+            the bundle, the data, the labels, the options or the state.
+    """
+    from epimc.evaluation.evaluate import evaluate as evaluated
+    from epimc.evaluation.options import EvaluateOptions
+
+    limit = ModelOptions(limit_bytes=limit_bytes).limit_bytes
+    is_file = isinstance(labels, (str, os.PathLike))
+    options = EvaluateOptions(
+        labels=as_path(labels, "labels") if is_file else None,
+        of=(of,) if isinstance(of, str) else as_tuple(of),
+        integers=integers,
+        batch=batch,
+        jobs=jobs,
+        state=None if state is None else as_path(state, "state"),
+    )
+    reading = DataOptions(first=first)
+    read = bundle.bundle if isinstance(bundle, Session) else read_bundle_at(bundle, limit)
+    passed = None if is_file else labels
+    return evaluated(
+        replace(read, limit_bytes=limit),
+        data,
+        options,
+        labels=passed,
+        first=reading.first,
+        progress=progress,
+    )
+
+
+def read_bundle_at(bundle: str | os.PathLike[str], limit_bytes: int) -> Bundle:
+    """The bundle in a folder that a Python user names; EpimcError where there is none."""
+    return read_bundle(as_path(bundle, "bundle"), limit_bytes)
 
 
 def inspect(

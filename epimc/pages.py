@@ -15,6 +15,7 @@ from epimc.backends.registry import BUILT_IN, load_backend
 from epimc.compiler.pass_document import pass_document
 from epimc.compiler.passes import passes_of
 from epimc.compiler.planning import PlanResult
+from epimc.evaluation.results import EvaluateResult
 from epimc.frontend.document import OperatorList, OperatorResult, operator_list
 from epimc.ir.text.document import ir_document
 from epimc.module_map import module_map
@@ -35,6 +36,7 @@ RESULTS: tuple[type[Result], ...] = (
     PlanResult,
     RunResult,
     VerifyResult,
+    EvaluateResult,
     ModelSummary,
     BundleSummary,
     StageResult,

@@ -20,7 +20,9 @@ from epimc.compiler.options import (
     PlanRequest,
     Request,
 )
+from epimc.evaluation.options import EvaluateOptions
 from epimc.runtime.options import SimulatorOptions
+from epimc.samples.options import DataOptions
 from epimc.support.diagnostics import EpimcError, error, render
 from epimc.support.files import read_bytes, read_text, refused_by_system
 from epimc.support.interrupts import raise_at_interrupt
@@ -215,9 +217,9 @@ def run(
     """Execute a bundle on the simulator."""
     from epimc.bundle.bundle import read_bundle
     from epimc.bundle.outputs import check_file
-    from epimc.compiler.samples import encode_samples, inputs_of, read_samples
     from epimc.results.commands import RunResult
     from epimc.runtime.session import Session
+    from epimc.samples.samples import encode_samples, inputs_of, read_samples
     from epimc.support.sample_types import Shaped, refuse_in_files, result_arrays
 
     check_file(output, input)
@@ -265,6 +267,34 @@ def verify(
     say(result, json)
     if not result.exact:
         raise typer.Exit(1)
+
+
+@app.command()
+@takes(DataOptions, "reading")
+@takes(EvaluateOptions)
+def evaluate(
+    folder: BundleFolder,
+    data: Annotated[
+        Path, typer.Option("--data", metavar="X", help="npz, npy, or a folder of images.")
+    ],
+    options: EvaluateOptions,
+    reading: DataOptions,
+    limit_bytes: Limit = DEFAULT_BYTES,
+    json: Json = False,
+) -> None:
+    """Run a data set through a bundle: accuracy, and errors against the float model."""
+    from epimc.bundle.bundle import read_bundle
+    from epimc.evaluation.evaluate import evaluate as evaluate_bundle
+
+    bundle = read_bundle(folder, limit_bytes)
+    source = reading.source(data)
+    with progress("evaluating", 100) as advance:
+
+        def done(samples: int, count: int | None) -> None:
+            advance(f"{samples} of {count} samples", 100 * samples // (count or 1))
+
+        result = evaluate_bundle(bundle, source, options, first=reading.first, progress=done)
+    say(result, json)
 
 
 @app.command()

@@ -23,11 +23,13 @@ from epimc.support.options import (
 Command = Callable[..., None]
 
 
-def takes(declaring: type) -> Callable[[Command], Command]:
+def takes(declaring: type, name: str = "options") -> Callable[[Command], Command]:
     """Give a command an option for each field of a dataclass.
 
-    The command has a parameter `options`, which gets an object of the class; its place among the
-    other parameters is that of the options in the help.
+    Args:
+        declaring: The dataclass.
+        name: The command's parameter that gets an object of it; its place among the others is that
+            of the options in the help.
     """
 
     def derive(command: Command) -> Command:
@@ -36,14 +38,14 @@ def takes(declaring: type) -> Callable[[Command], Command]:
         @functools.wraps(command)
         def derived(**arguments: Any) -> None:
             chosen = {
-                name: as_value(known.kind, arguments.pop(name)) for name, known in declared.items()
+                each: as_value(known.kind, arguments.pop(each)) for each, known in declared.items()
             }
-            command(**arguments, options=declaring(**chosen))
+            command(**arguments, **{name: declaring(**chosen)})
 
         hints = get_type_hints(command, include_extras=True)
         parameters: list[inspect.Parameter] = []
         for parameter in inspect.signature(command).parameters.values():
-            if parameter.name == "options":
+            if parameter.name == name:
                 parameters += map(parameter_of, declared.values())
             else:
                 known = parameter.replace(annotation=hints[parameter.name])

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from epimc.compiler.samples import Samples
 from epimc.frontend import ImportedModel, with_foreign
 from epimc.runtime.reference import Reference
+from epimc.samples.samples import Samples
 from epimc.support.diagnostics import Diagnostic, EpimcError, RefusedNodesError, error
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.port_types import FLOAT, PortType

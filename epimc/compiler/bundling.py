@@ -12,11 +12,11 @@ from epimc.backends.onnx.large import LARGEST_MODEL, LargeModel, external_name, 
 from epimc.bundle.bundle import Bundle
 from epimc.bundle.manifest import Model, Options, new_manifest
 from epimc.compiler.importing import Start
-from epimc.compiler.samples import LABELS, coded, encode_samples
 from epimc.frontend import at_opset
 from epimc.ir.core.module import Module
 from epimc.ir.pipeline import Pass, print_pipeline
 from epimc.quantization.options import QuantizeOptions
+from epimc.samples.samples import LABELS, coded, encode_samples
 from epimc.support.files import File
 from epimc.support.options import values_of
 from epimc.support.sample_types import Array, Shaped, storable

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from epimc.compiler.samples import Samples
+from epimc.samples.samples import Samples
 from epimc.support.sample_types import Array, Shaped
 
 # Numbers that are large enough for nothing but the indices of the smallest table.

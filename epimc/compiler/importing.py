@@ -14,8 +14,6 @@ from epimc.compiler.acceptance import require_accepted
 from epimc.compiler.drawing import drawn_samples
 from epimc.compiler.memory import InMemory
 from epimc.compiler.options import Request
-from epimc.compiler.sample_arrays import SampleData
-from epimc.compiler.samples import Samples
 from epimc.compiler.wanted import wanted_inputs
 from epimc.frontend import (
     ImportedModel,
@@ -30,6 +28,8 @@ from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.passes.plan_names import plans_for
 from epimc.ir.verifier import verify
+from epimc.samples.sample_arrays import SampleData
+from epimc.samples.samples import Samples
 from epimc.support.diagnostics import error
 from epimc.support.limits import MADE_FACTOR
 from epimc.support.origins import Node

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from epimc.compiler.sample_arrays import SampleSource
     from epimc.frontend import ModelSource
+    from epimc.samples.sample_arrays import SampleSource
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ from typing import Annotated, TypeAlias
 from epimc.backends import DEFAULT_BACKEND
 from epimc.quantization.options import QuantizeOptions
 from epimc.support.constants import constants_from
-from epimc.support.diagnostics import error
 from epimc.support.limits import DEFAULT_BYTES
-from epimc.support.options import Option, refuse_wrong
+from epimc.support.options import Option, refuse_wrong_option
 from epimc.support.shapes import shapes_from
 
 ShapeTexts: TypeAlias = Annotated[
@@ -88,10 +87,7 @@ class ModelOptions:
         Raises:
             EpimcError: The first that is wrong.
         """
-        try:
-            refuse_wrong(self)
-        except ValueError as problem:
-            raise error(f"Wrong option: {problem}.") from None
+        refuse_wrong_option(self)
         shapes_from(self.shapes)
         constants_from(self.constants)
 

@@ -11,7 +11,7 @@ from epimc.support.constants import constants_from
 from epimc.support.shapes import shapes_from
 
 if TYPE_CHECKING:
-    from epimc.compiler.sample_arrays import SampleData
+    from epimc.samples.sample_arrays import SampleData
 
 
 def wanted_inputs(

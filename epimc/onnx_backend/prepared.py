@@ -19,11 +19,11 @@ from onnx.backend.base import BackendRep, namedtupledict
 
 from epimc.api import compile
 from epimc.compiler.options import CompileOptions
-from epimc.compiler.sample_arrays import SampleData
 from epimc.frontend import WantedInputs, import_source
 from epimc.frontend.model.constants import as_array
 from epimc.frontend.model.samples_axis import keeps_samples, open_beyond
 from epimc.frontend.model.shapes import real_inputs
+from epimc.samples.sample_arrays import SampleData
 from epimc.support.constants import checked_constants
 from epimc.support.diagnostics import counted, error
 from epimc.support.limits import DEFAULT_BYTES

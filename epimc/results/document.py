@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "epimc plan MODEL --json",
     "run": "epimc run DIR --input X.npz --output Y.npz --json",
     "verify": "epimc verify DIR --json",
+    "evaluate": "epimc evaluate DIR --data X --json",
     "model": "epimc inspect MODEL --json",
     "bundle": "epimc inspect DIR --json",
     "stage": "epimc inspect DIR --stage LEVEL --json",

@@ -29,6 +29,7 @@ class Reference:
         users: bool = False,
         types: Mapping[str, PortType] | None = None,
         limit_bytes: int = DEFAULT_BYTES,
+        threads: int = 0,
     ) -> None:
         """Load a model.
 
@@ -41,12 +42,13 @@ class Reference:
             types: Of its inputs and outputs, where it must get one sample at a time, as what the
                 host runs does; other outputs have the samples first.
             limit_bytes: Bounds what its tensors may take.
+            threads: Those that compute one node; 0 leaves it to onnxruntime.
 
         Raises:
             EpimcError: onnxruntime refuses it.
         """
         self.what, self.users, self.limit_bytes, self.types = what, users, limit_bytes, types
-        self.guarded = GuardedSession(model, what, limit_bytes=limit_bytes)
+        self.guarded = GuardedSession(model, what, limit_bytes=limit_bytes, threads=threads)
         self.fixed_batch = self._stated_batch()
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,22 +30,47 @@ def read_npy(path: Path, limit_bytes: int) -> NDArray[Any]:
     Raises:
         EpimcError: It cannot be read, holds something else, or is too large.
     """
+    with failures_named(path), path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit_bytes:
+            raise error(f"File '{path}' has {size} bytes; the limit is {limit_bytes}.")
+        refuse_wrong_size(file)
+        array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+        return array
+
+
+def map_npy(path: Path) -> NDArray[Any]:
+    """The array of numbers in an npy file, of which nothing is read before it is used.
+
+    Raises:
+        EpimcError: It cannot be read, or holds something else.
+    """
+    with failures_named(path):
+        with path.open("rb") as file:
+            refuse_wrong_size(file)
+        array: NDArray[Any] = npy.open_memmap(path, mode="r")
+        return array
+
+
+def refuse_wrong_size(file: IO[bytes]) -> None:
+    """Raise ValueError unless a file has an array of numbers and nothing else; it is rewound."""
+    size = os.fstat(file.fileno()).st_size
+    shape, kind = read_header(file)
+    if kind.kind not in NUMBERS:
+        raise ValueError(f"it holds no numbers, but {kind}")
+    if math.prod(shape) * kind.itemsize != size - file.tell():
+        raise ValueError("it has more or fewer bytes than its header says")
+    file.seek(0)
+
+
+@contextmanager
+def failures_named(path: Path) -> Iterator[None]:
+    """Make one error of whatever is raised about an npy file."""
     try:
         # A pipe would be waited for.
         if path.exists() and not path.is_file():
             raise error(f"'{path}' is not a file.")
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > limit_bytes:
-                raise error(f"File '{path}' has {size} bytes; the limit is {limit_bytes}.")
-            shape, kind = read_header(file)
-            if kind.kind not in NUMBERS:
-                raise ValueError(f"it holds no numbers, but {kind}")
-            if math.prod(shape) * kind.itemsize != size - file.tell():
-                raise ValueError("it has more or fewer bytes than its header says")
-            file.seek(0)
-            array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
-            return array
+        yield
     except (EpimcError, MemoryError):
         raise
     except OSError as problem:

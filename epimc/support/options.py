@@ -20,6 +20,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from epimc.support.diagnostics import error
+
 
 @dataclass(frozen=True)
 class Option:
@@ -329,6 +331,14 @@ def refuse_wrong(options: Any) -> None:
     for name, known in options_of(type(options)).items():
         if problem := known.problem(getattr(options, name)):
             raise ValueError(problem)
+
+
+def refuse_wrong_option(options: Any) -> None:
+    """Raise EpimcError for the first option of a dataclass that is wrong."""
+    try:
+        refuse_wrong(options)
+    except ValueError as problem:
+        raise error(f"Wrong option: {problem}.") from None
 
 
 def values_of(declaring: type, options: Any) -> dict[str, Any]:

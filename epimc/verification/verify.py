@@ -22,11 +22,11 @@ from epimc.backends.onnx.classes import is_of_classes
 from epimc.backends.onnx.large import LargeModel, external_name, read_external
 from epimc.backends.onnx.reading import large_model, read_model, with_outputs
 from epimc.bundle.bundle import Bundle
-from epimc.compiler.sample_arrays import SampleSource, samples_of
-from epimc.compiler.samples import Samples, inputs_of, samples_in
 from epimc.ir.semantics import arrays
 from epimc.runtime.reference import Reference
 from epimc.runtime.session import host_of
+from epimc.samples.sample_arrays import SampleSource, samples_of
+from epimc.samples.samples import Samples, inputs_of, samples_in
 from epimc.support.diagnostics import check_failed
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.verification.integer_reference import IntegerReference, types_of
@@ -122,11 +122,16 @@ def reference_file(bundle: Bundle, name: str) -> bytes:
     return bundle.deletable_file(f"reference/{name}", "it cannot be verified")
 
 
-def integer_reference(bundle: Bundle) -> IntegerReference:
-    """The integer reference of the bundle; EpimcError as `reference_model`."""
+def integer_reference(bundle: Bundle, *, layers: bool = True) -> IntegerReference:
+    """The integer reference of the bundle; EpimcError as `reference_model`.
+
+    Args:
+        bundle: Read from a folder.
+        layers: Whether it gives the integers of all layers, and not the outputs alone.
+    """
     data, program = reference_model(bundle, INTEGERS), bundle.program
     what = f"'reference/{INTEGERS}' of bundle '{bundle.folder}'"
-    return IntegerReference(data, what, program, program.computed_maps)
+    return IntegerReference(data, what, program, program.computed_maps if layers else ())
 
 
 def batch_size(program: CompiledProgram) -> int:

@@ -15,8 +15,8 @@ import onnx
 
 from epimc.cli.main import main
 from epimc.compiler.drawing import drawn_samples
-from epimc.compiler.samples import write_samples
 from epimc.frontend import import_proto
+from epimc.samples.samples import write_samples
 from epimc.support.files import read_bytes
 from epimc.support.sample_types import Shaped
 from tests.helpers.onnx_networks import NETWORKS, Network

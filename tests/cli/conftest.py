@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from epimc.cli.main import main
-from epimc.compiler.samples import write_samples
+from epimc.samples.samples import write_samples
 
 Array = NDArray[Any]
 

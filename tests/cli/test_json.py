@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "run with its costs": ("run", "bundle", *FILES, "--stats"),
     "verify": ("verify", "bundle"),
     "verify with its layers": ("verify", "bundle", "--layers"),
+    "evaluate": ("evaluate", "bundle", "--data", "samples.npz"),
     "model": ("inspect", "model.onnx"),
     "bundle": ("inspect", "bundle"),
     "stage": ("inspect", "bundle", "--stage", "asm"),

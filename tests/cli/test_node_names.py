@@ -14,9 +14,9 @@ from onnx import helper
 from epimc.backends.crossbar.isa.assembly import parse_program
 from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
-from epimc.compiler.samples import write_samples
 from epimc.ir.core.tensors import TensorStore
 from epimc.ir.text.parser import parse_module
+from epimc.samples.samples import write_samples
 from tests.cli.conftest import small_model
 from tests.crossbars import program_in
 

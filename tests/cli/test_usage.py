@@ -24,6 +24,7 @@ COMMANDS = [
     "check",
     "compile",
     "disasm",
+    "evaluate",
     "inspect",
     "opt",
     "plan",

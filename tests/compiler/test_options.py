@@ -24,9 +24,11 @@ from epimc.cli.main import app, main
 from epimc.cli.options import flag_of, takes
 from epimc.compiler.compiler import Job
 from epimc.compiler.options import CompileOptions, PlanOptions, Request
+from epimc.evaluation.options import EvaluateOptions
 from epimc.ir.pipeline import print_pipeline
 from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.quantize import Quantize
+from epimc.samples.options import DataOptions
 from epimc.support.diagnostics import EpimcError
 from epimc.support.options import Option, options_of, values_of
 from tests.helpers.observed import Observed
@@ -51,7 +53,13 @@ ONE_OF_MANY = {"shapes": "shape", "constants": "constant"}
 
 
 @pytest.mark.parametrize(
-    ("command", "declaring"), [("compile", CompileOptions), ("plan", PlanOptions)]
+    ("command", "declaring"),
+    [
+        ("compile", CompileOptions),
+        ("plan", PlanOptions),
+        ("evaluate", EvaluateOptions),
+        ("evaluate", DataOptions),
+    ],
 )
 def test_the_help_says_what_is_declared(command: str, declaring: type) -> None:
     text = help_of(command)
@@ -65,7 +73,9 @@ def test_the_help_says_what_is_declared(command: str, declaring: type) -> None:
         if known.option.metavar:
             assert line.startswith(f"{flag} {known.option.metavar} {known.option.doc}")
         if known.default not in (None, False, ()):
-            assert re.match(rf".*?\[default: {known.default}\b", line)
+            listed = isinstance(known.default, tuple)
+            default = ", ".join(known.default) if listed else known.default
+            assert re.match(rf".*?\[default: {default}\b", line)
         if known.option.minimum is not None and known.option.maximum is not None:
             assert f"{known.option.minimum}<=x<={known.option.maximum}]" in line
 
@@ -78,6 +88,10 @@ WIDER = {
     "shapes": "ShapesByName",
     "constants": "ConstantsByName",
     "calibration": "SampleSource | None",
+    "labels": f"{PATH} | ArrayLike | None",
+    "of": "str | Sequence[str]",
+    "integers": "Integers",
+    "state": f"{PATH} | None",
     "pass_options": "Sequence[str]",
 }
 
@@ -87,6 +101,7 @@ WIDER = {
     [
         (epimc.compile, CompileOptions, {"example", "dump_ir", "observers"}),
         (epimc.plan, PlanOptions, {"example"}),
+        (epimc.evaluate, EvaluateOptions, {"first", "limit_bytes", "progress"}),
     ],
 )
 def test_the_keywords_of_python_are_the_declared_options(

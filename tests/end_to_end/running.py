@@ -28,12 +28,12 @@ from epimc.compiler.compiler import Job, compile_model, compiled_once
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import PlanRequest, Request
 from epimc.compiler.planning import plan_model
-from epimc.compiler.samples import write_samples
 from epimc.ir.core.module import Module
 from epimc.ir.interpreter import interpret
 from epimc.ir.observers import CompileObserver
 from epimc.runtime.host import OnnxHost
 from epimc.runtime.session import Session
+from epimc.samples.samples import write_samples
 from epimc.support.diagnostics import RefusedNodesError
 from epimc.support.origins import Node
 from epimc.verification.results import VerifyResult

@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 
 import epimc
 from epimc.bundle.bundle import read_bundle
-from epimc.compiler.samples import write_samples
+from epimc.samples.samples import write_samples
 from epimc.support.diagnostics import EpimcError
 from epimc.verification.verify import verify
 from tests.crossbars import program_in

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from epimc.compiler.drawing import drawn_samples
-from epimc.compiler.sample_arrays import SampleData, samples_of
-from epimc.compiler.samples import encode_samples, samples_in, write_samples
 from epimc.frontend import ModelPort
+from epimc.samples.sample_arrays import SampleData, samples_of
+from epimc.samples.samples import encode_samples, samples_in, write_samples
 from epimc.support.diagnostics import EpimcError
 from epimc.support.port_types import PortType
 from epimc.support.sample_types import Shaped, storable

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from epimc.compiler.samples import (
+from epimc.samples.samples import (
     Samples,
     checked_samples,
     encode_samples,

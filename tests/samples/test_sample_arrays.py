@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from epimc.compiler.sample_arrays import samples_of
-from epimc.compiler.samples import read_samples, write_samples
+from epimc.samples.sample_arrays import samples_of
+from epimc.samples.samples import read_samples, write_samples
 from epimc.support.diagnostics import EpimcError
 from epimc.support.sample_types import Shaped
 

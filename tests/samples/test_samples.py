@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from epimc.compiler.drawing import drawn_samples
-from epimc.compiler.samples import encode_samples, read_samples, write_samples
+from epimc.samples.samples import encode_samples, read_samples, write_samples
 from epimc.support.diagnostics import EpimcError
 from epimc.support.sample_types import Shaped as Port
 

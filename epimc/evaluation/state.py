@@ -1,0 +1,136 @@
+"""The state of an evaluation on disk, from which an interrupted one goes on.
+
+A folder with `evaluation.json`, which says of what it is, and one npz file for each batch that is
+done, named by its first sample and the one behind its last: each is there completely or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from epimc.bundle.outputs import refuse_in_bundle
+from epimc.evaluation.records import Record
+from epimc.samples.samples import encode_samples, read_arrays
+from epimc.support.diagnostics import EpimcError, error
+from epimc.support.files import read_text, refused
+from epimc.support.writing import make_folder, write_file
+
+FORMAT = 1
+HEADER = "evaluation.json"
+LONGEST_HEADER = 2**20
+PIECE = re.compile("([0-9]{10})-([0-9]{10})[.]npz")
+
+
+class State:
+    """The results that a folder has, and those that are added to it.
+
+    Attributes:
+        folder: Where.
+        columns: The arrays of a record, with the kinds of their numbers.
+    """
+
+    def __init__(self, folder: Path, columns: Mapping[str, str], limit_bytes: int) -> None:
+        """Name the folder; nothing is read or written yet."""
+        self.folder, self.columns, self.limit_bytes = folder, columns, limit_bytes
+
+    def open(self, header: Mapping[str, Any], count: int) -> list[tuple[int, int, Record]]:
+        """The batches that are done: first sample, the one behind the last, record.
+
+        Args:
+            header: What is evaluated, as JSON has it.
+            count: How many samples there are.
+
+        Raises:
+            EpimcError: The folder has something else, or the state of another evaluation, or it is
+                broken.
+        """
+        refuse_in_bundle(self.folder / HEADER)
+        text = json.dumps({"format": FORMAT, **header}, indent=2, sort_keys=True) + "\n"
+        path = self.folder / HEADER
+        if path.is_file():
+            self.refuse_other(read_text(path, "State", LONGEST_HEADER), text)
+            return [*self.done(count)]
+        self.refuse_foreign()
+        make_folder(self.folder)
+        write_file(path, text.encode("utf-8", "backslashreplace"))
+        return []
+
+    def refuse_foreign(self) -> None:
+        """Raise EpimcError where the folder is none, or has other files."""
+        try:
+            others = self.folder.exists() and any(self.folder.iterdir())
+        except OSError as caught:
+            raise refused(f"State folder '{self.folder}'", "read", caught) from None
+        if others:
+            raise error(
+                f"Folder '{self.folder}' is not empty, and has no state of an evaluation.",
+                hint="Choose another folder.",
+            )
+
+    def refuse_other(self, stated: str, wanted: str) -> None:
+        """Raise EpimcError for the state of another evaluation, with what differs."""
+        if stated == wanted:
+            return
+        try:
+            before = json.loads(stated)
+        except (ValueError, RecursionError):
+            before = None
+        if not isinstance(before, dict):
+            raise error(
+                f"State file '{self.folder / HEADER}' is broken.", hint="Remove the folder."
+            )
+        now = json.loads(wanted)
+        keys = [key for key in now if before.get(key) != now[key]]
+        raise error(
+            f"Folder '{self.folder}' has the state of another evaluation.",
+            notes=[f"'{key}' is not the same." for key in keys or ["format"]],
+            hint="Choose another folder, or remove that one to begin anew.",
+        )
+
+    def done(self, count: int) -> Iterator[tuple[int, int, Record]]:
+        """The batches in the folder, in order, none of which has samples of the one before."""
+        behind = 0
+        for path in sorted(self.folder.iterdir()):
+            match = PIECE.fullmatch(path.name)
+            if match is None:
+                continue
+            first, end = int(match[1]), int(match[2])
+            record = self.record_in(path)
+            lengths = {array.shape for array in record.values()}
+            if not behind <= first < end <= count or lengths != {(end - first,)}:
+                raise self.broken(path)
+            behind = end
+            yield first, end, record
+
+    def record_in(self, path: Path) -> Record:
+        """The record in a file.
+
+        Raises:
+            EpimcError: It is no such record.
+        """
+        try:
+            record = read_arrays(path, self.limit_bytes)
+        except EpimcError as problem:
+            raise self.broken(path).with_notes(problem.diagnostic.message) from None
+        if {name: array.dtype.name for name, array in record.items()} != {**self.columns}:
+            raise self.broken(path)
+        return record
+
+    def broken(self, path: Path) -> EpimcError:
+        """The error for a file that is no record of a batch."""
+        return error(
+            f"State file '{path}' is not as it was written.",
+            hint="Remove it: its samples are then evaluated again.",
+        )
+
+    def add(self, first: int, end: int, record: Record) -> None:
+        """Keep the record of a batch.
+
+        Raises:
+            EpimcError: The system refuses.
+        """
+        write_file(self.folder / f"{first:010}-{end:010}.npz", encode_samples(record))
