@@ -84,10 +84,12 @@ class CrossbarProgram(CompiledProgram):
 
     @property
     def is_lossless(self) -> bool:
-        """Whether no ADC can clip."""
-        from epimc.backends.crossbar.summary import is_lossless
+        """Whether no ADC can clip or round."""
+        from epimc.backends.crossbar.instructions.mvm import Mvm
+        from epimc.backends.crossbar.kernels.converters import lossless
 
-        return is_lossless(self.program)
+        parts = self.program.tables_of(Mvm)
+        return all(lossless(part, self.program.chip) for part in parts)
 
     def lossless_executor(self, host: Host | None = None, **options: Any) -> CrossbarExecutor:
         """What the arrays hold, multiplied: the fused path, whatever the options say."""
