@@ -146,6 +146,11 @@ class Target(Protocol):
 class Executor(Door, ABC):
     """A program, prepared for execution."""
 
+    @property
+    def is_lossless(self) -> bool:
+        """Whether it computes the integers of the reference; else its converters lose some."""
+        return True
+
     @abstractmethod
     def run(self, inputs: Arrays, observers: Sequence[Any] = ()) -> Arrays:
         """Execute the program.
@@ -233,11 +238,6 @@ class CompiledProgram(Door, ABC):
         Raises:
             EpimcError: An option is unknown or wrong, or a host is missing.
         """
-
-    @property
-    def is_lossless(self) -> bool:
-        """Whether it computes the integers of the reference; else its converters lose some."""
-        return True
 
     def lossless_executor(self, host: Host | None = None, **options: Any) -> Executor:
         """The same program on a chip whose converters lose nothing; options as in `executor`."""

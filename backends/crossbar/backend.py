@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from epimc.backends.base import (
@@ -19,8 +20,8 @@ from epimc.backends.base import (
 from epimc.backends.crossbar.bundle.program_files import REQUIRED
 from epimc.backends.crossbar.core.program import FeatureMap, Program
 from epimc.backends.crossbar.instructions.host import CHIP, host_tables, host_value
+from epimc.backends.crossbar.target.schema import MOST_ADC_BITS, builtin_targets, load_target
 from epimc.backends.crossbar.target.schema import Target as CrossbarTarget
-from epimc.backends.crossbar.target.schema import builtin_targets, load_target
 from epimc.backends.forms import Claim
 from epimc.support.diagnostics import Diagnostic, counted, did_you_mean, error
 from epimc.support.files import File
@@ -41,6 +42,11 @@ class CrossbarExecutor(Executor):
     def __init__(self, simulator: Simulator) -> None:
         """Run the program that the simulator was made for, with its engine and its host."""
         self.simulator = simulator
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether no ADC can clip or round, or none is asked."""
+        return self.simulator.is_lossless
 
     def run(self, inputs: Arrays, observers: Sequence[Any] = ()) -> Arrays:
         """The outputs; observers are `isa.execution.Observer`."""
@@ -76,20 +82,29 @@ class CrossbarProgram(CompiledProgram):
         return program_files(self.program, self.target)
 
     def executor(self, host: Host | None = None, **options: Any) -> CrossbarExecutor:
-        """The options are those of `Simulator`: path, batch, engine, strategy, threads."""
+        """The options are those of `Simulator`: path, batch, engine, strategy, threads; adc_bits.
+
+        With `adc_bits` the ADCs have so many bits, and the range that the target says.
+        """
         from epimc.backends.crossbar.sim.simulator import Simulator
 
         check_options(options)
-        return CrossbarExecutor(Simulator(self.program, host=host, **options))
+        bits = options.pop("adc_bits", None)
+        program = self.program if bits is None else self.with_adc_bits(bits).program
+        return CrossbarExecutor(Simulator(program, host=host, **options))
 
-    @property
-    def is_lossless(self) -> bool:
-        """Whether no ADC can clip or round."""
-        from epimc.backends.crossbar.instructions.mvm import Mvm
-        from epimc.backends.crossbar.kernels.converters import lossless
+    def with_adc_bits(self, bits: int) -> CrossbarProgram:
+        """The program on a chip with ADCs of other bits.
 
-        parts = self.program.tables_of(Mvm)
-        return all(lossless(part, self.program.chip) for part in parts)
+        Raises:
+            EpimcError: There are no such ADCs.
+        """
+        from epimc.backends.crossbar.lower.converters import with_steps
+
+        if not 1 <= bits <= MOST_ADC_BITS:
+            raise error(f"An ADC has 1 to {MOST_ADC_BITS} bits, not {bits}.")
+        program = replace(self.program, chip=replace(self.program.chip, adc_bits=bits))
+        return CrossbarProgram(with_steps(program, self.target), self.target)
 
     def lossless_executor(self, host: Host | None = None, **options: Any) -> CrossbarExecutor:
         """What the arrays hold, multiplied: the fused path, whatever the options say."""
@@ -154,7 +169,14 @@ def check_options(options: Mapping[str, object]) -> None:
     """
     from epimc.backends.crossbar.isa.execution import Strategy
 
-    kinds = {"path": str, "batch": int, "engine": str, "strategy": Strategy, "threads": int}
+    kinds = {
+        "path": str,
+        "batch": int,
+        "engine": str,
+        "strategy": Strategy,
+        "threads": int,
+        "adc_bits": int,
+    }
     for name, value in options.items():
         if name not in kinds:
             hint = did_you_mean(name, kinds)

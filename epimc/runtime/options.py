@@ -17,6 +17,7 @@ class SimulatorOptions:
             by instruction.
         path: How arrays compute; of crossbars `fused`, `bit-serial`, or `auto`.
         threads: How many may compute at the same time.
+        adc_bits: Of the converters, in the place of the target's.
     """
 
     engine: Annotated[
@@ -28,6 +29,10 @@ class SimulatorOptions:
 
     threads: Annotated[
         int | None, Option("How many threads to compute with; else 1.", minimum=1, metavar="N")
+    ] = None
+
+    adc_bits: Annotated[
+        int | None, Option("Bits of the ADCs; else the target's.", minimum=1, metavar="N")
     ] = None
 
     @property

@@ -193,10 +193,12 @@ class _Runner:
         self.identity_plans, self.epitomized = self.loaded_epitomized(layers=layers)
         # Last: large references are no longer in memory.
         host, chosen = host_of(bundle), {"batch": self.batch, **options}
-        self.executor = self.program.lossless_executor(host, **chosen)
+        self.executor = self.program.executor(host, **chosen)
         self.lossy: Executor | None = None
-        if not self.program.is_lossless:
-            self.lossy = self.program.executor(host, **chosen)
+        if not self.executor.is_lossless:
+            # What the converters lose is told apart from what is wrong.
+            self.lossy = self.executor
+            self.executor = self.program.lossless_executor(host, **chosen)
 
     def batches(self) -> Iterator[dict[str, Array]]:
         """The samples, some at a time."""

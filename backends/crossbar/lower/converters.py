@@ -21,10 +21,9 @@ def with_steps(program: Program, target: Target) -> Program:
     def stepped(table: ProgramTable) -> ProgramTable:
         if not isinstance(table, Mvm):
             return table
-        return replace(table, adc_step=steps[program.layer_of[table.destination]])
+        step = steps[program.layer_of[table.destination]]
+        return table if table.adc_step == step else replace(table, adc_step=step)
 
-    if set(steps.values()) <= {1}:
-        return program
     return replace(program, tables=tuple(stepped(table) for table in program.tables))
 
 

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.core.program import AnyPort, FeatureMap, HostPort, Program
 from epimc.backends.crossbar.instructions.host import host_tables
+from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.isa.execution import Observer, RoundRobin, Strategy
+from epimc.backends.crossbar.kernels.converters import lossless
 from epimc.backends.crossbar.sim.engine import Arrays, Engine, EngineOptions, HostRunner
 from epimc.backends.crossbar.sim.paths import check_path
 from epimc.ir.semantics import arrays
@@ -86,8 +88,14 @@ class Simulator:
         if calls and host is None:
             raise error(f"The program calls the host for '{calls[0].fragment}', but has no host.")
         self.engine = kind(program, EngineOptions(path, host, strategy or RoundRobin(), threads))
-        self.program, self.batch = program, batch
+        self.program, self.batch, self.path = program, batch, path
         self._batch(watched=False)
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether no ADC can clip or round, or none is asked."""
+        parts = self.program.tables_of(Mvm)
+        return self.path == "fused" or all(lossless(part, self.program.chip) for part in parts)
 
     def _batch(self, *, watched: bool) -> int:
         """How many samples to execute at once: no more than have room in memory."""

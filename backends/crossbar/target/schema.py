@@ -39,6 +39,7 @@ from epimc.support.toml_files import TomlTable, number, parse_toml, toml, words
 SCHEMA = 1
 MAXIMUM_FILE_BYTES = 1_000_000
 MOST_MARKS = 2**14
+MOST_ADC_BITS = 16
 
 
 def one_printable_line(text: str) -> str:
@@ -63,7 +64,7 @@ class Converters(TomlTable):
     """The converters between the digital part and the arrays."""
 
     dac_bits: int = number(1, 8, "bits", "input bits that drive a word line at a time")
-    adc_bits: int = number(1, 16, "bits", "bits that are read from a bit line, from 0")
+    adc_bits: int = number(1, MOST_ADC_BITS, "bits", "bits that are read from a bit line, from 0")
     adc_range: Literal["unit", "worst", "weights"] | Annotated[int, Field(ge=1, le=LARGEST_SUM)] = (
         words(
             f'"unit", "worst", "weights" or an integer between 1 and {LARGEST_SUM}',
