@@ -333,3 +333,36 @@ def rescaling(lanes: int) -> Kernel:
 
     made: Kernel = intrinsic(block)
     return made
+
+
+def folding(lanes: int, operation: str) -> Kernel:
+    """Elements side by side, `lanes` of them, joined to those of a result.
+
+    Args:
+        lanes: How many.
+        operation: "umax", of unsigned integers of one type, or "add", to wider ones.
+
+    Returns:
+        For `(source, at, result, place)`.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, at, result, place = arguments
+        kinds = [
+            ir.VectorType(ir.IntType(signature.args[number].dtype.bitwidth), lanes)
+            for number in (0, 2)
+        ]
+        new = load(builder, builder.gep(source, [at]), kinds[0])
+        target = builder.gep(result, [place])
+        old = load(builder, target, kinds[1])
+        if operation == "add":
+            store(builder, target, builder.add(old, builder.zext(new, kinds[1])))
+        else:
+            store(builder, target, extreme(builder, operation, old, new))
+        return context.get_dummy_value()
+
+    def block(_: Any, source: Any, at: Any, result: Any, place: Any) -> Any:
+        return types.void(source, types.intp, result, types.intp), code
+
+    made: Kernel = intrinsic(block)
+    return made
