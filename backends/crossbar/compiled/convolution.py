@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from epimc.backends.crossbar.compiled.forms import Form, best_form
-from epimc.backends.crossbar.compiled.products import PASS, PLAN, convolve
+from epimc.backends.crossbar.compiled.products import PLAN, convolve
 from epimc.backends.crossbar.compiled.requantize import NO_NUMBERS, Rescaling
-from epimc.backends.crossbar.compiled.weights import blocks_of, digits_of, packed_weights
+from epimc.backends.crossbar.compiled.weights import digits_of, packed_weights
 from epimc.ir.semantics.arrays import Array, Ints
 from epimc.ir.semantics.convolution import accumulator_bounds
 from epimc.ir.semantics.windows import Window
@@ -65,22 +65,21 @@ class Convolution:
         digits = digits_of(weights)
         passes = passes_of(plan, digits, self.dtype == np.int64)
         plan["wide"] = len(passes) > 1 or self.dtype == np.int64
-        starts = np.zeros(outputs + form.outputs, np.int32)
-        if not plan["wide"]:
-            starts[:outputs] = constant
-        spare = np.zeros(form.outputs, np.int64)
+        # Kernels read what belongs to a block of outputs at once, whether all are there or not.
+        starts, totals = np.zeros((2, outputs + form.outputs), np.int64)
+        (totals if plan["wide"] else starts)[:outputs] = constant
+        self.plan = plan.reshape(1)
         self.layer = (
-            packed_weights(weights, plan, passes),
-            starts,
-            np.concatenate([np.asarray(constant, np.int64), spare]),
-            passes,
+            packed_weights(weights, self.plan, passes),
+            starts.astype(np.int32),
+            totals,
+            passes.ravel(),
             segments,
-            plan.reshape(1),
         )
 
     def accumulate(self, x: Array, out: Array) -> None:
         """Accumulators [n, Hout, Wout, Cout], of `dtype`, of x [n, H, W, C]."""
-        convolve(as_bytes(x), self.layer, (), NO_NUMBERS, out.reshape(-1, copy=False))
+        convolve(as_bytes(x), self.layer, self.plan, (), NO_NUMBERS, out.reshape(-1, copy=False))
 
     def activations(
         self, x: Array, rescaling: Rescaling, terms: Sequence[Array], out: Array
@@ -96,7 +95,12 @@ class Convolution:
         if all(term.dtype == np.uint8 for term in terms):
             others = tuple(term.reshape(-1) for term in terms)
             convolve(
-                as_bytes(x), self.layer, others, rescaling.numbers, out.reshape(-1, copy=False)
+                as_bytes(x),
+                self.layer,
+                self.plan,
+                others,
+                rescaling.numbers,
+                out.reshape(-1, copy=False),
             )
             return
         sums = np.empty((1, *self.shape), self.dtype)
@@ -154,21 +158,30 @@ def lay_out(
     plan["words"] = len(segments) * plan["span"]
     plan["panels"] = max(1, CHUNK // (int(plan["words"]) * form.row * 4))
     plan["samples"] = max(1, int(plan["panels"]) * form.positions // (shape[0] * shape[1]))
-    plan["copied"] = any(window.pads) or plan["planes"] > 1 or bytes_ % form.depth != 0
+    plan["blocks"] = -(-(shape[2] // groups) // form.outputs)
+    # Four words are read at once, but none beyond the maps of others.
+    is_even = bytes_ % (4 * form.depth) == 0
+    plan["copied"] = any(window.pads) or plan["planes"] > 1 or not is_even
     return np.array(segments, np.int64)
 
 
-def passes_of(plan: Array, digits: int, wide: bool) -> Array:
-    """The products that a convolution takes: by byte of activations, digit of weights, length."""
+def passes_of(plan: Array, digits: int, wide: bool) -> Ints:
+    """The products that a convolution takes: by byte of activations, digit of weights, length.
+
+    Returns:
+        [passes, PASS].
+    """
     planes = int(plan["planes"])
     words = int(plan["words"]) // planes
     longest = LONGEST // int(plan["depth"]) if wide else words
-    blocks = int(plan["groups"]) * blocks_of(plan)
+    outputs = int(plan["groups"] * plan["blocks"] * plan["block"])
     passes, at = [], 0
     for plane in range(planes):
         for digit in range(digits):
             for first in range(0, words, longest):
                 count = min(longest, words - first)
-                passes.append((plane * words + first, count, at, 8 * (plane + digit), first, digit))
-                at += count * blocks * int(plan["block"])
-    return np.array(passes, PASS)
+                shift = 8 * (plane + digit)
+                passes.append((plane * words + first, count, at, shift, digit, first))
+                at += count * outputs
+    plan["passes"] = len(passes)
+    return np.array(passes, np.int64)

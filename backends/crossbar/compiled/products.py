@@ -10,7 +10,7 @@ from epimc.backends.crossbar.compiled import forms, vectors
 from epimc.backends.crossbar.compiled.jit import compiled, inlined
 from epimc.backends.crossbar.compiled.packing import framed, located, packed
 from epimc.backends.crossbar.compiled.requantize import rescaled
-from epimc.ir.semantics.arrays import Array, Ints
+from epimc.ir.semantics.arrays import Array
 
 PLAN = np.dtype(
     [
@@ -24,29 +24,31 @@ PLAN = np.dtype(
             # Of the form, and of a panel in words.
             *("form", "positions", "block", "row", "depth", "words", "span", "joined"),
             # How much is done at a time, and what of it needs other kernels.
-            *("samples", "panels", "copied", "wide"),
+            *("samples", "panels", "blocks", "passes", "copied", "wide"),
         )
     ]
 )
-# Where its words begin in a panel, in the weights and in a plane; by how much to shift the sums.
-PASS = np.dtype(
-    [(name, np.int64) for name in ("first", "words", "weights", "shift", "skipped", "digit")]
-)
+# What a pass multiplies: its words, from where in a panel, with the weights from where; by how much
+# to shift the sums; the digit of the weights, and where its words begin in a plane.
+PASS = 6
+FIRST, WORDS, WEIGHTS, SHIFT, DIGIT, SKIPPED = range(PASS)
 
 pairs_256, pairs_512, bytes_256, bytes_512, narrow_512 = (
     vectors.tile_product(form) for form in forms.FORMS[1:]
 )
 
 
+pointers, keep = vectors.pointers(), vectors.keeping()
+
+
 @inlined
 def portable(
-    panel: Array, p: int, weights: Array, w: int, count: int, start: Array, s: int, sums: Array
+    panel: Any, p: int, weights: Any, w: int, count: int, start: Any, s: int, sums: Any
 ) -> None:
     """The product of a tile (`vectors.tile_product`) in plain loops."""
     sixteen = np.int32(16)
-    for position in range(4):
-        for output in range(16):
-            sums[position * 16 + output] = start[s + output]
+    for place in range(4 * 16):
+        sums[place] = start[s + place % 16]
     for word in range(count):
         for position in range(4):
             pair = panel[p + word * 4 + position]
@@ -60,15 +62,7 @@ def portable(
 
 @inlined
 def product(
-    form: int,
-    panel: Array,
-    p: int,
-    weights: Array,
-    w: int,
-    count: int,
-    start: Array,
-    s: int,
-    sums: Array,
+    form: int, panel: Any, p: int, weights: Any, w: int, count: int, start: Any, s: int, sums: Any
 ) -> None:
     """The product of a tile in one of the forms."""
     if form == 5:
@@ -87,27 +81,31 @@ def product(
 
 @inlined
 def summed(
-    layer: Any, panel: Array, at: int, block: int, output: int, sums: Array, totals: Ints
+    layer: Any, plan: Any, panel: Any, at: int, block: int, output: int, sums: Any, totals: Any
 ) -> None:
-    """The sums of a tile over all passes of a layer, in 64 bits, as `totals`."""
-    weights, starts, constant, passes, plan = layer[0], layer[1], layer[2], layer[3], layer[5][0]
+    """The sums of a tile: `sums` of one pass, or in 64 bits, of all passes, `totals`."""
+    weights, starts, constant, passes, _ = layer
     size = plan.positions * plan.block
-    for place in range(size):
-        totals[place] = constant[output + place % plan.block]
-    for part in passes:
-        first = part.weights + block * part.words * plan.block
-        row = at + part.first * plan.row
-        product(plan.form, panel, row, weights, first, part.words, starts, output, sums)
+    if plan.wide:
         for place in range(size):
-            totals[place] += np.int64(sums[place]) << part.shift
+            totals[place] = constant[output + place % plan.block]
+    for number in range(plan.passes):
+        part = number * PASS
+        words, shift = passes[part + WORDS], passes[part + SHIFT]
+        first = passes[part + WEIGHTS] + block * words * plan.block
+        row = at + passes[part + FIRST] * plan.row
+        product(plan.form, panel, row, weights, first, words, starts, output, sums)
+        if plan.wide:
+            for place in range(size):
+                totals[place] += np.int64(sums[place]) << shift
 
 
 @inlined
 def written(
-    sums: Any, at: int, count: int, terms: Any, place: int, numbers: Any, channel: int, out: Array
+    sums: Any, at: int, count: int, terms: Any, place: int, numbers: Any, channel: int, out: Any
 ) -> None:
     """Sums of some outputs at one position, requantized where there are numbers for it."""
-    if len(numbers[3]) > 0:
+    if numbers[4]:
         rescaled(sums, at, count, terms, place, numbers, channel, out)
     else:
         for number in range(count):
@@ -117,30 +115,24 @@ def written(
 @inlined
 def tile(
     layer: Any,
-    panel: Array,
+    plan: Any,
+    panel: Any,
     at: int,
-    group: int,
     block: int,
     first: int,
     count: int,
     scratch: Any,
     terms: Any,
     numbers: Any,
-    out: Array,
+    out: Any,
 ) -> None:
-    """A tile: `count` positions from `first` on, of one block of outputs of a group."""
-    weights, starts, plan = layer[0], layer[1], layer[5][0]
+    """A tile: `count` positions from `first` on, of a block of outputs, counted over groups."""
     sums, totals = scratch
+    group, number = divmod(block, plan.blocks)
     per_group = plan.outputs // plan.groups
-    blocks = (per_group + plan.block - 1) // plan.block
-    output = group * per_group + block * plan.block
-    used = min(plan.block, per_group - block * plan.block)
-    number = group * blocks + block
-    if plan.wide:
-        summed(layer, panel, at, number, output, sums, totals)
-    else:
-        size = plan.words * plan.block
-        product(plan.form, panel, at, weights, number * size, plan.words, starts, output, sums)
+    output = group * per_group + number * plan.block
+    used = min(plan.block, per_group - number * plan.block)
+    summed(layer, plan, panel, at, block, output, sums, totals)
     for position in range(count):
         place, row = (first + position) * plan.outputs + output, position * plan.block
         if plan.wide:
@@ -149,60 +141,109 @@ def tile(
             written(sums, row, used, terms, place, numbers, output, out)
 
 
+@inlined
+def chunk(
+    source: Any,
+    first: int,
+    count: int,
+    before: int,
+    layer: Any,
+    plan: Any,
+    scratch: Any,
+    terms: Any,
+    numbers: Any,
+    out: Any,
+) -> None:
+    """So many positions as are packed at a time.
+
+    Args:
+        source: The map of some samples.
+        first: The first position, counted over those samples.
+        count: All positions of those samples.
+        before: Positions of the samples before them.
+        layer: Pointers to the arrays of a layer.
+        plan: Of the layer.
+        scratch: Pointers to memory for sums, their totals, places and panels.
+        terms: Pointers to what a requantization adds.
+        numbers: Of the requantization.
+        out: The result.
+    """
+    sums, totals, places, panel = scratch
+    tiles = min(plan.panels, (count - first + plan.positions - 1) // plan.positions)
+    size = plan.words * plan.row
+    located(places, tiles, first, count, plan)
+    for group in range(plan.groups):
+        offset = group * (plan.channels // plan.groups)
+        for number in range(tiles):
+            at = number * plan.row
+            packed(source, places, at, layer[4], offset, plan, panel, number * size)
+        # Weights go by once, while the panels stay in a cache.
+        for block in range(group * plan.blocks, (group + 1) * plan.blocks):
+            for number in range(tiles):
+                begin = first + number * plan.positions
+                tile(
+                    layer,
+                    plan,
+                    panel,
+                    number * size,
+                    block,
+                    before + begin,
+                    min(plan.positions, count - begin),
+                    (sums, totals),
+                    terms,
+                    numbers,
+                    out,
+                )
+
+
 @compiled
-def convolve(x: Array, layer: Any, terms: Any, numbers: Any, out: Array) -> None:
+def convolve(x: Array, layer: Any, plans: Any, terms: Any, numbers: Any, out: Array) -> None:
     """A convolution of maps.
 
     Args:
         x: Maps as bytes, [n, H, W, bytes of a position].
-        layer: The arrays of `Packed`.
+        layer: Weights, what sums of 32 bits start from, the constant, passes, segments.
+        plans: The plan.
         terms: What a requantization adds, flat arrays of out's size.
-        numbers: Of the requantization (`Rescaling.numbers`), of no elements for none.
+        numbers: Of the requantization, of no elements for none.
         out: [n * Hout * Wout * Cout], flat.
     """
-    segments, plan = layer[4], layer[5][0]
+    plan = plans[0]
     samples, area = len(x), plan.out_height * plan.out_width
     together = min(plan.samples, samples) if plan.copied else samples
     frame = plan.frame_height * plan.frame_width * plan.channels * plan.planes
-    most = min(plan.panels, (together * area + plan.positions - 1) // plan.positions)
-    # Parts of a window are read in words, the last of which may reach beyond the map.
-    source = np.empty(together * frame + 4 if plan.copied else 0, np.uint8)
-    places = np.empty(most * plan.row, np.int64)
-    panel = np.empty(most * plan.words * plan.row, np.int32)
+    tiles = min(plan.panels, (together * area + plan.positions - 1) // plan.positions)
     size = plan.positions * plan.block
-    scratch = (np.empty(size, np.int32), np.empty(size if plan.wide else 0, np.int64))
-    inputs = plan.channels // plan.groups
-    blocks = (plan.outputs // plan.groups + plan.block - 1) // plan.block
+    # Words are read in fours, of which the last may reach beyond the map, and a panel.
+    frames = np.empty(together * frame + 16 if plan.copied else 0, np.uint8)
+    scratch = (
+        np.empty(size, np.int32),
+        np.empty(size if plan.wide else 0, np.int64),
+        np.empty(tiles * plan.row, np.int64),
+        np.empty((tiles * plan.words + 3) * plan.row, np.int32),
+    )
+    arrays = (x, frames, out)
+    source, copy, result = pointers(arrays)
+    memory, constants, others = pointers(scratch), pointers(layer), pointers(terms)
+    scales = (*pointers(numbers), len(numbers[3]) > 0)
     for sample in range(0, samples, together):
         here = min(together, samples - sample)
         if plan.copied:
             for number in range(here):
-                framed(x, sample + number, plan, source, number * frame)
-        else:
-            source = x.reshape(-1)
+                framed(source, sample + number, plan, copy, number * frame)
+        maps = copy if plan.copied else source
         count = here * area
-        for first in range(0, count, most * plan.positions):
-            panels = min(most, (count - first + plan.positions - 1) // plan.positions)
-            located(places, first, count, plan)
-            for group in range(plan.groups):
-                for number in range(panels):
-                    at = number * plan.words * plan.row
-                    packed(
-                        source, places, number * plan.row, segments, group * inputs, plan, panel, at
-                    )
-                for block in range(blocks):
-                    for number in range(panels):
-                        begin = first + number * plan.positions
-                        tile(
-                            layer,
-                            panel,
-                            number * plan.words * plan.row,
-                            group,
-                            block,
-                            sample * area + begin,
-                            min(plan.positions, count - begin),
-                            scratch,
-                            terms,
-                            numbers,
-                            out,
-                        )
+        for first in range(0, count, plan.panels * plan.positions):
+            chunk(
+                maps,
+                first,
+                count,
+                sample * area,
+                constants,
+                plan,
+                memory,
+                others,
+                scales,
+                result,
+            )
+    keep((arrays, scratch, layer, terms, numbers))

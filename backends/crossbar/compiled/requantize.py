@@ -13,6 +13,7 @@ from epimc.backends.crossbar.compiled.jit import compiled, inlined
 from epimc.ir.semantics.arrays import Array, Ints
 
 sixteen, eight, one = (vectors.rescaling(lanes) for lanes in (16, 8, 1))
+pointers, keep = vectors.pointers(), vectors.keeping()
 
 
 # Channels of a vector of a kernel.
@@ -30,7 +31,7 @@ NO_NUMBERS: Numbers = (
 
 @inlined
 def rescaled(
-    sums: Any, at: int, count: int, terms: Any, place: int, numbers: Any, channel: int, out: Array
+    sums: Any, at: int, count: int, terms: Any, place: int, numbers: Any, channel: int, out: Any
 ) -> None:
     """Some channels of one position (`vectors.rescaling`)."""
     done = 0
@@ -49,9 +50,11 @@ def rescaled(
 @compiled
 def rescale(first: Any, others: Any, numbers: Any, period: int, out: Array) -> None:
     """Requantize flat maps; the numbers come again every `period` elements."""
+    sums, terms, scales, result = pointers((first, others, numbers, out))
     for at in range(0, len(out), period):
         count = min(period, len(out) - at)
-        rescaled(first, at, count, others, at, numbers, 0, out)
+        rescaled(sums, at, count, terms, at, scales, 0, result)
+    keep((first, others, numbers, out))
 
 
 class Rescaling:
@@ -59,8 +62,9 @@ class Rescaling:
 
     Attributes:
         place: Which of the sources is the convolution's, where one is fused with it.
-        numbers: For kernels: (multipliers int32, of `place` first; bases int64, that is offsets,
-            roundings and what zero points take off; shifts int64; limits).
+        numbers: For kernels: multipliers, int32 [terms, C] flattened, with the convolution's first;
+            bases [C], that is offsets, roundings and what zero points take off; shifts [C]; the
+            limits before the zero point is added, the zero point, and C.
     """
 
     def __init__(
@@ -95,15 +99,15 @@ class Rescaling:
         # Sums of 64 bits may wrap on the way: what comes out at the end fits.
         taken = (factors * np.asarray(zero_points, np.int64)[order, None]).sum(axis=0)
         bases = offsets + np.left_shift(np.int64(1), shifts - 1) - taken
-        limits = np.array([low - zero_point, high - zero_point, zero_point], np.int64)
-        self.numbers = numbers_of(factors, bases, shifts, limits, VECTOR)
+        limits = (low - zero_point, high - zero_point, zero_point)
+        self.numbers = numbers_of(factors, bases, shifts, limits)
         # Whole maps go in vectors whatever the number of channels: so often they are repeated.
         channels = len(shifts)
         times = VECTOR // math.gcd(channels, VECTOR)
         self.period = channels * times
         self.order = order
         tiled = [np.tile(array, times) for array in (factors, bases, shifts)]
-        self.repeated = numbers_of(tiled[0], tiled[1], tiled[2], limits, 0)
+        self.repeated = numbers_of(tiled[0], tiled[1], tiled[2], limits)
 
     def __call__(self, terms: Sequence[Array], out: Array) -> None:
         """Requantize terms, NHWC as `out`, in their order; exactly as `requantize` defines it."""
@@ -111,7 +115,7 @@ class Rescaling:
         rescale(flat[0], tuple(flat[1:]), self.repeated, self.period, out.reshape(-1))
 
 
-def numbers_of(factors: Ints, bases: Ints, shifts: Ints, limits: Ints, spare: int) -> Numbers:
-    """The arrays of `Rescaling.numbers`, with so many spare channels."""
-    wider = [np.pad(a, ((0, 0), (0, spare))) for a in (factors, bases[None], shifts[None])]
-    return wider[0].astype(np.int32).ravel(), wider[1].ravel(), wider[2].ravel(), limits
+def numbers_of(factors: Ints, bases: Ints, shifts: Ints, limits: tuple[int, int, int]) -> Numbers:
+    """The numbers of channels as kernels read them (`Rescaling`)."""
+    end = np.array([*limits, len(bases)], np.int64)
+    return factors.astype(np.int32).ravel(), bases, shifts, end

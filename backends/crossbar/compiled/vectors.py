@@ -1,7 +1,7 @@
 """Building blocks of kernels, in LLVM's own language: what it would not make of plain loops.
 
-Compiled code calls them like functions.  Places in arrays count their elements; none is checked,
-and nothing is read or written beyond what is stated.
+Compiled code calls them like functions.  Arrays come as pointers; places count elements; none is
+checked, and nothing is read or written beyond what is stated.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numba
 from llvmlite import binding, ir
-from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -19,16 +19,55 @@ from epimc.backends.crossbar.compiled.forms import Form
 Kernel = Callable[..., None]
 # Without types, as numba leaves it.
 tools: Any = cgutils
+types: Any = numba.types
 
 BYTE, SHORT, WORD, LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 # From this version on LLVM takes the operands of products of bytes as bytes, not as words.
 BYTES_AS_BYTES = 22
 
 
-def pointer(context: Any, builder: Any, type_: Any, array: Any, place: Any) -> Any:
-    """The address of the element of an array at a place."""
-    data = context.make_array(type_)(context, builder, array).data
-    return builder.gep(data, [place])
+def pointers() -> Callable[..., Any]:
+    """Where the elements of an array lie, or of each array of a tuple.
+
+    Pointers are indexed like flat arrays.  Nobody counts who uses them, which takes longer than a
+    tile: the arrays must be `kept` until they are no more needed.
+    """
+
+    def pointed(type_: Any) -> Any:
+        if isinstance(type_, types.BaseTuple):
+            return types.Tuple([pointed(item) for item in type_])
+        return types.CPointer(type_.dtype)
+
+    def address(context: Any, builder: Any, type_: Any, value: Any) -> Any:
+        if not isinstance(type_, types.BaseTuple):
+            return context.make_array(type_)(context, builder, value).data
+        items = [
+            address(context, builder, item, builder.extract_value(value, number))
+            for number, item in enumerate(type_)
+        ]
+        return context.make_tuple(builder, pointed(type_), items)
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return address(context, builder, signature.args[0], arguments[0])
+
+    def block(_: Any, arrays: Any) -> Any:
+        return pointed(arrays)(arrays), code
+
+    made: Callable[..., Any] = intrinsic(block)
+    return made
+
+
+def keeping() -> Kernel:
+    """Keeps arrays, a tuple of them, until here."""
+
+    def code(context: Any, _: Any, __: Any, ___: Any) -> Any:
+        return context.get_dummy_value()
+
+    def block(_: Any, arrays: Any) -> Any:
+        return types.void(arrays), code
+
+    made: Kernel = intrinsic(block)
+    return made
 
 
 def load(builder: Any, address: Any, type_: Any) -> Any:
@@ -118,7 +157,7 @@ def tile_product(form: Form) -> Kernel:
     """sums = start + panel x weights, of one tile, in the vectors of `form`.
 
     Returns:
-        For arrays of 32-bit words `(panel, first, weights, first, count, start, first, sums)`:
+        For pointers to 32-bit words `(panel, first, weights, first, count, start, first, sums)`:
         `panel` has `count` rows of `form.row` words, `weights` of `form.outputs`, `start` is what
         the sums of every position start from, and `sums` is [form.positions, form.outputs].
         Additions wrap.  Where the form does not run it does nothing.
@@ -126,18 +165,16 @@ def tile_product(form: Form) -> Kernel:
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if form.runs:
-            kinds = signature.args
             panel, weights, start = (
-                pointer(context, builder, kinds[at], arguments[at], arguments[at + 1])
-                for at in (0, 2, 5)
+                builder.gep(arguments[at], [arguments[at + 1]]) for at in (0, 2, 5)
             )
             words = ir.VectorType(WORD, form.lanes)
             steps = [LONG(at) for at in range(0, form.outputs, form.lanes)]
             starts = [load(builder, builder.gep(start, [step]), words) for step in steps]
             results = tile_loop(builder, form, panel, weights, arguments[4], starts)
-            sums = pointer(context, builder, kinds[7], arguments[7], LONG(0))
             for number, result in enumerate(results):
-                store(builder, builder.gep(sums, [LONG(number * form.lanes)]), result)
+                place = builder.gep(arguments[7], [LONG(number * form.lanes)])
+                store(builder, place, result)
         return context.get_dummy_value()
 
     def block(
@@ -168,17 +205,15 @@ def transposition(depth: int) -> Kernel:
         return builder.bitcast(builder.zext(eight, ir.VectorType(SHORT, 8)), four)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kinds = signature.args
-        places = pointer(context, builder, kinds[1], arguments[1], arguments[2])
+        source, places, first, offset, panel, at, row = arguments
         rows = []
         for number in range(4):
-            place = load(builder, builder.gep(places, [LONG(number)]), LONG)
-            at = builder.add(place, arguments[3])
-            rows.append(fetched(builder, pointer(context, builder, kinds[0], arguments[0], at)))
-        panel = pointer(context, builder, kinds[4], arguments[4], arguments[5])
+            entry = builder.gep(places, [builder.add(first, LONG(number))])
+            place = builder.add(load(builder, entry, LONG), offset)
+            rows.append(fetched(builder, builder.gep(source, [place])))
         for number, column in enumerate(transposed(builder, rows)):
-            step = builder.mul(arguments[6], LONG(number))
-            store(builder, builder.gep(panel, [step]), column)
+            place = builder.add(at, builder.mul(row, LONG(number)))
+            store(builder, builder.gep(panel, [place]), column)
         return context.get_dummy_value()
 
     def block(
@@ -202,11 +237,11 @@ def transposed(builder: Any, rows: list[Any]) -> list[Any]:
 
 
 def copying() -> Kernel:
-    """Copying memory: for arrays of bytes `(target, at, source, first, count)`."""
+    """Copying memory: for pointers to bytes `(target, at, source, first, count)`."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target = pointer(context, builder, signature.args[0], arguments[0], arguments[1])
-        source = pointer(context, builder, signature.args[2], arguments[2], arguments[3])
+        target = builder.gep(arguments[0], [arguments[1]])
+        source = builder.gep(arguments[2], [arguments[3]])
         tools.raw_memcpy(builder, target, source, arguments[4], 1)
         return context.get_dummy_value()
 
@@ -218,10 +253,10 @@ def copying() -> Kernel:
 
 
 def filling() -> Kernel:
-    """Filling memory: for an array of bytes `(target, at, value, count)`."""
+    """Filling memory: for a pointer to bytes `(target, at, value, count)`."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target = pointer(context, builder, signature.args[0], arguments[0], arguments[1])
+        target = builder.gep(arguments[0], [arguments[1]])
         tools.memset(builder, target, arguments[3], builder.trunc(arguments[2], BYTE))
         return context.get_dummy_value()
 
@@ -243,66 +278,51 @@ def extreme(builder: Any, which: str, a: Any, b: Any) -> Any:
 
 
 def widened(builder: Any, address: Any, type_: Any, lanes: int) -> Any:
-    """Elements of an array of numba's `type_` as 64-bit integers."""
-    bits, signed = type_.dtype.bitwidth, type_.dtype.signed
-    value = load(builder, address, ir.VectorType(ir.IntType(bits), lanes))
+    """Integers of numba's `type_`, side by side, as such of 64 bits."""
+    value = load(builder, address, ir.VectorType(ir.IntType(type_.bitwidth), lanes))
     long = ir.VectorType(LONG, lanes)
-    if bits == LONG.width:
+    if type_.bitwidth == LONG.width:
         return value
-    return builder.sext(value, long) if signed else builder.zext(value, long)
+    return builder.sext(value, long) if type_.signed else builder.zext(value, long)
 
 
 def rescaling(lanes: int) -> Kernel:
     """Requantization of some channels that lie side by side, `lanes` of them.
 
     Returns:
-        For `(sums, at, terms, place, numbers, channel, out)`: `sums`, from `at` on, and every array
-        of the tuple `terms`, from `place` on, times their multipliers, added up with the bases,
-        shifted and limited, go to `out` from `place` on.  `numbers` is a tuple: multipliers, a row
-        for each term one after the other; bases; shifts; the limits, before the zero point is
-        added, and the zero point.  From `channel` on, all but the last.
+        For `(sums, at, terms, place, numbers, channel, out)`: `sums`, from `at` on, and each of the
+        tuple `terms`, from `place` on, times their multipliers, added up with the bases, shifted
+        and limited, go to `out` from `place` on.  `numbers` are those of `Rescaling`, of which the
+        ones from `channel` on are used.
     """
-
-    def numbers_at(
-        context: Any, builder: Any, kinds: Any, numbers: Any, channel: Any
-    ) -> tuple[Callable[[int], Any], Any, Any, list[Any]]:
-        """Reads the multipliers of a term; the bases, the shifts and the limits."""
-        values = [builder.extract_value(numbers, number) for number in range(4)]
-
-        def at(number: int, place: Any) -> Any:
-            address = pointer(context, builder, kinds[number], values[number], place)
-            return widened(builder, address, kinds[number], lanes)
-
-        def factors(term: int) -> Any:
-            base = context.make_array(kinds[1])(context, builder, values[1])
-            width = tools.unpack_tuple(builder, base.shape, 1)[0]
-            return at(0, builder.add(builder.mul(width, LONG(term)), channel))
-
-        limits = pointer(context, builder, kinds[3], values[3], LONG(0))
-        bounds = [
-            repeated(builder, load(builder, builder.gep(limits, [LONG(n)]), LONG), lanes)
-            for n in range(3)
-        ]
-        return factors, at(1, channel), at(2, channel), bounds
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kinds, (sums, at, terms, place, numbers, channel, out) = signature.args, arguments
-        factors, total, shifts, (low, high, zero) = numbers_at(
-            context, builder, kinds[4], numbers, channel
+        multipliers, bases, shifts, limits = (
+            builder.extract_value(numbers, number) for number in range(4)
         )
-        sources = [(kinds[0], sums, at)]
+        low, high, zero, width = (
+            load(builder, builder.gep(limits, [LONG(number)]), LONG) for number in range(4)
+        )
+
+        def elements(pointer: Any, kind: Any, first: Any) -> Any:
+            return widened(builder, builder.gep(pointer, [first]), kind.dtype, lanes)
+
+        total = elements(bases, kinds[4][1], channel)
+        sources = [(sums, kinds[0], at)]
         for number, kind in enumerate(kinds[2]):
-            sources.append((kind, builder.extract_value(terms, number), place))
-        for number, (kind, array, first) in enumerate(sources):
-            address = pointer(context, builder, kind, array, first)
-            term = widened(builder, address, kind, lanes)
-            total = builder.add(total, builder.mul(term, factors(number)))
-        total = builder.ashr(total, shifts)
-        total = extreme(builder, "smin", extreme(builder, "smax", total, low), high)
+            sources.append((builder.extract_value(terms, number), kind, place))
+        for number, source in enumerate(sources):
+            row = builder.add(builder.mul(width, LONG(number)), channel)
+            factors = elements(multipliers, kinds[4][0], row)
+            total = builder.add(total, builder.mul(elements(*source), factors))
+        total = builder.ashr(total, elements(shifts, kinds[4][2], channel))
+        for which, limit in (("smax", low), ("smin", high)):
+            total = extreme(builder, which, total, repeated(builder, limit, lanes))
         small = ir.VectorType(ir.IntType(kinds[6].dtype.bitwidth), lanes)
         # The zero point is added to the narrow results, of which there are fewer vectors.
-        result = builder.add(builder.trunc(total, small), builder.trunc(zero, small))
-        store(builder, pointer(context, builder, kinds[6], out, place), result)
+        zero = builder.trunc(repeated(builder, zero, lanes), small)
+        store(builder, builder.gep(out, [place]), builder.add(builder.trunc(total, small), zero))
         return context.get_dummy_value()
 
     def block(
@@ -310,6 +330,39 @@ def rescaling(lanes: int) -> Kernel:
     ) -> Any:
         integer = types.intp
         return types.void(sums, integer, terms, integer, numbers, integer, out), code
+
+    made: Kernel = intrinsic(block)
+    return made
+
+
+def folding(lanes: int, operation: str) -> Kernel:
+    """Elements side by side, `lanes` of them, joined to those of a result.
+
+    Args:
+        lanes: How many.
+        operation: "umax", of unsigned integers of one type, or "add", to wider ones.
+
+    Returns:
+        For `(source, at, result, place)`.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, at, result, place = arguments
+        kinds = [
+            ir.VectorType(ir.IntType(signature.args[number].dtype.bitwidth), lanes)
+            for number in (0, 2)
+        ]
+        new = load(builder, builder.gep(source, [at]), kinds[0])
+        target = builder.gep(result, [place])
+        old = load(builder, target, kinds[1])
+        if operation == "add":
+            store(builder, target, builder.add(old, builder.zext(new, kinds[1])))
+        else:
+            store(builder, target, extreme(builder, operation, old, new))
+        return context.get_dummy_value()
+
+    def block(_: Any, source: Any, at: Any, result: Any, place: Any) -> Any:
+        return types.void(source, types.intp, result, types.intp), code
 
     made: Kernel = intrinsic(block)
     return made

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from epimc.backends.crossbar.compiled.jit import compiled, inlined
-from epimc.ir.semantics.arrays import Array
+from epimc.backends.crossbar.compiled.products import DIGIT, SKIPPED, WEIGHTS, WORDS
+from epimc.ir.semantics.arrays import Array, Ints
 
 
 def digits_of(weights: Array) -> int:
@@ -19,24 +20,19 @@ def digits_of(weights: Array) -> int:
     return count
 
 
-def blocks_of(plan: Any) -> int:
-    """Blocks of outputs of one group, the last of which may have fewer."""
-    return int(-(-(plan["outputs"] // plan["groups"]) // plan["block"]))
-
-
-def packed_weights(weights: Array, plan: Any, passes: Array) -> Array:
+def packed_weights(weights: Array, plans: Array, passes: Ints) -> Array:
     """The digits of weights, as 32-bit words.
 
     Returns:
         For each pass [groups, blocks of outputs, words, outputs]; zero where a block has more
         outputs, or a segment more words, than there are.
     """
-    last = passes[-1]
-    blocks = int(plan["groups"]) * blocks_of(plan)
-    packed = np.zeros(int(last["weights"] + last["words"] * blocks * plan["block"]), np.int32)
+    plan, last = plans[0], passes[-1]
+    outputs = int(plan["groups"] * plan["blocks"] * plan["block"])
+    packed = np.zeros(int(last[WEIGHTS] + last[WORDS] * outputs), np.int32)
     # Bytes or 16-bit integers, in the order that they have in words.
     parts = packed.view(np.int8 if plan["depth"] == 4 else np.int16)
-    pack(np.ascontiguousarray(weights, np.int32), plan.reshape(1), passes, parts)
+    pack(np.ascontiguousarray(weights, np.int32), plans, passes, parts)
     return packed
 
 
@@ -49,25 +45,26 @@ def digit_of(weight: int, number: int) -> int:
 
 
 @compiled
-def pack(weights: Array, plans: Any, passes: Any, parts: Array) -> None:
+def pack(weights: Array, plans: Any, passes: Ints, parts: Array) -> None:
     """Write the digits of weights [Cout, Cin / groups, Kh, Kw] to where the passes read them."""
     plan = plans[0]
     outputs, channels, height, width = weights.shape
     per_group = outputs // plan.groups
-    blocks = (per_group + plan.block - 1) // plan.block
     bits = 2 if plan.depth == 4 else 1
     for part in passes:
+        words, digit = part[WORDS], part[DIGIT]
         for output in range(outputs):
             group, within = divmod(output, per_group)
             block, lane = divmod(within, plan.block)
-            tile = part.weights + (group * blocks + block) * part.words * plan.block + lane
+            block += group * plan.blocks
+            tile = part[WEIGHTS] + block * words * plan.block + lane
             for i in range(height):
                 for j in range(width):
                     segment, before = (i, j * channels) if plan.joined else (i * width + j, 0)
-                    first = segment * plan.span - part.skipped
+                    first = segment * plan.span - part[SKIPPED]
                     for channel in range(channels):
                         place = before + channel
                         word = first + (place >> bits)
-                        if 0 <= word < part.words:
+                        if 0 <= word < words:
                             at = ((tile + word * plan.block) << bits) + (place & (plan.depth - 1))
-                            parts[at] = digit_of(weights[output, channel, i, j], part.digit)
+                            parts[at] = digit_of(weights[output, channel, i, j], digit)
