@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 
 from epimc.backends.crossbar.compiled.elementwise import lookup, multiply
+from epimc.backends.crossbar.compiled.pools import NO_SHARES, max_pool, sum_pool
 from epimc.backends.crossbar.compiled.requantize import Rescaling
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.computing import Computing, KernelSetting
 from epimc.backends.crossbar.instructions.host import HostStep
 from epimc.backends.crossbar.instructions.moves import Concat, Pad, Rearrange, Select
+from epimc.backends.crossbar.instructions.pool import Pool
 from epimc.backends.crossbar.instructions.vector import Add, Lookup, Multiply, Requantize
 from epimc.backends.crossbar.sim.paths import product_of
 from epimc.backends.crossbar.sim.ssa.plan import AnyStep
 from epimc.backends.crossbar.sim.ssa.products import AnyProduct, product_of_layer
 from epimc.backends.crossbar.sim.ssa.steps import Array, Step, by_rows, element_type
 from epimc.backends.crossbar.sim.ssa.units import Layer, Unit
+from epimc.ir.semantics.windows import window_shares
 
 
 class Workshop:
@@ -160,6 +163,26 @@ def selecting(workshop: Workshop, table: Any) -> Step:
     return Step(table.destination, table.sources, kind, select)
 
 
+def pooling(workshop: Workshop, table: Any) -> Step:
+    """The step of a `pool`."""
+    maps = workshop.program.maps
+    source, window = maps[table.source], table.window
+    if table.kind == "max":
+
+        def maximum(sources: Sequence[Array], out: Array) -> None:
+            max_pool(sources[0], window, out)
+
+        return Step(table.destination, table.sources, element_type(source), maximum)
+    shares = NO_SHARES
+    if table.counted is not None:
+        _, shares = window_shares(window, table.counted, source.dims[1:])
+
+    def sums(sources: Sequence[Array], out: Array) -> None:
+        sum_pool(sources[0], window, source.zero_point, out, shares)
+
+    return Step(table.destination, table.sources, accumulators(table.bound(maps)), sums)
+
+
 def accumulators(bound: int) -> np.dtype[Any]:
     """The type of accumulators of at most some magnitude."""
     return np.dtype(np.int32 if bound < 2**31 else np.int64)
@@ -171,6 +194,7 @@ MAKERS: Mapping[type[Any], Callable[[Workshop, Any], Step]] = {
     Lookup: looking_up,
     Multiply: multiplying,
     Pad: padding,
+    Pool: pooling,
     Rearrange: rearranging,
     Requantize: requantizing,
     Select: selecting,
