@@ -4,7 +4,7 @@
 
 The topologies are those of the papers; the weights are drawn so that activations keep their scale
 (He et al., arXiv 1502.01852), and batch normalizations are not trivial.  Same name and seed, same
-bytes.  Input `input` [N, 3, 224, 224], output [N, 1000].
+bytes.  Input `input` [N, 3, 224, 224], output [N, 1000]; of `vgg8` [N, 3, 32, 32] and [N, 10].
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET, IR_VERSION = 13, 8
 CLASSES = 1000
+
+# Width and height of the input, and classes, where they are not those of ImageNet.
+SMALL = {"vgg8": (32, 10)}
 
 
 class Network:
@@ -44,14 +47,21 @@ class Network:
         return name
 
     def conv(
-        self, x: str, cin: int, cout: int, kernel: int, stride: int = 1, groups: int = 1
+        self,
+        x: str,
+        cin: int,
+        cout: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        pad: int | None = None,
     ) -> str:
-        """A convolution with `same` padding and a bias."""
+        """A convolution with a bias, and `same` padding unless another is stated."""
         fan_in = cin // groups * kernel * kernel
         shape = (cout, cin // groups, kernel, kernel)
         weight = self.constant(self.random.standard_normal(shape) * np.sqrt(2 / fan_in))
         bias = self.constant(self.random.standard_normal(cout) * 0.1)
-        pads, size = [kernel // 2] * 4, [kernel, kernel]
+        pads, size = [kernel // 2 if pad is None else pad] * 4, [kernel, kernel]
         strides = [stride, stride]
         return self.node(
             "Conv", x, weight, bias, kernel_shape=size, strides=strides, pads=pads, group=groups
@@ -94,14 +104,14 @@ class Network:
         weight = self.constant(draw((outputs, features)) * np.sqrt(2 / features))
         return self.node("Gemm", x, weight, self.constant(draw(outputs) * 0.1), transB=1)
 
-    def model(self, name: str, output: str, shape: list[int | str]) -> onnx.ModelProto:
+    def model(self, name: str, output: str, side: int, classes: int) -> onnx.ModelProto:
         """The whole model."""
         describe = helper.make_tensor_value_info
         graph = helper.make_graph(
             self.nodes,
             name,
-            [describe("input", TensorProto.FLOAT, ["N", 3, 224, 224])],
-            [describe(output, TensorProto.FLOAT, shape)],
+            [describe("input", TensorProto.FLOAT, ["N", 3, side, side])],
+            [describe(output, TensorProto.FLOAT, ["N", classes])],
             self.weights,
         )
         opsets = [helper.make_opsetid("", OPSET)]
@@ -147,6 +157,19 @@ def vgg(net: Network, repeats: int) -> str:
     return net.linear(net.relu(net.linear(x, 4096, 4096)), 4096, CLASSES)
 
 
+def vgg8(net: Network) -> str:
+    """The VGG8 for CIFAR-10 that MNSIM 2.0 comes with."""
+    x, channels = "input", 3
+    for width in (128, 256, 512):
+        x = net.relu(net.conv(x, channels, width, 3))
+        x = net.max_pool(net.relu(net.conv(x, width, width, 3)), 2, 2)
+        channels = width
+    # Without padding: 4x4 becomes 2x2, and then one.
+    x = net.relu(net.conv(x, channels, 1024, 3, pad=0))
+    x = net.node("Flatten", net.max_pool(x, 2, 2))
+    return net.linear(x, 1024, 10)
+
+
 def squeezenet(net: Network) -> str:
     """SqueezeNet 1.1 (arXiv 1602.07360)."""
     x = net.max_pool(net.relu(net.conv("input", 3, 64, 3, 2)), 3, 2)
@@ -187,6 +210,7 @@ TOPOLOGIES: dict[str, Callable[[Network], str]] = {
     "resnet18": lambda net: resnet(net, (2, 2, 2, 2), bottleneck=False),
     "resnet50": lambda net: resnet(net, (3, 4, 6, 3), bottleneck=True),
     "resnet101": lambda net: resnet(net, (3, 4, 23, 3), bottleneck=True),
+    "vgg8": vgg8,
     "vgg16": lambda net: vgg(net, 3),
     "vgg19": lambda net: vgg(net, 4),
     "squeezenet": squeezenet,
@@ -198,7 +222,7 @@ def build(name: str, seed: int = 0) -> onnx.ModelProto:
     """One of the topologies, checked."""
     net = Network(seed)
     output = TOPOLOGIES[name](net)
-    model = net.model(name, output, ["N", CLASSES])
+    model = net.model(name, output, *SMALL.get(name, (224, CLASSES)))
     onnx.checker.check_model(model)
     return model
 
