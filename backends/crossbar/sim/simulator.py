@@ -174,6 +174,9 @@ class Collector(Observer):
 
     def maps(self) -> dict[str, NDArray[Any]]:
         """Integers [samples, C, H, W] of every computed map, by name."""
+        # One batch is not copied: all maps of many samples are large.
+        if len(self._batches) == 1:
+            return self._batches[0]
         # Every batch computes the same maps: it runs the same program.
         names = self._batches[0] if self._batches else {}
         return {name: np.concatenate([maps[name] for maps in self._batches]) for name in names}
