@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from epimc.backends.crossbar.compiled.depthwise import convolve_channels, layer_of
 from epimc.backends.crossbar.compiled.forms import Form, best_form
 from epimc.backends.crossbar.compiled.products import PLAN, convolve
 from epimc.backends.crossbar.compiled.requantize import NO_NUMBERS, Rescaling
@@ -28,6 +29,9 @@ class Convolution:
     Attributes:
         dtype: Of the accumulators: int32 where no sum can exceed it, else int64.
         shape: (Hout, Wout, Cout).
+        plan: What kernels go by, one record.
+        run: The kernel.
+        layer: Its arrays.
     """
 
     def __init__(
@@ -58,28 +62,32 @@ class Convolution:
         self.shape = (window.output_size(height, 0), window.output_size(width, 1), outputs)
         bound = int(accumulator_bounds(weights, constant, bits).max(initial=0))
         self.dtype = np.dtype(np.int32 if bound < 2**31 else np.int64)
-        form = form or best_form(outputs // groups)
-        plan = np.zeros((), PLAN)
-        place(plan, window, dims, zero_point, bits)
-        segments = lay_out(plan, window, form, groups, self.shape)
-        digits = digits_of(weights)
-        passes = passes_of(plan, digits, self.dtype == np.int64)
+        plan = np.zeros(1, PLAN)
+        place(plan[0], window, dims, zero_point, bits)
+        chosen = form or best_form(outputs // groups)
+        segments = lay_out(plan[0], window, chosen, groups, self.shape)
+        self.plan, self.run = plan, convolve
+        self.layer: tuple[Array, ...]
+        by_channel = 1 < groups == outputs == dims[0] and form is None
+        if by_channel and bits <= 8 and self.dtype == np.int32 and digits_of(weights) <= 2:
+            self.run, self.layer = convolve_channels, layer_of(weights, constant, segments)
+        else:
+            self.layer = self.packed(weights, constant, segments)
+
+    def packed(self, weights: Array, constant: Ints, segments: Ints) -> tuple[Array, ...]:
+        """The arrays of the layer for products of tiles (`products.convolve`)."""
+        plan = self.plan[0]
+        passes = passes_of(plan, digits_of(weights), self.dtype == np.int64)
         plan["wide"] = len(passes) > 1 or self.dtype == np.int64
         # Kernels read what belongs to a block of outputs at once, whether all are there or not.
-        starts, totals = np.zeros((2, outputs + form.outputs), np.int64)
-        (totals if plan["wide"] else starts)[:outputs] = constant
-        self.plan = plan.reshape(1)
-        self.layer = (
-            packed_weights(weights, self.plan, passes),
-            starts.astype(np.int32),
-            totals,
-            passes.ravel(),
-            segments,
-        )
+        starts, totals = np.zeros((2, len(weights) + int(plan["block"])), np.int64)
+        (totals if plan["wide"] else starts)[: len(weights)] = constant
+        words = packed_weights(weights, self.plan, passes)
+        return words, starts.astype(np.int32), totals, passes.ravel(), segments
 
     def accumulate(self, x: Array, out: Array) -> None:
         """Accumulators [n, Hout, Wout, Cout], of `dtype`, of x [n, H, W, C]."""
-        convolve(as_bytes(x), self.layer, self.plan, (), NO_NUMBERS, out.reshape(-1, copy=False))
+        self.run(as_bytes(x), self.layer, self.plan, (), NO_NUMBERS, out.reshape(-1, copy=False))
 
     def activations(
         self, x: Array, rescaling: Rescaling, terms: Sequence[Array], out: Array
@@ -94,14 +102,8 @@ class Convolution:
         """
         if all(term.dtype == np.uint8 for term in terms):
             others = tuple(term.reshape(-1) for term in terms)
-            convolve(
-                as_bytes(x),
-                self.layer,
-                self.plan,
-                others,
-                rescaling.numbers,
-                out.reshape(-1, copy=False),
-            )
+            result = out.reshape(-1, copy=False)
+            self.run(as_bytes(x), self.layer, self.plan, others, rescaling.numbers, result)
             return
         sums = np.empty((1, *self.shape), self.dtype)
         for sample in range(len(x)):

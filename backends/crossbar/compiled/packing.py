@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from epimc.backends.crossbar.compiled import vectors
+from epimc.backends.crossbar.compiled import tiles, vectors
 from epimc.backends.crossbar.compiled.jit import inlined
 
 copy, fill = vectors.copying(), vectors.filling()
-four_words, four_pairs = vectors.transposition(4), vectors.transposition(2)
+four_words, four_pairs = tiles.transposition(4), tiles.transposition(2)
 
 
 @inlined
@@ -38,12 +38,12 @@ def framed(x: Any, sample: int, plan: Any, source: Any, at: int) -> None:
 
 
 @inlined
-def located(places: Any, tiles: int, first: int, count: int, plan: Any) -> None:
+def located(places: Any, panels: int, first: int, count: int, plan: Any) -> None:
     """Where the windows of positions begin, for each word of a row of tile after tile.
 
     Args:
         places: Filled.
-        tiles: How many.
+        panels: How many.
         first: The first position, counted over samples, rows and columns.
         count: Of all positions; the last stands for those behind it.
         plan: Of the convolution.
@@ -51,7 +51,7 @@ def located(places: Any, tiles: int, first: int, count: int, plan: Any) -> None:
     sample, rest = divmod(first, plan.out_height * plan.out_width)
     y, x = divmod(rest, plan.out_width)
     position, lane = first, 0
-    for number in range(tiles * plan.row):
+    for number in range(panels * plan.row):
         row = sample * plan.frame_height * plan.planes + y * plan.stride_y
         places[number] = (row * plan.frame_width + x * plan.stride_x) * plan.channels
         if lane < plan.positions and position + 1 < count:

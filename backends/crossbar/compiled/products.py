@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from epimc.backends.crossbar.compiled import forms, vectors
+from epimc.backends.crossbar.compiled import forms, tiles, vectors
 from epimc.backends.crossbar.compiled.jit import compiled, inlined
 from epimc.backends.crossbar.compiled.packing import framed, located, packed
 from epimc.backends.crossbar.compiled.requantize import rescaled
@@ -34,7 +34,7 @@ PASS = 6
 FIRST, WORDS, WEIGHTS, SHIFT, DIGIT, SKIPPED = range(PASS)
 
 pairs_256, pairs_512, bytes_256, bytes_512, narrow_512 = (
-    vectors.tile_product(form) for form in forms.FORMS[1:]
+    tiles.tile_product(form) for form in forms.FORMS[1:]
 )
 
 
@@ -45,7 +45,7 @@ pointers, keep = vectors.pointers(), vectors.keeping()
 def portable(
     panel: Any, p: int, weights: Any, w: int, count: int, start: Any, s: int, sums: Any
 ) -> None:
-    """The product of a tile (`vectors.tile_product`) in plain loops."""
+    """The product of a tile (`tiles.tile_product`) in plain loops."""
     sixteen = np.int32(16)
     for place in range(4 * 16):
         sums[place] = start[s + place % 16]
@@ -169,17 +169,17 @@ def chunk(
         out: The result.
     """
     sums, totals, places, panel = scratch
-    tiles = min(plan.panels, (count - first + plan.positions - 1) // plan.positions)
+    panels = min(plan.panels, (count - first + plan.positions - 1) // plan.positions)
     size = plan.words * plan.row
-    located(places, tiles, first, count, plan)
+    located(places, panels, first, count, plan)
     for group in range(plan.groups):
         offset = group * (plan.channels // plan.groups)
-        for number in range(tiles):
+        for number in range(panels):
             at = number * plan.row
             packed(source, places, at, layer[4], offset, plan, panel, number * size)
         # Weights go by once, while the panels stay in a cache.
         for block in range(group * plan.blocks, (group + 1) * plan.blocks):
-            for number in range(tiles):
+            for number in range(panels):
                 begin = first + number * plan.positions
                 tile(
                     layer,
@@ -212,15 +212,15 @@ def convolve(x: Array, layer: Any, plans: Any, terms: Any, numbers: Any, out: Ar
     samples, area = len(x), plan.out_height * plan.out_width
     together = min(plan.samples, samples) if plan.copied else samples
     frame = plan.frame_height * plan.frame_width * plan.channels * plan.planes
-    tiles = min(plan.panels, (together * area + plan.positions - 1) // plan.positions)
+    panels = min(plan.panels, (together * area + plan.positions - 1) // plan.positions)
     size = plan.positions * plan.block
     # Words are read in fours, of which the last may reach beyond the map, and a panel.
     frames = np.empty(together * frame + 16 if plan.copied else 0, np.uint8)
     scratch = (
         np.empty(size, np.int32),
         np.empty(size if plan.wide else 0, np.int64),
-        np.empty(tiles * plan.row, np.int64),
-        np.empty((tiles * plan.words + 3) * plan.row, np.int32),
+        np.empty(panels * plan.row, np.int64),
+        np.empty((panels * plan.words + 3) * plan.row, np.int32),
     )
     arrays = (x, frames, out)
     source, copy, result = pointers(arrays)

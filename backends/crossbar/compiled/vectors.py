@@ -6,15 +6,13 @@ checked, and nothing is read or written beyond what is stated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numba
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
-
-from epimc.backends.crossbar.compiled.forms import Form
 
 Kernel = Callable[..., None]
 # Without types, as numba leaves it.
@@ -22,8 +20,6 @@ tools: Any = cgutils
 types: Any = numba.types
 
 BYTE, SHORT, WORD, LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
-# From this version on LLVM takes the operands of products of bytes as bytes, not as words.
-BYTES_AS_BYTES = 22
 
 
 def pointers() -> Callable[..., Any]:
@@ -87,153 +83,26 @@ def repeated(builder: Any, value: Any, count: int) -> Any:
     return builder.shuffle_vector(builder.insert_element(nothing, value, WORD(0)), nothing, places)
 
 
-def shuffled(builder: Any, a: Any, b: Any, places: list[int]) -> Any:
-    """The elements at some places of two vectors, those of the second counted on."""
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(WORD, len(places)), places))
-
-
-def multiply_and_add(builder: Any, form: Form, sums: Any, inputs: Any, weights: Any) -> Any:
-    """sums + the products of the words of two vectors, by the form's instruction."""
-    name, words = form.instruction, sums.type
-    if form.depth == 2:
-        pairs = ir.VectorType(SHORT, 2 * form.lanes)
-        function = tools.get_or_insert_function(
-            builder.module, ir.FunctionType(words, [pairs, pairs]), name
-        )
-        operands = [builder.bitcast(value, pairs) for value in (inputs, weights)]
-        return builder.add(sums, builder.call(function, operands))
-    as_bytes = binding.llvm_version_info[0] >= BYTES_AS_BYTES
-    kind = ir.VectorType(BYTE, 4 * form.lanes) if as_bytes else words
-    function = tools.get_or_insert_function(
-        builder.module, ir.FunctionType(words, [words, kind, kind]), name
-    )
-    operands = [builder.bitcast(value, kind) for value in (inputs, weights)]
-    return builder.call(function, [sums, *operands])
-
-
-def tile_loop(builder: Any, form: Form, panel: Any, weights: Any, count: Any, start: Any) -> Any:
-    """The loop over the words of a tile's rows and columns; its sums, as vectors.
-
-    Args:
-        builder: Of the code.
-        form: Which tiles, by which instruction.
-        panel: Address of the first row of the panel.
-        weights: Address of the first weight.
-        count: Of words, at least 1.
-        start: Vectors, what the sums of each position start from.
-    """
-    words = ir.VectorType(WORD, form.lanes)
-    before, body = builder.block, builder.append_basic_block("words")
-    after = builder.append_basic_block("sums")
+def loop(
+    builder: Any, count: Any, starts: Sequence[Any], step: Callable[[Any, list[Any]], list[Any]]
+) -> list[Any]:
+    """Values that `step(place, values)` makes anew for each place below a count, at least once."""
+    before, body = builder.block, builder.append_basic_block("body")
+    after = builder.append_basic_block("after")
     builder.branch(body)
     builder.position_at_end(body)
     place = builder.phi(LONG)
-    place.add_incoming(LONG(0), before)
-    sums = [builder.phi(words) for _ in range(form.positions * len(start))]
-    row = builder.gep(weights, [builder.mul(place, LONG(form.outputs))])
-    columns = [
-        load(builder, builder.gep(row, [LONG(part * form.lanes)]), words)
-        for part in range(len(start))
-    ]
-    inputs = builder.gep(panel, [builder.mul(place, LONG(form.row))])
-    results: list[Any] = []
-    for position in range(form.positions):
-        word = load(builder, builder.gep(inputs, [LONG(position)]), WORD)
-        vector = repeated(builder, word, form.lanes)
-        for column in columns:
-            old = sums[len(results)]
-            results.append(multiply_and_add(builder, form, old, vector, column))
+    values = [builder.phi(start.type) for start in starts]
+    results = step(place, values)
     following = builder.add(place, LONG(1))
-    place.add_incoming(following, body)
-    for number, (old, new) in enumerate(zip(sums, results, strict=True)):
-        old.add_incoming(start[number % len(start)], before)
-        old.add_incoming(new, body)
+    for value, start, result in zip(
+        [place, *values], [LONG(0), *starts], [following, *results], strict=True
+    ):
+        value.add_incoming(start, before)
+        value.add_incoming(result, body)
     builder.cbranch(builder.icmp_signed("<", following, count), body, after)
     builder.position_at_end(after)
     return results
-
-
-def tile_product(form: Form) -> Kernel:
-    """sums = start + panel x weights, of one tile, in the vectors of `form`.
-
-    Returns:
-        For pointers to 32-bit words `(panel, first, weights, first, count, start, first, sums)`:
-        `panel` has `count` rows of `form.row` words, `weights` of `form.outputs`, `start` is what
-        the sums of every position start from, and `sums` is [form.positions, form.outputs].
-        Additions wrap.  Where the form does not run it does nothing.
-    """
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        if form.runs:
-            panel, weights, start = (
-                builder.gep(arguments[at], [arguments[at + 1]]) for at in (0, 2, 5)
-            )
-            words = ir.VectorType(WORD, form.lanes)
-            steps = [LONG(at) for at in range(0, form.outputs, form.lanes)]
-            starts = [load(builder, builder.gep(start, [step]), words) for step in steps]
-            results = tile_loop(builder, form, panel, weights, arguments[4], starts)
-            for number, result in enumerate(results):
-                place = builder.gep(arguments[7], [LONG(number * form.lanes)])
-                store(builder, place, result)
-        return context.get_dummy_value()
-
-    def block(
-        _: Any, panel: Any, p: Any, weights: Any, w: Any, count: Any, start: Any, s: Any, sums: Any
-    ) -> Any:
-        place = types.intp
-        return types.void(panel, place, weights, place, place, start, place, sums), code
-
-    made: Kernel = intrinsic(block)
-    return made
-
-
-def transposition(depth: int) -> Kernel:
-    """Four words of each of four positions, from where they lie to the rows of a panel.
-
-    Returns:
-        For `(source, places, first, offset, panel, at, row)`: reads 4 * depth bytes of `source` at
-        each of `places[first : first + 4]` + offset, and writes four words to each of four rows,
-        `row` words apart, of `panel` from `at` on.  With a depth of 2 a word is two bytes as
-        16-bit integers.
-    """
-    four = ir.VectorType(WORD, 4)
-
-    def fetched(builder: Any, address: Any) -> Any:
-        if depth == 4:
-            return load(builder, address, four)
-        eight = load(builder, address, ir.VectorType(BYTE, 8))
-        return builder.bitcast(builder.zext(eight, ir.VectorType(SHORT, 8)), four)
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source, places, first, offset, panel, at, row = arguments
-        rows = []
-        for number in range(4):
-            entry = builder.gep(places, [builder.add(first, LONG(number))])
-            place = builder.add(load(builder, entry, LONG), offset)
-            rows.append(fetched(builder, builder.gep(source, [place])))
-        for number, column in enumerate(transposed(builder, rows)):
-            place = builder.add(at, builder.mul(row, LONG(number)))
-            store(builder, builder.gep(panel, [place]), column)
-        return context.get_dummy_value()
-
-    def block(
-        _: Any, source: Any, places: Any, f: Any, offset: Any, panel: Any, at: Any, row: Any
-    ) -> Any:
-        return types.void(source, places, *[types.intp] * 2, panel, *[types.intp] * 2), code
-
-    made: Kernel = intrinsic(block)
-    return made
-
-
-def transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """The columns of a matrix of 4 x 4."""
-    low = [shuffled(builder, rows[n], rows[n + 1], [0, 4, 1, 5]) for n in (0, 2)]
-    high = [shuffled(builder, rows[n], rows[n + 1], [2, 6, 3, 7]) for n in (0, 2)]
-    return [
-        shuffled(builder, a, b, places)
-        for a, b in (low, high)
-        for places in ([0, 1, 4, 5], [2, 3, 6, 7])
-    ]
 
 
 def copying() -> Kernel:

@@ -84,13 +84,19 @@ def axes(draw: st.DrawFn, size: int) -> tuple[int, int, int, int]:
 
 
 @st.composite
-def layers(draw: st.DrawFn, bits: int | None = None, weight_bits: int | None = None) -> Layer:
+def layers(
+    draw: st.DrawFn,
+    bits: int | None = None,
+    weight_bits: int | None = None,
+    by_channel: bool = False,
+) -> Layer:
     """Small convolutions of any kind; extreme weights and activations are likely."""
     bits = bits or draw(st.integers(1, 16))
     # As wide as 63 bits of accumulators allow it.
     weight_bits = weight_bits or draw(st.integers(1, 28))
-    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
-    inputs, outputs = draw(st.integers(1, 9)), draw(st.integers(1, 40 // groups))
+    groups = draw(st.integers(2, 40) if by_channel else st.sampled_from([1, 1, 1, 2, 3]))
+    inputs = 1 if by_channel else draw(st.integers(1, 9))
+    outputs = 1 if by_channel else draw(st.integers(1, 40 // groups))
     height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
     window = draw(windows(height, width))
     seed = draw(st.integers(0, 2**32 - 1))

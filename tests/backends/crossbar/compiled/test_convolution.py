@@ -38,6 +38,13 @@ def test_accumulators_of_bytes(layer: Layer, form: Form) -> None:
     np.testing.assert_array_equal(accumulated(layer, form), layer.accumulators())
 
 
+@settings(max_examples=60)
+@given(data=st.data(), weight_bits=st.sampled_from([1, 8, 16, 17]))
+def test_filters_of_single_channels(data: st.DataObject, weight_bits: int) -> None:
+    layer = data.draw(layers(data.draw(st.integers(1, 9)), weight_bits, by_channel=True))
+    np.testing.assert_array_equal(accumulated(layer), layer.accumulators())
+
+
 @pytest.mark.parametrize("form", RUNNING)
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_bound_of_32_bits(form: Form, sign: int) -> None:
@@ -92,8 +99,10 @@ def rescalings(
 @settings(max_examples=60)
 @given(data=st.data(), form=st.sampled_from(RUNNING))
 def test_activations(data: st.DataObject, form: Form) -> None:
-    layer = data.draw(layers(weight_bits=data.draw(st.integers(1, 14))))
-    kernel, sums = layer.kernel(form), layer.accumulators()
+    by_channel = data.draw(st.booleans())
+    weight_bits = data.draw(st.integers(1, 14))
+    layer = data.draw(layers(weight_bits=weight_bits, by_channel=by_channel))
+    kernel, sums = layer.kernel(None if by_channel else form), layer.accumulators()
     bound = int(accumulator_bounds(layer.weights, layer.bias, layer.bits).max())
     kinds = data.draw(st.lists(st.sampled_from(["u1", "u1", "u2", "i4", "i8"]), max_size=2))
     bounds = [min(np.iinfo(kind).max, 2**32) for kind in kinds]
