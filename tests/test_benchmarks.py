@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import onnx
@@ -292,3 +293,45 @@ def test_a_peer_of_the_models_own_opset(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(onnx.version_converter, "convert_version", fail)
     assert quantizers.convert(model, tmp_path / "b.onnx") == 8
     assert onnx.load(tmp_path / "b.onnx").opset_import[0].version == 8
+
+
+def test_simulator(capsys: pytest.CaptureFixture[str]) -> None:
+    simulator = script("simulator")
+    words = ["--layer", "5x9-7-k3", "--layer", "8x6-4-k1-s2", "--batch", "2", "--turns", "1"]
+    assert simulator.main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["5x9-7-k3,", "batch", "2", "CPU", "ms", "wall", "ms", "ratio"]
+    assert [line.strip().split("  ")[0] for line in lines[2:6]] == list(simulator.WAYS)
+    assert lines[2].endswith("1.00")
+    assert simulator.main([*words, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert {"processor", "vectors", "blas", "features"} < set(result)
+    assert [layer["layer"] for layer in result["layers"]] == ["5x9-7-k3", "8x6-4-k1-s2"]
+    for layer in result["layers"]:
+        assert all(way["cpu_ms"] > 0 < way["wall_ms"] for way in layer["ways"])
+    with pytest.raises(SystemExit):
+        simulator.main(["--layer", "5x9"])
+    assert "error: '5x9' is no layer like 256x14-256-k3" in capsys.readouterr().err
+
+
+def test_simulator_times_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours computes the layer that onnxruntime's float32 does."""
+    simulator = script("simulator")
+    layer = simulator.layer_of("6x7-9-k3-s2", 3)
+    (floats,) = simulator.float_conv(layer)()
+    convolutions = []
+
+    class Watched(simulator.Convolution):  # type: ignore[misc, name-defined]
+        def activations(self, x: Any, *rest: Any) -> None:
+            out = np.empty((len(x), *self.shape), self.dtype)
+            self.accumulate(x, out)
+            convolutions.append(out)
+
+    monkeypatch.setattr(simulator, "Convolution", Watched)
+    simulator.ours(layer)()
+    weights = layer.weights().astype(np.float32)
+    # Outside the map ours has the zero point, theirs 0.
+    inside = (slice(None), slice(None), slice(1, -1), slice(1, -1))
+    expected = floats - 128 * weights.sum(axis=(1, 2, 3)).reshape(1, -1, 1, 1)
+    sums = convolutions[0].transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(sums[inside], expected[inside])

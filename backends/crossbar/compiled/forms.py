@@ -22,8 +22,8 @@ class Form:
         positions: Rows of a tile.
         outputs: Columns of a tile.
         depth: Activations in a word: four bytes, or two 16-bit integers.
-        lanes: 32-bit sums of a vector; 0 where the compiler may choose.
-        instruction: LLVM's name for the product of two vectors; "" where there is none.
+        lanes: 32-bit sums of a vector.
+        instruction: LLVM's name for the product of two vectors; "" for what any processor has.
         needs: Features, each one in any of the ways listed, that the processor must have.
     """
 
@@ -31,7 +31,7 @@ class Form:
     positions: int
     outputs: int
     depth: int
-    lanes: int = 0
+    lanes: int
     instruction: str = ""
     needs: tuple[frozenset[str], ...] = (frozenset(),)
 
@@ -46,32 +46,22 @@ class Form:
         return any(need <= features() for need in self.needs)
 
 
-# Without an instruction of its own.
-PORTABLE = Form(0, 4, 16, 2)
-# Products of 16-bit integers, added in pairs: 2 vectors of weights times 6 positions fill the 16
-# registers of AVX2, and 14 the 32 of AVX-512.
-PAIRS_256 = Form(1, 6, 16, 2, 8, "llvm.x86.avx2.pmadd.wd", (frozenset({"avx2"}),))
-PAIRS_512 = Form(2, 14, 32, 2, 16, "llvm.x86.avx512.pmaddw.d.512", (frozenset({"avx512bw"}),))
+# Products of 16-bit integers, added in pairs: 12 sums, weights and an input fill the 16 registers
+# of SSE2 and AVX2, 28 sums the 32 of AVX-512.
+PORTABLE = Form(0, 6, 8, 2, 4)
+PAIRS_128 = Form(1, 6, 8, 2, 4, "llvm.x86.sse2.pmadd.wd", (frozenset({"sse2"}),))
+PAIRS_256 = Form(2, 6, 16, 2, 8, "llvm.x86.avx2.pmadd.wd", (frozenset({"avx2"}),))
+PAIRS_512 = Form(3, 14, 32, 2, 16, "llvm.x86.avx512.pmaddw.d.512", (frozenset({"avx512bw"}),))
 # Products of unsigned and signed bytes, added in fours to the sums.
-BYTES_256 = Form(
-    3,
-    6,
-    16,
-    4,
-    8,
-    "llvm.x86.avx512.vpdpbusd.256",
-    (frozenset({"avxvnni"}), frozenset({"avx512vnni", "avx512vl"})),
-)
-BYTES_512 = Form(
-    4, 14, 32, 4, 16, "llvm.x86.avx512.vpdpbusd.512", (frozenset({"avx512vnni", "avx512bw"}),)
-)
+VNNI_256 = (frozenset({"avxvnni"}), frozenset({"avx512vnni", "avx512vl"}))
+VNNI_512 = (frozenset({"avx512vnni", "avx512bw"}),)
+BYTES_256 = Form(4, 6, 16, 4, 8, "llvm.x86.avx512.vpdpbusd.256", VNNI_256)
+BYTES_512 = Form(5, 14, 32, 4, 16, "llvm.x86.avx512.vpdpbusd.512", VNNI_512)
 # The same for few outputs.
-NARROW_512 = Form(
-    5, 28, 16, 4, 16, "llvm.x86.avx512.vpdpbusd.512", (frozenset({"avx512vnni", "avx512bw"}),)
-)
+NARROW_512 = Form(6, 28, 16, 4, 16, "llvm.x86.avx512.vpdpbusd.512", VNNI_512)
 
-FORMS = (PORTABLE, PAIRS_256, PAIRS_512, BYTES_256, BYTES_512, NARROW_512)
-BEST_FIRST = (BYTES_512, BYTES_256, PAIRS_512, PAIRS_256, PORTABLE)
+FORMS = (PORTABLE, PAIRS_128, PAIRS_256, PAIRS_512, BYTES_256, BYTES_512, NARROW_512)
+BEST_FIRST = (BYTES_512, BYTES_256, PAIRS_512, PAIRS_256, PAIRS_128, PORTABLE)
 
 
 @cache

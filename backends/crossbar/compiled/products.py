@@ -33,31 +33,10 @@ PLAN = np.dtype(
 PASS = 6
 FIRST, WORDS, WEIGHTS, SHIFT, DIGIT, SKIPPED = range(PASS)
 
-pairs_256, pairs_512, bytes_256, bytes_512, narrow_512 = (
-    tiles.tile_product(form) for form in forms.FORMS[1:]
+portable, pairs_128, pairs_256, pairs_512, bytes_256, bytes_512, narrow_512 = (
+    tiles.tile_product(form) for form in forms.FORMS
 )
-
-
 pointers, keep = vectors.pointers(), vectors.keeping()
-
-
-@inlined
-def portable(
-    panel: Any, p: int, weights: Any, w: int, count: int, start: Any, s: int, sums: Any
-) -> None:
-    """The product of a tile (`tiles.tile_product`) in plain loops."""
-    sixteen = np.int32(16)
-    for place in range(4 * 16):
-        sums[place] = start[s + place % 16]
-    for word in range(count):
-        for position in range(4):
-            pair = panel[p + word * 4 + position]
-            low, high = np.int32(pair & 0xFFFF), np.int32(pair >> sixteen)
-            for output in range(16):
-                weight = weights[w + word * 16 + output]
-                first = np.int32(np.int32(weight << sixteen) >> sixteen)
-                products = np.int32(low * first) + np.int32(high * np.int32(weight >> sixteen))
-                sums[position * 16 + output] += np.int32(products)
 
 
 @inlined
@@ -65,16 +44,18 @@ def product(
     form: int, panel: Any, p: int, weights: Any, w: int, count: int, start: Any, s: int, sums: Any
 ) -> None:
     """The product of a tile in one of the forms."""
-    if form == 5:
+    if form == 6:
         narrow_512(panel, p, weights, w, count, start, s, sums)
-    elif form == 4:
+    elif form == 5:
         bytes_512(panel, p, weights, w, count, start, s, sums)
-    elif form == 3:
+    elif form == 4:
         bytes_256(panel, p, weights, w, count, start, s, sums)
-    elif form == 2:
+    elif form == 3:
         pairs_512(panel, p, weights, w, count, start, s, sums)
-    elif form == 1:
+    elif form == 2:
         pairs_256(panel, p, weights, w, count, start, s, sums)
+    elif form == 1:
+        pairs_128(panel, p, weights, w, count, start, s, sums)
     else:
         portable(panel, p, weights, w, count, start, s, sums)
 

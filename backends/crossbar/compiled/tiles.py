@@ -31,10 +31,12 @@ def multiply_and_add(builder: Any, form: Form, sums: Any, inputs: Any, weights: 
     name, words = form.instruction, sums.type
     if form.depth == 2:
         pairs = ir.VectorType(SHORT, 2 * form.lanes)
+        if not name:
+            return builder.add(sums, added_in_pairs(builder, words, [inputs, weights]))
+        operands = [builder.bitcast(value, pairs) for value in (inputs, weights)]
         function = tools.get_or_insert_function(
             builder.module, ir.FunctionType(words, [pairs, pairs]), name
         )
-        operands = [builder.bitcast(value, pairs) for value in (inputs, weights)]
         return builder.add(sums, builder.call(function, operands))
     as_bytes = binding.llvm_version_info[0] >= BYTES_AS_BYTES
     kind = ir.VectorType(BYTE, 4 * form.lanes) if as_bytes else words
@@ -43,6 +45,14 @@ def multiply_and_add(builder: Any, form: Form, sums: Any, inputs: Any, weights: 
     )
     operands = [builder.bitcast(value, kind) for value in (inputs, weights)]
     return builder.call(function, [sums, *operands])
+
+
+def added_in_pairs(builder: Any, words: Any, operands: list[Any]) -> Any:
+    """The sum of the products of the halves of words, as any processor can do it."""
+    half = ir.Constant(words, [16] * words.count)
+    high = [builder.ashr(value, half) for value in operands]
+    low = [builder.ashr(builder.shl(value, half), half) for value in operands]
+    return builder.add(builder.mul(*low), builder.mul(*high))
 
 
 def tile_product(form: Form) -> Kernel:
@@ -55,7 +65,7 @@ def tile_product(form: Form) -> Kernel:
         Additions wrap.  Where the form does not run it does nothing.
     """
     words = ir.VectorType(WORD, form.lanes)
-    steps = [LONG(at) for at in range(0, form.outputs, form.lanes or 1)]
+    steps = [LONG(at) for at in range(0, form.outputs, form.lanes)]
 
     def code(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
         if form.runs:
