@@ -9,7 +9,7 @@ import numpy as np
 from epimc.backends.crossbar.compiled.depthwise import convolve_channels, layer_of
 from epimc.backends.crossbar.compiled.forms import Form, best_form
 from epimc.backends.crossbar.compiled.products import PLAN, convolve
-from epimc.backends.crossbar.compiled.requantize import NO_NUMBERS, Rescaling
+from epimc.backends.crossbar.compiled.requantize import Rescaling, plain
 from epimc.backends.crossbar.compiled.weights import digits_of, packed_weights
 from epimc.ir.semantics.arrays import Array, Ints
 from epimc.ir.semantics.convolution import accumulator_bounds
@@ -32,6 +32,8 @@ class Convolution:
         plan: What kernels go by, one record.
         run: The kernel.
         layer: Its arrays.
+        rest: What its sums lack of the constant, [Cout].
+        numbers: That are added to them where nothing is requantized.
     """
 
     def __init__(
@@ -60,8 +62,13 @@ class Convolution:
         height, width = dims[1:]
         outputs = len(weights)
         self.shape = (window.output_size(height, 0), window.output_size(width, 1), outputs)
-        bound = int(accumulator_bounds(weights, constant, bits).max(initial=0))
-        self.dtype = np.dtype(np.int32 if bound < 2**31 else np.int64)
+        sums = int(accumulator_bounds(weights, np.zeros_like(constant), bits).max(initial=0))
+        most = int(accumulator_bounds(weights, constant, bits).max(initial=0))
+        self.dtype = np.dtype(np.int32 if most < 2**31 else np.int64)
+        # What 32 bits do not hold is added where there are more.
+        starts = np.asarray(constant, np.int64) * (self.dtype == np.int32)
+        self.rest = np.asarray(constant, np.int64) - starts
+        self.numbers = plain(self.rest)
         plan = np.zeros(1, PLAN)
         place(plan[0], window, dims, zero_point, bits)
         chosen = form or best_form(outputs // groups)
@@ -69,25 +76,28 @@ class Convolution:
         self.plan, self.run = plan, convolve
         self.layer: tuple[Array, ...]
         by_channel = 1 < groups == outputs == dims[0] and form is None
-        if by_channel and bits <= 8 and self.dtype == np.int32 and digits_of(weights) <= 2:
-            self.run, self.layer = convolve_channels, layer_of(weights, constant, segments)
+        if by_channel and bits <= 8 and sums < 2**31 and digits_of(weights) <= 2:
+            self.run, self.layer = convolve_channels, layer_of(weights, starts, segments)
         else:
-            self.layer = self.packed(weights, constant, segments)
+            self.layer = self.packed(weights, starts, segments, sums >= 2**31)
 
-    def packed(self, weights: Array, constant: Ints, segments: Ints) -> tuple[Array, ...]:
+    def packed(
+        self, weights: Array, starts: Ints, segments: Ints, is_long: bool
+    ) -> tuple[Array, ...]:
         """The arrays of the layer for products of tiles (`products.convolve`)."""
         plan = self.plan[0]
-        passes = passes_of(plan, digits_of(weights), self.dtype == np.int64)
-        plan["wide"] = len(passes) > 1 or self.dtype == np.int64
+        passes = passes_of(plan, digits_of(weights), is_long)
+        plan["wide"] = is_long or len(passes) > 1
+        if plan["wide"]:
+            starts, self.rest = np.zeros_like(starts), starts + self.rest
+            self.numbers = plain(self.rest)
         # Kernels read what belongs to a block of outputs at once, whether all are there or not.
-        starts, totals = np.zeros((2, len(weights) + int(plan["block"])), np.int64)
-        (totals if plan["wide"] else starts)[: len(weights)] = constant
-        words = packed_weights(weights, self.plan, passes)
-        return words, starts.astype(np.int32), totals, passes.ravel(), segments
+        padded = np.pad(starts, (0, int(plan["block"]))).astype(np.int32)
+        return packed_weights(weights, self.plan, passes), padded, passes.ravel(), segments
 
     def accumulate(self, x: Array, out: Array) -> None:
         """Accumulators [n, Hout, Wout, Cout], of `dtype`, of x [n, H, W, C]."""
-        self.run(as_bytes(x), self.layer, self.plan, (), NO_NUMBERS, out.reshape(-1, copy=False))
+        self.run(as_bytes(x), self.layer, self.plan, (), self.numbers, out.reshape(-1, copy=False))
 
     def activations(
         self, x: Array, rescaling: Rescaling, terms: Sequence[Array], out: Array
@@ -103,7 +113,8 @@ class Convolution:
         if all(term.dtype == np.uint8 for term in terms):
             others = tuple(term.reshape(-1) for term in terms)
             result = out.reshape(-1, copy=False)
-            self.run(as_bytes(x), self.layer, self.plan, others, rescaling.numbers, result)
+            numbers = rescaling.numbers_for(self.rest) if self.rest.any() else rescaling.numbers
+            self.run(as_bytes(x), self.layer, self.plan, others, numbers, result)
             return
         sums = np.empty((1, *self.shape), self.dtype)
         for sample in range(len(x)):

@@ -77,18 +77,18 @@ products = window_products()
 pointers, keep = vectors.pointers(), vectors.keeping()
 
 
-def layer_of(weights: Array, constant: Ints, offsets: Ints) -> tuple[Array, Array, Ints]:
+def layer_of(weights: Array, starts: Ints, offsets: Ints) -> tuple[Array, Array, Ints]:
     """The arrays of a layer: weights, int16 [Kh * Kw, C and more] flattened; starts; offsets.
 
     Args:
         weights: [C, 1, Kh, Kw], of at most 16 bits.
-        constant: [C], of at most 32 bits.
+        starts: [C], what the sums start from, of at most 32 bits.
         offsets: Where each element of a window lies, from its begin on, in bytes.
     """
     channels = len(weights)
     spare = -channels % CHANNELS
     rows = np.pad(weights.reshape(channels, -1).T, ((0, 0), (0, spare))).astype(np.int16)
-    return rows.ravel(), np.pad(constant, (0, spare)).astype(np.int32), offsets
+    return rows.ravel(), np.pad(starts, (0, spare)).astype(np.int32), offsets
 
 
 @compiled
@@ -102,7 +102,7 @@ def convolve_channels(
         layer: Of `layer_of`.
         plans: The plan.
         terms: What a requantization adds, flat arrays of out's size.
-        numbers: Of the requantization, of no elements for none.
+        numbers: Of the requantization (`Rescaling`); without limits there is none.
         out: [n * Hout * Wout * C], flat.
     """
     plan = plans[0]

@@ -65,11 +65,11 @@ def summed(
     layer: Any, plan: Any, panel: Any, at: int, block: int, output: int, sums: Any, totals: Any
 ) -> None:
     """The sums of a tile: `sums` of one pass, or in 64 bits, of all passes, `totals`."""
-    weights, starts, constant, passes, _ = layer
+    weights, starts, passes, _ = layer
     size = plan.positions * plan.block
     if plan.wide:
         for place in range(size):
-            totals[place] = constant[output + place % plan.block]
+            totals[place] = 0
     for number in range(plan.passes):
         part = number * PASS
         words, shift = passes[part + WORDS], passes[part + SHIFT]
@@ -85,12 +85,12 @@ def summed(
 def written(
     sums: Any, at: int, count: int, terms: Any, place: int, numbers: Any, channel: int, out: Any
 ) -> None:
-    """Sums of some outputs at one position, requantized where there are numbers for it."""
+    """Sums of some outputs at one position, requantized, or with the bases added alone."""
     if numbers[4]:
         rescaled(sums, at, count, terms, place, numbers, channel, out)
     else:
         for number in range(count):
-            out[place + number] = sums[at + number]
+            out[place + number] = sums[at + number] + numbers[1][channel + number]
 
 
 @inlined
@@ -157,7 +157,7 @@ def chunk(
         offset = group * (plan.channels // plan.groups)
         for number in range(panels):
             at = number * plan.row
-            packed(source, places, at, layer[4], offset, plan, panel, number * size)
+            packed(source, places, at, layer[3], offset, plan, panel, number * size)
         # Weights go by once, while the panels stay in a cache.
         for block in range(group * plan.blocks, (group + 1) * plan.blocks):
             for number in range(panels):
@@ -183,10 +183,10 @@ def convolve(x: Array, layer: Any, plans: Any, terms: Any, numbers: Any, out: Ar
 
     Args:
         x: Maps as bytes, [n, H, W, bytes of a position].
-        layer: Weights, what sums of 32 bits start from, the constant, passes, segments.
+        layer: Weights, what sums of 32 bits start from, passes, segments.
         plans: The plan.
         terms: What a requantization adds, flat arrays of out's size.
-        numbers: Of the requantization, of no elements for none.
+        numbers: Of the requantization (`Rescaling`); without limits there is none.
         out: [n * Hout * Wout * Cout], flat.
     """
     plan = plans[0]

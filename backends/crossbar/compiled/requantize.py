@@ -20,13 +20,6 @@ pointers, keep = vectors.pointers(), vectors.keeping()
 VECTOR = 16
 
 Numbers = tuple[Array, Ints, Ints, Ints]
-# Of no requantization.
-NO_NUMBERS: Numbers = (
-    np.empty(0, np.int32),
-    np.empty(0, np.int64),
-    np.empty(0, np.int64),
-    np.empty(0, np.int64),
-)
 
 
 @inlined
@@ -114,8 +107,21 @@ class Rescaling:
         flat = [terms[number].reshape(-1) for number in self.order]
         rescale(flat[0], tuple(flat[1:]), self.repeated, self.period, out.reshape(-1))
 
+    def numbers_for(self, constant: Ints) -> Numbers:
+        """The numbers where the convolution's sums lack a constant [C], which joins the bases."""
+        factors, bases, shifts, limits = self.numbers
+        # It wraps where the multiplier does: what comes out fits.
+        more: Ints = factors[: len(bases)].astype(np.int64) * constant
+        return factors, bases + more, shifts, limits
+
 
 def numbers_of(factors: Ints, bases: Ints, shifts: Ints, limits: tuple[int, int, int]) -> Numbers:
     """The numbers of channels as kernels read them (`Rescaling`)."""
     end = np.array([*limits, len(bases)], np.int64)
     return factors.astype(np.int32).ravel(), bases, shifts, end
+
+
+def plain(constant: Ints) -> Numbers:
+    """The numbers of no requantization, where a constant [C] is added to the sums."""
+    none = np.empty(0, np.int64)
+    return np.empty(0, np.int32), constant, none, none
