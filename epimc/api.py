@@ -191,6 +191,7 @@ def evaluate(
     first: int | None = None,
     limit_bytes: int = DEFAULT_BYTES,
     progress: Callable[[int, int | None], None] | None = None,
+    **simulator: Any,
 ) -> EvaluateResult:
     """Run a data set through a bundle: accuracy, and errors against the float model.
 
@@ -209,6 +210,7 @@ def evaluate(
         first: Take the first samples only, so many.
         limit_bytes: The most that the batches, the data and the files of the bundle may take.
         progress: Called with the number of samples done, and of all; None where that is unknown.
+        simulator: Options of the backend's simulator, as in `load`.
 
     Raises:
         EpimcError: The program does not pass its check (exit code 1), or anything is wrong with
@@ -237,6 +239,7 @@ def evaluate(
         labels=passed,
         first=reading.first,
         progress=progress,
+        simulator=simulator,
     )
 
 

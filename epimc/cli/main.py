@@ -271,6 +271,7 @@ def verify(
 
 @app.command()
 @takes(DataOptions, "reading")
+@takes(SimulatorOptions, "simulator")
 @takes(EvaluateOptions)
 def evaluate(
     folder: BundleFolder,
@@ -278,6 +279,7 @@ def evaluate(
         Path, typer.Option("--data", metavar="X", help="npz, npy, or a folder of images.")
     ],
     options: EvaluateOptions,
+    simulator: SimulatorOptions,
     reading: DataOptions,
     limit_bytes: Limit = DEFAULT_BYTES,
     json: Json = False,
@@ -293,7 +295,14 @@ def evaluate(
         def done(samples: int, count: int | None) -> None:
             advance(f"{samples} of {count} samples", 100 * samples // (count or 1))
 
-        result = evaluate_bundle(bundle, source, options, first=reading.first, progress=done)
+        result = evaluate_bundle(
+            bundle,
+            source,
+            options,
+            first=reading.first,
+            progress=done,
+            simulator=simulator.chosen,
+        )
     say(result, json)
 
 
