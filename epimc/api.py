@@ -73,8 +73,9 @@ def compile(  # The name is the interface, as in `re.compile`.
         weight_bits: Bits of a weight, 2 to 8.
         activation_bits: Bits of an activation, 4 to 8.
         calibration: Samples, samples first: an npz file with one array per model input, a mapping
-            of such arrays, one array for a model with one input, or an iterable of batches; None:
-            seeded standard normal samples, with which figures mean little.
+            of such arrays, one array for a model with one input or an npy file with it, a folder of
+            images (`epimc.Images`), or an iterable of batches; None: seeded standard normal
+            samples, with which figures mean little.
         strict: Refuse a model that needs the host.
         pass_options: Options of passes, each text as in `quantize{weight_bits=4}`; they come last.
         dump_ir: A folder for the IR after every stage, beside the copy in the bundle.
@@ -152,6 +153,7 @@ def verify(
     samples: SampleSource | None = None,
     *,
     layers: bool = False,
+    first: int | None = None,
     limit_bytes: int = DEFAULT_BYTES,
     **options: Any,
 ) -> VerifyResult:
@@ -162,6 +164,7 @@ def verify(
         samples: As `calibration` of `compile`; an array `labels` gives accuracy.  None: those that
             the bundle keeps.
         layers: Measure also what each layer loses.
+        first: Take the first samples only, so many.
         limit_bytes: The most that the samples may take, and the files of the bundle.
         options: Those of the backend's simulator, as in `load`.
 
@@ -172,10 +175,9 @@ def verify(
     from epimc.verification.verify import verify as verified
 
     limit = ModelOptions(limit_bytes=limit_bytes).limit_bytes
-    if isinstance(bundle, Session):
-        return verified(bundle.bundle, samples, None, limit, layers=layers, **options)
-    read = read_bundle_at(bundle, limit)
-    return verified(read, samples, None, limit, layers=layers, **options)
+    read = bundle.bundle if isinstance(bundle, Session) else read_bundle_at(bundle, limit)
+    first = DataOptions(first=first).first
+    return verified(read, samples, None, limit, layers=layers, first=first, **options)
 
 
 def evaluate(
@@ -191,6 +193,7 @@ def evaluate(
     first: int | None = None,
     limit_bytes: int = DEFAULT_BYTES,
     progress: Callable[[int, int | None], None] | None = None,
+    **simulator: Any,
 ) -> EvaluateResult:
     """Run a data set through a bundle: accuracy, and errors against the float model.
 
@@ -209,6 +212,7 @@ def evaluate(
         first: Take the first samples only, so many.
         limit_bytes: The most that the batches, the data and the files of the bundle may take.
         progress: Called with the number of samples done, and of all; None where that is unknown.
+        simulator: Options of the backend's simulator, as in `load`.
 
     Raises:
         EpimcError: The program does not pass its check (exit code 1), or anything is wrong with
@@ -237,6 +241,7 @@ def evaluate(
         labels=passed,
         first=reading.first,
         progress=progress,
+        simulator=simulator,
     )
 
 

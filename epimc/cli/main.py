@@ -156,11 +156,13 @@ def options(
 
 
 @app.command()
+@takes(DataOptions, "reading")
 @takes(CompileOptions)
 def compile(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The bundle.")],
     options: CompileOptions,
+    reading: DataOptions,
     dump_ir: DumpIr = None,
     print_ir_after: PrintAfter = None,
     timing: Timing = False,
@@ -170,13 +172,15 @@ def compile(
     from epimc.api import build
     from epimc.cli.observers import ProgressBar, chosen_observers
     from epimc.compiler.compiler import Job
+    from epimc.compiler.memory import InMemory
     from epimc.results.summaries import compile_result
 
     request = Request(model, **values_of(CompileOptions, options))
+    memory = InMemory(calibration=reading.read(options.calibration), first=reading.first)
     stages = Job.of(request).stages
     observers = chosen_observers(print_ir_after, timing, stages.with_ir)
     with progress("compiling", len(stages.names)) as advance:
-        bundle = build(request, output, dump_ir, [*observers, ProgressBar(advance)])
+        bundle = build(request, output, dump_ir, [*observers, ProgressBar(advance)], memory)
     if options.calibration is None and bundle.program.inputs:
         kind, _, _ = bundle.manifest.options.calibration.partition(",")
         warn(f"no --calibration: {kind} samples were used, and figures mean little")
@@ -239,13 +243,15 @@ def run(
 
 
 @app.command()
+@takes(DataOptions, "reading")
 @takes(SimulatorOptions)
 def verify(
     folder: BundleFolder,
     options: SimulatorOptions,
+    reading: DataOptions,
     input: Annotated[
         Path | None,
-        typer.Option("--input", metavar="X.npz", help="Samples; else those of the bundle."),
+        typer.Option("--input", metavar="X", help="Samples; else those of the bundle."),
     ] = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="Tell also what each layer loses.")
@@ -257,13 +263,22 @@ def verify(
     from epimc.bundle.bundle import read_bundle
     from epimc.verification.verify import verify as verify_bundle
 
+    samples = reading.read(input)
     bundle = read_bundle(folder, limit_bytes)
     with progress("verifying", 100) as advance:
 
         def done(count: int, samples: int) -> None:
             advance(f"{count} of {samples} samples", 100 * count // samples)
 
-        result = verify_bundle(bundle, input, done, limit_bytes, layers=layers, **options.chosen)
+        result = verify_bundle(
+            bundle,
+            samples,
+            done,
+            limit_bytes,
+            layers=layers,
+            first=reading.first,
+            **options.chosen,
+        )
     say(result, json)
     if not result.exact:
         raise typer.Exit(1)
@@ -271,6 +286,7 @@ def verify(
 
 @app.command()
 @takes(DataOptions, "reading")
+@takes(SimulatorOptions, "simulator")
 @takes(EvaluateOptions)
 def evaluate(
     folder: BundleFolder,
@@ -278,6 +294,7 @@ def evaluate(
         Path, typer.Option("--data", metavar="X", help="npz, npy, or a folder of images.")
     ],
     options: EvaluateOptions,
+    simulator: SimulatorOptions,
     reading: DataOptions,
     limit_bytes: Limit = DEFAULT_BYTES,
     json: Json = False,
@@ -293,7 +310,14 @@ def evaluate(
         def done(samples: int, count: int | None) -> None:
             advance(f"{samples} of {count} samples", 100 * samples // (count or 1))
 
-        result = evaluate_bundle(bundle, source, options, first=reading.first, progress=done)
+        result = evaluate_bundle(
+            bundle,
+            source,
+            options,
+            first=reading.first,
+            progress=done,
+            simulator=simulator.chosen,
+        )
     say(result, json)
 
 

@@ -104,7 +104,9 @@ def import_request(
 def calibration_data(request: Request, memory: InMemory) -> SampleData | None:
     """The user's calibration samples, as soon as they are asked for; None where there are none."""
     source = request.calibration if memory.calibration is None else memory.calibration
-    return None if source is None else SampleData(source, request.limit_bytes)
+    if source is None:
+        return None
+    return SampleData(source, request.limit_bytes, first=memory.first)
 
 
 def calibration_samples(

@@ -24,12 +24,14 @@ class InMemory:
         example: Inputs to export a model of PyTorch with.
         calibration: Samples; None: the request's file, or standard normal ones.
         constants: What inputs are fixed to, beside those of the request.
+        first: How many of the samples are taken; None: all.
     """
 
     model: ModelSource | None = None
     example: object = None
     calibration: SampleSource | None = None
     constants: Mapping[str, ArrayLike | Path] = field(default_factory=dict)
+    first: int | None = None
 
 
 NOTHING = InMemory()

@@ -97,15 +97,14 @@ class CompileOptions(QuantizeOptions, ModelOptions):
     """All options of a compile.
 
     Attributes:
-        calibration: An npz file of samples; None: seeded standard normal ones.
+        calibration: An npz or npy file of samples, or a folder of images; None: seeded standard
+            normal samples.
         strict: Whether a model that needs the host is refused.
         pass_options: Options of passes that have no name of their own here, as a pipeline has
             them, such as `quantize{weight_bits=4}`; they come last, and so are what counts.
     """
 
-    calibration: Annotated[Path | None, Option("Samples to calibrate with.", metavar="X.npz")] = (
-        None
-    )
+    calibration: Annotated[Path | None, Option("Samples to calibrate with.", metavar="X")] = None
     strict: Annotated[bool, Option("Refuse a model that needs the host.")] = False
     pass_options: Annotated[
         tuple[str, ...],

@@ -7,11 +7,12 @@ neither batches, processes nor interruptions change a digit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ def evaluate(
     labels: Any = None,
     first: int | None = None,
     progress: Progress | None = None,
+    simulator: Mapping[str, Any] = MappingProxyType({}),
 ) -> EvaluateResult:
     """Run a data set through a bundle.
 
@@ -62,13 +64,16 @@ def evaluate(
         labels: Classes in memory, in the place of a file.
         first: So many samples, the first ones; None: all.
         progress: Told of every batch.
+        simulator: Options of the backend's simulator.
 
     Raises:
         EpimcError: The program does not pass its check (exit code 1), or anything is wrong with
             the data, the labels, the options or the state.
     """
     bundle.program.refuse_bad()
-    evaluation = Evaluation.of(bundle, data, options, labels, first)
+    if options.jobs > 1 or options.state is not None:
+        refuse_unstated(simulator)
+    evaluation = Evaluation.of(bundle, data, options, simulator, labels, first)
     with ExitStack() as stack:
         record = evaluation.record(stack, progress or (lambda done, count: None))
     outputs = [port.name for port in bundle.program.outputs]
@@ -82,6 +87,7 @@ class Evaluation:
     Attributes:
         bundle: What is evaluated.
         options: How.
+        simulator: Options of the backend's simulator.
         batch: Samples that are run at once.
         source: The samples; a stream where they come once.
         labels: Of all of them; None: of none, or as a stream gives them.
@@ -90,6 +96,7 @@ class Evaluation:
 
     bundle: Bundle
     options: EvaluateOptions
+    simulator: Mapping[str, Any]
     batch: int
     source: Source | Stream
     labels: Ints | None
@@ -100,6 +107,7 @@ class Evaluation:
         bundle: Bundle,
         data: SampleSource | Images,
         options: EvaluateOptions,
+        simulator: Mapping[str, Any],
         labels: Any,
         first: int | None,
     ) -> Evaluation:
@@ -115,7 +123,7 @@ class Evaluation:
                 hint="Pass a file, a folder of images or arrays, or leave out the state.",
             )
         classes = labels_of(source, options.labels, labels, limit)
-        return Evaluation(bundle, options, batch, source, classes, first)
+        return Evaluation(bundle, options, simulator, batch, source, classes, first)
 
     @property
     def count(self) -> int | None:
@@ -156,7 +164,8 @@ class Evaluation:
         while len(helpers) < most - 1:
             helpers.append(Helper())
             stack.callback(helpers[-1].close)
-        work = Work(self.options.models, self.options.integers, self.batch)
+        simulator = {**self.simulator, "batch": self.batch}
+        work = Work(self.options.models, self.options.integers, simulator)
         source = None if isinstance(self.source, Stream) else self.source
         if helpers:
             job = job_of(work, self.bundle, source)
@@ -218,6 +227,8 @@ class Evaluation:
             "samples": self.count,
             "of": list(self.options.models),
             "integers": self.options.integers,
+            # Results do not depend on threads.
+            "simulator": {k: v for k, v in self.simulator.items() if k != "threads"},
         }
         return self.state.open(header, self.count)
 
@@ -270,6 +281,16 @@ def labels_of(
     if not isinstance(source, Stream):
         require_count(subject, labels, source.count)
     return labels
+
+
+def refuse_unstated(simulator: Mapping[str, Any]) -> None:
+    """Raise EpimcError for an option of a simulator that no other process could be told."""
+    for name, value in simulator.items():
+        if not isinstance(value, str | int | float | None):
+            raise error(
+                f"The option '{name}' of the simulator can be used in one process alone.",
+                hint="Evaluate with one job, and without a state.",
+            )
 
 
 def refuse_unsendable(inputs: Sequence[Shaped]) -> None:

@@ -75,5 +75,5 @@ def begun(job: dict[str, Any]) -> Any:
         source = reopened(job["source"], inputs_of(bundle.program), job["limit_bytes"])
         if source.identity() != job["identity"]:
             raise error(f"The {source.subject} has changed while it was evaluated.")
-    work = Work(tuple(job["models"]), job["integers"], job["batch"])
+    work = Work(tuple(job["models"]), job["integers"], job["simulator"])
     return work.begun(bundle, source)

@@ -36,7 +36,7 @@ def job_of(work: Work, bundle: Bundle, source: Source | None) -> dict[str, Any]:
         "inputs": [port.name for port in inputs_of(bundle.program)],
         "models": work.models,
         "integers": work.integers,
-        "batch": work.batch,
+        "simulator": {**work.simulator},
         "source": opening,
         "identity": None if source is None or opening is None else source.identity(),
     }

@@ -66,14 +66,16 @@ class Referred:
         return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
 
 
-def evaluated(name: str, bundle: Bundle, integers: Integers, batch: int) -> Evaluated:
+def evaluated(
+    name: str, bundle: Bundle, integers: Integers, simulator: Mapping[str, Any]
+) -> Evaluated:
     """Load one of MODELS.
 
     Args:
         name: Which.
         bundle: It has them.
         integers: What computes `integers`.
-        batch: Samples that are run at once.
+        simulator: Options of the backend's simulator.
 
     Raises:
         EpimcError: The bundle does not have it any more, or onnxruntime refuses it.
@@ -81,9 +83,9 @@ def evaluated(name: str, bundle: Bundle, integers: Integers, batch: int) -> Eval
     program = bundle.program
     names = [port.name for port in program.outputs]
     if name == "program":
-        return Simulated(program.executor(host_of(bundle), batch=batch), names)
+        return Simulated(program.executor(host_of(bundle), **simulator), names)
     if name == "integers" and integers == "simulator":
-        return Simulated(program.lossless_executor(host_of(bundle), batch=batch), names)
+        return Simulated(program.lossless_executor(host_of(bundle), **simulator), names)
     # Imported here: programs run without onnxruntime.
     from epimc.verification.verify import integer_reference, reference_model
 

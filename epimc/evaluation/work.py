@@ -48,12 +48,12 @@ class Work:
     Attributes:
         models: What is evaluated.
         integers: What computes `integers`.
-        batch: Samples that are run at once.
+        simulator: Options of the backend's simulator, among them how many samples at once.
     """
 
     models: tuple[str, ...]
     integers: Integers
-    batch: int
+    simulator: Mapping[str, Any]
 
     def begun(self, bundle: Bundle, source: Source | None) -> Worker:
         """Load everything.
@@ -71,7 +71,7 @@ class Worker:
         """Load it; arguments and errors as `Work.begun`."""
         self.source = source
         self.models = {
-            name: evaluated(name, bundle, work.integers, work.batch) for name in work.models
+            name: evaluated(name, bundle, work.integers, work.simulator) for name in work.models
         }
 
     def record(self, batch: Batch) -> Record:

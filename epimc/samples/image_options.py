@@ -69,7 +69,8 @@ class Images:
 
     def stated(self) -> dict[str, Any]:
         """What is stated of the images, as JSON has it."""
-        return {name: value for name, value in asdict(self).items() if name != "folder"}
+        stated = {name: value for name, value in asdict(self).items() if name != "folder"}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in stated.items()}
 
     @staticmethod
     def of(folder: str, stated: Mapping[str, Any]) -> Images:

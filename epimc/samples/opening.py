@@ -5,59 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from epimc.samples.image_options import Images
+from epimc.samples.kinds import kind_of, only_input
 from epimc.samples.sample_arrays import SampleSource, batches_of, is_array
 from epimc.samples.samples import checked_samples, read_samples
 from epimc.samples.sources import First, ImageFolder, Kept, NpyFile, Source
 from epimc.samples.streams import Stream
 from epimc.support.diagnostics import error
-from epimc.support.files import as_path, refused
+from epimc.support.files import as_path
 from epimc.support.sample_types import Shaped, refuse_in_files
 
-Kind: TypeAlias = Literal["npz", "npy", "images"]
-
-MAGIC: Mapping[Kind, bytes] = {"npz": b"PK", "npy": b"\x93NUMPY"}
-"""What files of a kind begin with."""
-
 IN_MEMORY = "the data"
-
-
-def kind_of(path: Path) -> Kind:
-    """What kind of data is at a path, by what is there and by its name.
-
-    Raises:
-        EpimcError: Nothing is there, or it is of no known kind.
-    """
-    if path.is_dir():
-        return "images"
-    if not path.exists():
-        raise error(f"Data file '{path}' does not exist.")
-    if not path.is_file():
-        raise error(f"Data file '{path}' is no file and no folder.")
-    head = start_of(path)
-    for kind, magic in MAGIC.items():
-        # A broken file is what its name says.
-        if head.startswith(magic) or path.suffix.lower() == f".{kind}":
-            return kind
-    raise error(
-        f"Data file '{path}' is of no known kind.",
-        hint="Pass an npz file, an npy file, or a folder of images.",
-    )
-
-
-def start_of(path: Path) -> bytes:
-    """The first bytes of a file.
-
-    Raises:
-        EpimcError: The system refuses.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(max(map(len, MAGIC.values())))
-    except OSError as caught:
-        raise refused(f"Data file '{path}'", "read", caught) from None
 
 
 def open_source(
@@ -104,20 +64,6 @@ def open_path(path: Path, inputs: Sequence[Shaped], limit_bytes: int) -> Source:
     if kind == "npy":
         return NpyFile(path, only_input(inputs, path))
     return Kept(read_samples(path, inputs, limit_bytes=limit_bytes), f"data file '{path}'")
-
-
-def only_input(inputs: Sequence[Shaped], path: Path) -> Shaped:
-    """The input of a model that has one.
-
-    Raises:
-        EpimcError: It has several, or none.
-    """
-    if len(inputs) != 1:
-        raise error(
-            f"Data file '{path}' holds one array, and the model has {len(inputs)} inputs.",
-            hint="Save the samples as an npz file, with an array for each input.",
-        )
-    return inputs[0]
 
 
 def reopened(opening: Mapping[str, Any], inputs: Sequence[Shaped], limit_bytes: int) -> Source:

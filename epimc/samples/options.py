@@ -78,6 +78,16 @@ class DataOptions:
             order=self.order,
         )
 
+    def read(self, path: Path | None) -> Path | Images | None:
+        """As `source`, where there is a path; images alone need one.
+
+        Raises:
+            EpimcError: As `source`, or there are options and no path.
+        """
+        if path is None and self != DataOptions(first=self.first):
+            raise error("Options of images are for a folder of images, and there is none.")
+        return None if path is None else self.source(path)
+
     def source(self, path: Path) -> Path | Images:
         """What is read from a path: the images of a folder, or a file.
 

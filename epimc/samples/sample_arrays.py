@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from epimc.samples.image_options import Images
+from epimc.samples.kinds import is_of, only_input
 from epimc.samples.samples import (
     Samples,
     checked_samples,
@@ -18,9 +20,11 @@ from epimc.samples.samples import (
     read_arrays,
     reports_broken_files,
 )
+from epimc.samples.sources import ImageFolder, NpyFile, Source, all_of
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.files import as_path, sha256_of_file
 from epimc.support.limits import DEFAULT_BYTES
+from epimc.support.npy_files import map_npy
 from epimc.support.sample_types import (
     Array,
     Shaped,
@@ -32,7 +36,7 @@ from epimc.support.sample_types import (
 Batch: TypeAlias = "ArrayLike | Mapping[str, ArrayLike]"
 """Samples first: the arrays of a model's inputs by name, or the array of its only input."""
 
-SampleSource: TypeAlias = "str | os.PathLike[str] | Batch | Iterable[Batch]"
+SampleSource: TypeAlias = "str | os.PathLike[str] | Images | Batch | Iterable[Batch]"
 """What Python users may pass as samples."""
 
 CALIBRATION_DATA = "the calibration data"
@@ -44,20 +48,23 @@ def samples_of(
     *,
     limit_bytes: int = DEFAULT_BYTES,
     source: str = CALIBRATION_DATA,
+    first: int | None = None,
 ) -> Samples:
     """Samples, however they are passed.
 
     Args:
-        samples: The path of an npz file; an array, for a model with one input; a mapping of arrays
-            by name; or an iterable of such batches, which is read to its end.
+        samples: The path of an npz file, of an npy file or of a folder of images; such a folder; an
+            array, for a model with one input; a mapping of arrays by name; or an iterable of such
+            batches, which is read to its end.
         inputs: The inputs of the model.
         limit_bytes: Of all arrays together.
         source: What messages call samples that are passed in memory.
+        first: How many are taken; None: all.
 
     Raises:
         EpimcError: Something is missing, unknown, too large, or of a wrong shape or type.
     """
-    return SampleData(samples, limit_bytes, source).samples(inputs)
+    return SampleData(samples, limit_bytes, source, first).samples(inputs)
 
 
 class SampleData:
@@ -68,10 +75,13 @@ class SampleData:
         samples: SampleSource,
         limit_bytes: int = DEFAULT_BYTES,
         source: str = CALIBRATION_DATA,
+        first: int | None = None,
     ) -> None:
         """Take samples; nothing is read yet.  Arguments as of `samples_of`."""
-        self.from_where, self.limit_bytes = samples, limit_bytes
+        self.from_where, self.limit_bytes, self.first = samples, limit_bytes, first
         self.path = as_path(samples, "samples") if isinstance(samples, (str, os.PathLike)) else None
+        if self.path is not None and self.path.is_dir():
+            self.from_where, self.path = Images(self.path), None
         self.source = source if self.path is None else f"sample file '{self.path}'"
         self.read: dict[str, Array] | None = None
 
@@ -99,22 +109,52 @@ class SampleData:
             inputs: (name, type as onnxruntime says it) of all inputs.
         """
         named_only = [Shaped(name, (), kind) for name, kind in inputs]
+        if isinstance(self.from_where, Images):
+            # They are as large as the model takes them.
+            return {}
+        if self.is_npy:
+            assert self.path is not None
+            return {only_input(named_only, self.path).name: map_npy(self.path).shape}
         return {name: array.shape for name, array in self.arrays(named_only).items()}
 
     def samples(self, inputs: Sequence[Shaped]) -> Samples:
         """The samples, checked."""
-        arrays = self.arrays(inputs)
-        # Before the digest: not every array could be in a file, nor every name that of one.
-        samples = checked_samples(arrays, inputs, self.source, "")
-        digest = self.digest(arrays)
-        return replace(samples, sha256=digest, origin=digest)
+        if (source := self.separate(inputs)) is not None:
+            samples = all_of(source, inputs, self.limit_bytes, self.first)
+        else:
+            samples = checked_samples(self.arrays(inputs), inputs, self.source, "")
+        taken = samples if self.first is None else samples.first(self.first)
+        # Behind the check: not every array could be in a file, nor every name that of one.
+        digest = self.digest(taken, inputs)
+        return replace(taken, sha256=digest, origin=digest)
 
-    def digest(self, arrays: Mapping[str, Array]) -> str:
-        """The SHA-256 of the file, or of the file that would hold the arrays."""
-        if self.path is None:
-            return hashlib.sha256(encode_samples(storable(arrays))).hexdigest()
-        with reports_broken_files(self.path):
-            return sha256_of_file(self.path)
+    @property
+    def is_npy(self) -> bool:
+        """Whether they are in an npy file."""
+        return self.path is not None and self.path.is_file() and is_of("npy", self.path)
+
+    def separate(self, inputs: Sequence[Shaped]) -> Source | None:
+        """The source of samples that need not be read together; None of any others."""
+        if isinstance(self.from_where, Images):
+            return ImageFolder(self.from_where, inputs, self.limit_bytes)
+        if self.is_npy:
+            assert self.path is not None
+            return NpyFile(self.path, only_input(inputs, self.path))
+        return None
+
+    def digest(self, taken: Samples, inputs: Sequence[Shaped]) -> str:
+        """The SHA-256 of the file, or of the file that would hold the arrays.
+
+        Args:
+            taken: The samples.
+            inputs: The inputs of the model.
+        """
+        if self.path is not None and self.first is None:
+            with reports_broken_files(self.path):
+                return sha256_of_file(self.path)
+        is_all = self.first is None and not isinstance(self.from_where, Images)
+        arrays = self.arrays(inputs) if is_all else taken.inputs
+        return hashlib.sha256(encode_samples(storable(arrays))).hexdigest()
 
 
 def batches_of(samples: Any, inputs: Sequence[Shaped]) -> Iterator[dict[str, Array]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from epimc.samples.image_options import Images
 from epimc.samples.images import Preparation, images_in
 from epimc.samples.labels import Ints
 from epimc.samples.samples import Samples
+from epimc.support.diagnostics import counted, error
 from epimc.support.files import refused_by_system
 from epimc.support.npy_files import map_npy
 from epimc.support.sample_types import Array, Shaped, as_type, refuse_type, samples_in_front
@@ -188,3 +190,29 @@ class First(Source):
     def reopening(self) -> dict[str, Any] | None:
         """As the source, all of it."""
         return self.source.reopening()
+
+
+def all_of(
+    source: Source, inputs: Sequence[Shaped], limit_bytes: int, first: int | None
+) -> Samples:
+    """The samples of a source together.
+
+    Args:
+        source: It has them.
+        inputs: The inputs of the model.
+        limit_bytes: Of all of them.
+        first: How many are read; None: all.
+
+    Raises:
+        EpimcError: They are too large, or cannot be read.
+    """
+    count = source.count if first is None else min(first, source.count)
+    one = sum(math.prod(port.shape) * port.dtype.itemsize for port in inputs)
+    if count * one > limit_bytes:
+        raise error(
+            f"{counted(count, 'sample')} of {source.subject} take {count * one} bytes; the limit "
+            f"is {limit_bytes}.",
+            hint="Take the first ones only (--first), or raise the limit (--limit-bytes).",
+        )
+    labels = None if source.labels is None else source.labels[:count]
+    return Samples(source.read(0, count), labels, "", "")

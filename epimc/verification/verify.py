@@ -53,6 +53,7 @@ def verify(
     limit_bytes: int = DEFAULT_BYTES,
     *,
     layers: bool = False,
+    first: int | None = None,
     **options: Any,
 ) -> VerifyResult:
     """Check the program, then run it and its references on the samples.
@@ -63,6 +64,7 @@ def verify(
         limit_bytes: The most that the samples may take.
         progress: Called with the number of samples done, and of all.
         layers: Measure also what each layer loses.
+        first: So many samples, the first ones; None: all.
         options: Those of the backend's simulator.
 
     Raises:
@@ -72,7 +74,7 @@ def verify(
     # First: a program that the checker refuses may do anything when it runs.
     bundle.program.refuse_bad()
     integers = integer_reference(bundle)
-    used = bundle_samples(bundle, samples, limit_bytes)
+    used = bundle_samples(bundle, samples, limit_bytes, first)
     runner = _Runner(bundle, integers, used, options, layers=layers)
     # Once, not per batch: tables do not depend on samples.
     tally, parameters = runner.empty_tally(used.count), runner.parameter_mismatches()
@@ -85,15 +87,18 @@ def verify(
     return runner.result(tally, parameters, used)
 
 
-def bundle_samples(bundle: Bundle, samples: SampleSource | None, limit_bytes: int) -> Samples:
-    """The user's samples, or those kept in the bundle."""
-    inputs = inputs_of(bundle.program)
+def bundle_samples(
+    bundle: Bundle, samples: SampleSource | None, limit_bytes: int, first: int | None = None
+) -> Samples:
+    """The user's samples, or those kept in the bundle; of both the first ones."""
+    inputs, named = inputs_of(bundle.program), "the sample data"
     if samples is not None:
-        return samples_of(samples, inputs, limit_bytes=limit_bytes, source="the sample data")
+        return samples_of(samples, inputs, limit_bytes=limit_bytes, source=named, first=first)
     data = reference_file(bundle, "samples.npz")
     assert bundle.folder is not None
     path = bundle.folder / "reference" / "samples.npz"
-    return samples_in(data, path, inputs, limit_bytes=limit_bytes)
+    kept = samples_in(data, path, inputs, limit_bytes=limit_bytes)
+    return kept if first is None else kept.first(first)
 
 
 def reference_model(bundle: Bundle, name: str) -> bytes | LargeModel:
