@@ -44,6 +44,7 @@ LAYERS = (
     "epimc.backends",
     f"{CROSSBAR}.core",
     f"{CROSSBAR}.kernels",
+    f"{CROSSBAR}.compiled",
     f"{CROSSBAR}.instructions",
     f"{CROSSBAR}.isa",
     f"{CROSSBAR}.target",

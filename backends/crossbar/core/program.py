@@ -137,6 +137,11 @@ class FeatureMap:
         return self.channels, self.height, self.width
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """How an element lies in memory."""
+        return ELEMENTS[self.element].dtype
+
+    @property
     def is_activation(self) -> bool:
         """Whether it holds activations, and neither accumulators nor a token."""
         return self.element not in (ACCUMULATOR, TOKEN)

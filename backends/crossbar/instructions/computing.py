@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.core.counts import Counts
@@ -22,6 +23,10 @@ from epimc.backends.crossbar.instructions.declaration import Machine, Operand, S
 from epimc.backends.crossbar.instructions.table import Table
 from epimc.backends.crossbar.kernels.layer_part import LayerPart
 from epimc.ir.semantics.arrays import Ints
+
+if TYPE_CHECKING:
+    # Machine code is loaded where something is simulated.
+    from epimc.backends.crossbar.compiled.requantize import Rescaling
 
 Data = NDArray[Any]
 Rows = tuple[int, int]
@@ -45,6 +50,20 @@ Kernel = Callable[[list[RowBlock], int, int], Data]
 It is called with blocks of all its sources, which hold the rows between the first and the last
 that these output rows read, and with `first` and `end`.  A result of one sample stands for all.
 """
+
+
+class MapKernel(NamedTuple):
+    """Computes all rows of one table at once.
+
+    Attributes:
+        dtype: Of what it computes.
+        compute: How, of all its sources, arrays [batch, H, W, C], into the last, an array of the
+            destination's shape.
+    """
+
+    dtype: np.dtype[Any]
+    compute: Callable[[Sequence[Data], Data], None]
+
 
 Product = Callable[[Data], Ints]
 """What crossbars compute: accumulators [Cout, n] of activations [Cin*Kh*Kw, n]."""
@@ -74,6 +93,8 @@ class Computing(Table):
     """
 
     sources_doc: ClassVar[str] = "One ring, with the rows of the source map."
+    # Whether it makes activations of accumulators: then it can follow them as they are computed.
+    rescales: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         """Declare the operands, which follow from how many maps are read."""
@@ -91,6 +112,26 @@ class Computing(Table):
 
     def kernel(self, setting: KernelSetting) -> Kernel:
         """What computes the rows of this table."""
+        raise NotImplementedError(self.name)
+
+    def map_kernel(self, setting: KernelSetting) -> MapKernel:
+        """What computes all of them at once, the same integers; by itself, `kernel`."""
+        kernel, target = self.kernel(setting), setting.program.maps[self.destination]
+
+        def compute(sources: Sequence[Data], out: Data) -> None:
+            # Kernels of rows have the channels before rows and columns.
+            blocks = [RowBlock(0, source.transpose(0, 3, 1, 2)) for source in sources]
+            out[...] = kernel(blocks, 0, target.height).transpose(0, 2, 3, 1)
+
+        return MapKernel(target.dtype, compute)
+
+    def rescaling(self, maps: Maps, place: int = 0) -> Rescaling:
+        """What it does to accumulators, for machine code, where it `rescales`.
+
+        Args:
+            maps: Of the program.
+            place: Which of its sources a layer on crossbars delivers.
+        """
         raise NotImplementedError(self.name)
 
     def window_bytes(self, maps: Maps) -> int:
@@ -199,6 +240,11 @@ class Computing(Table):
         for y in range(*rows):
             subjects.put(tile, dst.slot(y, stride), destination)
         return destination
+
+
+def accumulator_type(bound: int) -> np.dtype[Any]:
+    """In which machine code keeps accumulators of at most some magnitude."""
+    return np.dtype(np.int32 if bound < 2**31 else np.int64)
 
 
 def table_problem(kind: type[Table], program: Program, number: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +19,7 @@ from epimc.backends.crossbar.instructions.computing import (
     Data,
     Kernel,
     KernelSetting,
+    MapKernel,
     RowBlock,
 )
 from epimc.backends.crossbar.instructions.registry import register
@@ -33,6 +34,15 @@ from epimc.backends.crossbar.instructions.table import (
 from epimc.backends.forms import Claim
 from epimc.ir.semantics import arrays, joins
 from epimc.ir.semantics.layouts import Rearrangement, Selection, element_indices, rows_read
+
+
+def moving(kind: np.dtype[Any], move: Callable[[Data], Data]) -> MapKernel:
+    """The kernel of a move, which is one of maps [batch, C, H, W]."""
+
+    def moved(sources: Sequence[Data], out: Data) -> None:
+        out[...] = move(sources[0].transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
+
+    return MapKernel(kind, moved)
 
 
 class Taking(Computing):
@@ -100,6 +110,11 @@ class Rearrange(OneSource, Taking):
             return result
 
         return moved
+
+    def map_kernel(self, setting: KernelSetting) -> MapKernel:
+        """Dims permuted, and cut anew."""
+        source = setting.program.maps[self.source]
+        return moving(source.dtype, self.move(source).apply)
 
     def made(self, maps: Maps) -> Mapping[str, int]:
         """Where each element comes from."""
@@ -172,6 +187,15 @@ class Concat(Taking):
 
         return joined
 
+    def map_kernel(self, setting: KernelSetting) -> MapKernel:
+        """One map behind the other."""
+        axis = (3, 1, 2)[self.axis]
+
+        def joined(sources: Sequence[Data], out: Data) -> None:
+            np.concatenate(sources, axis, out=out)
+
+        return MapKernel(setting.program.maps[self.destination].dtype, joined)
+
     def claims(self, program: Program) -> Iterator[Claim]:
         """What comes behind what."""
         sources = [program.maps[source].name for source in self.sources]
@@ -238,6 +262,18 @@ class Pad(OneSource, Computing):
             return joins.pad(data, self.channels, (above, left, below, right), zero_point)
 
         return padded
+
+    def map_kernel(self, setting: KernelSetting) -> MapKernel:
+        """A map among zero points."""
+        source = setting.program.maps[self.source]
+        (before, _), (top, left, _, _) = self.channels, self.pads
+        rows, columns = slice(top, top + source.height), slice(left, left + source.width)
+
+        def padded(sources: Sequence[Data], out: Data) -> None:
+            out[...] = source.zero_point
+            out[:, rows, columns, before : before + source.channels] = sources[0]
+
+        return MapKernel(source.dtype, padded)
 
     def claims(self, program: Program) -> Iterator[Claim]:
         """The widths; what fills them is the zero point of the source."""
@@ -315,6 +351,10 @@ class Select(OneSource, Taking):
             return within.apply(data[:, :, rows[first:end] - start])
 
         return chosen
+
+    def map_kernel(self, setting: KernelSetting) -> MapKernel:
+        """Channels, rows and columns of a map."""
+        return moving(setting.program.maps[self.source].dtype, self.selection.apply)
 
     def claims(self, program: Program) -> Iterator[Claim]:
         """The indices of every dim in which not all is taken as it lies."""

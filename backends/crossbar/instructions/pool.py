@@ -16,7 +16,9 @@ from epimc.backends.crossbar.instructions.computing import (
     Data,
     Kernel,
     KernelSetting,
+    MapKernel,
     RowBlock,
+    accumulator_type,
 )
 from epimc.backends.crossbar.instructions.registry import register
 from epimc.backends.crossbar.instructions.table import (
@@ -109,6 +111,27 @@ class Pool(OneSource, Computing):
             return total if shares is None else total * shares[first:end]
 
         return maxima if self.kind == "max" else sums
+
+    def map_kernel(self, setting: KernelSetting) -> MapKernel:
+        """The maxima, or the sums, of a map."""
+        from epimc.backends.crossbar.compiled.pools import NO_SHARES, max_pool, sum_pool
+
+        maps = setting.program.maps
+        source, bound = maps[self.source], self.bound(maps)
+
+        def maxima(sources: Sequence[Data], out: Data) -> None:
+            max_pool(sources[0], self.window, out)
+
+        if bound is None:
+            return MapKernel(source.dtype, maxima)
+        shares = NO_SHARES
+        if self.counted is not None:
+            _, shares = window_shares(self.window, self.counted, source.dims[1:])
+
+        def sums(sources: Sequence[Data], out: Data) -> None:
+            sum_pool(sources[0], self.window, source.zero_point, out, shares)
+
+        return MapKernel(accumulator_type(bound), sums)
 
     def made(self, maps: Maps) -> Mapping[str, int]:
         """What every window counts."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from epimc.backends.crossbar.instructions.computing import (
     Data,
     Kernel,
     KernelSetting,
+    MapKernel,
     RowBlock,
+    accumulator_type,
 )
 from epimc.backends.crossbar.instructions.registry import register
 from epimc.backends.crossbar.instructions.table import (
@@ -33,6 +35,10 @@ from epimc.backends.crossbar.instructions.table import (
 from epimc.backends.forms import Claim
 from epimc.ir.semantics import elementwise, requantization
 from epimc.ir.semantics.arrays import Ints
+
+if TYPE_CHECKING:
+    # Machine code is loaded where something is simulated.
+    from epimc.backends.crossbar.compiled.requantize import Rescaling
 
 Pair = tuple[Index, Index]
 
@@ -59,6 +65,7 @@ class Requantize(Computing):
     lowers = "xbar.requantize"
     most_sources = MOST_SOURCES
     takes = None
+    rescales = True
     sources_doc = "Rings, as many as the table has sources, with the rows of the source maps."
 
     sources: Sources
@@ -104,6 +111,28 @@ class Requantize(Computing):
             )
 
         return activations
+
+    def rescaling(self, maps: Maps, place: int = 0) -> Rescaling:
+        """All its numbers."""
+        from epimc.backends.crossbar.compiled.requantize import Rescaling
+
+        target = maps[self.destination]
+        return Rescaling(
+            self.multipliers,
+            self.shifts,
+            self.offsets,
+            [maps[source].zero_point for source in self.sources],
+            target.zero_point,
+            self.low,
+            self.high,
+            target.dtype,
+            place,
+        )
+
+    def map_kernel(self, setting: KernelSetting) -> MapKernel:
+        """All elements in vectors."""
+        rescaling = self.rescaling(setting.program.maps)
+        return MapKernel(rescaling.dtype, rescaling)
 
     def claims(self, program: Program) -> Iterator[Claim]:
         """Multipliers, shifts, offsets and bounds."""
@@ -194,6 +223,14 @@ class Add(Computing):
 
         return accumulators
 
+    def map_kernel(self, setting: KernelSetting) -> MapKernel:
+        """The same sum of narrower accumulators."""
+
+        def accumulators(sources: Sequence[Data], out: Data) -> None:
+            np.add(sources[0], sources[1], out=out)
+
+        return MapKernel(np.dtype(np.int64), accumulators)
+
     def claims(self, program: Program) -> Iterator[Claim]:
         """Nothing: what it adds are parts of a layer that the reference has in one piece."""
         return iter(())
@@ -249,6 +286,18 @@ class Multiply(Computing):
 
         return accumulators
 
+    def map_kernel(self, setting: KernelSetting) -> MapKernel:
+        """The product of a map."""
+        from epimc.backends.crossbar.compiled.elementwise import multiply
+
+        maps = setting.program.maps
+        first_zero, second_zero = (maps[source].zero_point for source in self.sources)
+
+        def accumulators(sources: Sequence[Data], out: Data) -> None:
+            multiply(sources[0], sources[1], (first_zero, second_zero), out)
+
+        return MapKernel(accumulator_type(self.bound(maps)), accumulators)
+
     def claims(self, program: Program) -> Iterator[Claim]:
         """The zero points of the factors."""
         terms = [term_of(program.maps[source]) for source in self.sources]
@@ -296,6 +345,17 @@ class Lookup(OneSource, Computing):
             return elementwise.lookup(blocks[0].data, self.values)
 
         return activations
+
+    def map_kernel(self, setting: KernelSetting) -> MapKernel:
+        """The look-ups of a map."""
+        from epimc.backends.crossbar.compiled.elementwise import lookup
+
+        values = self.values.astype(setting.program.maps[self.destination].dtype)
+
+        def activations(sources: Sequence[Data], out: Data) -> None:
+            lookup(sources[0], values, out)
+
+        return MapKernel(values.dtype, activations)
 
     def claims(self, program: Program) -> Iterator[Claim]:
         """The values, every one: samples need not reach them all."""

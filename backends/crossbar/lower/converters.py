@@ -18,13 +18,14 @@ def with_steps(program: Program, target: Target) -> Program:
         number: layer_step(parts, program, target) for number, parts in mvm_layers(program).items()
     }
 
-    def stepped(table: ProgramTable) -> ProgramTable:
-        if not isinstance(table, Mvm):
-            return table
-        step = steps[program.layer_of[table.destination]]
-        return table if table.adc_step == step else replace(table, adc_step=step)
-
-    return replace(program, tables=tuple(stepped(table) for table in program.tables))
+    stepped: dict[int, ProgramTable] = {
+        part.destination: replace(part, adc_step=steps[number])
+        for number, parts in mvm_layers(program).items()
+        for part in parts
+        if part.adc_step != steps[number]
+    }
+    tables = tuple(stepped.get(table.destination, table) for table in program.tables)
+    return replace(program, tables=tables)
 
 
 def layer_step(parts: list[Mvm], program: Program, target: Target) -> int:

@@ -19,9 +19,8 @@ from epimc.backends.crossbar.compiled.notice import give_notice
 from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
 from epimc.backends.crossbar.isa.execution import DryRun, Observer
 from epimc.backends.crossbar.sim.engine import Arrays, EngineOptions
-from epimc.backends.crossbar.sim.ssa.making import Workshop
-from epimc.backends.crossbar.sim.ssa.plan import AnyStep, Plan, ordered, planned
-from epimc.backends.crossbar.sim.ssa.steps import Step
+from epimc.backends.crossbar.sim.ssa.plan import Plan, ordered, planned
+from epimc.backends.crossbar.sim.ssa.steps import AnyStep, Step, Workshop
 from epimc.backends.crossbar.sim.ssa.units import Unit, joined_units, single_units
 from epimc.ir.semantics import arrays, quantization
 from epimc.support.diagnostics import error
@@ -50,7 +49,7 @@ class SsaEngine:
     @cached_property
     def open_plan(self) -> Plan:
         """A plan in which every map is there."""
-        return self._planned(single_units(self.tables))
+        return self._planned(single_units(self.program, self.tables))
 
     def _planned(self, units: Iterable[Unit]) -> Plan:
         return planned(self.program, map(self.workshop.step, units))

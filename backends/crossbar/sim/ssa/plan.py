@@ -12,11 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from epimc.backends.crossbar.core.program import Program, ProgramTable
-from epimc.backends.crossbar.instructions.host import HostStep
-from epimc.backends.crossbar.sim.ssa.steps import Step, element_type
+from epimc.backends.crossbar.sim.ssa.steps import AnyStep, Step
 from epimc.backends.crossbar.sim.ssa.values import Arenas, Layout, Value
-
-AnyStep = Step | HostStep
 
 
 @dataclass(frozen=True)
@@ -62,10 +59,10 @@ def planned(program: Program, steps: Iterable[AnyStep]) -> Plan:
     # Inputs are there before the first step, and outputs are read behind the last.
     first = {port.map: -1 for port in program.chip_inputs}
     last = {port.map: -1 for port in program.chip_inputs}
-    types = {port.map: element_type(maps[port.map]) for port in program.chip_inputs}
+    types = {port.map: maps[port.map].dtype for port in program.chip_inputs}
     for place, step in enumerate(order):
         first[step.destination] = last[step.destination] = place
-        kind = step.dtype if isinstance(step, Step) else element_type(maps[step.destination])
+        kind = step.dtype if isinstance(step, Step) else maps[step.destination].dtype
         types[step.destination] = kind
         last.update((source, place) for source in step.sources)
     last.update((port.map, len(order)) for port in program.chip_outputs)

@@ -16,7 +16,6 @@ from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.kernels.converters import lossless
 from epimc.backends.crossbar.kernels.fused import layer_weights
 from epimc.backends.crossbar.sim.paths import product_of
-from epimc.backends.crossbar.sim.ssa.steps import by_rows
 from epimc.backends.crossbar.sim.ssa.units import Layer
 
 Array = NDArray[Any]
@@ -59,7 +58,7 @@ class SerialProduct:
 
     def __init__(self, program: Program, parts: Sequence[Mvm]) -> None:
         setting = KernelSetting(program, product_of(program.chip, "bit-serial"))
-        self.parts = [by_rows(part, setting) for part in parts]
+        self.parts = [part.map_kernel(setting).compute for part in parts]
 
     def accumulate(self, sources: Sequence[Array], out: Array) -> None:
         """Accumulators, of the map that the crossbars read."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.core.program import ELEMENTS, FeatureMap
-from epimc.backends.crossbar.instructions.computing import Computing, KernelSetting, RowBlock
+from epimc.backends.crossbar.core.program import Program
+from epimc.backends.crossbar.instructions.computing import Computing, KernelSetting
+from epimc.backends.crossbar.instructions.host import HostStep
+from epimc.backends.crossbar.sim.paths import product_of
+from epimc.backends.crossbar.sim.ssa.products import AnyProduct, product_of_layer
+from epimc.backends.crossbar.sim.ssa.units import Layer, Unit
 
 Array = NDArray[Any]
-
-Compute = Callable[[Sequence[Array], Array], None]
-"""Computes a map from its sources, arrays [samples, H, W, C] all of them, into the last."""
 
 
 @dataclass(frozen=True)
@@ -26,28 +28,46 @@ class Step:
         destination: The map that it computes, by number.
         sources: Those that it reads.
         dtype: Of what it computes.
-        compute: How.
+        compute: How, from its sources, arrays [samples, H, W, C] all of them, into the last.
     """
 
     destination: int
     sources: tuple[int, ...]
     dtype: np.dtype[Any]
-    compute: Compute
+    compute: Callable[[Sequence[Array], Array], None]
 
 
-def by_rows(table: Computing, setting: KernelSetting) -> Compute:
-    """What the rows of a table are computed with, for all of them at once."""
-    kernel = table.kernel(setting)
-    height = setting.program.maps[table.destination].height
-
-    def compute(sources: Sequence[Array], out: Array) -> None:
-        # Kernels have the channels before rows and columns.
-        blocks = [RowBlock(0, source.transpose(0, 3, 1, 2)) for source in sources]
-        out[...] = kernel(blocks, 0, height).transpose(0, 2, 3, 1)
-
-    return compute
+AnyStep = Step | HostStep
 
 
-def element_type(feature: FeatureMap) -> np.dtype[Any]:
-    """What a map's elements are in a program."""
-    return ELEMENTS[feature.element].dtype
+class Workshop:
+    """Makes the steps of a program; what its plans have in common is made once."""
+
+    def __init__(self, program: Program, path: str) -> None:
+        """Take a program, and how crossbars compute, one of `paths.PATHS`."""
+        self.program, self.path = program, path
+        self.setting = KernelSetting(program, product_of(program.chip, path))
+        self.products: dict[tuple[int, ...], AnyProduct] = {}
+
+    def step(self, unit: Unit) -> AnyStep:
+        """The step of a unit."""
+        if isinstance(unit, HostStep):
+            return unit
+        if isinstance(unit, Layer):
+            return self.layer(unit)
+        assert isinstance(unit, Computing)
+        kernel = unit.map_kernel(self.setting)
+        return Step(unit.destination, tuple(unit.sources), kernel.dtype, kernel.compute)
+
+    def layer(self, layer: Layer) -> Step:
+        """The step of a layer."""
+        # Plans share the products: they hold the weights.
+        key = tuple(part.destination for part in layer.parts)
+        if key not in self.products:
+            self.products[key] = product_of_layer(self.program, layer, self.path)
+        product = self.products[key]
+        if layer.after is None:
+            return Step(layer.sum, layer.sources, product.dtype, product.accumulate)
+        rescaling = layer.after.rescaling(self.program.maps, layer.after.sources.index(layer.sum))
+        compute = partial(product.activations, rescaling)
+        return Step(layer.destination, layer.sources, rescaling.dtype, compute)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from epimc.backends.crossbar.core.program import Program, ProgramTable
+from epimc.backends.crossbar.instructions.computing import Computing
+from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.mvm import Mvm
-from epimc.backends.crossbar.instructions.vector import Requantize
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Layer:
 
     parts: tuple[Mvm, ...]
     sum: int
-    after: Requantize | None = None
+    after: Computing | None = None
 
     @property
     def destination(self) -> int:
@@ -50,14 +51,10 @@ class Layer:
 Unit = Layer | ProgramTable
 
 
-def single_units(tables: Sequence[ProgramTable]) -> Iterator[Unit]:
-    """Each table by itself, so that every map is there."""
-    return map(single, tables)
-
-
-def single(table: ProgramTable) -> Unit:
-    """The unit of one table."""
-    return Layer((table,), table.destination) if isinstance(table, Mvm) else table
+def single_units(program: Program, tables: Sequence[ProgramTable]) -> Iterator[Unit]:
+    """Each table by itself, so that every map is there; `tables` as `joined_units` takes them."""
+    parts = _parts(program)
+    return (parts.get(table.destination, table) for table in tables)
 
 
 def joined_units(program: Program, tables: Sequence[ProgramTable]) -> Iterator[Unit]:
@@ -67,39 +64,43 @@ def joined_units(program: Program, tables: Sequence[ProgramTable]) -> Iterator[U
         program: A good program.
         tables: All its tables, in an order in which they can be done.
     """
-    places = {table.destination: place for place, table in enumerate(tables)}
-    layers = {layer.sum: layer for layer in whole_layers(program)}
+    readers = _readers(program)
+    layers = {layer.sum: layer for layer in _complete_layers(program, readers)}
     # What only a part of a layer reads goes with it, and a layer with what requantizes it.
     dropped = {
         table.destination
-        for layer in layers.values()
-        for table in program.layer_tables[layer.sum]
-        if table.destination != layer.sum
+        for number in layers
+        for table in program.layer_tables[number]
+        if table.destination != number
     }
-    readers = _readers(program)
     joined: dict[int, Layer] = {}
+    places = {table.destination: place for place, table in enumerate(tables)}
     for table in tables:
-        if isinstance(table, Requantize):
+        if isinstance(table, Computing) and table.rescales:
             own = [s for s in table.sources if s in layers and readers[s] == 1]
             if own:
                 # The layer that comes last: the others are there when it is computed.
                 last = max(own, key=places.__getitem__)
                 joined[table.destination] = Layer(layers.pop(last).parts, last, table)
                 dropped.add(last)
+    units = {**_parts(program), **layers, **joined}
     for table in tables:
-        number = table.destination
-        if number not in dropped:
-            yield joined.get(number) or layers.get(number) or single(table)
+        if table.destination not in dropped:
+            yield units.get(table.destination, table)
 
 
-def whole_layers(program: Program) -> Iterator[Layer]:
+def _complete_layers(program: Program, readers: Mapping[int, int]) -> Iterator[Layer]:
     """Layers with all their parts, where nothing else reads these."""
-    readers = _readers(program)
-    for number, tables in program.layer_tables.items():
-        parts = tuple(table for table in tables if isinstance(table, Mvm))
-        inner = [table.destination for table in tables if table.destination != number]
-        if parts and all(readers[index] == 1 for index in inner):
-            yield Layer(parts, number)
+    for number, parts in mvm_layers(program).items():
+        inner = {table.destination for table in program.layer_tables[number]} - {number}
+        if all(readers[index] == 1 for index in inner):
+            yield Layer(tuple(parts), number)
+
+
+def _parts(program: Program) -> dict[int, Layer]:
+    """Every part of a layer as if it were one, by the map that it computes."""
+    parts = [part for layer in mvm_layers(program).values() for part in layer]
+    return {part.destination: Layer((part,), part.destination) for part in parts}
 
 
 def _readers(program: Program) -> Counter[int]:

@@ -65,8 +65,8 @@ def test_sources_come_first(name: str) -> None:
 def test_a_split_layer_is_one_unit_with_its_requantization() -> None:
     program = PROGRAMS["split"]()
     tables = ordered(program.tables)
-    assert [type(unit) for unit in single_units(tables)].count(Layer) == 2
-    assert any(isinstance(unit, Add) for unit in single_units(tables))
+    assert [type(unit) for unit in single_units(program, tables)].count(Layer) == 2
+    assert any(isinstance(unit, Add) for unit in single_units(program, tables))
     (unit,) = joined_units(program, tables)
     assert isinstance(unit, Layer)
     assert len(unit.parts) == 2
