@@ -176,10 +176,10 @@ class VerifyResult(Result):
         """Whether all is exact, and what is not."""
         elements = sum(layer.elements for layer in self.layers)
         verdict = "exact" if self.exact else f"NOT exact: {self.mismatches} mismatches"
-        apart = "" if self.converter_losses is None else ", but for what the converters lose"
+        apart = "" if self.converter_losses is None else ", converters apart"
         yield (
-            f"{verdict}: {len(self.layers)} layers, {elements} integers "
-            f"on {self.samples} samples against onnxruntime{apart}"
+            f"{verdict}{apart}: {len(self.layers)} layers, {elements} integers "
+            f"on {self.samples} samples against onnxruntime"
         )
         for layer in self.layers:
             if layer.mismatches:
