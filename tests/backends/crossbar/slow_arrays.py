@@ -22,11 +22,13 @@ class Tally:
         conversions: Columns read.
         clipped: Those of them whose sum was above the highest code.
         highest: The highest sum that was read.
+        silent: Reads of an array for an input slice whose driven lines are all 0.
     """
 
     conversions: int = 0
     clipped: int = 0
     highest: int = 0
+    silent: int = 0
 
 
 def coefficients(mapping: str, bits: int, cell_bits: int) -> list[int]:
@@ -105,18 +107,22 @@ class SlowArrays:
 
     def column(self, array: Array, column: int, driven: dict[int, int]) -> int:
         """What a physical column delivers, of inputs by their word lines, less its correction."""
-        lines = sorted(line for line in driven if array.row <= line < array.row + array.rows)
-        size = self.chip.rows_per_read or len(lines)
         total = 0
-        for first in range(0, len(lines), max(size, 1)):
-            group = lines[first : first + size]
+        for group in self.reads(array, driven):
             for shift in range(0, self.bits, self.chip.dac_bits):
                 charge = 0
                 for line in group:
                     level = driven[line] >> shift & (2**self.chip.dac_bits - 1)
                     charge += level * self.cell(line, column)[0]
                 total += self.converted(charge) << shift
+        lines = (line for group in self.reads(array, driven) for line in group)
         return total - self.zero_point * sum(self.cell(line, column)[0] for line in lines)
+
+    def reads(self, array: Array, driven: dict[int, int]) -> list[list[int]]:
+        """The driven word lines of an array, as they are read."""
+        lines = sorted(line for line in driven if array.row <= line < array.row + array.rows)
+        size = self.chip.rows_per_read or max(len(lines), 1)
+        return [lines[first : first + size] for first in range(0, len(lines), size)]
 
     def outputs(self, window: Sequence[int]) -> list[int]:
         """Accumulators [Cout] of one window [Cin * Kh * Kw] of activations, with the bias."""
@@ -128,8 +134,9 @@ class SlowArrays:
             lines = numbers(round_.ifrt)
             driven = {line: int(window[place]) for line, place in zip(lines, places, strict=True)}
             values = [0] * (table.weights.shape[1] * table.groups)
+            used = {entry.column + k for entry in round_.ofat for k in range(entry.count)}
             for array in table.arrays:
-                self.read(array, driven, values)
+                self.read(array, driven, values, used)
             for entry in round_.ofat:
                 for k in range(entry.count):
                     term = values[entry.column + k] * entry.multiplier
@@ -137,14 +144,20 @@ class SlowArrays:
                     result[entry.destination + k] = kept + term
         return [total + int(bias) for total, bias in zip(result, table.bias, strict=True)]
 
-    def read(self, array: Array, driven: dict[int, int], values: list[int]) -> None:
-        """Add what all columns of an array deliver to the epitome's columns."""
+    def read(self, array: Array, driven: dict[int, int], values: list[int], used: set[int]) -> None:
+        """Add what the columns of an array deliver to those of the epitome that are used."""
+        for group in self.reads(array, driven):
+            for shift in range(0, self.bits, self.chip.dac_bits):
+                levels = [driven[line] >> shift & (2**self.chip.dac_bits - 1) for line in group]
+                self.tally.silent += not any(levels)
         table = self.table
         height, width = len(table.weights) // table.groups, table.weights.shape[1]
         first = array.row // (height * table.pack) * table.pack
         pack = range(first * width, min(first + table.pack, table.groups) * width)
         for column in range(array.column, array.column + array.columns):
             _, epitome, factor = self.cell(array.row, column)
+            if epitome >= 0 and epitome not in used:
+                continue
             delivered = self.column(array, column, driven)
             for place in pack if epitome < 0 else (epitome,):
                 values[place] += factor * delivered

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.compiled.convolution import Convolution
 from epimc.backends.crossbar.compiled.requantize import Rescaling
+from epimc.backends.crossbar.compiled.serial import SerialProduct
 from epimc.backends.crossbar.core.program import Program
-from epimc.backends.crossbar.instructions.computing import KernelSetting
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.kernels.converters import lossless
 from epimc.backends.crossbar.kernels.fused import layer_weights
-from epimc.backends.crossbar.sim.paths import product_of
 from epimc.backends.crossbar.sim.ssa.units import Layer
 
 Array = NDArray[Any]
@@ -51,33 +50,82 @@ class ExactProduct:
         self.convolution.activations(sources[0], rescaling, sources[1:], out)
 
 
-class SerialProduct:
+class ForcedProduct:
     """The bit-serial path: every input slice through every array and its ADC."""
 
-    dtype = np.dtype(np.int64)
-
     def __init__(self, program: Program, parts: Sequence[Mvm]) -> None:
-        setting = KernelSetting(program, product_of(program.chip, "bit-serial"))
-        self.parts = [part.map_kernel(setting).compute for part in parts]
+        self.bias = np.stack([part.bias for part in parts]).sum(axis=0)
+        self.serial = serial_products(program, parts, forced=True)
+        bound = int(np.abs(self.bias).max()) + sum(part.bound for part in self.serial)
+        self.dtype = sum_type(bound)
 
     def accumulate(self, sources: Sequence[Array], out: Array) -> None:
         """Accumulators, of the map that the crossbars read."""
-        self.parts[0](sources[:1], out)
-        for part in self.parts[1:]:
-            own = np.empty_like(out)
-            part(sources[:1], own)
-            out += own
+        out[...] = self.bias
+        for part in self.serial:
+            part.add(sources[0], out)
 
     def activations(self, rescaling: Rescaling, sources: Sequence[Array], out: Array) -> None:
         """The same, requantized with the terms that come behind the map."""
-        total = np.empty(out.shape, self.dtype)
-        self.accumulate(sources, total)
-        terms = list(sources[1:])
-        terms.insert(rescaling.place, total)
-        rescaling(terms, out)
+        requantize_sums(self, rescaling, sources, out)
 
 
-AnyProduct = ExactProduct | SerialProduct
+class LossyProduct:
+    """The fused product, and what the ADCs lose: the same numbers as the bit-serial path."""
+
+    def __init__(self, program: Program, parts: Sequence[Mvm]) -> None:
+        self.exact = ExactProduct(program, parts)
+        self.serial = serial_products(program, parts, forced=False)
+        self.dtype = np.dtype(np.int64)
+
+    def accumulate(self, sources: Sequence[Array], out: Array) -> None:
+        """Accumulators, of the map that the crossbars read."""
+        if out.dtype == self.exact.dtype:
+            self.exact.accumulate(sources, out)
+        else:
+            own = np.empty(out.shape, self.exact.dtype)
+            self.exact.accumulate(sources, own)
+            out[...] = own
+        for part in self.serial:
+            part.add(sources[0], out)
+
+    def activations(self, rescaling: Rescaling, sources: Sequence[Array], out: Array) -> None:
+        """The same, requantized with the terms that come behind the map."""
+        requantize_sums(self, rescaling, sources, out)
+
+
+def requantize_sums(
+    product: ForcedProduct | LossyProduct,
+    rescaling: Rescaling,
+    sources: Sequence[Array],
+    out: Array,
+) -> None:
+    """A product's accumulators, requantized with the terms that come behind the map."""
+    total = np.empty(out.shape, product.dtype)
+    product.accumulate(sources, total)
+    terms = list(sources[1:])
+    terms.insert(rescaling.place, total)
+    rescaling(terms, out)
+
+
+def sum_type(bound: int) -> np.dtype[Any]:
+    """The type of sums of at most a magnitude."""
+    return np.dtype(np.int32 if bound < 2**31 else np.int64)
+
+
+def serial_products(program: Program, parts: Sequence[Mvm], *, forced: bool) -> list[SerialProduct]:
+    """What the arrays of each part deliver; or what their ADCs lose, of parts that can."""
+    source = program.maps[parts[0].source]
+    products = [
+        SerialProduct(
+            part, source.dims, source.bits, source.zero_point, program.chip, forced=forced
+        )
+        for part in parts
+    ]
+    return [each for each in products if forced or not each.idle]
+
+
+AnyProduct = ExactProduct | ForcedProduct | LossyProduct
 
 
 def product_of_layer(program: Program, layer: Layer, path: str) -> AnyProduct:
@@ -85,5 +133,7 @@ def product_of_layer(program: Program, layer: Layer, path: str) -> AnyProduct:
     exact = path == "fused" or (
         path == "auto" and all(lossless(part, program.chip) for part in layer.parts)
     )
-    kind = ExactProduct if exact else SerialProduct
+    if exact:
+        return ExactProduct(program, layer.parts)
+    kind = ForcedProduct if path == "bit-serial" else LossyProduct
     return kind(program, layer.parts)

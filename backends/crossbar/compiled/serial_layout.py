@@ -1,0 +1,205 @@
+"""What the bit-serial kernel of a part reads, as arrays: lines, columns, and where they add to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.compiled.jit import compiled
+from epimc.backends.crossbar.compiled.lanes import WORDS
+from epimc.backends.crossbar.compiled.serial_kernel import Layout
+from epimc.backends.crossbar.core.program import Chip
+from epimc.backends.crossbar.core.rounds import Round, spread
+from epimc.backends.crossbar.kernels.cells import array_cells
+from epimc.backends.crossbar.kernels.converters import converter_of, row_groups
+from epimc.backends.crossbar.kernels.layer_part import (
+    LayerPart,
+    column_places,
+    epitome_columns,
+    pack_at,
+)
+from epimc.backends.crossbar.kernels.sampling import column_destinations, input_positions
+from epimc.ir.semantics.arrays import Ints
+from epimc.ir.semantics.cells import reference_coefficient, slice_coefficients
+
+
+@dataclass(eq=False)
+class Read:
+    """One read of arrays that are driven alike.
+
+    Attributes:
+        positions: int64 [lines], in the flattened window [Cin, Kh, Kw].
+        arrays: How many arrays there are.
+        cells: uint8 [lines, columns], level by level.
+        targets: int64 [columns], what each adds to: twice the row of values, odd to subtract.
+        shifts: int64 [columns], the logarithm of what each counts for.
+    """
+
+    positions: Ints
+    arrays: int
+    cells: NDArray[np.uint8]
+    targets: Ints
+    shifts: Ints
+
+
+def reads_of(part: LayerPart, chip: Chip, round_: Round, *, lossy: bool) -> list[Read]:
+    """The reads of a round, those of arrays with the same lines as one.
+
+    Args:
+        part: The part of a layer.
+        chip: With its converters.
+        round_: One of its rounds.
+        lossy: Whether columns are left out whose sums the ADC reads as they are.
+    """
+    lines, positions = spread(round_.ifrt), input_positions(part, round_)
+    used = column_destinations(part, round_) > 0
+    places, factors = column_targets(part)
+    converter = converter_of(part, chip)
+    merged: dict[bytes, list[tuple[Ints, NDArray[np.uint8], Ints]]] = {}
+    for array in part.arrays:
+        levels = array_cells(part, array)
+        for driven in row_groups(round_, array, chip.rows_per_read):
+            cells = levels[lines[driven] - array.row]
+            highest = cells.sum(axis=0, dtype=np.int64) * ((1 << chip.dac_bits) - 1)
+            kept = used[array.column : array.column + array.columns].copy()
+            if lossy:
+                kept &= np.array([not converter.is_lossless(int(h)) for h in highest], bool)
+            numbers = array.column + np.flatnonzero(kept)
+            merged.setdefault(driven.tobytes(), []).append((driven, cells[:, kept], numbers))
+    reads = []
+    for members in merged.values():
+        numbers = np.concatenate([item[2] for item in members])
+        if lossy and not len(numbers):
+            continue
+        cells = np.concatenate([item[1] for item in members], axis=1)
+        order = np.lexsort((factors[numbers], places[numbers]))
+        numbers = numbers[order]
+        reads.append(
+            Read(
+                positions[members[0][0]],
+                len(members),
+                np.ascontiguousarray(cells[:, order]),
+                places[numbers],
+                factors[numbers],
+            )
+        )
+    return reads
+
+
+def column_targets(part: LayerPart) -> tuple[Ints, Ints]:
+    """What each physical column adds to, and the logarithm of what it counts for.
+
+    Targets are twice a row of values, odd where the column subtracts; the rows are the epitome's
+    columns, then the reference columns of the packs.
+    """
+    places = column_places(part)
+    coefficients = np.array(slice_coefficients(part.mapping, part.weight_bits, part.cell_bits))
+    factors = np.zeros(len(places), np.int64)
+    weights = places >= 0
+    # The slices of a column stand side by side, whole, in every pack.
+    factors[weights] = np.tile(coefficients, int(weights.sum()) // len(coefficients))
+    factors[~weights] = reference_coefficient(part.mapping, part.weight_bits)
+    rows = places.copy()
+    rows[~weights] = epitome_columns(part) + np.arange(int((~weights).sum()))
+    shifts = np.array([abs(int(factor)).bit_length() - 1 for factor in factors], np.int64)
+    return 2 * rows + (factors < 0), shifts
+
+
+def reference_rows(part: LayerPart) -> Ints:
+    """For each epitome column the row of values of its reference; -1 where there is none."""
+    columns = epitome_columns(part)
+    rows = np.full(columns, -1, np.int64)
+    if reference_coefficient(part.mapping, part.weight_bits):
+        height = len(part.weights) // part.groups * part.pack
+        for number, row in enumerate(range(0, len(part.weights), height)):
+            rows[pack_at(part, row).epitome] = columns + number
+    return rows
+
+
+def layout_of(
+    part: LayerPart, rounds: Sequence[Sequence[Read]], steps: Ints, capacity: int
+) -> Layout:
+    """The arrays of a kernel.
+
+    Args:
+        part: The part of a layer.
+        rounds: The reads of each round.
+        steps: int64 [window positions], how far each lies from the window's first element.
+        capacity: Lines of the slab; in the last no bit is set.
+    """
+    reads = [read for round_ in rounds for read in round_]
+    firsts = cuts(len(read.targets) for read in reads)
+    groups = [np.flatnonzero(np.diff(read.targets, prepend=-1)) for read in reads]
+    terms = [listed(read.cells, part.cell_bits, capacity) for read in reads]
+    starts = cuts(len(lines) for _, _, lines in terms)
+    ofat = [(e.column, e.count, e.destination, e.multiplier) for r in part.rounds for e in r.ofat]
+    return Layout(
+        rounds=cuts(len(round_) for round_ in rounds),
+        reads=cuts(len(read.positions) for read in reads),
+        sources=joined(steps[read.positions] for read in reads),
+        reads_groups=cuts(len(group) for group in groups),
+        arrays=np.array([read.arrays for read in reads], np.int64),
+        targets=joined(read.targets[group] for read, group in zip(reads, groups, strict=True)),
+        groups=np.append(
+            joined(first + group for first, group in zip(firsts[:-1], groups, strict=True)),
+            firsts[-1],
+        ),
+        shifts=joined(read.shifts for read in reads),
+        starts=joined(
+            start + cuts(-(-counts // 8) * 8)[:-1]
+            for start, (counts, _, _) in zip(starts[:-1], terms, strict=True)
+        ),
+        counts=joined(counts for counts, _, _ in terms),
+        turned=joined(turned for _, turned, _ in terms),
+        lines=np.concatenate([np.zeros(0, np.uint16), *(lines for _, _, lines in terms)]),
+        every=(np.arange(capacity) * WORDS).astype(np.uint16),
+        entries=cuts(len(round_.ofat) for round_ in part.rounds),
+        ofat=np.array(ofat, np.int64).reshape(-1),
+        packs=reference_rows(part),
+    )
+
+
+def cuts(sizes: Iterable[int]) -> Ints:
+    """Where runs of these sizes begin, one behind the other, and where the last ends."""
+    return np.cumsum([0, *sizes], dtype=np.int64)
+
+
+def joined(arrays: Iterable[Ints]) -> Ints:
+    """All numbers, one behind the other."""
+    return np.concatenate([np.zeros(0, np.int64), *arrays])
+
+
+def listed(
+    cells: NDArray[np.uint8], cell_bits: int, capacity: int
+) -> tuple[Ints, Ints, NDArray[np.uint16]]:
+    """For each column, and bit of its cells, the lines that are counted.
+
+    Returns:
+        How many there are, [columns * cell_bits]; 1 where it is those whose bit is not set, as
+        these are fewer; and the words at which they begin, each list filled up with the last line.
+    """
+    shifts = np.arange(cell_bits, dtype=np.uint8)
+    ones = ((cells[:, :, None] >> shifts) & 1).sum(axis=0, dtype=np.int64).reshape(-1)
+    turned = (2 * ones > len(cells)).astype(np.int64)
+    counts = np.where(turned, len(cells) - ones, ones)
+    starts = cuts(-(-counts // 8) * 8)
+    lines = np.full(int(starts[-1]), (capacity - 1) * WORDS, np.uint16)
+    list_lines(cells, cell_bits, turned, starts[:-1].copy(), lines)
+    return counts, turned, lines
+
+
+@compiled
+def list_lines(cells: Any, cell_bits: int, turned: Any, next_: Any, lines: Any) -> None:
+    """Write the lines of each list, from where it begins on; `next_` is used up."""
+    for line in range(cells.shape[0]):
+        for column in range(cells.shape[1]):
+            level = cells[line, column]
+            for bit in range(cell_bits):
+                term = column * cell_bits + bit
+                if (level >> bit & 1) != turned[term]:
+                    lines[next_[term]] = line * WORDS
+                    next_[term] += 1

@@ -1,0 +1,104 @@
+"""The compiled bit-serial path against the one of numpy, and against cells one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from epimc.backends.crossbar.compiled.serial import SerialCounts, SerialProduct
+from epimc.backends.crossbar.kernels.bit_serial import bit_serial
+from epimc.backends.crossbar.kernels.converters import lossless
+from epimc.backends.crossbar.kernels.fused import fused
+from epimc.ir.semantics.windows import Window, gather
+from tests.backends.crossbar.kernels.cases import PartCase, part_cases
+from tests.backends.crossbar.slow_arrays import SlowArrays
+
+SEEDS = st.integers(0, 2**32 - 1)
+WINDOWS = (
+    Window((2, 2)),
+    Window((1, 1)),
+    Window((3, 2), (2, 1), (1, 0, 2, 1)),
+    Window((2, 3), (1, 2), (0, 1, 1, 2), (2, 1)),
+)
+SIZE = (5, 4)
+
+
+def windows_of(case: PartCase, x: NDArray[Any]) -> NDArray[Any]:
+    """The windows [Cin * Kh * Kw, positions] of maps [n, H, W, C]."""
+    window = case.table.window
+    height = window.output_size(x.shape[1], 0)
+    moved = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    patches = gather(moved, window, case.zero_point, 0, height)
+    flat = patches.transpose(1, 2, 3, 0, 4, 5)
+    return flat.reshape(x.shape[3] * window.kernel[0] * window.kernel[1], -1)
+
+
+def outputs(case: PartCase, x: NDArray[Any], kind: type[Any]) -> NDArray[Any]:
+    """Accumulators for the result, which are not 0."""
+    window = case.table.window
+    height, width = (window.output_size(x.shape[1 + axis], axis) for axis in (0, 1))
+    return np.full((len(x), height, width, len(case.table.bias)), 5, kind)
+
+
+def product(case: PartCase, forced: bool) -> SerialProduct:
+    """What is tested, for a case."""
+    dims = (case.inputs, *SIZE)
+    return SerialProduct(case.table, dims, case.bits, case.zero_point, case.chip, forced=forced)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> PartCase:
+    """Parts with windows of all kinds, and activations of up to 16 bits."""
+    return draw(part_cases(draw(st.sampled_from(WINDOWS)), draw(st.sampled_from((8, 16)))))
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases(), st.integers(1, 4), SEEDS)
+def test_forced_it_is_all_that_the_arrays_deliver(case: PartCase, samples: int, seed: int) -> None:
+    x = case.activations((samples, *SIZE, case.inputs), seed)
+    out = outputs(case, x, np.int64)
+    serial = product(case, forced=True)
+    serial.add(x, out)
+    windows = windows_of(case, x)
+    expected = bit_serial(case.table, case.bits, case.zero_point, case.chip)(windows)
+    expected = expected - case.table.bias[:, None] + 5
+    assert np.array_equal(out, expected.T.reshape(out.shape))
+    assert np.abs(out - 5).max() <= serial.bound
+    if serial.bound < 2**31 - 5:
+        narrow = outputs(case, x, np.int32)
+        serial.add(x, narrow)
+        assert np.array_equal(narrow, out)
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases(), SEEDS)
+def test_else_it_is_what_the_converters_lose(case: PartCase, seed: int) -> None:
+    x = case.activations((2, *SIZE, case.inputs), seed)
+    windows = windows_of(case, x)
+    exact = fused(case.table, case.inputs, case.bits, case.zero_point)(windows)
+    expected = bit_serial(case.table, case.bits, case.zero_point, case.chip)(windows)
+    out = outputs(case, x, np.int64)
+    out[...] = exact.T.reshape(out.shape)
+    serial = product(case, forced=False)
+    serial.add(x, out)
+    # Columns that no round uses are not read.
+    assert serial.idle or not lossless(case.table, case.chip)
+    assert np.array_equal(out, expected.T.reshape(out.shape))
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases(), SEEDS)
+def test_what_is_counted(case: PartCase, seed: int) -> None:
+    x = case.activations((1, *SIZE, case.inputs), seed)
+    slow = SlowArrays(case.table, case.bits, case.zero_point, case.chip)
+    for window in windows_of(case, x).T.tolist():
+        slow.outputs(window)
+    for forced in (True, False):
+        counts = SerialCounts()
+        product(case, forced).add(x, outputs(case, x, np.int64), counts)
+        assert counts.clipped == slow.tally.clipped
+        assert counts.skipped == slow.tally.silent or not forced
