@@ -109,8 +109,8 @@ def convert(model: Path, converted: Path) -> int:
     return opsets.get("", opsets.get("ai.onnx", OPSET))
 
 
-def run_peer(model: Path, calibration: Samples, test: Samples, folder: Path) -> list[Array]:
-    """The outputs of what quantize_static makes of a converted model."""
+def quantize(model: Path, calibration: Samples, folder: Path) -> Path:
+    """What quantize_static makes of a converted model, a file."""
     made = folder / "quantized.onnx"
     quantize_static(
         model,
@@ -121,7 +121,12 @@ def run_peer(model: Path, calibration: Samples, test: Samples, folder: Path) -> 
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )
-    return run_onnx(made, test)
+    return made
+
+
+def run_peer(model: Path, calibration: Samples, test: Samples, folder: Path) -> list[Array]:
+    """The outputs of what quantize_static makes of a converted model."""
+    return run_onnx(quantize(model, calibration, folder), test)
 
 
 def sqnr(outputs: list[Array], true: list[Array]) -> list[float]:

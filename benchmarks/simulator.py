@@ -1,32 +1,49 @@
-"""The simulator's kernels beside numpy's and onnxruntime's, on one thread, in one run.
+"""The simulator beside numpy and onnxruntime, on one thread, in one run.
 
-    python benchmarks/simulator.py
-    python benchmarks/simulator.py --layer 64x56-64-k3 --layer 3x224-64-k7-s2 --batch 8 --json
+    python benchmarks/simulator.py --layer 256x14-256-k3 --layer 3x224-64-k7-s2
+    python benchmarks/simulator.py --network resnet18 --batch 1 --batch 8 --path fused --json
 
 A layer CxS-N-kK-sT has C channels of S x S and N filters of K x K, padded by half of K, with a
 stride of T.  Each way takes it from its source to its result: ours from 8-bit activations to the
 8-bit activations behind the requantization, onnxruntime's QLinearConv as well, its Conv from
 float32 to float32; numpy multiplies matrices of float32 of the layer's size, which are there
-already.  Times are the least of many turns, in which all ways alternate; ratios are to numpy's.
+already.
+
+A network is an ONNX file, or a name that benchmarks/topologies.py knows: our program of it for
+`epim-256`, on each path, beside onnxruntime on the float32 model and on what its quantize_static
+makes of it; all with the same drawn samples.  With it: what making a simulator takes of a program
+that is there, and `epimc run` altogether, its start and its peak of memory included.
+
+Times are the least of many turns, in which all ways alternate; ratios are to the first of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import importlib.util
 import json
+import logging
+import os
 import re
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+import epimc
 from epimc.backends.crossbar.compiled.convolution import Convolution
 from epimc.backends.crossbar.compiled.forms import best_form
 from epimc.backends.crossbar.compiled.processor import features
@@ -34,10 +51,21 @@ from epimc.backends.crossbar.compiled.requantize import Rescaling
 from epimc.ir.semantics.windows import Window
 
 OPSET, IR_VERSION = 13, 8
+CALIBRATION = 4
+PATHS = ("fused", "bit-serial")
 # A turn of one way takes at least so many seconds: clocks tick in coarse steps.
 TURN = 0.002
 DEFAULT = "256x14-256-k3"
 TEXT = re.compile(r"(\d+)x(\d+)-(\d+)-k(\d+)(?:-s(\d+))?")
+# Between this process and the one that is measured: a peak of memory counts what the process had
+# that started it.
+MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call([sys.executable, *sys.argv[1:]], stdout=subprocess.DEVNULL)
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+sys.exit(code)
+"""
 
 Way = Callable[[], object]
 
@@ -147,11 +175,15 @@ def session(
     )
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+    return on_one_thread(model.SerializeToString())
+
+
+def on_one_thread(model: Path | bytes) -> onnxruntime.InferenceSession:
+    """onnxruntime on a model, with all of its optimizations."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def float_conv(layer: Layer) -> Way:
@@ -233,49 +265,185 @@ def blas() -> str:
     return "another BLAS than OpenBLAS, on as many threads as it likes"
 
 
-def figures(layer: Layer, turns: int) -> dict[str, Any]:
-    """All ways on one layer."""
-    times = measured({name: make(layer) for name, make in WAYS.items()}, turns)
-    unit = times["numpy, float32 matrices"]
+def figures(name: str, batch: int, ways: dict[str, Way], turns: int) -> dict[str, Any]:
+    """All ways of one thing to do; ratios are to the first."""
+    times = measured(ways, turns)
+    unit = next(iter(times.values()))
     rows = [
         {
-            "way": name,
+            "way": way,
             "cpu_ms": 1000 * spent.cpu,
             "wall_ms": 1000 * spent.wall,
             "cpu_ratio": spent.cpu / unit.cpu,
         }
-        for name, spent in times.items()
+        for way, spent in times.items()
     ]
-    return {"layer": layer.name, "batch": layer.batch, "ways": rows}
+    return {"name": name, "batch": batch, "ways": rows}
+
+
+def beside(name: str) -> ModuleType:
+    """A file of this folder, imported."""
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, compiled.
+
+    Attributes:
+        name: As it was asked for.
+        session: Of the program; makes simulators.
+        bundle: The program's folder.
+        floats: The model.
+        integers: What onnxruntime's quantization makes of it, None where it cannot.
+        shapes: Of a sample, by input.
+    """
+
+    name: str
+    session: epimc.Session
+    bundle: Path
+    floats: Path
+    integers: Path | None
+    shapes: dict[str, tuple[int, ...]]
+
+    def samples(self, count: int) -> dict[str, Any]:
+        """Standard normal samples."""
+        random = np.random.default_rng(1)
+        return {
+            name: random.standard_normal((count, *shape), np.float32)
+            for name, shape in self.shapes.items()
+        }
+
+    def simulator(self, path: str) -> Any:
+        """One more, on one path."""
+        return self.session.bundle.program.executor(path=path)
+
+
+def compiled(name: str, folder: Path) -> Network:
+    """A network by its file or its name in `topologies`, compiled and quantized into a folder."""
+    topologies, drawing, peer = (beside(file) for file in ("topologies", "drawing", "quantizers"))
+    model = Path(name)
+    if name in topologies.TOPOLOGIES:
+        model = folder / "model.onnx"
+        onnx.save(topologies.build(name), model)
+    shapes = drawing.input_shapes(model, {})
+    drawing.write(folder / "samples.npz", CALIBRATION, shapes, {})
+    session = epimc.compile(model, folder / "bundle", calibration=folder / "samples.npz")
+    converted = folder / "converted.onnx"
+    peer.convert(model, converted)
+    # It advises at every call to run another tool first.
+    logging.disable(logging.WARNING)
+    try:
+        integers = peer.quantize(converted, peer.read(folder / "samples.npz"), folder)
+    # It raises what its parts raise; a network that it cannot do has no such figure.
+    except Exception:
+        integers = None
+    finally:
+        logging.disable(logging.NOTSET)
+    return Network(name, session, folder / "bundle", model, integers, shapes)
+
+
+def network_ways(network: Network, paths: list[str], batch: int) -> dict[str, Way]:
+    """onnxruntime on a network, and ours on each path, on a batch."""
+    samples = network.samples(batch)
+    models = {"onnxruntime, float32": network.floats, "onnxruntime, 8 bits": network.integers}
+    ways: dict[str, Way] = {}
+    for name, model in models.items():
+        if model is not None:
+            ways[name] = running(on_one_thread(model), samples)
+    for path in paths:
+        ways[f"ours, {path}"] = running(network.simulator(path), samples)
+    return ways
+
+
+def running(runs: Any, samples: dict[str, Any]) -> Way:
+    """Runs of a session of onnxruntime, or of a simulator."""
+    if isinstance(runs, onnxruntime.InferenceSession):
+        return lambda: runs.run(None, samples)
+    return lambda: runs.run(samples, ())
+
+
+def command(network: Network, path: str, batch: int) -> dict[str, float]:
+    """`epimc run` in a process of its own: its seconds and its peak of memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        samples, results = Path(folder) / "x.npz", Path(folder) / "y.npz"
+        np.savez(samples, allow_pickle=False, **network.samples(batch))
+        words = ["run", str(network.bundle), "--input", str(samples), "--path", path]
+        spent = subprocess.run(
+            [sys.executable, "-c", MEASURED, "-m", "epimc", *words, "--output", str(results)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            check=True,
+            text=True,
+        )
+    seconds, kilobytes = map(float, spent.stdout.split())
+    return {"cpu_s": seconds, "peak_mb": kilobytes / 1024}
+
+
+def network_figures(
+    name: str, paths: list[str], batches: list[int], turns: int
+) -> list[dict[str, Any]]:
+    """All of a network, for each batch."""
+    with tempfile.TemporaryDirectory() as folder:
+        network = compiled(name, Path(folder))
+        results = []
+        for batch in batches:
+            result = figures(name, batch, network_ways(network, paths, batch), turns)
+            result["making"] = {}
+            result["command"] = {}
+            for path in paths:
+                spent = measured({path: partial(network.simulator, path)}, 3)
+                result["making"][path] = spent[path].cpu
+                result["command"][path] = command(network, path, batch)
+            results.append(result)
+    return results
 
 
 def table(result: dict[str, Any]) -> list[str]:
-    """The figures of a layer as lines."""
-    head = f"{result['layer']}, batch {result['batch']}"
-    lines = [f"{head:<32}{'CPU ms':>9}{'wall ms':>9}{'ratio':>8}"]
+    """Figures as lines."""
+    head = f"{result['name']}, batch {result['batch']}"
+    lines = [f"{head:<34}{'CPU ms':>10}{'wall ms':>10}{'ratio':>8}"]
     for row in result["ways"]:
-        numbers = f"{row['cpu_ms']:>9.3f}{row['wall_ms']:>9.3f}{row['cpu_ratio']:>8.2f}"
-        lines.append(f"  {row['way']:<30}{numbers}")
+        numbers = f"{row['cpu_ms']:>10.3f}{row['wall_ms']:>10.3f}{row['cpu_ratio']:>8.2f}"
+        lines.append(f"  {row['way']:<32}{numbers}")
+    for path, seconds in result.get("making", {}).items():
+        spent = result["command"][path]
+        run = f"epimc run {spent['cpu_s']:.2f} CPU s, {spent['peak_mb']:.0f} MB"
+        lines.append(f"  {path}: simulator made in {seconds:.3f} CPU s; {run}")
     return lines
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(description="Times of the simulator's kernels, and of others.")
-    parser.add_argument("--layer", action="append", help=f"such as {DEFAULT}; several may be named")
-    parser.add_argument("--batch", type=int, default=1, help="samples")
+    parser.add_argument("--layer", action="append", default=[], help=f"such as {DEFAULT}")
+    parser.add_argument("--network", action="append", default=[], help="an ONNX file, or a name")
+    parser.add_argument("--batch", action="append", type=int, help="samples; 1 if none is stated")
+    parser.add_argument("--path", action="append", choices=PATHS, help="of networks; both")
     parser.add_argument("--turns", type=int, default=30, help="of each way")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args(arguments)
+    texts = chosen.layer or ([] if chosen.network else [DEFAULT])
+    batches = chosen.batch or [1]
     try:
-        layers = [layer_of(text, chosen.batch) for text in chosen.layer or [DEFAULT]]
+        layers = [layer_of(text, batch) for text in texts for batch in batches]
     except argparse.ArgumentTypeError as error:
         parser.error(str(error))
     machine = {"processor": processor(), "vectors": vectors(), "blas": blas()}
-    results = [figures(layer, chosen.turns) for layer in layers]
+    results = []
+    for layer in layers:
+        ways = {name: make(layer) for name, make in WAYS.items()}
+        results.append(figures(layer.name, layer.batch, ways, chosen.turns))
+    for name in chosen.network:
+        results += network_figures(name, chosen.path or list(PATHS), batches, chosen.turns)
     if chosen.json:
-        features_ = sorted(features())
-        print(json.dumps({**machine, "features": features_, "layers": results}))
+        print(json.dumps({**machine, "features": sorted(features()), "figures": results}))
         return 0
     print("; ".join(machine.values()))
     for result in results:

@@ -306,8 +306,8 @@ def test_simulator(capsys: pytest.CaptureFixture[str]) -> None:
     assert simulator.main([*words, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert {"processor", "vectors", "blas", "features"} < set(result)
-    assert [layer["layer"] for layer in result["layers"]] == ["5x9-7-k3", "8x6-4-k1-s2"]
-    for layer in result["layers"]:
+    assert [layer["name"] for layer in result["figures"]] == ["5x9-7-k3", "8x6-4-k1-s2"]
+    for layer in result["figures"]:
         assert all(way["cpu_ms"] > 0 < way["wall_ms"] for way in layer["ways"])
     with pytest.raises(SystemExit):
         simulator.main(["--layer", "5x9"])
@@ -335,3 +335,15 @@ def test_simulator_times_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = floats - 128 * weights.sum(axis=(1, 2, 3)).reshape(1, -1, 1, 1)
     sums = convolutions[0].transpose(0, 3, 1, 2)
     np.testing.assert_array_equal(sums[inside], expected[inside])
+
+
+def test_simulator_of_a_network(capsys: pytest.CaptureFixture[str]) -> None:
+    simulator, model = script("simulator"), str(ROOT / "examples" / "fashion-resnet8.onnx")
+    words = ["--network", model, "--path", "fused", "--turns", "1", "--batch", "1", "--batch", "3"]
+    assert simulator.main(words) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert lines[0].startswith(f"{model}, batch 1")
+    ways = ["onnxruntime, float32", "onnxruntime, 8 bits", "ours, fused"]
+    assert [line.strip().split("  ")[0] for line in lines[1:4]] == ways
+    assert lines[4].startswith("  fused: simulator made in 0.")
+    assert lines[5].startswith(f"{model}, batch 3")

@@ -110,7 +110,8 @@ class Convolution:
             terms: The others, NHWC of out's shape, in their order.
             out: [n, Hout, Wout, Cout], uint8 or uint16.
         """
-        if all(term.dtype == np.uint8 for term in terms):
+        # Kernels for more are not worth making.
+        if len(terms) <= 1 and all(term.dtype == np.uint8 for term in terms):
             others = tuple(term.reshape(-1) for term in terms)
             result = out.reshape(-1, copy=False)
             numbers = rescaling.numbers_for(self.rest) if self.rest.any() else rescaling.numbers

@@ -30,7 +30,7 @@ def compiled(function: Function) -> Function:
 def inlined(function: Function) -> Function:
     """A part of compiled functions, which becomes machine code within each that calls it."""
     make: Any = numba.njit
-    part: Function = make(nogil=True, error_model="numpy", boundscheck=False, forceinline=True)(
+    part: Function = make(nogil=True, error_model="numpy", boundscheck=False, inline="always")(
         function
     )
     return part

@@ -124,3 +124,17 @@ def spread(random: np.random.Generator, low: int, high: int, shape: tuple[int, .
     ends = random.choice(np.array([low, high]), shape)
     chosen: Ints = np.where(random.random(shape) < random.random(), ends, values)
     return chosen
+
+
+def large_layer() -> Layer:
+    """Of more positions than are packed at a time."""
+    random = np.random.default_rng(1)
+    return Layer(
+        weights=random.integers(-128, 128, (40, 64, 3, 3)),
+        bias=random.integers(-999, 999, 40),
+        window=Window((3, 3), (2, 1), (1, 1, 1, 1)),
+        groups=1,
+        zero_point=9,
+        bits=8,
+        x=random.integers(0, 256, (9, 23, 21, 64)).astype(np.uint8),
+    )

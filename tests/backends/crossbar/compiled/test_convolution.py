@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,12 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epimc.backends.crossbar.compiled.forms import FORMS, PORTABLE, Form
-from epimc.backends.crossbar.compiled.requantize import Rescaling
 from epimc.ir.semantics.arrays import Array
 from epimc.ir.semantics.convolution import accumulator_bounds
-from epimc.ir.semantics.requantization import requantization, requantize
 from epimc.ir.semantics.windows import Window
-from tests.backends.crossbar.compiled.layers import Layer, layers, nchw
+from tests.backends.crossbar.compiled.layers import Layer, large_layer, layers
+from tests.backends.crossbar.compiled.rescalings import Drawn, drawn_terms, rescalings
 
 RUNNING = tuple(form for form in FORMS if form.runs)
 
@@ -68,35 +67,6 @@ def test_more_products_than_32_bits_hold(form: Form) -> None:
     np.testing.assert_array_equal(accumulated(layer, form), layer.accumulators())
 
 
-@st.composite
-def rescalings(
-    draw: st.DrawFn, bounds: Sequence[int], channels: int, place: int
-) -> tuple[Rescaling, tuple[Array, Array, Array, Sequence[int], int, int, int]]:
-    """A requantization of terms with these bounds, and the numbers that it is made of."""
-    bits = draw(st.integers(1, 16))
-    high = 2**bits - 1
-    numbers = []
-    for _ in range(channels):
-        scales = [
-            draw(st.integers(-50, 50))
-            / 50
-            * high
-            / max(1, bound)
-            * (not term or draw(st.booleans()))
-            for term, bound in enumerate(bounds)
-        ]
-        scales[0] = scales[0] or high / bounds[0]
-        numbers.append(requantization(scales, list(bounds), draw(st.floats(-9, 9))))
-    multipliers = np.array([number[0] for number in numbers]).T
-    shifts, offsets = (np.array([number[n] for number in numbers]) for n in (1, 2))
-    zero_points = [0 if bound > 2**16 else draw(st.integers(0, bound)) for bound in bounds]
-    zero = draw(st.integers(0, high))
-    low = draw(st.sampled_from([0, zero]))
-    kind = np.dtype(np.uint8 if bits <= 8 else np.uint16)
-    rescaling = Rescaling(multipliers, shifts, offsets, zero_points, zero, low, high, kind, place)
-    return rescaling, (multipliers, shifts, offsets, zero_points, zero, low, high)
-
-
 @settings(max_examples=60)
 @given(data=st.data(), form=st.sampled_from(RUNNING))
 def test_activations(data: st.DataObject, form: Form) -> None:
@@ -106,27 +76,18 @@ def test_activations(data: st.DataObject, form: Form) -> None:
     kernel, sums = layer.kernel(None if by_channel else form), layer.accumulators()
     bound = int(accumulator_bounds(layer.weights, layer.bias, layer.bits).max())
     kinds = data.draw(st.lists(st.sampled_from(["u1", "u1", "u2", "i4", "i8"]), max_size=2))
-    bounds = [min(np.iinfo(kind).max, 2**32) for kind in kinds]
-    random = np.random.default_rng(0)
-    terms = [
-        random.integers(0, most, sums.shape, endpoint=True).astype(kind)
-        for most, kind in zip(bounds, kinds, strict=True)
-    ]
+    terms, bounds = drawn_terms(kinds, sums.shape)
     place = data.draw(st.integers(0, len(terms)))
     bounds.insert(place, max(bound, 2**17))
-    rescaling, numbers = data.draw(rescalings(bounds, sums.shape[3], place))
-    multipliers, shifts, offsets, zero_points, zero, low, high = numbers
-    sources = [nchw(term) for term in terms]
-    sources.insert(place, nchw(sums))
-    sources = [source - point for source, point in zip(sources, zero_points, strict=True)]
-    expected = requantize(sources, multipliers, shifts, zero, low, high, offsets)
-    out = np.full(sums.shape, 77, rescaling.dtype)
-    kernel.activations(layer.x, rescaling, terms, out)
-    np.testing.assert_array_equal(out, expected.transpose(0, 2, 3, 1))
+    drawn: Drawn = data.draw(rescalings(bounds, sums.shape[3], place))
+    out = np.full(sums.shape, 77, drawn.rescaling.dtype)
+    kernel.activations(layer.x, drawn.rescaling, terms, out)
+    terms.insert(place, sums)
+    np.testing.assert_array_equal(out, drawn.expected(terms))
 
 
 def test_results_do_not_depend_on_other_samples() -> None:
-    layer = layers_of_many_samples()
+    layer = large_layer()
     every = accumulated(layer)
     for sample in range(len(layer.x)):
         single = accumulated(
@@ -143,22 +104,8 @@ def test_results_do_not_depend_on_other_samples() -> None:
         np.testing.assert_array_equal(single[0], every[sample])
 
 
-def layers_of_many_samples() -> Layer:
-    """Of more positions than are packed at a time."""
-    random = np.random.default_rng(1)
-    return Layer(
-        weights=random.integers(-128, 128, (40, 64, 3, 3)),
-        bias=random.integers(-999, 999, 40),
-        window=Window((3, 3), (2, 1), (1, 1, 1, 1)),
-        groups=1,
-        zero_point=9,
-        bits=8,
-        x=random.integers(0, 256, (9, 23, 21, 64)).astype(np.uint8),
-    )
-
-
 def test_maps_of_more_positions_than_are_packed_at_a_time() -> None:
-    layer = layers_of_many_samples()
+    layer = large_layer()
     expected = layer.accumulators()
     for form in RUNNING:
         np.testing.assert_array_equal(accumulated(layer, form), expected)
@@ -166,7 +113,7 @@ def test_maps_of_more_positions_than_are_packed_at_a_time() -> None:
 
 def test_maps_that_lie_otherwise() -> None:
     """Views of other maps, and maps that are not to be written to."""
-    layer = layers_of_many_samples()
+    layer = large_layer()
     expected = accumulated(layer, PORTABLE)
     kernel = layer.kernel()
     turned = np.ascontiguousarray(layer.x.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3)
@@ -178,3 +125,13 @@ def test_maps_that_lie_otherwise() -> None:
         np.testing.assert_array_equal(out, expected)
     with pytest.raises(ValueError, match="copy"):
         kernel.accumulate(layer.x, np.empty(expected.shape[::-1], kernel.dtype).T)
+
+
+def test_threads_share_a_convolution() -> None:
+    layer = large_layer()
+    kernel, expected = layer.kernel(), layer.accumulators()
+    outs = [np.empty(expected.shape, kernel.dtype) for _ in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda out: kernel.accumulate(layer.x, out), outs))
+    for out in outs:
+        np.testing.assert_array_equal(out, expected)
