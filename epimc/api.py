@@ -201,8 +201,8 @@ def evaluate(
         bundle: A bundle's folder, or a session.
         data: The path of an npz or npy file; a folder of images, by its path or as `epimc.Images`;
             an array, for a model with one input; a mapping of arrays by name, of which `labels`
-            may be one; or an iterable of such batches, which is read once and never in memory as a
-            whole.
+            may be one; or an iterable of such batches, or of pairs (array, labels), which is read
+            once and never in memory as a whole.
         labels: The class of each sample, in an array or a file; None: what the data say.
         of: What is evaluated: any of `float`, `epitomized`, `integers` and `program`.
         integers: What computes `integers`: `simulator`, or `onnxruntime` the integer graph.

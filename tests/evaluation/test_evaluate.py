@@ -89,6 +89,8 @@ def test_an_iterable_gives_the_same(case: Case, expected: EvaluateResult) -> Non
     for batch, jobs in ((4, 1), (2, 2)):
         result = epimc.evaluate(case.bundle, batches(), of=ALL, batch=batch, jobs=jobs)
         assert document(result) == document(expected)
+    pairs = [(case.images[k : k + 5], case.labels[k : k + 5]) for k in range(0, COUNT, 5)]
+    assert document(epimc.evaluate(case.bundle, pairs, of=ALL)) == document(expected)
     result = epimc.evaluate(
         case.bundle, (case.images[k : k + 1] for k in range(COUNT)), labels=case.labels, of=ALL
     )
@@ -129,7 +131,8 @@ def test_an_interrupted_evaluation_goes_on(
             case.bundle, data, **options, batch=4, jobs=jobs, progress=interrupt_after(8)
         )
     kept = {path.name: path.read_bytes() for path in (tmp_path / "state").iterdir()}
-    assert 2 < len(kept) < 7
+    assert "evaluation.json" in kept
+    assert "0000000000-0000000008.npz" in kept or jobs > 1
     seen: list[int] = []
     result = epimc.evaluate(
         case.bundle, data, **options, batch=3, progress=lambda done, count: seen.append(done)
@@ -164,7 +167,7 @@ def test_the_state_of_another_evaluation_is_refused(case: Case, tmp_path: Path) 
 def test_a_damaged_state_is_refused(case: Case, tmp_path: Path) -> None:
     state = tmp_path / "state"
     epimc.evaluate(case.bundle, case.images, of="program", state=state, batch=10)
-    piece = state / "0000000010-0000000020.npz"
+    piece = state / f"0000000000-{COUNT:010}.npz"
     piece.write_bytes(piece.read_bytes()[:-30])
     with pytest.raises(EpimcError) as caught:
         epimc.evaluate(case.bundle, case.images, of="program", state=state)
