@@ -100,6 +100,11 @@ def test_calibration_and_verification_read_images(run: Run, images: Path, here: 
         assert file["labels"].tolist() == [0, 0, 1, 1, 1]
     result = run("verify", "out", "--input", "images", *arguments, "--first", "5", "--json")
     assert (result.code, json.loads(result.out)["samples"]) == (0, 5)
+    for source in (["images", *arguments], ["five.npy"]):
+        assert run("run", "out", "--input", *source, "--output", "y.npz", "--first", "4").code == 0
+        with np.load(here / "y.npz") as file:
+            (expected,) = epimc.load("out").run(None, {"x": np.load("five.npy")[:4]})
+            np.testing.assert_array_equal(file["y"], expected)
     plain = json.loads(run("verify", "out", "--input", "five.npy", "--json").out)
     assert plain["outputs"] == json.loads(result.out)["outputs"]
     assert json.loads(run("verify", "out", "--first", "3", "--json").out)["samples"] == 3
