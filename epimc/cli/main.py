@@ -21,7 +21,7 @@ from epimc.compiler.options import (
     Request,
 )
 from epimc.evaluation.options import EvaluateOptions
-from epimc.runtime.options import SimulatorOptions
+from epimc.runtime.options import ExecutionOptions, SimulatorOptions
 from epimc.samples.options import DataOptions
 from epimc.support.diagnostics import EpimcError, error, render
 from epimc.support.files import read_bytes, read_text, refused_by_system
@@ -291,7 +291,7 @@ def verify(
 
 @app.command()
 @takes(DataOptions, "reading")
-@takes(SimulatorOptions, "simulator")
+@takes(ExecutionOptions, "execution")
 @takes(EvaluateOptions)
 def evaluate(
     folder: BundleFolder,
@@ -299,7 +299,7 @@ def evaluate(
         Path, typer.Option("--data", metavar="X", help="npz, npy, or a folder of images.")
     ],
     options: EvaluateOptions,
-    simulator: SimulatorOptions,
+    execution: ExecutionOptions,
     reading: DataOptions,
     limit_bytes: Limit = DEFAULT_BYTES,
     json: Json = False,
@@ -321,7 +321,7 @@ def evaluate(
             options,
             first=reading.first,
             progress=done,
-            simulator=simulator.chosen,
+            simulator=execution.chosen,
         )
     say(result, json)
 

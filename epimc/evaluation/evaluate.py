@@ -23,9 +23,9 @@ from epimc.bundle.bundle import Bundle
 from epimc.evaluation.figures import result_of
 from epimc.evaluation.memory import batch_size
 from epimc.evaluation.messages import digest_of, job_of
-from epimc.evaluation.options import EvaluateOptions
+from epimc.evaluation.options import FLOAT, EvaluateOptions
 from epimc.evaluation.processes import Helper, worked_off
-from epimc.evaluation.records import FLOAT, Record, columns
+from epimc.evaluation.records import Record, columns
 from epimc.evaluation.results import EvaluateResult
 from epimc.evaluation.state import Piece, State, together
 from epimc.evaluation.work import Batch, Work
@@ -138,7 +138,9 @@ class Evaluation:
     def columns(self) -> dict[str, str]:
         """The arrays of a record."""
         outputs = len(self.bundle.program.outputs)
-        return columns(self.options.models, outputs, labelled=self.labels is not None)
+        return columns(
+            [model.key for model in self.options.models], outputs, labelled=self.labels is not None
+        )
 
     def record(self, stack: ExitStack, progress: Progress) -> Record:
         """The records of all samples, one behind the other."""
@@ -228,10 +230,9 @@ class Evaluation:
             "data": self.source.identity(),
             "labels": None if labels is None else digest_of_numbers(labels),
             "samples": self.count,
-            "of": list(self.options.models),
+            "of": [model.key for model in self.options.models],
             "integers": self.options.integers,
-            # Results do not depend on threads.
-            "simulator": {k: v for k, v in self.simulator.items() if k != "threads"},
+            "simulator": {**self.simulator},
         }
         return state.open(header, self.count)
 
@@ -249,7 +250,7 @@ class Evaluation:
 
     def gives_classes(self) -> bool:
         """Whether the float model says that its first output is one of classes."""
-        if FLOAT not in self.options.models:
+        if FLOAT not in self.options.names:
             return False
         from epimc.backends.onnx.classes import is_of_classes
         from epimc.backends.onnx.reading import large_model

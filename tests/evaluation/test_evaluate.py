@@ -236,3 +236,39 @@ def test_a_batch_that_does_not_fit(case: Case) -> None:
     assert result.samples == COUNT
     with pytest.raises(EpimcError, match=f"A batch of {fitting + 1} samples"):
         epimc.evaluate(case.bundle, case.images, batch=fitting + 1, limit_bytes=10**8)
+
+
+def test_a_program_with_other_adcs(case: Case) -> None:
+    """Each as a run with `adc_bits` has it, beside the float model, and the lossless one last."""
+    session = epimc.load(case.bundle)
+    (exact,) = session.run(None, {"x": case.images})
+    options: dict[str, Any] = {"labels": case.labels, "of": "program", "adc_bits": (3, 2, 3, 8)}
+    result = epimc.evaluate(case.bundle, case.images, **options)
+    assert [(model.name, model.adc_bits) for model in result.models] == [
+        ("program", 3),
+        ("program", 2),
+        ("program", 8),
+    ]
+    for model in result.models:
+        lossy = epimc.load(case.bundle, adc_bits=model.adc_bits)
+        (scores,) = lossy.run(None, {"x": case.images})
+        assert model.top1 is not None
+        assert model.top1.share == (scores.argmax(axis=1) == case.labels).mean()
+        assert (scores == exact).all() == (model.adc_bits == 8)
+    assert str(result).splitlines()[3].startswith("program, 2-bit ADC  ")
+    again = epimc.evaluate(case.bundle, case.images, **options, batch=5, jobs=2)
+    assert document(again) == document(result)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"adc_bits": 3, "of": "float"}, "Bits of ADCs are the program's, which is not to be"),
+        ({"adc_bits": "4,x"}, "'x' is no number of bits."),
+        ({"adc_bits": 0}, "An ADC has 1 to "),
+    ],
+)
+def test_wrong_bits(options: dict[str, Any], problem: str, case: Case) -> None:
+    with pytest.raises(EpimcError) as caught:
+        epimc.evaluate(case.bundle, case.images, **options)
+    assert caught.value.diagnostic.message.startswith(problem)
