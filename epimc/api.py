@@ -186,6 +186,7 @@ def evaluate(
     *,
     labels: str | os.PathLike[str] | ArrayLike | None = None,
     of: str | Sequence[str] = ("float", "program"),
+    adc_bits: int | Sequence[int] = (),
     integers: Integers = "simulator",
     batch: int | None = None,
     jobs: int = 1,
@@ -201,10 +202,11 @@ def evaluate(
         bundle: A bundle's folder, or a session.
         data: The path of an npz or npy file; a folder of images, by its path or as `epimc.Images`;
             an array, for a model with one input; a mapping of arrays by name, of which `labels`
-            may be one; or an iterable of such batches, which is read once and never in memory as a
-            whole.
+            may be one; or an iterable of such batches, or of pairs (array, labels), which is read
+            once and never in memory as a whole.
         labels: The class of each sample, in an array or a file; None: what the data say.
         of: What is evaluated: any of `float`, `epitomized`, `integers` and `program`.
+        adc_bits: The program once for each number of bits of its ADCs; none: as its target has it.
         integers: What computes `integers`: `simulator`, or `onnxruntime` the integer graph.
         batch: Samples that are run at once; None: 64, or fewer.  No figure depends on it.
         jobs: Processes that share the batches; nor on them.
@@ -226,6 +228,7 @@ def evaluate(
     options = EvaluateOptions(
         labels=as_path(labels, "labels") if is_file else None,
         of=(of,) if isinstance(of, str) else as_tuple(of),
+        adc_bits=words_of(adc_bits),
         integers=integers,
         batch=batch,
         jobs=jobs,
@@ -243,6 +246,13 @@ def evaluate(
         progress=progress,
         simulator=simulator,
     )
+
+
+def words_of(numbers: object) -> tuple[str, ...]:
+    """Numbers as the words of an option: one of them, or some."""
+    if isinstance(numbers, Iterable) and not isinstance(numbers, str):
+        return tuple(map(str, numbers))
+    return (str(numbers),)
 
 
 def read_bundle_at(bundle: str | os.PathLike[str], limit_bytes: int) -> Bundle:

@@ -347,3 +347,41 @@ def test_simulator_of_a_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.strip().split("  ")[0] for line in lines[1:4]] == ways
     assert lines[4].startswith("  fused: simulator made in 0.")
     assert lines[5].startswith(f"{model}, batch 3")
+
+
+def test_converters(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = ROOT / "examples"
+    arguments = [str(folder / "mnist-conv.onnx"), "--first", "40", "--bits", "4,9"]
+    for option, data in (("--calibration", "calibration"), ("--data", "test")):
+        arguments += [option, str(folder / f"mnist-{data}.npz")]
+    converters = script("converters")
+    assert converters.main(arguments) == 0
+    head, *lines, last = capsys.readouterr().out.splitlines()
+    assert head.split() == ["mapping", "range", "float", "integers", "4", "bits", "9", "bits"]
+    assert last == "40 samples, top-1 in percent"
+    assert [line.split()[:2] for line in lines] == [
+        [mapping, adc_range] for mapping in converters.MAPPINGS for adc_range in converters.RANGES
+    ]
+    for line in lines:
+        float_, integers, few, many = map(float, line.split()[2:])
+        assert float_ == 100
+        assert integers >= 97.5
+        # Nine bits lose nothing.
+        assert many == integers
+        assert few <= many
+    arguments += ["--mappings", "offset", "--ranges", "unit", "--json"]
+    assert converters.main(arguments) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert [row["mapping"], row["range"]] == ["offset", "unit"]
+    models = row["result"]["models"]
+    assert [model["adc_bits"] for model in models] == [None, None, 4, 9]
+    assert 100 * models[2]["top1"]["share"] == float(lines[2].split()[4])
+
+
+def test_converters_wants_labels(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = ROOT / "examples"
+    samples = str(folder / "mnist-calibration.npz")
+    arguments = [str(folder / "mnist-conv.onnx"), "--calibration", samples, "--data", samples]
+    with pytest.raises(SystemExit, match="error: the data have no labels"):
+        script("converters").main([*arguments, "--first", "2", "--bits", "8"])
+    assert capsys.readouterr().out == ""

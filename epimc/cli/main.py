@@ -21,7 +21,7 @@ from epimc.compiler.options import (
     Request,
 )
 from epimc.evaluation.options import EvaluateOptions
-from epimc.runtime.options import SimulatorOptions
+from epimc.runtime.options import ExecutionOptions, SimulatorOptions
 from epimc.samples.options import DataOptions
 from epimc.support.diagnostics import EpimcError, error, render
 from epimc.support.files import read_bytes, read_text, refused_by_system
@@ -206,12 +206,14 @@ def plan(
 
 
 @app.command()
+@takes(DataOptions, "reading")
 @takes(SimulatorOptions)
 def run(
     folder: BundleFolder,
-    input: Annotated[Path, typer.Option("--input", metavar="X.npz", help="Samples.")],
+    input: Annotated[Path, typer.Option("--input", metavar="X", help="Samples.")],
     output: Annotated[Path, typer.Option("--output", metavar="Y.npz", help="Results.")],
     options: SimulatorOptions,
+    reading: DataOptions,
     limit_bytes: Limit = DEFAULT_BYTES,
     stats: Annotated[
         bool, typer.Option("--stats", help="Count what a sample costs, layer by layer.")
@@ -223,16 +225,19 @@ def run(
     from epimc.bundle.outputs import check_file
     from epimc.results.commands import RunResult
     from epimc.runtime.session import Session
-    from epimc.samples.samples import encode_samples, inputs_of, read_samples
+    from epimc.samples.sample_arrays import samples_of
+    from epimc.samples.samples import encode_samples, inputs_of
     from epimc.support.sample_types import Shaped, refuse_in_files, result_arrays
 
     check_file(output, input)
+    source = reading.source(input)
     bundle = read_bundle(folder, limit_bytes)
     bundle.program.refuse_bad()
     session = Session(bundle, **options.chosen)
     meter = bundle.program.cost_meter() if stats else None
     refuse_in_files("a file of results", map(Shaped.of, bundle.program.outputs))
-    samples = read_samples(input, inputs_of(bundle.program), limit_bytes=limit_bytes)
+    inputs = inputs_of(bundle.program)
+    samples = samples_of(source, inputs, limit_bytes=limit_bytes, first=reading.first)
     names = [port.name for port in bundle.program.outputs]
     observers = [] if meter is None else [meter]
     results = session.run(names, samples.inputs, observers)
@@ -286,7 +291,7 @@ def verify(
 
 @app.command()
 @takes(DataOptions, "reading")
-@takes(SimulatorOptions, "simulator")
+@takes(ExecutionOptions, "execution")
 @takes(EvaluateOptions)
 def evaluate(
     folder: BundleFolder,
@@ -294,7 +299,7 @@ def evaluate(
         Path, typer.Option("--data", metavar="X", help="npz, npy, or a folder of images.")
     ],
     options: EvaluateOptions,
-    simulator: SimulatorOptions,
+    execution: ExecutionOptions,
     reading: DataOptions,
     limit_bytes: Limit = DEFAULT_BYTES,
     json: Json = False,
@@ -316,7 +321,7 @@ def evaluate(
             options,
             first=reading.first,
             progress=done,
-            simulator=simulator.chosen,
+            simulator=execution.chosen,
         )
     say(result, json)
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,11 +23,11 @@ from epimc.bundle.bundle import Bundle
 from epimc.evaluation.figures import result_of
 from epimc.evaluation.memory import batch_size
 from epimc.evaluation.messages import digest_of, job_of
-from epimc.evaluation.options import EvaluateOptions
+from epimc.evaluation.options import FLOAT, EvaluateOptions
 from epimc.evaluation.processes import Helper, worked_off
-from epimc.evaluation.records import FLOAT, Record, columns
+from epimc.evaluation.records import Record, columns
 from epimc.evaluation.results import EvaluateResult
-from epimc.evaluation.state import State
+from epimc.evaluation.state import Piece, State, together
 from epimc.evaluation.work import Batch, Work
 from epimc.samples.image_options import Images
 from epimc.samples.labels import Ints, checked, read_labels, require_count
@@ -132,28 +134,32 @@ class Evaluation:
             return None
         return self.source.count if self.first is None else min(self.first, self.source.count)
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, str]:
         """The arrays of a record."""
         outputs = len(self.bundle.program.outputs)
-        return columns(self.options.models, outputs, labelled=self.labels is not None)
+        return columns(
+            [model.key for model in self.options.models], outputs, labelled=self.labels is not None
+        )
 
     def record(self, stack: ExitStack, progress: Progress) -> Record:
         """The records of all samples, one behind the other."""
-        parts = [] if self.state is None else self.kept()
+        state = self.state
+        parts = [] if state is None else self.kept(state)
         done = sum(end - start for start, end, _ in parts)
         progress(done, self.count)
         gaps = None if isinstance(self.source, Stream) else self.gaps(parts)
         if gaps is None or gaps:
+            if state is not None:
+                stack.callback(state.write)
             for batch, record in self.worked(stack, gaps):
-                if self.state is not None:
-                    self.state.add(batch.first, batch.end, record)
                 parts.append((batch.first, batch.end, record))
+                if state is not None:
+                    state.add(parts[-1])
                 done += batch.end - batch.first
                 progress(done, self.count)
-        parts.sort(key=lambda part: part[0])
-        names = parts[0][2]
-        return {name: np.concatenate([record[name] for _, _, record in parts]) for name in names}
+        _, _, whole = together(sorted(parts, key=itemgetter(0)))
+        return whole
 
     def worked(
         self, stack: ExitStack, gaps: Sequence[tuple[int, int]] | None
@@ -202,20 +208,19 @@ class Evaluation:
 
     # --- what is done already ---------------------------------------------------------------------
 
-    @property
+    @cached_property
     def state(self) -> State | None:
         """Where results are kept."""
         if self.options.state is None:
             return None
         return State(self.options.state, self.columns, self.bundle.limit_bytes)
 
-    def kept(self) -> list[tuple[int, int, Record]]:
-        """The batches that are done.
+    def kept(self, state: State) -> list[Piece]:
+        """What is done.
 
         Raises:
             EpimcError: As `State.open`.
         """
-        assert self.state is not None
         assert not isinstance(self.source, Stream)
         assert self.count is not None
         labels = None if self.labels is None else self.labels[: self.count].tolist()
@@ -225,14 +230,13 @@ class Evaluation:
             "data": self.source.identity(),
             "labels": None if labels is None else digest_of_numbers(labels),
             "samples": self.count,
-            "of": list(self.options.models),
+            "of": [model.key for model in self.options.models],
             "integers": self.options.integers,
-            # Results do not depend on threads.
-            "simulator": {k: v for k, v in self.simulator.items() if k != "threads"},
+            "simulator": {**self.simulator},
         }
-        return self.state.open(header, self.count)
+        return state.open(header, self.count)
 
-    def gaps(self, parts: Sequence[tuple[int, int, Record]]) -> list[tuple[int, int]]:
+    def gaps(self, parts: Sequence[Piece]) -> list[tuple[int, int]]:
         """The first and the last but one sample of each batch that is left."""
         assert self.count is not None
         borders = [(0, 0), *((start, end) for start, end, _ in parts), (self.count, self.count)]
@@ -246,7 +250,7 @@ class Evaluation:
 
     def gives_classes(self) -> bool:
         """Whether the float model says that its first output is one of classes."""
-        if FLOAT not in self.options.models:
+        if FLOAT not in self.options.names:
             return False
         from epimc.backends.onnx.classes import is_of_classes
         from epimc.backends.onnx.reading import large_model

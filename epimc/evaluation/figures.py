@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.evaluation.records import FLOAT, Record
+from epimc.evaluation.options import FLOAT, Model
+from epimc.evaluation.records import Record
 from epimc.evaluation.results import EvaluatedModel, EvaluateResult, OutputError, Rate
 
 # Of the normal distribution, 95 % lie within so many standard deviations.
@@ -18,7 +19,7 @@ TOP = 5
 
 
 def result_of(
-    record: Record, models: Sequence[str], outputs: Sequence[str], *, classes: bool
+    record: Record, models: Sequence[Model], outputs: Sequence[str], *, classes: bool
 ) -> EvaluateResult:
     """What the records of all batches come to.
 
@@ -28,9 +29,10 @@ def result_of(
         outputs: The names of the program's outputs.
         classes: Whether outputs are choices of classes, though there are no labels.
     """
-    labelled = f"{models[0]}.rank" in record
+    first = models[0].key
+    labelled = f"{first}.rank" in record
     return EvaluateResult(
-        samples=len(record[f"{models[0]}.class"]),
+        samples=len(record[f"{first}.class"]),
         labelled=labelled,
         models=tuple(
             model_of(record, model, outputs, classes=labelled or classes) for model in models
@@ -39,22 +41,23 @@ def result_of(
 
 
 def model_of(
-    record: Record, model: str, outputs: Sequence[str], *, classes: bool
+    record: Record, model: Model, outputs: Sequence[str], *, classes: bool
 ) -> EvaluatedModel:
     """The figures of one model; arguments as `result_of`."""
-    ranks, top1, top5, agreement = record.get(f"{model}.rank"), None, None, None
+    key = model.key
+    ranks, top1, top5, agreement = record.get(f"{key}.rank"), None, None, None
     if ranks is not None:
         top1 = rate_of(ranks == 0)
-        top5 = rate_of(ranks < TOP) if record[f"{model}.classes"].min() > TOP else None
-    if classes and model != FLOAT and f"{FLOAT}.class" in record:
-        ours, theirs = record[f"{model}.class"], record[f"{FLOAT}.class"]
+        top5 = rate_of(ranks < TOP) if record[f"{key}.classes"].min() > TOP else None
+    if classes and key != FLOAT and f"{FLOAT}.class" in record:
+        ours, theirs = record[f"{key}.class"], record[f"{FLOAT}.class"]
         agreement = rate_of(ours == theirs) if (theirs >= 0).all() else None
     errors = [
-        error_of(name, record[f"{model}.{place}.mean"], record[f"{model}.{place}.max"])
+        error_of(name, record[f"{key}.{place}.mean"], record[f"{key}.{place}.max"])
         for place, name in enumerate(outputs)
-        if f"{model}.{place}.mean" in record
+        if f"{key}.{place}.mean" in record
     ]
-    return EvaluatedModel(model, top1, top5, agreement, tuple(errors))
+    return EvaluatedModel(model.name, model.adc_bits, top1, top5, agreement, tuple(errors))
 
 
 def rate_of(right: NDArray[np.bool_]) -> Rate:

@@ -62,6 +62,7 @@ def begun(job: dict[str, Any]) -> Any:
     """
     from epimc.bundle.bundle import read_bundle
     from epimc.evaluation.messages import digest_of
+    from epimc.evaluation.options import Model
     from epimc.evaluation.work import Work
     from epimc.samples.opening import reopened
     from epimc.samples.samples import inputs_of
@@ -75,5 +76,5 @@ def begun(job: dict[str, Any]) -> Any:
         source = reopened(job["source"], inputs_of(bundle.program), job["limit_bytes"])
         if source.identity() != job["identity"]:
             raise error(f"The {source.subject} has changed while it was evaluated.")
-    work = Work(tuple(job["models"]), job["integers"], job["simulator"])
+    work = Work(tuple(map(Model.of, job["models"])), job["integers"], job["simulator"])
     return work.begun(bundle, source)

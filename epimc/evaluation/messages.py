@@ -34,7 +34,7 @@ def job_of(work: Work, bundle: Bundle, source: Source | None) -> dict[str, Any]:
         "digest": digest_of(bundle),
         "limit_bytes": bundle.limit_bytes,
         "inputs": [port.name for port in inputs_of(bundle.program)],
-        "models": work.models,
+        "models": [model.key for model in work.models],
         "integers": work.integers,
         "simulator": {**work.simulator},
         "source": opening,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.bundle.bundle import Bundle
-from epimc.evaluation.options import Integers
+from epimc.evaluation.options import FLOAT, PROGRAM, Integers, Model
 from epimc.runtime.session import host_of
 
 if TYPE_CHECKING:
@@ -67,12 +67,12 @@ class Referred:
 
 
 def evaluated(
-    name: str, bundle: Bundle, integers: Integers, simulator: Mapping[str, Any]
+    model: Model, bundle: Bundle, integers: Integers, simulator: Mapping[str, Any]
 ) -> Evaluated:
-    """Load one of MODELS.
+    """Load one of what is evaluated.
 
     Args:
-        name: Which.
+        model: Which.
         bundle: It has them.
         integers: What computes `integers`.
         simulator: Options of the backend's simulator.
@@ -82,8 +82,10 @@ def evaluated(
     """
     program = bundle.program
     names = [port.name for port in program.outputs]
-    if name == "program":
-        return Simulated(program.executor(host_of(bundle), **simulator), names)
+    name = model.name
+    if name == PROGRAM:
+        bits = {} if model.adc_bits is None else {"adc_bits": model.adc_bits}
+        return Simulated(program.executor(host_of(bundle), **simulator, **bits), names)
     if name == "integers" and integers == "simulator":
         return Simulated(program.lossless_executor(host_of(bundle), **simulator), names)
     # Imported here: programs run without onnxruntime.
@@ -98,7 +100,7 @@ def evaluated(
     reference = Reference(
         reference_model(bundle, file),
         what,
-        users=name == "float",
+        users=name == FLOAT,
         types=types_of(program),
         limit_bytes=bundle.limit_bytes,
         threads=1,

@@ -7,6 +7,8 @@ A record is arrays with one value for each sample, by name:
     program.rank       how many classes stand before the label's, 0 for a right one; with labels
     program.0.mean     mean of absolute differences of output 0 from the float model's; NaN: nothing
     program.0.max      the largest of them
+
+A program with ADCs of other bits than its target's is `program:6`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epimc.evaluation.options import FLOAT
 from epimc.support.diagnostics import error
 from epimc.verification.measures import comparable
 
@@ -24,7 +27,6 @@ Array = NDArray[Any]
 Ints = NDArray[np.int64]
 Record = dict[str, Array]
 
-FLOAT = "float"
 WRONG = 2**31
 """The rank of a label where the output is the class itself, and another one."""
 

@@ -52,6 +52,7 @@ class EvaluatedModel:
 
     Attributes:
         name: `float`, `epitomized`, `integers` or `program`.
+        adc_bits: Of the program's ADCs, in the place of its target's; null: these.
         top1: How often its class is the label; null without labels.
         top5: How often the label is among its five likeliest classes; null without labels, and
             where there are no more than five classes.
@@ -61,10 +62,16 @@ class EvaluatedModel:
     """
 
     name: str
+    adc_bits: int | None
     top1: Rate | None
     top5: Rate | None
     agreement: Rate | None
     outputs: tuple[OutputError, ...]
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        return self.name if self.adc_bits is None else f"{self.name}, {self.adc_bits}-bit ADC"
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ class EvaluateResult(Result):
         rates = [(model.top1, model.top5, model.agreement) for model in self.models]
         kept = [k for k in range(len(titles)) if any(row[k] for row in rates)]
         rows = [
-            (model.name, *(rate_text(row[k]) for k in kept))
+            (model.label, *(rate_text(row[k]) for k in kept))
             for model, row in zip(self.models, rates, strict=True)
         ]
         return table(("model", *(titles[k] for k in kept)), rows)
@@ -111,7 +118,7 @@ class EvaluateResult(Result):
     def error_table(self) -> TableBlock:
         """The errors of all outputs."""
         rows = [
-            (model.name, output.name, mean_text(output), significant(output.largest))
+            (model.label, output.name, mean_text(output), significant(output.largest))
             for model in self.models
             for output in model.outputs
         ]

@@ -1,27 +1,38 @@
 """The state of an evaluation on disk, from which an interrupted one goes on.
 
-A folder with `evaluation.json`, which says of what it is, and one npz file for each batch that is
-done, named by its first sample and the one behind its last: each is there completely or not at all.
+A folder with `evaluation.json`, which says of what it is, and npz files with the records of samples
+that follow each other, named by the first one and the one behind the last: each is there completely
+or not at all.  What is done is written once a second, or batch by batch where these take longer.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from epimc.bundle.outputs import refuse_in_bundle
 from epimc.evaluation.records import Record
 from epimc.samples.samples import encode_samples, read_arrays
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.files import read_text, refused
-from epimc.support.writing import make_folder, write_file
+from epimc.support.writing import make_folder, write_file, write_files
 
 FORMAT = 1
 HEADER = "evaluation.json"
 LONGEST_HEADER = 2**20
+SECONDS = 1.0
+"""Between two writes, at least: files cost more than small batches."""
+
+Piece: TypeAlias = "tuple[int, int, Record]"
+"""The first of some samples, the one behind the last, and their record."""
+
 PIECE = re.compile("([0-9]{10})-([0-9]{10})[.]npz")
 
 
@@ -36,9 +47,11 @@ class State:
     def __init__(self, folder: Path, columns: Mapping[str, str], limit_bytes: int) -> None:
         """Name the folder; nothing is read or written yet."""
         self.folder, self.columns, self.limit_bytes = folder, columns, limit_bytes
+        self.waiting: list[Piece] = []
+        self.written = time.monotonic()
 
-    def open(self, header: Mapping[str, Any], count: int) -> list[tuple[int, int, Record]]:
-        """The batches that are done: first sample, the one behind the last, record.
+    def open(self, header: Mapping[str, Any], count: int) -> list[Piece]:
+        """What is done: first sample, the one behind the last, record.
 
         Args:
             header: What is evaluated, as JSON has it.
@@ -91,8 +104,8 @@ class State:
             hint="Choose another folder, or remove that one to begin anew.",
         )
 
-    def done(self, count: int) -> Iterator[tuple[int, int, Record]]:
-        """The batches in the folder, in order, none of which has samples of the one before."""
+    def done(self, count: int) -> Iterator[Piece]:
+        """The pieces in the folder, in order, none of which has samples of the one before."""
         behind = 0
         for path in sorted(self.folder.iterdir()):
             match = PIECE.fullmatch(path.name)
@@ -127,10 +140,45 @@ class State:
             hint="Remove it: its samples are then evaluated again.",
         )
 
-    def add(self, first: int, end: int, record: Record) -> None:
-        """Keep the record of a batch.
+    def add(self, piece: Piece) -> None:
+        """Take the record of a batch, and write what waits, unless that was done just now.
 
         Raises:
             EpimcError: The system refuses.
         """
-        write_file(self.folder / f"{first:010}-{end:010}.npz", encode_samples(record))
+        self.waiting.append(piece)
+        if time.monotonic() - self.written >= SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        """Write all records that wait.
+
+        Raises:
+            EpimcError: The system refuses; they wait still.
+        """
+        files = [
+            (self.folder / f"{first:010}-{end:010}.npz", encode_samples(record))
+            for first, end, record in runs(self.waiting)
+        ]
+        if files:
+            write_files(files)
+        self.waiting, self.written = [], time.monotonic()
+
+
+def runs(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Pieces in the order of their samples, those that follow each other as one."""
+    joined: list[Piece] = []
+    for piece in sorted(pieces, key=itemgetter(0)):
+        if joined and joined[-1][1] != piece[0]:
+            yield together(joined)
+            joined = []
+        joined.append(piece)
+    if joined:
+        yield together(joined)
+
+
+def together(pieces: Sequence[Piece]) -> Piece:
+    """Pieces that follow each other as one; at least one."""
+    records = [record for _, _, record in pieces]
+    joined = {name: np.concatenate([record[name] for record in records]) for name in records[0]}
+    return pieces[0][0], pieces[-1][1], joined

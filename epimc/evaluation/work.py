@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from epimc.bundle.bundle import Bundle
 from epimc.evaluation.models import evaluated
-from epimc.evaluation.options import Integers
+from epimc.evaluation.options import Integers, Model
 from epimc.evaluation.records import Ints, Record, record_of
 from epimc.samples.sources import Source
 
@@ -51,7 +51,7 @@ class Work:
         simulator: Options of the backend's simulator, among them how many samples at once.
     """
 
-    models: tuple[str, ...]
+    models: tuple[Model, ...]
     integers: Integers
     simulator: Mapping[str, Any]
 
@@ -71,7 +71,8 @@ class Worker:
         """Load it; arguments and errors as `Work.begun`."""
         self.source = source
         self.models = {
-            name: evaluated(name, bundle, work.integers, work.simulator) for name in work.models
+            model.key: evaluated(model, bundle, work.integers, work.simulator)
+            for model in work.models
         }
 
     def record(self, batch: Batch) -> Record:

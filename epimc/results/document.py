@@ -35,7 +35,7 @@ backends'; another backend's are described with it.
 COMMANDS: Mapping[str, str] = {
     "compile": "epimc compile MODEL -o DIR --json",
     "plan": "epimc plan MODEL --json",
-    "run": "epimc run DIR --input X.npz --output Y.npz --json",
+    "run": "epimc run DIR --input X --output Y.npz --json",
     "verify": "epimc verify DIR --json",
     "evaluate": "epimc evaluate DIR --data X --json",
     "model": "epimc inspect MODEL --json",

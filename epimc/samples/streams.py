@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from epimc.samples.sample_arrays import Batch, batches_of
-from epimc.samples.samples import Samples, checked_samples
+from epimc.samples.sample_arrays import Batch, batches_of, is_array
+from epimc.samples.samples import LABELS, Samples, checked_samples
 from epimc.support.diagnostics import error
 from epimc.support.sample_types import Shaped
 
@@ -21,7 +22,7 @@ class Stream:
         self, batches: Iterable[Batch], inputs: Sequence[Shaped], limit_bytes: int
     ) -> None:
         """Take an iterable; nothing is asked of it yet."""
-        self.coming = batches_of(batches, inputs)
+        self.coming = batches_of((labelled(batch, inputs) for batch in batches), inputs)
         self.inputs, self.limit_bytes = inputs, limit_bytes
 
     def batches(self, size: int, most: int | None) -> Iterator[Samples]:
@@ -54,6 +55,17 @@ class Stream:
         if sum(array.nbytes for array in arrays.values()) > self.limit_bytes:
             raise error(f"A batch of {STREAMED} takes more than {self.limit_bytes} bytes.")
         return checked_samples(arrays, self.inputs, STREAMED, "")
+
+
+def labelled(batch: Any, inputs: Sequence[Shaped]) -> Any:
+    """A batch; a pair of samples and their classes, as data loaders give it, by names."""
+    if len(inputs) != 1 or not isinstance(batch, tuple | list) or len(batch) != 2:
+        return batch
+    if not all(map(is_array, batch)):
+        return batch
+    samples, classes = map(np.asarray, batch)
+    is_pair = samples.ndim > classes.ndim == 1 and classes.dtype.kind in "iu"
+    return {inputs[0].name: samples, LABELS: classes} if is_pair else batch
 
 
 def together(first: Samples, second: Samples) -> Samples:

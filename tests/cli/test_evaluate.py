@@ -100,6 +100,11 @@ def test_calibration_and_verification_read_images(run: Run, images: Path, here: 
         assert file["labels"].tolist() == [0, 0, 1, 1, 1]
     result = run("verify", "out", "--input", "images", *arguments, "--first", "5", "--json")
     assert (result.code, json.loads(result.out)["samples"]) == (0, 5)
+    for source in (["images", *arguments], ["five.npy"]):
+        assert run("run", "out", "--input", *source, "--output", "y.npz", "--first", "4").code == 0
+        with np.load(here / "y.npz") as file:
+            (expected,) = epimc.load("out").run(None, {"x": np.load("five.npy")[:4]})
+            np.testing.assert_array_equal(file["y"], expected)
     plain = json.loads(run("verify", "out", "--input", "five.npy", "--json").out)
     assert plain["outputs"] == json.loads(result.out)["outputs"]
     assert json.loads(run("verify", "out", "--first", "3", "--json").out)["samples"] == 3
@@ -250,12 +255,12 @@ def is_running(number: int) -> bool:
 @pytest.mark.parametrize("whole_group", [True, False])
 def test_ctrl_c_leaves_nothing_half_done(whole_group: bool, run: Run, here: Path) -> None:
     draw = np.random.default_rng(3)
-    np.save(here / "x.npy", draw.standard_normal((3000, 3, 8, 8)).astype(np.float32))
+    np.save(here / "x.npy", draw.standard_normal((20_000, 3, 8, 8)).astype(np.float32))
     arguments = ["bundle", "--data", "x.npy", "--json"]
     expected = run("evaluate", *arguments)
     process = started(here, *arguments, "--state", "state", "--batch", "2", "--jobs", "2")
     helpers: list[int] = []
-    while len(list(here.glob("state/*.npz"))) < 20:
+    while not list(here.glob("state/*.npz")):
         assert process.poll() is None
         helpers = helpers or children(process)
         time.sleep(0.01)
@@ -273,7 +278,6 @@ def test_ctrl_c_leaves_nothing_half_done(whole_group: bool, run: Run, here: Path
     assert not any(map(is_running, helpers))
     kept = {path.name for path in (here / "state").iterdir()}
     assert all(name == "evaluation.json" or name.endswith(".npz") for name in kept)
-    assert len(kept) < 1500
     # The rest, in other batches; a last time nothing is left to be done.
     for more in (["--batch", "64"], ["--jobs", "2"]):
         result = run("evaluate", *arguments, "--state", "state", *more)

@@ -90,6 +90,7 @@ WIDER = {
     "calibration": "SampleSource | None",
     "labels": f"{PATH} | ArrayLike | None",
     "of": "str | Sequence[str]",
+    "adc_bits": "int | Sequence[int]",
     "integers": "Integers",
     "state": f"{PATH} | None",
     "pass_options": "Sequence[str]",

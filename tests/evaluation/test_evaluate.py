@@ -89,6 +89,8 @@ def test_an_iterable_gives_the_same(case: Case, expected: EvaluateResult) -> Non
     for batch, jobs in ((4, 1), (2, 2)):
         result = epimc.evaluate(case.bundle, batches(), of=ALL, batch=batch, jobs=jobs)
         assert document(result) == document(expected)
+    pairs = [(case.images[k : k + 5], case.labels[k : k + 5]) for k in range(0, COUNT, 5)]
+    assert document(epimc.evaluate(case.bundle, pairs, of=ALL)) == document(expected)
     result = epimc.evaluate(
         case.bundle, (case.images[k : k + 1] for k in range(COUNT)), labels=case.labels, of=ALL
     )
@@ -129,7 +131,8 @@ def test_an_interrupted_evaluation_goes_on(
             case.bundle, data, **options, batch=4, jobs=jobs, progress=interrupt_after(8)
         )
     kept = {path.name: path.read_bytes() for path in (tmp_path / "state").iterdir()}
-    assert 2 < len(kept) < 7
+    assert "evaluation.json" in kept
+    assert "0000000000-0000000008.npz" in kept or jobs > 1
     seen: list[int] = []
     result = epimc.evaluate(
         case.bundle, data, **options, batch=3, progress=lambda done, count: seen.append(done)
@@ -164,7 +167,7 @@ def test_the_state_of_another_evaluation_is_refused(case: Case, tmp_path: Path) 
 def test_a_damaged_state_is_refused(case: Case, tmp_path: Path) -> None:
     state = tmp_path / "state"
     epimc.evaluate(case.bundle, case.images, of="program", state=state, batch=10)
-    piece = state / "0000000010-0000000020.npz"
+    piece = state / f"0000000000-{COUNT:010}.npz"
     piece.write_bytes(piece.read_bytes()[:-30])
     with pytest.raises(EpimcError) as caught:
         epimc.evaluate(case.bundle, case.images, of="program", state=state)
@@ -233,3 +236,39 @@ def test_a_batch_that_does_not_fit(case: Case) -> None:
     assert result.samples == COUNT
     with pytest.raises(EpimcError, match=f"A batch of {fitting + 1} samples"):
         epimc.evaluate(case.bundle, case.images, batch=fitting + 1, limit_bytes=10**8)
+
+
+def test_a_program_with_other_adcs(case: Case) -> None:
+    """Each as a run with `adc_bits` has it, beside the float model, and the lossless one last."""
+    session = epimc.load(case.bundle)
+    (exact,) = session.run(None, {"x": case.images})
+    options: dict[str, Any] = {"labels": case.labels, "of": "program", "adc_bits": (3, 2, 3, 8)}
+    result = epimc.evaluate(case.bundle, case.images, **options)
+    assert [(model.name, model.adc_bits) for model in result.models] == [
+        ("program", 3),
+        ("program", 2),
+        ("program", 8),
+    ]
+    for model in result.models:
+        lossy = epimc.load(case.bundle, adc_bits=model.adc_bits)
+        (scores,) = lossy.run(None, {"x": case.images})
+        assert model.top1 is not None
+        assert model.top1.share == (scores.argmax(axis=1) == case.labels).mean()
+        assert (scores == exact).all() == (model.adc_bits == 8)
+    assert str(result).splitlines()[3].startswith("program, 2-bit ADC  ")
+    again = epimc.evaluate(case.bundle, case.images, **options, batch=5, jobs=2)
+    assert document(again) == document(result)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"adc_bits": 3, "of": "float"}, "Bits of ADCs are the program's, which is not to be"),
+        ({"adc_bits": "4,x"}, "'x' is no number of bits."),
+        ({"adc_bits": 0}, "An ADC has 1 to "),
+    ],
+)
+def test_wrong_bits(options: dict[str, Any], problem: str, case: Case) -> None:
+    with pytest.raises(EpimcError) as caught:
+        epimc.evaluate(case.bundle, case.images, **options)
+    assert caught.value.diagnostic.message.startswith(problem)
