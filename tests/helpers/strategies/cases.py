@@ -179,7 +179,12 @@ def targets(draw: st.DrawFn, epitomes: Sequence[Matrix], weight_bits: int) -> Ta
             "schema": 1,
             "name": "drawn",
             "crossbar": crossbar.model_dump(),
-            "converters": {"dac_bits": dac_bits, "adc_bits": adc_bits},
+            "converters": {
+                "dac_bits": dac_bits,
+                "adc_bits": adc_bits,
+                # Not drawn: of so many rows some chips read few at a time.
+                "rows_per_read": rows // 3 if rows % 2 else 0,
+            },
             "tile": {"crossbars": crossbars, "buffer_bytes": draw(buffers)},
             "memory": {"off_chip_bytes": 2**24},
         }
