@@ -29,6 +29,7 @@ from epimc.backends.crossbar.compiled.lanes import (
     WORDS,
     add_counts,
     add_numbers,
+    any_set,
     beyond,
     count,
     either,
@@ -331,9 +332,7 @@ def add_simple(lists: Any, read: int, s: Setting, memory: Any, lengths: Any) -> 
     most = min(s.adc_bits, COUNTED + 2) if s.exact else COUNTED + 2
     for group in range(lists[READS_GROUPS][read], lists[READS_GROUPS][read + 1]):
         first, last = lists[GROUPS][group], lists[GROUPS][group + 1]
-        planes = lists[SHIFTS][last - 1] + most + 1
-        for k in range(planes):
-            store(own, k * WORDS, zeros())
+        some = zeros()
         for column in range(first, last):
             word = lists[SHIFTS][column] * WORDS
             if s.cell_bits == 1:
@@ -351,9 +350,16 @@ def add_simple(lists: Any, read: int, s: Setting, memory: Any, lengths: Any) -> 
                     high = add_excess(own, word, s.adc_bits, both_bits)
             if s.counts:
                 clipped = add_counts(clipped, high)
+            some = either(some, high)
+        # Mostly the columns of a group lose nothing.
+        if not s.exact and not any_set(some):
+            continue
         target = lists[TARGETS][group]
         place = beyond(sums, target * (s.planes + 1) * WORDS)
+        planes = lists[SHIFTS][last - 1] + most + 1
         lengths[target] = add_into(place, lengths[target], s.planes, own, planes, np.int64(0))
+        for k in range(planes):
+            store(own, k * WORDS, zeros())
     return total(clipped)
 
 
@@ -431,7 +437,7 @@ def spread_values(
     s: Setting, memory: Any, masks: Any, lengths: Any, values: Any, size: int
 ) -> None:
     """The values of a round as integers [rows, positions]: slices of a position added up."""
-    sums, room = memory[2], memory[3]
+    sums, room = memory[2], memory[4]
     for target in range(2 * s.rows):
         if not lengths[target]:
             continue
