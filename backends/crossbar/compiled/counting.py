@@ -44,13 +44,14 @@ def _line(context: Any, builder: Any, kinds: Any, arguments: Any) -> Callable[[i
 
 def _eight(builder: Any, line: Any, first: int, planes: list[Any]) -> Any:
     """Add eight lines to the three lowest of some planes; what carries over to 8."""
-    quarters = []
-    for k in (first, first + 4):
-        planes[0], low = full_adder(builder, planes[0], line(k), line(k + 1))
-        planes[0], high = full_adder(builder, planes[0], line(k + 2), line(k + 3))
-        planes[1], quarter = full_adder(builder, planes[1], low, high)
-        quarters.append(quarter)
-    planes[2], eight = full_adder(builder, planes[2], *quarters)
+    # Lines first among themselves: few additions wait for those of the lines before.
+    first_sum, a = full_adder(builder, line(first), line(first + 1), line(first + 2))
+    second_sum, b = full_adder(builder, line(first + 3), line(first + 4), line(first + 5))
+    third_sum, c = full_adder(builder, line(first + 6), line(first + 7), planes[0])
+    planes[0], d = full_adder(builder, first_sum, second_sum, third_sum)
+    pairs, low = full_adder(builder, a, b, c)
+    planes[1], high = full_adder(builder, pairs, d, planes[1])
+    planes[2], eight = full_adder(builder, planes[2], low, high)
     return eight
 
 

@@ -231,42 +231,30 @@ def any_set(typing: Any, vector: Any) -> Any:
     return types.boolean(LANES), emit
 
 
+def _population(builder: Any, vector: Any) -> Any:
+    """How many lanes of each word are set."""
+    function = tools.get_or_insert_function(
+        builder.module, ir.FunctionType(VECTOR, [VECTOR]), f"llvm.ctpop.v{WORDS}i64"
+    )
+    return builder.call(function, [vector])
+
+
+def _total(builder: Any, vector: Any) -> Any:
+    """The sum of a vector's words."""
+    result = INT64(0)
+    for k in range(WORDS):
+        result = builder.add(result, builder.extract_element(vector, ir.IntType(32)(k)))
+    return result
+
+
 @operation
 def count(typing: Any, vector: Any) -> Any:
     """How many lanes are set."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        population = tools.get_or_insert_function(
-            builder.module, ir.FunctionType(VECTOR, [VECTOR]), f"llvm.ctpop.v{WORDS}i64"
-        )
-        bits = builder.call(population, [arguments[0]])
-        total = INT64(0)
-        for k in range(WORDS):
-            total = builder.add(total, builder.extract_element(bits, ir.IntType(32)(k)))
-        return total
+        return _total(builder, _population(builder, arguments[0]))
 
     return types.int64(LANES), emit
-
-
-@operation
-def mask_of(typing: Any, values: Any, at: Any, bit: Any) -> Any:
-    """A bit of CHUNK unsigned numbers, from one of an array on, as a number: lowest lane first."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kinds = signature.args
-        number = context.get_data_type(kinds[0].dtype)
-        vector = ir.VectorType(number, CHUNK)
-        index = context.cast(builder, arguments[1], kinds[1], types.intp)
-        place = builder.gep(data(context, builder, kinds[0], arguments[0]), [index])
-        numbers = builder.load(builder.bitcast(place, vector.as_pointer()), align=1)
-        shift = context.cast(builder, arguments[2], kinds[2], kinds[0].dtype)
-        tested = _splat(builder, builder.shl(number(1), shift), vector)
-        zero = ir.Constant(vector, [0] * CHUNK)
-        lanes = builder.icmp_unsigned("!=", builder.and_(numbers, tested), zero)
-        return builder.bitcast(lanes, ir.IntType(CHUNK))
-
-    kind = types.uint64 if CHUNK == 64 else types.uint32
-    return kind(values, at, bit), emit
 
 
 def _splat(builder: Any, value: Any, vector: Any) -> Any:
@@ -274,6 +262,26 @@ def _splat(builder: Any, value: Any, vector: Any) -> Any:
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
     order = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
     return builder.shuffle_vector(first, first, order)
+
+
+@operation
+def add_counts(typing: Any, totals: Any, vector: Any) -> Any:
+    """Add to each word of a vector how many lanes of another's are set."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.add(arguments[0], _population(builder, arguments[1]))
+
+    return LANES(LANES, LANES), emit
+
+
+@operation
+def total(typing: Any, vector: Any) -> Any:
+    """The sum of a vector's words."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _total(builder, arguments[0])
+
+    return types.int64(LANES), emit
 
 
 @operation

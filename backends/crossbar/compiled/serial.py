@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +88,7 @@ class SerialProduct:
             shift=step.bit_length() - 1 if step & (step - 1) == 0 else -1,
             exact=int(forced),
             narrow=0,
+            counts=0,
             rounds=len(part.rounds),
             outputs=len(part.bias),
             lines=-(-most // 8) * 8 + 1,
@@ -112,7 +114,7 @@ class SerialProduct:
         limits = [places * totals(reads, self.setting.rows) for reads in rounds]
         limit = max(int(each.max(initial=0)) for each in limits)
         self.setting = self.setting._replace(planes=limit.bit_length() + 1)
-        self.layout = layout_of(part, rounds, self.steps(), self.setting.lines)
+        self.layout = layout_of(part, rounds, self.steps(), self.setting, self.size)
         self.constant = self._constant(part, rounds, lanes, chip)
         self.bound = self._bound(part, limits)
 
@@ -171,10 +173,12 @@ class SerialProduct:
             return
         padded = self.padded(x)
         positions = self.positions(len(x), out.shape[1:3])
-        setting = self.setting._replace(narrow=int(out.dtype == np.int32))
+        setting = self.setting._replace(
+            narrow=int(out.dtype == np.int32), counts=int(counts is not None)
+        )
         flat, tally = out.reshape(-1), np.zeros(2, np.int64)
         results = (flat, NO_SUMS, tally) if setting.narrow else (NO_COUNTS, flat, tally)
-        source = padded.reshape(-1).view(np.uint8), positions
+        source = padded, positions
         memory = scratch(setting)
         add_serial(source, self.layout, setting, memory, results, len(positions))
         if counts is not None:
@@ -182,15 +186,16 @@ class SerialProduct:
             counts.skipped += int(tally[1])
 
     def padded(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The map with what lies outside of it."""
+        """The map as bytes, with what lies outside of it, and eight bytes behind."""
         top, left, bottom, right = self.window.pads
-        if not any(self.window.pads):
-            return np.ascontiguousarray(x)
         n, height, width, channels = x.shape
         shape = (n, height + top + bottom, width + left + right, channels)
-        result = np.full(shape, self.zero_point, x.dtype)
+        room = np.empty(math.prod(shape) + 8 // self.size, x.dtype)
+        result = room[: -8 // self.size].reshape(shape)
+        if any(self.window.pads):
+            result[...] = self.zero_point
         result[:, top : top + height, left : left + width] = x
-        return result
+        return room.view(np.uint8)
 
     def positions(self, samples: int, size: tuple[int, ...]) -> Ints:
         """Where the window of each position begins in the padded map."""

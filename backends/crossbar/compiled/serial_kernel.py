@@ -27,13 +27,15 @@ from epimc.backends.crossbar.compiled.lanes import (
     CHUNK,
     MASK,
     WORDS,
+    add_counts,
     add_numbers,
+    any_set,
     beyond,
     count,
     either,
     load,
-    mask_of,
     store,
+    total,
     zeros,
 )
 from epimc.backends.crossbar.compiled.planes import (
@@ -46,6 +48,7 @@ from epimc.backends.crossbar.compiled.planes import (
     excess,
     take_from,
 )
+from epimc.backends.crossbar.compiled.slabs import by_place, put_masks, word_at
 
 pointers, keep = vectors.pointers(), vectors.keeping()
 
@@ -70,6 +73,7 @@ class Setting(NamedTuple):
         shift: Its logarithm, if it is a power of two; else -1.
         exact: 1: all that the ADCs deliver is added; 0: what they lose.
         narrow: 1 where results are of 32 bits.
+        counts: 1 where clipped conversions are counted.
         lines: Lines of the slab, one more than any read drives: the last has no bit set.
         planes: Planes that hold any sum over all arrays of a round.
         rounds: Rounds.
@@ -89,6 +93,7 @@ class Setting(NamedTuple):
     shift: int
     exact: int
     narrow: int
+    counts: int
     lines: int
     planes: int
     rounds: int
@@ -102,8 +107,12 @@ class Layout(NamedTuple):
 
     Attributes:
         rounds: [rounds + 1], the reads of each round.
-        reads: [reads + 1], the sources of each read.
-        sources: How many bytes from a position's first one each driven line reads.
+        reads: [reads], how many lines each read drives.
+        windows: [reads + 1], the windows of each read: eight bytes that are fetched at once.
+        sources: [windows], how many bytes behind a position's first one each window begins.
+        driven: [windows * 8], for each byte twice the line that it drives, odd for the higher of
+            its two bytes; -1 where it drives none.
+        places: [16], for each bit of an activation where its mask lies in the first line.
         reads_groups: [reads + 1], the groups of each read.
         arrays: [reads], how many arrays a read stands for: those with the same lines.
         targets: [groups], what a group adds to: twice the row of values, odd where it subtracts.
@@ -121,7 +130,10 @@ class Layout(NamedTuple):
 
     rounds: Any
     reads: Any
+    windows: Any
     sources: Any
+    driven: Any
+    places: Any
     reads_groups: Any
     arrays: Any
     targets: Any
@@ -141,7 +153,10 @@ class Layout(NamedTuple):
 (
     ROUNDS,
     READS,
+    WINDOWS,
     SOURCES,
+    DRIVEN,
+    PLACES,
     READS_GROUPS,
     ARRAYS,
     TARGETS,
@@ -155,7 +170,7 @@ class Layout(NamedTuple):
     ENTRIES,
     OFAT,
     PACKS,
-) = range(16)
+) = range(19)
 
 
 def aligned(words: int) -> NDArray[np.uint64]:
@@ -166,14 +181,15 @@ def aligned(words: int) -> NDArray[np.uint64]:
 
 
 def scratch(s: Setting) -> tuple[Any, ...]:
-    """The memory of one call: words, the masks in them, numbers of planes, bytes, values."""
+    """The memory of one call: words, their masks, numbers of planes, what is fetched, values."""
     vectors_, size = s.vectors * s.dac_bits, CHUNK * (8 // s.parts)
     slab, totals = aligned(vectors_ * s.lines * WORDS), aligned(vectors_ * ROOM * WORDS)
     sums = aligned(2 * s.rows * (s.planes + 1) * WORDS)
     words = (slab, totals, sums, *(aligned(ROOM * WORDS) for _ in range(5)))
     lengths = np.zeros(vectors_, np.int64), np.zeros(2 * s.rows, np.int64)
     masks = slab.view(MASK), sums.view(MASK)
-    return words, masks, lengths, np.zeros(size, np.uint8), np.zeros(s.rows * size, np.int64)
+    fetched = aligned(CHUNK), aligned(CHUNK).view(np.uint8)
+    return words, masks, lengths, fetched, np.zeros(s.rows * size, np.int64)
 
 
 @compiled
@@ -194,19 +210,17 @@ def add_serial(
     """
     s = setting
     words, masks, lengths = pointers(memory[0]), pointers(memory[1]), pointers(memory[2])
-    buffer, values = pointers((memory[3], memory[4]))
+    fetched, values = pointers(memory[3]), pointers(memory[4:])[0]
     lists, data, out = pointers(layout), pointers(source), pointers(results)
     size = CHUNK * (8 // s.parts)
     slices = (s.input_bits + s.dac_bits - 1) // s.dac_bits
     for begin in range(0, positions, size):
         here = min(size, positions - begin)
-        for p in range(size):
-            buffer[p] = 0
         for number in range(s.rounds):
             for target in range(2 * s.rows):
                 lengths[1][target] = 0
             for read in range(lists[ROUNDS][number], lists[ROUNDS][number + 1]):
-                fill_slab(data, begin, here, lists, read, s, buffer, words[0], masks[0])
+                fill_slab(data, begin, here, lists, read, s, fetched, words[0], masks[0])
                 driven = total_lines(lists, read, s, words, lengths[0])
                 out[2][1] += (here * slices - driven) * lists[ARRAYS][read]
                 if driven == 0 and (s.exact or s.step == 1):
@@ -233,38 +247,44 @@ def fill_slab(
     lists: Any,
     read: int,
     s: Setting,
-    buffer: Any,
+    memory: Any,
     slab: Any,
     masks: Any,
 ) -> None:
     """The bits of all activations that a read drives, a line each."""
     x, bases = source
-    reads, sources = lists[READS], lists[SOURCES]
-    first = reads[read]
-    lines = reads[read + 1] - first
-    chunks = 8 // s.parts
+    words, octets = memory
+    lines = lists[READS][read]
     # Lines are counted in eights.
     for line in range(lines, (lines + 7) // 8 * 8):
         for vector in range(s.vectors * s.dac_bits):
             store(slab, (vector * s.lines + line) * WORDS, zeros())
-    for line in range(lines):
-        place = sources[first + line]
-        for bit in range(s.input_bits):
-            if bit % 8 == 0:
-                for p in range(here):
-                    buffer[p] = x[bases[begin + p] + place + bit // 8]
-            k, i = bit // s.dac_bits, bit % s.dac_bits
-            vector = i * s.vectors + k % s.vectors
-            goal = (vector * s.lines + line) * 8 + k // s.vectors * chunks
-            for chunk in range(chunks):
-                masks[goal + chunk] = mask_of(buffer, chunk * CHUNK, bit % 8)
+    for chunk in range(8 // s.parts):
+        first = begin + chunk * CHUNK
+        positions = max(min(here - chunk * CHUNK, CHUNK), 0)
+        for p in range(positions, CHUNK):
+            words[p] = 0
+        for window in range(lists[WINDOWS][read], lists[WINDOWS][read + 1]):
+            place = lists[SOURCES][window]
+            for p in range(positions):
+                words[p] = word_at(x, bases[first + p] + place)
+            by_place(words, octets)
+            for k in range(8):
+                line = lists[DRIVEN][window * 8 + k]
+                if line >= 0:
+                    # Of activations of two bytes the second has the higher bits.
+                    high = line % 2 * 8
+                    bits = min(s.input_bits - high, 8)
+                    places = beyond(lists[PLACES], high)
+                    base = line // 2 * 8 + chunk
+                    put_masks(octets, k * CHUNK, bits, masks, places, base)
 
 
 @compiled
 def total_lines(lists: Any, read: int, s: Setting, memory: Any, planes: Any) -> Any:
     """Count all lines of a read; how many slices of positions are not 0."""
     slab, totals = memory[:2]
-    lines = lists[READS][read + 1] - lists[READS][read]
+    lines = lists[READS][read]
     driven: Any = np.int64(0)
     for v in range(s.vectors):
         present = zeros()
@@ -308,12 +328,11 @@ def term(lists: Any, number: int, slab: Any, totals: Any) -> Any:
 def add_simple(lists: Any, read: int, s: Setting, memory: Any, lengths: Any) -> Any:
     """Add what the columns of a read deliver to the sums of its targets; clipped conversions."""
     slab, totals, sums, own = memory[:4]
-    clipped: Any = np.int64(0)
+    clipped = zeros()
+    most = min(s.adc_bits, COUNTED + 2) if s.exact else COUNTED + 2
     for group in range(lists[READS_GROUPS][read], lists[READS_GROUPS][read + 1]):
         first, last = lists[GROUPS][group], lists[GROUPS][group + 1]
-        planes = lists[SHIFTS][last - 1] + COUNTED + 3
-        for k in range(planes):
-            store(own, k * WORDS, zeros())
+        some = zeros()
         for column in range(first, last):
             word = lists[SHIFTS][column] * WORDS
             if s.cell_bits == 1:
@@ -329,11 +348,19 @@ def add_simple(lists: Any, read: int, s: Setting, memory: Any, lengths: Any) -> 
                     high = add_codes(own, word, s.adc_bits, both_bits)
                 else:
                     high = add_excess(own, word, s.adc_bits, both_bits)
-            clipped += count(high)
+            if s.counts:
+                clipped = add_counts(clipped, high)
+            some = either(some, high)
+        # Mostly the columns of a group lose nothing.
+        if not s.exact and not any_set(some):
+            continue
         target = lists[TARGETS][group]
         place = beyond(sums, target * (s.planes + 1) * WORDS)
+        planes = lists[SHIFTS][last - 1] + most + 1
         lengths[target] = add_into(place, lengths[target], s.planes, own, planes, np.int64(0))
-    return clipped
+        for k in range(planes):
+            store(own, k * WORDS, zeros())
+    return total(clipped)
 
 
 @compiled
@@ -410,7 +437,7 @@ def spread_values(
     s: Setting, memory: Any, masks: Any, lengths: Any, values: Any, size: int
 ) -> None:
     """The values of a round as integers [rows, positions]: slices of a position added up."""
-    sums, room = memory[2], memory[3]
+    sums, room = memory[2], memory[4]
     for target in range(2 * s.rows):
         if not lengths[target]:
             continue

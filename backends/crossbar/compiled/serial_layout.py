@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.compiled.jit import compiled
 from epimc.backends.crossbar.compiled.lanes import WORDS
-from epimc.backends.crossbar.compiled.serial_kernel import Layout
+from epimc.backends.crossbar.compiled.serial_kernel import Layout, Setting
 from epimc.backends.crossbar.core.program import Chip
 from epimc.backends.crossbar.core.rounds import Round, spread
 from epimc.backends.crossbar.kernels.cells import array_cells
@@ -121,26 +121,32 @@ def reference_rows(part: LayerPart) -> Ints:
 
 
 def layout_of(
-    part: LayerPart, rounds: Sequence[Sequence[Read]], steps: Ints, capacity: int
+    part: LayerPart, rounds: Sequence[Sequence[Read]], steps: Ints, setting: Setting, size: int
 ) -> Layout:
     """The arrays of a kernel.
 
     Args:
         part: The part of a layer.
         rounds: The reads of each round.
-        steps: int64 [window positions], how far each lies from the window's first element.
-        capacity: Lines of the slab; in the last no bit is set.
+        steps: int64 [window positions], how many bytes each lies behind the window's first.
+        setting: Of the kernel.
+        size: Bytes of an activation.
     """
+    capacity = setting.lines
     reads = [read for round_ in rounds for read in round_]
     firsts = cuts(len(read.targets) for read in reads)
     groups = [np.flatnonzero(np.diff(read.targets, prepend=-1)) for read in reads]
     terms = [listed(read.cells, part.cell_bits, capacity) for read in reads]
     starts = cuts(len(lines) for _, _, lines in terms)
+    fetches = [fetched(steps[read.positions], size) for read in reads]
     ofat = [(e.column, e.count, e.destination, e.multiplier) for r in part.rounds for e in r.ofat]
     return Layout(
         rounds=cuts(len(round_) for round_ in rounds),
-        reads=cuts(len(read.positions) for read in reads),
-        sources=joined(steps[read.positions] for read in reads),
+        reads=np.array([len(read.positions) for read in reads], np.int64),
+        windows=cuts(len(sources) for sources, _ in fetches),
+        sources=joined(sources for sources, _ in fetches),
+        driven=joined(driven.reshape(-1) for _, driven in fetches),
+        places=bit_places(setting),
         reads_groups=cuts(len(group) for group in groups),
         arrays=np.array([read.arrays for read in reads], np.int64),
         targets=joined(read.targets[group] for read, group in zip(reads, groups, strict=True)),
@@ -161,6 +167,50 @@ def layout_of(
         ofat=np.array(ofat, np.int64).reshape(-1),
         packs=reference_rows(part),
     )
+
+
+def bit_places(setting: Setting) -> Ints:
+    """For each bit of an activation which mask of a slab's first line has it, [16]."""
+    places = np.zeros(16, np.int64)
+    for bit in range(setting.input_bits):
+        k, i = divmod(bit, setting.dac_bits)
+        vector = i * setting.vectors + k % setting.vectors
+        places[bit] = vector * setting.lines * 8 + k // setting.vectors * (8 // setting.parts)
+    return places
+
+
+def fetched(steps: Ints, size: int) -> tuple[Ints, Ints]:
+    """The windows of eight bytes that have all bytes of some activations.
+
+    Args:
+        steps: Where each activation begins, int64 [lines].
+        size: Bytes of an activation.
+
+    Returns:
+        Where they begin, and for each byte of them twice the line, odd for its second byte; -1 for
+        none, int64 [windows, 8].
+    """
+    octets = (steps[:, None] + np.arange(size)).reshape(-1)
+    lines = (2 * np.arange(len(steps))[:, None] + np.arange(size)).reshape(-1)
+    order = np.argsort(octets)
+    octets, lines = octets[order], lines[order]
+    sources = np.zeros(len(octets), np.int64)
+    driven = np.full((len(octets), 8), -1, np.int64)
+    count = fetch(octets, lines, sources, driven)
+    return sources[:count], driven[:count]
+
+
+@compiled
+def fetch(octets: Any, lines: Any, sources: Any, driven: Any) -> int:
+    """Write the windows of ascending bytes; how many there are."""
+    count, end = 0, -8
+    for k in range(len(octets)):
+        if octets[k] >= end:
+            sources[count] = octets[k]
+            end = octets[k] + 8
+            count += 1
+        driven[count - 1, octets[k] - sources[count - 1]] = lines[k]
+    return count
 
 
 def cuts(sizes: Iterable[int]) -> Ints:
