@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -16,15 +18,34 @@ def compiled(function: Function) -> Function:
 
     It runs without the interpreter's lock, so that threads run it at the same time, and checks
     neither indices nor overflows.  The code is kept beside the module, or in the user's cache,
-    under the features of the processor; where neither can be written, it is made in each process.
+    under the features of the processor, until a module of this folder changes; where neither can be
+    written, it is made in each process.
     """
     make: Any = partial(numba.njit, nogil=True, error_model="numpy", boundscheck=False)
     try:
         kernel: Function = make(cache=True)(function)
+        stamp(kernel)
     # No folder takes files.
     except RuntimeError:
         kernel = make()(function)
     return kernel
+
+
+def stamp(kernel: Any) -> None:
+    """Have the code of a kernel kept for as long as the modules that it may consist of.
+
+    Numba looks at the module of the function alone, not at what that takes from others.
+    """
+    kernel._cache._cache_file._source_stamp = sources()
+
+
+@cache
+def sources(folder: Path = Path(__file__).parent) -> str:
+    """A digest of the modules of a folder, of this one unless another is stated."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def inlined(function: Function) -> Function:

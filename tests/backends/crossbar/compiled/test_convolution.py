@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epimc.backends.crossbar.compiled.forms import FORMS, PORTABLE, Form
+from epimc.backends.crossbar.compiled.weights import digits_of
 from epimc.ir.semantics.arrays import Array
 from epimc.ir.semantics.convolution import accumulator_bounds
 from epimc.ir.semantics.windows import Window
@@ -36,6 +37,29 @@ def test_accumulators_of_bytes(layer: Layer, form: Form) -> None:
     fits = np.abs(layer.bias).max() < 2**30
     assert not fits or layer.kernel(form).dtype == np.int32
     np.testing.assert_array_equal(accumulated(layer, form), layer.accumulators())
+
+
+def test_digits_are_as_many_as_they_must_be() -> None:
+    for count in range(1, 4):
+        ones = sum(256**place for place in range(count))
+        low, high = -128 * ones, 127 * ones
+        assert [digits_of(np.array([value])) for value in (low, high)] == [count, count]
+        assert [digits_of(np.array([value])) for value in (low - 1, high + 1)] == [count + 1] * 2
+
+
+@pytest.mark.parametrize("form", RUNNING)
+def test_the_widest_weights_of_any_bits(form: Form) -> None:
+    x = np.full((1, 1, 1, 3), 65535, np.uint16)
+    x[..., 1] = 1
+    for bits in range(1, 29):
+        top = 2 ** (bits - 1)
+        # The last ones that so many digits hold, and the next.
+        edges = [128, 127, 32640, 32639, 8355840, 8355839]
+        values = [-top, top - 1, *(edge for edge in edges if edge < top)]
+        weights = np.repeat(np.array([*values, *(-value for value in values)]), 3)
+        weights = np.clip(weights, -top, top - 1).reshape(-1, 3, 1, 1)
+        layer = Layer(weights, np.arange(len(weights)), Window((1, 1)), 1, 7, 16, x)
+        np.testing.assert_array_equal(accumulated(layer, form), layer.accumulators())
 
 
 @settings(max_examples=60)
