@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import epimc
 from epimc.bundle.bundle import read_bundle
@@ -81,6 +82,23 @@ def test_a_bundle_or_data_that_have_changed_are_refused(case: Case, tmp_path: Pa
         pytest.raises(EpimcError, match=r"The data file '.*x.npy' has changed while"),
     ):
         helper.record(batch, source, ["x"])
+
+
+def test_a_broken_image_is_named_as_it_is_here(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "images" / "b.png").write_bytes(b"no image")
+    monkeypatch.chdir(tmp_path)
+    bundle = read_bundle(case.bundle)
+    source = open_source(epimc.Images("images"), inputs_of(bundle.program), 2**30)
+    assert isinstance(source, Source)
+    with told(job_of(WORK, bundle, source)) as helper:
+        assert helper.record(Batch(0, 1, None), source, ["x"])["program.class"].shape == (1,)
+        with pytest.raises(EpimcError) as caught:
+            helper.record(Batch(1, 2, None), source, ["x"])
+    assert caught.value.diagnostic.message == "Image 'images/b.png' cannot be read."
 
 
 def test_a_model_with_a_fixed_batch(tmp_path: Path) -> None:
