@@ -52,7 +52,7 @@ class Helper:
                 hint="Evaluate with one job.",
             )
         environment = {**dict.fromkeys(ONE_THREAD, "1"), **os.environ}
-        command = [sys.executable, "-c", START, json.dumps(sys.path)]
+        command = [sys.executable, "-c", START, json.dumps([*map(str, sys.path)])]
         try:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment

@@ -31,7 +31,8 @@ class Images:
     Attributes:
         folder: Where they lie.
         size: Of the shorter side, or (height, width); None: that of `crop`.
-        crop: Of a square, or (height, width); None: the size that the input has.
+        crop: Of a square, or (height, width), also where a model leaves its sizes open; None: the
+            size that the input has.
         mean: Of pixels, one number or one a channel.
         scale: Of pixels, likewise.
         layout: `nchw` or `nhwc`; None: by the input's shape, the channels first where both fit.
@@ -61,6 +62,17 @@ class Images:
             raise error(f"The layout of images is nchw or nhwc, not {self.layout!r}.")
         if self.order not in ORDERS:
             raise error(f"The order of channels is rgb or bgr, not {self.order!r}.")
+
+    @property
+    def shape(self) -> tuple[int, int, int, int] | None:
+        """Of one image as a model with open sizes takes it; None where no `crop` says so.
+
+        In colours, and the channels first unless the layout is another.
+        """
+        if self.crop is None:
+            return None
+        height, width = self.crop if isinstance(self.crop, tuple) else (self.crop, self.crop)
+        return (1, height, width, 3) if self.layout == "nhwc" else (1, 3, height, width)
 
     @property
     def path(self) -> Path:

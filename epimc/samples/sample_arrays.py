@@ -110,8 +110,9 @@ class SampleData:
         """
         named_only = [Shaped(name, (), kind) for name, kind in inputs]
         if isinstance(self.from_where, Images):
-            # They are as large as the model takes them.
-            return {}
+            shape = self.from_where.shape
+            # Else they are as large as the model takes them.
+            return {name: shape for name, _ in inputs if shape is not None and len(inputs) == 1}
         if self.is_npy:
             assert self.path is not None
             return {only_input(named_only, self.path).name: map_npy(self.path).shape}

@@ -123,8 +123,8 @@ class NpyFile(Source):
         }
 
     def reopening(self) -> dict[str, Any]:
-        """The path."""
-        return {"npy": str(self.path.absolute())}
+        """The path, as messages have it: the other process works in the same folder."""
+        return {"npy": str(self.path)}
 
 
 class ImageFolder(Source):
@@ -166,7 +166,7 @@ class ImageFolder(Source):
 
     def reopening(self) -> dict[str, Any]:
         """The folder, and what is stated of its images."""
-        return {"images": str(self.images.path.absolute()), **self.images.stated()}
+        return {"images": str(self.images.path), **self.images.stated()}
 
 
 class First(Source):

@@ -163,6 +163,12 @@ EVALUATE = ("evaluate", "bundle", "--data")
             "  hint: Replace it, or take it out of the folder.\n",
         ),
         (
+            ("broken", "--jobs", "2", "--batch", "1"),
+            "error: Image 'broken/b.png' cannot be read.\n"
+            "  note: cannot identify image file 'broken/b.png'\n"
+            "  hint: Replace it, or take it out of the folder.\n",
+        ),
+        (
             ("samples.npz", "--size", "8"),
             "error: --size is for folders of images, and 'samples.npz' is none.\n"
             "  hint: Arrays are taken as they are.\n",

@@ -229,9 +229,10 @@ def test_a_source_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     source = opened("x.npy")
     opening = source.reopening()
-    monkeypatch.chdir("/")
     assert opening is not None
     again = reopened(opening, [PORT], LIMIT)
+    assert again.subject == "data file 'x.npy'"
+    assert again.identity() == source.identity()
     np.testing.assert_array_equal(again.read(0, 3)["x"], values(3))
     assert opened(values(3)).reopening() is None
 

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from epimc.samples.sample_arrays import samples_of
+from epimc.samples.image_options import Images
+from epimc.samples.sample_arrays import SampleData, samples_of
 from epimc.samples.samples import read_samples, write_samples
 from epimc.support.diagnostics import EpimcError
+from epimc.support.files import sha256
 from epimc.support.sample_types import Shaped
 
 X, TWO = [Shaped("x", (2, 3))], [Shaped("x", (2, 3)), Shaped("y", (4,))]
@@ -129,3 +132,52 @@ def test_what_is_wrong_is_told(samples: Any, inputs: Iterable[Shaped], message: 
     with pytest.raises(EpimcError) as caught:
         samples_of(samples, list(inputs), limit_bytes=1000)
     assert str(caught.value).splitlines()[0] == message
+
+
+# --- npy files and images -------------------------------------------------------------------------
+
+
+def test_an_npy_file_gives_what_the_array_gives(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", ARRAY)
+    samples = samples_of(tmp_path / "x.npy", X)
+    np.testing.assert_array_equal(samples.inputs["x"], ARRAY)
+    assert samples.sha256 == samples.origin == sha256((tmp_path / "x.npy").read_bytes())
+    assert not isinstance(samples.inputs["x"], np.memmap)
+    assert SampleData(tmp_path / "x.npy").shapes([("x", "tensor(float)")]) == {"x": ARRAY.shape}
+    with pytest.raises(EpimcError) as caught:
+        samples_of(tmp_path / "x.npy", X, limit_bytes=100)
+    assert caught.value.diagnostic.message == (
+        f"5 samples of data file '{tmp_path / 'x.npy'}' take 120 bytes; the limit is 100."
+    )
+    assert samples_of(tmp_path / "x.npy", X, limit_bytes=100, first=4).count == 4
+
+
+@pytest.mark.parametrize("form", ["array", "npz", "npy"])
+def test_the_first_samples_are_others(form: str, tmp_path: Path) -> None:
+    """Their digest is that of what is taken, in whatever form."""
+    np.save(tmp_path / "x.npy", ARRAY)
+    write_samples(tmp_path / "x.npz", {"x": ARRAY})
+    source: Any = ARRAY if form == "array" else tmp_path / f"x.{form}"
+    few = samples_of(source, X, first=2)
+    np.testing.assert_array_equal(few.inputs["x"], ARRAY[:2])
+    assert few.sha256 == samples_of(ARRAY[:2], X).sha256
+    assert few.sha256 != samples_of(source, X).sha256
+
+
+def test_images_are_samples_with_labels(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), np.uint8)
+    for place, name in enumerate(("a/x", "b/y", "b/z")):
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels[place]).save(path)
+    inputs = [Shaped("x", (3, 4, 5))]
+    for source in (tmp_path, Images(tmp_path)):
+        samples = samples_of(source, inputs)
+        np.testing.assert_array_equal(samples.inputs["x"], pixels.transpose(0, 3, 1, 2))
+        assert samples.labels is not None
+        assert samples.labels.tolist() == [0, 1, 1]
+    named = [("x", "tensor(float)")]
+    assert SampleData(tmp_path).shapes(named) == {}
+    assert SampleData(Images(tmp_path, crop=(4, 5))).shapes(named) == {"x": (1, 3, 4, 5)}
+    last = Images(tmp_path, crop=6, layout="nhwc")
+    assert SampleData(last).shapes(named) == {"x": (1, 6, 6, 3)}
