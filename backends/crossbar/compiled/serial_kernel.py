@@ -46,6 +46,7 @@ from epimc.backends.crossbar.compiled.planes import (
     counted,
     divide,
     excess,
+    take_constant,
     take_from,
 )
 from epimc.backends.crossbar.compiled.slabs import by_place, put_masks, word_at
@@ -223,8 +224,12 @@ def add_serial(
                 fill_slab(data, begin, here, lists, read, s, fetched, words[0], masks[0])
                 driven = total_lines(lists, read, s, words, lengths[0])
                 out[2][1] += (here * slices - driven) * lists[ARRAYS][read]
-                if driven == 0 and (s.exact or s.step == 1):
-                    continue
+                if s.exact or s.step == 1:
+                    # In all lanes 0 is read as 0.
+                    if driven == 0:
+                        continue
+                    if not s.exact and not may_clip(s, words, lengths[0]):
+                        continue
                 if s.simple:
                     out[2][0] += add_simple(lists, read, s, words, lengths[1])
                 else:
@@ -297,6 +302,21 @@ def total_lines(lists: Any, read: int, s: Setting, memory: Any, planes: Any) -> 
                 present = either(present, load(total, k * WORDS))
         driven += count(present)
     return driven
+
+
+@compiled
+def may_clip(s: Setting, memory: Any, planes: Any) -> bool:
+    """Whether any lane drives so many lines that an ADC of step 1 could clip a column's sum."""
+    if s.dac_bits > 1:
+        return True
+    totals, rest = memory[1], memory[7]
+    # As if all cells were at their highest level.
+    least = ((1 << s.adc_bits) - 1) // ((1 << s.cell_bits) - 1) + 1
+    for v in range(s.vectors):
+        total = beyond(totals, v * ROOM * WORDS)
+        if any_set(take_constant(total, planes[v], least, rest)):
+            return True
+    return False
 
 
 @compiled

@@ -26,6 +26,10 @@ from epimc.backends.crossbar.kernels.sampling import column_destinations, input_
 from epimc.ir.semantics.arrays import Ints
 from epimc.ir.semantics.cells import reference_coefficient, slice_coefficients
 
+TURNING = 12
+"""Lines that may be counted more before those that are not set are counted instead: it takes time
+to take them from all."""
+
 
 @dataclass(eq=False)
 class Read:
@@ -234,22 +238,25 @@ def listed(
     """
     shifts = np.arange(cell_bits, dtype=np.uint8)
     ones = ((cells[:, :, None] >> shifts) & 1).sum(axis=0, dtype=np.int64).reshape(-1)
-    turned = (2 * ones > len(cells)).astype(np.int64)
+    turned = (2 * ones > len(cells) + TURNING).astype(np.int64)
     counts = np.where(turned, len(cells) - ones, ones)
     starts = cuts(-(-counts // 8) * 8)
     lines = np.full(int(starts[-1]), (capacity - 1) * WORDS, np.uint16)
-    list_lines(cells, cell_bits, turned, starts[:-1].copy(), lines)
+    list_lines(cells, cell_bits, turned, starts, lines)
     return counts, turned, lines
 
 
 @compiled
-def list_lines(cells: Any, cell_bits: int, turned: Any, next_: Any, lines: Any) -> None:
-    """Write the lines of each list, from where it begins on; `next_` is used up."""
-    for line in range(cells.shape[0]):
-        for column in range(cells.shape[1]):
-            level = cells[line, column]
-            for bit in range(cell_bits):
-                term = column * cell_bits + bit
-                if (level >> bit & 1) != turned[term]:
-                    lines[next_[term]] = line * WORDS
-                    next_[term] += 1
+def list_lines(cells: Any, cell_bits: int, turned: Any, starts: Any, lines: Any) -> None:
+    """Write the lines of each list, from where it begins on."""
+    own = np.zeros(cells.shape[0] + 1, np.uint16)
+    for column in range(cells.shape[1]):
+        for bit in range(cell_bits):
+            term = column * cell_bits + bit
+            count = 0
+            for line in range(cells.shape[0]):
+                # Written in any case, and kept if it counts: a branch would be a guess.
+                own[count] = line * WORDS
+                count += (cells[line, column] >> bit & 1) != turned[term]
+            for k in range(count):
+                lines[starts[term] + k] = own[k]
