@@ -7,7 +7,10 @@ A layer CxS-N-kK-sT has C channels of S x S and N filters of K x K, padded by ha
 stride of T.  Each way takes it from its source to its result: ours from 8-bit activations to the
 8-bit activations behind the requantization, onnxruntime's QLinearConv as well, its Conv from
 float32 to float32; numpy multiplies matrices of float32 of the layer's size, which are there
-already.
+already.  Bit-serial, ours sends 8 input slices of a bit and all weight slices through arrays of
+256 x 256 cells with 7-bit ADCs, whether they can clip or not; three of four bits of inputs and
+cells are set, so that many do: how many is printed.  Where aihwkit is installed, its layer with the
+default converters runs too.
 
 A network is an ONNX file, or a name that benchmarks/topologies.py knows: our program of it for
 `epim-256`, on each path, beside onnxruntime on the float32 model and on what its quantize_static
@@ -31,7 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -48,11 +51,19 @@ from epimc.backends.crossbar.compiled.convolution import Convolution
 from epimc.backends.crossbar.compiled.forms import best_form
 from epimc.backends.crossbar.compiled.processor import features
 from epimc.backends.crossbar.compiled.requantize import Rescaling
+from epimc.backends.crossbar.compiled.serial import SerialCounts, SerialProduct
+from epimc.backends.crossbar.core.program import Chip
+from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Round
+from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.kernels.cells import column_sums
+from epimc.backends.crossbar.kernels.layer_part import physical_columns
 from epimc.ir.semantics.windows import Window
 
 OPSET, IR_VERSION = 13, 8
 CALIBRATION = 4
 PATHS = ("fused", "bit-serial")
+# Rows and columns of an array, and what its sums are read with.
+ARRAY, ADC_BITS = 256, 7
 # A turn of one way takes at least so many seconds: clocks tick in coarse steps.
 TURN = 0.002
 DEFAULT = "256x14-256-k3"
@@ -145,18 +156,108 @@ def products(layer: Layer) -> Way:
     return lambda: a @ b
 
 
+def rescaling_of(channels: int) -> Rescaling:
+    """Some requantization to 8 bits."""
+    multipliers, shifts = np.full((1, channels), 2**20 + 1), np.full(channels, 34)
+    offsets = np.zeros(channels, np.int64)
+    return Rescaling(multipliers, shifts, offsets, [0], 128, 0, 255, np.dtype(np.uint8))
+
+
 def ours(layer: Layer) -> Way:
     """The fused kernel, with its requantization."""
     weights, channels = layer.weights(), layer.filters
     constant = -128 * weights.reshape(channels, -1).sum(axis=1, dtype=np.int64)
     dims = (layer.channels, layer.size, layer.size)
     convolution = Convolution(weights, constant, layer.window, 1, dims, 128, 8)
-    multipliers, shifts = np.full((1, channels), 2**20 + 1), np.full(channels, 34)
-    offsets = np.zeros(channels, np.int64)
-    rescaling = Rescaling(multipliers, shifts, offsets, [0], 128, 0, 255, np.dtype(np.uint8))
+    rescaling = rescaling_of(channels)
     x = np.ascontiguousarray(layer.source().transpose(0, 2, 3, 1))
     out = np.empty((layer.batch, *convolution.shape), np.uint8)
     return lambda: convolution.activations(x, rescaling, [], out)
+
+
+def dense(random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Bytes, three of four of whose bits are set."""
+    bits = random.random((*shape, 8)) < 0.75
+    return np.packbits(bits, axis=-1)[..., 0]
+
+
+def part_of(layer: Layer, cell_bits: int) -> Mvm:
+    """The layer on arrays, whole channels in each."""
+    area = layer.kernel**2
+    rows = layer.channels * area
+    levels = dense(np.random.default_rng(3), (rows, layer.filters))
+    weights = (levels.astype(np.int16) - 128).astype(np.int8)
+    entry = OfatEntry(0, layer.filters, 0, 1, False)
+    rounds = (Round(((0, layer.channels),), ((0, rows),), (entry,)),)
+    bias = np.zeros(layer.filters, np.int64)
+    table = Mvm(
+        *(0, 0, 1, layer.window, "w", weights, 8, "offset", cell_bits, rounds, ()),
+        corrections=np.zeros((1, 0), np.int64),
+        bias=bias,
+    )
+    height, columns = ARRAY // area * area, physical_columns(table)
+    corners = [
+        (row, column) for row in range(0, rows, height) for column in range(0, columns, ARRAY)
+    ]
+    arrays = tuple(
+        Array(number, row, min(height, rows - row), column, min(ARRAY, columns - column))
+        for number, (row, column) in enumerate(corners)
+    )
+    table = replace(table, arrays=arrays)
+    return replace(table, corrections=column_sums(table))
+
+
+class BitSerial:
+    """The layer through arrays and ADCs, with its requantization.
+
+    Attributes:
+        clipped: Conversions that were clipped.
+        conversions: All that were made.
+    """
+
+    def __init__(self, layer: Layer, cell_bits: int) -> None:
+        """Program the cells."""
+        part = part_of(layer, cell_bits)
+        chip = Chip(1, len(part.arrays), ARRAY, ARRAY, cell_bits, 1, ADC_BITS, 0, 0)
+        dims = (layer.channels, layer.size, layer.size)
+        self.product = SerialProduct(part, dims, 8, 128, chip, forced=True)
+        self.rescaling = rescaling_of(layer.filters)
+        shape = (layer.batch, layer.result_size, layer.result_size, layer.filters)
+        self.sums, self.out = np.empty(shape, np.int64), np.empty(shape, np.uint8)
+        if self.product.bound < 2**31:
+            self.sums = self.sums.astype(np.int32)
+        source = (layer.batch, layer.size, layer.size, layer.channels)
+        self.x = dense(np.random.default_rng(4), source)
+        counts = SerialCounts()
+        self.product.add(self.x, self.sums, counts)
+        columns = sum(array.columns for array in part.arrays)
+        self.conversions = 8 * columns * layer.batch * layer.result_size**2
+        self.clipped = counts.clipped
+
+    def __call__(self) -> None:
+        """Compute the layer."""
+        self.sums.fill(0)
+        self.product.add(self.x, self.sums)
+        self.rescaling([self.sums], self.out)
+
+
+def analog(layer: Layer) -> Way:
+    """aihwkit: a layer on tiles with its default converters and noise, of torch alone."""
+    torch, nn, configs = map(
+        importlib.import_module, ("torch", "aihwkit.nn", "aihwkit.simulator.configs")
+    )
+    torch.set_num_threads(1)
+    convolution = nn.AnalogConv2d(
+        *(layer.channels, layer.filters, layer.kernel, layer.stride, layer.kernel // 2),
+        rpu_config=configs.TorchInferenceRPUConfig(),
+    ).eval()
+    x = torch.from_numpy(layer.source().astype(np.float32) / 255)
+
+    def run() -> object:
+        with torch.no_grad():
+            return convolution(x)
+
+    return run
 
 
 def session(
@@ -213,9 +314,13 @@ def integer_conv(layer: Layer) -> Way:
 WAYS: dict[str, Callable[[Layer], Way]] = {
     "numpy, float32 matrices": products,
     "ours, fused": ours,
+    "ours, bit-serial, 1-bit cells": lambda layer: BitSerial(layer, 1),
+    "ours, bit-serial, 2-bit cells": lambda layer: BitSerial(layer, 2),
     "onnxruntime, QLinearConv": integer_conv,
     "onnxruntime, float32 Conv": float_conv,
 }
+if importlib.util.find_spec("aihwkit"):
+    WAYS["aihwkit, analog layer"] = analog
 
 
 def measured(ways: dict[str, Way], turns: int) -> dict[str, Times]:
@@ -278,7 +383,12 @@ def figures(name: str, batch: int, ways: dict[str, Way], turns: int) -> dict[str
         }
         for way, spent in times.items()
     ]
-    return {"name": name, "batch": batch, "ways": rows}
+    clipped = {
+        name: {"clipped": way.clipped, "conversions": way.conversions}
+        for name, way in ways.items()
+        if isinstance(way, BitSerial)
+    }
+    return {"name": name, "batch": batch, "ways": rows, "clipped": clipped}
 
 
 def beside(name: str) -> ModuleType:
@@ -412,6 +522,9 @@ def table(result: dict[str, Any]) -> list[str]:
     for row in result["ways"]:
         numbers = f"{row['cpu_ms']:>10.3f}{row['wall_ms']:>10.3f}{row['cpu_ratio']:>8.2f}"
         lines.append(f"  {row['way']:<32}{numbers}")
+    for name, counts in result["clipped"].items():
+        numbers = f"{counts['clipped']:,} of {counts['conversions']:,} conversions clipped"
+        lines.append(f"  {name}: {numbers}")
     for path, seconds in result.get("making", {}).items():
         spent = result["command"][path]
         run = f"epimc run {spent['cpu_s']:.2f} CPU s, {spent['peak_mb']:.0f} MB"

@@ -301,7 +301,9 @@ def test_simulator(capsys: pytest.CaptureFixture[str]) -> None:
     assert simulator.main(words) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == ["5x9-7-k3,", "batch", "2", "CPU", "ms", "wall", "ms", "ratio"]
-    assert [line.strip().split("  ")[0] for line in lines[2:6]] == list(simulator.WAYS)
+    ways = list(simulator.WAYS)
+    assert [line.strip().split("  ")[0] for line in lines[2 : 2 + len(ways)]] == ways
+    assert lines[2 + len(ways)].endswith(" conversions clipped")
     assert lines[2].endswith("1.00")
     assert simulator.main([*words, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -309,6 +311,8 @@ def test_simulator(capsys: pytest.CaptureFixture[str]) -> None:
     assert [layer["name"] for layer in result["figures"]] == ["5x9-7-k3", "8x6-4-k1-s2"]
     for layer in result["figures"]:
         assert all(way["cpu_ms"] > 0 < way["wall_ms"] for way in layer["ways"])
+        for counts in layer["clipped"].values():
+            assert counts["clipped"] <= counts["conversions"]
     with pytest.raises(SystemExit):
         simulator.main(["--layer", "5x9"])
     assert "error: '5x9' is no layer like 256x14-256-k3" in capsys.readouterr().err
@@ -385,3 +389,17 @@ def test_converters_wants_labels(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="error: the data have no labels"):
         script("converters").main([*arguments, "--first", "2", "--bits", "8"])
     assert capsys.readouterr().out == ""
+
+
+def test_simulator_clips_on_purpose() -> None:
+    """Bit-serial it is no lossless case, and as many bits are set as it says."""
+    simulator = script("simulator")
+    layer = simulator.layer_of("64x4-8-k3", 1)
+    for cell_bits in (1, 2):
+        way = simulator.BitSerial(layer, cell_bits)
+        assert way.conversions // 8 < way.clipped < way.conversions
+        assert 0.7 < np.unpackbits(way.x).mean() < 0.8
+        way()
+        once = way.out.copy()
+        way()
+        np.testing.assert_array_equal(way.out, once)
