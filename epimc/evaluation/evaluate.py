@@ -8,7 +8,7 @@ neither batches, processes nor interruptions change a digit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -72,12 +72,15 @@ def evaluate(
         EpimcError: The program does not pass its check (exit code 1), or anything is wrong with
             the data, the labels, the options or the state.
     """
-    bundle.program.refuse_bad()
     if options.jobs > 1 or options.state is not None:
         refuse_unstated(simulator)
-    evaluation = Evaluation.of(bundle, data, options, simulator, labels, first)
     with ExitStack() as stack:
-        record = evaluation.record(stack, progress or (lambda done, count: None))
+        # First: they import what they need while this process checks and reads.
+        helpers = [stack.enter_context(closing(Helper())) for _ in range(options.jobs - 1)]
+        bundle.program.refuse_bad()
+        evaluation = Evaluation.of(bundle, data, options, simulator, labels, first)
+        report = progress or (lambda done, count: None)
+        record = evaluation.record(stack, helpers, report)
     outputs = [port.name for port in bundle.program.outputs]
     return result_of(record, options.models, outputs, classes=evaluation.gives_classes())
 
@@ -142,8 +145,14 @@ class Evaluation:
             [model.key for model in self.options.models], outputs, labelled=self.labels is not None
         )
 
-    def record(self, stack: ExitStack, progress: Progress) -> Record:
-        """The records of all samples, one behind the other."""
+    def record(self, stack: ExitStack, helpers: list[Helper], progress: Progress) -> Record:
+        """The records of all samples, one behind the other.
+
+        Args:
+            stack: What has to be done at the end, whatever happens.
+            helpers: Other processes, which know nothing yet.
+            progress: Told of every batch.
+        """
         state = self.state
         parts = [] if state is None else self.kept(state)
         done = sum(end - start for start, end, _ in parts)
@@ -152,7 +161,7 @@ class Evaluation:
         if gaps is None or gaps:
             if state is not None:
                 stack.callback(state.write)
-            for batch, record in self.worked(stack, gaps):
+            for batch, record in self.worked(helpers, gaps):
                 parts.append((batch.first, batch.end, record))
                 if state is not None:
                     state.add(parts[-1])
@@ -162,14 +171,11 @@ class Evaluation:
         return whole
 
     def worked(
-        self, stack: ExitStack, gaps: Sequence[tuple[int, int]] | None
+        self, helpers: list[Helper], gaps: Sequence[tuple[int, int]] | None
     ) -> Iterator[tuple[Batch, Record]]:
         """All batches that are left, with their records."""
-        helpers: list[Helper] = []
-        most = self.options.jobs if gaps is None else min(self.options.jobs, len(gaps))
-        while len(helpers) < most - 1:
-            helpers.append(Helper())
-            stack.callback(helpers[-1].close)
+        if gaps is not None:
+            helpers = helpers[: len(gaps) - 1]
         simulator = {**self.simulator, "batch": self.batch}
         work = Work(self.options.models, self.options.integers, simulator)
         source = None if isinstance(self.source, Stream) else self.source
