@@ -7,8 +7,9 @@ neither batches, processes nor interruptions change a digit.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -24,12 +25,11 @@ from epimc.evaluation.figures import result_of
 from epimc.evaluation.memory import batch_size
 from epimc.evaluation.messages import digest_of, job_of
 from epimc.evaluation.options import FLOAT, EvaluateOptions
-from epimc.evaluation.processes import Helper, worked_off
+from epimc.evaluation.processes import Helpers, worked_off
 from epimc.evaluation.records import Record, columns
 from epimc.evaluation.results import EvaluateResult
 from epimc.evaluation.state import Piece, State, together
 from epimc.evaluation.work import Batch, Work
-from epimc.samples.image_options import Images
 from epimc.samples.labels import Ints, checked, read_labels, require_count
 from epimc.samples.opening import open_source
 from epimc.samples.sample_arrays import SampleSource
@@ -49,7 +49,7 @@ PASSED_LABELS = "The array of labels"
 
 def evaluate(
     bundle: Bundle,
-    data: SampleSource | Images,
+    data: SampleSource,
     options: EvaluateOptions,
     *,
     labels: Any = None,
@@ -75,8 +75,9 @@ def evaluate(
     if options.jobs > 1 or options.state is not None:
         refuse_unstated(simulator)
     with ExitStack() as stack:
-        # First: they import what they need while this process checks and reads.
-        helpers = [stack.enter_context(closing(Helper())) for _ in range(options.jobs - 1)]
+        helpers = Helpers(stack)
+        # They import what they need while this process checks and reads.
+        helpers.start(min(options.jobs, os.cpu_count() or 1) - 1)
         bundle.program.refuse_bad()
         evaluation = Evaluation.of(bundle, data, options, simulator, labels, first)
         report = progress or (lambda done, count: None)
@@ -110,7 +111,7 @@ class Evaluation:
     @staticmethod
     def of(
         bundle: Bundle,
-        data: SampleSource | Images,
+        data: SampleSource,
         options: EvaluateOptions,
         simulator: Mapping[str, Any],
         labels: Any,
@@ -145,12 +146,12 @@ class Evaluation:
             [model.key for model in self.options.models], outputs, labelled=self.labels is not None
         )
 
-    def record(self, stack: ExitStack, helpers: list[Helper], progress: Progress) -> Record:
+    def record(self, stack: ExitStack, helpers: Helpers, progress: Progress) -> Record:
         """The records of all samples, one behind the other.
 
         Args:
             stack: What has to be done at the end, whatever happens.
-            helpers: Other processes, which know nothing yet.
+            helpers: Other processes, some of which may be there.
             progress: Told of every batch.
         """
         state = self.state
@@ -167,15 +168,15 @@ class Evaluation:
                     state.add(parts[-1])
                 done += batch.end - batch.first
                 progress(done, self.count)
-        _, _, whole = together(sorted(parts, key=itemgetter(0)))
-        return whole
+        _, _, joined = together(sorted(parts, key=itemgetter(0)))
+        return joined
 
     def worked(
-        self, helpers: list[Helper], gaps: Sequence[tuple[int, int]] | None
+        self, others: Helpers, gaps: Sequence[tuple[int, int]] | None
     ) -> Iterator[tuple[Batch, Record]]:
         """All batches that are left, with their records."""
-        if gaps is not None:
-            helpers = helpers[: len(gaps) - 1]
+        jobs = self.options.jobs
+        helpers = others.start((jobs if gaps is None else min(jobs, len(gaps))) - 1)
         simulator = {**self.simulator, "batch": self.batch}
         work = Work(self.options.models, self.options.integers, simulator)
         source = None if isinstance(self.source, Stream) else self.source

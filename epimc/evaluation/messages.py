@@ -93,10 +93,10 @@ def batch_of(
 
 
 def stated_error(problem: EpimcError) -> dict[str, Any]:
-    """An error as a header; a place in a text is told in words."""
-    told = problem.diagnostic
+    """An error as a header; a place in a text becomes words."""
+    known = problem.diagnostic
     return {
-        "error": [told.message, str(told.where), list(told.notes), told.hint],
+        "error": [known.message, str(known.where), list(known.notes), known.hint],
         "exit_code": problem.exit_code,
     }
 

@@ -21,7 +21,7 @@ IN_MEMORY = "the data"
 
 
 def open_source(
-    data: SampleSource | Images,
+    data: SampleSource,
     inputs: Sequence[Shaped],
     limit_bytes: int,
     first: int | None = None,
