@@ -16,7 +16,6 @@ from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import ModelOptions, PlanRequest, Request
 from epimc.evaluation.options import Integers
 from epimc.runtime.session import Session
-from epimc.samples.image_options import Images
 from epimc.samples.options import DataOptions
 from epimc.support.constants import ConstantsByName, checked_constants
 from epimc.support.diagnostics import error
@@ -182,7 +181,7 @@ def verify(
 
 def evaluate(
     bundle: Session | str | os.PathLike[str],
-    data: SampleSource | Images,
+    data: SampleSource,
     *,
     labels: str | os.PathLike[str] | ArrayLike | None = None,
     of: str | Sequence[str] = ("float", "program"),

@@ -7,6 +7,7 @@ neither batches, processes nor interruptions change a digit.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,12 +25,11 @@ from epimc.evaluation.figures import result_of
 from epimc.evaluation.memory import batch_size
 from epimc.evaluation.messages import digest_of, job_of
 from epimc.evaluation.options import FLOAT, EvaluateOptions
-from epimc.evaluation.processes import Helper, worked_off
+from epimc.evaluation.processes import Helpers, worked_off
 from epimc.evaluation.records import Record, columns
 from epimc.evaluation.results import EvaluateResult
 from epimc.evaluation.state import Piece, State, together
 from epimc.evaluation.work import Batch, Work
-from epimc.samples.image_options import Images
 from epimc.samples.labels import Ints, checked, read_labels, require_count
 from epimc.samples.opening import open_source
 from epimc.samples.sample_arrays import SampleSource
@@ -49,7 +49,7 @@ PASSED_LABELS = "The array of labels"
 
 def evaluate(
     bundle: Bundle,
-    data: SampleSource | Images,
+    data: SampleSource,
     options: EvaluateOptions,
     *,
     labels: Any = None,
@@ -72,12 +72,16 @@ def evaluate(
         EpimcError: The program does not pass its check (exit code 1), or anything is wrong with
             the data, the labels, the options or the state.
     """
-    bundle.program.refuse_bad()
     if options.jobs > 1 or options.state is not None:
         refuse_unstated(simulator)
-    evaluation = Evaluation.of(bundle, data, options, simulator, labels, first)
     with ExitStack() as stack:
-        record = evaluation.record(stack, progress or (lambda done, count: None))
+        helpers = Helpers(stack)
+        # They import what they need while this process checks and reads.
+        helpers.start(min(options.jobs, os.cpu_count() or 1) - 1)
+        bundle.program.refuse_bad()
+        evaluation = Evaluation.of(bundle, data, options, simulator, labels, first)
+        report = progress or (lambda done, count: None)
+        record = evaluation.record(stack, helpers, report)
     outputs = [port.name for port in bundle.program.outputs]
     return result_of(record, options.models, outputs, classes=evaluation.gives_classes())
 
@@ -107,7 +111,7 @@ class Evaluation:
     @staticmethod
     def of(
         bundle: Bundle,
-        data: SampleSource | Images,
+        data: SampleSource,
         options: EvaluateOptions,
         simulator: Mapping[str, Any],
         labels: Any,
@@ -142,8 +146,14 @@ class Evaluation:
             [model.key for model in self.options.models], outputs, labelled=self.labels is not None
         )
 
-    def record(self, stack: ExitStack, progress: Progress) -> Record:
-        """The records of all samples, one behind the other."""
+    def record(self, stack: ExitStack, helpers: Helpers, progress: Progress) -> Record:
+        """The records of all samples, one behind the other.
+
+        Args:
+            stack: What has to be done at the end, whatever happens.
+            helpers: Other processes, some of which may be there.
+            progress: Told of every batch.
+        """
         state = self.state
         parts = [] if state is None else self.kept(state)
         done = sum(end - start for start, end, _ in parts)
@@ -152,24 +162,21 @@ class Evaluation:
         if gaps is None or gaps:
             if state is not None:
                 stack.callback(state.write)
-            for batch, record in self.worked(stack, gaps):
+            for batch, record in self.worked(helpers, gaps):
                 parts.append((batch.first, batch.end, record))
                 if state is not None:
                     state.add(parts[-1])
                 done += batch.end - batch.first
                 progress(done, self.count)
-        _, _, whole = together(sorted(parts, key=itemgetter(0)))
-        return whole
+        _, _, joined = together(sorted(parts, key=itemgetter(0)))
+        return joined
 
     def worked(
-        self, stack: ExitStack, gaps: Sequence[tuple[int, int]] | None
+        self, others: Helpers, gaps: Sequence[tuple[int, int]] | None
     ) -> Iterator[tuple[Batch, Record]]:
         """All batches that are left, with their records."""
-        helpers: list[Helper] = []
-        most = self.options.jobs if gaps is None else min(self.options.jobs, len(gaps))
-        while len(helpers) < most - 1:
-            helpers.append(Helper())
-            stack.callback(helpers[-1].close)
+        jobs = self.options.jobs
+        helpers = others.start((jobs if gaps is None else min(jobs, len(gaps))) - 1)
         simulator = {**self.simulator, "batch": self.batch}
         work = Work(self.options.models, self.options.integers, simulator)
         source = None if isinstance(self.source, Stream) else self.source

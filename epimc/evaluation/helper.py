@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from epimc.support.interrupts import ignore_signals
 
@@ -34,17 +33,25 @@ def serve(orders: BinaryIO, answers: BinaryIO) -> None:
         EOFError: There are no more.
         OSError: Nobody reads the answers.
     """
+    # Before the job is known: the other process reads and checks meanwhile.
     from epimc.evaluation.frames import receive, send
-    from epimc.evaluation.messages import batch_of, stated_error
+    from epimc.evaluation.messages import batch_of, begun, stated_error
     from epimc.support.diagnostics import EpimcError, error
 
     job, _ = receive(orders)
-    worker = None
+    # Now, and told when there is something to answer.
+    worker, refusal = None, error("There is not enough memory.")
+    try:
+        worker = begun(job)
+    except EpimcError as problem:
+        refusal = problem
+    except MemoryError:
+        pass
     while True:
         header, arrays = receive(orders)
         try:
             if worker is None:
-                worker = begun(job)
+                raise refusal
             record = worker.record(batch_of(header, arrays, job["inputs"]))
         except EpimcError as problem:
             send(answers, stated_error(problem), {})
@@ -52,29 +59,3 @@ def serve(orders: BinaryIO, answers: BinaryIO) -> None:
             send(answers, stated_error(error("There is not enough memory.")), {})
         else:
             send(answers, {}, record)
-
-
-def begun(job: dict[str, Any]) -> Any:
-    """The worker for a job.
-
-    Raises:
-        EpimcError: The bundle or the data cannot be read any more, or have changed.
-    """
-    from epimc.bundle.bundle import read_bundle
-    from epimc.evaluation.messages import digest_of
-    from epimc.evaluation.options import Model
-    from epimc.evaluation.work import Work
-    from epimc.samples.opening import reopened
-    from epimc.samples.samples import inputs_of
-    from epimc.support.diagnostics import error
-
-    bundle = read_bundle(Path(job["bundle"]), job["limit_bytes"])
-    if digest_of(bundle) != job["digest"]:
-        raise error(f"Bundle '{job['bundle']}' has changed while it was evaluated.")
-    source = None
-    if job["source"] is not None:
-        source = reopened(job["source"], inputs_of(bundle.program), job["limit_bytes"])
-        if source.identity() != job["identity"]:
-            raise error(f"The {source.subject} has changed while it was evaluated.")
-    work = Work(tuple(map(Model.of, job["models"])), job["integers"], job["simulator"])
-    return work.begun(bundle, source)

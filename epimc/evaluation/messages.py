@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from epimc.bundle.bundle import Bundle
+from epimc.bundle.bundle import Bundle, read_bundle
 from epimc.bundle.manifest import sealed
-from epimc.evaluation.work import Batch, Work
+from epimc.evaluation.options import Model
+from epimc.evaluation.work import Batch, Work, Worker
+from epimc.samples.opening import reopened
 from epimc.samples.samples import inputs_of
 from epimc.samples.sources import Source
-from epimc.support.diagnostics import Diagnostic, EpimcError
+from epimc.support.diagnostics import Diagnostic, EpimcError, error
 from epimc.support.files import sha256
 
 Array = NDArray[Any]
@@ -40,6 +43,24 @@ def job_of(work: Work, bundle: Bundle, source: Source | None) -> dict[str, Any]:
         "source": opening,
         "identity": None if source is None or opening is None else source.identity(),
     }
+
+
+def begun(job: Mapping[str, Any]) -> Worker:
+    """The worker for a job, in the other process.
+
+    Raises:
+        EpimcError: The bundle or the data cannot be read any more, or have changed.
+    """
+    bundle = read_bundle(Path(job["bundle"]), job["limit_bytes"])
+    if digest_of(bundle) != job["digest"]:
+        raise error(f"Bundle '{job['bundle']}' has changed while it was evaluated.")
+    source = None
+    if job["source"] is not None:
+        source = reopened(job["source"], inputs_of(bundle.program), job["limit_bytes"])
+        if source.identity() != job["identity"]:
+            raise error(f"The {source.subject} has changed while it was evaluated.")
+    work = Work(tuple(map(Model.of, job["models"])), job["integers"], job["simulator"])
+    return work.begun(bundle, source)
 
 
 def batch_message(
@@ -72,10 +93,10 @@ def batch_of(
 
 
 def stated_error(problem: EpimcError) -> dict[str, Any]:
-    """An error as a header; a place in a text is told in words."""
-    told = problem.diagnostic
+    """An error as a header; a place in a text becomes words."""
+    known = problem.diagnostic
     return {
-        "error": [told.message, str(told.where), list(told.notes), told.hint],
+        "error": [known.message, str(known.where), list(known.notes), known.hint],
         "exit_code": problem.exit_code,
     }
 

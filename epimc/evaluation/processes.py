@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, TypeAlias
 
@@ -122,6 +122,24 @@ class Helper:
             with suppress(OSError):
                 stream.close()
         no_longer(self.kill)
+
+
+class Helpers:
+    """Other processes, which end with a stack."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        """Start none yet."""
+        self.stack, self.started = stack, list[Helper]()
+
+    def start(self, count: int) -> list[Helper]:
+        """So many of them, those first that are there already.
+
+        Raises:
+            EpimcError: As of `Helper`.
+        """
+        while len(self.started) < count:
+            self.started.append(self.stack.enter_context(closing(Helper())))
+        return self.started[:count]
 
 
 class Queue:

@@ -10,7 +10,7 @@ from typing import Any
 from epimc.samples.image_options import Images
 from epimc.samples.kinds import kind_of, only_input
 from epimc.samples.sample_arrays import SampleSource, batches_of, is_array
-from epimc.samples.samples import checked_samples, read_samples
+from epimc.samples.samples import checked_samples, read_arrays
 from epimc.samples.sources import First, ImageFolder, Kept, NpyFile, Source
 from epimc.samples.streams import Stream
 from epimc.support.diagnostics import error
@@ -21,7 +21,7 @@ IN_MEMORY = "the data"
 
 
 def open_source(
-    data: SampleSource | Images,
+    data: SampleSource,
     inputs: Sequence[Shaped],
     limit_bytes: int,
     first: int | None = None,
@@ -63,7 +63,9 @@ def open_path(path: Path, inputs: Sequence[Shaped], limit_bytes: int) -> Source:
     refuse_in_files("a file of samples", inputs)
     if kind == "npy":
         return NpyFile(path, only_input(inputs, path))
-    return Kept(read_samples(path, inputs, limit_bytes=limit_bytes), f"data file '{path}'")
+    subject = f"data file '{path}'"
+    # Its digest is taken where one is asked for.
+    return Kept(checked_samples(read_arrays(path, limit_bytes), inputs, subject, ""), subject)
 
 
 def reopened(opening: Mapping[str, Any], inputs: Sequence[Shaped], limit_bytes: int) -> Source:

@@ -24,6 +24,7 @@ class Stream:
         """Take an iterable; nothing is asked of it yet."""
         self.coming = batches_of((labelled(batch, inputs) for batch in batches), inputs)
         self.inputs, self.limit_bytes = inputs, limit_bytes
+        self.has_labels: bool | None = None
 
     def batches(self, size: int, most: int | None) -> Iterator[Samples]:
         """Samples, `size` at a time, the last ones fewer.
@@ -54,7 +55,12 @@ class Stream:
             return None
         if sum(array.nbytes for array in arrays.values()) > self.limit_bytes:
             raise error(f"A batch of {STREAMED} takes more than {self.limit_bytes} bytes.")
-        return checked_samples(arrays, self.inputs, STREAMED, "")
+        samples = checked_samples(arrays, self.inputs, STREAMED, "")
+        has_labels = samples.labels is not None
+        if self.has_labels not in (None, has_labels):
+            raise error(f"Some batches of {STREAMED} have labels, and some have not.")
+        self.has_labels = has_labels
+        return samples
 
 
 def labelled(batch: Any, inputs: Sequence[Shaped]) -> Any:
@@ -69,13 +75,7 @@ def labelled(batch: Any, inputs: Sequence[Shaped]) -> Any:
 
 
 def together(first: Samples, second: Samples) -> Samples:
-    """Samples one behind the other.
-
-    Raises:
-        EpimcError: One of both has labels.
-    """
-    if (first.labels is None) != (second.labels is None):
-        raise error(f"Some batches of {STREAMED} have labels, and some have not.")
+    """Samples one behind the other."""
     inputs = {
         name: np.concatenate([array, second.inputs[name]]) for name, array in first.inputs.items()
     }

@@ -124,7 +124,7 @@ EVALUATE = ("evaluate", "bundle", "--data")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (
             ("none.npz",),
@@ -193,14 +193,14 @@ EVALUATE = ("evaluate", "bundle", "--data")
         ),
     ],
 )
-def test_wrong_input(arguments: tuple[str, ...], told: str, refuse: Refuse, here: Path) -> None:
+def test_wrong_input(arguments: tuple[str, ...], message: str, refuse: Refuse, here: Path) -> None:
     (here / "three.txt").write_text("0\n1\n0\n")
     np.save(here / "wrong.npy", np.zeros((4, 8, 8, 3), np.float32))
     (here / "empty").mkdir()
     (here / "broken").mkdir()
     Image.new("RGB", (8, 8)).save(here / "broken" / "a.png")
     (here / "broken" / "b.png").write_bytes(b"no image")
-    assert refuse(*EVALUATE, *arguments) == told.format(here=here)
+    assert refuse(*EVALUATE, *arguments) == message.format(here=here)
 
 
 def test_a_batch_that_memory_cannot_hold(refuse: Refuse, run: Run) -> None:
@@ -258,8 +258,8 @@ def is_running(number: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="no /proc")
-@pytest.mark.parametrize("whole_group", [True, False])
-def test_ctrl_c_leaves_nothing_half_done(whole_group: bool, run: Run, here: Path) -> None:
+@pytest.mark.parametrize("in_terminal", [True, False])
+def test_ctrl_c_leaves_nothing_half_done(in_terminal: bool, run: Run, here: Path) -> None:
     draw = np.random.default_rng(3)
     np.save(here / "x.npy", draw.standard_normal((20_000, 3, 8, 8)).astype(np.float32))
     arguments = ["bundle", "--data", "x.npy", "--json"]
@@ -271,13 +271,13 @@ def test_ctrl_c_leaves_nothing_half_done(whole_group: bool, run: Run, here: Path
         helpers = helpers or children(process)
         time.sleep(0.01)
     helpers = children(process)
-    if whole_group:
+    if in_terminal:
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert (out, err) == ("", "interrupted\n")
-    assert process.returncode == (130 if whole_group else 143)
+    assert process.returncode == (130 if in_terminal else 143)
     deadline = time.monotonic() + 30
     while any(map(is_running, helpers)) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -142,8 +142,8 @@ def test_an_interrupted_evaluation_goes_on(
     # What is there is neither computed nor written again.
     for name, contents in kept.items():
         assert (tmp_path / "state" / name).read_bytes() == contents
-    whole = epimc.evaluate(case.bundle, data, **options)
-    assert document(whole) == document(expected)
+    again = epimc.evaluate(case.bundle, data, **options)
+    assert document(again) == document(expected)
 
 
 def test_the_state_of_another_evaluation_is_refused(case: Case, tmp_path: Path) -> None:
@@ -225,11 +225,11 @@ def test_an_error_of_another_process_is_told_here(case: Case) -> None:
 def test_a_batch_that_does_not_fit(case: Case) -> None:
     with pytest.raises(EpimcError) as caught:
         epimc.evaluate(case.bundle, case.images, batch=10**6, limit_bytes=10**8)
-    told = caught.value.diagnostic
-    assert told.message.startswith("A batch of 1000000 samples takes up to ")
-    assert told.message.endswith(" bytes; the limit is 100000000.")
-    fitting = int(told.hint.split()[2].rstrip(","))
-    assert told.hint == f"Use --batch {fitting}, or raise the limit (--limit-bytes)."
+    diagnostic = caught.value.diagnostic
+    assert diagnostic.message.startswith("A batch of 1000000 samples takes up to ")
+    assert diagnostic.message.endswith(" bytes; the limit is 100000000.")
+    fitting = int(diagnostic.hint.split()[2].rstrip(","))
+    assert diagnostic.hint == f"Use --batch {fitting}, or raise the limit (--limit-bytes)."
     result = epimc.evaluate(
         case.bundle, case.images, of="program", batch=fitting, limit_bytes=10**8
     )

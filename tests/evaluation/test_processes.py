@@ -30,7 +30,7 @@ WORK = Work((Model("program"),), "simulator", {"batch": 4})
 
 
 @contextmanager
-def told(job: dict[str, Any]) -> Iterator[Helper]:
+def prepared(job: dict[str, Any]) -> Iterator[Helper]:
     """A process that knows a job."""
     helper = Helper()
     try:
@@ -62,7 +62,7 @@ def test_a_bundle_or_data_that_have_changed_are_refused(case: Case, tmp_path: Pa
     assert isinstance(source, Source)
     job = job_of(WORK, bundle, source)
     batch = Batch(0, 4, case.labels[:4])
-    with told(job) as helper:
+    with prepared(job) as helper:
         record = helper.record(batch, source, ["x"])
         assert record["program.class"].shape == (4,)
         # An error is no end.
@@ -72,13 +72,13 @@ def test_a_bundle_or_data_that_have_changed_are_refused(case: Case, tmp_path: Pa
         again = helper.record(batch, source, ["x"])
         assert all((again[name] == array).all() for name, array in record.items())
     with (
-        told({**job, "digest": "0" * 64}) as helper,
+        prepared({**job, "digest": "0" * 64}) as helper,
         pytest.raises(EpimcError, match=f"Bundle '{case.bundle}' has changed while"),
     ):
         helper.record(batch, source, ["x"])
     np.save(tmp_path / "x.npy", case.images + 1)
     with (
-        told(job) as helper,
+        prepared(job) as helper,
         pytest.raises(EpimcError, match=r"The data file '.*x.npy' has changed while"),
     ):
         helper.record(batch, source, ["x"])
@@ -94,7 +94,7 @@ def test_a_broken_image_is_named_as_it_is_here(
     bundle = read_bundle(case.bundle)
     source = open_source(epimc.Images("images"), inputs_of(bundle.program), 2**30)
     assert isinstance(source, Source)
-    with told(job_of(WORK, bundle, source)) as helper:
+    with prepared(job_of(WORK, bundle, source)) as helper:
         assert helper.record(Batch(0, 1, None), source, ["x"])["program.class"].shape == (1,)
         with pytest.raises(EpimcError) as caught:
             helper.record(Batch(1, 2, None), source, ["x"])

@@ -288,3 +288,12 @@ def test_samples_without_names(tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_text("a 2\n")
     with pytest.raises(EpimcError, match="names samples, which have no names here"):
         read_labels(tmp_path / "l.txt", None, LIMIT)
+
+
+def test_labels_of_some_batches_only() -> None:
+    batches: Any = [{"x": values(4), "labels": [0, 1, 2, 3]}, {"x": values(4)}]
+    for size in (1, 4, 64):
+        stream = open_source(batches, [PORT], LIMIT)
+        assert isinstance(stream, Stream)
+        with pytest.raises(EpimcError, match="Some batches of the data have labels, and some"):
+            list(stream.batches(size, None))
