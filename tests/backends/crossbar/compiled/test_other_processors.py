@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from epimc.backends.crossbar.compiled.processor import features
 ROOT = Path(__file__).parents[4]
 
 # Features that LLVM may use, by what a processor lacks.
-LESS = {"avx512": lambda name: name.startswith("avx512"), "avx": lambda name: "avx" in name}
+LESS: dict[str, Callable[[str], bool]] = {
+    "avx512": lambda name: name.startswith("avx512"),
+    "avx": lambda name: "avx" in name,
+}
 
 
 @pytest.mark.skipif("avx2" not in features(), reason="no processor of this kind")
