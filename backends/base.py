@@ -243,6 +243,20 @@ class CompiledProgram(Door, ABC):
         """The same program on a chip whose converters lose nothing; options as in `executor`."""
         return self.executor(host, **options)
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether something of it follows from calibration samples."""
+        return False
+
+    def calibrated(self, samples: Arrays, host: Host | None = None) -> CompiledProgram:
+        """The program with what follows from samples, for every input by its name.
+
+        Args:
+            samples: At least one.
+            host: Runs the host calls; not needed where there are none.
+        """
+        raise NotImplementedError(self.backend)
+
     @abstractmethod
     def claims(self) -> Iterator[Claim]:
         """All that the integer reference must be, but for what fragments are made of."""

@@ -106,6 +106,19 @@ class CrossbarProgram(CompiledProgram):
         program = replace(self.program, chip=replace(self.program.chip, adc_bits=bits))
         return CrossbarProgram(with_steps(program, self.target), self.target)
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Where the target's range of ADCs says so: then their steps follow from samples."""
+        return self.target.converters.adc_range == "calibrated"
+
+    def calibrated(self, samples: Arrays, host: Host | None = None) -> CrossbarProgram:
+        """The program with the steps that the first samples make necessary."""
+        from epimc.backends.crossbar.lower.converters import with_layer_steps
+        from epimc.backends.crossbar.sim.calibration import calibrated_steps
+
+        steps = calibrated_steps(self.program, samples, host)
+        return CrossbarProgram(with_layer_steps(self.program, steps), self.target)
+
     def lossless_executor(self, host: Host | None = None, **options: Any) -> CrossbarExecutor:
         """What the arrays hold, multiplied: the fused path, whatever the options say."""
         return self.executor(host, **{**options, "path": "fused"})

@@ -9,6 +9,7 @@ from epimc.backends.base import Backend, Target
 from epimc.backends.registry import load_backend, load_dialect
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.bundling import new_bundle, reference_files
+from epimc.compiler.calibrating import calibrated
 from epimc.compiler.importing import import_request
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import CompileOptions, Request
@@ -210,8 +211,9 @@ def compiled_once(
                 hint="Report it to the authors of the backend.",
             )
 
-    with clock.stage(CHECK):
+    with clock.stage(CHECK) as step:
         program.refuse_bad("The compiled program")
+        program = step.program = calibrated(program, start, integers)
 
     with clock.stage(REFERENCE):
         files = reference_files(start, floats, integers)

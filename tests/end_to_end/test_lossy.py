@@ -150,6 +150,7 @@ def compiled_for(target: Path) -> Program:
         ({"adc_range": "worst", "rows_per_read": 8}, [2, 2, 2], [57, 66, 66]),
         ({"adc_range": "weights"}, [3, 3, 4], [141, 159, 195]),
         ({"adc_range": 100}, [2, 2, 2], [141, 159, 195]),
+        ({"adc_range": "calibrated"}, [3, 2, 2], [141, 159, 195]),
         ({"rows_per_read": 7}, [1, 1, 1], [48, 60, 57]),
     ],
 )

@@ -44,6 +44,10 @@ MAXIMUM_EXCHANGES = 2**26
 # The highest sum on a bit line: of so many word lines, an input slice and a cell at their highest.
 LARGEST_SUM = 4096 * (2**8 - 1) * (2**4 - 1)
 
+# The calibration samples whose sums set a calibrated range: each takes some passes through all
+# arrays.
+CALIBRATED_SAMPLES = 8
+
 Index = Annotated[int, Field(ge=0, lt=2**16)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Offset = Annotated[int, Field(ge=0, lt=2**31)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from epimc.backends.crossbar.core.program import Program, ProgramTable
@@ -9,15 +10,18 @@ from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.kernels.converters import fitting_step
 from epimc.backends.crossbar.target.schema import Target
-from epimc.ir.semantics.converters import smallest_step
+from epimc.ir.semantics.converters import Converter, smallest_step
 
 
 def with_steps(program: Program, target: Target) -> Program:
     """The program with the step of each layer's ADCs in its tables."""
-    steps = {
-        number: layer_step(parts, program, target) for number, parts in mvm_layers(program).items()
-    }
+    layers = mvm_layers(program)
+    steps = {number: layer_step(parts, program, target) for number, parts in layers.items()}
+    return with_layer_steps(program, steps)
 
+
+def with_layer_steps(program: Program, steps: Mapping[int, int]) -> Program:
+    """The program with these steps, by the map that holds a layer's result."""
     stepped: dict[int, ProgramTable] = {
         part.destination: replace(part, adc_step=steps[number])
         for number, parts in mvm_layers(program).items()
@@ -30,7 +34,14 @@ def with_steps(program: Program, target: Target) -> Program:
 
 def layer_step(parts: list[Mvm], program: Program, target: Target) -> int:
     """The step of the ADCs that read a layer's parts: the same for all, wherever they lie."""
-    if target.converters.adc_range == "weights":
-        return fitting_step(parts, program.chip)
-    highest = target.highest_sum
-    return 1 if highest is None else smallest_step(program.chip.adc_bits, highest)
+    bits = program.chip.adc_bits
+    match target.converters.adc_range:
+        case "weights":
+            return fitting_step(parts, program.chip)
+        case "calibrated":
+            # Samples decide later; with other bits than the target's the range stays.
+            made = Converter(target.converters.adc_bits, parts[0].adc_step)
+            return smallest_step(bits, made.limit)
+        case _:
+            highest = target.highest_sum
+            return 1 if highest is None else smallest_step(bits, highest)

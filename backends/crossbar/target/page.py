@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from epimc.backends.crossbar.core.limits import CALIBRATED_SAMPLES
 from epimc.backends.crossbar.target.schema import builtin_targets, leaves, load_target
 from epimc.support.mistakes import text_of
 from epimc.support.toml_files import toml
@@ -55,6 +56,8 @@ than `"unit"` makes the step the smallest integer with which the highest sum is 
 
 - `"worst"`: the sum above for `rows` driven word lines, the same step in all layers;
 - `"weights"`: for each layer the highest sum that its columns can reach, as they are programmed;
+- `"calibrated"`: for each layer the highest sum on the first {samples} calibration samples, on a
+  chip that loses nothing; what other samples have above it may be clipped;
 - an integer: this sum; what is above it may be clipped.
 
 `rows_per_read` has an array drive so many word lines at a time: those that a round drives, in
@@ -68,7 +71,7 @@ def target_page() -> str:
     tiny = load_target("tiny")
     example = "".join(f"        {line}\n" if line else "\n" for line in tiny.to_toml().splitlines())
     parts = [INTRODUCTION, *key_table(), "", ADVICE, *builtin_table(), ""]
-    return "\n".join([*parts, OWN.format(example=example)])
+    return "\n".join([*parts, OWN.format(example=example, samples=CALIBRATED_SAMPLES)])
 
 
 def key_table() -> Iterator[str]:

@@ -65,14 +65,15 @@ class Converters(TomlTable):
 
     dac_bits: int = number(1, 8, "bits", "input bits that drive a word line at a time")
     adc_bits: int = number(1, MOST_ADC_BITS, "bits", "bits that are read from a bit line, from 0")
-    adc_range: Literal["unit", "worst", "weights"] | Annotated[int, Field(ge=1, le=LARGEST_SUM)] = (
-        words(
-            f'"unit", "worst", "weights" or an integer between 1 and {LARGEST_SUM}',
-            "what sets the step of the ADC: unit: the step is 1; else it is the smallest with "
-            "which the highest sum fits: of the geometry (worst), of a layer's weights, or this "
-            "one",
-            default="unit",
-        )
+    adc_range: (
+        Literal["unit", "worst", "weights", "calibrated"]
+        | Annotated[int, Field(ge=1, le=LARGEST_SUM)]
+    ) = words(
+        f'"unit", "worst", "weights", "calibrated" or an integer between 1 and {LARGEST_SUM}',
+        "what sets the step of the ADC: unit: the step is 1; else it is the smallest with "
+        "which the highest sum fits: of the geometry (worst), of a layer's weights, of a "
+        "layer's sums on calibration samples, or this one",
+        default="unit",
     )
     rows_per_read: int = number(
         0, 4096, "lines", "word lines that an array drives at a time; 0: all", default=0

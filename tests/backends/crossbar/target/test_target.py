@@ -150,10 +150,10 @@ def test_defaults_of_converters_are_not_stated() -> None:
     [
         (
             "adc_range = 0",
-            'converters.adc_range = 0: must be "unit", "worst", "weights" or an integer between '
-            "1 and 15667200 (what sets the step of the ADC: unit: the step is 1; else it is the "
-            "smallest with which the highest sum fits: of the geometry (worst), of a layer's "
-            "weights, or this one).",
+            'converters.adc_range = 0: must be "unit", "worst", "weights", "calibrated" or an '
+            "integer between 1 and 15667200 (what sets the step of the ADC: unit: the step is 1; "
+            "else it is the smallest with which the highest sum fits: of the geometry (worst), of "
+            "a layer's weights, of a layer's sums on calibration samples, or this one).",
         ),
         (
             "rows_per_read = -1",
