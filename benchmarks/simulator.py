@@ -232,7 +232,7 @@ class BitSerial:
         self.product.add(self.x, self.sums, counts)
         columns = sum(array.columns for array in part.arrays)
         self.conversions = 8 * columns * layer.batch * layer.result_size**2
-        self.clipped = counts.clipped
+        self.clipped = counts.take().clipped
 
     def __call__(self) -> None:
         """Compute the layer."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from epimc.backends.base import CostSummary
-from epimc.backends.crossbar.core.counts import Counts
+from epimc.backends.crossbar.core.counts import Conversions, Counts
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.support.results import INLINED, OnnxNode, onnx_nodes
@@ -33,6 +33,12 @@ NOTES = (
 )
 
 
+CONVERSION_NOTES = (
+    "for all samples; clipped: conversions of sums above the ADC's range; skipped: array reads",
+    "whose input slice is 0 in all driven lines",
+)
+
+
 @dataclass(frozen=True)
 class LayerCost:
     """What one layer costs; inputs are layers as well.
@@ -42,12 +48,15 @@ class LayerCost:
         nodes: The ONNX nodes that it stands for.
         input: Whether it is an input of the model, which is loaded only.
         counts: For one sample.
+        conversions: What its ADCs did for all samples; null where the arrays' sums were not
+            computed.
     """
 
     name: str
     nodes: tuple[OnnxNode, ...]
     input: bool
     counts: Counts = field(metadata=INLINED)
+    conversions: Conversions | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,18 @@ class CrossbarCosts(CostSummary):
         rows = [(layer.name, *cells(layer.counts)) for layer in self.layers]
         yield table(("value", *COLUMNS), [*rows, ("total", *cells(self.total))])
         yield Lines(NOTES)
+        converted = [layer for layer in self.layers if layer.conversions is not None]
+        if converted:
+            lines = [(layer.name, *conversion_cells(layer.conversions)) for layer in converted]
+            yield table(("value", "clipped", "skipped"), lines)
+            yield Lines(CONVERSION_NOTES)
+
+
+def conversion_cells(conversions: Conversions | None) -> Iterator[str]:
+    """The cells of one line; what is not known is `-`."""
+    if conversions is not None:
+        for count in (conversions.clipped, conversions.skipped):
+            yield "-" if count is None else short(count)
 
 
 def cells(counts: Counts) -> Iterator[str]:
@@ -84,6 +105,7 @@ def crossbar_costs(program: Program, counters: Counters) -> CrossbarCosts:
             onnx_nodes(program.maps[number].nodes),
             number in inputs,
             counts,
+            counters.conversions.get(number),
         )
         for number, counts in counters.layers().items()
     )

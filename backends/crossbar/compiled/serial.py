@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from epimc.backends.crossbar.compiled.serial_kernel import (
     scratch,
 )
 from epimc.backends.crossbar.compiled.serial_layout import Read, layout_of, reads_of
+from epimc.backends.crossbar.core.counts import Conversions
 from epimc.backends.crossbar.core.program import Chip
 from epimc.backends.crossbar.kernels.cells import corrected
 from epimc.backends.crossbar.kernels.converters import converter_of
@@ -27,18 +28,27 @@ from epimc.ir.semantics.arrays import Ints
 NO_COUNTS, NO_SUMS = np.zeros(0, np.int32), np.zeros(0, np.int64)
 
 
-@dataclass
 class SerialCounts:
-    """What was counted on the way.
+    """What is counted on the way, by any number of threads; `skipped` of computed reads alone."""
 
-    Attributes:
-        clipped: Conversions of sums above the ADC's range.
-        skipped: Array reads that hardware skips, as no bit of their input slice is set; of the
-            reads that were computed.
-    """
+    def __init__(self, *, complete: bool = True) -> None:
+        """Begin with nothing; `complete`: whether all reads are computed."""
+        self._lock = Lock()
+        self._complete = complete
+        self._clipped = self._skipped = 0
 
-    clipped: int = 0
-    skipped: int = 0
+    def add(self, clipped: int, skipped: int) -> None:
+        """Count."""
+        with self._lock:
+            self._clipped += clipped
+            self._skipped += skipped
+
+    def take(self) -> Conversions:
+        """What was counted since this was asked the last time."""
+        with self._lock:
+            taken = Conversions(self._clipped, self._skipped if self._complete else None)
+            self._clipped = self._skipped = 0
+        return taken
 
 
 class SerialProduct:
@@ -182,8 +192,7 @@ class SerialProduct:
         memory = scratch(setting)
         add_serial(source, self.layout, setting, memory, results, len(positions))
         if counts is not None:
-            counts.clipped += int(tally[0])
-            counts.skipped += int(tally[1])
+            counts.add(int(tally[0]), int(tally[1]))
 
     def padded(self, x: NDArray[Any]) -> NDArray[Any]:
         """The map as bytes, with what lies outside of it, and eight bytes behind."""

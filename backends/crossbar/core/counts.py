@@ -46,4 +46,24 @@ class Counts:
                 mine[name] += times * theirs[name]
 
 
+@dataclass
+class Conversions:
+    """What ADCs did for some samples, as it was computed.
+
+    Attributes:
+        clipped: Conversions of sums above the ADC's range.
+        skipped: Array reads that hardware skips, as no bit of their input slice is set; null where
+            not all reads were computed.
+    """
+
+    clipped: int = 0
+    skipped: int | None = 0
+
+    def add(self, other: Conversions) -> None:
+        """Add what another one counts."""
+        self.clipped += other.clipped
+        unknown = self.skipped is None or other.skipped is None
+        self.skipped = None if unknown else (self.skipped or 0) + (other.skipped or 0)
+
+
 COUNTED = tuple(field.name for field in fields(Counts))

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 
+from epimc.backends.crossbar.core.counts import Conversions
 from epimc.backends.crossbar.core.program import (
     FeatureMap,
     Instruction,
@@ -48,6 +49,12 @@ class Observer:
         """Rows of a map have been computed, from row `first` on: integers [batch, C, rows, W].
 
         Of any type that holds them, and only until it returns.
+        """
+
+    def converted(self, layer: int, conversions: Conversions) -> None:
+        """What the ADCs of a layer did for all samples of an execution, where that is computed.
+
+        The layer is the number of the map that holds its result.
         """
 
 

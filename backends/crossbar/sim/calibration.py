@@ -101,4 +101,4 @@ class Search:
             window, outputs = product.window, product.setting.outputs
             size = (window.output_size(x.shape[1 + axis], axis) for axis in (0, 1))
             product.add(x, np.zeros((1, *size, outputs), np.int64), counts)
-        return counts.clipped > 0
+        return counts.take().clipped > 0

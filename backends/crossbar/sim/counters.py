@@ -6,7 +6,7 @@ looks at the IR or at data.  A layer that is split over tiles counts as one.
 
 from __future__ import annotations
 
-from epimc.backends.crossbar.core.counts import Counts
+from epimc.backends.crossbar.core.counts import Conversions, Counts
 from epimc.backends.crossbar.core.program import Instruction, Program
 from epimc.backends.crossbar.instructions.mvm import Mvm, driving
 from epimc.backends.crossbar.instructions.registry import BY_NAME
@@ -22,6 +22,7 @@ class Counters(SubjectObserver):
     Attributes:
         maps: For every feature map of the program.
         others: For instructions that only order tiles: `signal`, `wait`, `halt`.
+        conversions: What the ADCs of layers did for all samples, where that is computed.
     """
 
     def __init__(self, program: Program) -> None:
@@ -29,7 +30,12 @@ class Counters(SubjectObserver):
         super().__init__(program)
         self.maps = [Counts() for _ in program.maps]
         self.others = Counts()
+        self.conversions: dict[int, Conversions] = {}
         self._counting = True
+
+    def converted(self, layer: int, conversions: Conversions) -> None:
+        """Add it up over batches."""
+        self.conversions.setdefault(layer, Conversions()).add(conversions)
 
     def begin(self, first: int, count: int) -> None:
         """Count the first batch only: every sample costs the same, and a batch counts as one."""

@@ -65,3 +65,23 @@ def test_json(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixtur
     for key, count in stats["total"].items():
         others = 1 if key == "instructions" else 0
         assert sum(layer[key] for layer in stats["layers"]) + others == count
+
+
+def test_what_the_converters_did(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The inputs are 0, which the zero point stands for: its bits are read, and nothing clips."""
+    assert main([*arguments, "--stats", "--path", "bit-serial"]) == 0
+    out = capsys.readouterr().out
+    assert out.endswith(
+        "value  clipped  skipped\n"
+        "-----  -------  -------\n"
+        "acc          0      360\n"
+        "for all samples; clipped: conversions of sums above the ADC's range; skipped: array "
+        "reads\nwhose input slice is 0 in all driven lines\n"
+    )
+    assert main([*arguments, "--stats", "--path", "bit-serial", "--json"]) == 0
+    layers = json.loads(capsys.readouterr().out)["stats"]["layers"]
+    assert [layer["conversions"] for layer in layers] == [
+        None,
+        {"clipped": 0, "skipped": 360},
+        None,
+    ]

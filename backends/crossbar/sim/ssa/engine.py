@@ -86,6 +86,9 @@ class SsaEngine:
                     outputs[name][part] = result
 
         in_threads(do, [*arrays.pieces(batch, 1, block)], self.threads)
+        for layer, conversions in self.workshop.conversions():
+            for observer in observers:
+                observer.converted(layer, conversions)
         return outputs
 
     def _walk(self, observers: Sequence[Observer]) -> None:

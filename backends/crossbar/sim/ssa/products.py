@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.compiled.convolution import Convolution
 from epimc.backends.crossbar.compiled.requantize import Rescaling
-from epimc.backends.crossbar.compiled.serial import SerialProduct
+from epimc.backends.crossbar.compiled.serial import SerialCounts, SerialProduct
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.kernels.converters import lossless
@@ -56,6 +56,7 @@ class ForcedProduct:
     def __init__(self, program: Program, parts: Sequence[Mvm]) -> None:
         self.bias = np.stack([part.bias for part in parts]).sum(axis=0)
         self.serial = serial_products(program, parts, forced=True)
+        self.counts = SerialCounts()
         bound = int(np.abs(self.bias).max()) + sum(part.bound for part in self.serial)
         self.dtype = sum_type(bound)
 
@@ -63,7 +64,7 @@ class ForcedProduct:
         """Accumulators, of the map that the crossbars read."""
         out[...] = self.bias
         for part in self.serial:
-            part.add(sources[0], out)
+            part.add(sources[0], out, self.counts)
 
     def activations(self, rescaling: Rescaling, sources: Sequence[Array], out: Array) -> None:
         """The same, requantized with the terms that come behind the map."""
@@ -76,6 +77,7 @@ class LossyProduct:
     def __init__(self, program: Program, parts: Sequence[Mvm]) -> None:
         self.exact = ExactProduct(program, parts)
         self.serial = serial_products(program, parts, forced=False)
+        self.counts = SerialCounts(complete=False)
         self.dtype = np.dtype(np.int64)
 
     def accumulate(self, sources: Sequence[Array], out: Array) -> None:
@@ -87,7 +89,7 @@ class LossyProduct:
             self.exact.accumulate(sources, own)
             out[...] = own
         for part in self.serial:
-            part.add(sources[0], out)
+            part.add(sources[0], out, self.counts)
 
     def activations(self, rescaling: Rescaling, sources: Sequence[Array], out: Array) -> None:
         """The same, requantized with the terms that come behind the map."""

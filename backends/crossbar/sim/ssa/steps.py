@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,11 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epimc.backends.crossbar.core.counts import Conversions
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.computing import Computing, KernelSetting
 from epimc.backends.crossbar.instructions.host import HostStep
 from epimc.backends.crossbar.sim.paths import product_of
-from epimc.backends.crossbar.sim.ssa.products import AnyProduct, product_of_layer
+from epimc.backends.crossbar.sim.ssa.products import (
+    AnyProduct,
+    ExactProduct,
+    product_of_layer,
+)
 from epimc.backends.crossbar.sim.ssa.units import Layer, Unit
 
 Array = NDArray[Any]
@@ -58,6 +63,12 @@ class Workshop:
         assert isinstance(unit, Computing)
         kernel = unit.map_kernel(self.setting)
         return Step(unit.destination, tuple(unit.sources), kernel.dtype, kernel.compute)
+
+    def conversions(self) -> Iterator[tuple[int, Conversions]]:
+        """What the ADCs of each layer did since this was asked the last time, by its result."""
+        for parts, product in self.products.items():
+            if not isinstance(product, ExactProduct):
+                yield self.program.layer_of[parts[0]], product.counts.take()
 
     def layer(self, layer: Layer) -> Step:
         """The step of a layer."""

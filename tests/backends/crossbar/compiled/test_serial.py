@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.compiled.serial import SerialCounts, SerialProduct
+from epimc.backends.crossbar.core.counts import Conversions
 from epimc.backends.crossbar.kernels.bit_serial import bit_serial
 from epimc.backends.crossbar.kernels.converters import lossless
 from epimc.backends.crossbar.kernels.fused import fused
@@ -100,5 +101,7 @@ def test_what_is_counted(case: PartCase, seed: int) -> None:
     for forced in (True, False):
         counts = SerialCounts()
         product(case, forced).add(x, outputs(case, x, np.int64), counts)
-        assert counts.clipped == slow.tally.clipped
-        assert counts.skipped == slow.tally.silent or not forced
+        taken = counts.take()
+        assert taken.clipped == slow.tally.clipped
+        assert taken.skipped == slow.tally.silent or not forced
+        assert counts.take() == Conversions()

@@ -17,6 +17,7 @@ from epimc.backends.crossbar.kernels.sampling import column_destinations
 from epimc.backends.crossbar.sim.counters import Counters
 from epimc.backends.crossbar.sim.simulator import Simulator
 from epimc.ir.semantics import arrays
+from tests.backends.crossbar.layer_tallies import layer_tallies
 from tests.backends.crossbar.programs import PROGRAMS, sum_and_mean
 
 pytestmark = pytest.mark.smoke
@@ -185,3 +186,28 @@ def test_columns_without_a_destination_are_not_converted() -> None:
     assert column_destinations(table, narrow).tolist() == [0, 0, 1, 1, 1]
     counts = position_counts(replace(table, rounds=(narrow,)), 4)
     assert (counts.array_reads, counts.adc_conversions, counts.multiply_adds) == (4, 4 * 3, 1)
+
+
+@pytest.mark.parametrize("name", ["conv", "split", "groups"])
+@pytest.mark.parametrize("path", ["bit-serial", "auto"])
+def test_conversions_are_those_of_the_cells_one_by_one(name: str, path: str) -> None:
+    program = PROGRAMS[name]()
+    program = replace(program, chip=replace(program.chip, adc_bits=2, rows_per_read=5))
+    random = np.random.default_rng(5)
+    ports = program.chip_inputs
+    inputs = {p.name: random.uniform(-3, 30, (3, *p.shape)).astype(np.float32) for p in ports}
+    tallies = layer_tallies(program, inputs, path)
+    counters = Counters(program)
+    # Batch after batch, on two threads.
+    Simulator(program, path=path, batch=2, threads=2).run(inputs, [counters])
+    conversions = counters.conversions
+    assert {n: each.clipped for n, each in conversions.items()} == {
+        n: tally.clipped for n, tally in tallies.items()
+    }
+    assert any(tally.clipped for tally in tallies.values())
+    silent = {n: tally.silent if path == "bit-serial" else None for n, tally in tallies.items()}
+    assert {n: each.skipped for n, each in conversions.items()} == silent
+
+
+def test_the_fused_path_converts_nothing() -> None:
+    assert counted(PROGRAMS["conv"](), path="fused").conversions == {}
