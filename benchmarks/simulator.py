@@ -413,6 +413,7 @@ class Network:
         floats: The model.
         integers: What onnxruntime's quantization makes of it, None where it cannot.
         shapes: Of a sample, by input.
+        adc_bits: Of the simulated ADCs, None for the target's.
     """
 
     name: str
@@ -421,6 +422,7 @@ class Network:
     floats: Path
     integers: Path | None
     shapes: dict[str, tuple[int, ...]]
+    adc_bits: int | None
 
     def samples(self, count: int) -> dict[str, Any]:
         """Standard normal samples."""
@@ -432,10 +434,13 @@ class Network:
 
     def simulator(self, path: str) -> Any:
         """One more, on one path."""
-        return self.session.bundle.program.executor(path=path)
+        options: dict[str, Any] = {"path": path}
+        if self.adc_bits is not None:
+            options["adc_bits"] = self.adc_bits
+        return self.session.bundle.program.executor(**options)
 
 
-def compiled(name: str, folder: Path) -> Network:
+def compiled(name: str, folder: Path, adc_bits: int | None) -> Network:
     """A network by its file or its name in `topologies`, compiled and quantized into a folder."""
     topologies, drawing, peer = (beside(file) for file in ("topologies", "drawing", "quantizers"))
     model = Path(name)
@@ -456,7 +461,7 @@ def compiled(name: str, folder: Path) -> Network:
         integers = None
     finally:
         logging.disable(logging.NOTSET)
-    return Network(name, session, folder / "bundle", model, integers, shapes)
+    return Network(name, session, folder / "bundle", model, integers, shapes, adc_bits)
 
 
 def network_ways(network: Network, paths: list[str], batch: int) -> dict[str, Way]:
@@ -485,6 +490,8 @@ def command(network: Network, path: str, batch: int) -> dict[str, float]:
         samples, results = Path(folder) / "x.npz", Path(folder) / "y.npz"
         np.savez(samples, allow_pickle=False, **network.samples(batch))
         words = ["run", str(network.bundle), "--input", str(samples), "--path", path]
+        if network.adc_bits is not None:
+            words += ["--adc-bits", str(network.adc_bits)]
         spent = subprocess.run(
             [sys.executable, "-c", MEASURED, "-m", "epimc", *words, "--output", str(results)],
             stdout=subprocess.PIPE,
@@ -497,11 +504,11 @@ def command(network: Network, path: str, batch: int) -> dict[str, float]:
 
 
 def network_figures(
-    name: str, paths: list[str], batches: list[int], turns: int
+    name: str, paths: list[str], batches: list[int], turns: int, adc_bits: int | None
 ) -> list[dict[str, Any]]:
     """All of a network, for each batch."""
     with tempfile.TemporaryDirectory() as folder:
-        network = compiled(name, Path(folder))
+        network = compiled(name, Path(folder), adc_bits)
         results = []
         for batch in batches:
             result = figures(name, batch, network_ways(network, paths, batch), turns)
@@ -539,6 +546,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--network", action="append", default=[], help="an ONNX file, or a name")
     parser.add_argument("--batch", action="append", type=int, help="samples; 1 if none is stated")
     parser.add_argument("--path", action="append", choices=PATHS, help="of networks; both")
+    parser.add_argument("--adc-bits", type=int, help="of networks; else the target's")
     parser.add_argument("--turns", type=int, default=30, help="of each way")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args(arguments)
@@ -553,8 +561,9 @@ def main(arguments: list[str] | None = None) -> int:
     for layer in layers:
         ways = {name: make(layer) for name, make in WAYS.items()}
         results.append(figures(layer.name, layer.batch, ways, chosen.turns))
+    paths = chosen.path or list(PATHS)
     for name in chosen.network:
-        results += network_figures(name, chosen.path or list(PATHS), batches, chosen.turns)
+        results += network_figures(name, paths, batches, chosen.turns, chosen.adc_bits)
     if chosen.json:
         print(json.dumps({**machine, "features": sorted(features()), "figures": results}))
         return 0
