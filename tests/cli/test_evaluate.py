@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -228,24 +227,43 @@ def test_options_of_images_without_images(refuse: Refuse) -> None:
 # --- interruptions --------------------------------------------------------------------------------
 
 
-def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """The command in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "epimc", "evaluate", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+from epimc.cli.main import main
+from epimc.evaluation.state import State
+
+write, kind = State.write, sys.argv.pop(1)
+
+def interrupted(state):
+    write(state)
+    # Once: what is left is written when it ends.
+    if any(Path("state").glob("*.npz")) and not Path("children.txt").exists():
+        own = os.getpid()
+        # Of all threads: any may have started them.
+        tasks = Path("/proc/self/task").glob("*/children")
+        Path("children.txt").write_text(" ".join(task.read_text() for task in tasks))
+        # As in a terminal, where Ctrl-C reaches all processes of the command; or from elsewhere.
+        os.killpg(0, signal.SIGINT) if kind == "terminal" else os.kill(own, signal.SIGTERM)
+
+State.write = interrupted
+sys.exit(main())
+"""
+"""The command, in a process that is interrupted as soon as there are results on disk."""
+
+
+def interrupted(folder: Path, kind: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """An evaluation that is interrupted halfway."""
+    return subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, kind, "evaluate", *arguments],
+        capture_output=True,
         text=True,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        # As in a terminal, where Ctrl-C reaches all processes of the command.
         start_new_session=True,
+        check=False,
+        timeout=300,
     )
-
-
-def children(process: subprocess.Popen[str]) -> list[int]:
-    """The processes that a process has started."""
-    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [int(word) for word in path.read_text().split()]
 
 
 def is_running(number: int) -> bool:
@@ -258,26 +276,17 @@ def is_running(number: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="no /proc")
-@pytest.mark.parametrize("in_terminal", [True, False])
-def test_ctrl_c_leaves_nothing_half_done(in_terminal: bool, run: Run, here: Path) -> None:
+@pytest.mark.parametrize("kind", ["terminal", "elsewhere"])
+def test_ctrl_c_leaves_nothing_half_done(kind: str, run: Run, here: Path) -> None:
     draw = np.random.default_rng(3)
     np.save(here / "x.npy", draw.standard_normal((20_000, 3, 8, 8)).astype(np.float32))
     arguments = ["bundle", "--data", "x.npy", "--json"]
     expected = run("evaluate", *arguments)
-    process = started(here, *arguments, "--state", "state", "--batch", "2", "--jobs", "2")
-    helpers: list[int] = []
-    while not list(here.glob("state/*.npz")):
-        assert process.poll() is None
-        helpers = helpers or children(process)
-        time.sleep(0.01)
-    helpers = children(process)
-    if in_terminal:
-        os.killpg(process.pid, signal.SIGINT)
-    else:
-        process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
-    assert (out, err) == ("", "interrupted\n")
-    assert process.returncode == (130 if in_terminal else 143)
+    done = interrupted(here, kind, *arguments, "--state", "state", "--batch", "2", "--jobs", "2")
+    assert (done.stdout, done.stderr) == ("", "interrupted\n")
+    assert done.returncode == (130 if kind == "terminal" else 143)
+    helpers = [int(word) for word in (here / "children.txt").read_text().split()]
+    assert helpers
     deadline = time.monotonic() + 30
     while any(map(is_running, helpers)) and time.monotonic() < deadline:
         time.sleep(0.01)
