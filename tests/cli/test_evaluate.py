@@ -230,7 +230,7 @@ def test_options_of_images_without_images(refuse: Refuse) -> None:
 INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
-from epimc.cli.main import main
+from epimc.__main__ import main
 from epimc.evaluation.state import State
 
 write, kind = State.write, sys.argv.pop(1)
