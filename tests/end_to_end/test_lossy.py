@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import epimc
+from epimc.backends.crossbar.backend import CrossbarProgram
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.kernels.bit_serial import bit_serial
@@ -19,6 +20,7 @@ from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
 from tests.crossbars import counts_of, program_in
 from tests.end_to_end.conftest import EXAMPLES, Compile
+from tests.golden_programs import hosted
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +193,24 @@ def test_of_many_lossy_layers_some_are_named() -> None:
         ),
         "3 other layers: off by up to 8",
     ]
+
+
+def test_with_other_bits_a_calibrated_range_stays(tmp_path: Path) -> None:
+    target = converters_of(tmp_path, adc_range="calibrated")
+    compiled_for(target)
+    program = read_bundle(tmp_path / "bundle").program
+    assert isinstance(program, CrossbarProgram)
+    for bits, steps in ((6, [3, 2, 2]), (4, [13, 9, 9]), (9, [1, 1, 1])):
+        layers = layer_summaries(program.with_adc_bits(bits).program)
+        assert [layer.adc_step for layer in layers] == steps
+
+
+def test_calibration_runs_the_host_s_part(tmp_path: Path) -> None:
+    """One of three layers is behind a softmax: its activations come from the host."""
+    hosted(tmp_path / "net.onnx")
+    target = converters_of(tmp_path, adc_bits=3, adc_range="calibrated")
+    epimc.compile(tmp_path / "net.onnx", tmp_path / "bundle", target=target)
+    program = program_in(read_bundle(tmp_path / "bundle"))
+    steps = [layer.adc_step for layer in layer_summaries(program)]
+    assert len(steps) == 3
+    assert min(steps) > 1

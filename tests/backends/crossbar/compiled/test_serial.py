@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from epimc.backends.crossbar.kernels.converters import lossless
 from epimc.backends.crossbar.kernels.fused import fused
 from epimc.ir.semantics.windows import Window, gather
 from tests.backends.crossbar.kernels.cases import PartCase, part_cases
+from tests.backends.crossbar.programs import CHIP, identity, mvm
 from tests.backends.crossbar.slow_arrays import SlowArrays
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -105,3 +108,45 @@ def test_what_is_counted(case: PartCase, seed: int) -> None:
         assert taken.clipped == slow.tally.clipped
         assert taken.skipped == slow.tally.silent or not forced
         assert counts.take() == Conversions()
+
+
+@pytest.mark.parametrize("forced", [True, False])
+@pytest.mark.parametrize(
+    ("rows", "cell_bits", "dac_bits", "adc_bits", "step"),
+    [
+        (255, 1, 1, 6, 1),
+        (256, 1, 1, 7, 1),
+        (257, 2, 1, 8, 1),
+        (504, 1, 1, 7, 1),
+        # More lines than are counted at once.
+        (505, 1, 1, 7, 1),
+        (600, 4, 1, 6, 5),
+        (1100, 2, 2, 8, 8),
+        (1100, 3, 4, 12, 1),
+    ],
+)
+def test_large_arrays(
+    rows: int, cell_bits: int, dac_bits: int, adc_bits: int, step: int, forced: bool
+) -> None:
+    """More positions than a block has, dense activations: sums at all heights."""
+    random = np.random.default_rng(rows)
+    weights = random.integers(-127, 128, (rows, 2))
+    weights[:, 1] = 127 - weights[:, 1] % 5
+    table = mvm(0, 0, 1, Window((1, 1)), weights, identity(rows, 1, 2), np.zeros(2, np.int64),
+                mapping="twos_complement", bits=8, cell_bits=cell_bits)  # fmt: skip
+    table = replace(table, adc_step=step)
+    chip = replace(CHIP, cell_bits=cell_bits, dac_bits=dac_bits, adc_bits=adc_bits)
+    case = PartCase(table, rows, 8, 3, chip)
+    x = random.integers(0, 256, (2, 9, 8, rows)).astype(np.uint8)
+    x[0, :4] |= 0xF0
+    x[1, :3] = 0
+    out = outputs(case, x, np.int64)
+    windows = windows_of(case, x)
+    counts = SerialCounts()
+    serial = SerialProduct(table, (rows, 9, 8), 8, 3, chip, forced=forced)
+    serial.add(x, out, counts)
+    expected = bit_serial(table, 8, 3, chip)(windows)
+    if not forced:
+        expected = expected - fused(table, rows, 8, 3)(windows)
+    assert np.array_equal(out - 5, expected.T.reshape(out.shape))
+    assert counts.take().clipped > 0
