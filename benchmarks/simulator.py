@@ -58,6 +58,7 @@ from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.kernels.cells import column_sums
 from epimc.backends.crossbar.kernels.layer_part import physical_columns
 from epimc.ir.semantics.windows import Window
+from epimc.runtime.session import host_of
 
 OPSET, IR_VERSION = 13, 8
 CALIBRATION = 4
@@ -434,10 +435,11 @@ class Network:
 
     def simulator(self, path: str) -> Any:
         """One more, on one path."""
+        bundle = self.session.bundle
         options: dict[str, Any] = {"path": path}
         if self.adc_bits is not None:
             options["adc_bits"] = self.adc_bits
-        return self.session.bundle.program.executor(**options)
+        return bundle.program.executor(host_of(bundle), **options)
 
 
 def compiled(name: str, folder: Path, adc_bits: int | None) -> Network:

@@ -33,6 +33,7 @@ class Convolution:
         run: The kernel.
         layer: Its arrays.
         rest: What its sums lack of the constant, [Cout].
+        has_rest: Whether they lack any.
         numbers: That are added to them where nothing is requantized.
     """
 
@@ -71,7 +72,7 @@ class Convolution:
         self.numbers = plain(self.rest)
         plan = np.zeros(1, PLAN)
         place(plan[0], window, dims, zero_point, bits)
-        chosen = form or best_form(outputs // groups)
+        chosen = form or best_form(outputs // groups, self.shape[0] * self.shape[1])
         segments = lay_out(plan[0], window, chosen, groups, self.shape)
         self.plan, self.run = plan, convolve
         self.layer: tuple[Array, ...]
@@ -80,6 +81,7 @@ class Convolution:
             self.run, self.layer = convolve_channels, layer_of(weights, starts, segments)
         else:
             self.layer = self.packed(weights, starts, segments, sums >= 2**31)
+        self.has_rest = bool(self.rest.any())
 
     def packed(
         self, weights: Array, starts: Ints, segments: Ints, is_long: bool
@@ -114,7 +116,7 @@ class Convolution:
         if len(terms) <= 1 and all(term.dtype == np.uint8 for term in terms):
             others = tuple(term.reshape(-1) for term in terms)
             result = out.reshape(-1, copy=False)
-            numbers = rescaling.numbers_for(self.rest) if self.rest.any() else rescaling.numbers
+            numbers = rescaling.numbers_for(self.rest) if self.has_rest else rescaling.numbers
             self.run(as_bytes(x), self.layer, self.plan, others, numbers, result)
             return
         sums = np.empty((1, *self.shape), self.dtype)

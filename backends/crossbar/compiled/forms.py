@@ -57,15 +57,37 @@ VNNI_256 = (frozenset({"avxvnni"}), frozenset({"avx512vnni", "avx512vl"}))
 VNNI_512 = (frozenset({"avx512vnni", "avx512bw"}),)
 BYTES_256 = Form(4, 6, 16, 4, 8, "llvm.x86.avx512.vpdpbusd.256", VNNI_256)
 BYTES_512 = Form(5, 14, 32, 4, 16, "llvm.x86.avx512.vpdpbusd.512", VNNI_512)
-# The same for few outputs.
+# The same for few outputs, and for few positions.
 NARROW_512 = Form(6, 28, 16, 4, 16, "llvm.x86.avx512.vpdpbusd.512", VNNI_512)
+SHORT_512 = Form(7, 4, 64, 4, 16, "llvm.x86.avx512.vpdpbusd.512", VNNI_512)
 
-FORMS = (PORTABLE, PAIRS_128, PAIRS_256, PAIRS_512, BYTES_256, BYTES_512, NARROW_512)
+FORMS = (
+    PORTABLE,
+    PAIRS_128,
+    PAIRS_256,
+    PAIRS_512,
+    BYTES_256,
+    BYTES_512,
+    NARROW_512,
+    SHORT_512,
+)
 BEST_FIRST = (BYTES_512, BYTES_256, PAIRS_512, PAIRS_256, PAIRS_128, PORTABLE)
 
 
 @cache
-def best_form(outputs: int) -> Form:
-    """The fastest form, of those that run here, for so many outputs of a group."""
+def best_form(outputs: int, positions: int = 196) -> Form:
+    """The fastest form, of those that run here, for so many outputs of a group and positions."""
     best = next(form for form in BEST_FIRST if form.runs)
-    return NARROW_512 if best is BYTES_512 and outputs <= NARROW_512.outputs else best
+    if best is not BYTES_512:
+        return best
+    if outputs <= NARROW_512.outputs:
+        return NARROW_512
+    # Weights are read more often by tiles of few positions, which must be worth it.
+    short, long = (computed(form, outputs, positions) for form in (SHORT_512, BYTES_512))
+    return SHORT_512 if short <= 0.95 * long else BYTES_512
+
+
+def computed(form: Form, outputs: int, positions: int) -> int:
+    """How many sums are computed, those of incomplete tiles included."""
+    rows = -(-positions // form.positions) * form.positions
+    return rows * -(-outputs // form.outputs) * form.outputs

@@ -33,7 +33,7 @@ PLAN = np.dtype(
 PASS = 6
 FIRST, WORDS, WEIGHTS, SHIFT, DIGIT, SKIPPED = range(PASS)
 
-portable, pairs_128, pairs_256, pairs_512, bytes_256, bytes_512, narrow_512 = (
+portable, pairs_128, pairs_256, pairs_512, bytes_256, bytes_512, narrow_512, short_512 = (
     tiles.tile_product(form) for form in forms.FORMS
 )
 pointers, keep = vectors.pointers(), vectors.keeping()
@@ -44,7 +44,9 @@ def product(
     form: int, panel: Any, p: int, weights: Any, w: int, count: int, start: Any, s: int, sums: Any
 ) -> None:
     """The product of a tile in one of the forms."""
-    if form == 6:
+    if form == 7:
+        short_512(panel, p, weights, w, count, start, s, sums)
+    elif form == 6:
         narrow_512(panel, p, weights, w, count, start, s, sums)
     elif form == 5:
         bytes_512(panel, p, weights, w, count, start, s, sums)

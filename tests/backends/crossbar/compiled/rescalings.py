@@ -38,7 +38,7 @@ class Drawn:
 def drawn_terms(kinds: Sequence[str], shape: tuple[int, ...]) -> tuple[list[Array], list[int]]:
     """Terms of some types, and the largest magnitude of each."""
     random = np.random.default_rng(len(kinds))
-    bounds = [min(np.iinfo(kind).max, 2**40) for kind in kinds]
+    bounds = [min(np.iinfo(kind).max, 2**36) for kind in kinds]
     terms = []
     for most, kind in zip(bounds, kinds, strict=True):
         low = -most if kind.startswith("i") else 0

@@ -99,7 +99,7 @@ def test_activations(data: st.DataObject, form: Form) -> None:
     layer = data.draw(layers(weight_bits=weight_bits, by_channel=by_channel))
     kernel, sums = layer.kernel(None if by_channel else form), layer.accumulators()
     bound = int(accumulator_bounds(layer.weights, layer.bias, layer.bits).max())
-    kinds = data.draw(st.lists(st.sampled_from(["u1", "u1", "u2", "i4", "i8"]), max_size=2))
+    kinds = data.draw(st.sampled_from([[], ["u1"], ["u1"], ["u2", "i8"]]))
     terms, bounds = drawn_terms(kinds, sums.shape)
     place = data.draw(st.integers(0, len(terms)))
     bounds.insert(place, max(bound, 2**17))
