@@ -218,7 +218,8 @@ def test_observers_are_told_of_all_stages(tmp_path: Path) -> None:
     ]
     assert list(observed.modules) == names[:11]
     programs = {step.name: step.program for step in observed.steps if step.program is not None}
-    assert programs == {"emit": session.bundle.program}
+    # Checked, it may be another one: with ADCs that samples have calibrated.
+    assert programs == dict.fromkeys(("emit", "check"), session.bundle.program)
 
 
 def test_timing_tells_every_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
