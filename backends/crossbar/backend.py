@@ -90,6 +90,11 @@ class CrossbarProgram(CompiledProgram):
 
         check_options(options)
         bits = options.pop("adc_bits", None)
+        if bits is not None and options.get("path") == "fused":
+            raise error(
+                "The fused path reads no ADC, and so none of other bits.",
+                hint="Leave the path, or the bits of the ADCs, out.",
+            )
         program = self.program if bits is None else self.with_adc_bits(bits).program
         return CrossbarExecutor(Simulator(program, host=host, **options))
 
@@ -103,6 +108,13 @@ class CrossbarProgram(CompiledProgram):
 
         if not 1 <= bits <= MOST_ADC_BITS:
             raise error(f"An ADC has 1 to {MOST_ADC_BITS} bits, not {bits}.")
+        converters = self.target.converters
+        if converters.adc_range == "calibrated" and bits != converters.adc_bits:
+            raise error(
+                f"The range of these ADCs was calibrated for {converters.adc_bits} bits, not for "
+                f"{bits}.",
+                hint="Compile for a target whose ADCs have as many bits.",
+            )
         program = replace(self.program, chip=replace(self.program.chip, adc_bits=bits))
         return CrossbarProgram(with_steps(program, self.target), self.target)
 

@@ -176,6 +176,8 @@ def compile(
     from epimc.results.summaries import compile_result
 
     request = Request(model, **values_of(CompileOptions, options))
+    if options.calibration is None and reading.first is not None:
+        raise error("--first is for calibration samples, and there are none.")
     memory = InMemory(calibration=reading.read(options.calibration), first=reading.first)
     stages = Job.of(request).stages
     observers = chosen_observers(print_ir_after, timing, stages.with_ir)

@@ -9,6 +9,8 @@ from typing import ClassVar
 from epimc.support.results import Result
 from epimc.support.tables import Block, Lines, TableBlock, number, table
 
+NOTHING = "There is nothing to compare: no labels, and not two models, one of them float."
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -101,7 +103,7 @@ class EvaluateResult(Result):
                 yield Lines(("",))
             yield self.error_table()
         if not rated and not compared:
-            yield Lines(("There is nothing to compare with: neither labels nor the float model.",))
+            yield Lines((NOTHING,))
         yield Lines((f"{self.samples} samples; in brackets: 95 % confidence intervals",))
 
     def rate_table(self) -> TableBlock:

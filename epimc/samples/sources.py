@@ -101,9 +101,8 @@ class NpyFile(Source):
 
     def read(self, first: int, end: int) -> dict[str, Array]:
         """A copy of what is in the file, in the input's type."""
-        subject = f"Data file '{self.path}', from sample {first} on,"
         part = np.array(self.array[first:end])
-        return {self.port.name: as_type(subject, part, self.port)}
+        return {self.port.name: as_type(f"Data file '{self.path}'", part, self.port, first)}
 
     def identity(self) -> dict[str, Any]:
         """Path, size, time and both ends of the file."""

@@ -157,8 +157,14 @@ def shaping(stated: tuple[int, ...], wanted: tuple[int, ...]) -> str:
 # --- types --------------------------------------------------------------------------------------
 
 
-def as_type(subject: str, array: Array, port: Shaped) -> Array:
+def as_type(subject: str, array: Array, port: Shaped, first: int = 0) -> Array:
     """The array in the type of its input; only floats may be rounded, to floats.
+
+    Args:
+        subject: Names the array.
+        array: Samples.
+        port: The input.
+        first: Which of all samples the first of these is.
 
     Raises:
         EpimcError: A value is none of the type, or is not finite where it must be.
@@ -169,11 +175,11 @@ def as_type(subject: str, array: Array, port: Shaped) -> Array:
     if array.dtype.kind == "V":
         array = widened(array)
     if kind.kind == "f":
-        return floats_of(subject, array, kind, finite=port.finite)
+        return floats_of(subject, array, kind, first, finite=port.finite)
     with np.errstate(all="ignore"):
         values: Array = array.astype(kind)
     if kind.kind != "c":
-        refuse_inexact(subject, array, values, SMALL_RANGES.get(port.element))
+        refuse_inexact(subject, array, values, SMALL_RANGES.get(port.element), first)
     return values
 
 
@@ -206,7 +212,9 @@ def refuse_type(subject: str, array: Array, port: Shaped) -> None:
         )
 
 
-def floats_of(subject: str, array: Array, kind: np.dtype[Any], *, finite: bool) -> Array:
+def floats_of(
+    subject: str, array: Array, kind: np.dtype[Any], first: int, *, finite: bool
+) -> Array:
     """Floats in another width, rounded; what was finite stays so."""
     with np.errstate(over="ignore"):
         values: Array = array.astype(kind)
@@ -216,13 +224,13 @@ def floats_of(subject: str, array: Array, kind: np.dtype[Any], *, finite: bool) 
     if wrong.any():
         raise error(
             f"{subject} has values that are not finite in {kind.name}.",
-            notes=[f"The first is in sample {first_of(wrong)}, counted from 0."],
+            notes=[f"The first is in sample {first + first_of(wrong)}, counted from 0."],
         )
     return values
 
 
 def refuse_inexact(
-    subject: str, array: Array, values: Array, limits: tuple[int, int] | None
+    subject: str, array: Array, values: Array, limits: tuple[int, int] | None, first: int
 ) -> None:
     """Raise EpimcError where a value has changed, or lies outside of a small type."""
     kind = values.dtype
@@ -239,7 +247,7 @@ def refuse_inexact(
         value = numbers[np.unravel_index(int(np.argmax(wrong)), wrong.shape)]
         raise error(
             f"{subject} has the value {value}, which {kind.name} does not have.",
-            notes=[f"The first is in sample {first_of(wrong)}, counted from 0."],
+            notes=[f"The first is in sample {first + first_of(wrong)}, counted from 0."],
         )
 
 

@@ -51,7 +51,7 @@ def test_evaluate(run: Run, here: Path) -> None:
 def test_evaluate_without_anything_to_compare_with(run: Run) -> None:
     result = run("evaluate", "bundle", "--data", "samples.npz", "--of", "program,integers")
     assert result.out.splitlines() == [
-        "There is nothing to compare with: neither labels nor the float model.",
+        "There is nothing to compare: no labels, and not two models, one of them float.",
         "4 samples; in brackets: 95 % confidence intervals",
     ]
 

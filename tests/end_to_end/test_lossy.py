@@ -18,6 +18,7 @@ from epimc.backends.crossbar.summary import CrossbarLayer, layer_summaries, loss
 from epimc.backends.crossbar.target.schema import Target, load_target
 from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
+from epimc.support.diagnostics import EpimcError
 from tests.crossbars import counts_of, program_in
 from tests.end_to_end.conftest import EXAMPLES, Compile
 from tests.golden_programs import hosted
@@ -195,14 +196,24 @@ def test_of_many_lossy_layers_some_are_named() -> None:
     ]
 
 
-def test_with_other_bits_a_calibrated_range_stays(tmp_path: Path) -> None:
-    target = converters_of(tmp_path, adc_range="calibrated")
-    compiled_for(target)
+def test_a_calibrated_range_is_one_of_its_bits(tmp_path: Path) -> None:
+    compiled_for(converters_of(tmp_path, adc_range="calibrated"))
     program = read_bundle(tmp_path / "bundle").program
     assert isinstance(program, CrossbarProgram)
-    for bits, steps in ((6, [3, 2, 2]), (4, [13, 9, 9]), (9, [1, 1, 1])):
-        layers = layer_summaries(program.with_adc_bits(bits).program)
-        assert [layer.adc_step for layer in layers] == steps
+    steps = [layer.adc_step for layer in layer_summaries(program.program)]
+    same = layer_summaries(program.with_adc_bits(6).program)
+    assert [layer.adc_step for layer in same] == steps
+    with pytest.raises(EpimcError) as caught:
+        program.executor(adc_bits=4)
+    assert str(caught.value) == (
+        "error: The range of these ADCs was calibrated for 6 bits, not for 4.\n"
+        "  hint: Compile for a target whose ADCs have as many bits."
+    )
+
+
+def test_the_fused_path_has_no_adc(bundle: Path) -> None:
+    with pytest.raises(EpimcError, match="The fused path reads no ADC"):
+        epimc.load(bundle, path="fused", adc_bits=4)
 
 
 def test_calibration_runs_the_host_s_part(tmp_path: Path) -> None:

@@ -206,10 +206,9 @@ def test_a_value_that_is_not_finite_is_named_when_it_is_read(tmp_path: Path) -> 
     with pytest.raises(EpimcError) as caught:
         source.read(5, 10)
     assert caught.value.diagnostic.message == (
-        f"Data file '{tmp_path / 'x.npy'}', from sample 5 on, has values that are not finite in "
-        "float32."
+        f"Data file '{tmp_path / 'x.npy'}' has values that are not finite in float32."
     )
-    assert caught.value.diagnostic.notes == ("The first is in sample 2, counted from 0.",)
+    assert caught.value.diagnostic.notes == ("The first is in sample 7, counted from 0.",)
 
 
 def test_one_array_for_several_inputs(tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core import config
+
+from epimc.support.diagnostics import error
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -20,7 +23,16 @@ def compiled(function: Function) -> Function:
     neither indices nor overflows.  The code is kept beside the module, or in the user's cache,
     under the features of the processor, until a module of this folder changes; where neither can be
     written, it is made in each process.
+
+    Raises:
+        EpimcError: Numba is told to compile nothing.
     """
+    # Numba makes its settings at run time, of the environment.
+    if vars(config).get("DISABLE_JIT"):
+        raise error(
+            "The simulator's kernels cannot be compiled: NUMBA_DISABLE_JIT is set.",
+            hint="Unset it, or use the engine 'bytes'.",
+        )
     make: Any = partial(numba.njit, nogil=True, error_model="numpy", boundscheck=False)
     try:
         kernel: Function = make(cache=True)(function)

@@ -10,7 +10,7 @@ from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.kernels.converters import fitting_step
 from epimc.backends.crossbar.target.schema import Target
-from epimc.ir.semantics.converters import Converter, smallest_step
+from epimc.ir.semantics.converters import smallest_step
 
 
 def with_steps(program: Program, target: Target) -> Program:
@@ -39,9 +39,8 @@ def layer_step(parts: list[Mvm], program: Program, target: Target) -> int:
         case "weights":
             return fitting_step(parts, program.chip)
         case "calibrated":
-            # Samples decide later; with other bits than the target's the range stays.
-            made = Converter(target.converters.adc_bits, parts[0].adc_step)
-            return smallest_step(bits, made.limit)
+            # Samples decide, later.
+            return parts[0].adc_step
         case _:
             highest = target.highest_sum
             return 1 if highest is None else smallest_step(bits, highest)

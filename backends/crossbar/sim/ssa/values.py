@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,12 +69,17 @@ class Layout:
             address = max(address, begin + size)
         return address
 
-    def arena(self, samples: int) -> dict[int, Array]:
+    def arena(self, samples: int, memory: NDArray[np.uint8] | None = None) -> dict[int, Array]:
         """Memory for a block: for each map, by its number, an array [samples, H, W, C].
 
         What lies in it is of no value.  Behind each array a line can be read.
+
+        Args:
+            samples: Of the block.
+            memory: Of `bytes_of` as many samples or more; None: new memory.
         """
-        memory = np.empty(self.sample_bytes * samples + 2 * LINE, np.uint8)
+        if memory is None:
+            memory = np.empty(self.bytes_of(samples), np.uint8)
         begin = -memory.ctypes.data % LINE
         arrays = {}
         for number, value in self.values.items():
@@ -85,25 +89,39 @@ class Layout:
             arrays[number] = flat.reshape(samples, *value.shape)
         return arrays
 
+    def bytes_of(self, samples: int) -> int:
+        """How much memory a block takes: from the next line on, with a line behind it."""
+        return self.sample_bytes * samples + 2 * LINE
+
 
 class Arenas:
-    """The arenas of a layout, which blocks take and give back: memory is asked for once."""
+    """The arenas of a layout, which blocks take and give back: memory is asked for once.
+
+    There are never more of them than blocks were in work at the same time, and each is as large as
+    the largest block that it was taken for.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         # Threads append to a list and pop from it without getting in each other's way.
-        self._free: dict[int, list[dict[int, Array]]] = defaultdict(list)
+        self._free: list[tuple[NDArray[np.uint8], int, dict[int, Array]]] = []
 
     @contextmanager
     def taken(self, samples: int) -> Iterator[dict[int, Array]]:
         """An arena for so many samples, which nobody else has until the end of the block."""
-        free = self._free[samples]
+        needed = self.layout.bytes_of(samples)
         try:
-            arena = free.pop()
+            memory, before, arrays = self._free.pop()
         except IndexError:
-            arena = self.layout.arena(samples)
-        yield arena
-        free.append(arena)
+            memory, before, arrays = np.empty(needed, np.uint8), 0, {}
+        if memory.size < needed:
+            # The smaller one goes first: both need not have room.
+            del memory, arrays
+            memory, before, arrays = np.empty(needed, np.uint8), 0, {}
+        if before != samples:
+            arrays = self.layout.arena(samples, memory)
+        yield arrays
+        self._free.append((memory, samples, arrays))
 
 
 def overlap(one: Value, other: Value) -> bool:

@@ -49,6 +49,13 @@ def test_arenas_are_used_again_but_not_at_the_same_time() -> None:
         assert not np.shares_memory(first[0], second[0])
     with arenas.taken(2) as again:
         assert again is first
+    # Fewer samples, and then more than ever, take no more memory than the most.
+    with arenas.taken(1) as fewer:
+        assert np.shares_memory(fewer[0], first[0])
+    with arenas.taken(9) as more, arenas.taken(1) as other:
+        assert more[0].shape == (9, 1, 1, 3)
+        assert not np.shares_memory(more[0], other[0])
+    assert len(arenas._free) == 2
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
