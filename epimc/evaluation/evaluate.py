@@ -27,7 +27,7 @@ from epimc.evaluation.messages import digest_of, job_of
 from epimc.evaluation.options import FLOAT, EvaluateOptions
 from epimc.evaluation.processes import Helpers, worked_off
 from epimc.evaluation.records import Record, columns
-from epimc.evaluation.results import EvaluateResult
+from epimc.evaluation.results import NOTHING, EvaluateResult
 from epimc.evaluation.state import Piece, State, together
 from epimc.evaluation.work import Batch, Work
 from epimc.samples.labels import Ints, checked, read_labels, require_count
@@ -80,6 +80,7 @@ def evaluate(
         helpers.start(min(options.jobs, os.cpu_count() or 1) - 1)
         bundle.program.refuse_bad()
         evaluation = Evaluation.of(bundle, data, options, simulator, labels, first)
+        evaluation.refuse_alone()
         report = progress or (lambda done, count: None)
         record = evaluation.record(stack, helpers, report)
     outputs = [port.name for port in bundle.program.outputs]
@@ -130,6 +131,13 @@ class Evaluation:
             )
         classes = labels_of(source, options.labels, labels, limit)
         return Evaluation(bundle, options, simulator, batch, source, classes, first)
+
+    def refuse_alone(self) -> None:
+        """Raise EpimcError where no figure can come of it: a stream may have labels yet."""
+        beside = FLOAT in self.options.names and len(self.options.models) > 1
+        if self.labels is None and not beside and not isinstance(self.source, Stream):
+            hint = "Name the labels, or evaluate float beside something else."
+            raise error(NOTHING, hint=hint)
 
     @property
     def count(self) -> int | None:

@@ -50,10 +50,11 @@ def test_evaluate(run: Run, here: Path) -> None:
 
 def test_evaluate_without_anything_to_compare_with(run: Run) -> None:
     result = run("evaluate", "bundle", "--data", "samples.npz", "--of", "program,integers")
-    assert result.out.splitlines() == [
-        "There is nothing to compare: no labels, and not two models, one of them float.",
-        "4 samples; in brackets: 95 % confidence intervals",
-    ]
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        "error: There is nothing to compare: no labels, and not two models, one of them float.\n"
+        "  hint: Name the labels, or evaluate float beside something else.\n"
+    )
 
 
 def test_what_is_evaluated_and_how(run: Run) -> None:
@@ -247,6 +248,8 @@ def interrupted(state):
         os.killpg(0, signal.SIGINT) if kind == "terminal" else os.kill(own, signal.SIGTERM)
 
 State.write = interrupted
+# Of a job in the background it may be ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(main())
 """
 """The command, in a process that is interrupted as soon as there are results on disk."""

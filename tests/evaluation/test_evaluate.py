@@ -148,14 +148,15 @@ def test_an_interrupted_evaluation_goes_on(
 
 def test_the_state_of_another_evaluation_is_refused(case: Case, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    epimc.evaluate(case.bundle, case.images, of="program", state=state)
+    epimc.evaluate(case.bundle, case.images, labels=case.labels, of="program", state=state)
     for data, options, named in (
         (case.images + 1, {}, "'data'"),
-        (case.images, {"labels": case.labels}, "'labels'"),
+        (case.images, {"labels": case.labels[::-1].copy()}, "'labels'"),
         (case.images, {"of": ALL}, "'of'"),
         (case.images, {"first": 5}, "'samples'"),
     ):
-        wanted: dict[str, Any] = {"of": "program", "state": state, **options}
+        same = {"of": "program", "labels": case.labels, "state": state}
+        wanted: dict[str, Any] = {**same, **options}
         with pytest.raises(EpimcError) as caught:
             epimc.evaluate(case.bundle, data, **wanted)
         assert caught.value.diagnostic.message == (
@@ -166,15 +167,19 @@ def test_the_state_of_another_evaluation_is_refused(case: Case, tmp_path: Path) 
 
 def test_a_damaged_state_is_refused(case: Case, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    epimc.evaluate(case.bundle, case.images, of="program", state=state, batch=10)
+    epimc.evaluate(
+        case.bundle, case.images, labels=case.labels, of="program", state=state, batch=10
+    )
     piece = state / f"0000000000-{COUNT:010}.npz"
     piece.write_bytes(piece.read_bytes()[:-30])
     with pytest.raises(EpimcError) as caught:
-        epimc.evaluate(case.bundle, case.images, of="program", state=state)
+        epimc.evaluate(case.bundle, case.images, labels=case.labels, of="program", state=state)
     assert caught.value.diagnostic.message == (f"State file '{piece}' is not as it was written.")
     piece.unlink()
-    result = epimc.evaluate(case.bundle, case.images, of="program", state=state)
-    assert document(result) == document(epimc.evaluate(case.bundle, case.images, of="program"))
+    result = epimc.evaluate(case.bundle, case.images, labels=case.labels, of="program", state=state)
+    assert document(result) == document(
+        epimc.evaluate(case.bundle, case.images, labels=case.labels, of="program")
+    )
 
 
 def test_a_state_lies_in_a_folder_of_its_own(case: Case, tmp_path: Path) -> None:
@@ -231,7 +236,7 @@ def test_a_batch_that_does_not_fit(case: Case) -> None:
     fitting = int(diagnostic.hint.split()[2].rstrip(","))
     assert diagnostic.hint == f"Use --batch {fitting}, or raise the limit (--limit-bytes)."
     result = epimc.evaluate(
-        case.bundle, case.images, of="program", batch=fitting, limit_bytes=10**8
+        case.bundle, case.images, labels=case.labels, of="program", batch=fitting, limit_bytes=10**8
     )
     assert result.samples == COUNT
     with pytest.raises(EpimcError, match=f"A batch of {fitting + 1} samples"):
