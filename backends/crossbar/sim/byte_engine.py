@@ -30,6 +30,7 @@ from epimc.backends.crossbar.instructions.host import host_steps
 from epimc.backends.crossbar.isa.execution import Execution, Observer
 from epimc.backends.crossbar.isa.regions import buffer_regions, off_chip_regions, sample_bytes
 from epimc.backends.crossbar.sim.engine import Arrays, EngineOptions
+from epimc.backends.crossbar.sim.known import HostValues
 from epimc.backends.crossbar.sim.memory import Bytes, Memory
 from epimc.backends.crossbar.sim.paths import product_of
 from epimc.ir.semantics import arrays, quantization
@@ -79,7 +80,7 @@ class ByteEngine:
         return outputs
 
 
-class _Machine(Execution):
+class _Machine(HostValues, Execution):
     """One execution: the bytes of every buffer and of off-chip memory, for a batch."""
 
     def __init__(self, engine: ByteEngine, batch: int, observers: Sequence[Observer]) -> None:
@@ -87,8 +88,7 @@ class _Machine(Execution):
         self.program, self.batch = engine.program, batch
         self.kernels: dict[int, Kernel] = engine.kernels
         self.steps, self.runner = host_steps(engine.program), engine.host
-        # What the host knows, by its tokens: for each of the values one a sample.
-        self.known: dict[int, Sequence[Sequence[Any]]] = {}
+        self.known = {}
         # What the program names: the rest of it would only take memory.
         self.buffers = [Memory(batch, regions) for regions in engine.regions]
         self.off_chip = Memory(batch, off_chip_regions(self.program))
@@ -122,23 +122,6 @@ class _Machine(Execution):
         self.write_map(target, result)
         for observer in self.observers:
             observer.computed(target, 0, result)
-
-    def values(self, token: int, result: int) -> Sequence[Any]:
-        """A value of the host for each sample.
-
-        Raises:
-            EpimcError: The call has no such result.
-        """
-        known = self.known[token]
-        if result >= len(known):
-            name = self.program.maps[token].name
-            raise error(f"The host gives {len(known)} results for '{name}', and no {result}.")
-        return known[result]
-
-    def call(self, token: int, fragment: str, operands: list[Any]) -> None:
-        """Have the host run a fragment, and keep its results under a token."""
-        assert self.runner is not None
-        self.known[token] = self.runner(fragment, operands, self.batch)
 
     def compute(
         self, tile: int, table: int, rows: tuple[int, int], dst: Ring, sources: tuple[Ring, ...]

@@ -19,6 +19,7 @@ from epimc.backends.crossbar.compiled.notice import give_notice
 from epimc.backends.crossbar.core.program import FeatureMap, Port, Program
 from epimc.backends.crossbar.isa.execution import DryRun, Observer
 from epimc.backends.crossbar.sim.engine import Arrays, EngineOptions
+from epimc.backends.crossbar.sim.known import HostValues
 from epimc.backends.crossbar.sim.ssa.plan import Plan, ordered, planned
 from epimc.backends.crossbar.sim.ssa.steps import AnyStep, Step, Workshop
 from epimc.backends.crossbar.sim.ssa.units import Unit, joined_units, single_units
@@ -111,7 +112,7 @@ def in_threads(do: Callable[[slice], None], parts: Sequence[slice], threads: int
             pass
 
 
-class _Block:
+class _Block(HostValues):
     """A plan being done for a block of samples (an `instructions.host.HostState`)."""
 
     def __init__(
@@ -125,8 +126,7 @@ class _Block:
         self.program, self.plan, self.maps, self.batch = engine.program, plan, maps, batch
         self.runner, self.observers = engine.options.host, observers
         self.numbers = engine.numbers
-        # What the host knows, by its tokens: for each of the values one a sample.
-        self.known: dict[int, Sequence[Sequence[Any]]] = {}
+        self.known = {}
 
     def run(self, inputs: Arrays) -> Arrays:
         """The outputs of these samples."""
@@ -171,20 +171,3 @@ class _Block:
     def read_map(self, source: FeatureMap) -> Array:
         """All of a map, [batch, C, H, W]."""
         return self.maps[self.numbers[source.name]].transpose(0, 3, 1, 2)
-
-    def values(self, token: int, result: int) -> Sequence[Any]:
-        """A value of the host for each sample.
-
-        Raises:
-            EpimcError: The call has no such result.
-        """
-        known = self.known[token]
-        if result >= len(known):
-            name = self.program.maps[token].name
-            raise error(f"The host gives {len(known)} results for '{name}', and no {result}.")
-        return known[result]
-
-    def call(self, token: int, fragment: str, operands: list[Any]) -> None:
-        """Have the host run a fragment, and keep its results under a token."""
-        assert self.runner is not None
-        self.known[token] = self.runner(fragment, operands, self.batch)
