@@ -36,7 +36,8 @@ class ComparedOutput:
         mismatches: Elements that differ from the integer reference's.
         sqnr_db: Signal to quantization noise ratio against the float model, in dB; null when
             signal or noise is 0.
-        epitome_sqnr_db: That of the epitomized float model against the float model, in dB.
+        epitome_sqnr_db: That of the epitomized float model against the float model, in dB; null
+            where all epitomes are the weights themselves, unless layers are measured.
         quantization_sqnr_db: That of the program against the epitomized float model, in dB.
         cosine: Of the angle between the program's output and the float model's; null when one of
             them is 0.

@@ -4,7 +4,8 @@ Three things are compared.  All that the program's tables claim of the integer O
 graph; every integer that every layer computes, on real samples, with what
 onnxruntime computes for it; and the outputs with the user's own float model.  The first two must
 be equal; the third is reported, with the share that the epitomes have in it and the share that
-quantization has: the epitomized float model stands between the two.
+quantization has: the epitomized float model stands between the two.  Where all epitomes are the
+weights themselves that is the float model, which is then not run twice.
 """
 
 from __future__ import annotations
@@ -219,18 +220,21 @@ class _Runner:
         self.gives_classes = bool(self.ports) and is_of_classes(graph, self.ports[0])
         return self.kept(model, reference)
 
-    def loaded_epitomized(self, *, layers: bool) -> tuple[bool, Runs]:
-        """Whether all plans are identities, and the epitomized model."""
+    def loaded_epitomized(self, *, layers: bool) -> tuple[bool, Runs | None]:
+        """Whether all plans are identities, and the epitomized model where it is needed."""
         from epimc.backends.onnx.functions import has_identity_plans
 
         model = reference_model(self.bundle, "epi.onnx")
+        large = large_model(model, EPITOMIZED)
+        identity = has_identity_plans({p.key: p.value for p in large.proto.metadata_props})
         if layers:
             maps, exported = self.program.computed_maps, self.integers.exported
             self.meter = LayerMeter(maps, exported, model, types_of(self.program))
-            large = large_model(model, EPITOMIZED)
             model = large.with_proto(with_outputs(large.proto, self.meter.tensors))
+        elif identity:
+            return identity, None
         reference = self.reference(model, "the epitomized model", users=False)
-        return has_identity_plans(reference.properties), self.kept(model, reference)
+        return identity, self.kept(model, reference)
 
     def reference(self, model: bytes | LargeModel, what: str, *, users: bool) -> Reference:
         """A model of reals, in onnxruntime."""
@@ -339,7 +343,9 @@ class _Runner:
         # Outputs and layers in one run of the reference, which computes all of them anyway.
         exact = self.integers.run([*ports, *tensors], inputs)
         real = self.floats.run(ports, inputs)
-        epitomized = self.epitomized.run([*ports, *self.watched], inputs)
+        epitomized = real
+        if self.epitomized:
+            epitomized = self.epitomized.run([*ports, *self.watched], inputs)
         for output, integer, middle, float_ in zip(
             tally.outputs, exact, epitomized, real, strict=False
         ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,6 +15,7 @@ MappingName = Literal["twos_complement", "offset", "differential"]
 MAPPINGS: tuple[MappingName, ...] = get_args(MappingName)
 
 
+@lru_cache(maxsize=256)
 def slice_coefficients(mapping: str, bits: int, cell_bits: int) -> tuple[int, ...]:
     """What a column of each bit slice counts for, lowest slice first.
 

@@ -16,7 +16,8 @@ class Converter:
 
     Attributes:
         bits: Its codes are 0 to 2^bits - 1.
-        step: What one code stands for; a sum is rounded to the nearest step, up from the middle.
+        step: What one code stands for; a sum is rounded to the nearest step, and in the middle
+            between two to that with the even code, so that rounding adds nothing on average.
     """
 
     bits: int
@@ -34,8 +35,11 @@ class Converter:
 
     def read(self, sums: Ints) -> Ints:
         """What is read in the place of sums, none below 0: a multiple of the step."""
-        codes: Ints = np.minimum((sums + self.step // 2) // self.step, self.top)
-        return codes * self.step
+        codes, rest = np.divmod(sums + self.step // 2, self.step)
+        if self.step % 2 == 0:
+            codes -= (rest == 0) & (codes % 2 == 1)
+        read: Ints = np.minimum(codes, self.top) * self.step
+        return read
 
     def worst_error(self, highest: int) -> int:
         """The largest difference between a sum and what is read, of sums from 0 to `highest`."""

@@ -138,10 +138,14 @@ def convert(x: Any, planes: int, bits: int, shift: int) -> tuple[Any, Any]:
 
 @compiled
 def round_up(x: Any, planes: int, shift: Any) -> Any:
-    """x + 2^(shift - 1), in place, for the planes from `shift` on; how many there are now."""
+    """x / 2^shift, half to even, in place from plane `shift` on; how many planes there are now."""
     if planes < shift:
         return planes
-    carry = load(x, (shift - 1) * WORDS)
+    # From the middle up where the code below is odd.
+    above = load(x, shift * WORDS) if planes > shift else zeros()
+    for k in range(shift - 1):
+        above = either(above, load(x, k * WORDS))
+    carry = both(load(x, (shift - 1) * WORDS), above)
     for k in range(shift, planes):
         bit = load(x, k * WORDS)
         store(x, k * WORDS, differ(bit, carry))
@@ -155,7 +159,8 @@ def divide(x: Any, planes: int, bits: int, step: int, codes: Any, rest: Any) -> 
     """What an ADC of any step makes of sums, by long division of the sum and half a step.
 
     Args:
-        x: The sums; takes what remains: the sum and half a step, less `codes` steps.
+        x: The sums; takes what remains, up to a whole step: the sum and half a step, less `codes`
+            steps.
         planes: How many planes they have; x takes one more.
         bits: Of the ADC: so many planes take `codes`.
         step: Of the ADC.
@@ -182,7 +187,25 @@ def divide(x: Any, planes: int, bits: int, step: int, codes: Any, rest: Any) -> 
             for k in range(planes + 1):
                 old, new = load(x, k * WORDS), load(rest, k * WORDS)
                 store(x, k * WORDS, either(both(new, fits), without(old, fits)))
-    return count(take_constant(x, planes + 1, step, rest))
+    clipped = count(take_constant(x, planes + 1, step, rest))
+    if step & 1 == 0:
+        to_even(x, planes + 1, step, codes)
+    return clipped
+
+
+@compiled
+def to_even(x: Any, planes: int, step: int, codes: Any) -> None:
+    """Give back one step of an odd code where nothing else remains, as in `divide`."""
+    middle = load(codes, 0)
+    for k in range(planes):
+        middle = without(middle, load(x, k * WORDS))
+    if not any_set(middle):
+        return
+    store(codes, 0, without(load(codes, 0), middle))
+    for k in range(planes):
+        if step >> k & 1:
+            # No plane of these lanes is set.
+            store(x, k * WORDS, either(load(x, k * WORDS), middle))
 
 
 @compiled

@@ -97,11 +97,12 @@ class SlowArrays:
         """What the ADC makes of a sum."""
         top, step = 2**self.chip.adc_bits - 1, self.table.adc_step
         code = 0
-        # As a flash converter does it: one comparator for each code.
-        while code < top and total + step // 2 >= (code + 1) * step:
+        # As a flash converter does it: one comparator for each code, all of them halfway, where
+        # the even code wins.
+        while code < top and (2 * total, code % 2) >= ((2 * code + 1) * step, 1):
             code += 1
         self.tally.conversions += 1
-        self.tally.clipped += total + step // 2 >= (top + 1) * step
+        self.tally.clipped += 2 * total >= (2 * top + 1) * step
         self.tally.highest = max(self.tally.highest, total)
         return code * step
 

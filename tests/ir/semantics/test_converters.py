@@ -16,15 +16,22 @@ converters = st.builds(Converter, st.integers(1, 6), st.integers(1, 20))
     ("bits", "step", "expected"),
     [
         (3, 1, [0, 1, 2, 3, 4, 5, 6, 7, 7, 7]),
-        # The middle between two steps goes up.
-        (3, 2, [0, 2, 2, 4, 4, 6, 6, 8, 8, 10]),
-        (2, 2, [0, 2, 2, 4, 4, 6, 6, 6, 6, 6]),
+        # The middle between two steps goes to the even code.
+        (3, 2, [0, 0, 2, 4, 4, 4, 6, 8, 8, 8]),
+        (2, 2, [0, 0, 2, 4, 4, 4, 6, 6, 6, 6]),
         (2, 3, [0, 0, 3, 3, 3, 6, 6, 6, 9, 9]),
-        (1, 4, [0, 0, 4, 4, 4, 4, 4, 4, 4, 4]),
+        (1, 4, [0, 0, 0, 4, 4, 4, 4, 4, 4, 4]),
+        (2, 4, [0, 0, 0, 4, 4, 4, 8, 8, 8, 8]),
     ],
 )
 def test_what_is_read(bits: int, step: int, expected: list[int]) -> None:
     assert Converter(bits, step).read(np.arange(10)).tolist() == expected
+
+
+@given(st.integers(1, 20))
+def test_rounding_adds_nothing_on_average(step: int) -> None:
+    sums = np.arange(2 * step * 8)
+    assert (Converter(8, step).read(sums) - sums).sum() == 0
 
 
 @given(converters, st.integers(0, 300))
