@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from epimc.ir.core.op import Array, Op, Value, dump_attributes
+from epimc.ir.core.op import Array, Lookup, Op, Value, dump_attributes
 from epimc.ir.dialects import elementwise, epi, nn
 from epimc.ir.epitome.plan import rebuild
 from epimc.ir.semantics import convolution
 from epimc.ir.text.printer import refused
 from epimc.quantization.rewriter import IntegerRewriter, sums
 from epimc.quantization.terms import Term, Total
-from epimc.quantization.weights import column_scales, integer_steps, used_elements
+from epimc.quantization.weights import (
+    column_scales,
+    integer_steps,
+    shared_maxima,
+    used_elements,
+)
 
 # What an epitome op keeps when its numbers become integers.
 CONV_ATTRIBUTES = ("shape", "plan", "strides", "pads", "dilations", "groups")
@@ -61,9 +66,9 @@ def mean_total(op: nn.AveragePool, rewriter: IntegerRewriter) -> Total:
 @sums(epi.Conv)
 def conv_total(op: epi.Conv, rewriter: IntegerRewriter) -> Total:
     """Integer weights and bias of one epitome op; its accumulator."""
-    old, builder, bits = rewriter.old, rewriter.builder, rewriter.weight_bits
+    old, builder, bits = rewriter.old, rewriter.builder, op.weight_bits or rewriter.weight_bits
     epitome = used_elements(old.tensor(op.epitome), op)
-    scales, output_scales = column_scales(epitome, op, bits)
+    scales, output_scales = scales_of(op, epitome, bits, old.tensor)
     steps = integer_steps(epitome, scales, bits)
     x = builder.mapped[op.x]
     # The step of the accumulator, of each output channel.
@@ -85,6 +90,21 @@ def conv_total(op: epi.Conv, rewriter: IntegerRewriter) -> Total:
     # From the weights as they are, whatever the samples: no input may overflow the requantization.
     bounds = convolution.accumulator_bounds(weights, counts, rewriter.bits)
     return Total([Term(value, real, bounds)], np.zeros(op.shape[0]), op.location)
+
+
+def scales_of(op: epi.Conv, epitome: Array, bits: int, tensors: Lookup) -> tuple[Array, Array]:
+    """Scales of the epitome's columns [Eo] and of the output channels [Cout], float32.
+
+    Raises:
+        EpimcError: The op states scales of columns, which differ where they must not.
+    """
+    if op.weight_scales is None:
+        return column_scales(epitome, op, bits)
+    scales = tensors(op.weight_scales)
+    of_columns, of_channels = shared_maxima(op.plan, scales.astype(np.float64), op.shape[0])
+    if not np.array_equal(of_columns, scales):
+        raise refused(op, "Columns that feed one output channel have different scales.")
+    return scales, of_channels.astype(np.float32)
 
 
 def integer_bias(counts: Array, op: epi.Conv) -> Array:

@@ -63,8 +63,9 @@ class Conv(Op):
 
     The epitome is [groups * Eo, Ei, Eh, Ew]: columns g * Eo and on are those of group g.  A
     matmul is the case of a vector operand and Kh = Kw = 1.  On activations the result is
-    sum of W * (q - zero point) + bias, the bias being in units of the accumulator, and
-    `weight_scales` are the real steps of the epitome's columns.
+    sum of W * (q - zero point) + bias, the bias being in units of the accumulator.
+    `weight_scales` are the real steps of the epitome's columns; on floats they and `weight_bits`
+    say what `quantize` is to make of the epitome, where that is decided already.
     """
 
     name = "epi.conv"
@@ -73,6 +74,7 @@ class Conv(Op):
     epitome = Attribute(TENSOR, stored=(FLOAT | SIGNED, 4))
     bias = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT | ACCUMULATOR, 1))
     weight_scales = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT, 1))
+    weight_bits = Attribute(maybe(INTEGER), optional=True)
     shape = Attribute(ints(4, minimum=1))
     plan = Attribute(PLAN)
     strides = Attribute(pair(1), (1, 1))
@@ -114,6 +116,11 @@ class Conv(Op):
         eo, ei, eh, ew = epitome.shape
         check_plan(self.plan, self.weights_shape, (eo, ei, eh, ew), self.groups)
         check_bias(self.bias, stored, self.shape[0])
+        if self.weight_scales is not None:
+            scales = stored(self.weight_scales).shape
+            expect(scales == (eo,), f"there must be {eo} weight scales")
+        rule = "a weight has 1 to 16 bits"
+        expect(self.weight_bits is None or 1 <= self.weight_bits <= 16, rule)
         real = self.x.type.element == "f32"
         elements = [epitome.element == "f32", self.output.type.element == "f32"]
         elements += [stored(self.bias).element == "f32"] if self.bias else []
