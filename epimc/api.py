@@ -15,6 +15,7 @@ from epimc.bundle.outputs import check_folder, check_output
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import ModelOptions, PlanRequest, Request
 from epimc.evaluation.options import Integers
+from epimc.quantization.rounding.options import Effort
 from epimc.runtime.session import Session
 from epimc.samples.options import DataOptions
 from epimc.support.constants import ConstantsByName, checked_constants
@@ -49,6 +50,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     weight_bits: int = 8,
     activation_bits: int = 8,
     calibration: SampleSource | None = None,
+    effort: Effort = "auto",
     strict: bool = False,
     pass_options: Sequence[str] = (),
     dump_ir: str | os.PathLike[str] | None = None,
@@ -75,6 +77,8 @@ def compile(  # The name is the interface, as in `re.compile`.
             of such arrays, one array for a model with one input or an npy file with it, a folder of
             images (`epimc.Images`), or an iterable of batches; None: seeded standard normal
             samples, with which figures mean little.
+        effort: How much is done to choose the numbers well: `fast` or `good`; `auto`: good with
+            calibration samples, fast without.
         strict: Refuse a model that needs the host.
         pass_options: Options of passes, each text as in `quantize{weight_bits=4}`; they come last.
         dump_ir: A folder for the IR after every stage, beside the copy in the bundle.
@@ -92,6 +96,7 @@ def compile(  # The name is the interface, as in `re.compile`.
         shapes=shape_texts(shapes),
         weight_bits=weight_bits,
         activation_bits=activation_bits,
+        effort=effort,
         strict=strict,
         pass_options=as_tuple(pass_options),
     )

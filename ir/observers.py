@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from epimc.ir.core.module import Module
+
+_report: ContextVar[Callable[[int, int], None] | None] = ContextVar("report", default=None)
+
+
+def report(done: int, count: int) -> None:
+    """Tell the observers of the stage that runs, if there is one, how much of it is done.
+
+    Args:
+        done: Parts of its work, such as layers or batches.
+        count: Parts in all.
+    """
+    tell = _report.get()
+    if tell is not None:
+        tell(done, count)
 
 
 @dataclass
@@ -47,6 +62,16 @@ class CompileObserver:
             count: How many stages there are, with those that have run before.
         """
 
+    def stage_progressed(self, name: str, number: int, done: int, count: int) -> None:
+        """A stage that may take long goes on.
+
+        Args:
+            name: Of the stage.
+            number: Its place, from 0 on.
+            done: Parts of its work that are done.
+            count: Parts in all.
+        """
+
     def stage_finished(self, step: Step) -> None:
         """A stage has given what the step says; not called for one that fails."""
 
@@ -71,8 +96,16 @@ class StageClock:
         step = Step(self.number, name)
         for observer in self.observers:
             observer.stage_started(name, step.number, self.count)
-        started = time.perf_counter()
-        yield step
+
+        def tell(done: int, count: int) -> None:
+            for observer in self.observers:
+                observer.stage_progressed(name, step.number, done, count)
+
+        started, token = time.perf_counter(), _report.set(tell)
+        try:
+            yield step
+        finally:
+            _report.reset(token)
         step.seconds = time.perf_counter() - started
         self.number += 1
         for observer in self.observers:

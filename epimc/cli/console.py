@@ -71,7 +71,7 @@ def tell_of_notices() -> None:
 
 
 @contextlib.contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[str, int], None]]:
+def progress(what: str, total: int) -> Iterator[Callable[[str, float], None]]:
     """A progress bar on a terminal; nothing when standard error is piped."""
     if not sys.stderr.isatty():
         yield lambda name, done: None
@@ -84,7 +84,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[str, int], None]]:
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=total)
 
-            def advance(name: str, done: int) -> None:
+            def advance(name: str, done: float) -> None:
                 bar.update(task, completed=done, description=f"{what}: {name}")
 
             yield advance

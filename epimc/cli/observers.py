@@ -43,14 +43,19 @@ class ProgressBar(CompileObserver):
     """Moves a bar.
 
     Attributes:
-        advance: Takes the name of the stage that begins, and how many have finished.
+        advance: Takes what is being done, and how many stages have finished, with the part of the
+            one that goes on.
     """
 
-    advance: Callable[[str, int], None]
+    advance: Callable[[str, float], None]
 
     def stage_started(self, name: str, number: int, count: int) -> None:
         """One more has finished."""
         self.advance(name, number)
+
+    def stage_progressed(self, name: str, number: int, done: int, count: int) -> None:
+        """Some of a stage's work is done."""
+        self.advance(f"{name}, {done} of {count}", number + done / count)
 
 
 def chosen_observers(

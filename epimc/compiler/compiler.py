@@ -25,6 +25,7 @@ from epimc.ir.pipeline import Pass, Registry, Runner, make, overridden, parse_pi
 from epimc.quantization.calibrate import Calibrate
 from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.quantize import Quantize
+from epimc.quantization.rounding.options import EFFORTS, Effort, RoundingOptions
 from epimc.support.diagnostics import RefusedNodesError, error
 from epimc.support.options import values_of
 from epimc.support.origins import EVERY_NODE, Node
@@ -99,8 +100,12 @@ class Job:
     stages: Stages
 
     @staticmethod
-    def of(request: Request) -> Job:
+    def of(request: Request, memory: InMemory = NOTHING) -> Job:
         """Look everything up.
+
+        Args:
+            request: What the user asks for.
+            memory: A model and samples that are no files.
 
         Raises:
             EpimcError: There is no such backend, target, policy or option of a pass.
@@ -112,15 +117,31 @@ class Job:
         target = backend.load_target(chosen)
         registry = passes_of(backend)
         lowering = tuple(parse_pipeline(backend.pipeline(target), registry))
-        return Job(request, backend, target, registry, stages_of(request, lowering))
+        return Job(
+            request,
+            backend,
+            target,
+            registry,
+            stages_of(request, lowering, effort_of(request, memory)),
+        )
 
 
-def stages_of(options: CompileOptions, lowering: tuple[Pass, ...]) -> Stages:
+def effort_of(request: Request, memory: InMemory) -> Effort:
+    """How much is done to choose the numbers well."""
+    if request.effort != "auto":
+        return request.effort
+    # Drawn samples say little about the values of a real model: numbers that fit them fit nothing.
+    is_drawn = request.calibration is None and memory.calibration is None
+    return "fast" if is_drawn else "good"
+
+
+def stages_of(options: CompileOptions, lowering: tuple[Pass, ...], effort: Effort) -> Stages:
     """The stages of a compile.
 
     Args:
         options: What the user asks for.
         lowering: The backend's passes.
+        effort: One that says what is done.
 
     Raises:
         EpimcError: There is no such policy or option of a pass.
@@ -138,7 +159,11 @@ def stages_of(options: CompileOptions, lowering: tuple[Pass, ...]) -> Stages:
             # Ranges are those of the epitomized model: that is what will be quantized.
             Calibrate(),
         ),
-        quantize=make(Quantize, **values_of(QuantizeOptions, options)),
+        quantize=make(
+            Quantize,
+            **values_of(QuantizeOptions, options),
+            **values_of(RoundingOptions, EFFORTS[effort]),
+        ),
         # From here on the target decides.
         lowering=lowering,
     )
@@ -160,7 +185,7 @@ def compile_model(
     Raises:
         EpimcError: Anything wrong with the request, the model or the samples.
     """
-    job = Job.of(request)
+    job = Job.of(request, memory)
     hosted: dict[Node, str] = {}
     times = 0
     while True:

@@ -13,6 +13,7 @@ from typing import Annotated, TypeAlias
 
 from epimc.backends import DEFAULT_BACKEND
 from epimc.quantization.options import QuantizeOptions
+from epimc.quantization.rounding.options import Effort
 from epimc.support.constants import constants_from
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.options import Option, refuse_wrong_option
@@ -99,12 +100,17 @@ class CompileOptions(QuantizeOptions, ModelOptions):
     Attributes:
         calibration: An npz or npy file of samples, or a folder of images; None: seeded standard
             normal samples.
+        effort: How much is done to choose the numbers well.
         strict: Whether a model that needs the host is refused.
         pass_options: Options of passes that have no name of their own here, as a pipeline has
             them, such as `quantize{weight_bits=4}`; they come last, and so are what counts.
     """
 
     calibration: Annotated[Path | None, Option("Samples to calibrate with.", metavar="X")] = None
+    effort: Annotated[
+        Effort,
+        Option("How well numbers are chosen; auto: good with --calibration, else fast."),
+    ] = "auto"
     strict: Annotated[bool, Option("Refuse a model that needs the host.")] = False
     pass_options: Annotated[
         tuple[str, ...],

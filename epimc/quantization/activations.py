@@ -11,7 +11,7 @@ from epimc.ir.core.module import Module
 from epimc.ir.core.op import Value
 from epimc.ir.core.traits import Joins, Moves
 from epimc.ir.core.types import TensorType
-from epimc.quantization.weights import SMALLEST_STEP
+from epimc.quantization.rounding.weights import SMALLEST_STEP
 from epimc.support.diagnostics import Diagnostic, RefusedNodesError
 
 Types = dict[Value, TensorType]

@@ -14,11 +14,11 @@ from epimc.backends.onnx.values import decode
 from epimc.ir.core.levels import CALIBRATED, EPI
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import CALIBRATION
-from epimc.ir.core.op import Array, Value
+from epimc.ir.core.op import Value
 from epimc.ir.core.types import Location
 from epimc.ir.interpreter import batches, interpret
 from epimc.ir.pipeline import Pass
-from epimc.runtime.guard import run_model
+from epimc.runtime.finite import run_finite
 from epimc.runtime.host import OnnxHost
 from epimc.support.diagnostics import Diagnostic, RefusedNodesError, error
 from epimc.support.origins import Nodes
@@ -32,8 +32,8 @@ RANGE_BITS = 16
 class Calibrate(Pass):
     """Minimum and maximum of every value over the module's calibration samples.
 
-    The samples are the tensors that the attribute `calibration` lists, one an input; afterwards
-    the ranges are in the text and the samples are dropped.
+    The samples are the tensors that the attribute `calibration` lists, one an input; they stay
+    for `quantize`, which looks at layers with them.
     """
 
     name: ClassVar[str] = "calibrate"
@@ -44,8 +44,6 @@ class Calibrate(Pass):
         """Annotate every value with its range."""
         ranges = observed_ranges(module, calibration_samples(module))
         builder = Builder(module, self.ensures)
-        # The builder drops tensors that nothing names, and so the samples themselves.
-        del builder.module.attributes[CALIBRATION]
         builder.inputs_of(module)
         for op in module.ops:
             builder.copy(op)
@@ -125,23 +123,6 @@ def nodes_around(module: Module) -> dict[Value, Nodes]:
     return {
         value: nodes.get(value) or Location.joined(readers.get(value, ())).nodes for value in values
     }
-
-
-def run_finite(model: bytes, inputs: Mapping[str, Array]) -> list[Array]:
-    """What tables make of a function: 0 where it has no result, and no more than finite ones.
-
-    Samples that are drawn leave the domain of a logarithm, which real ones keep to.
-    """
-    return [finite(result) for result in run_model(model, inputs)]
-
-
-def finite(results: Array) -> Array:
-    """The results, those that are not finite as near as the others come, or 0."""
-    known = results[np.isfinite(results)]
-    if known.size == results.size:
-        return results
-    low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
-    return np.nan_to_num(results, nan=0.0, neginf=low, posinf=high)
 
 
 def rounded(number: float) -> float:

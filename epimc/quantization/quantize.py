@@ -9,12 +9,15 @@ from epimc.ir.core.levels import CALIBRATED, QUANTIZED
 from epimc.ir.core.module import Module
 from epimc.ir.pipeline import Pass
 from epimc.quantization import hosted, rules, summands  # noqa: F401  (they register what is done)
+from epimc.quantization.calibrate import calibration_samples
 from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.rewriter import IntegerRewriter
+from epimc.quantization.rounding.options import RoundingOptions
+from epimc.quantization.rounding.rounding import rounded_module
 
 
 @dataclass(frozen=True)
-class Quantize(QuantizeOptions, Pass):
+class Quantize(RoundingOptions, QuantizeOptions, Pass):
     """Weights symmetric, with a scale per epitome column; activations affine, per tensor."""
 
     name: ClassVar[str] = "quantize"
@@ -23,4 +26,24 @@ class Quantize(QuantizeOptions, Pass):
 
     def run(self, module: Module) -> Module:
         """Rewrite the whole module to integers, with the border at its inputs and outputs."""
-        return IntegerRewriter(module, self.weight_bits, self.activation_bits).run()
+        if self.needs_samples:
+            module = self.rounded(module)
+        return self.rewriter(module).run()
+
+    def rewriter(self, module: Module) -> IntegerRewriter:
+        """What makes integers of a module."""
+        return IntegerRewriter(module, self.weight_bits, self.activation_bits)
+
+    def rounded(self, module: Module) -> Module:
+        """The module with weights that are integers of steps already.
+
+        Raises:
+            EpimcError: There are no samples, or they do not fit.
+        """
+        first = self.rewriter(module)
+        # Which values are kept as activations, and with which types, nearest rounding tells too.
+        first.run()
+        kept = first.builder.mapped.items()
+        kinds = {old: new.type for old, new in kept if new.type.is_activation}
+        samples = calibration_samples(module)
+        return rounded_module(module, kinds, samples, self, self.weight_bits)

@@ -16,6 +16,7 @@ import numpy as np
 from epimc.ir.core.dispatch import OpTable
 from epimc.ir.core.levels import QUANTIZED
 from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.module_attributes import CALIBRATION
 from epimc.ir.core.op import Array, Op, Value
 from epimc.ir.core.traits import Border, Clips, Linear
 from epimc.ir.core.types import Location, TensorType
@@ -49,6 +50,8 @@ class IntegerRewriter:
         """Prepare to rewrite a calibrated module."""
         self.old = module
         self.builder = Builder(module, QUANTIZED)
+        # The samples have served: the builder drops tensors that nothing names.
+        self.builder.module.attributes.pop(CALIBRATION, None)
         self.weight_bits, self.bits = weight_bits, activation_bits
         self.uses = module.uses()
         self.producers = module.producers()

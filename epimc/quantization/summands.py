@@ -10,13 +10,13 @@ from epimc.ir.epitome.plan import rebuild
 from epimc.ir.semantics import convolution
 from epimc.ir.text.printer import refused
 from epimc.quantization.rewriter import IntegerRewriter, sums
-from epimc.quantization.terms import Term, Total
-from epimc.quantization.weights import (
+from epimc.quantization.rounding.weights import (
     column_scales,
     integer_steps,
     shared_maxima,
     used_elements,
 )
+from epimc.quantization.terms import Term, Total
 
 # What an epitome op keeps when its numbers become integers.
 CONV_ATTRIBUTES = ("shape", "plan", "strides", "pads", "dilations", "groups")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from epimc.ir.core.attributes import TENSOR, at_least, rows_of
-from epimc.ir.core.levels import EPI, NN
+from epimc.ir.core.levels import CALIBRATED, NN
 from epimc.ir.core.op import Attribute
 
 CALIBRATION, ARRAY_ROWS = "calibration", "array_rows"
@@ -47,8 +47,8 @@ def register_attribute(
 
 register_attribute(
     CALIBRATION,
-    Attribute(rows_of(TENSOR), optional=True, until=EPI),
-    "samples [samples, …] of each input, which `calibrate` turns into ranges",
+    Attribute(rows_of(TENSOR), optional=True, until=CALIBRATED),
+    "samples [samples, …] of each input, for ranges and for the rounding of weights",
 )
 
 register_attribute(

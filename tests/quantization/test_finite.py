@@ -9,7 +9,7 @@ import pytest
 from onnx import helper
 
 import epimc
-from epimc.quantization.calibrate import finite
+from epimc.runtime.finite import finite
 
 
 @pytest.mark.parametrize(

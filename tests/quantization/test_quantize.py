@@ -19,7 +19,7 @@ from epimc.ir.epitome import plan
 from epimc.ir.epitome.plan import Patch
 from epimc.ir.interpreter import interpret
 from epimc.quantization.activations import activation_type
-from epimc.quantization.weights import column_scales, used_elements
+from epimc.quantization.rounding.weights import column_scales, used_elements
 from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import disagreements, interpreted
 from tests.helpers.modules import SIZES, Net, lower, networks, quantized, unread

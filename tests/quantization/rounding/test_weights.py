@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epimc.ir.epitome.plan import Patch, Plan
-from epimc.quantization.weights import shared_maxima
+from epimc.quantization.rounding.weights import shared_maxima
 
 COLUMNS, OUTPUTS = 6, 12
 

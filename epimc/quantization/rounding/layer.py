@@ -1,0 +1,211 @@
+"""One layer: what it is rounded to, on the samples as they come out of the layers before it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.ir.core.types import as_map
+from epimc.ir.dialects import epi
+from epimc.ir.epitome.plan import identity, rebuild
+from epimc.quantization.rounding.compensation import compensated
+from epimc.quantization.rounding.descent import descended
+from epimc.quantization.rounding.moments import Moments, columns, product
+from epimc.quantization.rounding.options import RoundingOptions
+from epimc.quantization.rounding.problem import Grid, Places, Problem
+from epimc.quantization.rounding.propagation import Propagation
+from epimc.quantization.rounding.ranges import scales_of
+from epimc.quantization.rounding.weights import shared_maxima
+
+Array = NDArray[Any]
+Doubles = NDArray[np.float64]
+
+# Shares of the mean variance that the metric's diagonal gets: the one with which least is lost on
+# samples that were kept apart; the first where there are too few samples to keep some.
+DAMPINGS = (0.01, 0.001, 0.1)
+
+# One in so many pieces of the samples is kept apart.
+KEPT_APART = 4
+
+# Positions that a layer's moments are made from, and for each of its inputs: more tell little.
+LEAST_POSITIONS, POSITIONS_PER_INPUT = 2**15, 32
+
+
+@dataclass(frozen=True)
+class RoundedLayer:
+    """What a layer's weights and bias become.
+
+    Attributes:
+        epitome: In the place of the old one, multiples of the scales, float32.
+        scales: Of the epitome's columns, float32 [Eo].
+        bias: float32 [Cout].
+        bits: Of a weight.
+    """
+
+    epitome: Array
+    scales: Array
+    bias: Array
+    bits: int
+
+
+class Layer:
+    """A layer in both nets.
+
+    Attributes:
+        op: On reals.
+        grid: The integers that its weights may be.
+        weights: The rebuilt weights, float32 [groups, outputs, K].
+    """
+
+    def __init__(
+        self, op: epi.Conv, nets: Propagation, bits: int, options: RoundingOptions
+    ) -> None:
+        """Take a layer whose operand is known in both nets."""
+        self.op, self.nets, self.grid, self.options = op, nets, Grid(bits), options
+        self.x = nets.values[op.x]
+        rebuilt = np.asarray(op.weights(nets.module.tensor), np.float32)
+        self.weights = rebuilt.reshape(op.groups, len(rebuilt) // op.groups, -1)
+        self.result = as_map(op.output.type.shape)
+
+    def round(self) -> RoundedLayer:
+        """Choose the integers, and give both nets the layer's result."""
+        real = self.nets.each(lambda i: self.convolved(self.x.real[i], self.weights))
+        steps, scales = self.integers(real)
+        # As they will be stated, so that the net goes on with these very weights.
+        scales = scales.astype(np.float32)
+        rounded = np.asarray(steps, np.float32) * scales[..., None]
+        result = self.nets.each(lambda i: self.convolved(self.x.quantized[i], rounded))
+        bias = self.bias()
+        new_bias = bias + self.shift(real, result) if self.options.correct_bias else bias
+        self.finish(real, bias, result, new_bias)
+        return self.rounded(rounded, scales, new_bias)
+
+    def integers(self, real: list[Array]) -> tuple[Doubles, Doubles]:
+        """The integers [groups, outputs, K] and their scales [groups, outputs]."""
+        kept, apart = self.moments(real)
+        problem = self.problem(kept if apart is None else kept.plus(apart), DAMPINGS[0])
+        if self.options.rounding == "nearest":
+            scales = scales_of(problem, self.options.weight_range)
+            return problem.nearest(scales), scales
+        if apart is not None:
+            damping = min(DAMPINGS, key=lambda each: self.loss(kept, apart, each))
+            problem = self.problem(kept.plus(apart), damping)
+        return descended(problem, *self.start(problem))
+
+    def start(self, problem: Problem) -> tuple[Doubles, Doubles]:
+        """Integers to descend from, and their scales."""
+        scales = scales_of(problem, self.options.weight_range)
+        if problem.elements is None:
+            return compensated(problem, scales), scales
+        return problem.nearest(scales), scales
+
+    def loss(self, kept: Moments, apart: Moments, damping: float) -> float:
+        """What is lost on samples kept apart, of a rounding on the others, but for a constant."""
+        steps, scales = self.start(self.problem(kept, damping))
+        weights = steps * scales[..., None]
+        quadratic = ((weights @ apart.covariance) * weights).sum()
+        return float(quadratic - 2 * (weights * apart.cross_covariance).sum())
+
+    def problem(self, moments: Moments, damping: float) -> Problem:
+        """The rounding, with weights to start from that bring the result nearest to the real one.
+
+        Those are W + (cov(y, x) - W H) (H + damping)^-1, x being the inputs as they are now and y
+        the result in the net of reals.  Nearest rounding starts from the weights themselves.
+        """
+        covariance, weights = moments.covariance, self.weights.astype(np.float64)
+        variance = np.diagonal(covariance, axis1=1, axis2=2).mean(axis=1)
+        # Inputs that never change say nothing: then all weights count alike.
+        added = damping * np.where(variance > 0, variance, 1.0)
+        metric = covariance + added[:, None, None] * np.eye(covariance.shape[1])
+        if self.options.rounding != "nearest":
+            lacking = moments.cross_covariance - weights @ covariance
+            weights += np.linalg.solve(metric, lacking.transpose(0, 2, 1)).transpose(0, 2, 1)
+        return Problem(weights, metric, self.grid, self.shared(), self.elements())
+
+    def moments(self, real: list[Array]) -> tuple[Moments, Moments | None]:
+        """Those of most samples, and those of the ones kept apart, if there are enough."""
+        parts = self.nets.each(lambda i: self.moments_of(i, real[i]))
+        if len(parts) < KEPT_APART or self.options.rounding == "nearest":
+            return Moments.total(parts), None
+        apart = parts[KEPT_APART - 1 :: KEPT_APART]
+        kept = [part for i, part in enumerate(parts) if i % KEPT_APART != KEPT_APART - 1]
+        return Moments.total(kept), Moments.total(apart)
+
+    def moments_of(self, piece: int, real: Array) -> Moments:
+        """Those of one piece of the samples, at some of the positions."""
+        windows = columns(self.as_map(self.x.quantized[piece]), self.op.window, self.op.groups)
+        outputs = real.transpose(1, 0, 2, 3).reshape(*self.weights.shape[:2], -1)
+        count = sum(part.stop - part.start for part in self.nets.pieces)
+        wanted = max(LEAST_POSITIONS, POSITIONS_PER_INPUT * self.weights.shape[2])
+        every = max(1, count * math.prod(self.result[1:]) // wanted)
+        chosen = slice(piece % every, None, every)
+        # Copies: products of strided arrays are slow.
+        return Moments.of(windows[:, :, chosen].copy(), outputs[:, :, chosen].copy())
+
+    def shift(self, real: list[Array], result: list[Array]) -> Doubles:
+        """What each channel's mean lacks, [Cout]."""
+        axes = (0, 2, 3)
+        sums = self.nets.each(
+            lambda i: np.subtract(real[i], result[i], dtype=np.float64).sum(axis=axes)
+        )
+        count = sum(part.size // part.shape[1] for part in real)
+        total: Doubles = np.sum(sums, axis=0) / max(count, 1)
+        return total
+
+    def finish(
+        self, real: list[Array], bias: Doubles, result: list[Array], new_bias: Doubles
+    ) -> None:
+        """Add the biases, in place, and hand the results on."""
+        shape = self.op.output.type.shape
+        for parts, added in ((real, bias), (result, new_bias)):
+            for part in parts:
+                part += added.astype(np.float32).reshape(1, -1, 1, 1)
+        both = ([part.reshape(len(part), *shape) for part in parts] for parts in (real, result))
+        self.nets.values[self.op.output] = self.nets.kept(self.op.output, *both)
+
+    def rounded(self, weights: Array, scales: Array, bias: Doubles) -> RoundedLayer:
+        """What is stated of the layer: the weights, as elements of its epitome."""
+        shape = self.nets.module.tensors[self.op.epitome.name].type.shape
+        epitome = np.zeros(shape, np.float32)
+        of_columns = np.ones(shape[0], np.float32)
+        elements = self.numbers()
+        epitome.reshape(-1)[elements] = weights
+        rows = epitome[0].size
+        of_columns[elements // rows] = np.broadcast_to(scales[..., None], elements.shape)
+        return RoundedLayer(epitome, of_columns, bias.astype(np.float32), self.grid.bits)
+
+    def numbers(self) -> Places:
+        """The number of each weight's element in the epitome, [groups, outputs, K]."""
+        shape = self.nets.module.tensors[self.op.epitome.name].type.shape
+        numbers = np.arange(math.prod(shape)).reshape(shape)
+        return rebuild(numbers, self.op.plan, self.op.weights_shape).reshape(self.weights.shape)
+
+    def elements(self) -> Places | None:
+        """The same; None where the epitome is the weights."""
+        return None if self.op.plan == identity(self.op.weights_shape) else self.numbers()
+
+    def shared(self) -> Places:
+        """The number of each output's scale, which those share that columns join."""
+        eo, cout = self.nets.module.tensors[self.op.epitome.name].type.shape[0], self.op.shape[0]
+        # The largest column that an output is joined with is the same for all that are joined.
+        _, of_outputs = shared_maxima(self.op.plan, np.arange(eo, dtype=np.float64), cout)
+        return np.unique(of_outputs, return_inverse=True)[1]
+
+    def bias(self) -> Doubles:
+        """The layer's bias, [Cout]."""
+        if self.op.bias is None:
+            return np.zeros(self.op.shape[0])
+        return self.nets.module.tensor(self.op.bias).astype(np.float64)
+
+    def as_map(self, x: Array) -> Array:
+        """Samples of the operand as maps [n, C, H, W]."""
+        return x.reshape(len(x), *as_map(self.op.x.type.shape))
+
+    def convolved(self, x: Array, weights: Array) -> Array:
+        """The result without its bias, [n, Cout, H, W]."""
+        windows = columns(self.as_map(x), self.op.window, self.op.groups)
+        return product(weights, windows, (len(x), *self.result))

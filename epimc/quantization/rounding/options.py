@@ -1,0 +1,45 @@
+"""How weights become integers: the options, apart from the pass, which needs numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from epimc.support.options import Option
+
+Rounding = Literal["nearest", "compensated"]
+"""To the nearest integer each, or so that the layer's result loses least."""
+
+WeightRange = Literal["max", "percentile", "mse"]
+"""What the largest integer stands for: a column's largest weight, the magnitude below which 99 % of
+its weights lie, or what loses least of the layer's result."""
+
+Effort = Literal["auto", "fast", "good"]
+"""How much is done to choose the numbers well; auto: good with calibration data, fast without."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundingOptions:
+    """How weights become integers.
+
+    Attributes:
+        rounding: How each is rounded.
+        weight_range: How far the integers of a column reach.
+        correct_bias: Whether biases make up for what the means of channels lose.
+    """
+
+    rounding: Annotated[Rounding, Option("How weights are rounded.")] = "nearest"
+    weight_range: Annotated[WeightRange, Option("How far a column's integers reach.")] = "max"
+    correct_bias: Annotated[bool, Option("Keep the means of channels by their biases.")] = False
+
+    @property
+    def needs_samples(self) -> bool:
+        """Whether layers are looked at with the calibration samples."""
+        return self.rounding != "nearest" or self.weight_range != "max" or self.correct_bias
+
+
+EFFORTS: dict[Effort, RoundingOptions] = {
+    "fast": RoundingOptions(),
+    "good": RoundingOptions(rounding="compensated", weight_range="mse", correct_bias=True),
+}
+"""What each effort does."""

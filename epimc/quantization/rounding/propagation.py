@@ -1,0 +1,167 @@
+"""Two nets side by side on all samples, op by op: that of reals, and the one quantized so far.
+
+Values are float32 and kept in pieces of some samples, until their last reader has run.  Pieces are
+computed in threads, each by itself, and everything that is summed over them is summed in order: no
+result depends on how many threads there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epimc.backends.onnx.fragments import fragments_of
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Op, Value
+from epimc.ir.core.types import TensorType
+from epimc.ir.interpreter import Evaluation
+from epimc.ir.meanings import NUMPY
+from epimc.runtime.finite import run_finite
+from epimc.runtime.host import OnnxHost
+
+Array = NDArray[Any]
+T = TypeVar("T")
+
+# Elements of a layer's windows that a piece of samples has at most, unless it is one sample.
+PIECE_ELEMENTS = 2**24
+PIECE_SAMPLES = 16
+
+
+@dataclass
+class Both:
+    """A value in both nets, piece by piece.
+
+    Attributes:
+        real: In the net of reals.
+        quantized: In the net that is quantized as far as it goes; the same arrays where nothing is.
+    """
+
+    real: list[Any]
+    quantized: list[Any]
+
+
+class Propagation:
+    """Both nets, in the order of a module's ops.
+
+    Attributes:
+        module: On reals.
+        pieces: Slices of the samples.
+        threads: How many compute pieces.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        kinds: Mapping[Value, TensorType],
+        samples: Mapping[str, Any],
+        threads: int,
+    ) -> None:
+        """Begin with the samples.
+
+        Args:
+            module: At level `calibrated`.
+            kinds: The types of the values that are kept as activations.
+            samples: By input name.
+            threads: How many may compute.
+        """
+        self.module, self.kinds, self.threads = module, kinds, threads
+        count = len(next(iter(samples.values()), [None]))
+        self.pieces = pieces_of(count, module)
+        fragments = fragments_of(module)
+        host = OnnxHost(fragments) if fragments else None
+        self.evaluations = {
+            size: Evaluation(module, NUMPY, host, {"": np.zeros(size)}, run_finite)
+            for size in {part.stop - part.start for part in self.pieces}
+        }
+        self.last = {operand: op for op in module.ops for operand in op.operands}
+        self.values: dict[Value, Both] = {}
+        for name, value in module.inputs:
+            parts = [as_floats(samples[name][part], value.type) for part in self.pieces]
+            self.values[value] = self.kept(value, parts, parts)
+
+    def ops(self) -> Iterator[Op]:
+        """The ops, each when its operands are known; who takes it sets `values[op.output]`."""
+        kept = {value for _, value in self.module.outputs}
+        for op in self.module.ops:
+            yield op
+            for operand in {*op.operands} - kept:
+                if self.last[operand] is op:
+                    del self.values[operand]
+
+    def evaluate(self, op: Op) -> None:
+        """Compute an op as it is, in both nets."""
+        operands = [self.values[operand] for operand in op.operands]
+        real = self.each(lambda i: self.result(op, i, [each.real[i] for each in operands]))
+        if all(each.quantized is each.real for each in operands):
+            self.values[op.output] = self.kept(op.output, real, real)
+            return
+        quantized = self.each(
+            lambda i: self.result(op, i, [each.quantized[i] for each in operands])
+        )
+        self.values[op.output] = self.kept(op.output, real, quantized)
+
+    def result(self, op: Op, piece: int, operands: list[Any]) -> Any:
+        """The result of an op for a piece."""
+        part = self.pieces[piece]
+        # Infinities are told by calibration; what a sample of another net makes of them is clipped.
+        with np.errstate(all="ignore"):
+            result = self.evaluations[part.stop - part.start](op, operands)
+        return result if op.output.type.is_host else np.asarray(result, np.float32)
+
+    def kept(self, value: Value, real: list[Any], quantized: list[Any]) -> Both:
+        """A value of both nets, rounded in one of them where it is kept as activations."""
+        kind = self.kinds.get(value)
+        if kind is None:
+            return Both(real, quantized)
+        return Both(real, self.each(lambda i: rounded(quantized[i], kind)))
+
+    def each(self, do: Callable[[int], T]) -> list[T]:
+        """What is made of each piece, by its number."""
+        return in_threads(do, range(len(self.pieces)), self.threads)
+
+
+def in_threads(do: Callable[[int], T], numbers: Sequence[int], threads: int) -> list[T]:
+    """The results for all numbers, in order."""
+    if min(threads, len(numbers)) < 2:
+        return [do(number) for number in numbers]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(do, numbers))
+
+
+def rounded(values: Array, kind: TensorType) -> Array:
+    """Reals as an activation's type holds them, float32."""
+    scale, zero = np.float32(kind.step), np.float32(kind.zero_point)
+    with np.errstate(over="ignore"):
+        steps = np.rint(values / scale)
+    np.clip(steps, -zero, np.float32(2**kind.bits - 1) - zero, out=steps)
+    steps *= scale
+    return steps
+
+
+def as_floats(samples: Any, kind: TensorType) -> Any:
+    """Samples of an input as ops take them."""
+    return samples if kind.is_host else np.asarray(samples, np.float32)
+
+
+def pieces_of(count: int, module: Module) -> list[slice]:
+    """Slices of samples, small enough that a layer's windows stay near PIECE_ELEMENTS."""
+    largest = max((op_elements(module, op) for op in module.ops), default=1)
+    size = max(1, min(PIECE_SAMPLES, PIECE_ELEMENTS // max(largest, 1)))
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def op_elements(module: Module, op: Op) -> int:
+    """Elements of the windows that an op gathers for one sample, and of its result."""
+    kind = op.output.type
+    if kind.is_host:
+        return 1
+    sizes = [module.tensors[ref.name].type for _, ref in op.tensor_refs()]
+    fan_in = max((size.size // size.shape[0] for size in sizes), default=1)
+    positions = kind.size // kind.shape[0]
+    groups = int(op.attributes.get("groups", 1))
+    return positions * fan_in * groups + kind.size

@@ -1,0 +1,99 @@
+"""Rounding a net layer by layer, each on what the layers before it have become.
+
+The target of a layer is what it gives in the net of reals; its inputs are those of the net as it is
+quantized so far.  So each makes up for what the ones before it lost, as far as it can: its rounding
+starts from the weights of the least squares between both, and its bias makes the mean of each
+channel what it is in the net of reals.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Value
+from epimc.ir.core.types import TensorType
+from epimc.ir.dialects import epi
+from epimc.ir.observers import report
+from epimc.quantization.rounding.layer import Layer, RoundedLayer
+from epimc.quantization.rounding.options import RoundingOptions
+from epimc.quantization.rounding.propagation import Propagation
+
+
+def rounded_module(
+    module: Module,
+    kinds: Mapping[Value, TensorType],
+    samples: Mapping[str, Any],
+    options: RoundingOptions,
+    weight_bits: int,
+) -> Module:
+    """The module with layers that state the bits and the scales of their weights, rounded to them.
+
+    Args:
+        module: At level `calibrated`.
+        kinds: The types of the values that are kept as activations.
+        samples: By input name.
+        options: How weights are rounded.
+        weight_bits: Of layers that do not state their own.
+    """
+    layers = rounded_layers(module, kinds, samples, options, weight_bits)
+    builder = Builder(module)
+    builder.inputs_of(module)
+    for op in module.ops:
+        if isinstance(op, epi.Conv):
+            state(builder, op, layers[op.output])
+        else:
+            builder.copy(op)
+    for old, new in builder.mapped.items():
+        new.range = old.range
+    builder.outputs_of(module)
+    return builder.finish()
+
+
+def rounded_layers(
+    module: Module,
+    kinds: Mapping[Value, TensorType],
+    samples: Mapping[str, Any],
+    options: RoundingOptions,
+    weight_bits: int,
+    threads: int | None = None,
+) -> dict[Value, RoundedLayer]:
+    """What the weights of all layers become, by the layers' results.
+
+    Args:
+        module: As in `rounded_module`.
+        kinds: The same.
+        samples: The same.
+        options: The same.
+        weight_bits: The same.
+        threads: How many compute, on which nothing depends; None: as many as there are cores.
+    """
+    layers: dict[Value, RoundedLayer] = {}
+    count = sum(isinstance(op, epi.Conv) for op in module.ops)
+    # Products of several threads may differ in their last bits from those of one.
+    with threadpool_limits(1, "blas"):
+        nets = Propagation(module, kinds, samples, threads or os.cpu_count() or 1)
+        for op in nets.ops():
+            if not isinstance(op, epi.Conv):
+                nets.evaluate(op)
+                continue
+            bits = op.weight_bits or weight_bits
+            layers[op.output] = Layer(op, nets, bits, options).round()
+            report(len(layers), count)
+    return layers
+
+
+def state(builder: Builder, op: epi.Conv, layer: RoundedLayer) -> None:
+    """Append a layer that states what its weights are."""
+    name = op.epitome.name.removesuffix(".epitome")
+    builder.copy(
+        op,
+        epitome=builder.store(f"{name}.rounded", layer.epitome, "f32"),
+        bias=builder.store(f"{name}.bias.rounded", layer.bias, "f32"),
+        weight_scales=builder.store(f"{name}.steps", layer.scales, "f32"),
+        weight_bits=layer.bits,
+    )
