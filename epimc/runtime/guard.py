@@ -247,6 +247,8 @@ def load_session(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
+    # Threads that wait for work would else turn in a loop, and take the time of others.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.use_env_allocators", "1")
     # Weights lie in the file, which is paid for: outside of the arena, freed with the session.
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
