@@ -1,0 +1,170 @@
+"""Whole nets: what their layers are rounded to, and what stays exact about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from epimc.ir.core.module import Module
+from epimc.ir.core.module_attributes import CALIBRATION
+from epimc.ir.dialects import epi
+from epimc.ir.interpreter import interpret
+from epimc.ir.pipeline import Runner, parse_pipeline
+from epimc.ir.verifier import verify
+from epimc.quantization.calibrate import calibration_samples
+from epimc.quantization.quantize import Quantize
+from epimc.quantization.rounding.options import EFFORTS, RoundingOptions
+from epimc.quantization.rounding.rounding import rounded_layers, rounded_module
+from epimc.support.diagnostics import EpimcError
+from epimc.support.options import values_of
+from tests.backends.onnx.agreement import disagreements
+from tests.crossbars import PASSES
+from tests.helpers.modules import Net
+from tests.helpers.plans import Planned, plans
+
+Array = NDArray[Any]
+
+GOOD = values_of(RoundingOptions, EFFORTS["good"])
+
+
+def residual_net(samples: int = 40) -> Module:
+    """Convolutions, a depthwise one, a residual sum, a pool and a matmul; calibrated."""
+    net = Net(seed=3)
+    x = net.input(3, 8, 8)
+    a = net.relu(net.conv(x, 8, pads=(1, 1, 1, 1)))
+    b = net.conv(a, 8, weights=net.random.normal(size=(8, 8, 3, 3)) / 8, pads=(1, 1, 1, 1))
+    c = net.relu(net.add(a, b))
+    d = net.conv(c, 8, weights=net.random.normal(size=(8, 1, 3, 3)), groups=8, strides=(2, 2))
+    return calibrated(net, net.gemm(net.flat(net.relu(d)), 5), samples)
+
+
+def calibrated(net: Net, out: Any, samples: int) -> Module:
+    """The module of a net with the ranges of its values, and its samples."""
+    module = net.module(out, calibration=net.samples(samples, seed=5))
+    return Runner(PASSES).run(module, parse_pipeline("fold,epitomize,calibrate", PASSES))
+
+
+def relative_error(module: Module, integers: Module) -> float:
+    """Mean square of what integers lose of the first output, over its variance."""
+    inputs = {name: array.astype(np.float32) for name, array in calibration_samples(module).items()}
+    (real,), (ours,) = (list(interpret(m, inputs).values()) for m in (module, integers))
+    return float(np.square(real - ours).mean() / real.var())
+
+
+def test_each_technique_loses_less_than_the_ones_before_it() -> None:
+    module = residual_net()
+    choices: list[dict[str, Any]] = [
+        {},
+        {"weight_range": "mse"},
+        {"weight_range": "mse", "correct_bias": True},
+        GOOD,
+    ]
+    errors = [
+        relative_error(module, Quantize(weight_bits=3, **choice).run(module)) for choice in choices
+    ]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < errors[0] / 4
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_the_integers_are_those_that_were_chosen(bits: int) -> None:
+    module = residual_net()
+    integers = Quantize(weight_bits=bits, **GOOD).run(module)
+    verify(integers)
+    assert CALIBRATION not in integers.attributes
+    convs = [op for op in integers.ops if isinstance(op, epi.Conv)]
+    chosen = rounded(module, bits)
+    stated = [op for op in chosen.ops if isinstance(op, epi.Conv)]
+    for op, layer in zip(convs, stated, strict=True):
+        assert layer.weight_scales is not None
+        assert op.weight_scales is not None
+        scales = chosen.tensor(layer.weight_scales)
+        steps = integers.tensor(op.epitome)
+        assert np.array_equal(integers.tensor(op.weight_scales), scales)
+        real = steps.astype(np.float32) * scales.reshape(-1, 1, 1, 1)
+        assert np.array_equal(real, chosen.tensor(layer.epitome))
+    inputs = {n: a.astype(np.float32) for n, a in calibration_samples(module).items()}
+    assert disagreements(integers, inputs) == []
+
+
+def rounded(module: Module, bits: int) -> Module:
+    """The module with what its layers are rounded to."""
+    kinds = first_kinds(module, bits)
+    return rounded_module(module, kinds, calibration_samples(module), EFFORTS["good"], bits)
+
+
+def first_kinds(module: Module, bits: int) -> dict[Any, Any]:
+    """The types of what is kept as activations."""
+    rewriter = Quantize(weight_bits=bits).rewriter(module)
+    rewriter.run()
+    mapped = rewriter.builder.mapped.items()
+    return {old: new.type for old, new in mapped if new.type.is_activation}
+
+
+def test_threads_change_no_bit() -> None:
+    module = residual_net(samples=50)
+    kinds, samples = first_kinds(module, 4), calibration_samples(module)
+    one, two, again = (
+        rounded_layers(module, kinds, samples, EFFORTS["good"], 4, threads=count)
+        for count in (1, 2, 2)
+    )
+    assert list(one) == list(two) == list(again)
+    for first, second, third in zip(one.values(), two.values(), again.values(), strict=True):
+        for name in ("epitome", "scales", "bias"):
+            arrays = [getattr(each, name).tobytes() for each in (first, second, third)]
+            assert len(set(arrays)) == 1
+
+
+def test_biases_keep_the_means_of_channels() -> None:
+    module = residual_net()
+    integers = Quantize(weight_bits=2, activation_bits=8, **GOOD).run(module)
+    inputs = {n: a.astype(np.float32) for n, a in calibration_samples(module).items()}
+    (real,), (ours,) = (list(interpret(m, inputs).values()) for m in (module, integers))
+    spread = real.std(axis=0)
+    assert (np.abs(real.mean(axis=0) - ours.mean(axis=0)) < 0.02 * spread).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(plans(), st.integers(2, 5), st.booleans())
+def test_any_plan_is_rounded_and_stays_exact(planned: Planned, bits: int, bias: bool) -> None:
+    net = Net(seed=1)
+    _, (_, cin, kh, kw), _ = planned
+    y = net.epitome(net.input(cin, kh + 2, kw + 2), planned, bias=bias)
+    module = net.module(y, calibration=net.samples(12, seed=2))
+    module = Runner(PASSES).run(module, parse_pipeline("calibrate", PASSES))
+    integers = Quantize(weight_bits=bits, **GOOD).run(module)
+    verify(integers)
+    inputs = {n: a.astype(np.float32) for n, a in calibration_samples(module).items()}
+    assert disagreements(integers, inputs) == []
+    plain = Quantize(weight_bits=bits, weight_range="mse", correct_bias=True).run(module)
+    # Elements of an epitome that are used twice are rounded for all of their uses.
+    assert relative_error(module, integers) <= 1.1 * relative_error(module, plain) + 1e-4
+
+
+def test_dead_channels_and_constant_inputs_are_no_trouble() -> None:
+    net = Net()
+    x = net.input(2, 4, 4)
+    weights = net.random.normal(size=(3, 2, 3, 3))
+    weights[1] = 0
+    y = net.conv(net.relu(net.conv(x, 3, weights=weights)), 2, (1, 1))
+    module = net.module(y, calibration={"in0": np.ones((20, 2, 4, 4), np.float32)})
+    module = Runner(PASSES).run(module, parse_pipeline("fold,epitomize,calibrate", PASSES))
+    integers = Quantize(weight_bits=4, **GOOD).run(module)
+    verify(integers)
+    inputs = {n: a.astype(np.float32) for n, a in calibration_samples(module).items()}
+    (real,), (ours,) = (list(interpret(m, inputs).values()) for m in (module, integers))
+    # Inputs that never change tell nothing, but the bias makes the result what it is.
+    assert np.allclose(real, ours, atol=np.abs(real).max() / 100)
+
+
+def test_samples_are_asked_for_only_where_they_are_needed() -> None:
+    module = residual_net()
+    del module.attributes[CALIBRATION]
+    Quantize(weight_bits=4).run(module)
+    with pytest.raises(EpimcError, match="has no calibration samples for its inputs"):
+        Quantize(weight_bits=4, **GOOD).run(module)
