@@ -145,7 +145,7 @@ def test_the_range_that_loses_least_leaves_out_a_lonely_weight() -> None:
 def test_channels_of_zeros_have_some_scale() -> None:
     problem = Problem(np.zeros((1, 2, 3)), np.eye(3)[None], Grid(4), np.arange(2))
     for kind in ("max", "percentile", "mse"):
-        scales = scales_of(problem, kind)  # type: ignore[arg-type]
+        scales = scales_of(problem, kind)
         assert (scales > 0).all()
         steps, fitted = descended(problem, compensated(problem, scales), scales)
         assert not steps.any()
