@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from epimc.backends import DEFAULT_BACKEND
 from epimc.bundle.bundle import Bundle, read_bundle, write_bundle
@@ -238,7 +238,7 @@ def evaluate(
         jobs=jobs,
         state=None if state is None else as_path(state, "state"),
     )
-    reading = DataOptions(first=first)
+    reading, report = DataOptions(first=first), checked_progress(progress)
     read = bundle.bundle if isinstance(bundle, Session) else read_bundle_at(bundle, limit)
     passed = None if is_file else labels
     return evaluated(
@@ -247,9 +247,23 @@ def evaluate(
         options,
         labels=passed,
         first=reading.first,
-        progress=progress,
+        progress=report,
         simulator=simulator,
     )
+
+
+def checked_progress(progress: Any) -> Callable[[int, int | None], None] | None:
+    """What is to be told of progress, if anything.
+
+    Raises:
+        EpimcError: It cannot be called.
+    """
+    if progress is not None and not callable(progress):
+        raise error(
+            f"Progress cannot be told to what has the type {type(progress).__name__}.",
+            hint="Pass a function of the samples that are done, and of all.",
+        )
+    return cast("Callable[[int, int | None], None] | None", progress)
 
 
 def words_of(numbers: object) -> tuple[str, ...]:

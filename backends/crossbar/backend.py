@@ -23,7 +23,7 @@ from epimc.backends.crossbar.instructions.host import CHIP, host_tables, host_va
 from epimc.backends.crossbar.target.schema import MOST_ADC_BITS, builtin_targets, load_target
 from epimc.backends.crossbar.target.schema import Target as CrossbarTarget
 from epimc.backends.forms import Claim
-from epimc.support.diagnostics import Diagnostic, counted, did_you_mean, error
+from epimc.support.diagnostics import Diagnostic, counted, did_you_mean, error, render
 from epimc.support.files import File
 from epimc.support.results import Result
 
@@ -102,7 +102,7 @@ class CrossbarProgram(CompiledProgram):
         """The program on a chip with ADCs of other bits.
 
         Raises:
-            EpimcError: There are no such ADCs.
+            EpimcError: There are no such ADCs, or as `converted`.
         """
         from epimc.backends.crossbar.lower.converters import with_steps
 
@@ -116,7 +116,23 @@ class CrossbarProgram(CompiledProgram):
                 hint="Compile for a target whose ADCs have as many bits.",
             )
         program = replace(self.program, chip=replace(self.program.chip, adc_bits=bits))
-        return CrossbarProgram(with_steps(program, self.target), self.target)
+        return self.converted(with_steps(program, self.target))
+
+    def converted(self, program: Program) -> CrossbarProgram:
+        """The program with other converters.
+
+        Raises:
+            EpimcError: They may lose so much that numbers exceed their bits.
+        """
+        from epimc.backends.crossbar.check.checker import CONVERTERS, check
+
+        if problems := check(program, CONVERTERS):
+            raise error(
+                f"With {program.chip.adc_bits}-bit ADCs the program would compute wrong numbers.",
+                notes=[render(diagnostic) for diagnostic in problems],
+                hint="Use ADCs that lose less.",
+            )
+        return CrossbarProgram(program, self.target)
 
     @property
     def is_calibrated(self) -> bool:
@@ -124,12 +140,12 @@ class CrossbarProgram(CompiledProgram):
         return self.target.converters.adc_range == "calibrated"
 
     def calibrated(self, samples: Arrays, host: Host | None = None) -> CrossbarProgram:
-        """The program with the steps that the first samples make necessary."""
+        """The program with the steps that the first samples need; EpimcError as `converted`."""
         from epimc.backends.crossbar.lower.converters import with_layer_steps
         from epimc.backends.crossbar.sim.calibration import calibrated_steps
 
         steps = calibrated_steps(self.program, samples, host)
-        return CrossbarProgram(with_layer_steps(self.program, steps), self.target)
+        return self.converted(with_layer_steps(self.program, steps))
 
     def lossless_executor(self, host: Host | None = None, **options: Any) -> CrossbarExecutor:
         """What the arrays hold, multiplied: the fused path, whatever the options say."""

@@ -163,13 +163,13 @@ class Evaluation:
             progress: Told of every batch.
         """
         state = self.state
+        if state is not None:
+            stack.callback(state.close)
         parts = [] if state is None else self.kept(state)
         done = sum(end - start for start, end, _ in parts)
         progress(done, self.count)
         gaps = None if isinstance(self.source, Stream) else self.gaps(parts)
         if gaps is None or gaps:
-            if state is not None:
-                stack.callback(state.write)
             for batch, record in self.worked(helpers, gaps):
                 parts.append((batch.first, batch.end, record))
                 if state is not None:

@@ -22,6 +22,7 @@ from epimc.evaluation.records import Record
 from epimc.samples.samples import encode_samples, read_arrays
 from epimc.support.diagnostics import EpimcError, error
 from epimc.support.files import read_text, refused
+from epimc.support.locks import Lock
 from epimc.support.writing import make_folder, write_file, write_files
 
 FORMAT = 1
@@ -39,6 +40,8 @@ PIECE = re.compile("([0-9]{10})-([0-9]{10})[.]npz")
 class State:
     """The results that a folder has, and those that are added to it.
 
+    From `open` to `close` no other evaluation can open the folder.
+
     Attributes:
         folder: Where.
         columns: The arrays of a record, with the kinds of their numbers.
@@ -47,6 +50,7 @@ class State:
     def __init__(self, folder: Path, columns: Mapping[str, str], limit_bytes: int) -> None:
         """Name the folder; nothing is read or written yet."""
         self.folder, self.columns, self.limit_bytes = folder, columns, limit_bytes
+        self.lock = Lock()
         self.waiting: list[Piece] = []
         self.written = time.monotonic()
 
@@ -59,23 +63,29 @@ class State:
 
         Raises:
             EpimcError: The folder has something else, or the state of another evaluation, or it is
-                broken.
+                broken, or another evaluation has it open.
         """
         refuse_in_bundle(self.folder / HEADER)
+        if not self.folder.exists():
+            make_folder(self.folder)
+        if self.lock.is_refused(self.folder):
+            raise error(
+                f"Another evaluation that runs now has its state in the folder '{self.folder}'.",
+                hint="Choose another folder, or wait for its end.",
+            )
         text = json.dumps({"format": FORMAT, **header}, indent=2, sort_keys=True) + "\n"
         path = self.folder / HEADER
         if path.is_file():
             self.refuse_other(read_text(path, "State", LONGEST_HEADER), text)
             return [*self.done(count)]
         self.refuse_foreign()
-        make_folder(self.folder)
         write_file(path, text.encode("utf-8", "backslashreplace"))
         return []
 
     def refuse_foreign(self) -> None:
         """Raise EpimcError where the folder is none, or has other files."""
         try:
-            others = self.folder.exists() and any(self.folder.iterdir())
+            others = any(self.folder.iterdir())
         except OSError as caught:
             raise refused(f"State folder '{self.folder}'", "read", caught) from None
         if others:
@@ -163,6 +173,17 @@ class State:
         if files:
             write_files(files)
         self.waiting, self.written = [], time.monotonic()
+
+    def close(self) -> None:
+        """Write what waits, and let others open the folder.
+
+        Raises:
+            EpimcError: As `write`.
+        """
+        try:
+            self.write()
+        finally:
+            self.lock.release()
 
 
 def runs(pieces: Iterable[Piece]) -> Iterator[Piece]:

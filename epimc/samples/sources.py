@@ -113,7 +113,7 @@ class NpyFile(Source):
             ends = hashlib.sha256(head + file.read(PEEK_BYTES)).hexdigest()
         return {
             "kind": "npy",
-            "path": str(self.path.absolute()),
+            "path": str(self.path.resolve()),
             "bytes": state.st_size,
             "modified": state.st_mtime_ns,
             "ends": ends,
@@ -158,7 +158,7 @@ class ImageFolder(Source):
                 hashed.update(f"{name!r} {state.st_size} {state.st_mtime_ns}\n".encode())
         except OSError as caught:
             raise refused_by_system(caught) from None
-        files = {"path": str(self.images.path.absolute()), "files": hashed.hexdigest()}
+        files = {"path": str(self.images.path.resolve()), "files": hashed.hexdigest()}
         return {"kind": "images", **files, **self.images.stated()}
 
     def reopening(self) -> dict[str, Any]:

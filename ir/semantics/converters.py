@@ -43,9 +43,14 @@ class Converter:
 
     def worst_error(self, highest: int) -> int:
         """The largest difference between a sum and what is read, of sums from 0 to `highest`."""
+        return int(self.worst_errors(np.array(highest)))
+
+    def worst_errors(self, highest: Ints) -> Ints:
+        """The same of each of some highest sums."""
         # The half below a step lies farthest from it; beyond the highest code the error grows.
-        rounding = min(self.step // 2, highest)
-        return max(rounding, highest - self.top * self.step)
+        rounding = np.minimum(highest, self.step // 2)
+        errors: Ints = np.maximum(rounding, highest - self.top * self.step)
+        return errors
 
     def is_lossless(self, highest: int) -> bool:
         """Whether all sums from 0 to `highest` are read as they are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from epimc.backends.crossbar.target.schema import Target, load_target
 from epimc.bundle.bundle import read_bundle
 from epimc.cli.main import main
 from epimc.support.diagnostics import EpimcError
+from tests.backends.crossbar.programs import PROGRAMS
 from tests.crossbars import counts_of, program_in
 from tests.end_to_end.conftest import EXAMPLES, Compile
 from tests.golden_programs import hosted
@@ -208,6 +210,24 @@ def test_a_calibrated_range_is_one_of_its_bits(tmp_path: Path) -> None:
     assert str(caught.value) == (
         "error: The range of these ADCs was calibrated for 6 bits, not for 4.\n"
         "  hint: Compile for a target whose ADCs have as many bits."
+    )
+
+
+def test_converters_that_would_lose_too_much_are_refused() -> None:
+    program = PROGRAMS["conv"]()
+    layer, rescaling = program.tables
+    assert isinstance(layer, Mvm)
+    biased = replace(layer, bias=np.array([0, 0, 0, 8_388_400_000]))
+    program = replace(program, tables=(biased, rescaling))
+    compiled = CrossbarProgram(program, load_target("epim-256"))
+    assert compiled.problems() == []
+    with pytest.raises(EpimcError) as caught:
+        compiled.executor(adc_bits=1)
+    assert str(caught.value) == (
+        "error: With 1-bit ADCs the program would compute wrong numbers.\n"
+        "  note: error: Its accumulators times its multipliers may exceed 63 bits.\n"
+        "    --> table 1 (requantize of 'y')\n"
+        "  hint: Use ADCs that lose less."
     )
 
 

@@ -192,6 +192,28 @@ def test_a_state_lies_in_a_folder_of_its_own(case: Case, tmp_path: Path) -> None
         epimc.evaluate(case.bundle, iter([case.images]), state=tmp_path / "state")
 
 
+def test_two_evaluations_at_once_have_not_one_state(case: Case, tmp_path: Path) -> None:
+    """The second is refused while the first runs, whatever it evaluates, and changes nothing."""
+    state, refusals = tmp_path / "state", set[str]()
+    options: dict[str, Any] = {"labels": case.labels, "of": "program", "state": state}
+
+    def another(done: int, count: int | None) -> None:
+        for first in (None, 5):
+            with pytest.raises(EpimcError) as caught:
+                epimc.evaluate(case.bundle, case.images, **options, first=first)
+            refusals.add(str(caught.value))
+
+    epimc.evaluate(case.bundle, case.images, **options, batch=10, progress=another)
+    assert refusals == {
+        f"error: Another evaluation that runs now has its state in the folder '{state}'.\n"
+        "  hint: Choose another folder, or wait for its end."
+    }
+    names = sorted(path.name for path in state.iterdir())
+    assert names == [f"0000000000-{COUNT:010}.npz", "evaluation.json"]
+    # It has ended.
+    epimc.evaluate(case.bundle, case.images, **options)
+
+
 # --- what does not fit ----------------------------------------------------------------------------
 
 
@@ -201,6 +223,7 @@ def test_a_state_lies_in_a_folder_of_its_own(case: Case, tmp_path: Path) -> None
         ({"of": "programme"}, "'programme' is nothing that can be evaluated."),
         ({"of": ()}, "Nothing is to be evaluated."),
         ({"batch": 0}, "Wrong option: batch = 0 is not at least 1."),
+        ({"progress": 5}, "Progress cannot be told to what has the type int."),
         ({"first": 0}, "Wrong option: first = 0 is not at least 1."),
         ({"labels": [1, 2]}, f"The array of labels has 2 labels for {COUNT} samples."),
         ({"labels": np.zeros(COUNT)}, "The array of labels has float64 of the shape (23,), not"),

@@ -42,6 +42,7 @@ def test_what_waits_is_written_once(tmp_path: Path) -> None:
     state.write()
     names = sorted(path.name for path in (tmp_path / "state").glob("*.npz"))
     assert names == [f"{a:010}-{b:010}.npz" for a, b in ((0, 8), (8, 12), (12, 16))]
+    state.close()
     again = State(tmp_path / "state", {"program.class": "int64"}, 2**20).open({"data": "x"}, 20)
     assert [(first, end) for first, end, _ in again] == [(0, 8), (8, 12), (12, 16)]
     for first, end, record in again:

@@ -272,6 +272,7 @@ def test_what_tells_folders_apart(tmp_path: Path) -> None:
     save(tmp_path / "a.png", drawn(5, 6))
     before = opened(tmp_path, (3, 5, 6)).identity()
     assert opened(tmp_path, (3, 5, 6)).identity() == before
+    assert opened(tmp_path / ".." / tmp_path.name, (3, 5, 6)).identity() == before
     assert opened(tmp_path, (3, 5, 6), mean=1).identity() != before
     save(tmp_path / "b.png", drawn(5, 6))
     assert opened(tmp_path, (3, 5, 6)).identity() != before

@@ -236,6 +236,18 @@ def test_a_source_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert opened(values(3)).reopening() is None
 
 
+def test_a_path_is_the_same_however_it_is_spelled(tmp_path: Path) -> None:
+    for name in ("x.npy", "copy.npy"):
+        np.save(tmp_path / name, values(3))
+        os.utime(tmp_path / name, (1, 1))
+    before = opened(tmp_path / "x.npy").identity()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    for spelling in ("folder/../x.npy", "link/x.npy", "link/link/x.npy"):
+        assert opened(tmp_path / spelling).identity() == before
+    assert opened(tmp_path / "copy.npy").identity() != before
+
+
 # --- labels ---------------------------------------------------------------------------------------
 
 

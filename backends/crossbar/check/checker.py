@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from epimc.backends.crossbar.check.abstract import AbstractExecution
-from epimc.backends.crossbar.check.layers import check_layers
+from epimc.backends.crossbar.check.layers import check_converters, check_layers
 from epimc.backends.crossbar.check.maps import check_dataflow, check_maps, check_ports
 from epimc.backends.crossbar.check.streams import check_streams
 from epimc.backends.crossbar.check.tables import check_reads, check_tables
@@ -32,6 +32,10 @@ STREAMS: tuple[Stage, ...] = (
     (lambda findings: AbstractExecution(findings).check(),),
 )
 """What can be said of the streams of good tables; it takes time in proportion to them."""
+
+
+CONVERTERS: tuple[Stage, ...] = ((check_converters,),)
+"""What depends on the converters of a program that was good before these changed."""
 
 
 def check(program: Program, stages: Sequence[Stage] = (*TABLES, *STREAMS)) -> list[Diagnostic]:

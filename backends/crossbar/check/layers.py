@@ -12,6 +12,7 @@ from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.instructions.table import Table, TableCheck
 from epimc.backends.crossbar.instructions.vector import Add
 from epimc.backends.crossbar.kernels.cells import column_sums
+from epimc.backends.crossbar.kernels.converters import lossless, most_lost
 from epimc.backends.crossbar.kernels.layer_part import pack_at
 from epimc.backends.crossbar.kernels.sampling import contiguous, within_group
 from epimc.ir.semantics import arrays
@@ -22,12 +23,7 @@ Parts = list[tuple[int, Mvm]]
 
 def check_layers(findings: Findings) -> None:
     """All layers; maps and tables by themselves are good already."""
-    layers: dict[str, Parts] = {}
-    for index, table in enumerate(findings.program.tables):
-        if isinstance(table, Mvm):
-            # The parts of a split layer share one tensor, whose name is what tells that they belong
-            # together.
-            layers.setdefault(table.weights_name, []).append((index, table))
+    layers = _layers_of(findings)
     _check_crossbars(findings)
     for parts in layers.values():
         # Checks of cells and rounds compare parts, which means something only where they agree.
@@ -38,6 +34,23 @@ def check_layers(findings: Findings) -> None:
     # Bounds of layers that are wrong would be wrong as well.
     if not findings.diagnostics:
         _check_precision(findings, layers, sums)
+
+
+def check_converters(findings: Findings) -> None:
+    """What depends on the converters, of a program that was good before these changed."""
+    layers = _layers_of(findings)
+    _check_precision(findings, layers, _check_sums(findings, layers))
+
+
+def _layers_of(findings: Findings) -> dict[str, Parts]:
+    """The parts of each layer."""
+    layers: dict[str, Parts] = {}
+    for index, table in enumerate(findings.program.tables):
+        if isinstance(table, Mvm):
+            # The parts of a split layer share one tensor, whose name is what tells that they belong
+            # together.
+            layers.setdefault(table.weights_name, []).append((index, table))
+    return layers
 
 
 def _check_crossbars(findings: Findings) -> None:
@@ -255,9 +268,12 @@ def _leaves(findings: Findings, index: int, parts: dict[int, frozenset[int]]) ->
 
 
 def _check_precision(findings: Findings, layers: dict[str, Parts], sums: dict[int, str]) -> None:
-    """No number exceeds its bits, whatever the inputs."""
+    """No number exceeds its bits, whatever the inputs, and whatever the converters lose of sums."""
     maps = findings.program.maps
-    bounds = {index: layer_bounds(findings, layers[name]) for index, name in sums.items()}
+    bounds = {
+        index: layer_bounds(findings, layers[name]) + layer_losses(findings, layers[name])
+        for index, name in sums.items()
+    }
     for table in findings.program.tables_of(Table):
         highest = table.bound(maps)
         if highest is not None:
@@ -283,6 +299,16 @@ def layer_bounds(findings: Findings, parts: Parts) -> arrays.Ints:
     bits = findings.program.maps[first.source].bits
     bounds: arrays.Ints = magnitudes * (2**bits - 1) + np.abs(bias)
     return bounds
+
+
+def layer_losses(findings: Findings, parts: Parts) -> arrays.Ints:
+    """How far converters may move the accumulators of a complete layer, int64 [Cout]."""
+    program, first = findings.program, parts[0][1]
+    bits, losses = program.maps[first.source].bits, np.zeros(len(first.bias), np.int64)
+    for _, table in parts:
+        if not lossless(table, program.chip):
+            losses += most_lost(table, bits, program.chip)
+    return losses
 
 
 def driven_magnitudes(table: Mvm, round_: Round) -> arrays.Ints:

@@ -11,8 +11,6 @@ from epimc.backends.crossbar.compiled.jit import compiled, inlined
 from epimc.ir.semantics.arrays import Array, Ints
 from epimc.ir.semantics.windows import Window
 
-larger_64, larger_16, larger_1 = (vectors.folding(lanes, "umax") for lanes in (64, 16, 1))
-added_64, added_16, added_1 = (vectors.folding(lanes, "add") for lanes in (64, 16, 1))
 pointers, keep = vectors.pointers(), vectors.keeping()
 
 NO_SHARES = np.empty((0, 0), np.int64)
@@ -61,36 +59,33 @@ def inside(place: int, stride: int, pad: int, step: int, kernel: int, size: int)
     return first, low, max(low, high)
 
 
-@inlined
-def maximum(source: Any, at: int, result: Any, place: int, count: int) -> None:
-    """Join the channels of one position to the maxima."""
-    done = 0
-    while done < count:
-        if count - done >= 64:
-            larger_64(source, at + done, result, place + done)
-            done += 64
-        elif count - done >= 16:
-            larger_16(source, at + done, result, place + done)
-            done += 16
-        else:
-            larger_1(source, at + done, result, place + done)
-            done += 1
+def joining(kind: str) -> Any:
+    """What joins the channels of one position to results, by `umax` or `add` (`vectors.folding`).
+
+    Returns:
+        For `(source, at, result, place, count)`: so many channels of `source`, from `at` on, join
+        those of `result` from `place` on.
+    """
+    by_64, by_16, by_1 = (vectors.folding(lanes, kind) for lanes in (64, 16, 1))
+
+    @inlined
+    def join(source: Any, at: int, result: Any, place: int, count: int) -> None:
+        done = 0
+        while done < count:
+            if count - done >= 64:
+                by_64(source, at + done, result, place + done)
+                done += 64
+            elif count - done >= 16:
+                by_16(source, at + done, result, place + done)
+                done += 16
+            else:
+                by_1(source, at + done, result, place + done)
+                done += 1
+
+    return join
 
 
-@inlined
-def total(source: Any, at: int, result: Any, place: int, count: int) -> None:
-    """Join the channels of one position to the sums."""
-    done = 0
-    while done < count:
-        if count - done >= 64:
-            added_64(source, at + done, result, place + done)
-            done += 64
-        elif count - done >= 16:
-            added_16(source, at + done, result, place + done)
-            done += 16
-        else:
-            added_1(source, at + done, result, place + done)
-            done += 1
+raise_to, add_to = joining("umax"), joining("add")
 
 
 @compiled
@@ -108,7 +103,7 @@ def maxima(x: Array, numbers: Any, out: Array) -> None:
                 for i in range(above, below):
                     line = (sample * height + row + i * dy) * width + begin
                     for j in range(left_of, right_of):
-                        maximum(source, (line + j * dx) * channels, result, place, channels)
+                        raise_to(source, (line + j * dx) * channels, result, place, channels)
     keep((x, out))
 
 
@@ -127,7 +122,7 @@ def sums(x: Array, numbers: Any, zero_point: int, shares: Ints, out: Array) -> N
                 for i in range(above, below):
                     line = (sample * height + row + i * dy) * width + begin
                     for j in range(left_of, right_of):
-                        total(source, (line + j * dx) * channels, result, place, channels)
+                        add_to(source, (line + j * dx) * channels, result, place, channels)
                 less = zero_point * (below - above) * (right_of - left_of)
                 share = shares[y, column] if shares.size else 1
                 for channel in range(place, place + channels):

@@ -23,6 +23,7 @@ from epimc.backends.crossbar.kernels.converters import converter_of
 from epimc.backends.crossbar.kernels.layer_part import LayerPart, epitome_columns
 from epimc.backends.crossbar.kernels.sampling import apply_ofat
 from epimc.ir.semantics.arrays import Ints
+from epimc.ir.semantics.converters import Converter
 
 # In the place of results of the other type.
 NO_COUNTS, NO_SUMS = np.zeros(0, np.int32), np.zeros(0, np.int64)
@@ -80,52 +81,15 @@ class SerialProduct:
     ) -> None:
         self.window, self.dims, self.zero_point = part.window, dims, zero_point
         self.size = 1 if bits <= 8 else 2
-        converter = converter_of(part, chip)
         rounds = [reads_of(part, chip, round_, lossy=not forced) for round_ in part.rounds]
         self.idle = not any(rounds)
-        most = max((len(read.positions) for round_ in rounds for read in round_), default=0)
-        slices = -(-bits // chip.dac_bits)
-        parts = min(1 << (slices - 1).bit_length(), 8)
-        step = converter.step
-        self.setting = Setting(
-            parts=parts,
-            vectors=-(-slices // parts),
-            dac_bits=chip.dac_bits,
-            input_bits=bits,
-            cell_bits=part.cell_bits,
-            adc_bits=converter.bits,
-            step=step,
-            shift=step.bit_length() - 1 if step & (step - 1) == 0 else -1,
-            exact=int(forced),
-            narrow=0,
-            counts=0,
-            rounds=len(part.rounds),
-            outputs=len(part.bias),
-            lines=-(-most // 8) * 8 + 1,
-            planes=0,
-            rows=epitome_columns(part) + part.groups,
-            simple=int(
-                chip.dac_bits == 1
-                and slices <= parts
-                and step == 1
-                and part.cell_bits <= 2
-                and most <= MOST_COUNTED
-            ),
-        )
-        sums = (read.cells.sum(axis=0, dtype=np.int64) for round_ in rounds for read in round_)
-        highest = max((int(each.max(initial=0)) for each in sums), default=0)
-        highest *= (1 << chip.dac_bits) - 1
-        top = -(-highest // step)
-        if not forced:
-            # What remains of a division: less than a step, but of a sum that is clipped.
-            top = max(highest + step // 2 - converter.top * step, step)
-        lanes = parts * self.setting.vectors
-        places = top * sum(1 << (chip.dac_bits * k) for k in range(lanes))
-        limits = [places * totals(reads, self.setting.rows) for reads in rounds]
+        setting = setting_of(part, bits, chip, rounds, forced=forced)
+        largest = largest_number(rounds, setting) * places_in_all(setting)
+        limits = [largest * totals(reads, setting.rows) for reads in rounds]
         limit = max(int(each.max(initial=0)) for each in limits)
-        self.setting = self.setting._replace(planes=limit.bit_length() + 1)
+        self.setting = setting._replace(planes=limit.bit_length() + 1)
         self.layout = layout_of(part, rounds, self.steps(), self.setting, self.size)
-        self.constant = self._constant(part, rounds, lanes, chip)
+        self.constant = self._constant(part, rounds)
         self.bound = self._bound(part, limits)
 
     def steps(self) -> Ints:
@@ -137,10 +101,10 @@ class SerialProduct:
         places = (y[:, None] * width + x) * channels
         return (np.arange(channels)[:, None] + places.reshape(-1)).reshape(-1) * self.size
 
-    def _constant(self, part: LayerPart, rounds: list[list[Read]], slices: int, chip: Chip) -> Ints:
+    def _constant(self, part: LayerPart, rounds: list[list[Read]]) -> Ints:
         """What is added at every position, [Cout]."""
         constant = np.zeros((len(part.bias), 1), np.int64)
-        step = part.adc_step
+        step, places = self.setting.step, places_in_all(self.setting)
         for round_, corrections, reads in zip(part.rounds, part.corrections, rounds, strict=True):
             if self.setting.exact:
                 apply_ofat(constant, round_, -self.zero_point * corrected(part, corrections))
@@ -153,7 +117,6 @@ class SerialProduct:
                 own = values[: epitome_columns(part)].copy()
                 rows = self.layout.packs
                 own[rows >= 0] += values[rows[rows >= 0]]
-                places = sum(1 << (chip.dac_bits * k) for k in range(slices))
                 apply_ofat(constant, round_, (own * (step // 2) * places)[:, None])
         return constant[:, 0]
 
@@ -215,6 +178,56 @@ class SerialProduct:
         y = np.arange(size[0])[:, None] * self.window.strides[0]
         x = np.arange(size[1]) * self.window.strides[1]
         return (((n + y) * width + x) * channels).reshape(-1) * self.size
+
+
+def setting_of(
+    part: LayerPart, bits: int, chip: Chip, rounds: list[list[Read]], *, forced: bool
+) -> Setting:
+    """The numbers of a kernel, but for the planes that sums need; arguments as `SerialProduct`."""
+    converter = converter_of(part, chip)
+    most = max((len(read.positions) for reads in rounds for read in reads), default=0)
+    slices = -(-bits // chip.dac_bits)
+    parts = min(1 << (slices - 1).bit_length(), 8)
+    step = converter.step
+    counted = chip.dac_bits == 1 and slices <= parts and part.cell_bits <= 2
+    return Setting(
+        parts=parts,
+        vectors=-(-slices // parts),
+        dac_bits=chip.dac_bits,
+        input_bits=bits,
+        cell_bits=part.cell_bits,
+        adc_bits=converter.bits,
+        step=step,
+        shift=step.bit_length() - 1 if step & (step - 1) == 0 else -1,
+        exact=int(forced),
+        narrow=0,
+        counts=0,
+        lines=-(-most // 8) * 8 + 1,
+        planes=0,
+        rounds=len(part.rounds),
+        outputs=len(part.bias),
+        rows=epitome_columns(part) + part.groups,
+        simple=int(counted and step == 1 and most <= MOST_COUNTED),
+    )
+
+
+def largest_number(rounds: list[list[Read]], setting: Setting) -> int:
+    """The largest number that one column gives for one slice: a code, or what its ADC loses."""
+    cells = (read.cells.sum(axis=0, dtype=np.int64) for reads in rounds for read in reads)
+    highest = max((int(each.max(initial=0)) for each in cells), default=0)
+    highest *= (1 << setting.dac_bits) - 1
+    if setting.exact:
+        return -(-highest // setting.step)
+    # What remains of a division: less than a step, but of a sum that is clipped.
+    converter = Converter(setting.adc_bits, setting.step)
+    clipped = highest + setting.step // 2 - converter.top * setting.step
+    return max(clipped, setting.step)
+
+
+def places_in_all(setting: Setting) -> int:
+    """What the slices of an activation count for together, those of a vector without one too."""
+    lanes = setting.parts * setting.vectors
+    return sum(1 << (setting.dac_bits * k) for k in range(lanes))
 
 
 def totals(reads: list[Read], rows: int) -> Ints:

@@ -14,17 +14,11 @@ from epimc.backends.crossbar.compiled.lanes import WORDS
 from epimc.backends.crossbar.compiled.serial_kernel import Layout, Setting
 from epimc.backends.crossbar.core.program import Chip
 from epimc.backends.crossbar.core.rounds import Round, spread
-from epimc.backends.crossbar.kernels.cells import array_cells
+from epimc.backends.crossbar.kernels.cells import array_cells, column_targets, reference_rows
 from epimc.backends.crossbar.kernels.converters import converter_of, row_groups
-from epimc.backends.crossbar.kernels.layer_part import (
-    LayerPart,
-    column_places,
-    epitome_columns,
-    pack_at,
-)
+from epimc.backends.crossbar.kernels.layer_part import LayerPart
 from epimc.backends.crossbar.kernels.sampling import column_destinations, input_positions
 from epimc.ir.semantics.arrays import Ints
-from epimc.ir.semantics.cells import reference_coefficient, slice_coefficients
 
 TURNING = 12
 """Lines that may be counted more before those that are not set are counted instead: it takes time
@@ -71,7 +65,7 @@ def reads_of(part: LayerPart, chip: Chip, round_: Round, *, lossy: bool) -> list
             highest = cells.sum(axis=0, dtype=np.int64) * ((1 << chip.dac_bits) - 1)
             kept = used[array.column : array.column + array.columns].copy()
             if lossy:
-                kept &= np.array([not converter.is_lossless(int(h)) for h in highest], bool)
+                kept &= converter.worst_errors(highest) > 0
             numbers = array.column + np.flatnonzero(kept)
             merged.setdefault(driven.tobytes(), []).append((driven, cells[:, kept], numbers))
     reads = []
@@ -92,36 +86,6 @@ def reads_of(part: LayerPart, chip: Chip, round_: Round, *, lossy: bool) -> list
             )
         )
     return reads
-
-
-def column_targets(part: LayerPart) -> tuple[Ints, Ints]:
-    """What each physical column adds to, and the logarithm of what it counts for.
-
-    Targets are twice a row of values, odd where the column subtracts; the rows are the epitome's
-    columns, then the reference columns of the packs.
-    """
-    places = column_places(part)
-    coefficients = np.array(slice_coefficients(part.mapping, part.weight_bits, part.cell_bits))
-    factors = np.zeros(len(places), np.int64)
-    weights = places >= 0
-    # The slices of a column stand side by side, whole, in every pack.
-    factors[weights] = np.tile(coefficients, int(weights.sum()) // len(coefficients))
-    factors[~weights] = reference_coefficient(part.mapping, part.weight_bits)
-    rows = places.copy()
-    rows[~weights] = epitome_columns(part) + np.arange(int((~weights).sum()))
-    shifts = np.array([abs(int(factor)).bit_length() - 1 for factor in factors], np.int64)
-    return 2 * rows + (factors < 0), shifts
-
-
-def reference_rows(part: LayerPart) -> Ints:
-    """For each epitome column the row of values of its reference; -1 where there is none."""
-    columns = epitome_columns(part)
-    rows = np.full(columns, -1, np.int64)
-    if reference_coefficient(part.mapping, part.weight_bits):
-        height = len(part.weights) // part.groups * part.pack
-        for number, row in enumerate(range(0, len(part.weights), height)):
-            rows[pack_at(part, row).epitome] = columns + number
-    return rows
 
 
 def layout_of(

@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.crossbar.core.rounds import Array
-from epimc.backends.crossbar.kernels.layer_part import LayerPart, epitome_columns, pack_at
+from epimc.backends.crossbar.kernels.layer_part import (
+    LayerPart,
+    column_places,
+    epitome_columns,
+    pack_at,
+)
 from epimc.backends.crossbar.kernels.sampling import driven_lines
 from epimc.ir.semantics import arrays, convolution
 from epimc.ir.semantics.cells import reference_coefficient, slice_coefficients, slice_weights
@@ -117,6 +122,36 @@ def add_weights(values: NDArray[Any], part: LayerPart, array: Array) -> None:
         if left < right:
             edge = replace(array, column=pack.column + left, columns=right - left)
             recombine_into(values.T, part, edge, array_cells(part, edge).T)
+
+
+def column_targets(part: LayerPart) -> tuple[arrays.Ints, arrays.Ints]:
+    """What each physical column adds to, and the logarithm of what it counts for.
+
+    Targets are twice a row of values, odd where the column subtracts; the rows are the epitome's
+    columns, then the reference columns of the packs.
+    """
+    places = column_places(part)
+    coefficients = np.array(slice_coefficients(part.mapping, part.weight_bits, part.cell_bits))
+    factors = np.zeros(len(places), np.int64)
+    weights = places >= 0
+    # The slices of a column stand side by side, whole, in every pack.
+    factors[weights] = np.tile(coefficients, int(weights.sum()) // len(coefficients))
+    factors[~weights] = reference_coefficient(part.mapping, part.weight_bits)
+    rows = places.copy()
+    rows[~weights] = epitome_columns(part) + np.arange(int((~weights).sum()))
+    shifts = np.array([abs(int(factor)).bit_length() - 1 for factor in factors], np.int64)
+    return 2 * rows + (factors < 0), shifts
+
+
+def reference_rows(part: LayerPart) -> arrays.Ints:
+    """For each epitome column the row of values of its reference; -1 where there is none."""
+    columns = epitome_columns(part)
+    rows = np.full(columns, -1, np.int64)
+    if reference_coefficient(part.mapping, part.weight_bits):
+        height = len(part.weights) // part.groups * part.pack
+        for number, row in enumerate(range(0, len(part.weights), height)):
+            rows[pack_at(part, row).epitome] = columns + number
+    return rows
 
 
 def column_sums(part: LayerPart) -> arrays.Ints:

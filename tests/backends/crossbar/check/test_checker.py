@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from epimc.backends.crossbar.check.checker import check
+from epimc.backends.crossbar.check.checker import CONVERTERS, check
 from epimc.backends.crossbar.core.findings import LIMIT
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Round
 from epimc.backends.crossbar.instructions.host import HostOperand
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.instructions.table import Table
+from epimc.backends.crossbar.instructions.vector import Requantize
 from epimc.backends.crossbar.isa.assembly import format_program, parse_program
+from epimc.backends.crossbar.kernels.converters import most_lost
 from epimc.ir.semantics.layouts import Selection
 from epimc.support.diagnostics import render
 from tests.backends.crossbar.mutations import (
@@ -23,7 +25,7 @@ from tests.backends.crossbar.mutations import (
     operand_mutations,
     stream_mutations,
 )
-from tests.backends.crossbar.programs import PROGRAMS
+from tests.backends.crossbar.programs import PROGRAMS, merged_weights
 
 # Numbers that nothing else in a program repeats: another value is another good program.
 FREE = re.compile(
@@ -749,6 +751,27 @@ DATA = {
 def test_bad_data(name: str) -> None:
     program, expected = DATA[name]
     assert first(program) == expected
+
+
+def test_what_converters_lose_counts_among_the_accumulators() -> None:
+    program = PROGRAMS["conv"]()
+    layer, rescaling = program.tables
+    assert isinstance(layer, Mvm)
+    assert isinstance(rescaling, Requantize)
+    factor, shift = int(rescaling.multipliers[0, 3]), int(rescaling.shifts[3])
+    room = (2**63 - 1 - 2 ** (shift - 1)) // factor
+    room -= int(np.abs(merged_weights(layer, layer.weights, 4)[3]).sum()) * 255
+    narrow = replace(program.chip, adc_bits=1)
+    lost = int(most_lost(layer, 8, narrow)[3])
+    assert lost > 0
+    for chip, highest in ((program.chip, room), (narrow, room - lost)):
+        for more in (0, 1):
+            biased = replace(layer, bias=np.array([0, 0, 0, highest + more]))
+            changed = replace(program, chip=chip, tables=(biased, rescaling))
+            for problems in (check(changed), check(changed, CONVERTERS)):
+                assert [problem.message for problem in problems] == [
+                    "Its accumulators times its multipliers may exceed 63 bits."
+                ] * more
 
 
 def test_a_flipped_weight_is_named() -> None:

@@ -83,6 +83,20 @@ def plans(
 
 
 @st.composite
+def cuts(draw: st.DrawFn, table: Mvm) -> list[Array]:
+    """The arrays that a layer's cells may be cut into, anywhere, in any order."""
+    rows, width = len(table.weights), physical_columns(table)
+    row_cuts = sorted({0, rows, *draw(st.lists(st.integers(1, rows), max_size=2))})
+    column_cuts = sorted({0, width, *draw(st.lists(st.integers(1, width), max_size=3))})
+    arrays = [
+        Array(i * 9 + j, r, row_cuts[i + 1] - r, c, column_cuts[j + 1] - c)
+        for i, r in enumerate(row_cuts[:-1])
+        for j, c in enumerate(column_cuts[:-1])
+    ]
+    return draw(st.permutations(arrays))
+
+
+@st.composite
 def ungrouped(draw: st.DrawFn, window: Window) -> tuple[Mvm, int]:
     """A part of a layer without groups, cut into arrays anywhere, and its Cin."""
     rounds, (rows, columns), inputs = draw(plans(window.kernel))
@@ -92,16 +106,9 @@ def ungrouped(draw: st.DrawFn, window: Window) -> tuple[Mvm, int]:
     mapping = draw(st.sampled_from(MAPPINGS))
     table = mvm(0, 0, 1, window, weights, rounds, bias, mapping=mapping, bits=bits,
                 cell_bits=cell_bits)  # fmt: skip
-    width = physical_columns(table)
-    row_cuts = sorted({0, rows, *draw(st.lists(st.integers(1, rows), max_size=2))})
-    column_cuts = sorted({0, width, *draw(st.lists(st.integers(1, width), max_size=3))})
-    cut = [
-        Array(i * 9 + j, r, row_cuts[i + 1] - r, c, column_cuts[j + 1] - c)
-        for i, r in enumerate(row_cuts[:-1])
-        for j, c in enumerate(column_cuts[:-1])
-    ]
+    cut = draw(cuts(table))
     # A part of a split layer has some of the arrays.
-    some = draw(st.permutations(cut))[: draw(st.integers(1, len(cut)))]
+    some = cut[: draw(st.integers(1, len(cut)))]
     return mvm(0, 0, 1, window, weights, rounds, bias, mapping=mapping, bits=bits,
                cell_bits=cell_bits, arrays=tuple(some)), inputs  # fmt: skip
 

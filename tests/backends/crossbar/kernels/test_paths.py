@@ -17,6 +17,7 @@ from epimc.backends.crossbar.kernels.fused import fused
 from epimc.backends.crossbar.kernels.layer_part import physical_columns
 from epimc.ir.semantics import windows
 from epimc.ir.semantics.cells import MAPPINGS, MappingName
+from tests.backends.crossbar.kernels.cases import cuts, plans
 from tests.backends.crossbar.programs import (
     CHIP,
     identity,
@@ -24,43 +25,15 @@ from tests.backends.crossbar.programs import (
     mvm,
     random_weights,
     ranges_of,
-    window_rows,
 )
 
 BITS = 8
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> tuple[tuple[Round, ...], tuple[int, int], int]:
-    """Rounds of a general plan (any overlap, repetition, multiplier, wrapping).
-
-    Returns:
-        The rounds, the epitome's (rows, columns), and Cin; Cout is 6 and the kernel 2x2.
-    """
-    size = (draw(st.integers(2, 4)), draw(st.integers(2, 3)))
-    channels, columns, block = draw(st.integers(1, 3)), draw(st.integers(2, 5)), 2
-    blocks = draw(st.integers(1, 3))
-    rounds = []
-    for i in range(blocks):
-        count = draw(st.integers(1, channels))
-        first = draw(st.integers(0, channels - count))
-        corner = (draw(st.integers(0, size[0] - 2)), draw(st.integers(0, size[1] - 2)))
-        ifat = ((i * 3, count),)
-        ifrt = window_rows(first, count, corner, size, (2, 2))
-        column = draw(st.integers(0, columns - block))
-        multipliers = draw(st.lists(st.integers(-9, 9).filter(bool), min_size=3, max_size=3))
-        entries = tuple(
-            OfatEntry(column, block, j * block, multiplier, i > 0)
-            for j, multiplier in enumerate(multipliers)
-        )
-        rounds.append(Round(ifat, ifrt, entries))
-    return tuple(rounds), (channels * size[0] * size[1], columns), 9
-
-
-@st.composite
 def tables(draw: st.DrawFn) -> tuple[Mvm, int, Chip]:
     """A table cut into arrays anywhere, its Cin, and a chip with the least lossless ADC."""
-    rounds, (rows, columns), inputs = draw(plans())
+    rounds, (rows, columns), inputs = draw(plans((2, 2)))
     mapping, bits = draw(st.sampled_from(MAPPINGS)), draw(st.integers(2, 6))
     cell_bits, dac_bits = draw(st.integers(1, 3)), draw(st.sampled_from((1, 2, 4)))
     weights = random_weights((rows, columns), bits, draw(st.integers(0, 99)))
@@ -68,16 +41,8 @@ def tables(draw: st.DrawFn) -> tuple[Mvm, int, Chip]:
     bias = np.arange(6, dtype=np.int64) - 3
     table = mvm(0, 0, 1, window, weights, rounds, bias, mapping=mapping, bits=bits,
                 cell_bits=cell_bits)  # fmt: skip
-    width = physical_columns(table)
-    row_cuts = sorted({0, rows, *draw(st.lists(st.integers(1, rows), max_size=2))})
-    column_cuts = sorted({0, width, *draw(st.lists(st.integers(1, width), max_size=3))})
-    cut = [
-        Array(i * 9 + j, r, row_cuts[i + 1] - r, c, column_cuts[j + 1] - c)
-        for i, r in enumerate(row_cuts[:-1])
-        for j, c in enumerate(column_cuts[:-1])
-    ]
     table = mvm(0, 0, 1, window, weights, rounds, bias, mapping=mapping, bits=bits,
-                cell_bits=cell_bits, arrays=tuple(draw(st.permutations(cut))))  # fmt: skip
+                cell_bits=cell_bits, arrays=tuple(draw(cuts(table))))  # fmt: skip
     chip = replace(CHIP, cell_bits=cell_bits, dac_bits=dac_bits, adc_bits=1)
     while not lossless(table, chip):
         chip = replace(chip, adc_bits=chip.adc_bits + 1)
