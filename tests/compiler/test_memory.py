@@ -48,7 +48,8 @@ def test_a_large_matmul_that_is_split_over_tiles(tmp_path: Path) -> None:
     weight = net.constant(net.floats(OUTPUTS, INPUTS, scale=INPUTS**-0.5))
     onnx.save(net.model(net.node("Gemm", "x", weight, transB=1)), tmp_path / "m.onnx")
     np.savez(tmp_path / "x.npz", x=net.floats(1, INPUTS))
-    request = Request(tmp_path / "m.onnx", calibration=tmp_path / "x.npz")
+    # What rounding takes beside it is another matter.
+    request = Request(tmp_path / "m.onnx", calibration=tmp_path / "x.npz", effort="fast")
     tracemalloc.start()
     try:
         with measured() as compiling:

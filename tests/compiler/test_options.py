@@ -91,6 +91,7 @@ WIDER = {
     "labels": f"{PATH} | ArrayLike | None",
     "of": "str | Sequence[str]",
     "adc_bits": "int | Sequence[int]",
+    "effort": "Effort",
     "integers": "Integers",
     "state": f"{PATH} | None",
     "pass_options": "Sequence[str]",

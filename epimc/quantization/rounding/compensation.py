@@ -23,9 +23,9 @@ def compensated(problem: Problem, scales: Doubles) -> Doubles:
 
     The inputs that vary most come first: the others can make up for them.
     """
-    order = np.argsort(-np.diagonal(problem.metric, axis1=1, axis2=2), axis=1, kind="stable")
+    order = np.argsort(-problem.importance, axis=1, kind="stable")
     targets = np.take_along_axis(problem.targets, order[:, None, :], axis=2)
-    metric = np.take_along_axis(problem.metric, order[:, :, None], axis=1)
+    metric = np.take_along_axis(problem.full_metric, order[:, :, None], axis=1)
     feedback = unit_upper(np.take_along_axis(metric, order[:, None, :], axis=2))
     steps, left = np.empty_like(targets), np.empty_like(targets)
     for start in range(0, targets.shape[2], BLOCK):

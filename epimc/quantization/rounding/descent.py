@@ -37,7 +37,7 @@ def descended(problem: Problem, steps: Doubles, scales: Doubles) -> tuple[Double
 
 def swept(problem: Problem, steps: Doubles, scales: Doubles) -> Doubles:
     """Every weight rounded once more, with all others as they are."""
-    metric, steps = problem.metric, steps.copy()
+    metric, steps = problem.full_metric, steps.copy()
     pull = (problem.targets - steps * scales[..., None]) @ metric
     for start in range(0, steps.shape[2], BLOCK):
         own = slice(start, start + BLOCK)
@@ -71,7 +71,7 @@ def swept_block(
 
 def refitted(problem: Problem, steps: Doubles, scales: Doubles) -> Doubles:
     """The scales with which integers lose least; as they are where there is no better one."""
-    projected = steps @ problem.metric
+    projected = steps @ problem.full_metric
     wanted = problem.joined((projected * problem.targets).sum(axis=-1))
     power = problem.joined((projected * steps).sum(axis=-1))
     best = np.divide(wanted, power, out=scales.copy(), where=power > 0)
@@ -83,7 +83,7 @@ def swept_shared(problem: Problem, steps: Doubles, scales: Doubles) -> Doubles:
     assert problem.elements is not None
     result = np.empty_like(steps)
     for group, elements in enumerate(problem.elements):
-        own = problem.targets[group], problem.metric[group], steps[group], scales[group]
+        own = problem.targets[group], problem.full_metric[group], steps[group], scales[group]
         result[group] = swept_group(elements, *own, problem.grid)
     return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from epimc.ir.core.types import as_map
 from epimc.ir.dialects import epi
 from epimc.ir.epitome.plan import identity, rebuild
+from epimc.ir.semantics.arrays import pieces
 from epimc.quantization.rounding.compensation import compensated
 from epimc.quantization.rounding.descent import descended
 from epimc.quantization.rounding.moments import Moments, columns, product
@@ -30,6 +32,12 @@ DAMPINGS = (0.01, 0.001, 0.1)
 
 # One in so many pieces of the samples is kept apart.
 KEPT_APART = 4
+
+# Weights that are rounded to the nearest at once.
+PIECE = 2**21
+
+# Layers of more inputs are rounded to the nearest integers, which few samples would not improve.
+LARGEST_INPUTS = 6144
 
 # Positions that a layer's moments are made from, and for each of its inputs: more tell little.
 LEAST_POSITIONS, POSITIONS_PER_INPUT = 2**15, 32
@@ -59,6 +67,7 @@ class Layer:
         op: On reals.
         grid: The integers that its weights may be.
         weights: The rebuilt weights, float32 [groups, outputs, K].
+        has_products: Whether inputs are looked at together.
     """
 
     def __init__(
@@ -70,6 +79,9 @@ class Layer:
         rebuilt = np.asarray(op.weights(nets.module.tensor), np.float32)
         self.weights = rebuilt.reshape(op.groups, len(rebuilt) // op.groups, -1)
         self.result = as_map(op.output.type.shape)
+        # Of very many inputs their products would take more memory than they are worth.
+        is_small = self.weights.shape[2] <= LARGEST_INPUTS
+        self.has_products = options.rounding != "nearest" and is_small
 
     def round(self) -> RoundedLayer:
         """Choose the integers, and give both nets the layer's result."""
@@ -84,17 +96,33 @@ class Layer:
         self.finish(real, bias, result, new_bias)
         return self.rounded(rounded, scales, new_bias)
 
-    def integers(self, real: list[Array]) -> tuple[Doubles, Doubles]:
+    def integers(self, real: list[Array]) -> tuple[Array, Doubles]:
         """The integers [groups, outputs, K] and their scales [groups, outputs]."""
         kept, apart = self.moments(real)
-        problem = self.problem(kept if apart is None else kept.plus(apart), DAMPINGS[0])
-        if self.options.rounding == "nearest":
-            scales = scales_of(problem, self.options.weight_range)
-            return problem.nearest(scales), scales
+        if not self.has_products:
+            return self.nearest(kept)
+        damping = DAMPINGS[0]
         if apart is not None:
             damping = min(DAMPINGS, key=lambda each: self.loss(kept, apart, each))
-            problem = self.problem(kept.plus(apart), damping)
+            kept.add(apart)
+        problem = self.problem(kept, damping)
         return descended(problem, *self.start(problem))
+
+    def nearest(self, moments: Moments) -> tuple[Array, Doubles]:
+        """The nearest integers, and scales; of some outputs after the others where they may be."""
+        problem = self.problem(moments, DAMPINGS[0])
+        steps, scales = np.empty(self.weights.shape, np.float32), np.empty(self.weights.shape[:2])
+        for part in self.parts():
+            own = problem.of_outputs(part)
+            scales[:, part] = scales_of(own, self.options.weight_range)
+            steps[:, part] = own.nearest(scales[:, part])
+        return steps, scales
+
+    def parts(self) -> Iterator[slice]:
+        """Outputs that are rounded together: all where they share anything, else some."""
+        groups, count, size = self.weights.shape
+        is_apart = self.op.plan == identity(self.op.weights_shape)
+        return pieces(count, groups * size, PIECE) if is_apart else iter([slice(0, count)])
 
     def start(self, problem: Problem) -> tuple[Doubles, Doubles]:
         """Integers to descend from, and their scales."""
@@ -116,24 +144,30 @@ class Layer:
         Those are W + (cov(y, x) - W H) (H + damping)^-1, x being the inputs as they are now and y
         the result in the net of reals.  Nearest rounding starts from the weights themselves.
         """
-        covariance, weights = moments.covariance, self.weights.astype(np.float64)
-        variance = np.diagonal(covariance, axis1=1, axis2=2).mean(axis=1)
+        variance, weights = moments.variance, self.weights
+        mean = variance.mean(axis=1, keepdims=True)
         # Inputs that never change say nothing: then all weights count alike.
-        added = damping * np.where(variance > 0, variance, 1.0)
-        metric = covariance + added[:, None, None] * np.eye(covariance.shape[1])
-        if self.options.rounding != "nearest":
-            lacking = moments.cross_covariance - weights @ covariance
+        added = damping * np.where(mean > 0, mean, 1.0)
+        metric = None
+        if self.has_products:
+            metric, weights = moments.covariance, weights.astype(np.float64)
+            lacking = moments.cross_covariance - weights @ metric
+            index = np.arange(metric.shape[1])
+            metric[:, index, index] += added
             weights += np.linalg.solve(metric, lacking.transpose(0, 2, 1)).transpose(0, 2, 1)
-        return Problem(weights, metric, self.grid, self.shared(), self.elements())
+        of_outputs, elements = self.shared(), self.elements()
+        return Problem(weights, variance + added, metric, self.grid, of_outputs, elements)
 
     def moments(self, real: list[Array]) -> tuple[Moments, Moments | None]:
         """Those of most samples, and those of the ones kept apart, if there are enough."""
-        parts = self.nets.each(lambda i: self.moments_of(i, real[i]))
-        if len(parts) < KEPT_APART or self.options.rounding == "nearest":
-            return Moments.total(parts), None
-        apart = parts[KEPT_APART - 1 :: KEPT_APART]
-        kept = [part for i, part in enumerate(parts) if i % KEPT_APART != KEPT_APART - 1]
-        return Moments.total(kept), Moments.total(apart)
+        sums: list[Moments] = []
+        for i, part in enumerate(self.nets.stream(lambda i: self.moments_of(i, real[i]))):
+            number = int(self.has_products and i % KEPT_APART == KEPT_APART - 1)
+            if number < len(sums):
+                sums[number].add(part)
+            else:
+                sums.append(part)
+        return sums[0], sums[1] if len(sums) > 1 else None
 
     def moments_of(self, piece: int, real: Array) -> Moments:
         """Those of one piece of the samples, at some of the positions."""
@@ -144,7 +178,8 @@ class Layer:
         every = max(1, count * math.prod(self.result[1:]) // wanted)
         chosen = slice(piece % every, None, every)
         # Copies: products of strided arrays are slow.
-        return Moments.of(windows[:, :, chosen].copy(), outputs[:, :, chosen].copy())
+        windows, outputs = windows[:, :, chosen].copy(), outputs[:, :, chosen].copy()
+        return Moments.of(windows, outputs, products=self.has_products)
 
     def shift(self, real: list[Array], result: list[Array]) -> Doubles:
         """What each channel's mean lacks, [Cout]."""
@@ -169,6 +204,9 @@ class Layer:
 
     def rounded(self, weights: Array, scales: Array, bias: Doubles) -> RoundedLayer:
         """What is stated of the layer: the weights, as elements of its epitome."""
+        if self.op.plan == identity(self.op.weights_shape):
+            epitome, columns = weights.reshape(self.op.weights_shape), scales.ravel()
+            return RoundedLayer(epitome, columns, bias.astype(np.float32), self.grid.bits)
         shape = self.nets.module.tensors[self.op.epitome.name].type.shape
         epitome = np.zeros(shape, np.float32)
         of_columns = np.ones(shape[0], np.float32)

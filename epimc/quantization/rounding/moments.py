@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,63 +45,63 @@ class Moments:
         count: Positions.
         x: [groups, K].
         y: [groups, outputs].
-        xx: [groups, K, K].
-        yx: [groups, outputs, K].
+        squares: Of x, [groups, K].
+        xx: [groups, K, K]; None where it is not asked for.
+        yx: [groups, outputs, K]; None with it.
     """
 
     count: int
     x: Doubles
     y: Doubles
-    xx: Doubles
-    yx: Doubles
+    squares: Doubles
+    xx: Doubles | None = None
+    yx: Doubles | None = None
 
     @staticmethod
-    def of(windows: Array, outputs: Array) -> Moments:
+    def of(windows: Array, outputs: Array, *, products: bool) -> Moments:
         """Those of columns [groups, K, n] and outputs [groups, outputs, n], float32."""
-        turned = windows.transpose(0, 2, 1)
-        return Moments(
+        sums = Moments(
             windows.shape[2],
             windows.sum(axis=2, dtype=np.float64),
             outputs.sum(axis=2, dtype=np.float64),
-            (windows @ turned).astype(np.float64),
-            (outputs @ turned).astype(np.float64),
+            np.einsum("gkn,gkn->gk", windows, windows, dtype=np.float64),
         )
+        if products:
+            turned = windows.transpose(0, 2, 1)
+            sums.xx = (windows @ turned).astype(np.float64)
+            sums.yx = (outputs @ turned).astype(np.float64)
+        return sums
 
-    def plus(self, other: Moments) -> Moments:
-        """Those of both."""
-        return Moments(
-            self.count + other.count,
-            self.x + other.x,
-            self.y + other.y,
-            self.xx + other.xx,
-            self.yx + other.yx,
-        )
+    def add(self, other: Moments) -> None:
+        """Take in other positions."""
+        self.count += other.count
+        self.x += other.x
+        self.y += other.y
+        self.squares += other.squares
+        for own, others in ((self.xx, other.xx), (self.yx, other.yx)):
+            if own is not None and others is not None:
+                own += others
 
-    @staticmethod
-    def total(parts: Iterable[Moments]) -> Moments:
-        """All together, added in order; the first takes the sum."""
-        iterator = iter(parts)
-        total = next(iterator)
-        for part in iterator:
-            total.count += part.count
-            total.x += part.x
-            total.y += part.y
-            total.xx += part.xx
-            total.yx += part.yx
-        return total
+    @property
+    def variance(self) -> Doubles:
+        """Of the inputs, [groups, K]."""
+        spread = self.squares / self.count - np.square(self.x / self.count)
+        # Rounding may leave less than nothing of an input that never changes.
+        return np.maximum(spread, 0.0)
 
     @property
     def covariance(self) -> Doubles:
         """Of the inputs, [groups, K, K]."""
+        assert self.xx is not None
         mean = self.x / self.count
-        result: Doubles = self.xx / self.count - mean[:, :, None] * mean[:, None, :]
+        result: Doubles = self.xx / self.count
+        result -= mean[:, :, None] * mean[:, None, :]
         return result
 
     @property
     def cross_covariance(self) -> Doubles:
         """Of outputs with inputs, [groups, outputs, K]."""
-        result: Doubles = (
-            self.yx / self.count
-            - (self.y / self.count)[:, :, None] * (self.x / self.count)[:, None, :]
-        )
+        assert self.yx is not None
+        means = (self.y / self.count)[:, :, None] * (self.x / self.count)[:, None, :]
+        result: Doubles = self.yx / self.count - means
         return result

@@ -50,29 +50,46 @@ class Problem:
 
     Attributes:
         targets: The weights that lose nothing, W.
-        metric: H, positive definite.
+        importance: H's diagonal, [groups, K].
+        metric: H, positive definite; None where inputs are looked at one by one.
         grid: The integers that they may be.
         shared: For each of groups * outputs the number of its scale: those of one number share it.
         elements: For each weight the number of the epitome's element that it is; None: the epitome
             is the weights.
     """
 
-    targets: Doubles
-    metric: Doubles
+    targets: Array
+    importance: Doubles
+    metric: Doubles | None
     grid: Grid
     shared: Places
     elements: Places | None = None
 
+    @property
+    def full_metric(self) -> Doubles:
+        """The metric of a problem that has one."""
+        assert self.metric is not None
+        return self.metric
+
+    def of_outputs(self, part: slice) -> Problem:
+        """That of some outputs, or of all; those of one group of a scale must not be parted."""
+        if self.elements is not None:
+            return self
+        targets = self.targets[:, part].astype(np.float64)
+        numbers = self.shared.reshape(self.targets.shape[:2])[:, part]
+        shared = np.unique(numbers, return_inverse=True)[1].ravel()
+        return Problem(targets, self.importance, self.metric, self.grid, shared)
+
     def error(self, steps: Doubles, scales: Doubles) -> float:
         """What rounding loses, over all outputs."""
         lost = self.targets - steps * scales[..., None]
-        return float(((lost @ self.metric) * lost).sum())
+        return float(((lost @ self.full_metric) * lost).sum())
 
     def nearest(self, scales: Doubles) -> Doubles:
         """The integers nearest to the weights, or to their mean where they are one element."""
         return self.grid.nearest(self.centres() / scales[..., None])
 
-    def centres(self) -> Doubles:
+    def centres(self) -> Array:
         """For each weight the mean of all that are the same element of the epitome."""
         if self.elements is None:
             return self.targets

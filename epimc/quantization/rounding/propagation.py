@@ -7,8 +7,9 @@ result depends on how many threads there are.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -122,15 +123,26 @@ class Propagation:
 
     def each(self, do: Callable[[int], T]) -> list[T]:
         """What is made of each piece, by its number."""
+        return list(self.stream(do))
+
+    def stream(self, do: Callable[[int], T]) -> Iterator[T]:
+        """The same, one after the other, of which few are there at once."""
         return in_threads(do, range(len(self.pieces)), self.threads)
 
 
-def in_threads(do: Callable[[int], T], numbers: Sequence[int], threads: int) -> list[T]:
-    """The results for all numbers, in order."""
+def in_threads(do: Callable[[int], T], numbers: Sequence[int], threads: int) -> Iterator[T]:
+    """The results for all numbers, in order, made not far ahead of who takes them."""
     if min(threads, len(numbers)) < 2:
-        return [do(number) for number in numbers]
+        yield from map(do, numbers)
+        return
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(do, numbers))
+        running: deque[Future[T]] = deque()
+        for number in numbers:
+            running.append(pool.submit(do, number))
+            if len(running) > threads:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
 
 
 def rounded(values: Array, kind: TensorType) -> Array:

@@ -40,11 +40,10 @@ def usable(tops: Doubles) -> Doubles:
 
 def best_share(problem: Problem, full: Doubles) -> Doubles:
     """Of shares of scales those whose nearest integers lose least, in the metric's diagonal."""
-    importance = np.diagonal(problem.metric, axis1=1, axis2=2)[:, None, :]
     best, least = full, np.full(full.shape, np.inf)
     for share in SHARES:
         scales = share * full
         lost: NDArray[Any] = problem.targets - problem.nearest(scales) * scales[..., None]
-        loss = problem.joined((np.square(lost) * importance).sum(axis=-1))
+        loss = problem.joined((np.square(lost) * problem.importance[:, None, :]).sum(axis=-1))
         best, least = np.where(loss < least, scales, best), np.minimum(loss, least)
     return best
