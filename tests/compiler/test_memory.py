@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+# The kernels' compiler comes with it, here and not while memory is measured.
+import epimc.backends.crossbar.sim.ssa.engine  # noqa: F401
 from epimc.api import build
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.proof import claims

@@ -7,6 +7,9 @@ rounding, which looks at each weight once, leaves.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,31 +24,81 @@ SWEEPS, LEAST_GAIN = 8, 1e-3
 
 def descended(problem: Problem, steps: Doubles, scales: Doubles) -> tuple[Doubles, Doubles]:
     """Better integers and scales than these, or the same."""
-    error, sweep = problem.error(steps, scales), swept if problem.elements is None else swept_shared
+    last = State.of(problem, steps, scales)
     for _ in range(SWEEPS):
-        new = sweep(problem, steps, scales)
-        fitted = refitted(problem, new, scales)
-        now = problem.error(new, fitted)
+        state = last.swept()
         # Elements of an epitome that are rounded at once may hinder each other.
-        if not now < error:
+        if not state.error < last.error:
             break
-        gain, steps, scales, error = error - now, new, fitted, now
-        if gain < LEAST_GAIN * (gain + now):
+        gain, last = last.error - state.error, state
+        if gain < LEAST_GAIN * (gain + last.error):
             break
-    return steps, scales
+    return last.steps, last.scales
 
 
-def swept(problem: Problem, steps: Doubles, scales: Doubles) -> Doubles:
-    """Every weight rounded once more, with all others as they are."""
-    metric, steps = problem.full_metric, steps.copy()
-    pull = (problem.targets - steps * scales[..., None]) @ metric
+@dataclass(frozen=True)
+class State:
+    """Integers and scales, with what is known of them.
+
+    Attributes:
+        problem: Of which they are a solution.
+        steps: The integers Q, [groups, outputs, K].
+        scales: The steps s, [groups, outputs].
+        full: W H, of the same shape as Q.
+        pull: (W - s Q) H: half the slope of the error by each weight, turned around.
+    """
+
+    problem: Problem
+    steps: Doubles
+    scales: Doubles
+    full: Doubles
+    pull: Doubles
+
+    @staticmethod
+    def of(problem: Problem, steps: Doubles, scales: Doubles) -> State:
+        """Compute what follows."""
+        full = problem.targets @ problem.full_metric
+        pull = full - (steps * scales[..., None]) @ problem.full_metric
+        return State(problem, steps, scales, full, pull)
+
+    @cached_property
+    def error(self) -> float:
+        """What is lost, over all outputs."""
+        lost = self.problem.targets - self.steps * self.scales[..., None]
+        return float((self.pull * lost).sum())
+
+    def swept(self) -> State:
+        """Every weight rounded once more, and scales of the least squares."""
+        steps, pull = self.steps.copy(), self.pull.copy()
+        sweep = swept if self.problem.elements is None else swept_shared
+        sweep(self.problem, steps, pull, self.scales)
+        return self.refitted(steps, pull)
+
+    def refitted(self, steps: Doubles, pull: Doubles) -> State:
+        """With the scales with which the integers lose least; the old one where none is better.
+
+        Args:
+            steps: The integers.
+            pull: That of the integers with the scales as they are.
+        """
+        projected = (self.full - pull) / self.scales[..., None]
+        wanted = self.problem.joined((projected * self.problem.targets).sum(axis=-1))
+        power = self.problem.joined((projected * steps).sum(axis=-1))
+        best = np.divide(wanted, power, out=self.scales.copy(), where=power > 0)
+        scales = np.where(best > 0, best, self.scales)
+        pull = self.full - projected * scales[..., None]
+        return State(self.problem, steps, scales, self.full, pull)
+
+
+def swept(problem: Problem, steps: Doubles, pull: Doubles, scales: Doubles) -> None:
+    """Round every weight once more, with all others as they are; `steps` and `pull` change."""
+    metric = problem.full_metric
     for start in range(0, steps.shape[2], BLOCK):
         own = slice(start, start + BLOCK)
         moved = swept_block(
             steps[..., own], pull[..., own].copy(), metric[:, own, own], problem.grid, scales
         )
         pull -= moved @ metric[:, own, :]
-    return steps
 
 
 def swept_block(
@@ -69,45 +122,31 @@ def swept_block(
     return moved
 
 
-def refitted(problem: Problem, steps: Doubles, scales: Doubles) -> Doubles:
-    """The scales with which integers lose least; as they are where there is no better one."""
-    projected = steps @ problem.full_metric
-    wanted = problem.joined((projected * problem.targets).sum(axis=-1))
-    power = problem.joined((projected * steps).sum(axis=-1))
-    best = np.divide(wanted, power, out=scales.copy(), where=power > 0)
-    return np.where(best > 0, best, scales)
-
-
-def swept_shared(problem: Problem, steps: Doubles, scales: Doubles) -> Doubles:
+def swept_shared(problem: Problem, steps: Doubles, pull: Doubles, scales: Doubles) -> None:
     """As `swept`, of weights some of which are one element of an epitome, and change together."""
     assert problem.elements is not None
-    result = np.empty_like(steps)
     for group, elements in enumerate(problem.elements):
-        own = problem.targets[group], problem.full_metric[group], steps[group], scales[group]
-        result[group] = swept_group(elements, *own, problem.grid)
-    return result
+        own = problem.full_metric[group], steps[group], pull[group], scales[group]
+        swept_group(elements, *own, problem.grid)
 
 
 def swept_group(
     elements: Places,
-    targets: Doubles,
     metric: Doubles,
     steps: Doubles,
+    pull: Doubles,
     scales: Doubles,
     grid: Grid,
-) -> Doubles:
-    """The new integers [outputs, K] of one group.
+) -> None:
+    """The same, of one group: `steps` and `pull` are [outputs, K].
 
     Elements that the same input meets are rounded at once: in one output there is one of them.
     """
     _, numbers = np.unique(elements, return_inverse=True)
     numbers = numbers.reshape(elements.shape)
     uses = Uses(numbers, metric)
-    step_of = np.zeros(uses.count)
-    step_of[numbers] = scales[:, None]
-    values = np.zeros(uses.count)
-    values[numbers] = steps
-    pull = (targets - steps * scales[:, None]) @ metric
+    step_of, values = np.zeros(uses.count), np.zeros(uses.count)
+    step_of[numbers], values[numbers] = scales[:, None], steps
     for outputs, inputs, own in uses.by_input:
         chosen = np.unique(own)
         slope = np.bincount(own, pull[outputs, inputs], uses.count)[chosen]
@@ -119,8 +158,7 @@ def swept_group(
         change = np.zeros((len(steps), len(rows)))
         change[outputs, places] = moved[own]
         pull -= change @ metric[rows]
-    result: Doubles = values[numbers]
-    return result
+    steps[...] = values[numbers]
 
 
 class Uses:

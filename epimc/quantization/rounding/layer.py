@@ -36,6 +36,9 @@ KEPT_APART = 4
 # Weights that are rounded to the nearest at once.
 PIECE = 2**21
 
+# Of layers of more inputs a damping is not looked for: it takes as long as all the rest.
+LARGEST_SEARCH = 2048
+
 # Layers of more inputs are rounded to the nearest integers, which few samples would not improve.
 LARGEST_INPUTS = 6144
 
@@ -103,7 +106,8 @@ class Layer:
             return self.nearest(kept)
         damping = DAMPINGS[0]
         if apart is not None:
-            damping = min(DAMPINGS, key=lambda each: self.loss(kept, apart, each))
+            if self.weights.shape[2] <= LARGEST_SEARCH:
+                damping = min(DAMPINGS, key=lambda each: self.loss(kept, apart, each))
             kept.add(apart)
         problem = self.problem(kept, damping)
         return descended(problem, *self.start(problem))

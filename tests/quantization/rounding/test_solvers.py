@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from epimc.quantization.rounding.compensation import compensated
-from epimc.quantization.rounding.descent import descended, refitted, swept, swept_shared
+from epimc.quantization.rounding.descent import State, descended, swept, swept_shared
 from epimc.quantization.rounding.problem import Grid, Problem
 from epimc.quantization.rounding.ranges import scales_of
 
@@ -57,6 +57,18 @@ def by_definition(problem: Problem, scales: Array) -> Array:
     return result
 
 
+def once_more(problem: Problem, steps: Array, scales: Array) -> Array:
+    """The integers after one sweep, whose state is what it says."""
+    start = State.of(problem, steps, scales)
+    new, pull = steps.copy(), start.pull.copy()
+    (swept if problem.elements is None else swept_shared)(problem, new, pull, scales)
+    assert np.allclose(pull, State.of(problem, new, scales).pull, atol=1e-6)
+    fitted = start.refitted(new, pull)
+    assert np.allclose(fitted.pull, State.of(problem, new, fitted.scales).pull, atol=1e-6)
+    assert fitted.error == pytest.approx(problem.error(new, fitted.scales), rel=1e-6)
+    return new
+
+
 @settings(max_examples=40, deadline=None)
 @given(problems())
 def test_compensated_rounding_is_that_of_the_paper(problem: Problem) -> None:
@@ -73,7 +85,7 @@ def test_descent_ends_where_no_neighbour_is_better(problem: Problem, kind: Any) 
     steps = compensated(problem, scales)
     before = problem.error(steps, scales)
     for _ in range(200):
-        better = swept(problem, steps, scales)
+        better = once_more(problem, steps, scales)
         assert problem.error(better, scales) <= problem.error(steps, scales) * (1 + 1e-9)
         if np.array_equal(better, steps):
             break
@@ -96,7 +108,7 @@ def test_an_epitome_of_separate_elements_is_swept_like_weights(problem: Problem)
     steps = problem.nearest(scales)
     numbers = np.arange(steps.size).reshape(steps.shape)
     apart = replace(problem, elements=numbers)
-    first, second = swept(problem, steps, scales), swept_shared(apart, steps, scales)
+    first, second = (once_more(each, steps, scales) for each in (problem, apart))
     assert (first != second).mean() < 0.02
 
 
@@ -121,7 +133,8 @@ def test_elements_change_together_and_never_for_the_worse(problem: Problem) -> N
 def test_refitted_scales_are_those_of_the_least_squares(problem: Problem) -> None:
     scales = scales_of(problem, "max")
     steps = problem.nearest(scales)
-    best = refitted(problem, steps, scales)
+    state = State.of(problem, steps, scales)
+    best = state.refitted(steps, state.pull).scales
     # Integers that point away from the weights have no scale that is positive.
     assume((best != scales).all())
     error = problem.error(steps, best)
