@@ -77,8 +77,8 @@ def compile(  # The name is the interface, as in `re.compile`.
             of such arrays, one array for a model with one input or an npy file with it, a folder of
             images (`epimc.Images`), or an iterable of batches; None: seeded standard normal
             samples, with which figures mean little.
-        effort: How much is done to choose the numbers well: `fast` or `good`; `auto`: good with
-            calibration samples, fast without.
+        effort: How much is done to choose the numbers well: `fast`, `good` or `best`; `auto`: good
+            with calibration samples, fast without.
         strict: Refuse a model that needs the host.
         pass_options: Options of passes, each text as in `quantize{weight_bits=4}`; they come last.
         dump_ir: A folder for the IR after every stage, beside the copy in the bundle.
