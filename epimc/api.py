@@ -72,7 +72,7 @@ def compile(  # The name is the interface, as in `re.compile`.
         constants: What inputs are fixed to, by their names, such as {"axes": [1, 2]}: they become
             constants of the program, which no longer takes them.
         weight_bits: Bits of a weight, 2 to 8.
-        activation_bits: Bits of an activation, 4 to 8.
+        activation_bits: Bits of an activation, 2 to 16.
         calibration: Samples, samples first: an npz file with one array per model input, a mapping
             of such arrays, one array for a model with one input or an npy file with it, a folder of
             images (`epimc.Images`), or an iterable of batches; None: seeded standard normal

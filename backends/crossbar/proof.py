@@ -19,7 +19,7 @@ from epimc.backends.crossbar.core.program import Program, ProgramTable
 from epimc.backends.crossbar.instructions.host import HostOperand, host_value
 from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.mvm import Mvm
-from epimc.backends.crossbar.instructions.table import Table
+from epimc.backends.crossbar.instructions.table import Table, activation_of
 from epimc.backends.forms import Claim
 
 Array = NDArray[Any]
@@ -30,14 +30,15 @@ def claims(program: Program) -> Iterator[Claim]:
     maps = program.maps
     for feature in maps:
         if feature.is_activation:
-            yield from forms.activation(feature.name, feature.scale, feature.zero_point)
+            yield from forms.activation(activation_of(feature), feature.scale)
     for port in program.chip_inputs:
         feature = maps[port.map]
         yield from forms.quantized_input(port.name, feature.name, feature.bits, feature.dims)
     for table in program.tables_of(Table):
         yield from table.claims(program)
     for port in program.chip_outputs:
-        yield from forms.dequantized_output(port.name, maps[port.map].name, port.shape)
+        feature = maps[port.map]
+        yield from forms.dequantized_output(port.name, feature.name, feature.bits, port.shape)
     for output in program.host_outputs:
         value = host_value(program, HostOperand(output.token, output.result))
         yield from forms.host_output(output.name, value, output.port_type.kind)

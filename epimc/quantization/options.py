@@ -14,8 +14,8 @@ class QuantizeOptions:
 
     Attributes:
         weight_bits: Bits of a weight, 2 to 8.
-        activation_bits: Bits of an activation, 4 to 8.
+        activation_bits: Bits of an activation, 2 to 16.
     """
 
     weight_bits: Annotated[int, Option("Bits of a weight.", minimum=2, maximum=8)] = 8
-    activation_bits: Annotated[int, Option("Bits of an activation.", minimum=4, maximum=8)] = 8
+    activation_bits: Annotated[int, Option("Bits of an activation.", minimum=2, maximum=16)] = 8
