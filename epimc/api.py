@@ -71,8 +71,8 @@ def compile(  # The name is the interface, as in `re.compile`.
             the model declares; sizes that it leaves open are else those of the calibration data.
         constants: What inputs are fixed to, by their names, such as {"axes": [1, 2]}: they become
             constants of the program, which no longer takes them.
-        weight_bits: Bits of a weight, 2 to 8.
-        activation_bits: Bits of an activation, 4 to 8.
+        weight_bits: Bits of a weight, 1 to 16; of one bit it is -1 or 1.
+        activation_bits: Bits of an activation, 2 to 16.
         calibration: Samples, samples first: an npz file with one array per model input, a mapping
             of such arrays, one array for a model with one input or an npy file with it, a folder of
             images (`epimc.Images`), or an iterable of batches; None: seeded standard normal
@@ -131,7 +131,7 @@ def plan(
         shapes: Shapes of inputs by name, such as {"input": (1, 3, 224, 224)}, in the place of what
             the model declares.
         constants: As in `compile`.
-        weight_bits: Bits of a weight, 2 to 32.
+        weight_bits: Bits of a weight, 1 to 32.
         activation_bits: Bits of an activation, 1 to 32.
 
     Raises:

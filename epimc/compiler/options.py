@@ -134,11 +134,11 @@ class PlanOptions(ModelOptions):
     """All options of counting; shapes can be counted at widths for which nothing is compiled.
 
     Attributes:
-        weight_bits: Bits of a weight, 2 to 32.
+        weight_bits: Bits of a weight, 1 to 32.
         activation_bits: Bits of an activation, 1 to 32.
     """
 
-    weight_bits: Annotated[int, Option("Bits of a weight.", minimum=2, maximum=32)] = 8
+    weight_bits: Annotated[int, Option("Bits of a weight.", minimum=1, maximum=32)] = 8
     activation_bits: Annotated[int, Option("Bits of an activation.", minimum=1, maximum=32)] = 8
 
 

@@ -129,7 +129,7 @@ def test_the_options_of_quantize_are_those_of_its_pass() -> None:
     assert set(bits) == {"weight_bits", "activation_bits"}
     for declaring in (Quantize, CompileOptions, Request):
         assert bits.items() <= options_of(declaring).items()
-    assert set(Options.model_fields) == {*bits, "calibration", "passes"}
+    assert set(Options.model_fields) == {*bits, "layer_bits", "calibration", "passes"}
 
 
 def test_a_pipeline_holds_what_is_asked_for() -> None:
@@ -163,7 +163,7 @@ def test_a_pipeline_holds_what_is_asked_for() -> None:
             "Pass 'quantize' has no option 'weight_bit'.",
             "Did you mean 'weight_bits'?",
         ),
-        ("quantize{weight_bits=9}", "Pass 'quantize': weight_bits = 9 is not in 2..8.", ""),
+        ("quantize{weight_bits=17}", "Pass 'quantize': weight_bits = 17 is not in 1..16.", ""),
         (
             "quantize{weight_bits=4",
             "Pipeline 'quantize{weight_bits=4' is malformed at column 23: expected a comma or '}'.",
@@ -197,7 +197,7 @@ def test_an_option_of_a_pass_and_the_compile_option_are_the_same(tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"weight_bits": 9}, "weight_bits = 9 is not in 2..8"),
+        ({"weight_bits": 17}, "weight_bits = 17 is not in 1..16"),
         ({"weight_bits": "4"}, "weight_bits = '4' is not an integer"),
         ({"limit_bytes": 0}, "limit_bytes = 0 is not at least 1"),
         ({"strict": 1}, "strict = 1 is not true or false"),
