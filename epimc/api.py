@@ -15,6 +15,7 @@ from epimc.bundle.outputs import check_folder, check_output
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import ModelOptions, PlanRequest, Request
 from epimc.evaluation.options import Integers
+from epimc.quantization.calibration.options import ChosenObserver
 from epimc.quantization.rounding.options import Effort
 from epimc.runtime.session import Session
 from epimc.samples.options import DataOptions
@@ -49,6 +50,8 @@ def compile(  # The name is the interface, as in `re.compile`.
     constants: ConstantsByName = (),
     weight_bits: int = 8,
     activation_bits: int = 8,
+    observer: ChosenObserver = "auto",
+    percentile: float = 99.99,
     calibration: SampleSource | None = None,
     effort: Effort = "auto",
     strict: bool = False,
@@ -73,6 +76,10 @@ def compile(  # The name is the interface, as in `re.compile`.
             constants of the program, which no longer takes them.
         weight_bits: Bits of a weight, 2 to 8.
         activation_bits: Bits of an activation, 4 to 8.
+        observer: What makes ranges of the values seen on `calibration`: the smallest and the
+            largest, a percentile, the least squared error (`mse`), or the least divergence
+            (`entropy`).
+        percentile: What the observer `percentile` keeps at each end.
         calibration: Samples, samples first: an npz file with one array per model input, a mapping
             of such arrays, one array for a model with one input or an npy file with it, a folder of
             images (`epimc.Images`), or an iterable of batches; None: seeded standard normal
@@ -97,6 +104,8 @@ def compile(  # The name is the interface, as in `re.compile`.
         weight_bits=weight_bits,
         activation_bits=activation_bits,
         effort=effort,
+        observer=observer,
+        percentile=percentile,
         strict=strict,
         pass_options=as_tuple(pass_options),
     )
