@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from epimc.evaluation.results import EvaluateResult
     from epimc.frontend import ModelSource
     from epimc.ir.observers import CompileObserver
+    from epimc.report.results import QuantizationReport
     from epimc.results.summaries import BundleSummary, ModelSummary
     from epimc.samples.sample_arrays import SampleSource
     from epimc.verification.results import VerifyResult
@@ -294,7 +295,8 @@ def inspect(
     limit_bytes: int = DEFAULT_BYTES,
     shapes: ShapesByName = (),
     constants: ConstantsByName = (),
-) -> BundleSummary | ModelSummary:
+    quantization: bool = False,
+) -> BundleSummary | ModelSummary | QuantizationReport:
     """What a bundle or a model consists of.
 
     Args:
@@ -303,6 +305,8 @@ def inspect(
         limit_bytes: The most that the model, or the files of the bundle, may take.
         shapes: As in `plan`; for a model.
         constants: As in `compile`; for a model.
+        quantization: Tell in its place what a bundle's quantization loses, layer by layer, on the
+            samples that it keeps.
 
     Raises:
         EpimcError: It is neither, or the bundle's program does not pass its check (exit code 1).
@@ -310,6 +314,11 @@ def inspect(
     from epimc.results.summaries import inspected
 
     limit = ModelOptions(limit_bytes=limit_bytes).limit_bytes
+    if quantization:
+        from epimc.report.report import quantization_report
+
+        # A model has none: it is refused as no bundle.
+        return quantization_report(read_bundle(as_path(source, "source"), limit))
     return inspected(source, example, limit, shape_texts(shapes), checked_constants(constants))
 
 
