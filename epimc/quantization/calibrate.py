@@ -14,6 +14,7 @@ from epimc.ir.core.module_attributes import CALIBRATION
 from epimc.ir.core.op import Array, Value
 from epimc.ir.core.types import Location
 from epimc.ir.pipeline import Pass
+from epimc.quantization.calibration.balancing import balanced
 from epimc.quantization.calibration.clipping import clipped_values
 from epimc.quantization.calibration.histograms import Extremes, Histogram
 from epimc.quantization.calibration.options import MINMAX, CalibrateOptions
@@ -31,6 +32,7 @@ RANGE_BITS = 16
 class Calibrate(CalibrateOptions, Pass):
     """The range of every value, from what it is on the module's calibration samples.
 
+    Small parts of concatenations become larger where that changes no float but its exponent.
     The samples are the tensors that the attribute `calibration` lists, one an input; they stay
     for `quantize`, which looks at layers with them.
     """
@@ -42,10 +44,16 @@ class Calibrate(CalibrateOptions, Pass):
     def run(self, module: Module) -> Module:
         """Annotate every value with its range."""
         ranges = observed_ranges(module, calibration_samples(module), self)
+        balance = balanced(module, ranges)
+        ranges |= balance.ranges
         builder = Builder(module, self.ensures)
         builder.inputs_of(module)
         for op in module.ops:
-            builder.copy(op)
+            stored = {
+                key: builder.store(f"{op.attributes[key].name}.balanced", array, "f32")
+                for key, array in balance.changes(op, module).items()
+            }
+            builder.copy(op, **stored)
         for old, new in builder.mapped.items():
             # What the host alone knows has none.
             new.range = ranges.get(old)

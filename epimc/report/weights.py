@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from epimc.bundle.bundle import Bundle
-from epimc.compiler.stages import stage_text
-from epimc.ir.core.levels import EPI, QUANTIZED
+from epimc.compiler.stages import pass_text
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Array, Op, Value
 from epimc.ir.core.tensors import Tensor, file_name, tensor_of
@@ -25,6 +24,9 @@ from epimc.verification.measures import decibels
 
 # What `quantize` calls the sums of a layer, behind the layer's own name.
 SUMS = re.compile(r"\.acc(\.\d+)?$")
+
+# The passes that give the last floats that no integers are of, and the integers.
+FLOATS, INTEGERS = "calibrate", "quantize"
 
 LOST = "its quantization cannot be reported"
 
@@ -41,14 +43,14 @@ class BundleTensors:
         return tensor_of(self.bundle.deletable_file(name, LOST), digest, kind, name)
 
 
-def dumped(bundle: Bundle, level: str) -> Module:
-    """The IR of a bundle at a level.
+def dumped(bundle: Bundle, name: str) -> Module:
+    """The IR of a bundle after a pass.
 
     Raises:
         EpimcError: It was deleted or changed.
     """
     assert bundle.folder is not None
-    text = stage_text(bundle, level)
+    text = pass_text(bundle, name)
     where = str(Path(bundle.folder, "ir"))
     return parse_module(text, where, BundleTensors(bundle), bundle.limit_bytes)
 
@@ -63,7 +65,7 @@ def quantized_weights(bundle: Bundle, bits: int) -> dict[str, list[WeightQuantiz
     Raises:
         EpimcError: The dumps of the IR were deleted or changed.
     """
-    floats, integers = dumped(bundle, EPI), dumped(bundle, QUANTIZED)
+    floats, integers = dumped(bundle, FLOATS), dumped(bundle, INTEGERS)
     own = {op.output.name: op for op in layers(floats)}
     uses = integers.uses()
     result: dict[str, list[WeightQuantization]] = {}

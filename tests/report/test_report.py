@@ -113,11 +113,10 @@ def test_what_is_clipped(report: QuantizationReport) -> None:
 
 def test_weights_that_are_clipped_are_counted(bundle: Path) -> None:
     from epimc.bundle.bundle import read_bundle
-    from epimc.ir.core.levels import EPI, QUANTIZED
-    from epimc.report.weights import dumped, layers
+    from epimc.report.weights import FLOATS, INTEGERS, dumped, layers
 
     read = read_bundle(bundle)
-    floats, integers = dumped(read, EPI), dumped(read, QUANTIZED)
+    floats, integers = dumped(read, FLOATS), dumped(read, INTEGERS)
     (op, *_), (real, *_) = layers(integers), layers(floats)
     weights = floats.tensor(real.attributes["epitome"]).copy()
     kept = figures_of(op, integers, weights, 4)
