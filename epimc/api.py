@@ -15,6 +15,7 @@ from epimc.bundle.outputs import check_folder, check_output
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import ModelOptions, PlanRequest, Request
 from epimc.evaluation.options import Integers
+from epimc.quantization.calibration.options import ChosenObserver
 from epimc.quantization.rounding.options import Effort
 from epimc.runtime.session import Session
 from epimc.samples.options import DataOptions
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from epimc.evaluation.results import EvaluateResult
     from epimc.frontend import ModelSource
     from epimc.ir.observers import CompileObserver
+    from epimc.report.results import QuantizationReport
     from epimc.results.summaries import BundleSummary, ModelSummary
     from epimc.samples.sample_arrays import SampleSource
     from epimc.verification.results import VerifyResult
@@ -49,6 +51,8 @@ def compile(  # The name is the interface, as in `re.compile`.
     constants: ConstantsByName = (),
     weight_bits: int = 8,
     activation_bits: int = 8,
+    observer: ChosenObserver = "auto",
+    percentile: float = 99.99,
     calibration: SampleSource | None = None,
     effort: Effort = "auto",
     strict: bool = False,
@@ -73,6 +77,10 @@ def compile(  # The name is the interface, as in `re.compile`.
             constants of the program, which no longer takes them.
         weight_bits: Bits of a weight, 1 to 16; of one bit it is -1 or 1.
         activation_bits: Bits of an activation, 2 to 16.
+        observer: What makes ranges of the values seen on `calibration`: the smallest and the
+            largest, a percentile, the least squared error (`mse`), or the least divergence
+            (`entropy`).
+        percentile: What the observer `percentile` keeps at each end.
         calibration: Samples, samples first: an npz file with one array per model input, a mapping
             of such arrays, one array for a model with one input or an npy file with it, a folder of
             images (`epimc.Images`), or an iterable of batches; None: seeded standard normal
@@ -97,6 +105,8 @@ def compile(  # The name is the interface, as in `re.compile`.
         weight_bits=weight_bits,
         activation_bits=activation_bits,
         effort=effort,
+        observer=observer,
+        percentile=percentile,
         strict=strict,
         pass_options=as_tuple(pass_options),
     )
@@ -285,7 +295,8 @@ def inspect(
     limit_bytes: int = DEFAULT_BYTES,
     shapes: ShapesByName = (),
     constants: ConstantsByName = (),
-) -> BundleSummary | ModelSummary:
+    quantization: bool = False,
+) -> BundleSummary | ModelSummary | QuantizationReport:
     """What a bundle or a model consists of.
 
     Args:
@@ -294,6 +305,8 @@ def inspect(
         limit_bytes: The most that the model, or the files of the bundle, may take.
         shapes: As in `plan`; for a model.
         constants: As in `compile`; for a model.
+        quantization: Tell in its place what a bundle's quantization loses, layer by layer, on the
+            samples that it keeps.
 
     Raises:
         EpimcError: It is neither, or the bundle's program does not pass its check (exit code 1).
@@ -301,6 +314,11 @@ def inspect(
     from epimc.results.summaries import inspected
 
     limit = ModelOptions(limit_bytes=limit_bytes).limit_bytes
+    if quantization:
+        from epimc.report.report import quantization_report
+
+        # A model has none: it is refused as no bundle.
+        return quantization_report(read_bundle(as_path(source, "source"), limit))
     return inspected(source, example, limit, shape_texts(shapes), checked_constants(constants))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from epimc.backends.base import Backend, Target
 from epimc.backends.registry import load_backend, load_dialect
@@ -25,7 +25,7 @@ from epimc.ir.pipeline import Pass, Registry, Runner, make, overridden, parse_pi
 from epimc.quantization.calibrate import Calibrate
 from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.quantize import Quantize
-from epimc.quantization.rounding.options import EFFORTS, Effort, RoundingOptions
+from epimc.quantization.rounding.options import EFFORTS, OBSERVERS, Effort, RoundingOptions
 from epimc.support.diagnostics import RefusedNodesError, error
 from epimc.support.options import values_of
 from epimc.support.origins import EVERY_NODE, Node
@@ -78,7 +78,13 @@ class Stages:
         count = len(self.floats)
         quantize = passes[count]
         assert isinstance(quantize, Quantize)
-        return Stages(passes[:count], quantize, passes[count + 1 :])
+        bits = quantize.activation_bits
+        # Ranges are chosen for the bits that activations get.
+        floats = tuple(
+            replace(step, activation_bits=bits) if isinstance(step, Calibrate) else step
+            for step in passes[:count]
+        )
+        return Stages(floats, quantize, passes[count + 1 :])
 
 
 @dataclass(frozen=True)
@@ -157,7 +163,12 @@ def stages_of(options: CompileOptions, lowering: tuple[Pass, ...], effort: Effor
             Equalize(),
             make(Epitomize, policy=policy),
             # Ranges are those of the epitomized model: that is what will be quantized.
-            Calibrate(),
+            make(
+                Calibrate,
+                observer=OBSERVERS[effort] if options.observer == "auto" else options.observer,
+                percentile=options.percentile,
+                activation_bits=options.activation_bits,
+            ),
         ),
         quantize=make(
             Quantize,

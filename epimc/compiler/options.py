@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from epimc.backends import DEFAULT_BACKEND
+from epimc.quantization.calibration.options import ObserverOptions
 from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.rounding.options import Effort
 from epimc.support.constants import constants_from
@@ -94,7 +95,7 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompileOptions(QuantizeOptions, ModelOptions):
+class CompileOptions(ObserverOptions, QuantizeOptions, ModelOptions):
     """All options of a compile.
 
     Attributes:

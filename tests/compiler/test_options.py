@@ -95,6 +95,7 @@ WIDER = {
     "integers": "Integers",
     "state": f"{PATH} | None",
     "pass_options": "Sequence[str]",
+    "observer": "ChosenObserver",
 }
 
 
@@ -141,7 +142,7 @@ def test_a_pipeline_holds_what_is_asked_for() -> None:
     )
     stages = Job.of(request).stages
     assert print_pipeline(stages.passes) == (
-        "layout,fold,equalize,epitomize{policy=uniform:8x8},calibrate,"
+        "layout,fold,equalize,epitomize{policy=uniform:8x8},calibrate{activation_bits=7},"
         "quantize{weight_bits=4,activation_bits=7},map,place,schedule,allocate"
     )
     assert stages.names == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from epimc.quantization.calibration.options import Observer
 from epimc.support.options import Option
 
 Rounding = Literal["nearest", "compensated", "learned"]
@@ -44,3 +45,6 @@ EFFORTS: dict[Effort, RoundingOptions] = {
     "best": RoundingOptions(rounding="learned", weight_range="mse", correct_bias=True),
 }
 """What each effort does."""
+
+OBSERVERS: dict[Effort, Observer] = {"fast": "minmax", "good": "minmax"}
+"""What makes the ranges of activations."""
