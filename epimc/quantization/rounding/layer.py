@@ -29,10 +29,15 @@ Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 
 # Shares of the mean variance that the metric's diagonal gets: the one with which least is lost on
-# samples that were kept apart; the first where there are too few samples to keep some.
-DAMPINGS = (0.01, 0.001, 0.1)
+# samples that were kept apart.  Few samples say little of how inputs go together: then weights
+# change little, or with ALONE stay what they are, and each becomes the nearest integer.
+ALONE = math.inf
+DAMPINGS = (0.01, 0.001, 0.1, 1.0, 10.0)
 
-# One in so many pieces of the samples is kept apart.
+# What is lost with the best damping, of what is lost with none, if weights are to change.
+WORTH = 0.9
+
+# One in so many pieces of the samples is kept apart, the last of the first ones first.
 KEPT_APART = 4
 
 # Weights that are rounded to the nearest at once.
@@ -134,11 +139,11 @@ class Layer:
         kept, apart = self.moments(wanted)
         if not self.has_products:
             return self.nearest(kept)
-        damping = DAMPINGS[0]
+        damping = self.damping(kept, apart)
         if apart is not None:
-            if self.weights.shape[2] <= LARGEST_SEARCH:
-                damping = min(DAMPINGS, key=lambda each: self.loss(kept, apart, each))
             kept.add(apart)
+        if damping == ALONE:
+            return self.nearest(kept)
         problem = self.problem(kept, damping)
         steps, scales = descended(problem, *self.start(problem))
         if self.options.rounding == "learned" and problem.elements is None:
@@ -165,9 +170,20 @@ class Layer:
         (reader,) = readers if len(readers) == 1 else (None,)
         return reader.bounds if isinstance(reader, Clips) else (-math.inf, math.inf)
 
+    def damping(self, kept: Moments, apart: Moments | None) -> float:
+        """That with which most of the samples serve the others best."""
+        if apart is None:
+            return ALONE
+        inputs = self.weights.shape[2]
+        if inputs > LARGEST_SEARCH and kept.count >= inputs:
+            return DAMPINGS[0]
+        losses = {each: self.loss(kept, apart, each) for each in (*DAMPINGS, ALONE)}
+        best = min(DAMPINGS, key=losses.__getitem__)
+        return best if losses[best] < WORTH * losses[ALONE] else ALONE
+
     def nearest(self, moments: Moments) -> tuple[Array, Doubles]:
         """The nearest integers, and scales; of some outputs after the others where they may be."""
-        problem = self.problem(moments, DAMPINGS[0])
+        problem = self.problem(moments, ALONE)
         steps, scales = np.empty(self.weights.shape, np.float32), np.empty(self.weights.shape[:2])
         for part in self.parts():
             own = problem.of_outputs(part)
@@ -184,16 +200,16 @@ class Layer:
     def start(self, problem: Problem) -> tuple[Doubles, Doubles]:
         """Integers to descend from, and their scales."""
         scales = scales_of(problem, self.options.weight_range)
-        if problem.elements is None:
+        if problem.elements is None and problem.metric is not None:
             return compensated(problem, scales), scales
         return problem.nearest(scales), scales
 
     def loss(self, kept: Moments, apart: Moments, damping: float) -> float:
-        """What is lost on samples kept apart, of a rounding on the others, but for a constant."""
+        """What is lost on samples kept apart, of a rounding on the others."""
         steps, scales = self.start(self.problem(kept, damping))
         weights = steps * scales[..., None]
         quadratic = ((weights @ apart.covariance) * weights).sum()
-        return float(quadratic - 2 * (weights * apart.cross_covariance).sum())
+        return float(quadratic - 2 * (weights * apart.cross_covariance).sum() + apart.power)
 
     def problem(self, moments: Moments, damping: float) -> Problem:
         """The rounding, with weights to start from that bring the result nearest to the real one.
@@ -204,9 +220,10 @@ class Layer:
         variance, weights = moments.variance, self.weights
         mean = variance.mean(axis=1, keepdims=True)
         # Inputs that never change say nothing: then all weights count alike.
-        added = damping * np.where(mean > 0, mean, 1.0)
+        is_alone = damping == ALONE or not self.has_products
+        added = (DAMPINGS[0] if is_alone else damping) * np.where(mean > 0, mean, 1.0)
         metric = None
-        if self.has_products:
+        if not is_alone:
             metric, weights = moments.covariance, weights.astype(np.float64)
             lacking = moments.cross_covariance - weights @ metric
             index = np.arange(metric.shape[1])
@@ -219,18 +236,23 @@ class Layer:
         """Those of most samples, and those of the ones kept apart, if there are enough."""
         sums: list[Moments] = []
         for i, part in enumerate(self.nets.stream(lambda i: self.moments_of(i, wanted[i]))):
-            number = int(self.has_products and i % KEPT_APART == KEPT_APART - 1)
+            number = int(self.has_products and self.is_apart(i))
             if number < len(sums):
                 sums[number].add(part)
             else:
                 sums.append(part)
         return sums[0], sums[1] if len(sums) > 1 else None
 
+    def is_apart(self, piece: int) -> bool:
+        """Whether a piece of the samples is kept apart, to see what holds for others too."""
+        every = min(KEPT_APART, len(self.nets.pieces))
+        return every > 1 and piece % every == every - 1
+
     def moments_of(self, piece: int, wanted: Array) -> Moments:
         """Those of one piece of the samples, at some of the positions."""
         windows = columns(self.as_map(self.x.quantized[piece]), self.op.window, self.op.groups)
         outputs = wanted.transpose(1, 0, 2, 3).reshape(*self.weights.shape[:2], -1)
-        count = sum(part.stop - part.start for part in self.nets.pieces)
+        count = self.nets.count
         enough = max(LEAST_POSITIONS, POSITIONS_PER_INPUT * self.weights.shape[2])
         every = max(1, count * math.prod(self.result[1:]) // enough)
         chosen = slice(piece % every, None, every)
@@ -240,12 +262,18 @@ class Layer:
 
     def shift(self, wanted: list[Array], result: list[Array]) -> Doubles:
         """What each channel's mean lacks, [Cout]."""
-        axes = (0, 2, 3)
-        sums = self.nets.each(
-            lambda i: np.subtract(wanted[i], result[i], dtype=np.float64).sum(axis=axes)
+        lacking = self.nets.each(
+            lambda i: np.subtract(wanted[i], result[i], dtype=np.float64).mean(axis=(0, 2, 3))
         )
-        count = sum(part.size // part.shape[1] for part in wanted)
-        total: Doubles = np.sum(sums, axis=0) / max(count, 1)
+        sizes = np.array([part.stop - part.start for part in self.nets.pieces], np.float64)
+        is_apart = np.array([self.is_apart(i) for i in range(len(sizes))])
+        if is_apart.any():
+            others = np.average(lacking, axis=0, weights=sizes * ~is_apart)
+            left = np.average(lacking, axis=0, weights=sizes * is_apart)
+            # What few samples lack by chance, other ones do not.
+            if np.square(left - others).sum() > np.square(left).sum():
+                return np.zeros_like(left)
+        total: Doubles = np.average(lacking, axis=0, weights=sizes)
         return total
 
     def finish(

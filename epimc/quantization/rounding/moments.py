@@ -46,6 +46,7 @@ class Moments:
         x: [groups, K].
         y: [groups, outputs].
         squares: Of x, [groups, K].
+        squares_y: Of y, [groups, outputs].
         xx: [groups, K, K]; None where it is not asked for.
         yx: [groups, outputs, K]; None with it.
     """
@@ -54,6 +55,7 @@ class Moments:
     x: Doubles
     y: Doubles
     squares: Doubles
+    squares_y: Doubles
     xx: Doubles | None = None
     yx: Doubles | None = None
 
@@ -65,6 +67,7 @@ class Moments:
             windows.sum(axis=2, dtype=np.float64),
             outputs.sum(axis=2, dtype=np.float64),
             np.einsum("gkn,gkn->gk", windows, windows, dtype=np.float64),
+            np.einsum("gon,gon->go", outputs, outputs, dtype=np.float64),
         )
         if products:
             turned = windows.transpose(0, 2, 1)
@@ -78,6 +81,7 @@ class Moments:
         self.x += other.x
         self.y += other.y
         self.squares += other.squares
+        self.squares_y += other.squares_y
         for own, others in ((self.xx, other.xx), (self.yx, other.yx)):
             if own is not None and others is not None:
                 own += others
@@ -88,6 +92,11 @@ class Moments:
         spread = self.squares / self.count - np.square(self.x / self.count)
         # Rounding may leave less than nothing of an input that never changes.
         return np.maximum(spread, 0.0)
+
+    @property
+    def power(self) -> float:
+        """The variance of all outputs together."""
+        return float((self.squares_y / self.count - np.square(self.y / self.count)).sum())
 
     @property
     def covariance(self) -> Doubles:

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 # Elements of a layer's windows that a piece of samples has at most, unless it is one sample.
 PIECE_ELEMENTS = 2**24
-PIECE_SAMPLES = 16
+PIECE_SAMPLES, LEAST_PIECES = 16, 8
 
 
 @dataclass
@@ -51,7 +51,8 @@ class Propagation:
 
     Attributes:
         module: On reals.
-        pieces: Slices of the samples.
+        count: Samples.
+        pieces: Slices of them.
         uses: The ops that read each value.
         threads: How many compute pieces.
     """
@@ -72,8 +73,8 @@ class Propagation:
             threads: How many may compute.
         """
         self.module, self.kinds, self.threads = module, kinds, threads
-        count = len(next(iter(samples.values()), [None]))
-        self.pieces = pieces_of(count, module)
+        self.count = len(next(iter(samples.values()), [None]))
+        self.pieces = pieces_of(self.count, module)
         fragments = fragments_of(module)
         host = OnnxHost(fragments) if fragments else None
         self.evaluations = {
@@ -165,7 +166,9 @@ def as_floats(samples: Any, kind: TensorType) -> Any:
 def pieces_of(count: int, module: Module) -> list[slice]:
     """Slices of samples, small enough that a layer's windows stay near PIECE_ELEMENTS."""
     largest = max((op_elements(module, op) for op in module.ops), default=1)
-    size = max(1, min(PIECE_SAMPLES, PIECE_ELEMENTS // max(largest, 1)))
+    # Some pieces are kept apart: there must be several.
+    most = min(PIECE_SAMPLES, -(-count // LEAST_PIECES))
+    size = max(1, min(most, PIECE_ELEMENTS // max(largest, 1)))
     return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 
 

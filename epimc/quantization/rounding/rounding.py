@@ -24,6 +24,9 @@ from epimc.quantization.rounding.options import RoundingOptions
 from epimc.quantization.rounding.propagation import Propagation
 from epimc.quantization.rounding.weights import bits_of
 
+# From so many samples on inputs are looked at together, and means corrected.
+LEAST_SAMPLES = 16
+
 
 def rounded_module(
     module: Module,
@@ -78,6 +81,7 @@ def rounded_layers(
     # Products of several threads may differ in their last bits from those of one.
     with threadpool_limits(1, "blas"):
         nets = Propagation(module, kinds, samples, threads or os.cpu_count() or 1)
+        options = supported(options, nets.count)
         for op in nets.ops():
             if not isinstance(op, epi.Conv):
                 nets.evaluate(op)
@@ -86,6 +90,13 @@ def rounded_layers(
             layers[op.output] = Layer(op, nets, bits, options).round()
             report(len(layers), count)
     return layers
+
+
+def supported(options: RoundingOptions, count: int) -> RoundingOptions:
+    """What so many samples can tell: few say nothing that holds for others but ranges."""
+    if count >= LEAST_SAMPLES:
+        return options
+    return RoundingOptions(weight_range=options.weight_range)
 
 
 def state(builder: Builder, op: epi.Conv, layer: RoundedLayer) -> None:
