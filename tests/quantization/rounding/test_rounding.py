@@ -168,3 +168,14 @@ def test_samples_are_asked_for_only_where_they_are_needed() -> None:
     Quantize(weight_bits=4).run(module)
     with pytest.raises(EpimcError, match="has no calibration samples for its inputs"):
         Quantize(weight_bits=4, **GOOD).run(module)
+
+
+def test_a_scale_for_all_weights_of_a_layer() -> None:
+    module = residual_net(samples=50)
+    kinds, samples = first_kinds(module, 4), calibration_samples(module)
+    layers = rounded_layers(module, kinds, samples, EFFORTS["good"], 4, "tensor")
+    for layer in layers.values():
+        (scale,) = set(layer.scales.tolist())
+        steps = layer.epitome / np.float32(scale)
+        assert np.abs(steps - np.rint(steps)).max() < 1e-4
+        assert np.abs(steps).max() <= 7.001
