@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 import epimc
+from epimc.backends.crossbar.summary import program_summary
 from epimc.backends.crossbar.target.schema import load_target
 from epimc.ir.semantics.cells import MAPPINGS, has_weights
-from tests.crossbars import program_in
+from epimc.support.diagnostics import EpimcError
+from tests.crossbars import counts_of, program_in
 
 Array = NDArray[Any]
 Row = Mapping[str, Any]
@@ -152,3 +154,29 @@ def test_every_pair_is_exact(row: Row, tmp_path: Path) -> None:
     assert {each.bits for each in kept} == {row["activation_bits"]}
     if row["activations"] == "signed":
         assert {each.zero_point for each in kept} == {0, 2 ** (row["activation_bits"] - 1)}
+
+
+def test_layers_of_one_bit_take_what_the_plan_says(tmp_path: Path) -> None:
+    """Those in groups need a 0, and have 2 bits: the manifest and the summary say so."""
+    described = target(tmp_path, {"mapping": "offset", "cell_bits": 1})
+    session = epimc.compile(model(), tmp_path / "out", target=described, weight_bits=1)
+    assert session.bundle.manifest.options.layer_bits == {"g.acc": 2, "d.acc": 2}
+    layers = program_summary(program_in(session.bundle)).layers
+    assert [layer.weight_bits for layer in layers] == [1, 2, 2, 1, 1]
+    planned = counts_of(epimc.plan(model(), target=described, weight_bits=1))
+    taken = [layer.crossbars for layer in layers]
+    assert [layer.mapped_crossbars for layer in planned.layers] == taken == [1, 2, 2, 1, 1]
+
+
+def test_twos_complement_has_no_weights_of_one_bit(tmp_path: Path) -> None:
+    message = (
+        "error: Mapping 'twos_complement' has no weights of 1 bit: a sign alone is -1 or 0.\n"
+        "  --> node 'a' (Conv)\n{}"
+        "  hint: Take 2 bits, or a target whose crossbar.mapping is offset or differential."
+    )
+    with pytest.raises(EpimcError) as caught:
+        epimc.compile(model(), tmp_path / "out", weight_bits=1)
+    assert str(caught.value) == message.format("  note: in pass 'map'\n")
+    with pytest.raises(EpimcError) as caught:
+        epimc.plan(model(), weight_bits=1)
+    assert str(caught.value) == message.format("")
