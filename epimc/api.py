@@ -16,7 +16,8 @@ from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import ModelOptions, PlanRequest, Request
 from epimc.evaluation.options import Integers
 from epimc.quantization.calibration.options import ChosenObserver
-from epimc.quantization.rounding.options import Effort
+from epimc.quantization.options import ActivationKind
+from epimc.quantization.rounding.options import Effort, WeightGranularity
 from epimc.runtime.session import Session
 from epimc.samples.options import DataOptions
 from epimc.support.constants import ConstantsByName, checked_constants
@@ -50,7 +51,9 @@ def compile(  # The name is the interface, as in `re.compile`.
     shapes: ShapesByName = (),
     constants: ConstantsByName = (),
     weight_bits: int = 8,
+    weight_granularity: WeightGranularity = "column",
     activation_bits: int = 8,
+    activations: ActivationKind = "affine",
     observer: ChosenObserver = "auto",
     percentile: float = 99.99,
     calibration: SampleSource | None = None,
@@ -76,7 +79,11 @@ def compile(  # The name is the interface, as in `re.compile`.
         constants: What inputs are fixed to, by their names, such as {"axes": [1, 2]}: they become
             constants of the program, which no longer takes them.
         weight_bits: Bits of a weight, 1 to 16; of one bit it is -1 or 1.
+        weight_granularity: What has a scale of its own: a `column` of an epitome, or a `tensor`,
+            which is all weights of a layer.
         activation_bits: Bits of an activation, 2 to 16.
+        activations: `affine`, zero points that fit the ranges of values, or `signed`: values of
+            both signs have the middle one, all others 0.
         observer: What makes ranges of the values seen on `calibration`: the smallest and the
             largest, a percentile, the least squared error (`mse`), or the least divergence
             (`entropy`).
@@ -103,7 +110,9 @@ def compile(  # The name is the interface, as in `re.compile`.
         backend=backend,
         shapes=shape_texts(shapes),
         weight_bits=weight_bits,
+        weight_granularity=weight_granularity,
         activation_bits=activation_bits,
+        activations=activations,
         effort=effort,
         observer=observer,
         percentile=percentile,

@@ -58,15 +58,19 @@ class Options(Record):
 
     Attributes:
         weight_bits: Bits of a weight.
+        weight_granularity: What has a scale of its own: a column of an epitome, or a tensor.
         layer_bits: Those of layers whose weights have others, by the names of their results.
         activation_bits: Bits of an activation.
+        activations: Whether zero points fit the ranges of values.
         calibration: The SHA-256 of the samples, or words such as `seeded normal, seed 0`.
         passes: The pipeline, as text.
     """
 
     weight_bits: Bits
+    weight_granularity: str
     layer_bits: Mapping[str, int]
     activation_bits: Bits
+    activations: str
     calibration: str
     passes: str
 

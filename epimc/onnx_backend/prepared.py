@@ -261,7 +261,10 @@ def check_options(options: Mapping[str, Any]) -> None:
     """
     signature(compile).bind(None, "", **options)
     # The others are converted before they are such fields.
-    plain = ("limit_bytes", "backend", "weight_bits", "activation_bits", "strict")
+    plain = (
+        *("limit_bytes", "backend", "strict"),
+        *("weight_bits", "weight_granularity", "activation_bits", "activations"),
+    )
     CompileOptions(**{name: options[name] for name in plain if name in options})
 
 

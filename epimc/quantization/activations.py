@@ -11,19 +11,26 @@ from epimc.ir.core.module import Module
 from epimc.ir.core.op import Value
 from epimc.ir.core.traits import Joins, Moves
 from epimc.ir.core.types import TensorType
+from epimc.quantization.options import ActivationKind
 from epimc.quantization.rounding.weights import SMALLEST_STEP
 from epimc.support.diagnostics import Diagnostic, RefusedNodesError
 
 Types = dict[Value, TensorType]
 
 
-def activation_type(value: Value, bits: int, least_step: float = SMALLEST_STEP) -> TensorType:
+def activation_type(
+    value: Value,
+    bits: int,
+    least_step: float = SMALLEST_STEP,
+    kind: ActivationKind = "affine",
+) -> TensorType:
     """The quantized type of a calibrated value: its range widened to hold 0.
 
     Args:
         value: Of a calibrated module.
         bits: Of its activations.
         least_step: A range of smaller steps than this is widened.
+        kind: Whether the zero point fits the range, or is the middle one of both signs.
 
     Raises:
         RefusedNodesError: The range is too wide, or the step too large.
@@ -31,8 +38,12 @@ def activation_type(value: Value, bits: int, least_step: float = SMALLEST_STEP) 
     assert value.range is not None
     # 0 is what padding and a relu give: it must be one of the values.
     low, high = min(value.range[0], 0.0), max(value.range[1], 0.0)
+    middle = 2 ** (bits - 1) if kind == "signed" and low < 0 else None
     with np.errstate(over="ignore"):
-        step = float(np.float32((high - low) / (2**bits - 1)))
+        if middle is None:
+            step = float(np.float32((high - low) / (2**bits - 1)))
+        else:
+            step = float(np.float32(max(high, -low) / (middle - 1)))
         least = float(np.float32(least_step))
     if not math.isfinite(step):
         raise RefusedNodesError(
@@ -51,7 +62,7 @@ def activation_type(value: Value, bits: int, least_step: float = SMALLEST_STEP) 
                 hint="Check the weights of the model and the samples.",
             )
         )
-    zero_point = min(2**bits - 1, round(-low / scale))
+    zero_point = min(2**bits - 1, round(-low / scale)) if middle is None else middle
     return TensorType(value.type.shape, f"u{bits}", scale, zero_point)
 
 

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
+from epimc.quantization.rounding.options import WeightGranularity
 from epimc.support.options import Option
+
+ActivationKind = Literal["affine", "signed"]
+"""Which integer stands for 0: one that fits the range of the values, or, for values of both signs,
+the middle one, the range being symmetric, and 0 for all others."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeOptions:
-    """How many bits numbers have on the chip.
+    """What numbers are on the chip.
 
     Attributes:
         weight_bits: Bits of a weight, 1 to 16; of one bit it is -1 or 1.
+        weight_granularity: What has a scale of its own: a `column` of an epitome, or a `tensor`.
         activation_bits: Bits of an activation, 2 to 16.
+        activations: Whether the zero points of activations fit their ranges, `affine`, or values of
+            both signs have the middle one, and all others 0: `signed`.
     """
 
     weight_bits: Annotated[int, Option("Bits of a weight.", minimum=1, maximum=16)] = 8
+    weight_granularity: Annotated[
+        WeightGranularity, Option("What has a scale of its own: columns, or whole layers.")
+    ] = "column"
     activation_bits: Annotated[int, Option("Bits of an activation.", minimum=2, maximum=16)] = 8
+    activations: Annotated[
+        ActivationKind, Option("Zero points: fitted, or in the middle of both signs.")
+    ] = "affine"

@@ -18,7 +18,7 @@ from epimc.quantization.rounding.rounding import rounded_module
 
 @dataclass(frozen=True)
 class Quantize(RoundingOptions, QuantizeOptions, Pass):
-    """Weights symmetric, with a scale per epitome column; activations affine, per tensor."""
+    """Weights symmetric, with a scale per epitome column, or per layer; activations per tensor."""
 
     name: ClassVar[str] = "quantize"
     requires: ClassVar[str] = CALIBRATED
@@ -32,7 +32,7 @@ class Quantize(RoundingOptions, QuantizeOptions, Pass):
 
     def rewriter(self, module: Module) -> IntegerRewriter:
         """What makes integers of a module."""
-        return IntegerRewriter(module, self.weight_bits, self.activation_bits)
+        return IntegerRewriter(module, self)
 
     def rounded(self, module: Module) -> Module:
         """The module with weights that are integers of steps already.
@@ -46,4 +46,5 @@ class Quantize(RoundingOptions, QuantizeOptions, Pass):
         kept = first.builder.mapped.items()
         kinds = {old: new.type for old, new in kept if new.type.is_activation}
         samples = calibration_samples(module)
-        return rounded_module(module, kinds, samples, self, self.weight_bits)
+        weights = self.weight_bits, self.weight_granularity
+        return rounded_module(module, kinds, samples, self, *weights)

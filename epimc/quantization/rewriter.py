@@ -25,6 +25,7 @@ from epimc.ir.text.printer import refused
 from epimc.quantization.activations import activation_type, common_types
 from epimc.quantization.joining import Joining, Joint
 from epimc.quantization.lookup import joint_table, refuse_large_tables
+from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.requantization import LARGEST_FACTOR, rescaled
 from epimc.quantization.terms import Term, Total
 
@@ -40,19 +41,19 @@ class IntegerRewriter:
     Attributes:
         old: The calibrated module.
         builder: Of the integer module.
-        weight_bits: Bits of a weight.
+        options: What numbers are to be.
         bits: Bits of an activation.
         common: The types of the values that have that of what they are joined into.
         joining: The ops that become one table together.
     """
 
-    def __init__(self, module: Module, weight_bits: int, activation_bits: int) -> None:
+    def __init__(self, module: Module, options: QuantizeOptions) -> None:
         """Prepare to rewrite a calibrated module."""
         self.old = module
         self.builder = Builder(module, QUANTIZED)
         # The samples have served: the builder drops tensors that nothing names.
         self.builder.module.attributes.pop(CALIBRATION, None)
-        self.weight_bits, self.bits = weight_bits, activation_bits
+        self.options, self.bits = options, options.activation_bits
         self.uses = module.uses()
         self.producers = module.producers()
         # Terms of the sums that are not kept themselves.
@@ -66,7 +67,7 @@ class IntegerRewriter:
 
     def own_type(self, value: Value) -> TensorType:
         """The type that the value's own range asks for."""
-        return activation_type(value, self.bits)
+        return activation_type(value, self.bits, kind=self.options.activations)
 
     def type_of(self, value: Value) -> TensorType:
         """The type that a value is requantized to: its own, or that of what it is joined into."""
@@ -203,7 +204,7 @@ class IntegerRewriter:
         least = max(float(np.abs(t.steps).max()) for t in total.terms) / LARGEST_FACTOR
         # What is joined has one type: it cannot be widened for one operand.
         if kind.step < least and op.output not in self.common:
-            kind = activation_type(op.output, self.bits, least)
+            kind = activation_type(op.output, self.bits, least, self.options.activations)
         result = Value(op.output.name, kind, op.output.range)
         self.builder.mapped[op.output] = rescaled(self.builder, op, total, result, bounds)
 

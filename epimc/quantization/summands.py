@@ -10,6 +10,7 @@ from epimc.ir.epitome.plan import rebuild
 from epimc.ir.semantics import convolution
 from epimc.ir.text.printer import refused
 from epimc.quantization.rewriter import IntegerRewriter, sums
+from epimc.quantization.rounding.options import WeightGranularity
 from epimc.quantization.rounding.weights import (
     bits_of,
     column_scales,
@@ -68,9 +69,11 @@ def mean_total(op: nn.AveragePool, rewriter: IntegerRewriter) -> Total:
 def conv_total(op: epi.Conv, rewriter: IntegerRewriter) -> Total:
     """Integer weights and bias of one epitome op; its accumulator."""
     old, builder = rewriter.old, rewriter.builder
-    bits = bits_of(op, rewriter.weight_bits, old.stored)
+    options = rewriter.options
+    bits = bits_of(op, options.weight_bits, old.stored)
     epitome = used_elements(old.tensor(op.epitome), op)
-    scales, output_scales = scales_of(op, epitome, bits, old.tensor)
+    granularity = options.weight_granularity
+    scales, output_scales = scales_of(op, epitome, bits, granularity, old.tensor)
     steps = integer_steps(epitome, scales, bits)
     x = builder.mapped[op.x]
     # The step of the accumulator, of each output channel.
@@ -94,14 +97,16 @@ def conv_total(op: epi.Conv, rewriter: IntegerRewriter) -> Total:
     return Total([Term(value, real, bounds)], np.zeros(op.shape[0]), op.location)
 
 
-def scales_of(op: epi.Conv, epitome: Array, bits: int, tensors: Lookup) -> tuple[Array, Array]:
+def scales_of(
+    op: epi.Conv, epitome: Array, bits: int, granularity: WeightGranularity, tensors: Lookup
+) -> tuple[Array, Array]:
     """Scales of the epitome's columns [Eo] and of the output channels [Cout], float32.
 
     Raises:
         EpimcError: The op states scales of columns, which differ where they must not.
     """
     if op.weight_scales is None:
-        return column_scales(epitome, op, bits)
+        return column_scales(epitome, op, bits, granularity)
     scales = tensors(op.weight_scales)
     of_columns, of_channels = shared_maxima(op.plan, scales.astype(np.float64), op.shape[0])
     if not np.array_equal(of_columns, scales):

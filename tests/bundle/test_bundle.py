@@ -90,8 +90,10 @@ def test_the_manifest_tells_what_the_bundle_is(folder: Path) -> None:
         "target": "tiny",
         "options": {
             "weight_bits": 4,
+            "weight_granularity": "column",
             "layer_bits": {},
             "activation_bits": 8,
+            "activations": "affine",
             "calibration": "standard normal, seed 0",
             "passes": "map,emit",
         },

@@ -92,6 +92,8 @@ WIDER = {
     "of": "str | Sequence[str]",
     "adc_bits": "int | Sequence[int]",
     "effort": "Effort",
+    "weight_granularity": "WeightGranularity",
+    "activations": "ActivationKind",
     "integers": "Integers",
     "state": f"{PATH} | None",
     "pass_options": "Sequence[str]",
@@ -127,7 +129,9 @@ def test_the_keywords_of_python_are_the_declared_options(
 
 def test_the_options_of_quantize_are_those_of_its_pass() -> None:
     bits = options_of(QuantizeOptions)
-    assert set(bits) == {"weight_bits", "activation_bits"}
+    assert set(bits) == {
+        *("weight_bits", "weight_granularity", "activation_bits", "activations"),
+    }
     for declaring in (Quantize, CompileOptions, Request):
         assert bits.items() <= options_of(declaring).items()
     assert set(Options.model_fields) == {*bits, "layer_bits", "calibration", "passes"}
@@ -270,7 +274,12 @@ def test_a_command_takes_options_of_every_type() -> None:
 
 def test_values_of_some_options() -> None:
     request = Request(MNIST, weight_bits=3)
-    assert values_of(QuantizeOptions, request) == {"weight_bits": 3, "activation_bits": 8}
+    assert values_of(QuantizeOptions, request) == {
+        "weight_bits": 3,
+        "weight_granularity": "column",
+        "activation_bits": 8,
+        "activations": "affine",
+    }
     with pytest.raises(dataclasses.FrozenInstanceError):
         request.weight_bits = 4  # type: ignore[misc]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from epimc.ir.core.op import Value
@@ -29,3 +30,26 @@ def test_the_least_step_counts() -> None:
     value = Value("x", TensorType((1,)), (0.0, 1.0))
     assert activation_type(value, 8, 2.0).scale == 2.0
     assert activation_type(value, 8).scale == pytest.approx(1 / 255)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bits", "scale", "zero_point"),
+    [
+        # As far to either side as the farther end.
+        (-1.0, 63.5, 8, 0.5, 128),
+        (-127.0, 5.0, 8, 1.0, 128),
+        (-2.0, -1.0, 2, 2.0, 2),
+        (0.0, 51.0, 8, 0.2, 0),
+        (3.0, 51.0, 8, 0.2, 0),
+        (0.0, 0.0, 8, 1.0, 0),
+        (-1e-40, 1e-40, 9, 1.0, 256),
+    ],
+)
+def test_signed_values_have_the_middle_zero_point(
+    low: float, high: float, bits: int, scale: float, zero_point: int
+) -> None:
+    value = Value("x", TensorType((1,)), (low, high))
+    kind = activation_type(value, bits, kind="signed")
+    assert kind.zero_point == zero_point
+    assert kind.scale == float(np.float32(scale))
+    assert kind.element == f"u{bits}"

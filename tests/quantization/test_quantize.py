@@ -22,7 +22,7 @@ from epimc.quantization.activations import activation_type
 from epimc.quantization.rounding.weights import column_scales, used_elements
 from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import disagreements, interpreted
-from tests.helpers.modules import SIZES, Net, lower, networks, quantized, unread
+from tests.helpers.modules import SIZES, Net, lower, networks, quantizable, quantized, unread
 from tests.helpers.plans import Planned, plans
 
 Array = NDArray[Any]
@@ -319,7 +319,7 @@ def test_every_width_of_weights_and_activations(weight_bits: int, activation_bit
 def test_random_networks_equal_onnxruntime(
     net: Net, weight_bits: int, activation_bits: int
 ) -> None:
-    module = quantized(net.module(*unread(net.built)), weight_bits, activation_bits)
+    module = quantizable(net.module(*unread(net.built)), weight_bits, activation_bits)
     assert disagreements(module, net.samples(3, seed=7, scale=1.3)) == []
 
 
@@ -343,7 +343,8 @@ def test_random_epitomes_equal_onnxruntime(
     assert np.abs(steps_of_weights).max() <= 2 ** (weight_bits - 1) - 1
     real = plan.rebuild(net.built.tensor(old.epitome), old.plan, old.weights_shape)
     used = used_elements(net.built.tensor(old.epitome), old)
-    steps = column_scales(used, old, weight_bits)[1].reshape(-1, 1, 1, 1)
+    scales = column_scales(used, old, weight_bits)[1].astype(np.float64)
+    steps = scales.reshape(-1, 1, 1, 1)
     assert (np.abs(op.weights(module.tensor) * steps - real) <= 0.5001 * steps).all()
 
 
@@ -368,6 +369,19 @@ def test_one_bit_has_the_mean_magnitude_as_its_step() -> None:
     assert op.weight_scales is not None
     assert module.tensor(op.weight_scales).tolist() == [1.0, np.float32(8 / 3)]
     assert module.tensor(op.epitome).reshape(2, 3).tolist() == [[1, -1, 1], [-1, -1, 1]]
+
+
+@pytest.mark.parametrize(("bits", "scale"), [(4, 4 / 7), (1, 11 / 6)])
+def test_a_scale_for_all_weights_of_a_layer(bits: int, scale: float) -> None:
+    net = Net()
+    weights = np.array([[0.5, -1.5, 1.0], [-2.0, -2.0, 4.0]], np.float32).reshape(2, 3, 1, 1)
+    built = net.module(net.conv(net.input(3, 2, 2), 2, (1, 1), weights=weights))
+    options = f"weight_bits={bits},weight_granularity=tensor"
+    module = lower(built, f"fold,epitomize,calibrate,quantize{{{options}}}")
+    (op,) = [op for op in module.ops if isinstance(op, epi.Conv)]
+    assert op.weight_scales is not None
+    assert module.tensor(op.weight_scales).tolist() == [np.float32(scale)] * 2
+    assert disagreements(module, net.samples(4, seed=7)) == []
 
 
 def test_eight_bits_follow_the_floats() -> None:

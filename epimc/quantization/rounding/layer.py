@@ -19,7 +19,7 @@ from epimc.quantization.rounding.compensation import compensated
 from epimc.quantization.rounding.descent import descended
 from epimc.quantization.rounding.learned import EXAMPLES, Examples, learned
 from epimc.quantization.rounding.moments import Moments, columns, product
-from epimc.quantization.rounding.options import RoundingOptions
+from epimc.quantization.rounding.options import RoundingOptions, WeightGranularity
 from epimc.quantization.rounding.problem import Grid, Places, Problem
 from epimc.quantization.rounding.propagation import Both, Propagation
 from epimc.quantization.rounding.ranges import scales_of
@@ -81,9 +81,15 @@ class Layer:
     """
 
     def __init__(
-        self, op: epi.Conv, nets: Propagation, bits: int, options: RoundingOptions
+        self,
+        op: epi.Conv,
+        nets: Propagation,
+        bits: int,
+        options: RoundingOptions,
+        granularity: WeightGranularity,
     ) -> None:
         """Take a layer whose operand is known in both nets."""
+        self.granularity = granularity
         self.op, self.nets, self.grid, self.options = op, nets, Grid(bits), options
         self.x = nets.values[op.x]
         rebuilt = np.asarray(op.weights(nets.module.tensor), np.float32)
@@ -314,6 +320,8 @@ class Layer:
     def shared(self) -> Places:
         """The number of each output's scale, which those share that columns join."""
         eo, cout = self.nets.module.tensors[self.op.epitome.name].type.shape[0], self.op.shape[0]
+        if self.granularity == "tensor":
+            return np.zeros(cout, np.intp)
         # The largest column that an output is joined with is the same for all that are joined.
         _, of_outputs = shared_maxima(self.op.plan, np.arange(eo, dtype=np.float64), cout)
         return np.unique(of_outputs, return_inverse=True)[1]

@@ -15,6 +15,9 @@ WeightRange = Literal["max", "percentile", "mse"]
 """What the largest integer stands for: a column's largest weight, the magnitude below which 99 % of
 its weights lie, or what loses least of the layer's result."""
 
+WeightGranularity = Literal["column", "tensor"]
+"""What has a scale of its own: each column of an epitome, or all weights of a layer together."""
+
 Effort = Literal["auto", "fast", "good", "best"]
 """How much is done to choose the numbers well; auto: good with calibration data, fast without."""
 

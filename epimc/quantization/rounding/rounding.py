@@ -20,7 +20,7 @@ from epimc.ir.core.types import TensorType
 from epimc.ir.dialects import epi
 from epimc.ir.observers import report
 from epimc.quantization.rounding.layer import Layer, RoundedLayer
-from epimc.quantization.rounding.options import RoundingOptions
+from epimc.quantization.rounding.options import RoundingOptions, WeightGranularity
 from epimc.quantization.rounding.propagation import Propagation
 from epimc.quantization.rounding.weights import bits_of
 
@@ -34,6 +34,7 @@ def rounded_module(
     samples: Mapping[str, Any],
     options: RoundingOptions,
     weight_bits: int,
+    granularity: WeightGranularity = "column",
 ) -> Module:
     """The module with layers that state the bits and the scales of their weights, rounded to them.
 
@@ -43,8 +44,9 @@ def rounded_module(
         samples: By input name.
         options: How weights are rounded.
         weight_bits: Of layers that do not state their own.
+        granularity: What has a scale of its own.
     """
-    layers = rounded_layers(module, kinds, samples, options, weight_bits)
+    layers = rounded_layers(module, kinds, samples, options, weight_bits, granularity)
     builder = Builder(module)
     builder.inputs_of(module)
     for op in module.ops:
@@ -64,6 +66,7 @@ def rounded_layers(
     samples: Mapping[str, Any],
     options: RoundingOptions,
     weight_bits: int,
+    granularity: WeightGranularity = "column",
     threads: int | None = None,
 ) -> dict[Value, RoundedLayer]:
     """What the weights of all layers become, by the layers' results.
@@ -74,6 +77,7 @@ def rounded_layers(
         samples: The same.
         options: The same.
         weight_bits: The same.
+        granularity: The same.
         threads: How many compute, on which nothing depends; None: as many as there are cores.
     """
     layers: dict[Value, RoundedLayer] = {}
@@ -87,7 +91,7 @@ def rounded_layers(
                 nets.evaluate(op)
                 continue
             bits = bits_of(op, weight_bits, module.stored)
-            layers[op.output] = Layer(op, nets, bits, options).round()
+            layers[op.output] = Layer(op, nets, bits, options, granularity).round()
             report(len(layers), count)
     return layers
 

@@ -10,6 +10,7 @@ from epimc.ir.core.op import Array, Stored
 from epimc.ir.dialects import epi
 from epimc.ir.epitome.plan import Plan, needs_zero, used
 from epimc.ir.semantics import arrays, quantization
+from epimc.quantization.rounding.options import WeightGranularity
 
 Doubles = NDArray[np.float64]
 
@@ -35,10 +36,18 @@ def bits_of(op: epi.Conv, default: int, tensors: Stored) -> int:
     return quantization.bits_with_zero(op.weight_bits or default, zero)
 
 
-def column_scales(epitome: Array, op: epi.Conv, bits: int) -> tuple[Array, Array]:
+def column_scales(
+    epitome: Array, op: epi.Conv, bits: int, granularity: WeightGranularity = "column"
+) -> tuple[Array, Array]:
     """Scales of the epitome's columns [Eo] and of the output channels [Cout], float32.
 
     Columns that feed a common output channel share a scale.
+
+    Args:
+        epitome: float32 [Eo, Ei, Eh, Ew].
+        op: The layer.
+        bits: Of a weight.
+        granularity: Whether all columns share one.
     """
     rows = epitome.reshape(len(epitome), -1)
     if bits == 1:
@@ -46,6 +55,8 @@ def column_scales(epitome: Array, op: epi.Conv, bits: int) -> tuple[Array, Array
         largest = np.abs(rows).mean(axis=1, dtype=np.float64)
     else:
         largest = np.maximum(rows.max(axis=1), -rows.min(axis=1)).astype(np.float64)
+    if granularity == "tensor":
+        largest = np.full(len(largest), largest.mean() if bits == 1 else largest.max())
     of_columns, of_channels = shared_maxima(op.plan, largest, op.shape[0])
     top = of_columns.max(initial=0)
     floor = top * SMALLEST_RELATIVE_SCALE if top >= SMALLEST_STEP else 1.0

@@ -14,8 +14,10 @@ from epimc.support.placement import Placement
 MODEL = Model(name="x.onnx", sha256="0" * 64)
 OPTIONS = Options(
     weight_bits=4,
+    weight_granularity="column",
     layer_bits={},
     activation_bits=8,
+    activations="affine",
     calibration="standard normal, seed 0",
     passes="map,emit",
 )

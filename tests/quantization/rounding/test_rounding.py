@@ -192,3 +192,14 @@ def test_few_samples_choose_ranges_alone() -> None:
     assert print_module(good) == print_module(plain)
     more = residual_net(samples=16)
     assert print_module(Quantize(weight_bits=4, **GOOD).run(more)) != print_module(plain)
+
+
+def test_a_scale_for_all_weights_of_a_layer() -> None:
+    module = residual_net(samples=50)
+    kinds, samples = first_kinds(module, 4), calibration_samples(module)
+    layers = rounded_layers(module, kinds, samples, EFFORTS["good"], 4, "tensor")
+    for layer in layers.values():
+        (scale,) = set(layer.scales.tolist())
+        steps = layer.epitome / np.float32(scale)
+        assert np.abs(steps - np.rint(steps)).max() < 1e-4
+        assert np.abs(steps).max() <= 7.001

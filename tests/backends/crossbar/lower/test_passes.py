@@ -39,7 +39,7 @@ from epimc.ir.dialects import moves, nn
 from epimc.ir.semantics import cells, quantization
 from epimc.support.diagnostics import EpimcError
 from tests.backends.onnx.agreement import interpreted
-from tests.helpers.modules import LOWERING, Net, lower, networks, quantized, unread
+from tests.helpers.modules import LOWERING, Net, lower, networks, quantizable, quantized, unread
 from tests.helpers.plans import Planned, plans
 
 Array = NDArray[Any]
@@ -648,7 +648,7 @@ def test_programs_pass_the_checker_and_compute_the_same(
     described = data.draw(chips())
     weight_bits = bits_on(described, weight_bits)
     net = data.draw(networks(target=described, depth=9))
-    module = quantized(net.module(*unread(net.built)), weight_bits, activation_bits)
+    module = quantizable(net.module(*unread(net.built)), weight_bits, activation_bits)
     lowered = fitting(module, LOWERING)
     inputs = net.samples(3, seed=7, scale=1.3)
     known = interpreted(module, inputs)
