@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from epimc.backends.onnx.values import decode
@@ -12,6 +12,7 @@ from epimc.ir.core.levels import CALIBRATED, EPI
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import CALIBRATION
 from epimc.ir.core.op import Array, Value
+from epimc.ir.core.traits import StatesModel
 from epimc.ir.core.types import Location
 from epimc.ir.pipeline import Pass
 from epimc.quantization.calibration.balancing import balanced
@@ -98,10 +99,16 @@ def observed_ranges(
     """
     choice = Choice(options.percentile, options.activation_bits)
     clipped = set() if options.observer == MINMAX else clipped_values(module)
-    seen: dict[Value, Extremes] = {}
-    observe = Watch(nodes_around(module), clipped, seen)
-    run_values(module, samples, observe)
-    return {value: as_noted(options.observer, each, choice) for value, each in seen.items()}
+    watch = Watch(nodes_around(module), clipped)
+    try:
+        run_values(module, samples, watch)
+    except RefusedNodesError:
+        if not any(isinstance(op, StatesModel) for op in module.ops):
+            raise
+        # Functions that ONNX models state may leave their domains, and their tables do not.
+        watch = Watch(nodes_around(module), clipped)
+        run_values(module, samples, watch, exactly=True)
+    return {value: as_noted(options.observer, each, choice) for value, each in watch.seen.items()}
 
 
 def as_noted(observer: str, seen: Extremes, choice: Choice) -> Range:
@@ -124,7 +131,7 @@ class Watch:
 
     nodes: Mapping[Value, Nodes]
     clipped: Set[Value]
-    seen: dict[Value, Extremes]
+    seen: dict[Value, Extremes] = field(default_factory=dict)
 
     def __call__(self, value: Value, array: Array) -> None:
         """Take a value for some samples; RefusedNodesError if it is not finite."""

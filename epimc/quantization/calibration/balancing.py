@@ -116,9 +116,14 @@ def layers_behind(value: Value, uses: Mapping[Value, list[Op | None]]) -> list[O
 def scales_inputs(op: Op) -> bool:
     """Whether an op is a layer each input channel of which has weights of its own."""
     stated = op.attributes
-    if EPITOME not in stated or stated["groups"] != 1:
+    if not is_free(op) or stated["groups"] != 1:
         return False
     return bool(stated["plan"] == identity(tuple(stated["shape"])))
+
+
+def is_free(op: Op) -> bool:
+    """Whether an op is a layer whose weights may change: they have no steps yet."""
+    return EPITOME in op.attributes and op.attributes.get("weight_scales") is None
 
 
 def parts_of(
@@ -147,7 +152,7 @@ def path_to(
         producer = producers.get(path[0])
         if producer is None:
             break
-        if EPITOME in producer.attributes:
+        if is_free(producer):
             return tuple(path)
         if not producer.is_homogeneous or len(producer.operands) != 1:
             break

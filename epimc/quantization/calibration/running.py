@@ -1,8 +1,9 @@
 """The values of a float module on samples, batch by batch.
 
 A large network runs in onnxruntime: one session of the exported float model, which gives what it
-computes on the way.  A small one, and what needs the host, runs in the interpreter, whose float64
-sums differ between machines so far behind the bits that ranges keep that one program comes out.
+computes on the way.  A small one, and one whose chip needs the host, runs in the interpreter: its
+float64 sums differ between machines so far behind the bits that ranges keep that one program comes
+out everywhere.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from epimc.backends.onnx.fragments import fragments_of
 from epimc.backends.onnx.functions import float_model
 from epimc.backends.onnx.ops import float_form
 from epimc.backends.onnx.reading import prefix_of, with_outputs
-from epimc.ir.core.module import Module
+from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import Array, Value
-from epimc.ir.core.traits import CallsHost, StatesModel
 from epimc.ir.interpreter import batches, interpret
 from epimc.ir.observers import report
 from epimc.runtime.finite import run_finite
@@ -41,32 +41,53 @@ MOST_AT_ONCE = 64
 THREADS = 1
 
 
-def run_values(module: Module, samples: Mapping[str, Any], observe: Observe) -> None:
-    """Compute all values of a float module, on all samples.
+def run_values(
+    module: Module, samples: Mapping[str, Any], observe: Observe, *, exactly: bool = False
+) -> None:
+    """Compute all values of a float module that the chip has, on all samples.
 
     Args:
         module: At level `epi` or `calibrated`.
         samples: By input name, samples first; a list for an input of the host.
         observe: Called with each value and its elements for some samples: batch by batch, in the
-            order of the module, always in the same way for the same module and samples.
+            order of the module, always in the same way for the same module and samples.  Values of
+            the host come only where the host runs.
+        exactly: Whether the interpreter computes them, however large the module is: functions that
+            ONNX models state then have finite results.
 
     Raises:
         EpimcError: onnxruntime refuses the model, or what the host gives is something else.
     """
     count = len(next(iter(samples.values()), [None]))
-    if is_exported(module) and count * products(module) > FEW_PRODUCTS:
-        run_session(module, samples, observe, count)
-    else:
+    alone = None
+    if not exactly and count * products(module) > FEW_PRODUCTS:
+        alone = without_host(module)
+    if alone is None:
         run_interpreter(module, samples, observe, count)
+    else:
+        own = {value.name: value for value in module.values()}
+        run_session(alone, samples, lambda value, array: observe(own[value.name], array), count)
 
 
-def is_exported(module: Module) -> bool:
-    """Whether onnxruntime computes the same: nothing is the host's, or must be made finite."""
-    kinds = {type(op) for op in module.ops}
-    if any(issubclass(kind, (CallsHost, StatesModel)) for kind in kinds):
-        return False
-    reals = all(not value.type.is_host for _, value in module.inputs)
-    return bool(module.inputs) and reals and all(map(float_form.covers, kinds))
+def without_host(module: Module) -> Module | None:
+    """What the chip computes, if that needs nothing of the host's and has a float form.
+
+    A classifier's last nodes may be the host's: no range depends on them.
+    """
+    builder = Builder(module)
+    for name, value in module.inputs:
+        if not value.type.is_host:
+            builder.input(name, value)
+    for op in module.ops:
+        if op.output.type.is_host:
+            continue
+        is_known = all(operand in builder.mapped for operand in op.operands)
+        if not is_known or not float_form.covers(type(op)):
+            return None
+        builder.copy(op)
+    mapped = builder.mapped
+    builder.module.outputs = [(n, mapped[value]) for n, value in module.outputs if value in mapped]
+    return builder.finish() if builder.module.inputs else None
 
 
 def products(module: Module) -> int:
@@ -82,7 +103,7 @@ def products(module: Module) -> int:
 
 
 def run_session(module: Module, samples: Mapping[str, Any], observe: Observe, count: int) -> None:
-    """The same, in one session of onnxruntime."""
+    """The same of a module without host calls, in one session of onnxruntime."""
     large = float_model(module)
     prefix = prefix_of(large.proto)
     names = {op.output: prefix + op.output.name for op in module.ops}
@@ -90,7 +111,7 @@ def run_session(module: Module, samples: Mapping[str, Any], observe: Observe, co
     session = GuardedSession(model, "the float model", limit_bytes=DEFAULT_BYTES, threads=THREADS)
     parts, groups = fetched(module, count)
     for done, part in enumerate(parts):
-        feeds = {name: np.asarray(array[part], np.float32) for name, array in samples.items()}
+        feeds = {name: np.asarray(samples[name][part], np.float32) for name, _ in module.inputs}
         for name, value in module.inputs:
             observe(value, feeds[name])
         for group in groups:

@@ -49,5 +49,5 @@ EFFORTS: dict[Effort, RoundingOptions] = {
 }
 """What each effort does."""
 
-OBSERVERS: dict[Effort, Observer] = {"fast": "minmax", "good": "minmax", "best": "minmax"}
+OBSERVERS: dict[Effort, Observer] = {"fast": "minmax", "good": "mse", "best": "mse"}
 """What makes the ranges of activations."""

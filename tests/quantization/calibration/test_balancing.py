@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from epimc.ir.core.attributes import Ref
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Value
+from epimc.ir.core.tensors import Tensor
 from epimc.ir.dialects import moves, nn
 from epimc.ir.interpreter import interpret
 from epimc.quantization.calibration.balancing import factor_of
@@ -94,6 +96,16 @@ def test_the_ranges_are_those_of_the_balanced_network() -> None:
 def test_what_stays_as_it_is(ratio: float, kind: str) -> None:
     module = lower(network(ratio, kind).built, "epitomize,calibrate")
     assert not [name for name in module.tensors if name.endswith(".balanced")]
+
+
+@pytest.mark.parametrize("place", [1, -1])
+def test_weights_that_have_steps_stay_as_they_are(place: int) -> None:
+    module = lower(network(1000.0).built, "epitomize")
+    layers = [op for op in module.ops if "epitome" in op.attributes]
+    count = len(module.tensor(layers[place].attributes["epitome"]))
+    module.tensors["steps"] = Tensor.of(np.ones(count), "f32")
+    layers[place].attributes["weight_scales"] = Ref("steps")
+    assert not [name for name in lower(module, "calibrate").tensors if name.endswith(".balanced")]
 
 
 @pytest.mark.parametrize(
