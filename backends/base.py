@@ -312,6 +312,7 @@ class PlannedLayer:
         epitome: [groups * Eo, Ei, Eh, Ew].
         patches: The sampling plan.
         positions: Output positions of one sample.
+        weight_bits: Bits of a weight, where the layer has its own.
     """
 
     name: str
@@ -321,6 +322,7 @@ class PlannedLayer:
     epitome: Shape
     patches: Plan
     positions: int
+    weight_bits: int | None = None
 
 
 class Backend(Door, ABC):
@@ -393,6 +395,12 @@ class Backend(Door, ABC):
         self, layers: Sequence[PlannedLayer], target: Target, weight_bits: int, activation_bits: int
     ) -> PlanSummary:
         """What layers take on a target, from their shapes alone.
+
+        Args:
+            layers: Those with weights.
+            target: The chip.
+            weight_bits: Of the layers that do not have their own.
+            activation_bits: Of the inputs of all layers.
 
         Raises:
             EpimcError: The backend counts nothing.
