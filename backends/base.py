@@ -350,6 +350,15 @@ class Backend(Door, ABC):
         """Its passes, "module:Class" by name."""
         return {}
 
+    @property
+    def pricing(self) -> str:
+        """The pass that writes the attribute `bit_prices` of modules at level `calibrated`.
+
+        Its options are `weight_bits`, the widths, and `activation_bits`.  Empty: there is none, and
+        bits cannot be chosen layer by layer.
+        """
+        return ""
+
     def pipeline(self, target: Target) -> str:
         """The passes from level `quantized` to what `emit` takes, as text; there may be none."""
         return ""

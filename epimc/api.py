@@ -47,7 +47,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     backend: str = DEFAULT_BACKEND,
     shapes: ShapesByName = (),
     constants: ConstantsByName = (),
-    weight_bits: int = 8,
+    weight_bits: int | str = 8,
     activation_bits: int = 8,
     calibration: SampleSource | None = None,
     effort: Effort = "auto",
@@ -71,7 +71,8 @@ def compile(  # The name is the interface, as in `re.compile`.
             the model declares; sizes that it leaves open are else those of the calibration data.
         constants: What inputs are fixed to, by their names, such as {"axes": [1, 2]}: they become
             constants of the program, which no longer takes them.
-        weight_bits: Bits of a weight, 2 to 8.
+        weight_bits: Bits of a weight, 2 to 8; or what they are chosen by, layer by layer, such as
+            "mixed:2..8,crossbars=300".
         activation_bits: Bits of an activation, 4 to 8.
         calibration: Samples, samples first: an npz file with one array per model input, a mapping
             of such arrays, one array for a model with one input or an npy file with it, a folder of

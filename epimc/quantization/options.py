@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from epimc.support.options import Option
+
+LEAST_WEIGHT_BITS, MOST_WEIGHT_BITS = 2, 8
+"""What a weight may have."""
+
+
+ActivationBits: TypeAlias = Annotated[int, Option("Bits of an activation.", minimum=4, maximum=8)]
+"""What `QuantizeOptions.activation_bits` is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,9 +20,11 @@ class QuantizeOptions:
     """How many bits numbers have on the chip.
 
     Attributes:
-        weight_bits: Bits of a weight, 2 to 8.
+        weight_bits: Bits of a weight, 2 to 8; of a layer that does not state its own.
         activation_bits: Bits of an activation, 4 to 8.
     """
 
-    weight_bits: Annotated[int, Option("Bits of a weight.", minimum=2, maximum=8)] = 8
-    activation_bits: Annotated[int, Option("Bits of an activation.", minimum=4, maximum=8)] = 8
+    weight_bits: Annotated[
+        int, Option("Bits of a weight.", minimum=LEAST_WEIGHT_BITS, maximum=MOST_WEIGHT_BITS)
+    ] = 8
+    activation_bits: ActivationBits = 8

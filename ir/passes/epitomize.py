@@ -88,8 +88,9 @@ class LayerIntoEpitome(Pattern[Weighted]):
             "epitome": rewriter.store(f"{op.weight.name}.epitome", fitted),
             "shape": shape,
             "plan": patches,
-            "weight_bits": self.weight_bits.get(op.output.name) or None,
         }
+        if bits := self.weight_bits.get(op.output.name):
+            attributes["weight_bits"] = bits
         return Replacement(epi.Conv(op.operands, op.output, op.location, attributes))
 
 
