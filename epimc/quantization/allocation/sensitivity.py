@@ -156,10 +156,9 @@ class Measuring:
 
     def look_at(self, op: epi.Conv) -> None:
         """Give the net of reals a layer's result, and round its weights at all widths."""
-        layer = Layer(op, self.nets, 8, replace(self.options, rounding="nearest"))
+        layer = Layer(op, self.nets, 8, self.options)
         real = self.nets.each(lambda i: layer.convolved(layer.x.real[i], layer.weights))
-        others = [i for i in range(len(real)) if i not in self.reruns.pieces]
-        moments = Moments.total([layer.moments_of(i, real[i]) for i in others or range(len(real))])
+        moments = self.moments(layer, real)
         problem, widths = layer.problem(moments, DAMPINGS[0]), sorted(self.widths[op.output])
         measured = self.measured(op)
         self.reruns.weights[op] = layer.weights
@@ -178,10 +177,20 @@ class Measuring:
             stored = steps.astype(np.int16), scales.astype(np.float32)
             return loss, Variant(op, widths[k], *stored, new_bias.astype(np.float32))
 
-        both = in_threads(at_width, range(len(widths)), self.threads)
+        both = list(in_threads(at_width, range(len(widths)), self.threads))
         self.own[op.output] = {bits: loss for bits, (loss, _) in zip(widths, both, strict=True)}
         self.variants += [variant for _, variant in both if variant is not None]
         self.finish(op, real)
+
+    def moments(self, layer: Layer, real: list[Array]) -> Moments:
+        """Those of the samples that are not rerun: what fits these alone is to be seen there."""
+        pieces = range(len(real))
+        others = [i for i in pieces if i not in self.reruns.pieces] or pieces
+        each = in_threads(lambda i: layer.moments_of(i, real[i]), others, self.threads)
+        total = next(each)
+        for part in each:
+            total.add(part)
+        return total
 
     def finish(self, op: epi.Conv, real: list[Array]) -> None:
         """Add the bias to a layer's results, in place, and hand them on."""
@@ -193,26 +202,23 @@ class Measuring:
 
     def rounded(self, problem: Problem, scales: Array) -> Array:
         """The integers of a layer's weights."""
-        if self.options.rounding == "nearest" or problem.elements is not None:
+        if problem.metric is None or problem.elements is not None:
             return problem.nearest(scales)
         return compensated(problem, scales)
 
     def measure(self, done: int, count: int) -> Losses:
         """What the net loses by each variant."""
         measured: Losses = {layer.output: {} for layer in self.layers}
-        finished = [done]
 
         def measure(k: int) -> float:
             variant = self.variants[k]
-            error = self.reruns.error(variant.layer, variant.weights, variant.bias)
-            finished[0] += 1
-            return error
+            return self.reruns.error(variant.layer, variant.weights, variant.bias)
 
-        for first in range(0, len(self.variants), self.threads):
-            numbers = range(first, min(first + self.threads, len(self.variants)))
-            for k, error in zip(numbers, in_threads(measure, numbers, self.threads), strict=True):
-                measured[self.variants[k].layer.output][self.variants[k].bits] = error
-            report(finished[0], count)
+        errors = in_threads(measure, range(len(self.variants)), self.threads)
+        for variant, error in zip(self.variants, errors, strict=True):
+            measured[variant.layer.output][variant.bits] = error
+            done += 1
+            report(done, count)
         return measured
 
     def all_widths(self, measured: Losses) -> Losses:
@@ -227,6 +233,5 @@ class Measuring:
 
 def nearest_loss(problem: Problem, scales: Array) -> float:
     """What nearest rounding loses of a layer's result, in the metric's diagonal."""
-    importance = np.diagonal(problem.metric, axis1=1, axis2=2)[:, None, :]
     lost = problem.targets - problem.nearest(scales) * scales[..., None]
-    return float((np.square(lost) * importance).sum())
+    return float((np.square(lost) * problem.importance[:, None, :]).sum())
