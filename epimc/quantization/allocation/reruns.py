@@ -92,7 +92,7 @@ def bits_in(mask: int) -> list[int]:
 
 
 # What a core does in a second, roughly: products of matrices, and elements that are moved.
-MACS_A_SECOND, ELEMENTS_A_SECOND = 1.5e10, 1.5e8
+MACS_A_SECOND, ELEMENTS_A_SECOND = 6e10, 6e8
 
 
 def seconds(module: Module, op: Op) -> float:
