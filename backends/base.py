@@ -271,8 +271,16 @@ class CompiledProgram(Door, ABC):
             notes = [render(diagnostic) for diagnostic in problems]
             raise check_failed(f"{what} does not pass its check.", notes=notes)
 
-    def setting_mismatches(self, weight_bits: int, activation_bits: int) -> dict[str, int]:
-        """What contradicts the settings that the bundle states, by name: 1 a contradiction."""
+    def setting_mismatches(
+        self, weight_bits: int, layer_bits: Mapping[str, int], activation_bits: int
+    ) -> dict[str, int]:
+        """What contradicts the settings that the bundle states, by name: 1 a contradiction.
+
+        Args:
+            weight_bits: Of a weight.
+            layer_bits: Of the weights of layers that have others, by the names of their results.
+            activation_bits: Of an activation.
+        """
         return {}
 
     @abstractmethod

@@ -51,7 +51,8 @@ from epimc.backends.crossbar.compiled.convolution import Convolution
 from epimc.backends.crossbar.compiled.forms import best_form
 from epimc.backends.crossbar.compiled.processor import features
 from epimc.backends.crossbar.compiled.requantize import Rescaling
-from epimc.backends.crossbar.compiled.serial import SerialCounts, SerialProduct
+from epimc.backends.crossbar.compiled.serial import SerialProduct
+from epimc.backends.crossbar.core.counts import SerialCounts
 from epimc.backends.crossbar.core.program import Chip
 from epimc.backends.crossbar.core.rounds import Array, OfatEntry, Round
 from epimc.backends.crossbar.instructions.mvm import Mvm

@@ -15,6 +15,7 @@ from epimc.bundle.outputs import check_folder, check_output
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import ModelOptions, PlanRequest, Request
 from epimc.evaluation.options import Integers
+from epimc.quantization.calibration.options import ChosenObserver
 from epimc.quantization.rounding.options import Effort
 from epimc.runtime.session import Session
 from epimc.samples.options import DataOptions
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from epimc.evaluation.results import EvaluateResult
     from epimc.frontend import ModelSource
     from epimc.ir.observers import CompileObserver
+    from epimc.report.results import QuantizationReport
     from epimc.results.summaries import BundleSummary, ModelSummary
     from epimc.samples.sample_arrays import SampleSource
     from epimc.verification.results import VerifyResult
@@ -49,6 +51,8 @@ def compile(  # The name is the interface, as in `re.compile`.
     constants: ConstantsByName = (),
     weight_bits: int | str = 8,
     activation_bits: int = 8,
+    observer: ChosenObserver = "auto",
+    percentile: float = 99.99,
     calibration: SampleSource | None = None,
     effort: Effort = "auto",
     strict: bool = False,
@@ -71,15 +75,19 @@ def compile(  # The name is the interface, as in `re.compile`.
             the model declares; sizes that it leaves open are else those of the calibration data.
         constants: What inputs are fixed to, by their names, such as {"axes": [1, 2]}: they become
             constants of the program, which no longer takes them.
-        weight_bits: Bits of a weight, 2 to 8; or what they are chosen by, layer by layer, such as
-            "mixed:2..8,crossbars=300".
-        activation_bits: Bits of an activation, 4 to 8.
+        weight_bits: Bits of a weight, 1 to 16, of one bit it is -1 or 1; or what they are chosen
+            by, layer by layer, such as "mixed:2..8,crossbars=300".
+        activation_bits: Bits of an activation, 2 to 16.
+        observer: What makes ranges of the values seen on `calibration`: the smallest and the
+            largest, a percentile, the least squared error (`mse`), or the least divergence
+            (`entropy`).
+        percentile: What the observer `percentile` keeps at each end.
         calibration: Samples, samples first: an npz file with one array per model input, a mapping
             of such arrays, one array for a model with one input or an npy file with it, a folder of
             images (`epimc.Images`), or an iterable of batches; None: seeded standard normal
             samples, with which figures mean little.
-        effort: How much is done to choose the numbers well: `fast` or `good`; `auto`: good with
-            calibration samples, fast without.
+        effort: How much is done to choose the numbers well: `fast`, `good` or `best`; `auto`: good
+            with calibration samples, fast without.
         strict: Refuse a model that needs the host.
         pass_options: Options of passes, each text as in `quantize{weight_bits=4}`; they come last.
         dump_ir: A folder for the IR after every stage, beside the copy in the bundle.
@@ -98,6 +106,8 @@ def compile(  # The name is the interface, as in `re.compile`.
         weight_bits=weight_bits,
         activation_bits=activation_bits,
         effort=effort,
+        observer=observer,
+        percentile=percentile,
         strict=strict,
         pass_options=as_tuple(pass_options),
     )
@@ -132,7 +142,7 @@ def plan(
         shapes: Shapes of inputs by name, such as {"input": (1, 3, 224, 224)}, in the place of what
             the model declares.
         constants: As in `compile`.
-        weight_bits: Bits of a weight, 2 to 32.
+        weight_bits: Bits of a weight, 1 to 32.
         activation_bits: Bits of an activation, 1 to 32.
 
     Raises:
@@ -286,7 +296,8 @@ def inspect(
     limit_bytes: int = DEFAULT_BYTES,
     shapes: ShapesByName = (),
     constants: ConstantsByName = (),
-) -> BundleSummary | ModelSummary:
+    quantization: bool = False,
+) -> BundleSummary | ModelSummary | QuantizationReport:
     """What a bundle or a model consists of.
 
     Args:
@@ -295,6 +306,8 @@ def inspect(
         limit_bytes: The most that the model, or the files of the bundle, may take.
         shapes: As in `plan`; for a model.
         constants: As in `compile`; for a model.
+        quantization: Tell in its place what a bundle's quantization loses, layer by layer, on the
+            samples that it keeps.
 
     Raises:
         EpimcError: It is neither, or the bundle's program does not pass its check (exit code 1).
@@ -302,6 +315,11 @@ def inspect(
     from epimc.results.summaries import inspected
 
     limit = ModelOptions(limit_bytes=limit_bytes).limit_bytes
+    if quantization:
+        from epimc.report.report import quantization_report
+
+        # A model has none: it is refused as no bundle.
+        return quantization_report(read_bundle(as_path(source, "source"), limit))
     return inspected(source, example, limit, shape_texts(shapes), checked_constants(constants))
 
 

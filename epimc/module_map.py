@@ -38,6 +38,7 @@ PACKAGES = (
     "compiler",
     "verification",
     "evaluation",
+    "report",
     "cli",
     "onnx_backend",
     "",

@@ -19,6 +19,7 @@ from epimc.evaluation.results import EvaluateResult
 from epimc.frontend.document import OperatorList, OperatorResult, operator_list
 from epimc.ir.text.document import ir_document
 from epimc.module_map import module_map
+from epimc.report.results import LayerReport, QuantizationReport
 from epimc.results.commands import CheckResult, RunResult, StageResult, TargetList, TargetResult
 from epimc.results.document import json_document
 from epimc.results.summaries import BundleSummary, CompileResult, ModelSummary
@@ -40,6 +41,8 @@ RESULTS: tuple[type[Result], ...] = (
     ModelSummary,
     BundleSummary,
     StageResult,
+    QuantizationReport,
+    LayerReport,
     CheckResult,
     TargetList,
     TargetResult,

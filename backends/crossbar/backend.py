@@ -163,12 +163,14 @@ class CrossbarProgram(CompiledProgram):
 
         return check(self.program)
 
-    def setting_mismatches(self, weight_bits: int, activation_bits: int) -> dict[str, int]:
+    def setting_mismatches(
+        self, weight_bits: int, layer_bits: Mapping[str, int], activation_bits: int
+    ) -> dict[str, int]:
         """Maps and tables of other bits, and of another mapping than the target's."""
         from epimc.backends.crossbar.proof import setting_mismatches
 
         mapping = self.target.crossbar.mapping
-        return setting_mismatches(self.program, weight_bits, activation_bits, mapping)
+        return setting_mismatches(self.program, weight_bits, layer_bits, activation_bits, mapping)
 
     def describe(self) -> CrossbarSummary:
         """Layers, crossbars, tiles and instructions."""

@@ -48,8 +48,8 @@ class LayerCost:
         nodes: The ONNX nodes that it stands for.
         input: Whether it is an input of the model, which is loaded only.
         counts: For one sample.
-        conversions: What its ADCs did for all samples; null where no sums were counted: on the
-            fused path, and by the engine `bytes`.
+        conversions: What its ADCs did for all samples; null where no sums were counted, on the
+            fused path.
     """
 
     name: str

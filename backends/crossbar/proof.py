@@ -9,7 +9,7 @@ be claimed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -18,8 +18,7 @@ from epimc.backends import forms
 from epimc.backends.crossbar.core.program import Program, ProgramTable
 from epimc.backends.crossbar.instructions.host import HostOperand, host_value
 from epimc.backends.crossbar.instructions.layers import mvm_layers
-from epimc.backends.crossbar.instructions.mvm import Mvm
-from epimc.backends.crossbar.instructions.table import Table
+from epimc.backends.crossbar.instructions.table import Table, activation_of
 from epimc.backends.forms import Claim
 
 Array = NDArray[Any]
@@ -30,14 +29,15 @@ def claims(program: Program) -> Iterator[Claim]:
     maps = program.maps
     for feature in maps:
         if feature.is_activation:
-            yield from forms.activation(feature.name, feature.scale, feature.zero_point)
+            yield from forms.activation(activation_of(feature), feature.scale)
     for port in program.chip_inputs:
         feature = maps[port.map]
         yield from forms.quantized_input(port.name, feature.name, feature.bits, feature.dims)
     for table in program.tables_of(Table):
         yield from table.claims(program)
     for port in program.chip_outputs:
-        yield from forms.dequantized_output(port.name, maps[port.map].name, port.shape)
+        feature = maps[port.map]
+        yield from forms.dequantized_output(port.name, feature.name, feature.bits, port.shape)
     for output in program.host_outputs:
         value = host_value(program, HostOperand(output.token, output.result))
         yield from forms.host_output(output.name, value, output.port_type.kind)
@@ -47,21 +47,37 @@ def claims(program: Program) -> Iterator[Claim]:
 
 
 def setting_mismatches(
-    program: Program, weight_bits: int, activation_bits: int, mapping: str
+    program: Program,
+    weight_bits: int,
+    layer_bits: Mapping[str, int],
+    activation_bits: int,
+    mapping: str,
 ) -> dict[str, int]:
     """Maps and tables whose bits or mapping are not those of the manifest and the target.
 
     The reference's integers say nothing of them where no value comes near a bound.
+
+    Args:
+        program: What is compared.
+        weight_bits: Of a weight.
+        layer_bits: Of the weights of layers that have others, by the names of their maps.
+        activation_bits: Of an activation.
+        mapping: The target's.
     """
     wrong = {
         f"{feature.name}.bits": 1
         for feature in program.maps
         if feature.is_activation and feature.bits != activation_bits
     }
-    for table in program.tables_of(Mvm):
-        name = program.maps[table.destination].name
-        wrong |= {f"{name}.weight_bits": 1} if table.weight_bits != weight_bits else {}
-        wrong |= {f"{name}.mapping": 1} if table.mapping != mapping else {}
+    layers = {program.maps[number].name: parts for number, parts in mvm_layers(program).items()}
+    for layer, parts in layers.items():
+        stated = layer_bits.get(layer, weight_bits)
+        for table in parts:
+            name = program.maps[table.destination].name
+            wrong |= {f"{name}.weight_bits": 1} if table.weight_bits != stated else {}
+            wrong |= {f"{name}.mapping": 1} if table.mapping != mapping else {}
+    # What the manifest says of layers that the program lacks.
+    wrong |= {f"{name}.weight_bits": 1 for name in layer_bits.keys() - layers.keys()}
     return wrong | part_mismatches(program)
 
 

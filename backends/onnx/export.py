@@ -15,7 +15,7 @@ from epimc.backends.forms import Claim
 from epimc.backends.onnx.fragments import Inlined, write_inlined
 from epimc.backends.onnx.graph import IntegerGraph
 from epimc.backends.onnx.large import LargeModel
-from epimc.backends.onnx.ops import Quantized, integer_form
+from epimc.backends.onnx.ops import Quantized, activation_of, integer_form
 from epimc.ir.core.levels import QUANTIZED
 from epimc.ir.core.module import Module
 from epimc.ir.verifier import expect_level
@@ -54,7 +54,7 @@ def parts_of(module: Module) -> Iterator[Claim | Inlined]:
     for op in module.ops:
         kind = op.output.type
         if kind.is_activation:
-            yield from forms.activation(op.output.name, kind.step, kind.zero_point)
+            yield from forms.activation(activation_of(op.output), kind.step)
         yield from integer_form.apply(op, quantized)
     for name, value in module.outputs:
         if value.type.is_host:

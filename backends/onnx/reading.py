@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError, Message  # type: ignore[import-
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from epimc.backends.forms import HOST, Tensor
+from epimc.backends.forms import HOST, Tensor, element_of
 from epimc.backends.onnx.graph import PREFIX_KEY, ROLES_KEY
 from epimc.backends.onnx.large import LargeModel
 from epimc.support.diagnostics import error
@@ -32,6 +32,7 @@ PREFIX = re.compile("%+")
 ELEMENTS: Mapping[int, str] = {
     TensorProto.FLOAT: "<f4",
     TensorProto.UINT8: "<u1",
+    TensorProto.UINT16: "<u2",
     TensorProto.INT8: "<i1",
     TensorProto.INT64: "<i8",
 }
@@ -266,11 +267,15 @@ def with_outputs(model: ModelProto, names: Iterable[str]) -> ModelProto:
     return copy
 
 
-def layers_alone(exported: Exported, kept: Iterable[str]) -> tuple[ModelProto, dict[str, str]]:
-    """The graph cut at the named values (u8 maps), which become its outputs.
+def layers_alone(exported: Exported, kept: Mapping[str, int]) -> tuple[ModelProto, dict[str, str]]:
+    """The graph cut at some maps of activations, which become its outputs.
 
     Whatever reads one of them reads a new input instead, so that one run computes every layer
     from given inputs, none from another's results.
+
+    Args:
+        exported: The graph.
+        kept: The bits of the maps, by their names.
 
     Returns:
         The model, and the name of each new input by the value that it stands for.
@@ -282,8 +287,9 @@ def layers_alone(exported: Exported, kept: Iterable[str]) -> tuple[ModelProto, d
     cut.CopyFrom(model)
     for node in cut.graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
-    kind = onnx.TensorProto.UINT8
-    cut.graph.input.extend(helper.make_tensor_value_info(n, kind, None) for n in fed.values())
+    for value, name in fed.items():
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(element_of(kept[value])))
+        cut.graph.input.append(helper.make_tensor_value_info(name, kind, None))
     del cut.graph.output[:]
     cut.graph.output.extend(onnx.ValueInfoProto(name=name) for name in renamed)
     return cut, fed

@@ -24,7 +24,7 @@ from epimc.support.placement import Placement
 
 # Of the folder and its manifest: to be raised with the format of any file that a program needs, so
 # that the manifest, which is read first, tells another version before any other file can.
-FORMAT = 5
+FORMAT = 6
 MANIFEST = "manifest.json"
 # A line for each file, of which there are some dozens, and never more than MOST_FILES.
 MAXIMUM_MANIFEST_BYTES = 2**24
@@ -35,6 +35,8 @@ SEAL = re.compile(rb',\n  "checksum": "([0-9a-f]{64})"\n}\n\Z')
 END = b"\n}\n"
 
 Number = Annotated[int, Field(ge=0, lt=2**63)]
+
+Bits = Annotated[int, Field(ge=1, le=16)]
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -56,13 +58,15 @@ class Options(Record):
 
     Attributes:
         weight_bits: Bits of a weight.
+        layer_bits: Those of layers whose weights have others, by the names of their results.
         activation_bits: Bits of an activation.
         calibration: The SHA-256 of the samples, or words such as `seeded normal, seed 0`.
         passes: The pipeline, as text.
     """
 
-    weight_bits: Annotated[int, Field(ge=1, le=16)]
-    activation_bits: Annotated[int, Field(ge=1, le=16)]
+    weight_bits: Bits
+    layer_bits: Mapping[str, int]
+    activation_bits: Bits
     calibration: str
     passes: str
 

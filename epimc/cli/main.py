@@ -341,14 +341,40 @@ def inspect(
             show_default=False,
         ),
     ] = None,
+    quantization: Annotated[
+        bool,
+        typer.Option("--quantization", help="Tell what a bundle's quantization loses, by layers."),
+    ] = False,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --quantization: one layer, with a histogram.",
+            show_default=False,
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.svg|FILE.png",
+            help="With --quantization: draw all layers.",
+            show_default=False,
+        ),
+    ] = None,
     limit_bytes: Limit = DEFAULT_BYTES,
     json: Json = False,
 ) -> None:
     """Show what a bundle or a model consists of."""
+    if (layer is not None or picture is not None) and not quantization:
+        raise error("--layer and --picture are for --quantization.")
+    for wanted, option in ((stage is not None, "--stage"), (quantization, "--quantization")):
+        if wanted and options != InputOptions():
+            raise error(f"{option} is for a bundle, whose inputs are set when a model is compiled.")
     if stage is not None:
-        if options != InputOptions():
-            raise error("--stage is for a bundle, whose inputs are set when a model is compiled.")
         inspect_stage(path, stage, limit_bytes, json)
+        return
+    if quantization:
+        inspect_quantization(path, layer, picture, limit_bytes, json)
         return
     from epimc.results.summaries import inspected
     from epimc.support.constants import constants_from
@@ -366,6 +392,33 @@ def inspect_stage(path: Path, stage: str, limit_bytes: int, json: bool) -> None:
     bundle = read_bundle(path, limit_bytes)
     bundle.program.refuse_bad()
     say(StageResult(stage, stage_text(bundle, stage)), json)
+
+
+def inspect_quantization(
+    path: Path, layer: str | None, picture: Path | None, limit_bytes: int, json: bool
+) -> None:
+    """Tell what quantization loses in a bundle, and draw it."""
+    from epimc.bundle.bundle import read_bundle
+    from epimc.bundle.outputs import check_file
+    from epimc.report.picture import format_of, picture_of, require_matplotlib
+    from epimc.report.report import quantization_report
+
+    if picture is not None:
+        # Before minutes go by.
+        check_file(picture, path)
+        kind = format_of(picture)
+        require_matplotlib()
+    bundle = read_bundle(path, limit_bytes)
+    with progress("measuring", 100) as advance:
+
+        def done(count: int, samples: int) -> None:
+            advance(f"{count} of {samples} samples", 100 * count // samples)
+
+        report = quantization_report(bundle, done)
+    result = report if layer is None else report.only(layer)
+    if picture is not None:
+        write_file(picture, picture_of(report, kind))
+    say(result, json)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from epimc.bundle.manifest import Model, Options, new_manifest
 from epimc.compiler.importing import Start
 from epimc.frontend import at_opset
 from epimc.ir.core.module import Module
+from epimc.ir.core.traits import Epitomized
 from epimc.ir.pipeline import Pass, print_pipeline
 from epimc.quantization.options import QuantizeOptions
 from epimc.samples.samples import LABELS, coded, encode_samples
@@ -65,6 +66,13 @@ def model_files(name: str, model: LargeModel) -> dict[str, File]:
     return {path: serialized(proto), external_name(path): data}
 
 
+def layer_bits(integers: Module, weight_bits: int) -> dict[str, int]:
+    """The bits of weights of layers where they are not those, by the names of their results."""
+    layers = (op for op in integers.ops if isinstance(op, Epitomized))
+    bits = {op.output.name: integers.tensors[op.epitome.name].type.bits for op in layers}
+    return {name: number for name, number in bits.items() if number != weight_bits}
+
+
 def new_bundle(
     start: Start,
     integers: Module,
@@ -87,6 +95,7 @@ def new_bundle(
     """
     options = Options(
         **values_of(QuantizeOptions, bits),
+        layer_bits=layer_bits(integers, bits.weight_bits),
         calibration=start.samples.origin,
         passes=print_pipeline(passes),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from epimc.backends.base import Backend, Target
@@ -36,7 +36,7 @@ from epimc.quantization.allocation.allocate import AllocateBits
 from epimc.quantization.allocation.options import AllocationOptions, is_mixed, mixed_bits
 from epimc.quantization.calibrate import Calibrate
 from epimc.quantization.quantize import Quantize
-from epimc.quantization.rounding.options import EFFORTS, Effort, RoundingOptions
+from epimc.quantization.rounding.options import EFFORTS, OBSERVERS, Effort, RoundingOptions
 from epimc.support.diagnostics import RefusedNodesError, error
 from epimc.support.options import values_of
 from epimc.support.origins import EVERY_NODE, Node
@@ -89,7 +89,13 @@ class Stages:
         count = len(self.floats)
         quantize = passes[count]
         assert isinstance(quantize, Quantize)
-        return Stages(passes[:count], quantize, passes[count + 1 :])
+        bits = quantize.activation_bits
+        # Ranges are chosen for the bits that activations get.
+        floats = tuple(
+            replace(step, activation_bits=bits) if isinstance(step, Calibrate) else step
+            for step in passes[:count]
+        )
+        return Stages(floats, quantize, passes[count + 1 :])
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,12 @@ def stages_of(
             Equalize(),
             make(Epitomize, policy=policy),
             # Ranges are those of the epitomized model: that is what will be quantized.
-            Calibrate(),
+            make(
+                Calibrate,
+                observer=OBSERVERS[effort] if options.observer == "auto" else options.observer,
+                percentile=options.percentile,
+                activation_bits=options.activation_bits,
+            ),
             *allocation,
         ),
         quantize=make(

@@ -13,6 +13,7 @@ from typing import Annotated, TypeAlias
 
 from epimc.backends import DEFAULT_BACKEND
 from epimc.quantization.allocation.options import BitOptions, is_mixed, mixed_bits
+from epimc.quantization.calibration.options import ObserverOptions
 from epimc.quantization.rounding.options import Effort
 from epimc.support.constants import constants_from
 from epimc.support.diagnostics import error
@@ -95,7 +96,7 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompileOptions(BitOptions, ModelOptions):
+class CompileOptions(ObserverOptions, BitOptions, ModelOptions):
     """All options of a compile.
 
     Attributes:
@@ -148,11 +149,11 @@ class PlanOptions(ModelOptions):
     """All options of counting; shapes can be counted at widths for which nothing is compiled.
 
     Attributes:
-        weight_bits: Bits of a weight, 2 to 32.
+        weight_bits: Bits of a weight, 1 to 32.
         activation_bits: Bits of an activation, 1 to 32.
     """
 
-    weight_bits: Annotated[int, Option("Bits of a weight.", minimum=2, maximum=32)] = 8
+    weight_bits: Annotated[int, Option("Bits of a weight.", minimum=1, maximum=32)] = 8
     activation_bits: Annotated[int, Option("Bits of an activation.", minimum=1, maximum=32)] = 8
 
 

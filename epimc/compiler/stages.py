@@ -40,7 +40,28 @@ def stage_text(bundle: Bundle, stage: str) -> str:
     if stage == ASSEMBLY:
         return bundle.program.listing()
     name = dump_name(bundle.manifest.options.passes, stage, backend)
-    data = bundle.deletable_file(name, f"the IR of stage {stage} is lost")
+    return dump_text(bundle, name, f"the IR of stage {stage} is lost")
+
+
+def pass_text(bundle: Bundle, name: str) -> str:
+    """The IR after a pass; ends in a newline.
+
+    Args:
+        bundle: Read from a folder.
+        name: Of a pass that made it.
+
+    Raises:
+        EpimcError: The dump was deleted.
+    """
+    registry = passes_of(load_backend(bundle.manifest.backend))
+    passes = parse_pipeline(bundle.manifest.options.passes, registry)
+    number = [step.name for step in passes].index(name) + 1
+    return dump_text(bundle, f"ir/{number:02d}-{name}.epi", f"the IR after '{name}' is lost")
+
+
+def dump_text(bundle: Bundle, name: str, lost: str) -> str:
+    """The text of a dump; EpimcError, which says what is lost, if it was deleted."""
+    data = bundle.deletable_file(name, lost)
     assert bundle.folder is not None
     path = bundle.folder / name
     return of_this_version(decoded(data, path), path, bundle.folder)

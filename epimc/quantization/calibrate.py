@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
-from epimc.backends.onnx.fragments import fragments_of
 from epimc.backends.onnx.values import decode
 from epimc.ir.core.levels import CALIBRATED, EPI
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.module_attributes import CALIBRATION
-from epimc.ir.core.op import Value
+from epimc.ir.core.op import Array, Value
 from epimc.ir.core.types import Location
-from epimc.ir.interpreter import batches, interpret
 from epimc.ir.pipeline import Pass
-from epimc.runtime.finite import run_finite
-from epimc.runtime.host import OnnxHost
+from epimc.quantization.calibration.balancing import balanced
+from epimc.quantization.calibration.clipping import clipped_values
+from epimc.quantization.calibration.histograms import Extremes, Histogram
+from epimc.quantization.calibration.options import MINMAX, CalibrateOptions
+from epimc.quantization.calibration.ranges import Choice, Range, chosen_range
+from epimc.quantization.calibration.running import run_values
 from epimc.support.diagnostics import Diagnostic, RefusedNodesError, error
 from epimc.support.origins import Nodes
 
-# Ranges are kept to this many significant bits: the float64 sums of another machine may differ in
-# their last bits, and the same inputs must give the same program everywhere.
+# Ranges are kept to this many significant bits: the sums of another machine may differ in their
+# last bits, and the same inputs must give the same program everywhere.
 RANGE_BITS = 16
 
 
 @dataclass(frozen=True)
-class Calibrate(Pass):
-    """Minimum and maximum of every value over the module's calibration samples.
+class Calibrate(CalibrateOptions, Pass):
+    """The range of every value, from what it is on the module's calibration samples.
 
+    Small parts of concatenations become larger where that changes no float but its exponent.
     The samples are the tensors that the attribute `calibration` lists, one an input; they stay
     for `quantize`, which looks at layers with them.
     """
@@ -42,11 +43,17 @@ class Calibrate(Pass):
 
     def run(self, module: Module) -> Module:
         """Annotate every value with its range."""
-        ranges = observed_ranges(module, calibration_samples(module))
+        ranges = observed_ranges(module, calibration_samples(module), self)
+        balance = balanced(module, ranges)
+        ranges |= balance.ranges
         builder = Builder(module, self.ensures)
         builder.inputs_of(module)
         for op in module.ops:
-            builder.copy(op)
+            stored = {
+                key: builder.store(f"{op.attributes[key].name}.balanced", array, "f32")
+                for key, array in balance.changes(op, module).items()
+            }
+            builder.copy(op, **stored)
         for old, new in builder.mapped.items():
             # What the host alone knows has none.
             new.range = ranges.get(old)
@@ -81,35 +88,59 @@ def calibration_samples(module: Module) -> dict[str, Any]:
     return samples
 
 
-def observed_ranges(module: Module, samples: Mapping[str, Any]) -> dict[Value, tuple[float, float]]:
-    """Smallest and largest element of every value over all samples, rounded to RANGE_BITS."""
-    lows: dict[Value, float] = {}
-    highs: dict[Value, float] = {}
-    nodes = nodes_around(module)
+def observed_ranges(
+    module: Module, samples: Mapping[str, Any], options: CalibrateOptions
+) -> dict[Value, Range]:
+    """The range of every value over all samples, rounded to RANGE_BITS.
 
-    def observe(value: Value, array: Any) -> None:
+    Raises:
+        RefusedNodesError: A value is not finite; it names the nodes that make it.
+    """
+    choice = Choice(options.percentile, options.activation_bits)
+    clipped = set() if options.observer == MINMAX else clipped_values(module)
+    seen: dict[Value, Extremes] = {}
+    observe = Watch(nodes_around(module), clipped, seen)
+    run_values(module, samples, observe)
+    return {value: as_noted(options.observer, each, choice) for value, each in seen.items()}
+
+
+def as_noted(observer: str, seen: Extremes, choice: Choice) -> Range:
+    """The range of a value as the module has it."""
+    low, high = seen.low, seen.high
+    if isinstance(seen, Histogram):
+        low, high = chosen_range(observer, seen, choice)
+    return rounded(low), rounded(high)
+
+
+@dataclass
+class Watch:
+    """Looks at values as they are computed.
+
+    Attributes:
+        nodes: The ONNX nodes that an error names, by value.
+        clipped: Those of which more is kept than the extremes.
+        seen: What they are so far.
+    """
+
+    nodes: Mapping[Value, Nodes]
+    clipped: Set[Value]
+    seen: dict[Value, Extremes]
+
+    def __call__(self, value: Value, array: Array) -> None:
+        """Take a value for some samples; RefusedNodesError if it is not finite."""
         if value.type.is_host:
             return
+        if value not in self.seen:
+            self.seen[value] = Histogram() if value in self.clipped else Extremes()
+        self.seen[value].add(array)
         # A range with NaN would compare as false everywhere, and pass unseen.
-        if not np.isfinite(array).all():
+        if not self.seen[value].is_finite:
             why = "is not finite on the calibration samples"
             hint = "Check the weights of the model and the samples."
             raise RefusedNodesError(
                 Diagnostic(f"Value %{value.name} {why}.", hint=hint),
-                reasons=dict.fromkeys(nodes.get(value, ()), f"a value of it {why}"),
+                reasons=dict.fromkeys(self.nodes.get(value, ()), f"a value of it {why}"),
             )
-        lows[value] = min(lows.get(value, math.inf), float(array.min()))
-        highs[value] = max(highs.get(value, -math.inf), float(array.max()))
-
-    count = len(next(iter(samples.values()), [None]))
-    fragments = fragments_of(module)
-    host = OnnxHost(fragments) if fragments else None
-    # `observe` tells of what is not finite, and numpy need not.
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for part in batches(count, module):
-            inputs = {name: array[part] for name, array in samples.items()}
-            interpret(module, inputs, observe, host, run=run_finite)
-    return {value: (rounded(lows[value]), rounded(highs[value])) for value in lows}
 
 
 def nodes_around(module: Module) -> dict[Value, Nodes]:

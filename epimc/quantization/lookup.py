@@ -6,12 +6,45 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from epimc.ir.core.module import Module
 from epimc.ir.core.op import Array, Lookup, Op, Value
 from epimc.ir.core.traits import StatesModel
 from epimc.ir.core.types import TensorType
 from epimc.ir.interpreter import modelled
-from epimc.quantization.pointwise import is_pointwise
+from epimc.quantization.joining import Joining
+from epimc.quantization.pointwise import is_pointwise, is_tabled
 from epimc.runtime.guard import run_model
+from epimc.support.diagnostics import Diagnostic, RefusedNodesError, clause
+from epimc.support.origins import Node, place_of
+
+# Of the values that a table on the chip is read by: a vector unit has no room for more.
+MOST_INPUT_BITS = 12
+
+
+def refuse_large_tables(module: Module, joining: Joining, bits: int) -> None:
+    """Raise RefusedNodesError where functions of activations would take tables that are too large.
+
+    Args:
+        module: On reals.
+        joining: Which of its ops become one table.
+        bits: Of its activations.
+    """
+    if bits <= MOST_INPUT_BITS:
+        return
+    message = f"A table of a function takes activations of at most {MOST_INPUT_BITS} bits."
+    # All of them at once: each refusal takes a compile.
+    reasons: dict[Node, str] = {}
+    for op in module.ops:
+        joint = joining.tables.get(op.output)
+        parts = joint.ops if joint else () if op.output in joining.inner else (op,)
+        if joint or is_tabled(op):
+            nodes = [node for part in parts for node in part.location.nodes]
+            reasons |= dict.fromkeys(nodes, clause(message))
+    if reasons:
+        hint = "Fewer activation bits (--activation-bits) make smaller tables."
+        raise RefusedNodesError(
+            Diagnostic(message, place_of(tuple(reasons)), hint=hint), reasons=reasons
+        )
 
 
 def lookup_table(op: Op, x: TensorType, y: TensorType, tensors: Lookup) -> Array:

@@ -7,11 +7,11 @@ from typing import Annotated, TypeAlias
 
 from epimc.support.options import Option
 
-LEAST_WEIGHT_BITS, MOST_WEIGHT_BITS = 2, 8
+LEAST_WEIGHT_BITS, MOST_WEIGHT_BITS = 1, 16
 """What a weight may have."""
 
 
-ActivationBits: TypeAlias = Annotated[int, Option("Bits of an activation.", minimum=4, maximum=8)]
+ActivationBits: TypeAlias = Annotated[int, Option("Bits of an activation.", minimum=2, maximum=16)]
 """What `QuantizeOptions.activation_bits` is."""
 
 
@@ -20,8 +20,9 @@ class QuantizeOptions:
     """How many bits numbers have on the chip.
 
     Attributes:
-        weight_bits: Bits of a weight, 2 to 8; of a layer that does not state its own.
-        activation_bits: Bits of an activation, 4 to 8.
+        weight_bits: Bits of a weight, 1 to 16; of one bit it is -1 or 1.  Of a layer that does not
+            state its own.
+        activation_bits: Bits of an activation, 2 to 16.
     """
 
     weight_bits: Annotated[

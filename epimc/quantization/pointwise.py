@@ -16,6 +16,9 @@ operands at its place."""
 costly: OpTable[[], bool] = OpTable("answer whether it costs something")
 """Whether an op takes a table or a rounding of its own, even within a sum."""
 
+tabled: OpTable[[], bool] = OpTable("answer whether a table computes it")
+"""Whether an op is a function that no sum has, so that it takes a table by itself."""
+
 
 def is_pointwise(op: Op, tensors: Lookup) -> bool:
     """Whether an op is one function of each element, so that a table of one row can hold it."""
@@ -55,6 +58,11 @@ def is_costly(op: Op) -> bool:
     return costly.covers(type(op)) and costly.apply(op)
 
 
+def is_tabled(op: Op) -> bool:
+    """Whether a table computes an op, whatever stands around it."""
+    return tabled.covers(type(op)) and tabled.apply(op)
+
+
 def always(op: Op) -> bool:
     """True."""
     return True
@@ -62,3 +70,5 @@ def always(op: Op) -> bool:
 
 for _costly in (elementwise.Activation, elementwise.Multiply, StatesModel):
     costly(_costly)(always)
+for _tabled in (elementwise.Activation, StatesModel):
+    tabled(_tabled)(always)

@@ -24,7 +24,7 @@ from epimc.ir.dialects import epi
 from epimc.ir.text.printer import refused
 from epimc.quantization.activations import activation_type, common_types
 from epimc.quantization.joining import Joining, Joint
-from epimc.quantization.lookup import joint_table
+from epimc.quantization.lookup import joint_table, refuse_large_tables
 from epimc.quantization.requantization import LARGEST_FACTOR, rescaled
 from epimc.quantization.terms import Term, Total
 
@@ -74,6 +74,7 @@ class IntegerRewriter:
 
     def run(self) -> Module:
         """The module at level `quantized`; sums that their one reader takes over make no op."""
+        refuse_large_tables(self.old, self.joining, self.bits)
         for name, value in self.old.inputs:
             self.input(name, value)
         for op in self.old.ops:

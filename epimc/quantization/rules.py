@@ -10,6 +10,7 @@ from epimc.ir.dialects import elementwise, moves
 from epimc.ir.semantics import quantization
 from epimc.quantization.lookup import lookup_table
 from epimc.quantization.rewriter import IntegerRewriter, quantizes
+from epimc.quantization.vanishing import refuse_vanishing
 
 
 @quantizes(Moves)
@@ -22,6 +23,7 @@ def keep_move(op: Moves, rewriter: IntegerRewriter) -> None:
 @quantizes(Joins)
 def keep_join(op: Joins, rewriter: IntegerRewriter) -> None:
     """The same move, of operands that are requantized where they are of another type."""
+    refuse_vanishing(op, rewriter.uses, rewriter.bits)
     kind = rewriter.type_of(op.output)
     operands = [rewriter.as_type(operand, kind, op) for operand in op.operands]
     rewriter.builder.emit(type(op), operands, op.output, op.location, **dump_attributes(op))

@@ -11,6 +11,7 @@ from epimc.ir.semantics import convolution
 from epimc.ir.text.printer import refused
 from epimc.quantization.rewriter import IntegerRewriter, sums
 from epimc.quantization.rounding.weights import (
+    bits_of,
     column_scales,
     integer_steps,
     shared_maxima,
@@ -66,7 +67,8 @@ def mean_total(op: nn.AveragePool, rewriter: IntegerRewriter) -> Total:
 @sums(epi.Conv)
 def conv_total(op: epi.Conv, rewriter: IntegerRewriter) -> Total:
     """Integer weights and bias of one epitome op; its accumulator."""
-    old, builder, bits = rewriter.old, rewriter.builder, op.weight_bits or rewriter.weight_bits
+    old, builder = rewriter.old, rewriter.builder
+    bits = bits_of(op, rewriter.weight_bits, old.stored)
     epitome = used_elements(old.tensor(op.epitome), op)
     scales, output_scales = scales_of(op, epitome, bits, old.tensor)
     steps = integer_steps(epitome, scales, bits)

@@ -41,6 +41,8 @@ COMMANDS: Mapping[str, str] = {
     "model": "epimc inspect MODEL --json",
     "bundle": "epimc inspect DIR --json",
     "stage": "epimc inspect DIR --stage LEVEL --json",
+    "quantization": "epimc inspect DIR --quantization --json",
+    "quantized-layer": "epimc inspect DIR --quantization --layer NAME --json",
     "check": "epimc check DIR --json",
     "targets": "epimc targets --json",
     "target": "epimc targets NAME --json",

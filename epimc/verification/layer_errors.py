@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.backends.base import FeatureMap
+from epimc.backends.forms import element_of
 from epimc.backends.onnx import reading
 from epimc.backends.onnx.large import LargeModel
 from epimc.backends.onnx.reading import Exported
@@ -118,7 +119,7 @@ class LayerMeter:
             LossTally(feature.name, feature.nodes, feature.bits) for feature in self.maps
         ]
         self.values = [integer[0] + feature.name for feature in self.maps]
-        cut, self.fed = reading.layers_alone(exported, [feature.name for feature in self.maps])
+        cut, self.fed = reading.layers_alone(exported, {each.name: each.bits for each in self.maps})
         if types is not None:
             # A map is given as it is: samples of anything.
             types = {**types, **{name: PortType() for name in self.fed.values()}}
@@ -151,7 +152,7 @@ class LayerMeter:
             if values.size != math.prod(shape):
                 message = f"'{feature.name}' has another size in the epitomized model."
                 raise check_failed(message)
-            feeds[self.fed[feature.name]] = q.astype(np.uint8).reshape(shape)
+            feeds[self.fed[feature.name]] = q.astype(element_of(feature.bits)).reshape(shape)
         alone = self.alone.run(self.values, feeds)
         for feature, tally, q, values in zip(self.maps, self.tallies, alone, true, strict=True):
             scale = feature.scale

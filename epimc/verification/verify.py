@@ -255,7 +255,9 @@ class _Runner:
     def parameter_mismatches(self) -> dict[str, int]:
         """What is not the integer reference's, the manifest's or the target's."""
         options = self.bundle.manifest.options
-        settings = self.program.setting_mismatches(options.weight_bits, options.activation_bits)
+        settings = self.program.setting_mismatches(
+            options.weight_bits, options.layer_bits, options.activation_bits
+        )
         return self.integers.mismatches(self.bundle.fragments) | settings
 
     def empty_tally(self, count: int) -> Tally:

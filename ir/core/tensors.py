@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.ir.core.types import TensorType
+from epimc.ir.semantics import quantization
 from epimc.ir.semantics.arrays import pieces
 from epimc.support.diagnostics import error
 from epimc.support.files import File, Piece, has_contents
@@ -47,6 +48,9 @@ class Normal:
                 if kind.element == "f32":
                     result[part] = values
                     continue
+            if kind.element[0] == "s":
+                result[part] = quantization.nearest_weights(values, kind.bits)
+                continue
             # Floats near 2^63 may lie beyond it.
             low, high = (-(2**62), 2**62) if kind.element == "i64" else limits(kind)
             result[part] = np.clip(np.rint(values), low, high)
@@ -59,13 +63,16 @@ def limits(kind: TensorType) -> tuple[int, int]:
         return -(2**63), 2**63 - 1
     if kind.element[0] == "u":
         return 0, 2**kind.bits - 1
-    return -(2 ** (kind.bits - 1)) + 1, 2 ** (kind.bits - 1) - 1
+    limit = quantization.weight_limit(kind.bits)
+    return -limit, limit
 
 
 def fits(array: NDArray[Any], kind: TensorType) -> bool:
     """Whether all values lie within the limits of an integer type."""
     if kind.element == "f32":
         return True
+    if kind.element[0] == "s":
+        return quantization.are_weights(array, kind.bits)
     low, high = limits(kind)
     return bool(low <= int(array.min()) and int(array.max()) <= high)
 

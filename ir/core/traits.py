@@ -14,6 +14,7 @@ is declared with its traits takes part in every pass that knows them.
 | `Clips` | keeps what lies between two bounds | quantization, folding of pads |
 | `Homogeneous` | passes a positive factor on a channel on | equalization |
 | `Weighted` | a layer with constant weights and a bias | equalization, folding, epitomes |
+| `Epitomized` | a layer whose weights are made of an epitome | bundles |
 | `StatesModel` | a function of each element, by an ONNX model | interpreter, quantization |
 | `CallsHost` | the host computes the results at once, by a fragment | interpreter, backends |
 | `AtOnce` | computed at once, not row by row | backends |
@@ -114,6 +115,13 @@ class Weighted(Op):
     def group_count(self) -> int:
         """Runs of output channels, each of which reads its own run of input channels."""
         return 1
+
+
+class Epitomized(Op):
+    """A layer whose weights are made of an epitome."""
+
+    # Declared by the ops.
+    epitome: ClassVar[Attribute[Ref]]
 
 
 class StatesModel(KeepsShape):

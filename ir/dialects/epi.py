@@ -30,7 +30,7 @@ from epimc.ir.core.op import (
     per_channel,
 )
 from epimc.ir.core.registry import Dialect, register
-from epimc.ir.core.traits import Border, KeepsShape
+from epimc.ir.core.traits import Border, Epitomized, KeepsShape
 from epimc.ir.core.types import as_map, expect
 from epimc.ir.dialects.elementwise import product_shape
 from epimc.ir.dialects.nn import SummingPool
@@ -58,7 +58,7 @@ DIALECT = register(
 
 
 @DIALECT.op
-class Conv(Op):
+class Conv(Epitomized):
     """Convolution by an epitome: weights W of `shape` [Cout, Cin / groups, Kh, Kw], over `plan`.
 
     The epitome is [groups * Eo, Ei, Eh, Ew]: columns g * Eo and on are those of group g.  A

@@ -42,7 +42,7 @@ MOST_HINTS = 20
 """So many mistakes tell what may be meant."""
 
 
-LEAST_WEIGHT_BITS, MOST_WEIGHT_BITS = 2, 8
+LEAST_WEIGHT_BITS, MOST_WEIGHT_BITS = 1, 16
 """What a layer's weights may have."""
 
 

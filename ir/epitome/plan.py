@@ -132,6 +132,14 @@ def used(plan: Plan, epitome: Shape, kernel: tuple[int, int]) -> NDArray[np.bool
     return mask
 
 
+def needs_zero(plan: Plan, epitome: Shape, kernel: tuple[int, int], groups: int) -> bool:
+    """Whether cells of a layer must hold a weight of 0, which weights of one bit do not have.
+
+    Elements that no patch uses are 0; and groups may share an array, block-diagonally.
+    """
+    return groups > 1 or not used(plan, epitome, kernel).all()
+
+
 # --- activation rounds -------------------------------------------------------------------------
 
 Ranges = tuple[tuple[int, int], ...]

@@ -15,6 +15,14 @@ MappingName = Literal["twos_complement", "offset", "differential"]
 MAPPINGS: tuple[MappingName, ...] = get_args(MappingName)
 
 
+def has_weights(mapping: str, bits: int) -> bool:
+    """Whether a mapping has cells for weights of so many bits.
+
+    The only bit of two's complement would be a sign, which stands for -1 and 0.
+    """
+    return bits > 1 or mapping != "twos_complement"
+
+
 @lru_cache(maxsize=256)
 def slice_coefficients(mapping: str, bits: int, cell_bits: int) -> tuple[int, ...]:
     """What a column of each bit slice counts for, lowest slice first.
@@ -22,13 +30,18 @@ def slice_coefficients(mapping: str, bits: int, cell_bits: int) -> tuple[int, ..
     A weight is sum_k coefficient[k] * level[k], for `offset` less 2^(bits-1), which the
     reference column (every driven cell at level 1) delivers.
 
-    - offset: ceil(b/c) slices of w + 2^(b-1);
-    - twos_complement: ceil((b-1)/c) slices of the low b-1 bits, then the sign with -2^(b-1);
-    - differential: ceil((b-1)/c) slices of max(w, 0), then as many of max(-w, 0).
+    - offset: ceil(b/c) slices of w + 2^(b-1); of one bit, which is -1 or 1, (w + 1) / 2 counts 2;
+    - twos_complement: ceil((b-1)/c) slices of the low b-1 bits, then the sign with -2^(b-1); it has
+      no weights of one bit;
+    - differential: ceil((b-1)/c) slices of max(w, 0), but one at least, then as many of max(-w, 0).
     """
     if mapping == "offset":
+        if bits == 1:
+            return (2,)
         return tuple(1 << (cell_bits * k) for k in range(-(-bits // cell_bits)))
-    low = tuple(1 << (cell_bits * k) for k in range(-(-(bits - 1) // cell_bits)))
+    least = 1 if mapping == "differential" else 0
+    count = max(-(-(bits - 1) // cell_bits), least)
+    low = tuple(1 << (cell_bits * k) for k in range(count))
     if mapping == "twos_complement":
         return (*low, -(1 << (bits - 1)))
     return (*low, *(-value for value in low))
@@ -46,7 +59,8 @@ def slice_weights(weights: Ints, mapping: str, bits: int, cell_bits: int) -> Cel
         parts = [np.maximum(weights, 0), np.maximum(-weights, 0)]
         return np.concatenate([low_slices(p, count // 2, cell_bits) for p in parts], axis=-1)
     if mapping == "offset":
-        return low_slices(weights + (1 << (bits - 1)), count, cell_bits)
+        above = weights + (1 << (bits - 1))
+        return low_slices(above if bits > 1 else above >> 1, count, cell_bits)
     low = low_slices(weights & ((1 << (bits - 1)) - 1), count - 1, cell_bits)
     # The sign bit is a slice by itself, with a negative coefficient.
     sign = (weights < 0).astype(np.uint8)[..., None]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from epimc.ir.semantics.arrays import Floats, Ints
+from epimc.ir.semantics.arrays import Array, Floats, Ints
+
+Doubles = NDArray[np.float64]
 
 
 def quantize_input(x: Floats, scale: float, zero_point: int, bits: int) -> Ints:
@@ -30,5 +33,28 @@ def dequantize_output(q: Ints, scale: float, zero_point: int) -> Floats:
 
 
 def weight_limit(bits: int) -> int:
-    """The largest weight: 2^(bits-1) - 1, weights being symmetric (bits >= 2)."""
-    return int(2 ** (bits - 1)) - 1
+    """The largest weight: 2^(bits-1) - 1, weights being symmetric; of one bit, -1 or 1, it is 1."""
+    return int(2 ** (bits - 1)) - 1 if bits > 1 else 1
+
+
+def nearest_weights(steps: Doubles, bits: int) -> Doubles:
+    """The weights nearest to real numbers of steps; the middle between two half to even.
+
+    Weights of one bit are -1 and 1: they have no 0.
+    """
+    if bits == 1:
+        return np.where(steps < 0, -1.0, 1.0)
+    limit = weight_limit(bits)
+    return np.clip(np.rint(steps), -limit, limit)
+
+
+def are_weights(array: Array, bits: int) -> bool:
+    """Whether all numbers are weights of so many bits."""
+    limit = weight_limit(bits)
+    inside = -limit <= int(array.min(initial=0)) and int(array.max(initial=0)) <= limit
+    return inside and (bits > 1 or bool(array.all()))
+
+
+def bits_with_zero(bits: int, needs_zero: bool) -> int:
+    """The bits that a layer's weights take: one bit has no 0."""
+    return max(bits, 2) if needs_zero else bits

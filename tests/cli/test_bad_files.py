@@ -261,7 +261,7 @@ def test_files_that_are_no_programs(here: Path, refuse: Refuse) -> None:
         ),
         (
             "quantize{weight_bits=44}",
-            "error: Pass 'quantize': weight_bits = 44 is not in 2..8.\n",
+            "error: Pass 'quantize': weight_bits = 44 is not in 1..16.\n",
         ),
         (
             "fold,map",

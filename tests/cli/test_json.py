@@ -33,6 +33,8 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "model": ("inspect", "model.onnx"),
     "bundle": ("inspect", "bundle"),
     "stage": ("inspect", "bundle", "--stage", "asm"),
+    "quantization": ("inspect", "bundle", "--quantization"),
+    "quantized-layer": ("inspect", "bundle", "--quantization", "--layer", "conv"),
     "check": ("check", "bundle"),
     "targets": ("targets",),
     "target": ("targets", "tiny"),

@@ -97,6 +97,7 @@ WIDER = {
     "integers": "Integers",
     "state": f"{PATH} | None",
     "pass_options": "Sequence[str]",
+    "observer": "ChosenObserver",
 }
 
 
@@ -135,7 +136,7 @@ def test_the_options_of_quantize_are_those_of_its_pass() -> None:
         assert own["activation_bits"] == bits["activation_bits"]
         number, mixed = bits["weight_bits"].option, own["weight_bits"].option
         assert (number.minimum, number.maximum) == (mixed.minimum, mixed.maximum)
-    assert set(Options.model_fields) == {*bits, "calibration", "passes"}
+    assert set(Options.model_fields) == {*bits, "layer_bits", "calibration", "passes"}
 
 
 def test_a_pipeline_holds_what_is_asked_for() -> None:
@@ -147,7 +148,7 @@ def test_a_pipeline_holds_what_is_asked_for() -> None:
     )
     stages = Job.of(request).stages
     assert print_pipeline(stages.passes) == (
-        "layout,fold,equalize,epitomize{policy=uniform:8x8},calibrate,"
+        "layout,fold,equalize,epitomize{policy=uniform:8x8},calibrate{activation_bits=7},"
         "quantize{weight_bits=4,activation_bits=7},map,place,schedule,allocate"
     )
     assert stages.names == [
@@ -169,7 +170,7 @@ def test_a_pipeline_holds_what_is_asked_for() -> None:
             "Pass 'quantize' has no option 'weight_bit'.",
             "Did you mean 'weight_bits'?",
         ),
-        ("quantize{weight_bits=9}", "Pass 'quantize': weight_bits = 9 is not in 2..8.", ""),
+        ("quantize{weight_bits=17}", "Pass 'quantize': weight_bits = 17 is not in 1..16.", ""),
         (
             "quantize{weight_bits=4",
             "Pipeline 'quantize{weight_bits=4' is malformed at column 23: expected a comma or '}'.",
@@ -203,7 +204,7 @@ def test_an_option_of_a_pass_and_the_compile_option_are_the_same(tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"weight_bits": 9}, "weight_bits = 9 is not in 2..8"),
+        ({"weight_bits": 17}, "weight_bits = 17 is not in 1..16"),
         (
             {"weight_bits": "4"},
             "weight_bits: '4' is neither a number nor like mixed:2..8,crossbars=N",

@@ -140,7 +140,7 @@ def moves_of(bundle: Bundle) -> list[str]:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("bits", [8, 5])
+@pytest.mark.parametrize("bits", [8, 5, 13])
 @pytest.mark.parametrize("name", MODELS)
 def test_programs_are_exact(tmp_path: Path, name: str, target: str, bits: int) -> None:
     bundle = compiled(MODELS[name](), tmp_path, target=target, activation_bits=bits)

@@ -27,7 +27,7 @@ from tests.crossbars import differences, program_in
 from tests.helpers.observed import Observed
 from tests.helpers.onnx_networks import EVALUATED, NETWORKS
 
-SETTINGS = [("epim-256", 8, 8), ("tiny", 8, 8), ("tiny", 3, 5)]
+SETTINGS = [("epim-256", 8, 8), ("tiny", 8, 8), ("tiny", 3, 5), ("epim-256", 8, 9)]
 # What 8 bits reach at least on these networks and random samples, in dB.
 SQNR = 25
 

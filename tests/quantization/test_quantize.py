@@ -277,20 +277,27 @@ def test_values_that_are_not_finite() -> None:
     )
 
 
-@pytest.mark.parametrize("options", ["weight_bits=1", "weight_bits=9", "activation_bits=3"])
-def test_bits_out_of_range(options: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "bounds"),
+    [
+        ("weight_bits=0", "1..16"),
+        ("weight_bits=17", "1..16"),
+        ("activation_bits=1", "2..16"),
+        ("activation_bits=17", "2..16"),
+    ],
+)
+def test_bits_out_of_range(options: str, bounds: str) -> None:
     key, _, value = options.partition("=")
-    least = {"weight_bits": 2, "activation_bits": 4}[key]
     with pytest.raises(EpimcError) as caught:
         lower(Net().built, f"quantize{{{options}}}")
-    assert str(caught.value) == f"error: Pass 'quantize': {key} = {value} is not in {least}..8."
+    assert str(caught.value) == f"error: Pass 'quantize': {key} = {value} is not in {bounds}."
 
 
 # --- the same integers as onnxruntime -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("weight_bits", range(2, 9))
-@pytest.mark.parametrize("activation_bits", range(4, 9))
+@pytest.mark.parametrize("weight_bits", [*range(1, 10), 16])
+@pytest.mark.parametrize("activation_bits", [*range(2, 10), 12, 15, 16])
 def test_every_width_of_weights_and_activations(weight_bits: int, activation_bits: int) -> None:
     net = Net(weight_bits * 10 + activation_bits)
     x = net.input(3, 7, 7)
@@ -307,7 +314,7 @@ def test_every_width_of_weights_and_activations(weight_bits: int, activation_bit
             assert seen[op.output.name].max() < 2**activation_bits
 
 
-@given(networks(), st.integers(2, 8), st.integers(4, 8))
+@given(networks(), st.integers(1, 16), st.integers(2, 16))
 @settings(max_examples=40)
 def test_random_networks_equal_onnxruntime(
     net: Net, weight_bits: int, activation_bits: int
@@ -316,7 +323,7 @@ def test_random_networks_equal_onnxruntime(
     assert disagreements(module, net.samples(3, seed=7, scale=1.3)) == []
 
 
-@given(plans(), st.data(), st.integers(2, 8), st.integers(4, 8))
+@given(plans(), st.data(), st.integers(2, 16), st.integers(2, 16))
 @settings(max_examples=40)
 def test_random_epitomes_equal_onnxruntime(
     planned: Planned, data: st.DataObject, weight_bits: int, activation_bits: int
@@ -338,6 +345,29 @@ def test_random_epitomes_equal_onnxruntime(
     used = used_elements(net.built.tensor(old.epitome), old)
     steps = column_scales(used, old, weight_bits)[1].reshape(-1, 1, 1, 1)
     assert (np.abs(op.weights(module.tensor) * steps - real) <= 0.5001 * steps).all()
+
+
+def test_layers_of_one_bit_that_need_a_zero_take_two() -> None:
+    net = Net(3)
+    x = net.input(4, 6, 6)
+    plain = net.conv(x, 4)
+    weights = net.random.normal(size=(4, 2, 3, 3))
+    grouped = net.conv(plain, 4, weights=weights, groups=2)
+    module = quantized(net.module(grouped), 1)
+    elements = [module.tensors[op.epitome.name] for op in module.ops if isinstance(op, epi.Conv)]
+    assert [tensor.type.element for tensor in elements] == ["s1", "s2"]
+    assert set(elements[0].array.ravel().tolist()) == {-1, 1}
+    assert disagreements(module, net.samples(4, seed=7)) == []
+
+
+def test_one_bit_has_the_mean_magnitude_as_its_step() -> None:
+    net = Net()
+    weights = np.array([[0.5, -1.5, 1.0], [-2.0, -2.0, 4.0]], np.float32).reshape(2, 3, 1, 1)
+    module = quantized(net.module(net.conv(net.input(3, 2, 2), 2, (1, 1), weights=weights)), 1)
+    (op,) = [op for op in module.ops if isinstance(op, epi.Conv)]
+    assert op.weight_scales is not None
+    assert module.tensor(op.weight_scales).tolist() == [1.0, np.float32(8 / 3)]
+    assert module.tensor(op.epitome).reshape(2, 3).tolist() == [[1, -1, 1], [-1, -1, 1]]
 
 
 def test_eight_bits_follow_the_floats() -> None:

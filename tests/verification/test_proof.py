@@ -10,7 +10,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 from epimc.api import build
+from epimc.backends.crossbar.instructions.layers import mvm_layers
 from epimc.backends.crossbar.instructions.vector import Requantize
+from epimc.backends.crossbar.proof import setting_mismatches
 from epimc.backends.onnx.reading import Exported, read_exported
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.options import Request
@@ -74,6 +76,20 @@ def test_the_numbers_of_an_input(
     feature = replace(program.maps[0], **changes)  # type: ignore[arg-type]
     wrong = differences(exported, replace(program, maps=(feature, *program.maps[1:])), {})
     assert wrong[name] == 1
+
+
+def test_bits_of_single_layers_must_be_those_of_the_manifest(bundle: Bundle) -> None:
+    program = program_in(bundle)
+    first, *others = (program.maps[number].name for number in mvm_layers(program))
+    assert bundle.manifest.options.layer_bits == {}
+
+    def wrong(layers: dict[str, int], bits: int = 8) -> dict[str, int]:
+        return setting_mismatches(program, bits, layers, 5, "twos_complement")
+
+    assert wrong({}) == wrong({first: 8}) == wrong(dict.fromkeys([first, *others], 8), 4) == {}
+    assert wrong({first: 4}) == {f"{first}.weight_bits": 1}
+    assert wrong({first: 8}, 4) == {f"{name}.weight_bits": 1 for name in others}
+    assert wrong({"absent": 8}) == {"absent.weight_bits": 1}
 
 
 def test_names_of_the_users_do_not_meet_those_of_the_reference(tmp_path: Path) -> None:

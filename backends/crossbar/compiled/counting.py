@@ -179,6 +179,14 @@ def _clipped(builder: Any, values: list[Any], bits: Any) -> Any:
     return high
 
 
+def _of_sum(context: Any, builder: Any, kinds: Any, arguments: Any) -> tuple[Any, Any, list[Any]]:
+    """Of the arguments (total, word, bits, numbers): the address of the sum, bits, and planes."""
+    index = context.cast(builder, arguments[1], kinds[1], types.intp)
+    place = place_of(context, builder, kinds[0], arguments[0], index)
+    bits = context.cast(builder, arguments[2], kinds[2], types.int64)
+    return place, bits, tools.unpack_tuple(builder, arguments[3], len(kinds[3]))
+
+
 @operation
 def add_codes(typing: Any, total: Any, word: Any, bits: Any, numbers: Any) -> Any:
     """Add numbers, each at most 2^bits - 1, to planes of a sum; a vector of those that were more.
@@ -187,11 +195,7 @@ def add_codes(typing: Any, total: Any, word: Any, bits: Any, numbers: Any) -> An
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kinds = signature.args
-        index = context.cast(builder, arguments[1], kinds[1], types.intp)
-        bits = context.cast(builder, arguments[2], kinds[2], types.int64)
-        place = place_of(context, builder, kinds[0], arguments[0], index)
-        values = tools.unpack_tuple(builder, arguments[3], len(kinds[3]))
+        place, bits, values = _of_sum(context, builder, signature.args, arguments)
         high = builder.load(_clipped(builder, values, bits))
         carry = tools.alloca_once_value(builder, ir.Constant(VECTOR, [0] * WORDS))
 
@@ -224,11 +228,7 @@ def add_excess(typing: Any, total: Any, word: Any, bits: Any, numbers: Any) -> A
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kinds = signature.args
-        index = context.cast(builder, arguments[1], kinds[1], types.intp)
-        bits = context.cast(builder, arguments[2], kinds[2], types.int64)
-        place = place_of(context, builder, kinds[0], arguments[0], index)
-        values = tools.unpack_tuple(builder, arguments[3], len(kinds[3]))
+        place, bits, values = _of_sum(context, builder, signature.args, arguments)
         high = builder.load(_clipped(builder, values, bits))
         wide, nothing = ir.IntType(BITS), ir.Constant(VECTOR, [0] * WORDS)
         some = builder.icmp_unsigned("!=", builder.bitcast(high, wide), wide(0))

@@ -65,9 +65,11 @@ def add_into(total: Any, length: int, most: int, x: Any, planes: int, shift: Any
     Returns:
         How many planes the sum has.
     """
-    carry = zeros()
-    # What lies above is 0 in every lane that counts.
+    # What lies above is 0 in every lane that counts: there is not even room for it.
     planes = min(planes, most - shift)
+    if planes <= 0:
+        return length
+    carry = zeros()
     for k in range(length, shift):
         store(total, k * WORDS, carry)
     length = max(length, shift)

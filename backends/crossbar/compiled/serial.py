@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from epimc.backends.crossbar.compiled.serial_kernel import (
     scratch,
 )
 from epimc.backends.crossbar.compiled.serial_layout import Read, layout_of, reads_of
-from epimc.backends.crossbar.core.counts import Conversions
+from epimc.backends.crossbar.core.counts import SerialCounts
 from epimc.backends.crossbar.core.program import Chip
 from epimc.backends.crossbar.kernels.cells import corrected
 from epimc.backends.crossbar.kernels.converters import converter_of
@@ -27,29 +26,6 @@ from epimc.ir.semantics.converters import Converter
 
 # In the place of results of the other type.
 NO_COUNTS, NO_SUMS = np.zeros(0, np.int32), np.zeros(0, np.int64)
-
-
-class SerialCounts:
-    """What is counted on the way, by any number of threads; `skipped` of computed reads alone."""
-
-    def __init__(self, *, complete: bool = True) -> None:
-        """Begin with nothing; `complete`: whether all reads are computed."""
-        self._lock = Lock()
-        self._complete = complete
-        self._clipped = self._skipped = 0
-
-    def add(self, clipped: int, skipped: int) -> None:
-        """Count."""
-        with self._lock:
-            self._clipped += clipped
-            self._skipped += skipped
-
-    def take(self) -> Conversions:
-        """What was counted since this was asked the last time."""
-        with self._lock:
-            taken = Conversions(self._clipped, self._skipped if self._complete else None)
-            self._clipped = self._skipped = 0
-        return taken
 
 
 class SerialProduct:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from threading import Lock
 
 
 @dataclass
@@ -64,6 +65,29 @@ class Conversions:
         self.clipped += other.clipped
         unknown = self.skipped is None or other.skipped is None
         self.skipped = None if unknown else (self.skipped or 0) + (other.skipped or 0)
+
+
+class SerialCounts:
+    """What is counted on the way, by any number of threads; `skipped` of computed reads alone."""
+
+    def __init__(self, *, complete: bool = True) -> None:
+        """Begin with nothing; `complete`: whether all reads are computed."""
+        self._lock = Lock()
+        self._complete = complete
+        self._clipped = self._skipped = 0
+
+    def add(self, clipped: int, skipped: int) -> None:
+        """Count."""
+        with self._lock:
+            self._clipped += clipped
+            self._skipped += skipped
+
+    def take(self) -> Conversions:
+        """What was counted since this was asked the last time."""
+        with self._lock:
+            taken = Conversions(self._clipped, self._skipped if self._complete else None)
+            self._clipped = self._skipped = 0
+        return taken
 
 
 COUNTED = tuple(field.name for field in fields(Counts))

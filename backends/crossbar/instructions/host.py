@@ -200,7 +200,8 @@ class Host(HostStep):
         name = program.maps[self.destination].name
         for k, operand in enumerate(self.reads):
             if operand.result == CHIP:
-                yield from leaving(name, k, program.maps[operand.map].name)
+                source = program.maps[operand.map]
+                yield from leaving(name, k, source.name, source.bits)
 
     def check(self, check: TableCheck) -> None:
         """The name is one of a file, and all maps lie off chip."""

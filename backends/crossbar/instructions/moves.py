@@ -30,6 +30,7 @@ from epimc.backends.crossbar.instructions.table import (
     Sources,
     Stored,
     TableCheck,
+    activation_of,
 )
 from epimc.backends.forms import Claim
 from epimc.ir.semantics import arrays, joins
@@ -277,8 +278,8 @@ class Pad(OneSource, Computing):
 
     def claims(self, program: Program) -> Iterator[Claim]:
         """The widths; what fills them is the zero point of the source."""
-        name, source = program.maps[self.destination].name, program.maps[self.source].name
-        return forms.padding(name, source, self.channels, self.pads)
+        name, source = program.maps[self.destination].name, program.maps[self.source]
+        return forms.padding(name, activation_of(source), self.channels, self.pads)
 
     def check(self, check: TableCheck) -> None:
         """The destination is the source with its pads."""
@@ -414,7 +415,8 @@ class Constant(Computing):
 
     def claims(self, program: Program) -> Iterator[Claim]:
         """The values, for as many samples as the reference runs at once."""
-        return forms.fixed(program.maps[self.destination].name, program.counted_by, self.values)
+        target = program.maps[self.destination]
+        return forms.fixed(target.name, program.counted_by, self.values, target.bits)
 
     def check(self, check: TableCheck) -> None:
         """A value for every element."""

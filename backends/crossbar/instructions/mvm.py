@@ -39,6 +39,7 @@ from epimc.backends.crossbar.instructions.table import (
     OneSource,
     Stored,
     TableCheck,
+    activation_of,
 )
 from epimc.backends.crossbar.instructions.windows import (
     SaneWindow,
@@ -189,9 +190,8 @@ class Mvm(OneSource, Computing):
         weights = weights.reshape(-1, inputs, *self.window.kernel)
         # Of all parts but one it is 0.
         bias = np.stack([part.bias for part in parts]).sum(axis=0)
-        edges = forms.summable_blocks(weights, source.bits)
-        name = program.maps[layer].name
-        return forms.convolution(name, source.name, weights, bias, self.window, self.groups, edges)
+        name, x = program.maps[layer].name, activation_of(source)
+        return forms.convolution(name, x, weights, bias, self.window, self.groups)
 
     def check(self, check: TableCheck) -> None:
         """Tile, window, cells, rounds and arrays; the layer as a whole is for others."""

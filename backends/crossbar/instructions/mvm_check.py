@@ -13,7 +13,7 @@ from epimc.backends.crossbar.instructions.windows import check_window
 from epimc.backends.crossbar.kernels.layer_part import LayerPart, epitome_columns, pack_at
 from epimc.backends.crossbar.kernels.sampling import within_group
 from epimc.ir.semantics import arrays, quantization
-from epimc.ir.semantics.cells import MAPPINGS
+from epimc.ir.semantics.cells import MAPPINGS, has_weights
 
 MULTIPLIER_LIMIT = 2**11
 
@@ -81,7 +81,10 @@ def _check_cells(check: TableCheck, part: LayerPart) -> bool:
     if not (
         check.require(part.mapping in MAPPINGS, f"Mapping '{part.mapping}'.")
         and check.require(part.adc_step >= 1, f"Its ADCs have the step {part.adc_step}.")
-        and check.require(2 <= part.weight_bits <= 16, f"Weights of {part.weight_bits} bits.")
+        and check.require(
+            1 <= part.weight_bits <= 16 and has_weights(part.mapping, part.weight_bits),
+            f"Weights of {part.weight_bits} bits in mapping '{part.mapping}'.",
+        )
         and check.require(
             part.cell_bits == cell_bits,
             f"Its cells have {part.cell_bits} bits, the chip's {cell_bits}.",
@@ -92,8 +95,13 @@ def _check_cells(check: TableCheck, part: LayerPart) -> bool:
         )
     ):
         return False
+    if part.weight_bits == 1:
+        check.require(part.pack == 1, "A pack of several groups has zeros, one bit has none.")
+        return check.require(
+            quantization.are_weights(part.weights, 1), "A weight of one bit is neither -1 nor 1."
+        )
     limit = quantization.weight_limit(part.weight_bits)
-    inside = int(part.weights.min()) >= -limit and int(part.weights.max()) <= limit
+    inside = quantization.are_weights(part.weights, part.weight_bits)
     return check.require(inside, f"A weight lies outside [-{limit}, {limit}].")
 
 

@@ -27,6 +27,7 @@ from epimc.backends.crossbar.instructions.table import (
     Lowering,
     OneSource,
     TableCheck,
+    activation_of,
 )
 from epimc.backends.crossbar.instructions.windows import (
     SaneWindow,
@@ -144,8 +145,8 @@ class Pool(OneSource, Computing):
         """The window, and the shares of sums."""
         source, name = program.maps[self.source], program.maps[self.destination].name
         if self.kind == "max":
-            return forms.maximum(name, source.name, self.window)
-        return forms.sums(name, source.name, source.dims, self.window, self.counted)
+            return forms.maximum(name, activation_of(source), self.window)
+        return forms.sums(name, activation_of(source), source.dims, self.window, self.counted)
 
     def check(self, check: TableCheck) -> None:
         """The window fits; a maximum has something to choose from."""

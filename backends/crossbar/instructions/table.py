@@ -21,7 +21,7 @@ from epimc.backends.crossbar.core.limits import FIRST_MISTAKE, STRICT, Index
 from epimc.backends.crossbar.core.program import FeatureMap, Maps, Program
 from epimc.backends.crossbar.core.source_rows import SourceRows
 from epimc.backends.crossbar.instructions.declaration import DeclaredInstruction
-from epimc.backends.forms import Claim, Term
+from epimc.backends.forms import Activation, Claim, Term
 from epimc.ir.semantics.arrays import Ints
 
 if TYPE_CHECKING:
@@ -325,3 +325,8 @@ def holds(target: FeatureMap) -> str:
 def term_of(source: FeatureMap) -> Term:
     """A map as an operand of a sum or product of the reference."""
     return source.name, source.zero_point if source.is_activation else None
+
+
+def activation_of(source: FeatureMap) -> Activation:
+    """A map of activations as the reference has it."""
+    return Activation(source.name, source.bits, source.zero_point)

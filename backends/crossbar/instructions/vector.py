@@ -141,6 +141,7 @@ class Requantize(Computing):
             multipliers=self.multipliers,
             shifts=self.shifts,
             offsets=self.offsets,
+            bits=result.bits,
             zero_point=result.zero_point,
             low=self.low,
             high=self.high,
@@ -359,8 +360,8 @@ class Lookup(OneSource, Computing):
 
     def claims(self, program: Program) -> Iterator[Claim]:
         """The values, every one: samples need not reach them all."""
-        name, source = program.maps[self.destination].name, program.maps[self.source].name
-        return forms.look_up(name, source, self.values)
+        target, source = program.maps[self.destination], program.maps[self.source].name
+        return forms.look_up(target.name, source, self.values, target.bits)
 
     def check(self, check: TableCheck) -> None:
         """A value for every activation of the source, an activation of the destination."""

@@ -11,12 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epimc.backends.crossbar.core.counts import SerialCounts
 from epimc.backends.crossbar.core.program import Chip
 from epimc.backends.crossbar.core.rounds import Array, spread
 from epimc.backends.crossbar.kernels.cells import array_cells, recombine_into
 from epimc.backends.crossbar.kernels.converters import converter_of, row_groups
 from epimc.backends.crossbar.kernels.layer_part import LayerPart, epitome_columns, pack_at
-from epimc.backends.crossbar.kernels.sampling import apply_ofat, input_positions
+from epimc.backends.crossbar.kernels.sampling import (
+    apply_ofat,
+    column_destinations,
+    input_positions,
+)
 from epimc.ir.semantics import arrays, convolution
 from epimc.ir.semantics.converters import Converter
 
@@ -25,6 +30,7 @@ from epimc.ir.semantics.converters import Converter
 class Read:
     """One read of an array in a round: which inputs drive it, the driven cells, corrections.
 
+    `used` says of which columns something is taken: the others are not converted.
     Where word lines are driven in groups, the first read has the corrections of all.
     """
 
@@ -32,17 +38,22 @@ class Read:
     positions: arrays.Ints
     cells: arrays.Ints
     offsets: arrays.Ints
+    used: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class BitSerialMvm:
-    """The bit-serial path: every input slice through every driven array and its ADC."""
+    """The bit-serial path: every input slice through every driven array and its ADC.
+
+    With `counts`, what the ADCs do is counted there.
+    """
 
     part: LayerPart
     reads: tuple[tuple[Read, ...], ...]
     slices: int
     dac_bits: int
     converter: Converter
+    counts: SerialCounts | None = None
 
     def __call__(self, columns: NDArray[Any]) -> arrays.Ints:
         """Accumulators [Cout, n] of activations q [Cin*Kh*Kw, n]."""
@@ -67,6 +78,9 @@ class BitSerialMvm:
             # The lowest slice first; its place value is the shift below.
             levels = (driven >> (k * self.dac_bits)) & mask
             sums = convolution.matmul(read.cells, levels, len(driven) * mask * highest)
+            if self.counts is not None:
+                clipped = sums[read.used] > self.converter.limit
+                self.counts.add(int(clipped.sum()), int((~levels.any(axis=0)).sum()))
             # What the ADC cannot express is lost here, and only here.
             total += self.converter.read(sums) << (k * self.dac_bits)
         # q was driven, not q - zero point: the zero point times the driven cells is too much.
@@ -80,6 +94,7 @@ def bit_serial(part: LayerPart, bits: int, zero_point: int, chip: Chip) -> BitSe
     rounds = []
     for round_, corrections in zip(part.rounds, part.corrections, strict=True):
         lines, positions = spread(round_.ifrt), input_positions(part, round_)
+        used = column_destinations(part, round_) > 0
         reads = []
         for array, levels, end in zip(part.arrays, cells, ends, strict=True):
             # The corrections of all arrays lie side by side.
@@ -87,7 +102,8 @@ def bit_serial(part: LayerPart, bits: int, zero_point: int, chip: Chip) -> BitSe
             # An array without a driven word line is not read, and costs no conversion.
             for driven in row_groups(round_, array, chip.rows_per_read):
                 chosen = levels[:, lines[driven] - array.row]
-                reads.append(Read(array, positions[driven], chosen, offsets))
+                own = used[array.column : array.column + array.columns]
+                reads.append(Read(array, positions[driven], chosen, offsets, own))
                 offsets = np.zeros_like(offsets)
         rounds.append(tuple(reads))
     slices = -(-bits // chip.dac_bits)

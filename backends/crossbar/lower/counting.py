@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from epimc.backends.crossbar.target.schema import Crossbar
-from epimc.ir.semantics.cells import reference_coefficient, slice_coefficients
+from epimc.ir.semantics.cells import has_weights, reference_coefficient, slice_coefficients
+from epimc.support.diagnostics import error
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,22 @@ class Matrix:
 def geometry_of(crossbar: Crossbar) -> Geometry:
     """What counting needs to know of a target's crossbar."""
     return Geometry(crossbar.rows, crossbar.columns, crossbar.cell_bits, crossbar.mapping)
+
+
+def refuse_mapping(mapping: str, bits: int, where: str = "") -> None:
+    """Raise EpimcError where a mapping has no weights of so many bits.
+
+    Args:
+        mapping: The target's.
+        bits: Of a weight.
+        where: The layer, in words.
+    """
+    if not has_weights(mapping, bits):
+        raise error(
+            f"Mapping '{mapping}' has no weights of {bits} bit: a sign alone is -1 or 0.",
+            where=where,
+            hint="Take 2 bits, or a target whose crossbar.mapping is offset or differential.",
+        )
 
 
 def matrix_of(shape: tuple[int, int, int, int], groups: int) -> Matrix:

@@ -15,6 +15,7 @@ from epimc.backends.crossbar.lower.counting import (
     matrix_of,
     pack_groups,
     physical_columns,
+    refuse_mapping,
 )
 from epimc.backends.crossbar.lower.lowering import instruction_of
 from epimc.backends.crossbar.lower.work import refuse_many_arrays
@@ -243,6 +244,7 @@ def counterpart(op: Op) -> type[xbar.XbarOp]:
 def map_conv(op: epi.Conv, builder: Builder, module: Module, crossbar: Crossbar) -> None:
     """Append the mvm over all arrays of one layer."""
     stored = module.tensors[op.epitome.name].type
+    refuse_mapping(crossbar.mapping, stored.bits, str(op.location))
     eo, ei, eh, ew = stored.shape
     _, _, kh, kw = op.shape
     matrix = matrix_of((eo, ei, eh, ew), op.groups)

@@ -12,7 +12,9 @@ from epimc.backends.crossbar.lower import counting
 from epimc.backends.crossbar.lower.counting import Geometry, Matrix, geometry_of, matrix_of
 from epimc.backends.crossbar.target.schema import Target
 from epimc.ir.epitome import plan
+from epimc.ir.semantics.quantization import bits_with_zero
 from epimc.support.diagnostics import counted
+from epimc.support.origins import place_of
 from epimc.support.results import OnnxNode, first_name, onnx_nodes
 from epimc.support.tables import Block, Lines, dims, number, table
 
@@ -173,13 +175,16 @@ def layer_counts(
 
     Args:
         layer: From the model and the plan.
-        bits: Of a weight.
+        bits: Of a weight; of one bit, a layer that needs a 0 takes 2.
         slices: Of an activation.
         geometry: Of an array.
         rows_per_read: The most word lines that are driven at a time; 0 for all.
     """
     full, small = (matrix_of(shape, layer.groups) for shape in (layer.weights, layer.epitome))
     _, _, kh, kw = layer.weights
+    zero = plan.needs_zero(layer.patches, layer.epitome, (kh, kw), layer.groups)
+    bits = bits_with_zero(bits, zero)
+    counting.refuse_mapping(geometry.mapping, bits, place_of(layer.nodes))
     rounds = plan.rounds(layer.patches, layer.epitome, (kh, kw), layer.groups)
     reads = reads_per_position(rounds, small, bits, geometry, rows_per_read)
     return LayerCounts(

@@ -6,11 +6,13 @@ A wrong address therefore gives wrong data, as it does on a chip.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from epimc.backends.crossbar.core.counts import SerialCounts
 from epimc.backends.crossbar.core.program import (
     ELEMENTS,
     FeatureMap,
@@ -24,11 +26,16 @@ from epimc.backends.crossbar.instructions.computing import (
     Data,
     Kernel,
     KernelSetting,
+    Product,
+    ProductOf,
     RowBlock,
 )
 from epimc.backends.crossbar.instructions.host import host_steps
+from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.isa.execution import Execution, Observer
 from epimc.backends.crossbar.isa.regions import buffer_regions, off_chip_regions, sample_bytes
+from epimc.backends.crossbar.kernels.bit_serial import BitSerialMvm
+from epimc.backends.crossbar.kernels.layer_part import LayerPart
 from epimc.backends.crossbar.sim.engine import Arrays, EngineOptions
 from epimc.backends.crossbar.sim.known import HostValues
 from epimc.backends.crossbar.sim.memory import Bytes, Memory
@@ -43,8 +50,9 @@ class ByteEngine:
 
     def __init__(self, program: Program, options: EngineOptions) -> None:
         """Make the kernels: what takes long is done once."""
-        setting = KernelSetting(program, product_of(program.chip, options.path))
+        self.counts: dict[int, SerialCounts] = {}
         self.program, self.host, self.strategy = program, options.host, options.strategy
+        setting = KernelSetting(program, self.counting(product_of(program.chip, options.path)))
         self.kernels = {
             number: table.kernel(setting)
             for number, table in enumerate(program.tables)
@@ -52,6 +60,18 @@ class ByteEngine:
             if isinstance(table, Computing)
         }
         self.regions = [buffer_regions(program, tile) for tile in range(len(program.streams))]
+
+    def counting(self, product_of_part: ProductOf) -> ProductOf:
+        """The same products, which count what the ADCs of each layer do."""
+
+        def product(part: LayerPart, source: FeatureMap) -> Product:
+            made = product_of_part(part, source)
+            if isinstance(made, BitSerialMvm) and isinstance(part, Mvm):
+                layer = self.program.layer_of[part.destination]
+                made = replace(made, counts=self.counts.setdefault(layer, SerialCounts()))
+            return made
+
+        return product
 
     def sample_bytes(self, *, watched: bool) -> int:
         """Those of buffers and of off-chip memory that the program names, watched or not."""
@@ -77,6 +97,10 @@ class ByteEngine:
         outputs: dict[str, Any] = {p.name: machine.take(p) for p in self.program.chip_outputs}
         for result in self.program.host_outputs:
             outputs[result.name] = machine.values(result.token, result.result)
+        for layer, counts in self.counts.items():
+            conversions = counts.take()
+            for observer in observers:
+                observer.converted(layer, conversions)
         return outputs
 
 

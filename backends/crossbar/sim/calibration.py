@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.compiled.serial import SerialCounts, SerialProduct
+from epimc.backends.crossbar.compiled.serial import SerialProduct
+from epimc.backends.crossbar.core.counts import SerialCounts
 from epimc.backends.crossbar.core.limits import CALIBRATED_SAMPLES
 from epimc.backends.crossbar.core.program import ELEMENTS, FeatureMap, Program
 from epimc.backends.crossbar.instructions.layers import mvm_layers

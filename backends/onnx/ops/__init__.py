@@ -5,10 +5,11 @@ this package registers all that are here.
 """
 
 from epimc.backends.onnx.ops import border, epitomes, functions, host, moves, pools, sums
-from epimc.backends.onnx.ops.tables import Quantized, float_form, integer_form
+from epimc.backends.onnx.ops.tables import Quantized, activation_of, float_form, integer_form
 
 __all__ = [
     "Quantized",
+    "activation_of",
     "border",
     "epitomes",
     "float_form",

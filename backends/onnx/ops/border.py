@@ -29,4 +29,5 @@ def integer_dequantize(op: epi.Dequantize, quantized: Quantized) -> Iterator[Cla
     """An output of the model; what leaves for the host, its call tells."""
     if op.output not in quantized.ports:
         return iter(())
-    return forms.dequantized_output(quantized.ports[op.output], op.x.name, op.x.type.shape)
+    kind = op.x.type
+    return forms.dequantized_output(quantized.ports[op.output], op.x.name, kind.bits, kind.shape)

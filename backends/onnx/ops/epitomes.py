@@ -10,7 +10,7 @@ import numpy as np
 from epimc.backends import forms
 from epimc.backends.forms import Claim
 from epimc.backends.onnx.float_graph import DOMAIN, FloatGraph
-from epimc.backends.onnx.ops.tables import Quantized, float_form, integer_form
+from epimc.backends.onnx.ops.tables import Quantized, activation_of, float_form, integer_form
 from epimc.backends.onnx.rebuilding import WINDOW, Rebuilding, described
 from epimc.ir.dialects import epi
 from epimc.ir.epitome import plan
@@ -46,9 +46,9 @@ def float_conv(op: epi.Conv, graph: FloatGraph) -> None:
 def integer_conv(op: epi.Conv, quantized: Quantized) -> Iterator[Claim]:
     """Over the rebuilt weights."""
     tensor = quantized.module.tensor
-    weights = op.weights(tensor).astype(np.int8, copy=False)
-    edges = forms.summable_blocks(weights, op.x.type.bits)
-    if op.groups > 1 and len(edges) > 2:
+    weights = op.weights(tensor)
+    if op.groups > 1 and not forms.is_one_sum(weights, op.x.type.bits):
         raise refused(op, "A group has more inputs than the integer reference can sum up.")
     bias = np.zeros(op.shape[0], np.int64) if op.bias is None else tensor(op.bias)
-    return forms.convolution(op.output.name, op.x.name, weights, bias, op.window, op.groups, edges)
+    x = activation_of(op.x)
+    return forms.convolution(op.output.name, x, weights, bias, op.window, op.groups)

@@ -79,4 +79,4 @@ def float_function(op: StatesModel, graph: FloatGraph) -> None:
 def integer_lookup(op: epi.LookUp, quantized: Quantized) -> Iterator[Claim]:
     """A table of all values."""
     rows = quantized.module.tensor(op.table)
-    return forms.look_up(op.output.name, op.x.name, rows)
+    return forms.look_up(op.output.name, op.x.name, rows, op.output.type.bits)

@@ -67,9 +67,11 @@ def integer_call(op: host.Call, quantized: Quantized) -> Iterator[Claim | Inline
     """The nodes of the fragment, behind what is dequantized for it."""
     call = op.output.name
     operands = host_operands(op, quantized.makers, quantized.ports)
-    for k, operand in enumerate(operands):
+    for k, (operand, value) in enumerate(zip(operands, op.operands, strict=True)):
         if isinstance(operand, str):
-            yield from forms.leaving(call, k, operand)
+            # What leaves the chip is dequantized: the integers are before that.
+            kept = quantized.makers[value].operands[0]
+            yield from forms.leaving(call, k, operand, kept.type.bits)
     fragment = quantized.module.tensor(op.fragment).tobytes()
     yield inlined(fragment, call, operands, quantized.prefix)
 

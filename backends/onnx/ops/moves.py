@@ -9,7 +9,7 @@ import numpy as np
 from epimc.backends import forms
 from epimc.backends.forms import Claim
 from epimc.backends.onnx.float_graph import FloatGraph
-from epimc.backends.onnx.ops.tables import Quantized, float_form, integer_form
+from epimc.backends.onnx.ops.tables import Quantized, activation_of, float_form, integer_form
 from epimc.ir.core.types import as_map, map_move
 from epimc.ir.dialects import moves, nn
 from epimc.ir.semantics.layouts import indices
@@ -68,7 +68,7 @@ def float_constant(op: moves.Constant, graph: FloatGraph) -> None:
 def integer_constant(op: moves.Constant, quantized: Quantized) -> Iterator[Claim]:
     """The same for every sample."""
     values = quantized.module.tensor(op.value).reshape(as_map(op.output.type.shape))
-    return forms.fixed(op.output.name, quantized.counted_by, values)
+    return forms.fixed(op.output.name, quantized.counted_by, values, op.output.type.bits)
 
 
 @float_form(moves.Pad)
@@ -85,7 +85,7 @@ def float_pad(op: moves.Pad, graph: FloatGraph) -> None:
 @integer_form(moves.Pad)
 def integer_pad(op: moves.Pad, quantized: Quantized) -> Iterator[Claim]:
     """Zero points around a map."""
-    return forms.padding(op.output.name, op.x.name, op.channels, op.pads)
+    return forms.padding(op.output.name, activation_of(op.x), op.channels, op.pads)
 
 
 @float_form(nn.Rearrange)

@@ -9,7 +9,7 @@ import numpy as np
 from epimc.backends import forms
 from epimc.backends.forms import Claim, window_attributes
 from epimc.backends.onnx.float_graph import FloatGraph
-from epimc.backends.onnx.ops.tables import Quantized, float_form, integer_form
+from epimc.backends.onnx.ops.tables import Quantized, activation_of, float_form, integer_form
 from epimc.ir.core.types import as_map
 from epimc.ir.dialects import epi, nn
 from epimc.ir.semantics import windows
@@ -24,8 +24,8 @@ def float_max_pool(op: nn.MaxPool, graph: FloatGraph) -> None:
 
 @integer_form(nn.MaxPool)
 def integer_max_pool(op: nn.MaxPool, quantized: Quantized) -> Iterator[Claim]:
-    """Maxima of uint8 windows; the form needs no zero point."""
-    return forms.maximum(op.output.name, op.x.name, op.window)
+    """Maxima of windows."""
+    return forms.maximum(op.output.name, activation_of(op.x), op.window)
 
 
 @float_form(nn.AveragePool)
@@ -53,4 +53,4 @@ def float_average_pool(op: nn.AveragePool, graph: FloatGraph) -> None:
 def integer_sum_pool(op: epi.SumPool, quantized: Quantized) -> Iterator[Claim]:
     """int64 sums over windows of what is above the zero point, times the shares if any."""
     dims = as_map(op.x.type.shape)
-    return forms.sums(op.output.name, op.x.name, dims, op.window, op.counted)
+    return forms.sums(op.output.name, activation_of(op.x), dims, op.window, op.counted)

@@ -58,6 +58,7 @@ def integer_requantize(op: epi.Requantize, quantized: Quantized) -> Iterator[Cla
         multipliers=tensor(op.multipliers),
         shifts=tensor(op.shifts),
         offsets=op.added(tensor),
+        bits=op.output.type.bits,
         zero_point=op.output.type.zero_point,
         low=op.low,
         high=op.high,

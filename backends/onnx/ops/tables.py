@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from epimc.backends.forms import Claim, HostValue, Term
+from epimc.backends.forms import Activation, Claim, HostValue, Term
 from epimc.backends.host_values import host_value
 from epimc.backends.onnx.float_graph import FloatGraph
 from epimc.backends.onnx.fragments import Inlined
@@ -55,9 +55,14 @@ float_form: OpTable[[FloatGraph], None] = OpTable("float form in ONNX")
 """Writes an op on reals into a graph: of the float model, or of a fragment."""
 
 integer_form: OpTable[[Quantized], Iterator[Claim | Inlined]] = OpTable("integer form in ONNX")
-"""What the integer reference has for an op of a quantized module, by the forms of `forms.py`."""
+"""What the integer reference has for an op of a quantized module, by the forms in `forms/`."""
 
 
 def term_of(operand: Value) -> Term:
     """An operand of a sum or product."""
     return operand.name, operand.type.zero_point if operand.type.element != "i64" else None
+
+
+def activation_of(value: Value) -> Activation:
+    """A value of activations as the reference has it."""
+    return Activation(value.name, value.type.bits, value.type.zero_point)

@@ -18,6 +18,9 @@ from epimc.support.options import Option
 
 MIXED = "mixed:"
 FORM = "mixed:2..8,crossbars=N"
+# One bit has no 0: whether a layer gets by with it only its rounding tells.
+LEAST_MIXED = 2
+
 BUDGETS = ("crossbars", "reads", "error")
 KEYS = (*BUDGETS, "ends")
 
@@ -40,7 +43,7 @@ class AllocationOptions:
 
     weight_bits: Annotated[
         tuple[int, ...],
-        Option("The widths.", minimum=LEAST_WEIGHT_BITS, maximum=MOST_WEIGHT_BITS),
+        Option("The widths.", minimum=LEAST_MIXED, maximum=MOST_WEIGHT_BITS),
     ] = (2, 3, 4, 5, 6, 7, 8)
     crossbars: Annotated[int | None, Option("The most arrays.", minimum=0)] = None
     reads: Annotated[int | None, Option("The most array reads of a sample.", minimum=0)] = None
@@ -62,8 +65,8 @@ class BitOptions:
     """How many bits numbers have on the chip, or how weights get them.
 
     Attributes:
-        weight_bits: Bits of a weight, 2 to 8; or what they are chosen by, layer by layer, as text.
-        activation_bits: Bits of an activation, 4 to 8.
+        weight_bits: Bits of a weight, 1 to 16; or what they are chosen by, layer by layer, as text.
+        activation_bits: Bits of an activation, 2 to 16.
     """
 
     weight_bits: Annotated[
@@ -110,11 +113,11 @@ def mixed_bits(text: str) -> AllocationOptions:
 def widths_of(text: str) -> tuple[int, ...]:
     """The widths of a range."""
     match = RANGE.fullmatch(text)
-    limits = f"{LEAST_WEIGHT_BITS}..{MOST_WEIGHT_BITS}"
+    limits = f"{LEAST_MIXED}..{MOST_WEIGHT_BITS}"
     if not match:
-        raise ValueError(f"'{text}' is no range of bits, such as {limits}")
+        raise ValueError(f"'{text}' is no range of bits, such as 2..8")
     low, high = int(match[1]), int(match[2])
-    if not LEAST_WEIGHT_BITS <= low <= high <= MOST_WEIGHT_BITS:
+    if not LEAST_MIXED <= low <= high <= MOST_WEIGHT_BITS:
         raise ValueError(f"'{text}' is no range of bits within {limits}")
     return tuple(range(low, high + 1))
 

@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epimc.ir.core.traits import Clips
 from epimc.ir.core.types import as_map
-from epimc.ir.dialects import epi
+from epimc.ir.dialects import epi, nn
 from epimc.ir.epitome.plan import identity, rebuild
 from epimc.ir.semantics.arrays import pieces
 from epimc.quantization.rounding.compensation import compensated
 from epimc.quantization.rounding.descent import descended
+from epimc.quantization.rounding.learned import EXAMPLES, Examples, learned
 from epimc.quantization.rounding.moments import Moments, columns, product
 from epimc.quantization.rounding.options import RoundingOptions
 from epimc.quantization.rounding.problem import Grid, Places, Problem
-from epimc.quantization.rounding.propagation import Propagation
+from epimc.quantization.rounding.propagation import Both, Propagation
 from epimc.quantization.rounding.ranges import scales_of
 from epimc.quantization.rounding.weights import shared_maxima
 
@@ -89,19 +91,47 @@ class Layer:
     def round(self) -> RoundedLayer:
         """Choose the integers, and give both nets the layer's result."""
         real = self.nets.each(lambda i: self.convolved(self.x.real[i], self.weights))
-        steps, scales = self.integers(real)
+        wanted = self.wanted(real)
+        steps, scales = self.integers(wanted)
         # As they will be stated, so that the net goes on with these very weights.
         scales = scales.astype(np.float32)
         rounded = np.asarray(steps, np.float32) * scales[..., None]
         result = self.nets.each(lambda i: self.convolved(self.x.quantized[i], rounded))
         bias = self.bias()
-        new_bias = bias + self.shift(real, result) if self.options.correct_bias else bias
+        new_bias = bias + self.shift(wanted, result) if self.options.correct_bias else bias
         self.finish(real, bias, result, new_bias)
         return self.rounded(rounded, scales, new_bias)
 
-    def integers(self, real: list[Array]) -> tuple[Array, Doubles]:
+    def wanted(self, real: list[Array]) -> list[Array]:
+        """What the layer is to give: what it does in the net of reals.
+
+        Where it is alone added to something that is known already, also what that lacks: so the
+        sum comes out right, as far as the layer's inputs tell.
+        """
+        other = self.added()
+        if other is None or self.options.rounding == "nearest":
+            return real
+        added, sign = other
+
+        def lacking(i: int) -> Array:
+            difference: Array = added.real[i] - added.quantized[i]
+            return sign * difference.reshape(real[i].shape)
+
+        return self.nets.each(lambda i: real[i] + lacking(i))
+
+    def added(self) -> tuple[Both, np.float32] | None:
+        """What the result is added to, or subtracted from, if that is known, and the sign."""
+        readers = self.nets.uses[self.op.output]
+        (reader,) = readers if len(readers) == 1 else (None,)
+        if not isinstance(reader, nn.Sum):
+            return None
+        value = reader.b if reader.a is self.op.output else reader.a
+        both = self.nets.values.get(value)
+        return None if both is None else (both, np.float32(reader.sign))
+
+    def integers(self, wanted: list[Array]) -> tuple[Array, Doubles]:
         """The integers [groups, outputs, K] and their scales [groups, outputs]."""
-        kept, apart = self.moments(real)
+        kept, apart = self.moments(wanted)
         if not self.has_products:
             return self.nearest(kept)
         damping = DAMPINGS[0]
@@ -110,7 +140,30 @@ class Layer:
                 damping = min(DAMPINGS, key=lambda each: self.loss(kept, apart, each))
             kept.add(apart)
         problem = self.problem(kept, damping)
-        return descended(problem, *self.start(problem))
+        steps, scales = descended(problem, *self.start(problem))
+        if self.options.rounding == "learned" and problem.elements is None:
+            steps = learned(self.grid, steps, scales, self.examples(wanted), self.bounds())
+        return steps, scales
+
+    def examples(self, wanted: list[Array]) -> Examples:
+        """Some of the layer's inputs, and what is wanted of its result for them, less its mean."""
+        return Examples.of(
+            self.nets.stream(lambda i: self.some(i, wanted[i])), self.bias().astype(np.float32)
+        )
+
+    def some(self, piece: int, wanted: Array) -> tuple[Array, Array]:
+        """Windows [groups, K, n] and what is wanted for them, [groups, outputs, n]."""
+        windows = columns(self.as_map(self.x.quantized[piece]), self.op.window, self.op.groups)
+        outputs = wanted.transpose(1, 0, 2, 3).reshape(*self.weights.shape[:2], -1)
+        share = -(-EXAMPLES // len(self.nets.pieces))
+        chosen = slice(None, None, max(1, windows.shape[2] // share))
+        return windows[:, :, chosen].copy(), outputs[:, :, chosen].copy()
+
+    def bounds(self) -> tuple[float, float]:
+        """Between which values the result counts, where its one reader clips it."""
+        readers = self.nets.uses[self.op.output]
+        (reader,) = readers if len(readers) == 1 else (None,)
+        return reader.bounds if isinstance(reader, Clips) else (-math.inf, math.inf)
 
     def nearest(self, moments: Moments) -> tuple[Array, Doubles]:
         """The nearest integers, and scales; of some outputs after the others where they may be."""
@@ -146,7 +199,7 @@ class Layer:
         """The rounding, with weights to start from that bring the result nearest to the real one.
 
         Those are W + (cov(y, x) - W H) (H + damping)^-1, x being the inputs as they are now and y
-        the result in the net of reals.  Nearest rounding starts from the weights themselves.
+        what is wanted of the result.  Nearest rounding starts from the weights themselves.
         """
         variance, weights = moments.variance, self.weights
         mean = variance.mean(axis=1, keepdims=True)
@@ -165,10 +218,10 @@ class Layer:
         of_outputs, elements = self.shared(), self.elements()
         return Problem(weights, variance + added, metric, self.grid, of_outputs, elements)
 
-    def moments(self, real: list[Array]) -> tuple[Moments, Moments | None]:
+    def moments(self, wanted: list[Array]) -> tuple[Moments, Moments | None]:
         """Those of most samples, and those of the ones kept apart, if there are enough."""
         sums: list[Moments] = []
-        for i, part in enumerate(self.nets.stream(lambda i: self.moments_of(i, real[i]))):
+        for i, part in enumerate(self.nets.stream(lambda i: self.moments_of(i, wanted[i]))):
             number = int(self.has_products and i % KEPT_APART == KEPT_APART - 1)
             if number < len(sums):
                 sums[number].add(part)
@@ -176,25 +229,25 @@ class Layer:
                 sums.append(part)
         return sums[0], sums[1] if len(sums) > 1 else None
 
-    def moments_of(self, piece: int, real: Array) -> Moments:
+    def moments_of(self, piece: int, wanted: Array) -> Moments:
         """Those of one piece of the samples, at some of the positions."""
         windows = columns(self.as_map(self.x.quantized[piece]), self.op.window, self.op.groups)
-        outputs = real.transpose(1, 0, 2, 3).reshape(*self.weights.shape[:2], -1)
+        outputs = wanted.transpose(1, 0, 2, 3).reshape(*self.weights.shape[:2], -1)
         count = sum(part.stop - part.start for part in self.nets.pieces)
-        wanted = max(LEAST_POSITIONS, POSITIONS_PER_INPUT * self.weights.shape[2])
-        every = max(1, count * math.prod(self.result[1:]) // wanted)
+        enough = max(LEAST_POSITIONS, POSITIONS_PER_INPUT * self.weights.shape[2])
+        every = max(1, count * math.prod(self.result[1:]) // enough)
         chosen = slice(piece % every, None, every)
         # Copies: products of strided arrays are slow.
         windows, outputs = windows[:, :, chosen].copy(), outputs[:, :, chosen].copy()
         return Moments.of(windows, outputs, products=self.has_products)
 
-    def shift(self, real: list[Array], result: list[Array]) -> Doubles:
+    def shift(self, wanted: list[Array], result: list[Array]) -> Doubles:
         """What each channel's mean lacks, [Cout]."""
         axes = (0, 2, 3)
         sums = self.nets.each(
-            lambda i: np.subtract(real[i], result[i], dtype=np.float64).sum(axis=axes)
+            lambda i: np.subtract(wanted[i], result[i], dtype=np.float64).sum(axis=axes)
         )
-        count = sum(part.size // part.shape[1] for part in real)
+        count = sum(part.size // part.shape[1] for part in wanted)
         total: Doubles = np.sum(sums, axis=0) / max(count, 1)
         return total
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from epimc.quantization.calibration.options import Observer
 from epimc.support.options import Option
 
-Rounding = Literal["nearest", "compensated"]
-"""To the nearest integer each, or so that the layer's result loses least."""
+Rounding = Literal["nearest", "compensated", "learned"]
+"""To the nearest integer each; so that the layer's result loses least; and on by gradient."""
 
 WeightRange = Literal["max", "percentile", "mse"]
 """What the largest integer stands for: a column's largest weight, the magnitude below which 99 % of
 its weights lie, or what loses least of the layer's result."""
 
-Effort = Literal["auto", "fast", "good"]
+Effort = Literal["auto", "fast", "good", "best"]
 """How much is done to choose the numbers well; auto: good with calibration data, fast without."""
 
 
@@ -41,5 +42,9 @@ class RoundingOptions:
 EFFORTS: dict[Effort, RoundingOptions] = {
     "fast": RoundingOptions(),
     "good": RoundingOptions(rounding="compensated", weight_range="mse", correct_bias=True),
+    "best": RoundingOptions(rounding="learned", weight_range="mse", correct_bias=True),
 }
 """What each effort does."""
+
+OBSERVERS: dict[Effort, Observer] = {"fast": "minmax", "good": "minmax", "best": "minmax"}
+"""What makes the ranges of activations."""

@@ -35,13 +35,11 @@ class Grid:
     @property
     def limit(self) -> int:
         """The largest."""
-        return 1 if self.bits == 1 else quantization.weight_limit(self.bits)
+        return quantization.weight_limit(self.bits)
 
     def nearest(self, steps: Doubles) -> Doubles:
         """The nearest of them, the middle between two half to even."""
-        if self.bits == 1:
-            return np.where(steps < 0, -1.0, 1.0)
-        return np.clip(np.rint(steps), -self.limit, self.limit)
+        return quantization.nearest_weights(steps, self.bits)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class Propagation:
     Attributes:
         module: On reals.
         pieces: Slices of the samples.
+        uses: The ops that read each value.
         threads: How many compute pieces.
     """
 
@@ -79,6 +80,7 @@ class Propagation:
             size: Evaluation(module, NUMPY, host, {"": np.zeros(size)}, run_finite)
             for size in {part.stop - part.start for part in self.pieces}
         }
+        self.uses = module.uses()
         self.last = {operand: op for op in module.ops for operand in op.operands}
         self.values: dict[Value, Both] = {}
         for name, value in module.inputs:

@@ -22,6 +22,7 @@ from epimc.ir.observers import report
 from epimc.quantization.rounding.layer import Layer, RoundedLayer
 from epimc.quantization.rounding.options import RoundingOptions
 from epimc.quantization.rounding.propagation import Propagation
+from epimc.quantization.rounding.weights import bits_of
 
 
 def rounded_module(
@@ -81,7 +82,7 @@ def rounded_layers(
             if not isinstance(op, epi.Conv):
                 nets.evaluate(op)
                 continue
-            bits = op.weight_bits or weight_bits
+            bits = bits_of(op, weight_bits, module.stored)
             layers[op.output] = Layer(op, nets, bits, options).round()
             report(len(layers), count)
     return layers

@@ -6,9 +6,9 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.ir.core.op import Array
+from epimc.ir.core.op import Array, Stored
 from epimc.ir.dialects import epi
-from epimc.ir.epitome.plan import Plan, used
+from epimc.ir.epitome.plan import Plan, needs_zero, used
 from epimc.ir.semantics import arrays, quantization
 
 Doubles = NDArray[np.float64]
@@ -28,13 +28,24 @@ def used_elements(epitome: Array, op: epi.Conv) -> Array:
     return epitome if mask.all() else np.where(mask, epitome, np.float32(0))
 
 
+def bits_of(op: epi.Conv, default: int, tensors: Stored) -> int:
+    """The bits of a layer's weights: what it states, else the default; 2 where it needs a 0."""
+    eo, ei, eh, ew = tensors(op.epitome).shape
+    zero = needs_zero(op.plan, (eo, ei, eh, ew), op.window.kernel, op.groups)
+    return quantization.bits_with_zero(op.weight_bits or default, zero)
+
+
 def column_scales(epitome: Array, op: epi.Conv, bits: int) -> tuple[Array, Array]:
     """Scales of the epitome's columns [Eo] and of the output channels [Cout], float32.
 
     Columns that feed a common output channel share a scale.
     """
     rows = epitome.reshape(len(epitome), -1)
-    largest = np.maximum(rows.max(axis=1), -rows.min(axis=1)).astype(np.float64)
+    if bits == 1:
+        # Of -1 and 1 alone the best step is the mean magnitude: the largest would be far too wide.
+        largest = np.abs(rows).mean(axis=1, dtype=np.float64)
+    else:
+        largest = np.maximum(rows.max(axis=1), -rows.min(axis=1)).astype(np.float64)
     of_columns, of_channels = shared_maxima(op.plan, largest, op.shape[0])
     top = of_columns.max(initial=0)
     floor = top * SMALLEST_RELATIVE_SCALE if top >= SMALLEST_STEP else 1.0
@@ -73,18 +84,17 @@ def shared_maxima(plan: Plan, largest: Doubles, outputs: int) -> tuple[Doubles, 
 
 
 def integer_steps(epitome: Array, scales: Array, bits: int) -> Array:
-    """The epitome in steps of its columns, rounded half to even, int8.
+    """The epitome in steps of its columns, rounded half to even, int8 or, above 8 bits, int16.
 
     Args:
         epitome: float32 [Eo, Ei, Eh, Ew].
         scales: float32 [Eo].
-        bits: Of a weight, at most 8.
+        bits: Of a weight, at most 16.
     """
-    limit = quantization.weight_limit(bits)
-    result = np.empty(epitome.shape, np.int8)
+    result = np.empty(epitome.shape, np.int8 if bits <= 8 else np.int16)
     for part in arrays.pieces(len(epitome), epitome[0].size):
         # Piece by piece: in float64 all weights at once would take eight times the memory of the
         # result.
         steps = epitome[part].astype(np.float64) / scales[part].reshape(-1, 1, 1, 1)
-        result[part] = np.clip(np.rint(steps), -limit, limit)
+        result[part] = quantization.nearest_weights(steps, bits)
     return result

@@ -13,7 +13,11 @@ from epimc.support.placement import Placement
 
 MODEL = Model(name="x.onnx", sha256="0" * 64)
 OPTIONS = Options(
-    weight_bits=4, activation_bits=8, calibration="standard normal, seed 0", passes="map,emit"
+    weight_bits=4,
+    layer_bits={},
+    activation_bits=8,
+    calibration="standard normal, seed 0",
+    passes="map,emit",
 )
 
 PLACEMENT = Placement(

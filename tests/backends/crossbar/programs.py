@@ -206,7 +206,9 @@ class Writer:
 def random_weights(shape: tuple[int, ...], bits: int = 4, seed: int = 1) -> Ints:
     """Weights of `bits` bits."""
     limit = quantization.weight_limit(bits)
-    return np.random.default_rng(seed).integers(-limit, limit + 1, shape)
+    drawn: Ints = np.random.default_rng(seed).integers(-limit, limit + 1, shape)
+    # One bit has no 0.
+    return drawn if bits > 1 else np.where(drawn < 0, -1, 1)
 
 
 def conv_program() -> Program:

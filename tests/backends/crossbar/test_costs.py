@@ -69,8 +69,11 @@ def test_json(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_what_the_converters_did(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """The inputs are 0, which the zero point stands for: its bits are read, and nothing clips."""
+    assert main([*arguments, "--stats", "--path", "bit-serial", "--engine", "bytes"]) == 0
+    bytes_out = capsys.readouterr().out
     assert main([*arguments, "--stats", "--path", "bit-serial"]) == 0
     out = capsys.readouterr().out
+    assert out == bytes_out
     assert out.endswith(
         "value  clipped  skipped\n"
         "-----  -------  -------\n"

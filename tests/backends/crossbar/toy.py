@@ -19,7 +19,7 @@ from epimc.backends.crossbar.instructions.computing import (
     RowBlock,
 )
 from epimc.backends.crossbar.instructions.table import OneSource, Stored, TableCheck
-from epimc.backends.forms import INT64, UINT8, Claim, Node, Tensor, channelwise, constant
+from epimc.backends.forms.claims import INT64, UINT8, Claim, Node, Tensor, channelwise, constant
 from epimc.ir.semantics.arrays import Ints
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
-from epimc.backends.forms import MAXIMUM_PARTIAL_SUM, Claim, Constant, Tensor
+from epimc.backends.forms import Claim, Constant, Tensor
+from epimc.backends.forms.sums import MAXIMUM_PARTIAL_SUM
 from epimc.backends.onnx.export import claims_of, export_integers, parts_of
 from epimc.backends.onnx.fragments import Inlined
 from epimc.backends.onnx.graph import integer_prefix

@@ -42,7 +42,7 @@ class Case:
         policy: Of all layers; used where there are no plans.
         plans: Of single layers; None for no plan file.
         weight_bits: 2 to 8.
-        activation_bits: 4 to 8.
+        activation_bits: 4 to 12.
         target: Its buffer may be too small for the network.
     """
 
@@ -133,7 +133,7 @@ def as_taken(samples: NDArray[Any], kind: PortType) -> NDArray[Any]:
 POLICIES = st.just("none") | st.builds(
     "uniform:{}x{}".format, st.integers(4, 60), st.integers(1, 8)
 )
-BITS = st.just((8, 8)) | st.tuples(st.integers(2, 8), st.integers(4, 8))
+BITS = st.just((8, 8)) | st.tuples(st.integers(2, 8), st.integers(4, 12))
 
 
 @st.composite

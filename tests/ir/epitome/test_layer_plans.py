@@ -97,7 +97,7 @@ PATCHES = "([o0, on, i0, in, eo, ei, dy, dx] each)"
 EITHER = (
     "expected either 'policy', or 'epitome' and 'patches'; or 'weight_bits', beside them or alone"
 )
-WIDTH = "between 2 and 8 (of the layer's weights)"
+WIDTH = "between 1 and 16 (of the layer's weights)"
 GOOD = {"name": "y", "policy": "none"}
 
 
@@ -126,7 +126,7 @@ GOOD = {"name": "y", "policy": "none"}
         ({"name": "x", "policy": "none", **HALF}, [f"Layer 'x': {EITHER}."]),
         ({"name": "x", "epitome": [4, 4, 3, 3]}, [f"Layer 'x': {EITHER}."]),
         ({"name": "x", "patches": [], "weight_bits": 4}, [f"Layer 'x': {EITHER}."]),
-        ({"name": "x", "weight_bits": 1}, [f"Layer 'x': weight_bits = 1: must be {WIDTH}."]),
+        ({"name": "x", "weight_bits": 0}, [f"Layer 'x': weight_bits = 0: must be {WIDTH}."]),
         (
             {"name": "x", "weight_bits": "4"},
             [f"Layer 'x': weight_bits = \"4\": must be an integer {WIDTH}."],
@@ -188,8 +188,8 @@ ELSE = 'must be "none" or "uniform:RxC" (for all layers that are not named)'
         ({"default": 3}, f"default = 3: {ELSE}."),
         ({"default": "best"}, f'default = "best": {ELSE}.'),
         (
-            {"default_weight_bits": 9},
-            "default_weight_bits = 9: must be between 2 and 8 (for all layers that state none).",
+            {"default_weight_bits": 17},
+            "default_weight_bits = 17: must be between 1 and 16 (for all layers that state none).",
         ),
         ({"layer": {"name": "x"}}, 'layer = {"name": "x"}: must be a list of tables, [[layer]].'),
     ],

@@ -129,3 +129,4 @@ def test_the_bits_of_layers_are_those_of_their_integers(tmp_path: Path) -> None:
     epimc.compile(MNIST, tmp_path / "b", epitome=path, weight_bits=5, activation_bits=5)
     text = next((tmp_path / "b" / "ir").glob("*-quantize.epi")).read_text()
     assert sorted(re.findall(r"tensor @\S+\.integers : \S+x(s\d)>", text)) == ["s3", "s5", "s5"]
+    assert verify(read_bundle(tmp_path / "b")).exact

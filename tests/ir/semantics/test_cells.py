@@ -7,6 +7,7 @@ import pytest
 
 from epimc.ir.semantics.cells import (
     MAPPINGS,
+    has_weights,
     lossless_adc_bits,
     reference_coefficient,
     slice_coefficients,
@@ -16,7 +17,7 @@ from epimc.ir.semantics.quantization import weight_limit
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
-@pytest.mark.parametrize("bits", range(2, 9))
+@pytest.mark.parametrize("bits", [*range(2, 10), 16])
 @pytest.mark.parametrize("cell_bits", range(1, 5))
 def test_slices_and_coefficients_give_every_weight_back(
     mapping: str, bits: int, cell_bits: int
@@ -31,6 +32,26 @@ def test_slices_and_coefficients_give_every_weight_back(
     assert levels.max() < 2**cell_bits
     reference = reference_coefficient(mapping, bits)
     assert np.array_equal(levels.astype(np.int64) @ np.array(coefficients) + reference, weights)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "columns", "levels", "reference"),
+    [("offset", (2,), [[0], [1]], -1), ("differential", (1, -1), [[0, 1], [1, 0]], 0)],
+)
+@pytest.mark.parametrize("cell_bits", range(1, 5))
+def test_weights_of_one_bit_are_minus_one_and_one(
+    mapping: str, columns: tuple[int, ...], levels: list[list[int]], reference: int, cell_bits: int
+) -> None:
+    assert has_weights(mapping, 1)
+    assert slice_coefficients(mapping, 1, cell_bits) == columns
+    assert slice_weights(np.array([-1, 1]), mapping, 1, cell_bits).tolist() == levels
+    assert reference_coefficient(mapping, 1) == reference
+    assert (np.array(levels) @ columns + reference).tolist() == [-1, 1]
+
+
+def test_a_sign_alone_is_no_weight() -> None:
+    assert not has_weights("twos_complement", 1)
+    assert all(has_weights(mapping, 2) for mapping in MAPPINGS)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from epimc.ir.semantics import quantization
 from epimc.ir.semantics.quantization import dequantize_output, quantize_input
 from tests.ir.semantics.nodes import one_node
 
@@ -80,3 +81,28 @@ def test_outputs_are_dequantized_as_onnxruntime_does(
     got = dequantize_output(q.astype(np.int64), scale, zero_point)
     assert got.dtype == np.float32
     assert np.array_equal(got, expected)
+
+
+@pytest.mark.parametrize(
+    ("bits", "nearest"), [(1, [-1, -1, 1, 1]), (2, [-1, 0, 0, 1]), (3, [-2, 0, 0, 3])]
+)
+def test_the_nearest_weights(bits: int, nearest: list[int]) -> None:
+    steps = quantization.nearest_weights(np.array([-1.5, -0.25, 0.0, 7.0]), bits)
+    assert steps.tolist() == nearest
+    assert quantization.are_weights(steps, bits)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "bits", "right"),
+    [([-1, 1], 1, True), ([0, 1], 1, False), ([2, 1], 1, False), ([0, -1], 2, True),
+     ([-2, 1], 2, False), ([-32767, 32767], 16, True)],
+)  # fmt: skip
+def test_which_numbers_are_weights(numbers: list[int], bits: int, right: bool) -> None:
+    assert quantization.are_weights(np.array(numbers), bits) == right
+
+
+def test_only_one_bit_makes_room_for_a_zero() -> None:
+    taken = [
+        quantization.bits_with_zero(bits, zero) for bits in (1, 2, 8) for zero in (False, True)
+    ]
+    assert taken == [1, 2, 2, 2, 8, 8]

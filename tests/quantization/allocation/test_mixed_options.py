@@ -32,8 +32,8 @@ def test_what_a_text_asks_for(text: str, wanted: AllocationOptions) -> None:
     [
         ("eight", "'eight' is neither a number nor like mixed:2..8,crossbars=N"),
         ("mixed:2-8,crossbars=3", "'2-8' is no range of bits, such as 2..8"),
-        ("mixed:1..8,crossbars=3", "'1..8' is no range of bits within 2..8"),
-        ("mixed:5..4,crossbars=3", "'5..4' is no range of bits within 2..8"),
+        ("mixed:1..8,crossbars=3", "'1..8' is no range of bits within 2..16"),
+        ("mixed:5..4,crossbars=3", "'5..4' is no range of bits within 2..16"),
         ("mixed:2..8", "'mixed:2..8' needs one of crossbars=N, reads=N and error=X"),
         (
             "mixed:2..8,reads=3,error=1",
@@ -47,7 +47,7 @@ def test_what_a_text_asks_for(text: str, wanted: AllocationOptions) -> None:
         ("mixed:2..8,crossbars=-3", "crossbars = '-3' is not an integer"),
         ("mixed:2..8,crossbars", "crossbars = '' is not an integer"),
         ("mixed:2..8,error=nan", "error = 'nan' is not a number, such as 0.01"),
-        ("mixed:2..8,error=1,ends=9", "ends = 9 is not in 2..8"),
+        ("mixed:2..8,error=1,ends=17", "ends = 17 is not in 1..16"),
     ],
 )
 def test_what_a_text_must_not_be(text: str, problem: str) -> None:
@@ -58,5 +58,5 @@ def test_what_a_text_must_not_be(text: str, problem: str) -> None:
 
 def test_numbers_keep_their_limits() -> None:
     with pytest.raises(EpimcError) as caught:
-        CompileOptions(weight_bits=9)
-    assert str(caught.value) == "error: Wrong option: weight_bits = 9 is not in 2..8."
+        CompileOptions(weight_bits=17)
+    assert str(caught.value) == "error: Wrong option: weight_bits = 17 is not in 1..16."

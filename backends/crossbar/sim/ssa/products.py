@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from epimc.backends.crossbar.compiled.convolution import Convolution
 from epimc.backends.crossbar.compiled.requantize import Rescaling
-from epimc.backends.crossbar.compiled.serial import SerialCounts, SerialProduct
+from epimc.backends.crossbar.compiled.serial import SerialProduct
+from epimc.backends.crossbar.core.counts import SerialCounts
 from epimc.backends.crossbar.core.program import Program
 from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.kernels.converters import lossless

@@ -568,6 +568,21 @@ DATA = {
         "error: OFAT gives channels 0 to 5 columns of another group, or of one that is not "
         "driven.\n  --> table 2 (mvm of 'acc1'), round 0",
     ),
+    "bits without a mapping": (
+        with_table("conv", 0, weight_bits=1, mapping="twos_complement"),
+        "error: Weights of 1 bits in mapping 'twos_complement'.\n"
+        "  --> table 0 (mvm of 'acc', node 'conv' (Conv))",
+    ),
+    "no weights of one bit": (
+        with_table("conv", 0, weight_bits=1, mapping="offset"),
+        "error: A weight of one bit is neither -1 nor 1.\n"
+        "  --> table 0 (mvm of 'acc', node 'conv' (Conv))",
+    ),
+    "one bit in a pack": (
+        with_table("groups", 0, weight_bits=1, weights=np.ones_like(GROUPS[0].weights)),
+        "error: A pack of several groups has zeros, one bit has none.\n"
+        "  --> table 0 (mvm of 'acc0')",
+    ),
     "two biases": (
         with_table("split", 1, bias=np.array([1, 0, 0])),
         "error: Two parts of the layer have a bias.\n  --> table 1 (mvm of 'part1')",

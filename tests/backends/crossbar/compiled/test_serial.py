@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from epimc.backends.crossbar.compiled.serial import SerialCounts, SerialProduct
-from epimc.backends.crossbar.core.counts import Conversions
+from epimc.backends.crossbar.compiled.serial import SerialProduct
+from epimc.backends.crossbar.core.counts import Conversions, SerialCounts
 from epimc.backends.crossbar.kernels.bit_serial import bit_serial
 from epimc.backends.crossbar.kernels.converters import lossless
 from epimc.backends.crossbar.kernels.fused import fused

@@ -15,7 +15,7 @@ from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.kernels.cells import column_sums
 from epimc.backends.crossbar.kernels.converters import fitting_step
 from epimc.backends.crossbar.kernels.layer_part import pack_at, physical_columns
-from epimc.ir.semantics.cells import MAPPINGS
+from epimc.ir.semantics.cells import MAPPINGS, has_weights
 from epimc.ir.semantics.windows import Window
 from tests.backends.crossbar.programs import CHIP, mvm, random_weights, ranges_of, window_rows
 
@@ -100,10 +100,10 @@ def cuts(draw: st.DrawFn, table: Mvm) -> list[Array]:
 def ungrouped(draw: st.DrawFn, window: Window) -> tuple[Mvm, int]:
     """A part of a layer without groups, cut into arrays anywhere, and its Cin."""
     rounds, (rows, columns), inputs = draw(plans(window.kernel))
-    bits, cell_bits = draw(st.integers(2, 8)), draw(st.integers(1, 4))
+    mapping, cell_bits = draw(st.sampled_from(MAPPINGS)), draw(st.integers(1, 4))
+    bits = draw(st.integers(1 if has_weights(mapping, 1) else 2, 9))
     weights = random_weights((rows, columns), bits, draw(st.integers(0, 99)))
     bias = np.arange(6, dtype=np.int64) - 3
-    mapping = draw(st.sampled_from(MAPPINGS))
     table = mvm(0, 0, 1, window, weights, rounds, bias, mapping=mapping, bits=bits,
                 cell_bits=cell_bits)  # fmt: skip
     cut = draw(cuts(table))

@@ -1,0 +1,145 @@
+"""The values of a float module on samples, batch by batch.
+
+A large network runs in onnxruntime: one session of the exported float model, which gives what it
+computes on the way.  A small one, and what needs the host, runs in the interpreter, whose float64
+sums differ between machines so far behind the bits that ranges keep that one program comes out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from epimc.backends.onnx.fragments import fragments_of
+from epimc.backends.onnx.functions import float_model
+from epimc.backends.onnx.ops import float_form
+from epimc.backends.onnx.reading import prefix_of, with_outputs
+from epimc.ir.core.module import Module
+from epimc.ir.core.op import Array, Value
+from epimc.ir.core.traits import CallsHost, StatesModel
+from epimc.ir.interpreter import batches, interpret
+from epimc.ir.observers import report
+from epimc.runtime.finite import run_finite
+from epimc.runtime.guard import GuardedSession
+from epimc.runtime.host import OnnxHost
+from epimc.support.limits import DEFAULT_BYTES
+
+Observe = Callable[[Value, Array], None]
+
+# Products that the interpreter computes in some seconds.
+FEW_PRODUCTS = 2**31
+
+# Bytes of the values that one run of onnxruntime gives at once.
+FETCHED = 2**27
+
+MOST_AT_ONCE = 64
+
+# One, so that no sum depends on the number of cores.
+THREADS = 1
+
+
+def run_values(module: Module, samples: Mapping[str, Any], observe: Observe) -> None:
+    """Compute all values of a float module, on all samples.
+
+    Args:
+        module: At level `epi` or `calibrated`.
+        samples: By input name, samples first; a list for an input of the host.
+        observe: Called with each value and its elements for some samples: batch by batch, in the
+            order of the module, always in the same way for the same module and samples.
+
+    Raises:
+        EpimcError: onnxruntime refuses the model, or what the host gives is something else.
+    """
+    count = len(next(iter(samples.values()), [None]))
+    if is_exported(module) and count * products(module) > FEW_PRODUCTS:
+        run_session(module, samples, observe, count)
+    else:
+        run_interpreter(module, samples, observe, count)
+
+
+def is_exported(module: Module) -> bool:
+    """Whether onnxruntime computes the same: nothing is the host's, or must be made finite."""
+    kinds = {type(op) for op in module.ops}
+    if any(issubclass(kind, (CallsHost, StatesModel)) for kind in kinds):
+        return False
+    reals = all(not value.type.is_host for _, value in module.inputs)
+    return bool(module.inputs) and reals and all(map(float_form.covers, kinds))
+
+
+def products(module: Module) -> int:
+    """About how many products one sample takes."""
+    total = 0
+    for op in module.ops:
+        shapes = (module.tensors[ref.name].type.shape for _, ref in op.tensor_refs())
+        total += op.output.type.size * max((math.prod(shape[1:]) for shape in shapes), default=1)
+    return total
+
+
+# --- in onnxruntime
+
+
+def run_session(module: Module, samples: Mapping[str, Any], observe: Observe, count: int) -> None:
+    """The same, in one session of onnxruntime."""
+    large = float_model(module)
+    prefix = prefix_of(large.proto)
+    names = {op.output: prefix + op.output.name for op in module.ops}
+    model = large.with_proto(with_outputs(large.proto, names.values()))
+    session = GuardedSession(model, "the float model", limit_bytes=DEFAULT_BYTES, threads=THREADS)
+    parts, groups = fetched(module, count)
+    for done, part in enumerate(parts):
+        feeds = {name: np.asarray(array[part], np.float32) for name, array in samples.items()}
+        for name, value in module.inputs:
+            observe(value, feeds[name])
+        for group in groups:
+            results = session.run([names[value] for value in group], feeds)
+            for value in group:
+                # Dropped one by one: what observes them takes memory of its own.
+                observe(value, results.pop(0))
+        report(done + 1, len(parts))
+
+
+def fetched(module: Module, count: int) -> tuple[list[slice], list[list[Value]]]:
+    """The samples that are run at once, and the values that a run gives at once.
+
+    A run computes all of the network, however little it gives: so there are several runs for a
+    batch only where the values of one sample are too many.
+    """
+    sizes = {op.output: 4 * op.output.type.size for op in module.ops}
+    batch = max(1, min(MOST_AT_ONCE, FETCHED // max(sum(sizes.values()), 1)))
+    parts = [slice(first, min(first + batch, count)) for first in range(0, count, batch)]
+    return parts, [*grouped(sizes, FETCHED // batch)]
+
+
+def grouped(sizes: Mapping[Value, int], most: int) -> Iterator[list[Value]]:
+    """Values in their order, in groups of no more bytes together; a larger value is alone."""
+    group: list[Value] = []
+    taken = 0
+    for value, size in sizes.items():
+        if group and taken + size > most:
+            yield group
+            group, taken = [], 0
+        group.append(value)
+        taken += size
+    if group:
+        yield group
+
+
+# --- in the interpreter
+
+
+def run_interpreter(
+    module: Module, samples: Mapping[str, Any], observe: Observe, count: int
+) -> None:
+    """The same, op by op in float64."""
+    fragments = fragments_of(module)
+    host = OnnxHost(fragments) if fragments else None
+    parts = batches(count, module)
+    # `observe` tells of what is not finite, and numpy need not.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for done, part in enumerate(parts):
+            inputs = {name: array[part] for name, array in samples.items()}
+            interpret(module, inputs, observe, host, run=run_finite)
+            report(done + 1, len(parts))

@@ -1,0 +1,1 @@
+"""What quantization loses, layer by layer, and where: `epimc inspect --quantization`."""
