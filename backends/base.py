@@ -320,6 +320,7 @@ class PlannedLayer:
         epitome: [groups * Eo, Ei, Eh, Ew].
         patches: The sampling plan.
         positions: Output positions of one sample.
+        weight_bits: Bits of a weight, where the layer has its own.
     """
 
     name: str
@@ -329,6 +330,7 @@ class PlannedLayer:
     epitome: Shape
     patches: Plan
     positions: int
+    weight_bits: int | None = None
 
 
 class Backend(Door, ABC):
@@ -355,6 +357,15 @@ class Backend(Door, ABC):
     def passes(self) -> Mapping[str, str]:
         """Its passes, "module:Class" by name."""
         return {}
+
+    @property
+    def pricing(self) -> str:
+        """The pass that writes the attribute `bit_prices` of modules at level `calibrated`.
+
+        Its options are `weight_bits`, the widths, and `activation_bits`.  Empty: there is none, and
+        bits cannot be chosen layer by layer.
+        """
+        return ""
 
     def pipeline(self, target: Target) -> str:
         """The passes from level `quantized` to what `emit` takes, as text; there may be none."""
@@ -401,6 +412,12 @@ class Backend(Door, ABC):
         self, layers: Sequence[PlannedLayer], target: Target, weight_bits: int, activation_bits: int
     ) -> PlanSummary:
         """What layers take on a target, from their shapes alone.
+
+        Args:
+            layers: Those with weights.
+            target: The chip.
+            weight_bits: Of the layers that do not have their own.
+            activation_bits: Of the inputs of all layers.
 
         Raises:
             EpimcError: The backend counts nothing.

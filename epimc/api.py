@@ -50,10 +50,10 @@ def compile(  # The name is the interface, as in `re.compile`.
     backend: str = DEFAULT_BACKEND,
     shapes: ShapesByName = (),
     constants: ConstantsByName = (),
-    weight_bits: int = 8,
     weight_granularity: WeightGranularity = "column",
     activation_bits: int = 8,
     activations: ActivationKind = "affine",
+    weight_bits: int | str = 8,
     observer: ChosenObserver = "auto",
     percentile: float = 99.99,
     calibration: SampleSource | None = None,
@@ -78,12 +78,13 @@ def compile(  # The name is the interface, as in `re.compile`.
             the model declares; sizes that it leaves open are else those of the calibration data.
         constants: What inputs are fixed to, by their names, such as {"axes": [1, 2]}: they become
             constants of the program, which no longer takes them.
-        weight_bits: Bits of a weight, 1 to 16; of one bit it is -1 or 1.
         weight_granularity: What has a scale of its own: a `column` of an epitome, or a `tensor`,
             which is all weights of a layer.
         activation_bits: Bits of an activation, 2 to 16.
         activations: `affine`, zero points that fit the ranges of values, or `signed`: values of
             both signs have the middle one, all others 0.
+        weight_bits: Bits of a weight, 1 to 16, of one bit it is -1 or 1; or what they are chosen
+            by, layer by layer, such as "mixed:2..8,crossbars=300".
         observer: What makes ranges of the values seen on `calibration`: the smallest and the
             largest, a percentile, the least squared error (`mse`), or the least divergence
             (`entropy`).

@@ -273,11 +273,17 @@ class CrossbarBackend(Backend):
     def passes(self) -> Mapping[str, str]:
         """In the order in which they run."""
         return {
+            "price_bits": "epimc.backends.crossbar.lower.price_bits:PriceBits",
             "map": "epimc.backends.crossbar.lower.map:Map",
             "place": "epimc.backends.crossbar.lower.place:Place",
             "schedule": "epimc.backends.crossbar.lower.schedule:Schedule",
             "allocate": "epimc.backends.crossbar.lower.allocate:Allocate",
         }
+
+    @property
+    def pricing(self) -> str:
+        """The pass that counts arrays and reads at each width."""
+        return "price_bits"
 
     def pipeline(self, target: Target) -> str:
         """Arrays, tiles, order of rows, addresses: the target decides all of them."""

@@ -39,6 +39,7 @@ from epimc.bundle.manifest import (
     sealed,
 )
 from epimc.bundle.outputs import check_output
+from epimc.support.bit_choice import BitChoice
 from epimc.support.diagnostics import EpimcError, OtherVersionError, error
 from epimc.support.files import File, Piece, is_plain_name, pieces_of, sha256
 from epimc.support.limits import DEFAULT_BYTES, Budget
@@ -67,6 +68,7 @@ class Bundle:
         limit_bytes: The most that its files may take together.
         remarks: What the user should know of the model, where it was compiled just now.
         placed: Where the nodes of the model run, likewise.
+        choice: Of the bits of weights, likewise, where they were chosen layer by layer.
     """
 
     manifest: Manifest
@@ -77,6 +79,7 @@ class Bundle:
     limit_bytes: int = DEFAULT_BYTES
     remarks: Sequence[str] = ()
     placed: Sequence[PlacedNode] = ()
+    choice: BitChoice | None = None
 
     @property
     def target(self) -> Target:

@@ -15,8 +15,10 @@ from epimc.support.options import (
     DeclaredOption,
     Listed,
     Maybe,
+    NumberOrText,
     OptionKind,
     Scalar,
+    Word,
     options_of,
 )
 
@@ -62,7 +64,9 @@ def parameter_of(known: DeclaredOption) -> inspect.Parameter:
     """The parameter of a command for an option."""
     option = known.option
     limits: dict[str, Any] = {"min": option.minimum, "max": option.maximum}
-    if option.minimum is None and option.maximum is None:
+    # The limits of a number, which a text need not keep, are looked at behind.
+    is_text = isinstance(known.kind, NumberOrText)
+    if is_text or (option.minimum is None and option.maximum is None):
         limits = {}
     kind = type_of(known.kind)
     written = as_written(known, kind)
@@ -90,6 +94,8 @@ def as_written(known: DeclaredOption, kind: Any) -> Any:
     """The default as the command line has it, where the option has this type there."""
     if isinstance(known.kind, Listed):
         return list(known.default)
+    if isinstance(known.kind, NumberOrText):
+        return str(known.default)
     if isinstance(known.kind, Choice):
         return kind(known.kind.name_of(known.default))
     return known.default
@@ -99,6 +105,8 @@ def as_value(kind: OptionKind, value: Any) -> Any:
     """The value of an option from what the command line's library made of it."""
     if isinstance(kind, Listed):
         return tuple(as_value(kind.item, part) for part in value)
+    if isinstance(kind, NumberOrText):
+        return kind.read(Word(value))
     if isinstance(kind, Maybe) and value is not None:
         return as_value(kind.item, value)
     return kind.values[value.value] if isinstance(kind, Choice) else value
@@ -116,6 +124,8 @@ def type_of(kind: OptionKind) -> Any:
         case Choice():
             # The one type of which it takes some texts alone.
             return Enum("Choice", {text: text for text in kind.values})
+        case NumberOrText():
+            return str
         case Maybe():
             return type_of(kind.item) | None
         case Listed(item=Scalar()):

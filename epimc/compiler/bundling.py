@@ -18,6 +18,7 @@ from epimc.ir.core.traits import Epitomized
 from epimc.ir.pipeline import Pass, print_pipeline
 from epimc.quantization.options import QuantizeOptions
 from epimc.samples.samples import LABELS, coded, encode_samples
+from epimc.support.bit_choice import BitChoice
 from epimc.support.files import File
 from epimc.support.options import values_of
 from epimc.support.sample_types import Array, Shaped, storable
@@ -79,6 +80,7 @@ def new_bundle(
     passes: Sequence[Pass],
     bits: QuantizeOptions,
     files: Mapping[str, File],
+    choice: BitChoice | None = None,
 ) -> Bundle:
     """The bundle, in memory.
 
@@ -88,7 +90,8 @@ def new_bundle(
         program: What the backend made of it.
         passes: Those that ran.
         bits: What the numbers have.
-        files: Those below `reference/`.
+        files: Those below `reference/` and `ir/`.
+        choice: Of the bits of weights, where they were chosen layer by layer.
     """
     options = Options(
         **values_of(QuantizeOptions, bits),
@@ -105,4 +108,5 @@ def new_bundle(
         fragments=fragments_of(integers),
         remarks=start.model.remarks,
         placed=start.model.nodes,
+        choice=choice,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from epimc.backends.base import Backend, Target
 from epimc.backends.registry import load_backend, load_dialect
@@ -11,6 +12,7 @@ from epimc.bundle.bundle import Bundle
 from epimc.compiler.bundling import new_bundle, reference_files
 from epimc.compiler.calibrating import calibrated
 from epimc.compiler.importing import import_request
+from epimc.compiler.layer_file import bit_choice, layer_files
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import CompileOptions, Request
 from epimc.compiler.passes import passes_of
@@ -21,9 +23,19 @@ from epimc.ir.passes.epitomize import Epitomize
 from epimc.ir.passes.equalize import Equalize
 from epimc.ir.passes.fold import Fold
 from epimc.ir.passes.layout import Layout
-from epimc.ir.pipeline import Pass, Registry, Runner, make, overridden, parse_pipeline
+from epimc.ir.pipeline import (
+    Pass,
+    Registry,
+    Runner,
+    make,
+    overridden,
+    parse_pipeline,
+    pass_class,
+)
+from epimc.quantization.allocation.allocate import AllocateBits
+from epimc.quantization.allocation.options import AllocationOptions, is_mixed, mixed_bits
 from epimc.quantization.calibrate import Calibrate
-from epimc.quantization.options import QuantizeOptions
+from epimc.quantization.options import NumberOptions
 from epimc.quantization.quantize import Quantize
 from epimc.quantization.rounding.options import EFFORTS, OBSERVERS, Effort, RoundingOptions
 from epimc.support.diagnostics import RefusedNodesError, error
@@ -128,7 +140,7 @@ class Job:
             backend,
             target,
             registry,
-            stages_of(request, lowering, effort_of(request, memory)),
+            stages_of(request, lowering, effort_of(request, memory), pricing_of(backend, request)),
         )
 
 
@@ -141,18 +153,42 @@ def effort_of(request: Request, memory: InMemory) -> Effort:
     return "fast" if is_drawn else "good"
 
 
-def stages_of(options: CompileOptions, lowering: tuple[Pass, ...], effort: Effort) -> Stages:
+def pricing_of(backend: Backend, request: Request) -> type[Pass] | None:
+    """The backend's pass that tells what layers take at each width; None where nobody asks.
+
+    Raises:
+        EpimcError: The backend has none.
+    """
+    if not is_mixed(request.weight_bits):
+        return None
+    if not backend.pricing:
+        raise error(
+            f"Backend '{backend.name}' does not tell what layers take at each number of bits.",
+            hint="Give layers their bits in a file (--epitome FILE), or all the same ones.",
+        )
+    return pass_class(backend.pricing, backend.passes)
+
+
+def stages_of(
+    options: CompileOptions,
+    lowering: tuple[Pass, ...],
+    effort: Effort,
+    pricing: type[Pass] | None = None,
+) -> Stages:
     """The stages of a compile.
 
     Args:
         options: What the user asks for.
         lowering: The backend's passes.
         effort: One that says what is done.
+        pricing: The backend's pass that tells what layers take, where their bits are chosen.
 
     Raises:
         EpimcError: There is no such policy or option of a pass.
     """
     policy = PLANS if is_plan_file(options.epitome) else options.epitome
+    rounding = values_of(RoundingOptions, EFFORTS[effort])
+    bits, allocation = bits_of(options, rounding, pricing)
     stages = Stages(
         floats=(
             # Transpositions meet and vanish before anything else looks at the ops around them.
@@ -169,16 +205,39 @@ def stages_of(options: CompileOptions, lowering: tuple[Pass, ...], effort: Effor
                 percentile=options.percentile,
                 activation_bits=options.activation_bits,
             ),
+            *allocation,
         ),
         quantize=make(
             Quantize,
-            **values_of(QuantizeOptions, options),
-            **values_of(RoundingOptions, EFFORTS[effort]),
+            weight_bits=bits,
+            **values_of(NumberOptions, options),
+            **rounding,
         ),
         # From here on the target decides.
         lowering=lowering,
     )
     return stages.with_options(options.pass_options)
+
+
+def bits_of(
+    options: CompileOptions, rounding: Mapping[str, Any], pricing: type[Pass] | None
+) -> tuple[int, tuple[Pass, ...]]:
+    """Bits of the weights of layers that state none, and the passes that have layers state theirs.
+
+    Args:
+        options: What the user asks for.
+        rounding: How weights become integers.
+        pricing: As in `stages_of`.
+    """
+    if not isinstance(options.weight_bits, str):
+        return options.weight_bits, ()
+    assert pricing is not None
+    wanted = mixed_bits(options.weight_bits)
+    widths = tuple(sorted({*wanted.weight_bits, wanted.ends or wanted.weight_bits[0]}))
+    return max(wanted.weight_bits), (
+        make(pricing, weight_bits=widths, activation_bits=options.activation_bits),
+        make(AllocateBits, **values_of(AllocationOptions, wanted), **rounding),
+    )
 
 
 def compile_model(
@@ -252,6 +311,10 @@ def compiled_once(
         program = step.program = calibrated(program, start, integers)
 
     with clock.stage(REFERENCE):
-        files = reference_files(start, floats, integers)
+        files = {
+            **reference_files(start, floats, integers),
+            **layer_files(start, floats, request.epitome),
+        }
 
-    return new_bundle(start, integers, program, stages.passes, stages.quantize, files)
+    made = start, integers, program, stages.passes, stages.quantize, files
+    return new_bundle(*made, bit_choice(floats))

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from epimc.backends import DEFAULT_BACKEND
+from epimc.quantization.allocation.options import BitOptions, is_mixed, mixed_bits
 from epimc.quantization.calibration.options import ObserverOptions
-from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.rounding.options import Effort
 from epimc.support.constants import constants_from
+from epimc.support.diagnostics import error
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.options import Option, refuse_wrong_option
 from epimc.support.shapes import shapes_from
@@ -95,7 +96,7 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompileOptions(ObserverOptions, QuantizeOptions, ModelOptions):
+class CompileOptions(ObserverOptions, BitOptions, ModelOptions):
     """All options of a compile.
 
     Attributes:
@@ -117,6 +118,19 @@ class CompileOptions(ObserverOptions, QuantizeOptions, ModelOptions):
         tuple[str, ...],
         Option("Set options of a pass; may be repeated.", metavar="'PASS{N=4}'", flag="-O"),
     ] = ()
+
+    def __post_init__(self) -> None:
+        """Hold all options to what their fields declare.
+
+        Raises:
+            EpimcError: The first that is wrong.
+        """
+        super().__post_init__()
+        if is_mixed(self.weight_bits):
+            try:
+                mixed_bits(str(self.weight_bits))
+            except ValueError as problem:
+                raise error(f"Wrong option: weight_bits: {problem}.") from None
 
 
 @dataclass(frozen=True)

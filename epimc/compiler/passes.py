@@ -11,6 +11,7 @@ PASSES: dict[str, str] = {
     "equalize": "epimc.ir.passes.equalize:Equalize",
     "epitomize": "epimc.ir.passes.epitomize:Epitomize",
     "calibrate": "epimc.quantization.calibrate:Calibrate",
+    "allocate_bits": "epimc.quantization.allocation.allocate:AllocateBits",
     "quantize": "epimc.quantization.quantize:Quantize",
 }
 """Those that all backends have in common; a backend has its own besides."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -106,12 +107,18 @@ def planned_layers(epitome: str, module: Module, rows: int) -> list[PlannedLayer
     plans = plans_for(epitome, module)
     # Layers are counted as they are compiled: with what stands behind them once nothing is moved.
     layers = layers_of(Runner(PASSES).run(module, [Layout()]), rows)
-    chosen = plans.choose(list(layers.values()))
-    planned = []
-    for (op, layer), (fitted, patches) in zip(layers.items(), chosen, strict=True):
-        _, height, width = as_map(op.output.type.shape)
-        name, nodes, positions = op.output.name, op.location.nodes, height * width
-        planned.append(
-            PlannedLayer(name, nodes, layer.weights, layer.groups, fitted, patches, positions)
+    described = list(layers.values())
+    chosen, bits = plans.choose(described), plans.weight_bits(described)
+    return [
+        PlannedLayer(
+            op.output.name,
+            op.location.nodes,
+            layer.weights,
+            layer.groups,
+            epitome,
+            patches,
+            math.prod(as_map(op.output.type.shape)[1:]),
+            own or None,
         )
-    return planned
+        for (op, layer), (epitome, patches), own in zip(layers.items(), chosen, bits, strict=True)
+    ]

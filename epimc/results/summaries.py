@@ -12,6 +12,7 @@ from epimc.backends.base import Port, ProgramSummary
 from epimc.bundle.bundle import Bundle, read_bundle
 from epimc.bundle.manifest import Origin
 from epimc.frontend import ImportedModel, ModelSource, WantedInputs, import_source
+from epimc.support.bit_choice import BitChoice
 from epimc.support.diagnostics import counted, error
 from epimc.support.files import as_path
 from epimc.support.limits import DEFAULT_BYTES
@@ -168,6 +169,7 @@ class CompileResult(Result):
         program: What the backend says of the program.
         on_chip: How much of the model runs on the chip.
         nodes: The model's ONNX nodes that are no constants, and where they run.
+        bits: Which bits weights have, where they were chosen layer by layer; else null.
     """
 
     KIND: ClassVar[str] = "compile"
@@ -176,10 +178,13 @@ class CompileResult(Result):
     program: ProgramSummary = field(metadata=INLINED)
     on_chip: Placement
     nodes: tuple[ModelNode, ...]
+    bits: BitChoice | None
 
     def blocks(self) -> Iterable[Block]:
         """What the backend says of the program, how much of the model it is, and what is not."""
         yield from self.program.blocks()
+        if self.bits is not None:
+            yield Lines((str(self.bits),))
         yield Lines((str(self.on_chip),))
         yield from host_part(self.nodes)
 
@@ -193,7 +198,7 @@ def compile_result(bundle: Bundle, folder: str) -> CompileResult:
     """
     placement = bundle.manifest.on_chip.placement
     nodes = model_nodes(bundle.placed)
-    return CompileResult(folder, bundle.program.describe(), placement, nodes)
+    return CompileResult(folder, bundle.program.describe(), placement, nodes, bundle.choice)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@
         weight_bits: Annotated[int, Option("Bits of a weight.", minimum=2, maximum=8)] = 8
 
 A field's type says which values it takes: `bool`, `int`, `float`, `str`, `Path`, a `Literal` or an
-`Enum` of such values, `tuple[T, ...]` of any of them, and `T | None`.  Nothing here needs numpy,
-so that a command line can be made of options before anything heavy is imported.
+`Enum` of such values, `tuple[T, ...]` of any of them, `T | None`, and `int | str`.  Nothing here
+needs numpy, so that a command line can be made of options before anything heavy is imported.
 """
 
 from __future__ import annotations
@@ -153,6 +153,30 @@ class Scalar(OptionKind):
         return isinstance(value, (int, float) if self.type is float else self.type)
 
 
+@dataclass(frozen=True)
+class NumberOrText(OptionKind):
+    """An integer, or a text that is none."""
+
+    expected: str = "an integer or text"
+
+    def read(self, written: Written) -> Any:
+        """What stands in quotes is text; digits without them are a number."""
+        if isinstance(written, tuple):
+            raise ValueError
+        is_number = isinstance(written, Word) and re.fullmatch("-?[0-9]{1,18}", written.text)
+        return int(written.text) if is_number else written.text
+
+    def show(self, value: Any) -> str:
+        """A number as it is, a text so that it is taken for no number."""
+        if isinstance(value, int):
+            return str(value)
+        return json.dumps(value) if re.fullmatch("-?[0-9]+", value) else as_word(value)
+
+    def accepts(self, value: object) -> bool:
+        """Either."""
+        return isinstance(value, (int, str)) and not isinstance(value, bool)
+
+
 SCALARS: dict[type, OptionKind] = {
     bool: Scalar(bool, "true or false"),
     int: Scalar(int, "an integer"),
@@ -259,6 +283,8 @@ def kind_of(annotation: Any) -> OptionKind:
     if annotation in SCALARS:
         return SCALARS[annotation]
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType) and set(arguments) == {int, str}:
+        return NumberOrText()
     if origin is Annotated:
         return kind_of(arguments[0])
     if origin is Literal:

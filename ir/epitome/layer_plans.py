@@ -1,6 +1,7 @@
 """Plans layer by layer: what a user gives by hand or by a policy, as plain data.
 
     default = "uniform:256x32"          # the policy of all other layers; none if left out
+    default_weight_bits = 6             # of all other layers; those of the compile if left out
 
     [[layer]]
     name = "conv1"                      # of one of its ONNX nodes, or of its value
@@ -10,6 +11,7 @@
     name = "conv2"
     epitome = [32, 28, 3, 3]            # [Eo, Ei, Eh, Ew]
     patches = [[0, 32, 0, 28, 0, 0, 0, 0]]   # [o0, on, i0, in, eo, ei, dy, dx] each
+    weight_bits = 4                     # beside what is said of the epitome, or alone
 
 A TOML file says it so; the IR says the same in the attribute `plans` of a module.
 """
@@ -32,7 +34,7 @@ from epimc.ir.epitome.policies import POLICIES, Layer, choose
 from epimc.support.diagnostics import counted, did_you_mean, error, mistaken
 from epimc.support.limits import LARGEST_NUMBER
 from epimc.support.mistakes import Keys, explained, key_path, sentences
-from epimc.support.toml_files import TomlTable, words
+from epimc.support.toml_files import TomlTable, number, words
 
 PLANS = "plans"
 
@@ -40,23 +42,45 @@ MOST_HINTS = 20
 """So many mistakes tell what may be meant."""
 
 
+LEAST_WEIGHT_BITS, MOST_WEIGHT_BITS = 1, 16
+"""What a layer's weights may have."""
+
+
 @dataclass(frozen=True)
 class LayerPlan:
-    """What a user gives for one layer: a policy, or an epitome's shape with its patches."""
+    """What a user gives for one layer.
+
+    Attributes:
+        name: By which the layer is called.
+        policy: What chooses its epitome; empty: nothing does, or what follows.
+        epitome: The epitome's shape, where there are patches.
+        patches: The plan; none: the policy counts, or the one of layers that are not named.
+        weight_bits: Bits of a weight; 0: as of layers that are not named.
+    """
 
     name: str
     policy: str = ""
     epitome: Shape = (0, 0, 0, 0)
     patches: Plan = ()
+    weight_bits: int = 0
 
-    def choose(self, layer: Layer) -> tuple[Shape, Plan]:
+    @property
+    def has_epitome(self) -> bool:
+        """Whether it says anything of the layer's epitome."""
+        return bool(self.policy or self.epitome[0])
+
+    def choose(self, layer: Layer, default: str = "none") -> tuple[Shape, Plan]:
         """The epitome's shape and the plan.
+
+        Args:
+            layer: The one that is meant.
+            default: The policy of layers of which nothing is said.
 
         Raises:
             IrError: There is no such policy, or the plan is none for the layer.
         """
-        if self.policy:
-            return choose(self.policy, layer)
+        if not self.has_epitome or self.policy:
+            return choose(self.policy or default, layer)
         if math.prod(self.epitome) > math.prod(layer.weights):
             shapes = f"an epitome {list(self.epitome)} is larger than weights {list(layer.weights)}"
             raise IrError(f"{shapes}: it would save nothing")
@@ -64,10 +88,15 @@ class LayerPlan:
         return self.epitome, self.patches
 
     def dump(self) -> dict[str, Plain]:
-        """The name with its policy or, without one, its epitome and patches, as plain values."""
+        """The name with what is said of the layer, as plain values."""
+        said: dict[str, Plain] = {"name": self.name}
         if self.policy:
-            return {"name": self.name, "policy": self.policy}
-        return {"name": self.name, "epitome": self.epitome, "patches": PLAN.dump(self.patches)}
+            said["policy"] = self.policy
+        elif self.has_epitome:
+            said |= {"epitome": self.epitome, "patches": PLAN.dump(self.patches)}
+        if self.weight_bits:
+            said["weight_bits"] = self.weight_bits
+        return said
 
 
 @dataclass(frozen=True)
@@ -77,10 +106,13 @@ class Plans:
     Attributes:
         default: The policy of all layers that are not named.
         layers: Those that are.
+        default_weight_bits: Bits of a weight of all layers of which nothing else is said; 0: those
+            of the compile.
     """
 
     default: str = "none"
     layers: tuple[LayerPlan, ...] = ()
+    default_weight_bits: int = 0
 
     @property
     def needs_target(self) -> bool:
@@ -90,7 +122,10 @@ class Plans:
 
     def dump(self) -> dict[str, Plain]:
         """As plain data, which `load` reads back."""
-        return {"default": self.default, "layer": tuple(layer.dump() for layer in self.layers)}
+        said: dict[str, Plain] = {"default": self.default}
+        if self.default_weight_bits:
+            said["default_weight_bits"] = self.default_weight_bits
+        return {**said, "layer": tuple(layer.dump() for layer in self.layers)}
 
     def choose(self, layers: Sequence[Layer]) -> list[tuple[Shape, Plan]]:
         """The epitome's shape and the plan of each layer.
@@ -101,17 +136,24 @@ class Plans:
         """
         if mistakes := self.mistakes(layers):
             raise mistaken("The plans of the layers have", mistakes)
-        known = indices_by_name(layers)
-        named = {known[one.name][0]: one for one in self.layers}
-        rest = LayerPlan("", self.default)
         chosen: list[tuple[Shape, Plan]] = []
-        for index, layer in enumerate(layers):
+        for layer, one in zip(layers, self.of_each(layers), strict=True):
             try:
-                chosen.append(named.get(index, rest).choose(layer))
+                chosen.append(one.choose(layer, self.default))
             # The plans that are named are right: it is the policy of the others that does not suit.
             except IrError as problem:
                 raise error(f"Layer '{layer.value}': {problem}.") from None
         return chosen
+
+    def of_each(self, layers: Sequence[Layer]) -> list[LayerPlan]:
+        """What is said of each layer of a model in which all that are named exist."""
+        known = indices_by_name(layers)
+        named = {known[one.name][0]: one for one in self.layers}
+        return [named.get(index, LayerPlan("")) for index in range(len(layers))]
+
+    def weight_bits(self, layers: Sequence[Layer]) -> list[int]:
+        """The bits of each layer's weights, which all exist; 0: those of the compile."""
+        return [one.weight_bits or self.default_weight_bits for one in self.of_each(layers)]
 
     def mistakes(self, layers: Sequence[Layer], others: Collection[str] = frozenset()) -> list[str]:
         """What is wrong for a model with these layers, a sentence each.
@@ -195,6 +237,14 @@ Policy = Annotated[str, AfterValidator(known_policy)]
 KNOWN_POLICIES = " or ".join(f'"{policy}"' for policy in POLICIES)
 
 
+EPITOME_KEYS: tuple[set[str], ...] = (set(), {"policy"}, {"epitome", "patches"})
+"""The ways to say something of a layer's epitome, the first of which is to say nothing."""
+
+EXPECTED_KEYS = (
+    "either 'policy', or 'epitome' and 'patches'; or 'weight_bits', beside them or alone"
+)
+
+
 class LayerTable(TomlTable):
     """One `[[layer]]` of a file."""
 
@@ -215,28 +265,37 @@ class LayerTable(TomlTable):
         default=(),
     )
 
+    weight_bits: int = number(
+        LEAST_WEIGHT_BITS, MOST_WEIGHT_BITS, "bits", "of the layer's weights", default=0
+    )
+
     @model_validator(mode="after")
     def one_way(self) -> LayerTable:
-        """Refuse a layer that says neither or both."""
-        if self.model_fields_set not in ({"name", "policy"}, {"name", "epitome", "patches"}):
-            raise explained("expected either 'policy', or 'epitome' and 'patches'")
+        """Refuse a layer that says nothing, or two things of its epitome."""
+        said = set(self.model_fields_set) - {"name"}
+        if said - {"weight_bits"} not in EPITOME_KEYS or not said:
+            raise explained(f"expected {EXPECTED_KEYS}")
         return self
 
     def plan(self) -> LayerPlan:
         """What the table says."""
         patches = tuple(Patch(*row) for row in self.patches)
-        return LayerPlan(self.name, self.policy, self.epitome, patches)
+        return LayerPlan(self.name, self.policy, self.epitome, patches, self.weight_bits)
 
 
 class PlanTable(TomlTable):
     """A file of plans."""
 
     default: Policy = words(KNOWN_POLICIES, "for all layers that are not named", default="none")
+    default_weight_bits: int = number(
+        LEAST_WEIGHT_BITS, MOST_WEIGHT_BITS, "bits", "for all layers that state none", default=0
+    )
     layer: Annotated[tuple[LayerTable, ...], Field(strict=False)] = ()
 
     def plans(self) -> Plans:
         """What the file says."""
-        return Plans(self.default, tuple(table.plan() for table in self.layer))
+        layers = tuple(table.plan() for table in self.layer)
+        return Plans(self.default, layers, self.default_weight_bits)
 
 
 def load(data: Mapping[str, Any]) -> tuple[Plans, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from epimc.ir.core.levels import EPI, NN
@@ -48,10 +48,11 @@ class Epitomize(Pass):
         """Rewrite nn.conv and nn.gemm, and nn.batch_norm to nn.affine; everything else stays."""
         plans = module_plans(module) if self.policy == PLANS else Plans(self.policy)
         layers = layers_of(module, array_rows(module) if plans.needs_target else 1)
-        names = (op.output.name for op in layers)
-        chosen = dict(zip(names, plans.choose(list(layers.values())), strict=True))
+        names, described = [op.output.name for op in layers], list(layers.values())
+        chosen = dict(zip(names, plans.choose(described), strict=True))
+        bits = dict(zip(names, plans.weight_bits(described), strict=True))
         # A batch normalization that no one folds is affine behind the weights, too.
-        patterns = (LayerIntoEpitome(chosen), NormIntoAffine())
+        patterns = (LayerIntoEpitome(chosen, bits), NormIntoAffine())
         result = rewritten(module, patterns, level=self.ensures)
         # Both have been carried out: at the next levels they would say nothing.
         for key in (PLANS, ARRAY_ROWS):
@@ -65,9 +66,11 @@ class LayerIntoEpitome(Pattern[Weighted]):
 
     Attributes:
         chosen: The shape of the epitome and the plan of every layer, by its result's name.
+        weight_bits: Bits of a weight, by the same names; none or 0: none are stated.
     """
 
     chosen: Mapping[str, tuple[plan.Shape, plan.Plan]]
+    weight_bits: Mapping[str, int] = field(default_factory=dict)
 
     name: ClassVar[str] = "layer-into-epitome"
     ops: ClassVar[tuple[type[Op], ...]] = (Weighted,)
@@ -86,6 +89,8 @@ class LayerIntoEpitome(Pattern[Weighted]):
             "shape": shape,
             "plan": patches,
         }
+        if bits := self.weight_bits.get(op.output.name):
+            attributes["weight_bits"] = bits
         return Replacement(epi.Conv(op.operands, op.output, op.location, attributes))
 
 

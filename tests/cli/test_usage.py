@@ -150,9 +150,15 @@ def test_help_names_every_command(run: Run) -> None:
         (["compile"], ["MODEL"]),
         (["compile", "model.onnx"], ["--output"]),
         (["compile", "model.onnx", "-o", "out", "--weigth-bits", "8"], ["--weigth-bits"]),
-        (["compile", "model.onnx", "-o", "out", "--weight-bits", "9"], ["--weight-bits", "8"]),
-        (["compile", "model.onnx", "-o", "out", "--weight-bits", "1"], ["--weight-bits", "2"]),
-        (["compile", "model.onnx", "-o", "out", "--activation-bits", "3"], ["--activation-bits"]),
+        (
+            ["compile", "model.onnx", "-o", "out", "--weight-bits", "17"],
+            ["weight_bits = 17", "1..16"],
+        ),
+        (
+            ["compile", "model.onnx", "-o", "out", "--weight-bits", "0"],
+            ["weight_bits = 0", "1..16"],
+        ),
+        (["compile", "model.onnx", "-o", "out", "--activation-bits", "1"], ["--activation-bits"]),
         (["compile", "model.onnx", "-o", "out", "--activation-bits", "x"], ["--activation-bits"]),
         (["run", "bundle"], ["--input"]),
         (["check", "bundle", "more"], ["more"]),

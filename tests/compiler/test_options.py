@@ -30,7 +30,7 @@ from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.quantize import Quantize
 from epimc.samples.options import DataOptions
 from epimc.support.diagnostics import EpimcError
-from epimc.support.options import Option, options_of, values_of
+from epimc.support.options import NumberOrText, Option, options_of, values_of
 from tests.helpers.observed import Observed
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -76,7 +76,9 @@ def test_the_help_says_what_is_declared(command: str, declaring: type) -> None:
             listed = isinstance(known.default, tuple)
             default = ", ".join(known.default) if listed else known.default
             assert re.match(rf".*?\[default: {default}\b", line)
-        if known.option.minimum is not None and known.option.maximum is not None:
+        if isinstance(known.kind, NumberOrText):
+            assert f"{known.option.minimum}..{known.option.maximum}" in known.option.doc
+        elif known.option.minimum is not None and known.option.maximum is not None:
             assert f"{known.option.minimum}<=x<={known.option.maximum}]" in line
 
 
@@ -129,11 +131,14 @@ def test_the_keywords_of_python_are_the_declared_options(
 
 def test_the_options_of_quantize_are_those_of_its_pass() -> None:
     bits = options_of(QuantizeOptions)
-    assert set(bits) == {
-        *("weight_bits", "weight_granularity", "activation_bits", "activations"),
-    }
-    for declaring in (Quantize, CompileOptions, Request):
-        assert bits.items() <= options_of(declaring).items()
+    names = {"weight_bits", "weight_granularity", "activation_bits", "activations"}
+    assert set(bits) == names
+    assert bits.items() <= options_of(Quantize).items()
+    for declaring in (CompileOptions, Request):
+        own = options_of(declaring)
+        assert all(own[name] == bits[name] for name in names - {"weight_bits"})
+        number, mixed = bits["weight_bits"].option, own["weight_bits"].option
+        assert (number.minimum, number.maximum) == (mixed.minimum, mixed.maximum)
     assert set(Options.model_fields) == {*bits, "layer_bits", "calibration", "passes"}
 
 
@@ -203,7 +208,10 @@ def test_an_option_of_a_pass_and_the_compile_option_are_the_same(tmp_path: Path)
     ("options", "problem"),
     [
         ({"weight_bits": 17}, "weight_bits = 17 is not in 1..16"),
-        ({"weight_bits": "4"}, "weight_bits = '4' is not an integer"),
+        (
+            {"weight_bits": "4"},
+            "weight_bits: '4' is neither a number nor like mixed:2..8,crossbars=N",
+        ),
         ({"limit_bytes": 0}, "limit_bytes = 0 is not at least 1"),
         ({"strict": 1}, "strict = 1 is not true or false"),
     ],

@@ -225,6 +225,7 @@ def assert_losses_agree(case: Case, bundle: Bundle) -> None:
 def assert_counts_as_planned(case: Case, done: Done) -> None:
     """Rounds and array reads of every layer are those that `epimc plan` foretells."""
     request = done.request
+    assert isinstance(request.weight_bits, int)
     asked = PlanRequest(
         request.model,
         epitome=request.epitome,

@@ -43,6 +43,7 @@ class LayerCounts:
         mapped_crossbars: Arrays that the compiler's mapping takes.
         positions: Output positions of one sample.
         array_reads: Arrays read for one sample.
+        weight_bits: Bits of a weight.
     """
 
     name: str
@@ -61,6 +62,7 @@ class LayerCounts:
     mapped_crossbars: int
     positions: int
     array_reads: int
+    weight_bits: int
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,16 @@ class CrossbarCounts(PlanSummary):
         if not self.layers:
             yield Lines(("  no layer has constant weights: it takes no crossbars",))
             return
-        titles = ("layer", "weights", "epitome", "rounds", "FP32", "crossbars", "arrays", "reads")
+        # Where all layers have the same bits, the totals say how many.
+        mixed = len({layer.weight_bits for layer in self.layers}) > 1
+        names = ("layer", "weights", "epitome", *["bits"] * mixed, "rounds")
+        titles = (*names, "FP32", "crossbars", "arrays", "reads")
         rows = (
             (
                 first_name(layer.name, layer.nodes),
                 dims(layer.weights_shape),
                 dims(layer.epitome_shape),
+                *[str(layer.weight_bits)] * mixed,
                 str(layer.rounds),
                 str(layer.baseline_crossbars),
                 str(layer.crossbars),
@@ -137,7 +143,10 @@ def count_layers(
     slices = -(-activation_bits // target.converters.dac_bits)
     geometry = geometry_of(target.crossbar)
     at_once = target.converters.rows_per_read
-    counts = tuple(layer_counts(layer, weight_bits, slices, geometry, at_once) for layer in layers)
+    counts = tuple(
+        layer_counts(layer, layer.weight_bits or weight_bits, slices, geometry, at_once)
+        for layer in layers
+    )
     baseline = sum(layer.baseline_crossbars for layer in counts)
     crossbars = sum(layer.crossbars for layer in counts)
     mnsim_baseline = sum(layer.mnsim_baseline_crossbars for layer in counts)
@@ -195,6 +204,7 @@ def layer_counts(
         mapped_crossbars=counting.mapped(small, bits, geometry),
         positions=layer.positions,
         array_reads=reads * layer.positions * slices,
+        weight_bits=bits,
     )
 
 

@@ -86,7 +86,7 @@ class Layer:
         nets: Propagation,
         bits: int,
         options: RoundingOptions,
-        granularity: WeightGranularity,
+        granularity: WeightGranularity = "column",
     ) -> None:
         """Take a layer whose operand is known in both nets."""
         self.granularity = granularity
@@ -231,10 +231,13 @@ class Layer:
         metric = None
         if not is_alone:
             metric, weights = moments.covariance, weights.astype(np.float64)
-            lacking = moments.cross_covariance - weights @ metric
+            # Where nothing before the layer is quantized, nothing lacks.
+            is_real = self.x.quantized is self.x.real
+            lacking = None if is_real else moments.cross_covariance - weights @ metric
             index = np.arange(metric.shape[1])
             metric[:, index, index] += added
-            weights += np.linalg.solve(metric, lacking.transpose(0, 2, 1)).transpose(0, 2, 1)
+            if lacking is not None:
+                weights += np.linalg.solve(metric, lacking.transpose(0, 2, 1)).transpose(0, 2, 1)
         of_outputs, elements = self.shared(), self.elements()
         return Problem(weights, variance + added, metric, self.grid, of_outputs, elements)
 

@@ -62,15 +62,42 @@ def test_nothing_given_is_the_identity() -> None:
 @given(st.data())
 def test_plans_come_back_from_plain_data(data: st.DataObject) -> None:
     epitome, patches = data.draw(hand_plans((6, 5, 2, 3)))
-    plans = Plans("uniform:8x8", (LayerPlan("a", "", epitome, patches), LayerPlan("b", "none")))
+    bits = data.draw(st.tuples(*[st.sampled_from([0, 2, 5, 8])] * 3))
+    layers = (
+        LayerPlan("a", "", epitome, patches, weight_bits=bits[0]),
+        LayerPlan("b", "none", weight_bits=bits[1]),
+        LayerPlan("c", weight_bits=3),
+    )
+    plans = Plans("uniform:8x8", layers, default_weight_bits=bits[2])
     assert load(plans.dump()) == (plans, [])
+
+
+def test_bits_stand_beside_an_epitome_or_alone() -> None:
+    entries = [
+        {"name": "first", **HALF, "weight_bits": 3},
+        {"name": "second", "weight_bits": 5},
+        {"name": "c", "policy": "none"},
+    ]
+    plans, mistakes = load({"default": "uniform:72x4", "default_weight_bits": 7, "layer": entries})
+    assert mistakes == []
+    assert plans.weight_bits(LAYERS) == [3, 5, 7, 7]
+    shapes = [epitome for epitome, _ in plans.choose(LAYERS)]
+    assert shapes == [(4, 4, 3, 3), (4, 8, 3, 3), (10, 8, 1, 1), (4, 8, 1, 1)]
+
+
+def test_bits_of_layers_that_do_not_exist_are_mistakes() -> None:
+    plans = Plans("none", (LayerPlan("frist", weight_bits=4),))
+    assert plans.mistakes(LAYERS) == ["There is no layer 'frist'. Did you mean 'first'?"]
 
 
 NAMED = "that of one of the layer's nodes, or of its value"
 CHOOSES = 'must be "none" or "uniform:RxC" (what chooses the layer\'s epitome)'
 SHAPE = "(the epitome's shape [Eo, Ei, Eh, Ew])"
 PATCHES = "([o0, on, i0, in, eo, ei, dy, dx] each)"
-EITHER = "expected either 'policy', or 'epitome' and 'patches'"
+EITHER = (
+    "expected either 'policy', or 'epitome' and 'patches'; or 'weight_bits', beside them or alone"
+)
+WIDTH = "between 1 and 16 (of the layer's weights)"
 GOOD = {"name": "y", "policy": "none"}
 
 
@@ -98,6 +125,12 @@ GOOD = {"name": "y", "policy": "none"}
         ({"name": "x"}, [f"Layer 'x': {EITHER}."]),
         ({"name": "x", "policy": "none", **HALF}, [f"Layer 'x': {EITHER}."]),
         ({"name": "x", "epitome": [4, 4, 3, 3]}, [f"Layer 'x': {EITHER}."]),
+        ({"name": "x", "patches": [], "weight_bits": 4}, [f"Layer 'x': {EITHER}."]),
+        ({"name": "x", "weight_bits": 0}, [f"Layer 'x': weight_bits = 0: must be {WIDTH}."]),
+        (
+            {"name": "x", "weight_bits": "4"},
+            [f"Layer 'x': weight_bits = \"4\": must be an integer {WIDTH}."],
+        ),
         (
             {"name": "x", "epitome": [4, 4, 3], "patches": 3},
             [
@@ -154,6 +187,10 @@ ELSE = 'must be "none" or "uniform:RxC" (for all layers that are not named)'
         ({"defualt": "none"}, "defualt is unknown. Did you mean 'default'?"),
         ({"default": 3}, f"default = 3: {ELSE}."),
         ({"default": "best"}, f'default = "best": {ELSE}.'),
+        (
+            {"default_weight_bits": 17},
+            "default_weight_bits = 17: must be between 1 and 16 (for all layers that state none).",
+        ),
         ({"layer": {"name": "x"}}, 'layer = {"name": "x"}: must be a list of tables, [[layer]].'),
     ],
 )
@@ -276,6 +313,14 @@ def test_the_pass_finds_layers_by_what_was_folded_into_them(name: str) -> None:
     assert folded.tensors[first.epitome.name].type.shape == (2, 2, 4, 3)
     assert folded.tensors[second.epitome.name].type.shape == (2, 2, 1, 1)
     assert "plans" not in folded.attributes
+
+
+def test_the_pass_states_the_bits_of_weights() -> None:
+    plans = Plans("none", (LayerPlan("scale1", weight_bits=3),), default_weight_bits=6)
+    text = print_module(net(plans))
+    passes = parse_pipeline("fold,epitomize{policy=plans}", PASSES)
+    module = Runner(PASSES).run(parse_module(text), passes)
+    assert [op.weight_bits for op in module.ops if isinstance(op, epi.Conv)] == [3, 6]
 
 
 def test_a_value_is_meant_before_a_node_of_the_same_name() -> None:

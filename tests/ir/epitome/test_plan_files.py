@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_every_mistake_is_in_one_message(
         "error: Plan file 'p.toml' has 5 mistakes.\n"
         '  note: Layer \'Times212\': policy = "best": must be "none" or "uniform:RxC" (what '
         "chooses the layer's epitome).\n"
-        "  note: colour is unknown. Known: default, layer.\n"
+        "  note: colour is unknown. Known: default, default_weight_bits, layer.\n"
         "  note: There is no layer 'Convolutoin28'. Did you mean 'Convolution28'?\n"
         "  note: Layer 'Plus112_Output_0': an epitome [16, 8, 6, 6] is larger than weights "
         "[16, 8, 5, 5]: it would save nothing.\n"
@@ -101,3 +102,31 @@ def test_the_plan_is_what_is_compiled(tmp_path: Path, capsys: pytest.CaptureFixt
     assert [len(table.rounds) for table in tables] == [layer["rounds"] for layer in planned]
     assert [table.weights.shape for table in tables] == [(25, 8), (216, 10), (64, 8)]
     assert verify(read_bundle(bundle)).exact
+
+
+def test_planned_layers_have_their_own_bits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text(
+        'default_weight_bits = 2\n[[layer]]\nname = "Convolution110"\nweight_bits = 5\n'
+    )
+    arguments = ["plan", str(MNIST), "--epitome", str(path), "--target", "tiny"]
+    assert main([*arguments, "--json"]) == 0
+    mixed = json.loads(capsys.readouterr().out)["layers"]
+    assert [layer["weight_bits"] for layer in mixed] == [2, 5, 2]
+    for bits, index in (("2", 0), ("5", 1), ("2", 2)):
+        plain = ["plan", str(MNIST), "--weight-bits", bits, "--target", "tiny", "--json"]
+        assert main(plain) == 0
+        assert json.loads(capsys.readouterr().out)["layers"][index] == mixed[index]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.splitlines()[0].split()[3:5] == ["bits", "rounds"]
+
+
+def test_the_bits_of_layers_are_those_of_their_integers(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text('[[layer]]\nname = "Convolution110"\nweight_bits = 3\n')
+    epimc.compile(MNIST, tmp_path / "b", epitome=path, weight_bits=5, activation_bits=5)
+    text = next((tmp_path / "b" / "ir").glob("*-quantize.epi")).read_text()
+    assert sorted(re.findall(r"tensor @\S+\.integers : \S+x(s\d)>", text)) == ["s3", "s5", "s5"]
+    assert verify(read_bundle(tmp_path / "b")).exact

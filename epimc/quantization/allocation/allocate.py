@@ -1,0 +1,183 @@
+"""`allocate_bits`: the bits of each layer's weights, by what they cost and what they lose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from epimc.ir.core.levels import CALIBRATED
+from epimc.ir.core.module import Builder, Module
+from epimc.ir.core.op import Value
+from epimc.ir.dialects import epi
+from epimc.ir.epitome.bit_prices import BIT_PRICES, LayerPrices, module_prices
+from epimc.ir.pipeline import Pass
+from epimc.quantization.allocation.choice import Choice, Limit, chosen
+from epimc.quantization.allocation.options import AllocationOptions
+from epimc.quantization.allocation.sensitivity import losses
+from epimc.quantization.calibrate import calibration_samples, rounded
+from epimc.quantization.rounding.options import RoundingOptions
+from epimc.support.diagnostics import error
+
+BIT_CHOICE = "bit_choice"
+"""The attribute of a module that says what was chosen."""
+
+
+@dataclass(frozen=True)
+class AllocateBits(RoundingOptions, AllocationOptions, Pass):
+    """Have each layer state the bits of its weights: those with which outputs lose least.
+
+    What each layer loses at each width is measured on the calibration samples, without labels; what
+    it takes there, the attribute `bit_prices` says.  The choice is the best one under one budget.
+    Layers that state their bits keep them.
+    """
+
+    name: ClassVar[str] = "allocate_bits"
+    requires: ClassVar[str] = CALIBRATED
+    ensures: ClassVar[str] = CALIBRATED
+
+    def __post_init__(self) -> None:
+        """More than one budget is refused."""
+        super().__post_init__()
+        budgets = (self.crossbars, self.reads, self.error)
+        if sum(budget is not None for budget in budgets) > 1:
+            raise ValueError("only one of crossbars, reads and error can be a budget")
+
+    def run(self, module: Module) -> Module:
+        """Measure, choose, and state.
+
+        Raises:
+            EpimcError: There is no budget, or no choice stays within it.
+        """
+        if self.crossbars is self.reads is self.error is None:
+            raise error(
+                "There is no budget for the bits of weights.",
+                hint="Set one: allocate_bits{crossbars=…}, {reads=…} or {error=…}.",
+            )
+        layers = layers_with_weights(module)
+        prices = self.prices(module, layers)
+        widths = {op.output: tuple(prices[op.output]) for op in layers}
+        measured = losses(module, calibration_samples(module), widths, self)
+        # To so many bits that they do not depend on the last ones, which machines differ in.
+        loss = [[rounded(measured[op.output][bits]) for bits in widths[op.output]] for op in layers]
+        crossbars = [[price[0] for price in prices[op.output].values()] for op in layers]
+        reads = [[price[1] for price in prices[op.output].values()] for op in layers]
+        choice = self.choice(loss, crossbars, reads)
+        bits = {
+            op.output: widths[op.output][k] for op, k in zip(layers, choice.places, strict=True)
+        }
+        result = stated(module, bits)
+        result.attributes[BIT_CHOICE] = {
+            "weight_bits": tuple(bits[op.output] for op in layers),
+            "crossbars": total(crossbars, choice),
+            "array_reads": total(reads, choice),
+            "error": float(total(loss, choice)),
+            "gap": choice.gap,
+        }
+        return result
+
+    def prices(
+        self, module: Module, layers: Sequence[epi.Conv]
+    ) -> dict[Value, dict[int, tuple[int, int]]]:
+        """For each layer the arrays and the reads at each width that it may have."""
+        known = module_prices(module)
+        edges = outermost(module) if self.ends is not None else set()
+        result = {}
+        for op in layers:
+            if op.weight_bits is not None:
+                wanted: tuple[int, ...] = (op.weight_bits,)
+            elif op.output in edges and self.ends is not None:
+                wanted = (self.ends,)
+            else:
+                wanted = self.weight_bits
+            result[op.output] = priced(op.output.name, wanted, known)
+        return result
+
+    def choice(
+        self,
+        loss: Sequence[Sequence[float]],
+        crossbars: Sequence[Sequence[int]],
+        reads: Sequence[Sequence[int]],
+    ) -> Choice:
+        """The best choice."""
+        if self.crossbars is not None:
+            return chosen(loss, [Limit("crossbars", crossbars, self.crossbars)])
+        if self.reads is not None:
+            return chosen(loss, [Limit("reads", reads, self.reads)])
+        assert self.error is not None
+        fewest = chosen(crossbars, [Limit("error", loss, self.error)])
+        # Of the choices with the fewest arrays the one that loses least.
+        least = chosen(loss, [Limit("crossbars", crossbars, total(crossbars, fewest))])
+        return Choice(least.places, max(fewest.gap, least.gap))
+
+
+def layers_with_weights(module: Module) -> list[epi.Conv]:
+    """The layers that state bits, in order."""
+    return [op for op in module.ops if isinstance(op, epi.Conv)]
+
+
+def priced(
+    name: str, widths: Sequence[int], known: Mapping[str, LayerPrices]
+) -> dict[int, tuple[int, int]]:
+    """Arrays and reads of a layer at each of some widths.
+
+    Raises:
+        EpimcError: They are not known.
+    """
+    prices = known.get(name)
+    if prices is None:
+        raise error(
+            f"The prices of bits do not tell of layer '{name}'.",
+            hint=f"Write attribute {BIT_PRICES} anew: run price_bits.",
+        )
+    amounts = zip(prices.crossbars, prices.reads, strict=True)
+    by_width = dict(zip(prices.weight_bits, amounts, strict=True))
+    for bits in widths:
+        if bits not in by_width:
+            raise error(
+                f"The prices of bits do not tell what layer '{name}' takes at {bits} bits.",
+                hint=f"Write them anew: run price_bits{{weight_bits=[…,{bits}]}}.",
+            )
+    return {bits: by_width[bits] for bits in widths}
+
+
+def total(amounts: Sequence[Sequence[float]], choice: Choice) -> int | float:
+    """The sum over all layers of what is chosen."""
+    return sum(each[place] for each, place in zip(amounts, choice.places, strict=True))
+
+
+def outermost(module: Module) -> set[Value]:
+    """The results of the layers before which, or behind which, there is no other."""
+    before: dict[Value, bool] = {value: False for _, value in module.inputs}
+    first = set()
+    for op in module.ops:
+        is_behind = any(before[operand] for operand in op.operands)
+        is_layer = isinstance(op, epi.Conv)
+        if is_layer and not is_behind:
+            first.add(op.output)
+        before[op.output] = is_behind or is_layer
+    inner: set[Value] = set()
+    last = set()
+    for op in reversed(module.ops):
+        is_layer = isinstance(op, epi.Conv)
+        if is_layer and op.output not in inner:
+            last.add(op.output)
+        if is_layer or op.output in inner:
+            inner |= {*op.operands}
+    return first | last
+
+
+def stated(module: Module, bits: Mapping[Value, int]) -> Module:
+    """The module with layers that state the bits of their weights."""
+    builder = Builder(module)
+    builder.inputs_of(module)
+    for op in module.ops:
+        if op.output in bits:
+            builder.copy(op, weight_bits=bits[op.output])
+        else:
+            builder.copy(op)
+    for old, new in builder.mapped.items():
+        new.range = old.range
+    builder.outputs_of(module)
+    builder.module.attributes.pop(BIT_PRICES, None)
+    return builder.finish()
