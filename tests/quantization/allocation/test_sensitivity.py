@@ -17,6 +17,7 @@ from epimc.quantization.allocation.reruns import Behind, ends_of
 from epimc.quantization.allocation.sensitivity import Losses, losses
 from epimc.quantization.calibrate import calibration_samples
 from epimc.quantization.rounding.options import EFFORTS, RoundingOptions
+from epimc.quantization.rounding.propagation import pieces_of
 from epimc.quantization.rounding.weights import column_scales, integer_steps
 
 # A residual block behind a stem, a part that nothing reads, and two outputs.
@@ -74,8 +75,8 @@ def test_the_loss_is_the_error_of_the_outputs(name: str) -> None:
     actual = by_name(measured(PLAIN))[name]
     real, changed = parse_module(NET), parse_module(NET)
     samples = calibration_samples(real)["x"]
-    # The pieces that are rerun: the first and the third of 16 samples each.
-    x = np.concatenate([samples[:16], samples[32:40]])
+    # Every second piece is rerun.
+    x = np.concatenate([samples[part] for part in pieces_of(len(samples), real)[::2]])
     for bits in (2, 4):
         changed = parse_module(NET)
         with_nearest(changed, name, bits)
