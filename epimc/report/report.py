@@ -43,7 +43,7 @@ def quantization_report(
     options = bundle.manifest.options
     bundle.program.refuse_bad()
     # First: it takes seconds to see that they are gone, and minutes to measure layers.
-    weights = quantized_weights(bundle, options.weight_bits)
+    weights = quantized_weights(bundle)
     measured = verify(bundle, progress=progress, layers=True)
     losses = measured.layer_errors or ()
     maps = {feature.name: feature for feature in bundle.program.computed_maps}

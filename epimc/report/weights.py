@@ -55,12 +55,11 @@ def dumped(bundle: Bundle, name: str) -> Module:
     return parse_module(text, where, BundleTensors(bundle), bundle.limit_bytes)
 
 
-def quantized_weights(bundle: Bundle, bits: int) -> dict[str, list[WeightQuantization]]:
+def quantized_weights(bundle: Bundle) -> dict[str, list[WeightQuantization]]:
     """The weights by the name of the feature map in which they are summed up.
 
     Args:
         bundle: Read from a folder.
-        bits: Of a weight, where a layer does not state them.
 
     Raises:
         EpimcError: The dumps of the IR were deleted or changed.
@@ -73,7 +72,7 @@ def quantized_weights(bundle: Bundle, bits: int) -> dict[str, list[WeightQuantiz
         real = own.get(SUMS.sub("", op.output.name))
         kept = kept_as(op.output, uses)
         if real is not None and kept is not None:
-            figures = figures_of(op, integers, floats.tensor(real.attributes["epitome"]), bits)
+            figures = figures_of(op, integers, floats.tensor(real.attributes["epitome"]))
             result.setdefault(kept.name, []).append(figures)
     return result
 
@@ -93,18 +92,17 @@ def kept_as(value: Value, uses: dict[Value, list[Op | None]]) -> Value | None:
     return value
 
 
-def figures_of(op: Op, module: Module, floats: Array, bits: int) -> WeightQuantization:
+def figures_of(op: Op, module: Module, floats: Array) -> WeightQuantization:
     """What integers make of one epitome.
 
     Args:
         op: With the integers.
         module: That has them.
         floats: The epitome, float32 [Eo, Ei, Eh, Ew].
-        bits: Of a weight, where the op does not state them.
     """
     stated = op.attributes
     integers, scales = (module.tensor(stated[key]) for key in ("epitome", "weight_scales"))
-    bits = stated.get("weight_bits") or bits
+    bits = module.tensors[stated["epitome"].name].type.bits
     eo, ei, eh, ew = floats.shape
     mask = used(stated["plan"], (eo, ei, eh, ew), stated["shape"][2:])
     signal, noise, clipped = sums(integers, scales, floats, mask, quantization.weight_limit(bits))

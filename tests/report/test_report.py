@@ -24,10 +24,10 @@ from epimc.support.diagnostics import EpimcError
 Array = NDArray[Any]
 
 
-def model() -> onnx.ModelProto:
+def model(channels: int = 4) -> onnx.ModelProto:
     """Two convolutions that are added up, a relu, and a pool."""
     random = np.random.default_rng(1)
-    a, b = (random.standard_normal((4, 3, 3, 3)).astype(np.float32) for _ in range(2))
+    a, b = (random.standard_normal((channels, 3, 3, 3)).astype(np.float32) for _ in range(2))
     # Scales far apart, and an output channel of zeros.
     a[0] *= 16
     b[2] = 0
@@ -119,13 +119,25 @@ def test_weights_that_are_clipped_are_counted(bundle: Path) -> None:
     floats, integers = dumped(read, FLOATS), dumped(read, INTEGERS)
     (op, *_), (real, *_) = layers(integers), layers(floats)
     weights = floats.tensor(real.attributes["epitome"]).copy()
-    kept = figures_of(op, integers, weights, 4)
+    kept = figures_of(op, integers, weights)
     weights[1, 0, 0, 0] *= 1000
-    clipped = figures_of(op, integers, weights, 4)
+    clipped = figures_of(op, integers, weights)
     assert kept.clipped_share == 0
     assert clipped.clipped_share == 1 / weights.size
     assert (clipped.sqnr_db or 0) < 1 < (kept.sqnr_db or 0)
-    assert set(quantized_weights(read, 4)) == {layer.name for layer in report_layers(bundle)}
+    assert set(quantized_weights(read)) == {layer.name for layer in report_layers(bundle)}
+
+
+def test_layers_of_their_own_bits(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).standard_normal((12, 3, 6, 6)).astype(np.float32)
+    mixed = "mixed:2..8,crossbars=7"
+    session = epimc.compile(
+        model(32), tmp_path / "out", target="tiny", weight_bits=mixed, calibration=samples
+    )
+    own = session.bundle.manifest.options.layer_bits
+    assert len(set(own.values())) == 2
+    (relu,) = report_layers(tmp_path / "out")
+    assert {f"{each.name}.acc": each.bits for each in relu.weights} == own
 
 
 def report_layers(bundle: Path) -> list[Any]:
