@@ -25,7 +25,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mixed")
     plans = folder / "plans.toml"
     plans.write_text('[[layer]]\nname = "Plus112_Output_0"\npolicy = "uniform:64x8"\n')
-    bits = "mixed:2..6,crossbars=9,ends=5"
+    bits = "mixed:2..8,crossbars=12,ends=5"
     bundle = folder / "bundle"
     epimc.compile(
         MNIST, bundle, target="tiny", calibration=SAMPLES, epitome=plans, weight_bits=bits
