@@ -382,6 +382,24 @@ def test_converters(capsys: pytest.CaptureFixture[str]) -> None:
     assert 100 * models[2]["top1"]["share"] == float(lines[2].split()[4])
 
 
+def test_rounding(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = ROOT / "examples"
+    arguments = [str(folder / "mnist-conv.onnx"), "--first", "40", "--bits", "3,6"]
+    for option, data in (("--calibration", "calibration"), ("--data", "test")):
+        arguments += [option, str(folder / f"mnist-{data}.npz")]
+    rounding = script("rounding")
+    assert rounding.main(arguments) == 0
+    head, *lines, last = capsys.readouterr().out.splitlines()
+    assert head.split() == ["bits", "technique", "top-1", "lost", "seconds"]
+    assert last == "40 samples, top-1 in percent; the float model 100.00"
+    for line, technique in zip(lines, rounding.TECHNIQUES, strict=True):
+        assert line.startswith(f"W3A6    {technique}  ")
+        top, lost, seconds = map(float, line.split()[-3:])
+        assert top + lost == pytest.approx(100)
+        assert top > 80
+        assert seconds > 0
+
+
 def test_converters_wants_labels(capsys: pytest.CaptureFixture[str]) -> None:
     folder = ROOT / "examples"
     samples = str(folder / "mnist-calibration.npz")

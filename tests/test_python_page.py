@@ -43,7 +43,7 @@ def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert "0.992 0.992" in printed
     assert "quantize: 11 ops" in printed
-    assert "error: Wrong option: weight_bits = 9" in printed
+    assert "error: Wrong option: weight_bits = 17" in printed
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")

@@ -14,7 +14,7 @@ from epimc.bundle.manifest import Model, Options, new_manifest
 from epimc.compiler.importing import Start
 from epimc.frontend import at_opset
 from epimc.ir.core.module import Module
-from epimc.ir.core.traits import Epitomized
+from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.pipeline import Pass, print_pipeline
 from epimc.quantization.options import QuantizeOptions
 from epimc.samples.samples import LABELS, coded, encode_samples

@@ -14,7 +14,6 @@ is declared with its traits takes part in every pass that knows them.
 | `Clips` | keeps what lies between two bounds | quantization, folding of pads |
 | `Homogeneous` | passes a positive factor on a channel on | equalization |
 | `Weighted` | a layer with constant weights and a bias | equalization, folding, epitomes |
-| `Epitomized` | a layer whose weights are made of an epitome | bundles |
 | `StatesModel` | a function of each element, by an ONNX model | interpreter, quantization |
 | `CallsHost` | the host computes the results at once, by a fragment | interpreter, backends |
 | `AtOnce` | computed at once, not row by row | backends |
@@ -74,6 +73,16 @@ class Linear(Op):
     """The result is a sum of multiples of the operands, one a channel, and a constant a channel."""
 
 
+class Adds(Linear):
+    """The first operand plus or minus the second.
+
+    Attributes:
+        sign: Of the second, 1 or -1.
+    """
+
+    sign: ClassVar[int]
+
+
 class ChannelAffine(KeepsShape, Linear):
     """An affine function of each channel: y[c] = x[c] * scale[c] + offset[c]."""
 
@@ -115,13 +124,6 @@ class Weighted(Op):
     def group_count(self) -> int:
         """Runs of output channels, each of which reads its own run of input channels."""
         return 1
-
-
-class Epitomized(Op):
-    """A layer whose weights are made of an epitome."""
-
-    # Declared by the ops.
-    epitome: ClassVar[Attribute[Ref]]
 
 
 class StatesModel(KeepsShape):

@@ -11,14 +11,12 @@ import math
 
 import numpy as np
 
-from epimc.ir.core.attributes import INTEGER, TENSOR, maybe, pair, sides
-from epimc.ir.core.attributes import integers as ints
+from epimc.ir.core.attributes import INTEGER, TENSOR, maybe
 from epimc.ir.core.levels import EPI, QUANTIZED, from_level, up_to
 from epimc.ir.core.op import (
     ACCUMULATOR,
     ACTIVATION,
     FLOAT,
-    VECTOR_OR_MAP,
     Array,
     Attribute,
     Lookup,
@@ -30,21 +28,21 @@ from epimc.ir.core.op import (
     per_channel,
 )
 from epimc.ir.core.registry import Dialect, register
-from epimc.ir.core.traits import Border, Epitomized, KeepsShape
+from epimc.ir.core.traits import Border, KeepsShape
 from epimc.ir.core.types import as_map, expect
 from epimc.ir.dialects.elementwise import product_shape
 from epimc.ir.dialects.nn import SummingPool
 from epimc.ir.dialects.rules import check_bias, check_groups, expect_little_work, window_shape
-from epimc.ir.epitome.plan import PLAN, Shape, identity, rebuild
+from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.epitome.plan import check as check_plan
+from epimc.ir.epitome.plan import identity
 from epimc.ir.semantics.convolution import convolve
 from epimc.ir.semantics.elementwise import lookup, multiply
 from epimc.ir.semantics.floats import float_convolve
 from epimc.ir.semantics.quantization import dequantize_output, quantize_input
 from epimc.ir.semantics.requantization import requantize
-from epimc.ir.semantics.windows import Window, sum_pool
+from epimc.ir.semantics.windows import sum_pool
 
-SIGNED = frozenset({"s"})
 EPITOMES = from_level(EPI) & up_to(QUANTIZED)
 INTEGERS = frozenset({QUANTIZED})
 
@@ -70,30 +68,6 @@ class Conv(Epitomized):
 
     name = "epi.conv"
     levels = EPITOMES
-    x = Operand(FLOAT | ACTIVATION, VECTOR_OR_MAP)
-    epitome = Attribute(TENSOR, stored=(FLOAT | SIGNED, 4))
-    bias = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT | ACCUMULATOR, 1))
-    weight_scales = Attribute(maybe(TENSOR), optional=True, stored=(FLOAT, 1))
-    weight_bits = Attribute(maybe(INTEGER), optional=True)
-    shape = Attribute(ints(4, minimum=1))
-    plan = Attribute(PLAN)
-    strides = Attribute(pair(1), (1, 1))
-    pads = Attribute(sides(0), (0, 0, 0, 0))
-    dilations = Attribute(pair(1), (1, 1))
-    groups = Attribute(INTEGER, 1)
-    result = Result(FLOAT | ACCUMULATOR)
-
-    @property
-    def weights_shape(self) -> Shape:
-        """[Cout, Cin / groups, Kh, Kw] of the rebuilt weights."""
-        cout, cin, kh, kw = self.shape
-        return cout, cin, kh, kw
-
-    @property
-    def window(self) -> Window:
-        """The window [Kh, Kw] of the rebuilt weights, which is not that of the epitome."""
-        _, _, kh, kw = self.shape
-        return Window((kh, kw), self.strides, self.pads, self.dilations)
 
     def result_shape(self, stored: Stored) -> tuple[int, ...]:
         """[Cout, Hout, Wout], or [Cout] of a vector."""
@@ -126,10 +100,6 @@ class Conv(Epitomized):
         elements += [stored(self.bias).element == "f32"] if self.bias else []
         rule = "operand, epitome, bias and result must agree: all floats or all integers"
         expect(set(elements) == {real}, rule)
-
-    def weights(self, tensors: Lookup) -> Array:
-        """The rebuilt weights [Cout, Cin / groups, Kh, Kw]."""
-        return rebuild(tensors(self.epitome), self.plan, self.weights_shape)
 
     def evaluate(self, inputs: list[Array], tensors: Lookup) -> Array:
         """In float64, or convolution.convolve."""

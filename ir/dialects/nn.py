@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import ClassVar
 
 import numpy as np
 
@@ -30,11 +29,11 @@ from epimc.ir.core.op import (
 )
 from epimc.ir.core.registry import Dialect, register
 from epimc.ir.core.traits import (
+    Adds,
     ChannelAffine,
     Clips,
     Homogeneous,
     KeepsShape,
-    Linear,
     Moves,
     Weighted,
 )
@@ -218,10 +217,9 @@ class Relu(KeepsShape, Clips, Homogeneous):
         return result
 
 
-class Sum(KeepsShape, Linear):
+class Sum(KeepsShape, Adds):
     """What addition and subtraction share: a + `sign` * b, of equal shapes."""
 
-    sign: ClassVar[int]
     a = Operand(FLOAT)
     b = Operand(FLOAT)
     result = Result(FLOAT)

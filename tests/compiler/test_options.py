@@ -152,7 +152,7 @@ def test_a_pipeline_holds_what_is_asked_for() -> None:
     stages = Job.of(request).stages
     assert print_pipeline(stages.passes) == (
         "layout,fold,equalize,epitomize{policy=uniform:8x8},calibrate{activation_bits=7},"
-        "quantize{weight_bits=4,activation_bits=7},map,place,schedule,allocate"
+        "quantize{activation_bits=7,weight_bits=4},map,place,schedule,allocate"
     )
     assert stages.names == [
         *("import", "layout", "fold", "equalize", "epitomize", "calibrate", "quantize"),

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from itertools import product
+
+import numpy as np
 import pytest
 
-from epimc.ir.core.module import Module
+from epimc.backends.crossbar.check.checker import check
+from epimc.backends.crossbar.instructions.mvm import Mvm
+from epimc.backends.crossbar.lower.emit import emit
+from epimc.backends.crossbar.sim.paths import PATHS
+from epimc.backends.crossbar.sim.simulator import ENGINES, Simulator
+from epimc.backends.crossbar.target.schema import load_target
+from epimc.backends.onnx.export import integer_model
+from epimc.backends.onnx.reading import read_exported
+from epimc.ir.core.module import Builder, Module
 from epimc.ir.dialects import epi
+from epimc.ir.interpreter import interpret
 from epimc.ir.text.parser import parse_module
 from epimc.ir.verifier import verify
 from epimc.quantization.quantize import Quantize
 from epimc.support.diagnostics import EpimcError
+from tests.backends.onnx.agreement import disagreements
+from tests.crossbars import differences
+from tests.helpers.modules import LOWERING, Net, lower
 
 TEXT = """epimc.module 2 "m" level calibrated {
   tensor @w : tensor<2x1x1x1xf32> = [0.5, -1.5]
@@ -66,3 +81,37 @@ def test_columns_of_one_channel_must_have_one_step() -> None:
 def test_what_is_stated_is_checked(stated: str, message: str) -> None:
     with pytest.raises(EpimcError, match=message):
         verify(module_of(stated))
+
+
+def test_layers_of_different_bits_are_exact_in_one_program() -> None:
+    chip = load_target("tiny").to_dict()
+    # Nothing lossy, and room for activations of two bytes.
+    chip["converters"] |= {"adc_bits": 12}
+    chip["tile"] |= {"buffer_bytes": 2**16, "crossbars": 64}
+    chip["memory"] |= {"off_chip_bytes": 2**20}
+    net = Net(5, chip)
+    x = net.input(3, 6, 5)
+    first = net.relu(net.conv(x, 4, (1, 1)))
+    second = net.relu(net.conv(first, 4, (2, 2)))
+    module = lower(net.module(net.conv(second, 3, (1, 1))), "fold,epitomize,calibrate")
+    bits = iter((4, 9, 16))
+    builder = Builder(module)
+    builder.inputs_of(module)
+    for op in module.ops:
+        stated = {"weight_bits": next(bits)} if isinstance(op, epi.Conv) else {}
+        builder.copy(op, **stated)
+    for old, new in builder.mapped.items():
+        new.range = old.range
+    builder.outputs_of(module)
+    integers = lower(builder.finish(), "quantize{weight_bits=8,activation_bits=9}")
+    program = emit(lower(integers, LOWERING))
+    assert check(program) == []
+    assert [table.weight_bits for table in program.tables_of(Mvm)] == [4, 9, 16]
+    exported = read_exported(integer_model(integers), "it")
+    assert differences(exported, program, {}) == {}
+    samples = net.samples(3, seed=7, scale=1.3)
+    expected = interpret(integers, samples)
+    assert disagreements(integers, samples) == []
+    for engine, path in product(ENGINES, PATHS):
+        outputs = Simulator(program, engine=engine, path=path).run(samples)
+        assert all(np.array_equal(outputs[name], array) for name, array in expected.items())

@@ -15,9 +15,9 @@ from epimc.backends.crossbar.target.schema import Target
 from epimc.ir.core.levels import CALIBRATED
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.types import as_map
-from epimc.ir.dialects import epi
 from epimc.ir.epitome import plan
 from epimc.ir.epitome.bit_prices import BIT_PRICES, LayerPrices, dump_prices
+from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.pipeline import Pass
 from epimc.support.options import Option
 
@@ -48,7 +48,7 @@ class PriceBits(Pass):
         prices = []
         for op in module.ops:
             builder.copy(op)
-            if isinstance(op, epi.Conv):
+            if isinstance(op, Epitomized):
                 widths = (op.weight_bits,) if op.weight_bits else self.weight_bits
                 shape = module.tensors[op.epitome.name].type.shape
                 prices.append(prices_of(op, shape, widths, self.activation_bits, target))
@@ -60,7 +60,7 @@ class PriceBits(Pass):
 
 
 def prices_of(
-    op: epi.Conv,
+    op: Epitomized,
     epitome: tuple[int, ...],
     widths: Sequence[int],
     activation_bits: int,

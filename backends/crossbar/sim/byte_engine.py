@@ -31,7 +31,6 @@ from epimc.backends.crossbar.instructions.computing import (
     RowBlock,
 )
 from epimc.backends.crossbar.instructions.host import host_steps
-from epimc.backends.crossbar.instructions.mvm import Mvm
 from epimc.backends.crossbar.isa.execution import Execution, Observer
 from epimc.backends.crossbar.isa.regions import buffer_regions, off_chip_regions, sample_bytes
 from epimc.backends.crossbar.kernels.bit_serial import BitSerialMvm
@@ -66,7 +65,7 @@ class ByteEngine:
 
         def product(part: LayerPart, source: FeatureMap) -> Product:
             made = product_of_part(part, source)
-            if isinstance(made, BitSerialMvm) and isinstance(part, Mvm):
+            if isinstance(made, BitSerialMvm) and isinstance(part, Computing):
                 layer = self.program.layer_of[part.destination]
                 made = replace(made, counts=self.counts.setdefault(layer, SerialCounts()))
             return made

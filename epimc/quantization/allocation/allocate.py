@@ -9,8 +9,8 @@ from typing import ClassVar
 from epimc.ir.core.levels import CALIBRATED
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import Value
-from epimc.ir.dialects import epi
 from epimc.ir.epitome.bit_prices import BIT_PRICES, LayerPrices, module_prices
+from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.pipeline import Pass
 from epimc.quantization.allocation.choice import Choice, Limit, chosen
 from epimc.quantization.allocation.options import AllocationOptions
@@ -77,7 +77,7 @@ class AllocateBits(RoundingOptions, AllocationOptions, Pass):
         return result
 
     def prices(
-        self, module: Module, layers: Sequence[epi.Conv]
+        self, module: Module, layers: Sequence[Epitomized]
     ) -> dict[Value, dict[int, tuple[int, int]]]:
         """For each layer the arrays and the reads at each width that it may have."""
         known = module_prices(module)
@@ -111,9 +111,9 @@ class AllocateBits(RoundingOptions, AllocationOptions, Pass):
         return Choice(least.places, max(fewest.gap, least.gap))
 
 
-def layers_with_weights(module: Module) -> list[epi.Conv]:
+def layers_with_weights(module: Module) -> list[Epitomized]:
     """The layers that state bits, in order."""
-    return [op for op in module.ops if isinstance(op, epi.Conv)]
+    return [op for op in module.ops if isinstance(op, Epitomized)]
 
 
 def priced(
@@ -152,14 +152,14 @@ def outermost(module: Module) -> set[Value]:
     first = set()
     for op in module.ops:
         is_behind = any(before[operand] for operand in op.operands)
-        is_layer = isinstance(op, epi.Conv)
+        is_layer = isinstance(op, Epitomized)
         if is_layer and not is_behind:
             first.add(op.output)
         before[op.output] = is_behind or is_layer
     inner: set[Value] = set()
     last = set()
     for op in reversed(module.ops):
-        is_layer = isinstance(op, epi.Conv)
+        is_layer = isinstance(op, Epitomized)
         if is_layer and op.output not in inner:
             last.add(op.output)
         if is_layer or op.output in inner:

@@ -16,7 +16,7 @@ from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value
 from epimc.ir.core.traits import CallsHost
 from epimc.ir.core.types import as_map
-from epimc.ir.dialects import epi
+from epimc.ir.epitome.epitomized import Epitomized
 from epimc.quantization.rounding.moments import columns, product
 from epimc.quantization.rounding.propagation import Propagation, op_elements
 
@@ -42,7 +42,7 @@ class Behind:
         needed: Values of the net of reals that reruns read, and the ends.
     """
 
-    ops: Mapping[epi.Conv, Sequence[Op]]
+    ops: Mapping[Epitomized, Sequence[Op]]
     needed: frozenset[Value]
 
     @staticmethod
@@ -51,8 +51,8 @@ class Behind:
         leads = leading_to(module, ends)
         # The layers that each value depends on, one bit each.
         masks: dict[Value, int] = {value: 0 for _, value in module.inputs}
-        layers: list[epi.Conv] = []
-        behind: dict[epi.Conv, list[Op]] = {}
+        layers: list[Epitomized] = []
+        behind: dict[Epitomized, list[Op]] = {}
         needed = {*ends}
         for op in module.ops:
             union = 0
@@ -64,14 +64,14 @@ class Behind:
                 needed |= {operand for operand in op.operands if masks[operand] != union}
                 for layer in (layers[k] for k in bits_in(union)):
                     behind[layer].append(op)
-            if isinstance(op, epi.Conv):
+            if isinstance(op, Epitomized):
                 masks[op.output] |= 1 << len(layers)
                 layers.append(op)
                 behind[op] = []
                 needed.add(op.x)
         return Behind(behind, frozenset(needed))
 
-    def work(self, module: Module) -> dict[epi.Conv, float]:
+    def work(self, module: Module) -> dict[Epitomized, float]:
         """Seconds, roughly, that a sample takes from each layer on, that layer included."""
         each = {op: seconds(module, op) for op in module.ops}
         return {layer: each[layer] + sum(each[op] for op in ops) for layer, ops in self.ops.items()}
@@ -98,7 +98,7 @@ MACS_A_SECOND, ELEMENTS_A_SECOND = 6e10, 6e8
 def seconds(module: Module, op: Op) -> float:
     """How long an op takes for a sample on one core, roughly."""
     moved = op_elements(module, op) / ELEMENTS_A_SECOND
-    if not isinstance(op, epi.Conv):
+    if not isinstance(op, Epitomized):
         return moved
     cout, fan_in, height, width = op.shape
     positions = op.output.type.size // op.output.type.shape[0]
@@ -119,7 +119,7 @@ class Reruns:
         self.nets, self.behind, self.ends = nets, behind, ends
         self.pieces: list[int] = []
         self.real: dict[Value, list[Any]] = {}
-        self.weights: dict[epi.Conv, Array] = {}
+        self.weights: dict[Epitomized, Array] = {}
 
     def keep(self, value: Value) -> None:
         """Take a value of the net of reals, if a rerun reads it."""
@@ -127,7 +127,7 @@ class Reruns:
             parts = self.nets.values[value].real
             self.real[value] = [parts[piece] for piece in self.pieces]
 
-    def error(self, layer: epi.Conv, weights: Array, bias: Array) -> float:
+    def error(self, layer: Epitomized, weights: Array, bias: Array) -> float:
         """What the ends change by where a layer has other weights, in parts of their variance.
 
         Args:
@@ -145,7 +145,7 @@ class Reruns:
                     sums[k] += np.square(lost).sum()
         return float((sums / self.scales()).mean())
 
-    def changed(self, layer: epi.Conv, first: Array, piece: int, place: int) -> dict[Value, Any]:
+    def changed(self, layer: Epitomized, first: Array, piece: int, place: int) -> dict[Value, Any]:
         """The ends that change, of one piece."""
         values: dict[Value, Any] = {layer.output: first}
         kept = {*self.ends}
@@ -154,7 +154,7 @@ class Reruns:
                 values[operand] if operand in values else self.real[operand][place]
                 for operand in op.operands
             ]
-            if isinstance(op, epi.Conv):
+            if isinstance(op, Epitomized):
                 values[op.output] = convolved(op, operands[0], self.weights[op], self.bias(op))
             else:
                 values[op.output] = self.nets.result(op, piece, operands)
@@ -163,7 +163,7 @@ class Reruns:
                     values.pop(operand, None)
         return values
 
-    def bias(self, op: epi.Conv) -> Array:
+    def bias(self, op: Epitomized) -> Array:
         """The bias of a layer, 0 where it has none."""
         if op.bias is None:
             return np.zeros(op.shape[0], np.float32)
@@ -181,7 +181,7 @@ class Reruns:
         return totals
 
 
-def convolved(op: epi.Conv, x: Any, weights: Array, bias: Array) -> Array:
+def convolved(op: Epitomized, x: Any, weights: Array, bias: Array) -> Array:
     """A layer's result for samples of its operand, float32 [samples, *shape].
 
     Args:

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Value
-from epimc.ir.dialects import epi
+from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.observers import report
 from epimc.quantization.allocation.reruns import Behind, Reruns, ends_of
 from epimc.quantization.rounding.compensation import compensated
@@ -58,7 +58,7 @@ class Variant:
         bias: float32 [Cout].
     """
 
-    layer: epi.Conv
+    layer: Epitomized
     bits: int
     steps: Array
     scales: Array
@@ -115,7 +115,7 @@ class Measuring:
         self.nets = Propagation(module, {}, samples, self.threads)
         ends = ends_of(module)
         self.reruns = Reruns(self.nets, Behind.of(module, ends), ends)
-        self.layers = [op for op in module.ops if isinstance(op, epi.Conv)]
+        self.layers = [op for op in module.ops if isinstance(op, Epitomized)]
         self.reruns.pieces = self.measured_pieces()
         self.variants: list[Variant] = []
         # What a layer itself loses at each width, roughly.
@@ -128,7 +128,7 @@ class Measuring:
             self.reruns.keep(value)
         done = 0
         for op in self.nets.ops():
-            if isinstance(op, epi.Conv):
+            if isinstance(op, Epitomized):
                 self.look_at(op)
                 done += 1
                 report(done, count)
@@ -137,7 +137,7 @@ class Measuring:
             self.reruns.keep(op.output)
         return self.all_widths(self.measure(done, count))
 
-    def measured(self, layer: epi.Conv) -> list[int]:
+    def measured(self, layer: Epitomized) -> list[int]:
         """The widths at which a layer is measured."""
         widths = sorted(self.widths[layer.output])
         return [bits for bits in widths if bits <= WIDEST_MEASURED] or widths[:1]
@@ -154,7 +154,7 @@ class Measuring:
             chosen.append(number)
         return sorted({*chosen})
 
-    def look_at(self, op: epi.Conv) -> None:
+    def look_at(self, op: Epitomized) -> None:
         """Give the net of reals a layer's result, and round its weights at all widths."""
         layer = Layer(op, self.nets, 8, self.options)
         real = self.nets.each(lambda i: layer.convolved(layer.x.real[i], layer.weights))
@@ -192,7 +192,7 @@ class Measuring:
             total.add(part)
         return total
 
-    def finish(self, op: epi.Conv, real: list[Array]) -> None:
+    def finish(self, op: Epitomized, real: list[Array]) -> None:
         """Add the bias to a layer's results, in place, and hand them on."""
         bias, shape = self.reruns.bias(op).reshape(1, -1, 1, 1), op.output.type.shape
         for part in real:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.ir.core.traits import Clips
+from epimc.ir.core.traits import Adds, Clips
 from epimc.ir.core.types import as_map
-from epimc.ir.dialects import epi, nn
+from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.epitome.plan import identity, rebuild
 from epimc.ir.semantics.arrays import pieces
 from epimc.quantization.rounding.compensation import compensated
@@ -33,6 +33,9 @@ Doubles = NDArray[np.float64]
 # change little, or with ALONE stay what they are, and each becomes the nearest integer.
 ALONE = math.inf
 DAMPINGS = (0.01, 0.001, 0.1, 1.0, 10.0)
+
+# The products of inputs are summed in float32: their matrix may lack so much of being positive.
+SUMS_ERROR = 1e-5
 
 # What is lost with the best damping, of what is lost with none, if weights are to change.
 WORTH = 0.9
@@ -82,7 +85,7 @@ class Layer:
 
     def __init__(
         self,
-        op: epi.Conv,
+        op: Epitomized,
         nets: Propagation,
         bits: int,
         options: RoundingOptions,
@@ -134,9 +137,10 @@ class Layer:
         """What the result is added to, or subtracted from, if that is known, and the sign."""
         readers = self.nets.uses[self.op.output]
         (reader,) = readers if len(readers) == 1 else (None,)
-        if not isinstance(reader, nn.Sum):
+        if not isinstance(reader, Adds):
             return None
-        value = reader.b if reader.a is self.op.output else reader.a
+        a, b = reader.operands
+        value = b if a is self.op.output else a
         both = self.nets.values.get(value)
         return None if both is None else (both, np.float32(reader.sign))
 
@@ -228,6 +232,8 @@ class Layer:
         # Inputs that never change say nothing: then all weights count alike.
         is_alone = damping == ALONE or not self.has_products
         added = (DAMPINGS[0] if is_alone else damping) * np.where(mean > 0, mean, 1.0)
+        # So much at least is what sums in float32 may be wrong by.
+        added += SUMS_ERROR * (moments.squares / moments.count).max(axis=1, keepdims=True)
         metric = None
         if not is_alone:
             metric, weights = moments.covariance, weights.astype(np.float64)

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import Value
 from epimc.ir.core.types import TensorType
-from epimc.ir.dialects import epi
+from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.observers import report
 from epimc.quantization.rounding.layer import Layer, RoundedLayer
 from epimc.quantization.rounding.options import RoundingOptions, WeightGranularity
@@ -50,7 +50,7 @@ def rounded_module(
     builder = Builder(module)
     builder.inputs_of(module)
     for op in module.ops:
-        if isinstance(op, epi.Conv):
+        if isinstance(op, Epitomized):
             state(builder, op, layers[op.output])
         else:
             builder.copy(op)
@@ -81,13 +81,13 @@ def rounded_layers(
         threads: How many compute, on which nothing depends; None: as many as there are cores.
     """
     layers: dict[Value, RoundedLayer] = {}
-    count = sum(isinstance(op, epi.Conv) for op in module.ops)
+    count = sum(isinstance(op, Epitomized) for op in module.ops)
     # Products of several threads may differ in their last bits from those of one.
     with threadpool_limits(1, "blas"):
         nets = Propagation(module, kinds, samples, threads or os.cpu_count() or 1)
         options = supported(options, nets.count)
         for op in nets.ops():
-            if not isinstance(op, epi.Conv):
+            if not isinstance(op, Epitomized):
                 nets.evaluate(op)
                 continue
             bits = bits_of(op, weight_bits, module.stored)
@@ -103,7 +103,7 @@ def supported(options: RoundingOptions, count: int) -> RoundingOptions:
     return RoundingOptions(weight_range=options.weight_range)
 
 
-def state(builder: Builder, op: epi.Conv, layer: RoundedLayer) -> None:
+def state(builder: Builder, op: Epitomized, layer: RoundedLayer) -> None:
     """Append a layer that states what its weights are."""
     name = op.epitome.name.removesuffix(".epitome")
     builder.copy(

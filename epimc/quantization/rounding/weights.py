@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.ir.core.op import Array, Stored
-from epimc.ir.dialects import epi
+from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.epitome.plan import Plan, needs_zero, used
 from epimc.ir.semantics import arrays, quantization
 from epimc.quantization.rounding.options import WeightGranularity
@@ -22,14 +22,14 @@ SMALLEST_RELATIVE_SCALE = 2.0**-20
 SMALLEST_STEP = 2.0**-100
 
 
-def used_elements(epitome: Array, op: epi.Conv) -> Array:
+def used_elements(epitome: Array, op: Epitomized) -> Array:
     """The epitome with 0 wherever no patch uses it: that must not widen a scale."""
     eo, ei, eh, ew = epitome.shape
     mask = used(op.plan, (eo, ei, eh, ew), op.window.kernel)
     return epitome if mask.all() else np.where(mask, epitome, np.float32(0))
 
 
-def bits_of(op: epi.Conv, default: int, tensors: Stored) -> int:
+def bits_of(op: Epitomized, default: int, tensors: Stored) -> int:
     """The bits of a layer's weights: what it states, else the default; 2 where it needs a 0."""
     eo, ei, eh, ew = tensors(op.epitome).shape
     zero = needs_zero(op.plan, (eo, ei, eh, ew), op.window.kernel, op.groups)
@@ -37,7 +37,7 @@ def bits_of(op: epi.Conv, default: int, tensors: Stored) -> int:
 
 
 def column_scales(
-    epitome: Array, op: epi.Conv, bits: int, granularity: WeightGranularity = "column"
+    epitome: Array, op: Epitomized, bits: int, granularity: WeightGranularity = "column"
 ) -> tuple[Array, Array]:
     """Scales of the epitome's columns [Eo] and of the output channels [Cout], float32.
 
