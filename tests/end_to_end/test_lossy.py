@@ -52,7 +52,7 @@ def bundle(lossy: Path) -> Path:
 
 def test_compile_warns(lossy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["compile", str(EXAMPLES / "mnist-conv.onnx"), "-o", str(tmp_path / "out")]
-    arguments += ["--target", str(lossy)]
+    arguments += ["--target", str(lossy), "--effort", "fast"]
     assert main([*arguments, "--calibration", str(EXAMPLES / "mnist-calibration.npz")]) == 0
     out, err = capsys.readouterr()
     assert err == (
@@ -142,6 +142,7 @@ def compiled_for(target: Path) -> Program:
         target.parent / "bundle",
         target=target,
         calibration=EXAMPLES / "mnist-calibration.npz",
+        effort="fast",
     )
     return program_in(read_bundle(target.parent / "bundle"))
 
