@@ -37,7 +37,7 @@ from epimc.quantization.allocation.options import AllocationOptions, is_mixed, m
 from epimc.quantization.calibrate import Calibrate
 from epimc.quantization.options import NumberOptions
 from epimc.quantization.quantize import Quantize
-from epimc.quantization.rounding.options import EFFORTS, OBSERVERS, Effort, RoundingOptions
+from epimc.quantization.rounding.options import EFFORTS, Effort, RoundingOptions, observer_of
 from epimc.support.diagnostics import RefusedNodesError, error
 from epimc.support.options import values_of
 from epimc.support.origins import EVERY_NODE, Node
@@ -201,7 +201,11 @@ def stages_of(
             # Ranges are those of the epitomized model: that is what will be quantized.
             make(
                 Calibrate,
-                observer=OBSERVERS[effort] if options.observer == "auto" else options.observer,
+                observer=(
+                    observer_of(effort, options.activation_bits)
+                    if options.observer == "auto"
+                    else options.observer
+                ),
                 percentile=options.percentile,
                 activation_bits=options.activation_bits,
             ),

@@ -22,6 +22,7 @@ from epimc.backends.base import CompiledProgram, Executor
 from epimc.backends.onnx.classes import is_of_classes
 from epimc.backends.onnx.large import LargeModel, external_name, read_external
 from epimc.backends.onnx.reading import large_model, read_model, with_outputs
+from epimc.backends.onnx.safety import refuse_unsafe
 from epimc.bundle.bundle import Bundle
 from epimc.ir.semantics import arrays
 from epimc.runtime.reference import Reference
@@ -232,6 +233,8 @@ class _Runner:
             self.meter = LayerMeter(maps, exported, model, types_of(self.program))
             model = large.with_proto(with_outputs(large.proto, self.meter.tensors))
         elif identity:
+            # Nobody runs it, and it is refused all the same where it must not be.
+            refuse_unsafe(model, EPITOMIZED)
             return identity, None
         reference = self.reference(model, "the epitomized model", users=False)
         return identity, self.kept(model, reference)

@@ -145,6 +145,10 @@ def test_no_model_takes_all_memory(
 ) -> None:
     change(bundle, name, grown)
     code, said = outcome("verify")
+    if name == "reference/epi.onnx":
+        # Its epitomes are the weights themselves: the float model stands for it.
+        assert (code, said) == (0, "")
+        return
     assert (code, said.count("error: ")) == (2, 1)
     # Of the integer reference, all is declared.
     assert "ConstantOfShape" in said or "is not what epimc writes." in said

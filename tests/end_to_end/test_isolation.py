@@ -16,7 +16,10 @@ BLOCKED = """
 import importlib.abc, sys
 
 # The command line reads the options of `compile`, whatever the command.
-FREE = ("epimc.ir", "epimc.ir.semantics", "epimc.quantization", "epimc.quantization.options")
+PARTS = ("allocation", "calibration", "rounding")
+FREE = ("epimc.ir", "epimc.ir.semantics", "epimc.quantization", "epimc.quantization.options",
+        *(f"epimc.quantization.{part}" for part in PARTS),
+        *(f"epimc.quantization.{part}.options" for part in PARTS))
 BLOCKED = ("onnx", "onnxruntime", "lark", "networkx", "epimc.frontend", "epimc.quantization",
            "epimc.compiler.compiler", "epimc.ir", "epimc.verification", "epimc.runtime.reference")
 

@@ -115,7 +115,7 @@ def test_references_of_another_model_are_refused(tmp_path: Path) -> None:
         verify(bundle)
     assert str(caught.value) == (
         "error: Output 'y' has different sizes.\n"
-        "  note: Program, integer, epitomized and float model: [2, 2], [2, 2], [2, 2], [2, 3]."
+        "  note: Program, integer, epitomized and float model: [2, 2], [2, 2], [2, 3], [2, 3]."
     )
     assert caught.value.exit_code == 1
 

@@ -49,5 +49,10 @@ EFFORTS: dict[Effort, RoundingOptions] = {
 }
 """What each effort does."""
 
-OBSERVERS: dict[Effort, Observer] = {"fast": "minmax", "good": "mse", "best": "mse"}
-"""What makes the ranges of activations."""
+WIDE_ACTIVATIONS = 8
+"""From so many bits on steps are fine: to clip what is seen costs more than smaller ones bring."""
+
+
+def observer_of(effort: Effort, activation_bits: int) -> Observer:
+    """What makes the ranges of activations."""
+    return "minmax" if effort == "fast" or activation_bits >= WIDE_ACTIVATIONS else "mse"

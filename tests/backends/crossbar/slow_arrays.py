@@ -33,6 +33,8 @@ class Tally:
 
 def coefficients(mapping: str, bits: int, cell_bits: int) -> list[int]:
     """What the slices of a weight count for."""
+    if bits == 1:
+        return [2] if mapping == "offset" else [1, -1]
     magnitude = bits if mapping == "offset" else bits - 1
     low = [2**shift for shift in range(0, magnitude, cell_bits)]
     if mapping == "offset":
@@ -44,6 +46,10 @@ def coefficients(mapping: str, bits: int, cell_bits: int) -> list[int]:
 
 def levels(weight: int, mapping: str, bits: int, cell_bits: int) -> list[int]:
     """The cells of a weight."""
+    if bits == 1:
+        # -1 or 1: set or not, less the reference; or one of the pair.
+        own, other = int(weight > 0), int(weight < 0)
+        return [own] if mapping == "offset" else [own, other]
     half = 2 ** (bits - 1)
     if mapping == "offset":
         return digits(weight + half, bits, cell_bits)

@@ -20,7 +20,7 @@ from epimc.ir.text.printer import print_module
 from epimc.ir.verifier import verify
 from epimc.quantization.calibrate import calibration_samples
 from epimc.quantization.quantize import Quantize
-from epimc.quantization.rounding.options import EFFORTS, RoundingOptions
+from epimc.quantization.rounding.options import EFFORTS, Effort, RoundingOptions, observer_of
 from epimc.quantization.rounding.rounding import rounded_layers, rounded_module
 from epimc.support.diagnostics import EpimcError
 from epimc.support.options import values_of
@@ -203,3 +203,13 @@ def test_a_scale_for_all_weights_of_a_layer() -> None:
         steps = layer.epitome / np.float32(scale)
         assert np.abs(steps - np.rint(steps)).max() < 1e-4
         assert np.abs(steps).max() <= 7.001
+
+
+@pytest.mark.parametrize(
+    ("effort", "bits", "observer"),
+    [("fast", 4, "minmax"), ("good", 7, "mse"), ("best", 4, "mse"), ("good", 8, "minmax")],
+)
+def test_ranges_are_clipped_where_steps_are_coarse(
+    effort: Effort, bits: int, observer: str
+) -> None:
+    assert observer_of(effort, bits) == observer
