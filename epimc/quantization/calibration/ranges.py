@@ -190,4 +190,8 @@ def chosen_range(observer: str, histogram: Histogram, choice: Choice) -> Range:
     low, high = max(low, smallest), min(high, largest)
     if max(high, 0.0) <= min(low, 0.0):
         return smallest, largest
+    if low > high:
+        # Elements that are nearly one number, all of which are clipped to a nearer one to 0.
+        end = high if high > 0.0 else low
+        return end, end
     return low, high
