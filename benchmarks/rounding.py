@@ -28,7 +28,7 @@ TECHNIQUES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "+ bias correction": ("fast", "minmax", ("quantize{weight_range=mse,correct_bias=true}",)),
     "+ compensated": ("good", "minmax", ()),
     "+ ranges of activations": ("good", "mse", ()),
-    "compensated + learned": ("best", "minmax", ()),
+    "+ learned": ("best", "mse", ()),
 }
 """By name: the effort, the observer of activations, and options of passes."""
 

@@ -106,7 +106,8 @@ def draw_decibels(axes: Axes, layers: Sequence[LayerQuantization]) -> None:
 
 def legend(axes: Axes) -> None:
     """What the marks mean, below, where it hides nothing."""
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3)
 
 
 def worst_weights(layer: LayerQuantization) -> float | None:
@@ -124,7 +125,7 @@ def draw_clipped(axes: Axes, layers: Sequence[LayerQuantization]) -> None:
     ]
     axes.barh([row - 0.2 for row in rows], activations, 0.4, label="activations")
     axes.barh([row + 0.2 for row in rows], weights, 0.4, label="weights")
-    axes.set_xlim(0.0, 1.05 * max(*activations, *weights, 1e-2))
+    axes.set_xlim(0.0, 1.05 * max([*activations, *weights, 1e-2]))
     legend(axes)
 
 

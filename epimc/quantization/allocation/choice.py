@@ -132,7 +132,12 @@ def refuse_impossible(limits: Sequence[Limit]) -> None:
     for limit in limits:
         if limit.least > limit.most:
             raise error(
-                f"{limit.name} = {limit.most:g} is not possible: the smallest possible is "
-                f"{limit.least:g}.",
+                f"{limit.name} = {amount(limit.most)} is not possible: the smallest possible is "
+                f"{amount(limit.least)}.",
                 hint="Allow more, or lower bits in the range of --weight-bits.",
             )
+
+
+def amount(number: float) -> str:
+    """A number as users may give it back: no less than it is."""
+    return str(int(number)) if float(number).is_integer() else repr(float(number))

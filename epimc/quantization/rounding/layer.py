@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ LARGEST_SEARCH = 2048
 LARGEST_INPUTS = 6144
 
 # Positions that a layer's moments are made from, and for each of its inputs: more tell little.
-LEAST_POSITIONS, POSITIONS_PER_INPUT = 2**15, 32
+LEAST_POSITIONS, POSITIONS_PER_INPUT = 2**18, 32
 
 
 @dataclass(frozen=True)
@@ -155,24 +156,38 @@ class Layer:
         if damping == ALONE:
             return self.nearest(kept)
         problem = self.problem(kept, damping)
-        steps, scales = descended(problem, *self.start(problem))
+        try:
+            steps, scales = descended(problem, *self.start(problem))
+        except np.linalg.LinAlgError:
+            # Sums in float32 leave too little of inputs that hardly differ.
+            return self.nearest(kept)
         if self.options.rounding == "learned" and problem.elements is None:
-            steps = learned(self.grid, steps, scales, self.examples(wanted), self.bounds())
+            own, apart_ones = self.examples(wanted)
+            steps = learned(self.grid, steps, scales, own, apart_ones, self.bounds())
         return steps, scales
 
-    def examples(self, wanted: list[Array]) -> Examples:
-        """Some of the layer's inputs, and what is wanted of its result for them, less its mean."""
-        return Examples.of(
-            self.nets.stream(lambda i: self.some(i, wanted[i])), self.bias().astype(np.float32)
+    def examples(self, wanted: list[Array]) -> tuple[Examples, Examples]:
+        """Some of the layer's inputs and what is wanted of it; those of the samples kept apart."""
+        share = -(-EXAMPLES // len(self.nets.pieces))
+        parts = self.nets.each(lambda i: self.some(i, wanted[i], share))
+        bias, numbers = self.bias().astype(np.float32), range(len(parts))
+        own = [parts[i] for i in numbers if not self.is_apart(i)]
+        return Examples.of(own, bias), Examples.of(
+            [parts[i] for i in numbers if self.is_apart(i)], bias
         )
 
-    def some(self, piece: int, wanted: Array) -> tuple[Array, Array]:
-        """Windows [groups, K, n] and what is wanted for them, [groups, outputs, n]."""
+    def some(self, piece: int, wanted: Array, count: int) -> tuple[Array, Array]:
+        """At some positions of a piece windows [groups, K, n] and what is wanted for them.
+
+        The positions are drawn: every so many would be some columns of a map again and again.
+        """
         windows = columns(self.as_map(self.x.quantized[piece]), self.op.window, self.op.groups)
         outputs = wanted.transpose(1, 0, 2, 3).reshape(*self.weights.shape[:2], -1)
-        share = -(-EXAMPLES // len(self.nets.pieces))
-        chosen = slice(None, None, max(1, windows.shape[2] // share))
-        return windows[:, :, chosen].copy(), outputs[:, :, chosen].copy()
+        if count >= windows.shape[2]:
+            return windows, outputs
+        drawn = np.random.default_rng(piece).choice(windows.shape[2], count, replace=False)
+        chosen = np.sort(drawn)
+        return windows[:, :, chosen], outputs[:, :, chosen]
 
     def bounds(self) -> tuple[float, float]:
         """Between which values the result counts, where its one reader clips it."""
@@ -182,7 +197,7 @@ class Layer:
 
     def damping(self, kept: Moments, apart: Moments | None) -> float:
         """That with which most of the samples serve the others best."""
-        if apart is None:
+        if apart is None or not (kept.is_finite and apart.is_finite):
             return ALONE
         inputs = self.weights.shape[2]
         if inputs > LARGEST_SEARCH and kept.count >= inputs:
@@ -216,7 +231,10 @@ class Layer:
 
     def loss(self, kept: Moments, apart: Moments, damping: float) -> float:
         """What is lost on samples kept apart, of a rounding on the others."""
-        steps, scales = self.start(self.problem(kept, damping))
+        try:
+            steps, scales = self.start(self.problem(kept, damping))
+        except np.linalg.LinAlgError:
+            return math.inf
         weights = steps * scales[..., None]
         quadratic = ((weights @ apart.covariance) * weights).sum()
         return float(quadratic - 2 * (weights * apart.cross_covariance).sum() + apart.power)
@@ -228,12 +246,16 @@ class Layer:
         what is wanted of the result.  Nearest rounding starts from the weights themselves.
         """
         variance, weights = moments.variance, self.weights
+        if not moments.is_finite:
+            # Inputs beyond what sums of float32 hold: all of them count alike.
+            variance = np.ones_like(variance)
         mean = variance.mean(axis=1, keepdims=True)
         # Inputs that never change say nothing: then all weights count alike.
         is_alone = damping == ALONE or not self.has_products
         added = (DAMPINGS[0] if is_alone else damping) * np.where(mean > 0, mean, 1.0)
         # So much at least is what sums in float32 may be wrong by.
-        added += SUMS_ERROR * (moments.squares / moments.count).max(axis=1, keepdims=True)
+        if moments.is_finite:
+            added += SUMS_ERROR * (moments.squares / moments.count).max(axis=1, keepdims=True)
         metric = None
         if not is_alone:
             metric, weights = moments.covariance, weights.astype(np.float64)
@@ -265,21 +287,33 @@ class Layer:
 
     def moments_of(self, piece: int, wanted: Array) -> Moments:
         """Those of one piece of the samples, at some of the positions."""
-        windows = columns(self.as_map(self.x.quantized[piece]), self.op.window, self.op.groups)
-        outputs = wanted.transpose(1, 0, 2, 3).reshape(*self.weights.shape[:2], -1)
-        count = self.nets.count
         enough = max(LEAST_POSITIONS, POSITIONS_PER_INPUT * self.weights.shape[2])
-        every = max(1, count * math.prod(self.result[1:]) // enough)
-        chosen = slice(piece % every, None, every)
-        # Copies: products of strided arrays are slow.
-        windows, outputs = windows[:, :, chosen].copy(), outputs[:, :, chosen].copy()
-        return Moments.of(windows, outputs, products=self.has_products)
+        own = self.nets.pieces[piece]
+        count = -(-enough * (own.stop - own.start) // self.nets.count)
+        windows, outputs = self.some(piece, wanted, count)
+        return Moments.of(windows, outputs, self.centre, products=self.has_products)
+
+    @cached_property
+    def centre(self) -> Array:
+        """About the mean of each input, float32 [groups, K, 1]."""
+        first = columns(self.as_map(self.x.quantized[0]), self.op.window, self.op.groups)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = first.mean(axis=2, keepdims=True, dtype=np.float64).astype(np.float32)
+        usable: Array = np.nan_to_num(mean, nan=0.0, posinf=0.0, neginf=0.0)
+        return usable
 
     def shift(self, wanted: list[Array], result: list[Array]) -> Doubles:
         """What each channel's mean lacks, [Cout]."""
-        lacking = self.nets.each(
-            lambda i: np.subtract(wanted[i], result[i], dtype=np.float64).mean(axis=(0, 2, 3))
-        )
+
+        def lacks(i: int) -> Doubles:
+            with np.errstate(over="ignore", invalid="ignore"):
+                lost = np.subtract(wanted[i], result[i], dtype=np.float64)
+            mean: Doubles = lost.mean(axis=(0, 2, 3))
+            return mean
+
+        lacking = self.nets.each(lacks)
+        if not np.isfinite(lacking).all():
+            return np.zeros(len(lacking[0]))
         sizes = np.array([part.stop - part.start for part in self.nets.pieces], np.float64)
         is_apart = np.array([self.is_apart(i) for i in range(len(sizes))])
         if is_apart.any():

@@ -104,7 +104,12 @@ class Loss:
 
 
 def learned(
-    grid: Grid, steps: Doubles, scales: Doubles, examples: Examples, bounds: tuple[float, float]
+    grid: Grid,
+    steps: Doubles,
+    scales: Doubles,
+    own: Examples,
+    apart: Examples,
+    bounds: tuple[float, float],
 ) -> Doubles:
     """Integers that lose less behind a clipping, or the same.
 
@@ -112,15 +117,11 @@ def learned(
         grid: The integers that there are.
         steps: Those to begin with, [groups, outputs, K].
         scales: Theirs, [groups, outputs].
-        examples: One in four is kept apart.
+        own: Examples to learn from.
+        apart: Those of other samples, at least one.
         bounds: Of the clipping.
     """
-    count = examples.x.shape[2]
-    is_apart = np.arange(count) % 4 == 3
-    own, apart = examples.some(~is_apart), examples.some(is_apart)
-    if apart.x.shape[2] == 0:
-        return steps
-    means = (each.mean(axis=2, keepdims=True) for each in (examples.x, examples.y))
+    means = (each.mean(axis=2, keepdims=True) for each in (own.x, own.y))
     loss = Loss(scales[..., None].astype(np.float32), bounds, *means)
     best = steps.astype(np.float32)
     least = loss.of(best, apart)

@@ -45,35 +45,60 @@ class Moments:
         count: Positions.
         x: [groups, K].
         y: [groups, outputs].
-        squares: Of x, [groups, K].
+        centre: About the mean of x, which products are taken from, [groups, K]: of large numbers
+            that hardly differ sums in float32 would leave nothing.
+        squares: Of x less the centre, [groups, K].
         squares_y: Of y, [groups, outputs].
-        xx: [groups, K, K]; None where it is not asked for.
-        yx: [groups, outputs, K]; None with it.
+        xx: Of x less the centre, [groups, K, K]; None where it is not asked for.
+        yx: Of y with x less the centre, [groups, outputs, K]; None with it.
     """
 
     count: int
     x: Doubles
     y: Doubles
+    centre: Doubles
     squares: Doubles
     squares_y: Doubles
     xx: Doubles | None = None
     yx: Doubles | None = None
 
     @staticmethod
-    def of(windows: Array, outputs: Array, *, products: bool) -> Moments:
-        """Those of columns [groups, K, n] and outputs [groups, outputs, n], float32."""
-        sums = Moments(
-            windows.shape[2],
-            windows.sum(axis=2, dtype=np.float64),
-            outputs.sum(axis=2, dtype=np.float64),
-            np.einsum("gkn,gkn->gk", windows, windows, dtype=np.float64),
-            np.einsum("gon,gon->go", outputs, outputs, dtype=np.float64),
-        )
-        if products:
-            turned = windows.transpose(0, 2, 1)
-            sums.xx = (windows @ turned).astype(np.float64)
-            sums.yx = (outputs @ turned).astype(np.float64)
+    def of(windows: Array, outputs: Array, centre: Array, *, products: bool) -> Moments:
+        """Those of columns [groups, K, n] and outputs [groups, outputs, n], float32.
+
+        Args:
+            windows: The columns.
+            outputs: The outputs.
+            centre: The same for all that is added up, [groups, K, 1].
+            products: Whether inputs are looked at together.
+        """
+        # What is too large for float32 makes moments that are not finite, which are not used.
+        with np.errstate(over="ignore", invalid="ignore"):
+            centred = windows - centre
+            sums = Moments(
+                windows.shape[2],
+                windows.sum(axis=2, dtype=np.float64),
+                outputs.sum(axis=2, dtype=np.float64),
+                centre[..., 0].astype(np.float64),
+                np.einsum("gkn,gkn->gk", centred, centred, dtype=np.float64),
+                np.einsum("gon,gon->go", outputs, outputs, dtype=np.float64),
+            )
+            if products:
+                turned = centred.transpose(0, 2, 1)
+                sums.xx = (centred @ turned).astype(np.float64)
+                sums.yx = (outputs @ turned).astype(np.float64)
         return sums
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all sums are numbers."""
+        sums = (self.x, self.y, self.squares, self.squares_y, self.xx, self.yx)
+        return all(each is None or bool(np.isfinite(each).all()) for each in sums)
+
+    @property
+    def offset(self) -> Doubles:
+        """How far the mean of x lies from the centre, [groups, K]."""
+        return self.x / self.count - self.centre
 
     def add(self, other: Moments) -> None:
         """Take in other positions."""
@@ -89,7 +114,7 @@ class Moments:
     @property
     def variance(self) -> Doubles:
         """Of the inputs, [groups, K]."""
-        spread = self.squares / self.count - np.square(self.x / self.count)
+        spread = self.squares / self.count - np.square(self.offset)
         # Rounding may leave less than nothing of an input that never changes.
         return np.maximum(spread, 0.0)
 
@@ -102,15 +127,14 @@ class Moments:
     def covariance(self) -> Doubles:
         """Of the inputs, [groups, K, K]."""
         assert self.xx is not None
-        mean = self.x / self.count
         result: Doubles = self.xx / self.count
-        result -= mean[:, :, None] * mean[:, None, :]
+        result -= self.offset[:, :, None] * self.offset[:, None, :]
         return result
 
     @property
     def cross_covariance(self) -> Doubles:
         """Of outputs with inputs, [groups, outputs, K]."""
         assert self.yx is not None
-        means = (self.y / self.count)[:, :, None] * (self.x / self.count)[:, None, :]
+        means = (self.y / self.count)[:, :, None] * self.offset[:, None, :]
         result: Doubles = self.yx / self.count - means
         return result

@@ -20,7 +20,9 @@ from epimc.ir.text.printer import print_module
 from epimc.ir.verifier import verify
 from epimc.quantization.calibrate import calibration_samples
 from epimc.quantization.quantize import Quantize
+from epimc.quantization.rounding.layer import Layer
 from epimc.quantization.rounding.options import EFFORTS, Effort, RoundingOptions, observer_of
+from epimc.quantization.rounding.propagation import Propagation
 from epimc.quantization.rounding.rounding import rounded_layers, rounded_module
 from epimc.support.diagnostics import EpimcError
 from epimc.support.options import values_of
@@ -213,3 +215,31 @@ def test_ranges_are_clipped_where_steps_are_coarse(
     effort: Effort, bits: int, observer: str
 ) -> None:
     assert observer_of(effort, bits) == observer
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(0.003, 100.0), (1e18, 0.0), (1e-30, 0.0)])
+def test_inputs_far_from_one_are_no_trouble(scale: float, offset: float) -> None:
+    net = Net()
+    x = net.input(600)
+    y = net.gemm(x, 6)
+    drawn = net.samples(40, seed=4)["in0"] * np.float32(scale) + np.float32(offset)
+    module = net.module(y, calibration={"in0": drawn})
+    module = Runner(PASSES).run(module, parse_pipeline("fold,epitomize,calibrate", PASSES))
+    integers = Quantize(weight_bits=4, activation_bits=16, **GOOD).run(module)
+    verify(integers)
+
+
+def test_positions_are_drawn_from_all_over_a_map() -> None:
+    net = Net()
+    module = calibrated(net, net.conv(net.input(1, 32, 32), 2, (1, 1)), 64)
+    (op,) = [op for op in module.ops if isinstance(op, epi.Conv)]
+    nets = Propagation(module, {}, calibration_samples(module), 1)
+    layer = Layer(op, nets, 4, EFFORTS["good"])
+    # What each input is tells its column.
+    columns = np.broadcast_to(np.arange(32, dtype=np.float32), (8, 1, 32, 32))
+    nets.values[op.x].quantized = [columns] * len(nets.pieces)
+    layer.x = nets.values[op.x]
+    for count in (256, 1024):
+        x, _ = layer.some(0, np.zeros((8, 2, 32, 32), np.float32), count)
+        assert x.shape == (1, 1, count)
+        assert len(np.unique(x)) == 32
