@@ -164,7 +164,7 @@ def modelled(op: StatesModel, x: Array, tensors: Lookup, run: Run | None) -> Arr
 
 def batches(count: int, module: Module, budget: int = 2**24) -> list[slice]:
     """Slices of samples small enough that a layer's windows stay near `budget` elements."""
-    largest = max((_work(module, op) for op in module.ops), default=1)
+    largest = max((op_elements(module, op) for op in module.ops), default=1)
     # Many maps may be alive at once, none of which is large.
     alive, _ = most_alive(module)
     # One sample is run whatever it takes.
@@ -172,7 +172,7 @@ def batches(count: int, module: Module, budget: int = 2**24) -> list[slice]:
     return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 
 
-def _work(module: Module, op: Op) -> int:
+def op_elements(module: Module, op: Op) -> int:
     """Elements of the windows that an op gathers for one sample, and of its result."""
     tensors: list[Tensor] = [module.tensors[ref.name] for _, ref in op.tensor_refs()]
     fan_in = max((t.type.size // t.type.shape[0] for t in tensors), default=1)

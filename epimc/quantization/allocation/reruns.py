@@ -17,8 +17,9 @@ from epimc.ir.core.op import Op, Value
 from epimc.ir.core.traits import CallsHost
 from epimc.ir.core.types import as_map
 from epimc.ir.epitome.epitomized import Epitomized
+from epimc.ir.interpreter import op_elements
 from epimc.quantization.rounding.moments import columns, product
-from epimc.quantization.rounding.propagation import Propagation, op_elements
+from epimc.quantization.rounding.propagation import Propagation
 
 Array = NDArray[Any]
 

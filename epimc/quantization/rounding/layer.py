@@ -47,7 +47,8 @@ KEPT_APART = 4
 # Weights that are rounded to the nearest at once.
 PIECE = 2**21
 
-# Of layers of more inputs a damping is not looked for: it takes as long as all the rest.
+# Of layers of more inputs a damping is looked for only where there are fewer positions than inputs:
+# it takes as long as all the rest.
 LARGEST_SEARCH = 2048
 
 # Layers of more inputs are rounded to the nearest integers, which few samples would not improve.

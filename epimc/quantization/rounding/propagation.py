@@ -20,7 +20,7 @@ from epimc.backends.onnx.fragments import fragments_of
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import TensorType
-from epimc.ir.interpreter import Evaluation
+from epimc.ir.interpreter import Evaluation, op_elements
 from epimc.ir.meanings import NUMPY
 from epimc.runtime.finite import run_finite
 from epimc.runtime.host import OnnxHost
@@ -170,15 +170,3 @@ def pieces_of(count: int, module: Module) -> list[slice]:
     most = min(PIECE_SAMPLES, -(-count // LEAST_PIECES))
     size = max(1, min(most, PIECE_ELEMENTS // max(largest, 1)))
     return [slice(first, min(first + size, count)) for first in range(0, count, size)]
-
-
-def op_elements(module: Module, op: Op) -> int:
-    """Elements of the windows that an op gathers for one sample, and of its result."""
-    kind = op.output.type
-    if kind.is_host:
-        return 1
-    sizes = [module.tensors[ref.name].type for _, ref in op.tensor_refs()]
-    fan_in = max((size.size // size.shape[0] for size in sizes), default=1)
-    positions = kind.size // kind.shape[0]
-    groups = int(op.attributes.get("groups", 1))
-    return positions * fan_in * groups + kind.size
