@@ -20,7 +20,6 @@ from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.observers import CompileObserver, StageClock
 from epimc.ir.passes.epitomize import Epitomize
-from epimc.ir.passes.equalize import Equalize
 from epimc.ir.passes.fold import Fold
 from epimc.ir.passes.layout import Layout
 from epimc.ir.pipeline import (
@@ -35,7 +34,10 @@ from epimc.ir.pipeline import (
 from epimc.quantization.allocation.allocate import AllocateBits
 from epimc.quantization.allocation.options import AllocationOptions, is_mixed, mixed_bits
 from epimc.quantization.calibrate import Calibrate
-from epimc.quantization.options import NumberOptions
+from epimc.quantization.calibration.options import CalibrateOptions
+from epimc.quantization.equalization.equalize import Equalize, equalized_pairs
+from epimc.quantization.equalization.options import MEASURED, equalization_of
+from epimc.quantization.options import NumberOptions, QuantizeOptions
 from epimc.quantization.quantize import Quantize
 from epimc.quantization.rounding.options import EFFORTS, Effort, RoundingOptions, observer_of
 from epimc.support.diagnostics import RefusedNodesError, error
@@ -90,13 +92,31 @@ class Stages:
         count = len(self.floats)
         quantize = passes[count]
         assert isinstance(quantize, Quantize)
-        bits = quantize.activation_bits
-        # Ranges are chosen for the bits that activations get.
-        floats = tuple(
-            replace(step, activation_bits=bits) if isinstance(step, Calibrate) else step
-            for step in passes[:count]
-        )
-        return Stages(floats, quantize, passes[count + 1 :])
+        return Stages(agreed(passes[:count], quantize), quantize, passes[count + 1 :])
+
+
+def agreed(floats: Sequence[Pass], quantize: Quantize) -> tuple[Pass, ...]:
+    """Passes, those of which choose for the numbers that `quantize` will make that know them."""
+    known = values_of(QuantizeOptions, quantize)
+    if any(map(gives_bits, floats)):
+        # What single layers will have nobody knows yet: the same is chosen whoever tells them.
+        del known["weight_bits"]
+    result = []
+    # The ranges are known before what is measured with them.
+    for step in reversed(floats):
+        if isinstance(step, Calibrate):
+            step = replace(step, activation_bits=quantize.activation_bits)
+            known |= values_of(CalibrateOptions, step)
+        elif isinstance(step, Equalize) and step.when == MEASURED:
+            step = replace(step, **known)
+        result.append(step)
+    return tuple(reversed(result))
+
+
+def gives_bits(step: Pass) -> bool:
+    """Whether a pass may have layers state the bits of their weights."""
+    is_by_file = isinstance(step, Epitomize) and step.policy == PLANS
+    return is_by_file or isinstance(step, AllocateBits)
 
 
 @dataclass(frozen=True)
@@ -196,7 +216,7 @@ def stages_of(
             # Batch normalizations and biases go into the weights before these become epitomes.
             Fold(),
             # Channels of like size share the one scale of a feature map well.
-            Equalize(),
+            make(Equalize, when=equalization_of(options.equalize, effort)),
             make(Epitomize, policy=policy),
             # Ranges are those of the epitomized model: that is what will be quantized.
             make(
@@ -321,4 +341,4 @@ def compiled_once(
         }
 
     made = start, integers, program, stages.passes, stages.quantize, files
-    return new_bundle(*made, bit_choice(floats))
+    return new_bundle(*made, bit_choice(floats), equalized_pairs(floats))
