@@ -23,13 +23,14 @@ from epimc.ir.core.op import Value
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.observers import report
 from epimc.quantization.allocation.reruns import Behind, Reruns, ends_of
-from epimc.quantization.rounding.compensation import compensated
-from epimc.quantization.rounding.layer import DAMPINGS, Layer
+from epimc.quantization.rounding.compensation import Feedback, compensated
+from epimc.quantization.rounding.layer import Layer
 from epimc.quantization.rounding.moments import Moments
 from epimc.quantization.rounding.options import RoundingOptions
 from epimc.quantization.rounding.problem import Grid, Problem
 from epimc.quantization.rounding.propagation import Both, Propagation, in_threads
 from epimc.quantization.rounding.ranges import scales_of
+from epimc.quantization.rounding.solver import DAMPINGS
 
 Array = NDArray[Any]
 
@@ -159,7 +160,7 @@ class Measuring:
         layer = Layer(op, self.nets, 8, self.options)
         real = self.nets.each(lambda i: layer.convolved(layer.x.real[i], layer.weights))
         moments = self.moments(layer, real)
-        problem, widths = layer.problem(moments, DAMPINGS[0]), sorted(self.widths[op.output])
+        problem, widths = layer.solver.problem(moments, DAMPINGS[0]), sorted(self.widths[op.output])
         measured = self.measured(op)
         self.reruns.weights[op] = layer.weights
         mean, bias = moments.x / moments.count, layer.bias()
@@ -205,7 +206,7 @@ class Measuring:
         if problem.metric is None or problem.elements is not None:
             return problem.nearest(scales)
         try:
-            return compensated(problem, scales)
+            return compensated(problem, scales, Feedback.of(problem))
         except np.linalg.LinAlgError:
             # Inputs that hardly change: their products are known too roughly to be of use.
             return problem.nearest(scales)
