@@ -15,11 +15,13 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from epimc.ir.core.module import Builder, Module
-from epimc.ir.core.op import Value
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import TensorType
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.observers import report
+from epimc.quantization.rounding.blocks import Block, blocks_of
 from epimc.quantization.rounding.layer import Layer, RoundedLayer
+from epimc.quantization.rounding.learned import Learning
 from epimc.quantization.rounding.options import RoundingOptions, WeightGranularity
 from epimc.quantization.rounding.propagation import Propagation
 from epimc.quantization.rounding.weights import bits_of
@@ -86,14 +88,26 @@ def rounded_layers(
     with threadpool_limits(1, "blas"):
         nets = Propagation(module, kinds, samples, threads or os.cpu_count() or 1)
         options = supported(options, nets.count)
+        blocks = blocks_by_end(nets) if options.rounding == "learned" else {}
         for op in nets.ops():
-            if not isinstance(op, Epitomized):
+            if isinstance(op, Epitomized):
+                bits = bits_of(op, weight_bits, module.stored)
+                layers[op.output] = Layer(op, nets, bits, options, granularity).round()
+            else:
                 nets.evaluate(op)
-                continue
-            bits = bits_of(op, weight_bits, module.stored)
-            layers[op.output] = Layer(op, nets, bits, options, granularity).round()
+            if op in blocks:
+                layers.update(Learning(blocks[op], nets, layers).learn())
             report(len(layers), count)
     return layers
+
+
+def blocks_by_end(nets: Propagation) -> dict[Op, Block]:
+    """The blocks that are learned, by their last ops; what they read is kept until then."""
+    blocks = {block.ops[-1]: block for block in blocks_of(nets.module)}
+    for end, block in blocks.items():
+        order = nets.module.ops
+        nets.keep(block.x, max(end, nets.last[block.x], key=order.index))
+    return blocks
 
 
 def supported(options: RoundingOptions, count: int) -> RoundingOptions:
