@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from epimc.ir.core.traits import Clips
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.epitome.plan import identity
 from epimc.quantization.rounding.gradients import GRADIENTS
+from epimc.quantization.rounding.layer import LARGEST_INPUTS
 
 # So many layers are learned together at most, but for those between which nothing can be parted.
 LAYERS = 3
@@ -107,7 +109,9 @@ class Blocks:
 
 
 def has_gradient(op: Op) -> bool:
-    """Whether an op is learned through; of layers those whose epitome is the weights."""
-    if isinstance(op, Epitomized) and op.plan != identity(op.weights_shape):
-        return False
+    """Whether an op is learned through; a layer only if it is learned itself."""
+    if isinstance(op, Epitomized):
+        # One whose epitome is the weights, and they are not too many to look at them together.
+        inputs = math.prod(op.weights_shape[1:])
+        return op.plan == identity(op.weights_shape) and inputs <= LARGEST_INPUTS
     return GRADIENTS.covers(type(op))

@@ -123,6 +123,8 @@ class Weights:
 
     def fix(self, share: float) -> None:
         """Make integers of this share of all weights: those that are, and the nearest to one."""
+        if share == 0:
+            return
         nearest = self.grid.nearest(self.steps).astype(np.float32)
         distance = np.where(self.is_free, np.abs(nearest - self.steps), -1).ravel()
         chosen = np.argsort(distance, kind="stable")[: round(share * distance.size)]

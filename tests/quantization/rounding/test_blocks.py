@@ -9,6 +9,7 @@ from epimc.ir.core.op import Value
 from epimc.ir.dialects import elementwise
 from epimc.ir.epitome.plan import Patch
 from epimc.quantization.rounding.blocks import LAYERS, blocks_of
+from epimc.quantization.rounding.layer import LARGEST_INPUTS
 from tests.helpers.modules import Net, lower
 
 
@@ -96,3 +97,9 @@ def test_an_epitome_that_is_not_the_weights_is_in_none(is_identity: bool) -> Non
     planned = (whole, shape, shape) if is_identity else (half, shape, (2, 4, 1, 1))
     module = net.module(net.relu(net.epitome(net.input(4, 5, 5), planned)))
     assert names(module) == ([LAYER] if is_identity else [])
+
+
+def test_a_layer_of_very_many_inputs_is_in_none() -> None:
+    for inputs, count in ((LARGEST_INPUTS, 1), (LARGEST_INPUTS + 1, 0)):
+        net = Net()
+        assert len(blocks_of(lowered(net, net.gemm(net.input(inputs), 2)))) == count
