@@ -102,7 +102,7 @@ class Propagation:
                     del self.values[value]
 
     def keep(self, value: Value, until: Op) -> None:
-        """Keep a value until an op has run that comes behind its last reader, or is it."""
+        """Keep a value until an op has run, its last reader or one behind it."""
         self.last[value] = until
 
     def evaluate(self, op: Op) -> None:
