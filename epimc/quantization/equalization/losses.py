@@ -13,10 +13,10 @@ from epimc.quantization.calibration.options import MINMAX
 from epimc.quantization.calibration.ranges import Choice, Range, chosen_range
 from epimc.quantization.equalization.inputs import Inputs
 from epimc.quantization.equalization.options import EqualizeOptions
-from epimc.quantization.rounding.solver import DAMPINGS
 from epimc.quantization.rounding.problem import Grid, Problem
 from epimc.quantization.rounding.propagation import rounded
 from epimc.quantization.rounding.ranges import scales_of
+from epimc.quantization.rounding.solver import DAMPINGS
 
 Doubles = NDArray[np.float64]
 
