@@ -102,10 +102,11 @@ def equalized(module: Module, choose: Choose) -> tuple[dict[str, Scaled], int]:
     count = 0
     for pair in pairs(module):
         # A layer may be the second of one pair and the first of the next: it is scaled twice.
-        first, second = (scaled.get(op.output.name) or Scaled.of(module, op) for op in pair)
-        factors = choose(pair, first, second)
+        known = [scaled.get(op.output.name) or Scaled.of(module, op) for op in pair]
+        factors = choose(pair, known[0], known[1])
         if factors is None:
             continue
+        first, second = (each.writable() for each in known)
         first.divide_outputs(factors)
         # What the first divides by, the second multiplies by: the product is that of before.
         second.multiply_inputs(factors)

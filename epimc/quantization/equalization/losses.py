@@ -20,22 +20,15 @@ from epimc.quantization.rounding.solver import DAMPINGS
 
 Doubles = NDArray[np.float64]
 
-# Outputs of a group that are computed where each has a scale of its own: more tell little.
-MOST_OUTPUTS = 64
-
 
 def lost_by_layer(inputs: Inputs, weights: Array, options: EqualizeOptions) -> Doubles:
-    """The squared error of a layer's result at each position, over its outputs, [positions].
-
-    Of many outputs some are computed, always the same ones.
+    """The squared error of a layer's result at each position, over all outputs, [positions].
 
     Args:
         inputs: What the layer reads.
         weights: float32 [groups, outputs, K].
         options: What the numbers have.
     """
-    if options.weight_granularity == "column":
-        weights = weights[:, :: -(-weights.shape[1] // MOST_OUTPUTS)]
     low, high = ends(inputs, options)
     with np.errstate(over="ignore", invalid="ignore"):
         if not np.isfinite(np.float32(high) - np.float32(low)):

@@ -41,6 +41,10 @@ STRENGTHS = (0.5, 1.0)
 WORTH = 0.9
 
 
+# Outputs of a group that are computed where each has a scale of its own: more tell little.
+MOST_OUTPUTS = 64
+
+
 @dataclass
 class Measured:
     """Chooses factors, pair after pair in the order of the net.
@@ -96,10 +100,12 @@ class Measured:
     def losses(self, pair: Pair, first: Scaled, second: Scaled, factors: Array) -> Doubles:
         """What the second layer loses on both halves of the samples, mean squares, [2]."""
         inputs = self.inputs[pair[1].output.name]
-        divided, weights = inputs.divided(factors), second.matrices(factors)
+        is_column = self.options.weight_granularity == "column"
+        weights = second.matrices(factors, MOST_OUTPUTS if is_column else None)
+        divided = inputs.divided(factors)
         lost = lost_by_layer(divided, weights, self.options)
         result = halves(lost, inputs.is_apart)
-        if self.options.weight_granularity == "tensor":
+        if not is_column:
             before = self.inputs[pair[0].output.name]
             lost = lost_by_weights(before, first.matrices(), factors, self.options)
             result += halves(lost @ second.gains(len(factors)), before.is_apart)

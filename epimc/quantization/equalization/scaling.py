@@ -48,23 +48,32 @@ def only_reader(uses: dict[Value, list[Op | None]], value: Value) -> Op | None:
 
 @dataclass
 class Scaled:
-    """What a layer computes with, its own to change.
+    """What a layer computes with.
 
     Attributes:
         weight: float32 [Cout, Cin / groups, …].
         bias: float32 [Cout], or None.
         groups: Runs of output channels, each of which reads its own run of input channels.
+        is_own: Whether it may be changed.
     """
 
     weight: Array
     bias: Array | None
     groups: int
+    is_own: bool = True
 
     @staticmethod
     def of(module: Module, op: Weighted) -> Scaled:
-        """A copy of what a layer computes with in the module."""
-        bias = None if op.bias is None else module.tensor(op.bias).copy()
-        return Scaled(module.tensor(op.weight).copy(), bias, op.group_count)
+        """What a layer computes with in the module, not to be changed."""
+        bias = None if op.bias is None else module.tensor(op.bias)
+        return Scaled(module.tensor(op.weight), bias, op.group_count, is_own=False)
+
+    def writable(self) -> Scaled:
+        """The same, its own to change: a copy of what is the module's."""
+        if self.is_own:
+            return self
+        bias = None if self.bias is None else self.bias.copy()
+        return Scaled(self.weight.copy(), bias, self.groups)
 
     @property
     def by_group(self) -> Array:
@@ -106,9 +115,16 @@ class Scaled:
         inputs = self.groups * self.weight.shape[1]
         return np.repeat(factors, inputs // len(factors)).reshape(self.groups, 1, -1, 1)
 
-    def matrices(self, factors: Array | None = None) -> Array:
-        """The weights [groups, outputs, K], multiplied by factors of input channels, if any."""
+    def matrices(self, factors: Array | None = None, most: int | None = None) -> Array:
+        """The weights [groups, outputs, K], multiplied by factors of input channels, if any.
+
+        Args:
+            factors: Of each channel, or of each run of inputs that is one before a flatten.
+            most: Of many outputs of a group about so many, always the same ones; None: all.
+        """
         weights = self.by_group
+        if most is not None:
+            weights = weights[:, :: -(-weights.shape[1] // most)]
         if factors is not None:
             weights = weights * self.repeated(factors)
         return weights.reshape(*weights.shape[:2], -1)
