@@ -55,7 +55,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     activations: ActivationKind = "affine",
     weight_bits: int | str = 8,
     observer: ChosenObserver = "auto",
-    percentile: float = 99.99,
+    percentile: float | None = None,
     calibration: SampleSource | None = None,
     effort: Effort = "auto",
     strict: bool = False,
@@ -88,7 +88,7 @@ def compile(  # The name is the interface, as in `re.compile`.
         observer: What makes ranges of the values seen on `calibration`: the smallest and the
             largest, a percentile, the least squared error (`mse`), or the least divergence
             (`entropy`).
-        percentile: What the observer `percentile` keeps at each end.
+        percentile: What the observer `percentile` keeps at each end; None: 99.99.
         calibration: Samples, samples first: an npz file with one array per model input, a mapping
             of such arrays, one array for a model with one input or an npy file with it, a folder of
             images (`epimc.Images`), or an iterable of batches; None: seeded standard normal

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from epimc.backends.base import Backend, Target
 from epimc.backends.registry import load_backend, load_dialect
@@ -16,9 +15,12 @@ from epimc.compiler.layer_file import bit_choice, layer_files
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import CompileOptions, Request
 from epimc.compiler.passes import passes_of
+from epimc.ir.core.levels import EPI
+from epimc.ir.core.module import Module
 from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.observers import CompileObserver, StageClock
+from epimc.ir.option_text import read_steps
 from epimc.ir.passes.epitomize import Epitomize
 from epimc.ir.passes.equalize import Equalize
 from epimc.ir.passes.fold import Fold
@@ -31,15 +33,23 @@ from epimc.ir.pipeline import (
     overridden,
     parse_pipeline,
     pass_class,
+    with_settings,
 )
-from epimc.quantization.allocation.allocate import AllocateBits
+from epimc.quantization.allocation.allocate import AllocateBits, possible_widths
 from epimc.quantization.allocation.options import AllocationOptions, is_mixed, mixed_bits
 from epimc.quantization.calibrate import Calibrate
+from epimc.quantization.calibration.options import DEFAULT_PERCENTILE
 from epimc.quantization.options import NumberOptions
 from epimc.quantization.quantize import Quantize
-from epimc.quantization.rounding.options import EFFORTS, Effort, RoundingOptions, observer_of
+from epimc.quantization.rounding.options import (
+    EFFORTS,
+    Effort,
+    GranularityOptions,
+    RoundingOptions,
+    observer_of,
+)
 from epimc.support.diagnostics import RefusedNodesError, error
-from epimc.support.options import values_of
+from epimc.support.options import options_of, values_of
 from epimc.support.origins import EVERY_NODE, Node
 
 # So often nodes are sent to the host one by one.
@@ -81,7 +91,8 @@ class Stages:
         """The same stages, with options of passes set, each text as in `quantize{weight_bits=4}`.
 
         Raises:
-            EpimcError: A text is malformed, or names what there is not, or a value is wrong.
+            EpimcError: A text is malformed, or names what there is not, or a value is wrong, or
+                another one than `quantize` has.
         """
         passes = self.passes
         for text in texts:
@@ -90,13 +101,8 @@ class Stages:
         count = len(self.floats)
         quantize = passes[count]
         assert isinstance(quantize, Quantize)
-        bits = quantize.activation_bits
-        # Ranges are chosen for the bits that activations get.
-        floats = tuple(
-            replace(step, activation_bits=bits) if isinstance(step, Calibrate) else step
-            for step in passes[:count]
-        )
-        return Stages(floats, quantize, passes[count + 1 :])
+        refuse_contradictions(passes[:count], quantize)
+        return Stages(passes[:count], quantize, passes[count + 1 :])
 
 
 @dataclass(frozen=True)
@@ -187,8 +193,7 @@ def stages_of(
         EpimcError: There is no such policy or option of a pass.
     """
     policy = PLANS if is_plan_file(options.epitome) else options.epitome
-    rounding = values_of(RoundingOptions, EFFORTS[effort])
-    bits, allocation = bits_of(options, rounding, pricing)
+    quantize = quantize_of(options, effort)
     stages = Stages(
         floats=(
             # Transpositions meet and vanish before anything else looks at the ops around them.
@@ -202,46 +207,107 @@ def stages_of(
             make(
                 Calibrate,
                 observer=(
-                    observer_of(effort, options.activation_bits)
+                    observer_of(effort, quantize.activation_bits)
                     if options.observer == "auto"
                     else options.observer
                 ),
-                percentile=options.percentile,
-                activation_bits=options.activation_bits,
+                percentile=(
+                    DEFAULT_PERCENTILE if options.percentile is None else options.percentile
+                ),
+                activation_bits=quantize.activation_bits,
             ),
-            *allocation,
+            *allocation_of(options, quantize, pricing),
         ),
-        quantize=make(
-            Quantize,
-            weight_bits=bits,
-            **values_of(NumberOptions, options),
-            **rounding,
-        ),
+        quantize=quantize,
         # From here on the target decides.
         lowering=lowering,
     )
     return stages.with_options(options.pass_options)
 
 
-def bits_of(
-    options: CompileOptions, rounding: Mapping[str, Any], pricing: type[Pass] | None
-) -> tuple[int, tuple[Pass, ...]]:
-    """Bits of the weights of layers that state none, and the passes that have layers state theirs.
+def quantize_of(options: CompileOptions, effort: Effort) -> Quantize:
+    """The pass to integers, as options of the compile and of the pass itself have it.
+
+    The passes before it choose their numbers for it: so it is made first.
+    """
+    bits = options.weight_bits
+    step: Pass = make(
+        Quantize,
+        # Of layers that state no bits of their own: where theirs are chosen, all do.
+        weight_bits=max(mixed_bits(bits).weight_bits) if isinstance(bits, str) else bits,
+        **values_of(NumberOptions, options),
+        **values_of(RoundingOptions, EFFORTS[effort]),
+    )
+    for text in options.pass_options:
+        for each in read_steps(text):
+            if each.name == step.name:
+                step = with_settings(Quantize, each.settings, step)
+    assert isinstance(step, Quantize)
+    if is_mixed(bits) and step.weight_bits != max(mixed_bits(str(bits)).weight_bits):
+        raise error(
+            f"--weight-bits {bits} has the bits of every layer chosen, but pass 'quantize' has "
+            f"weight_bits={step.weight_bits}.",
+            hint="Leave out one of them.",
+        )
+    return step
+
+
+def allocation_of(
+    options: CompileOptions, quantize: Quantize, pricing: type[Pass] | None
+) -> tuple[Pass, ...]:
+    """The passes that have layers state their bits, where these are to be chosen.
 
     Args:
         options: What the user asks for.
-        rounding: How weights become integers.
+        quantize: How weights become integers.
         pricing: As in `stages_of`.
     """
     if not isinstance(options.weight_bits, str):
-        return options.weight_bits, ()
+        return ()
     assert pricing is not None
     wanted = mixed_bits(options.weight_bits)
     widths = tuple(sorted({*wanted.weight_bits, wanted.ends or wanted.weight_bits[0]}))
-    return max(wanted.weight_bits), (
-        make(pricing, weight_bits=widths, activation_bits=options.activation_bits),
-        make(AllocateBits, **values_of(AllocationOptions, wanted), **rounding),
+    return (
+        make(pricing, weight_bits=widths, activation_bits=quantize.activation_bits),
+        make(
+            AllocateBits,
+            **values_of(AllocationOptions, wanted),
+            **values_of(GranularityOptions, quantize),
+            **values_of(RoundingOptions, quantize),
+        ),
     )
+
+
+def refuse_widths(module: Module, stages: Stages, job: Job) -> None:
+    """Raise EpimcError where a layer may get weights of a width that the chip has none of.
+
+    Args:
+        module: At level `epi`.
+        stages: Those that will run.
+        job: With the chip.
+    """
+    allocate = next((step for step in stages.floats if isinstance(step, AllocateBits)), None)
+    for op, bits in possible_widths(module, allocate, stages.quantize.weight_bits):
+        job.backend.refuse_width(job.target, bits, str(op.location))
+
+
+def refuse_contradictions(passes: Sequence[Pass], quantize: Quantize) -> None:
+    """Raise EpimcError where a pass chooses numbers for others than `quantize` makes.
+
+    Args:
+        passes: Those before it.
+        quantize: What the numbers are.
+    """
+    # The widths among which one is chosen are no width.
+    shared = options_of(Quantize).keys() - {"weight_bits"}
+    for step in passes:
+        for name, known in options_of(type(step)).items():
+            if name in shared and getattr(step, name) != getattr(quantize, name):
+                own, other = (known.kind.show(getattr(each, name)) for each in (step, quantize))
+                raise error(
+                    f"Pass '{step.name}' has {name}={own}, but pass 'quantize' has {name}={other}.",
+                    hint=f"Set it for 'quantize' alone: '{step.name}' takes it over.",
+                )
 
 
 def compile_model(
@@ -298,7 +364,11 @@ def compiled_once(
         start = import_request(request, job.target, rows, memory, hosted)
         step.module = start.module
 
-    floats = runner.run(start.module, stages.floats, clock)
+    first = [step.requires for step in stages.floats].index(EPI)
+    epitomized = runner.run(start.module, stages.floats[:first], clock)
+    # Before anything is measured: that may take minutes.
+    refuse_widths(epitomized, stages, job)
+    floats = runner.run(epitomized, stages.floats[first:], clock)
     integers = runner.run(floats, [stages.quantize], clock)
     lowered = runner.run(integers, stages.lowering, clock)
 

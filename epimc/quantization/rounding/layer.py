@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -158,7 +158,7 @@ class Layer:
             return self.nearest(kept)
         problem = self.problem(kept, damping)
         try:
-            steps, scales = descended(problem, *self.start(problem))
+            steps, scales = self.solved(problem)
         except np.linalg.LinAlgError:
             # Sums in float32 leave too little of inputs that hardly differ.
             return self.nearest(kept)
@@ -223,6 +223,14 @@ class Layer:
         is_apart = self.op.plan == identity(self.op.weights_shape)
         return pieces(count, groups * size, PIECE) if is_apart else iter([slice(0, count)])
 
+    def solved(self, problem: Problem) -> tuple[Doubles, Doubles]:
+        """Integers and scales that lose little, of a problem with a metric.
+
+        Raises:
+            np.linalg.LinAlgError: The metric is not positive definite.
+        """
+        return descended(problem, *self.start(problem))
+
     def start(self, problem: Problem) -> tuple[Doubles, Doubles]:
         """Integers to descend from, and their scales."""
         scales = scales_of(problem, self.options.weight_range)
@@ -272,14 +280,20 @@ class Layer:
 
     def moments(self, wanted: list[Array]) -> tuple[Moments, Moments | None]:
         """Those of most samples, and those of the ones kept apart, if there are enough."""
-        sums: list[Moments] = []
-        for i, part in enumerate(self.nets.stream(lambda i: self.moments_of(i, wanted[i]))):
-            number = int(self.has_products and self.is_apart(i))
-            if number < len(sums):
-                sums[number].add(part)
+        return self.parted(enumerate(self.nets.stream(lambda i: self.moments_of(i, wanted[i]))))
+
+    def parted(self, each: Iterable[tuple[int, Moments]]) -> tuple[Moments, Moments | None]:
+        """The same, of some pieces of the samples: their numbers, and what is known of each."""
+        sums: dict[bool, Moments] = {}
+        for piece, part in each:
+            is_apart = self.has_products and self.is_apart(piece)
+            if is_apart in sums:
+                sums[is_apart].add(part)
             else:
-                sums.append(part)
-        return sums[0], sums[1] if len(sums) > 1 else None
+                sums[is_apart] = part
+        # Of pieces all of which would be kept apart none is.
+        first = sums.pop(False, None)
+        return (sums.pop(True), None) if first is None else (first, sums.get(True))
 
     def is_apart(self, piece: int) -> bool:
         """Whether a piece of the samples is kept apart, to see what holds for others too."""

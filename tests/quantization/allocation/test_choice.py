@@ -31,7 +31,7 @@ def test_no_choice_within_the_budget_is_better(
     costs = [[cost for _, cost in layer] for layer in layers]
     least, most = sum(map(min, costs)), sum(map(max, costs))
     budget = least + int(share * (most - least))
-    choice = chosen(aims, [Limit("crossbars", costs, budget)])
+    choice = chosen(aims, Limit("crossbars", costs, budget))
     best = min(
         sum(aim for aim, _ in each)
         for each in product(*layers)
@@ -45,25 +45,25 @@ def test_no_choice_within_the_budget_is_better(
 
 def test_small_losses_count_beside_large_ones() -> None:
     aims = [[1e3, 1e-3], [2e-9, 1e-9], [1e-9, 3e-9]]
-    choice = chosen(aims, [Limit("crossbars", [[1, 2], [1, 2], [2, 1]], 5)])
+    choice = chosen(aims, Limit("crossbars", [[1, 2], [1, 2], [2, 1]], 5))
     assert choice.places == (1, 0, 0) or choice.places == (1, 1, 1)
-    choice = chosen(aims, [Limit("crossbars", [[1, 2], [1, 2], [2, 1]], 6)])
+    choice = chosen(aims, Limit("crossbars", [[1, 2], [1, 2], [2, 1]], 6))
     assert choice.places == (1, 1, 0)
 
 
 def test_a_count_is_never_exceeded_however_large() -> None:
     costs = [[10**9, 10**9 + 1], [10**9, 10**9 + 1]]
-    choice = chosen([[1.0, 0.0], [1.0, 0.0]], [Limit("reads", costs, 2 * 10**9 + 1)])
+    choice = chosen([[1.0, 0.0], [1.0, 0.0]], Limit("reads", costs, 2 * 10**9 + 1))
     assert sorted(choice.places) == [0, 1]
 
 
 def test_a_net_without_layers_has_one_choice() -> None:
-    assert chosen([], [Limit("crossbars", [], 0)]).places == ()
+    assert chosen([], Limit("crossbars", [], 0)).places == ()
 
 
 def test_an_impossible_budget_says_what_is_possible() -> None:
     with pytest.raises(EpimcError) as caught:
-        chosen([[1.0, 0.0], [1.0]], [Limit("error", [[1.0, 0.5], [0.25]], 0.5)])
+        chosen([[1.0, 0.0], [1.0]], Limit("error", [[1.0, 0.5], [0.25]], 0.5))
     assert str(caught.value) == (
         "error: error = 0.5 is not possible: the smallest possible is 0.75.\n"
         "  hint: Allow more, or lower bits in the range of --weight-bits."

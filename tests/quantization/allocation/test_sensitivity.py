@@ -51,7 +51,7 @@ def measured(options: RoundingOptions, threads: int | None = None) -> Losses:
     module = parse_module(NET)
     widths = {layer.output: WIDTHS for layer in layers_with_weights(module)}
     samples = calibration_samples(module)
-    actual = losses(module, samples, widths, options, threads)
+    actual = losses(module, samples, widths, options, threads=threads)
     return actual
 
 
