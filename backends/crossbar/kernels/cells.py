@@ -38,6 +38,13 @@ def array_cells(part: LayerPart, array: Array) -> arrays.Cells:
     return np.concatenate([levels, ones], axis=1)
 
 
+def holds_whole_pack(part: LayerPart, array: Array) -> bool:
+    """Whether one array has all rows and columns of a pack."""
+    pack = pack_at(part, array.row)
+    whole = (pack.row, pack.rows, pack.column, pack.columns)
+    return (array.row, array.rows, array.column, array.columns) == whole
+
+
 def block_diagonal(blocks: arrays.Ints, groups: int) -> arrays.Ints:
     """Matrices one below the other, [groups * rows, n], as [groups * rows, groups * n]."""
     rows, columns = len(blocks) // groups, blocks.shape[1]

@@ -19,6 +19,7 @@ from epimc.backends.crossbar.kernels.cells import (
     array_cells,
     corrected,
     diagonal_blocks,
+    holds_whole_pack,
     recombine,
 )
 from epimc.backends.crossbar.kernels.layer_part import LayerPart, pack_at
@@ -108,9 +109,12 @@ def programmed_weights(part: LayerPart, inputs: int) -> tuple[slice, arrays.Ints
     for array in part.arrays:
         pack = pack_at(part, array.row)
         if pack.groups > 1:
-            cells = array_cells(part, array).T
-            dense = recombine(part, array, cells).T
             own = values[pack.group : pack.group + pack.groups].transpose(0, 2, 1)
+            if holds_whole_pack(part, array):
+                # All slices of all columns, and the reference: they amount to the weights.
+                own += part.weights[pack.row : pack.row + pack.rows].reshape(own.shape)
+                continue
+            dense = recombine(part, array, array_cells(part, array).T).T
             # Off the diagonal the cells hold weight 0, and come out as 0.
             own += diagonal_blocks(dense, pack.groups).reshape(own.shape)
         else:

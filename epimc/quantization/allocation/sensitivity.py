@@ -24,13 +24,15 @@ from epimc.ir.core.op import Value
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.observers import report
 from epimc.quantization.allocation.reruns import Behind, Reruns, ends_of
-from epimc.quantization.rounding.layer import ALONE, Layer
+from epimc.quantization.rounding.compensation import Feedback
+from epimc.quantization.rounding.layer import Layer
 from epimc.quantization.rounding.moments import Moments
 from epimc.quantization.rounding.options import RoundingOptions, WeightGranularity
 from epimc.quantization.rounding.problem import Grid, Problem
 from epimc.quantization.rounding.propagation import Both, Propagation, in_threads
 from epimc.quantization.rounding.ranges import scales_of
 from epimc.quantization.rounding.rounding import supported
+from epimc.quantization.rounding.solver import ALONE
 from epimc.quantization.rounding.weights import bits_of
 from epimc.support.diagnostics import error
 
@@ -168,41 +170,45 @@ class Measuring:
 
     def look_at(self, op: Epitomized) -> None:
         """Give the net of reals a layer's result, and round its weights at all widths."""
-        widths, measured = sorted(self.widths[op.output]), self.measured(op)
+        measured = self.measured(op)
         layer = Layer(op, self.nets, measured[-1], self.options, self.granularity)
         real = self.nets.each(lambda i: layer.convolved(layer.x.real[i], layer.weights))
         self.reruns.weights[op] = layer.weights
-        problem, mean = self.problem(layer, real)
+        problem, feedback, mean = self.problem(layer, real)
         bias = layer.bias()
-
-        def at_width(k: int) -> tuple[float, Variant | None]:
-            bits = bits_of(op, widths[k], self.module.stored)
-            own = replace(problem, grid=Grid(bits))
-            loss = nearest_loss(own, scales_of(own, self.options.weight_range))
-            if widths[k] not in measured:
-                return loss, None
-            steps, scales = self.rounded(layer, own)
+        for width in measured:
+            grid = Grid(bits_of(op, width, self.module.stored))
+            solver, own = replace(layer.solver, grid=grid), replace(problem, grid=grid)
+            steps, scales = solver.solved(own, feedback)
             lost = problem.targets - steps * scales[..., None]
             shift = (lost * mean[:, None, :]).sum(axis=-1).ravel()
             new_bias = bias + shift if self.options.correct_bias else bias
-            stored = steps.astype(np.int16), scales.astype(np.float32)
-            return loss, Variant(op, widths[k], *stored, new_bias.astype(np.float32))
-
-        both = list(in_threads(at_width, range(len(widths)), self.threads))
-        self.own[op.output] = {bits: loss for bits, (loss, _) in zip(widths, both, strict=True)}
-        self.variants += [variant for _, variant in both if variant is not None]
+            stored = steps.astype(np.int16), scales.astype(np.float32), new_bias.astype(np.float32)
+            self.variants.append(Variant(op, width, *stored))
+        widths = [bits for bits in sorted(self.widths[op.output]) if bits >= measured[-1]]
+        each = in_threads(lambda bits: self.nearest_loss(problem, bits), widths, self.threads)
+        self.own[op.output] = dict(zip(widths, each, strict=True))
         self.finish(op, real)
 
-    def problem(self, layer: Layer, real: list[Array]) -> tuple[Problem, Array]:
+    def problem(self, layer: Layer, real: list[Array]) -> tuple[Problem, Feedback | None, Array]:
         """The layer's rounding at the widest width that is measured, and its mean inputs.
 
-        The damping, which takes several roundings to find, is that of the other widths, too.
+        The damping, which takes several roundings to find, is that of the other widths, too, and
+        so is what weights take over from others.
         """
         kept, apart = self.moments(layer, real)
-        damping = layer.damping(kept, apart) if layer.has_products else ALONE
+        damping = layer.solver.damping(kept, apart) if layer.has_products else ALONE
         if apart is not None:
             kept.add(apart)
-        return layer.problem(kept, damping), kept.x / kept.count
+        mean = kept.x / kept.count
+        problem = layer.solver.problem(kept, damping)
+        if problem.metric is None or problem.elements is not None:
+            return problem, None, mean
+        try:
+            return problem, Feedback.of(problem), mean
+        except np.linalg.LinAlgError:
+            # Inputs that hardly change: their products are known too roughly to be of use.
+            return layer.solver.problem(kept, ALONE), None, mean
 
     def moments(self, layer: Layer, real: list[Array]) -> tuple[Moments, Moments | None]:
         """Those of the samples that are not rerun: what fits these alone is to be seen there."""
@@ -218,17 +224,6 @@ class Measuring:
             part += bias
         parts = [part.reshape(len(part), *shape) for part in real]
         self.nets.values[op.output] = Both(parts, parts)
-
-    def rounded(self, layer: Layer, problem: Problem) -> tuple[Array, Array]:
-        """The integers of a layer's weights, and their scales."""
-        if problem.metric is not None:
-            try:
-                return layer.solved(problem)
-            except np.linalg.LinAlgError:
-                # Inputs that hardly change: their products are known too roughly to be of use.
-                pass
-        scales = scales_of(problem, self.options.weight_range)
-        return problem.nearest(scales), scales
 
     def measure(self, done: int, count: int) -> Losses:
         """What the net loses by each variant.
@@ -263,11 +258,13 @@ class Measuring:
         for value, errors in measured.items():
             own, widest = self.own[value], max(errors)
             gain = errors[widest] / own[widest] if own[widest] > 0 else 0.0
-            result[value] = {bits: errors.get(bits, gain * own[bits]) for bits in own}
+            wider = {bits: gain * own[bits] for bits in own if bits > widest}
+            result[value] = errors | wider
         return result
 
-
-def nearest_loss(problem: Problem, scales: Array) -> float:
-    """What nearest rounding loses of a layer's result, in the metric's diagonal."""
-    lost = problem.targets - problem.nearest(scales) * scales[..., None]
-    return float((np.square(lost) * problem.importance[:, None, :]).sum())
+    def nearest_loss(self, problem: Problem, bits: int) -> float:
+        """What nearest rounding loses of a layer's result, in the metric's diagonal."""
+        own = replace(problem, grid=Grid(bits))
+        scales = scales_of(own, self.options.weight_range)
+        lost = own.targets - own.nearest(scales) * scales[..., None]
+        return float((np.square(lost) * own.importance[:, None, :]).sum())

@@ -7,10 +7,12 @@ W[k] + sum over j < k of (W[j] - s Q[j]) U[j, k].
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.quantization.rounding.problem import Grid, Problem
+from epimc.quantization.rounding.problem import Grid, Places, Problem
 
 Doubles = NDArray[np.float64]
 
@@ -18,20 +20,40 @@ Doubles = NDArray[np.float64]
 BLOCK = 64
 
 
-def compensated(problem: Problem, scales: Doubles) -> Doubles:
-    """The integers [groups, outputs, K], of a layer whose epitome is its weights.
+@dataclass(frozen=True)
+class Feedback:
+    """What weights take over from those before them.
 
-    The inputs that vary most come first: the others can make up for them.
+    Attributes:
+        order: In which inputs come, [groups, K]: those first that vary most, as the others can make
+            up for them.
+        upper: U, for inputs in this order, [groups, K, K].
     """
-    order = np.argsort(-problem.importance, axis=1, kind="stable")
+
+    order: Places
+    upper: Doubles
+
+    @staticmethod
+    def of(problem: Problem) -> Feedback:
+        """That of a problem with a metric.
+
+        Raises:
+            numpy.linalg.LinAlgError: The metric is not positive definite.
+        """
+        order = np.argsort(-problem.importance, axis=1, kind="stable")
+        metric = np.take_along_axis(problem.full_metric, order[:, :, None], axis=1)
+        return Feedback(order, unit_upper(np.take_along_axis(metric, order[:, None, :], axis=2)))
+
+
+def compensated(problem: Problem, scales: Doubles, feedback: Feedback) -> Doubles:
+    """The integers [groups, outputs, K], of a layer whose epitome is its weights."""
+    order, upper = feedback.order, feedback.upper
     targets = np.take_along_axis(problem.targets, order[:, None, :], axis=2)
-    metric = np.take_along_axis(problem.full_metric, order[:, :, None], axis=1)
-    feedback = unit_upper(np.take_along_axis(metric, order[:, None, :], axis=2))
     steps, left = np.empty_like(targets), np.empty_like(targets)
     for start in range(0, targets.shape[2], BLOCK):
         own = slice(start, start + BLOCK)
-        ahead = targets[..., own] + left[..., :start] @ feedback[:, :start, own]
-        block = targets[..., own], ahead, feedback[:, own, own]
+        ahead = targets[..., own] + left[..., :start] @ upper[:, :start, own]
+        block = targets[..., own], ahead, upper[:, own, own]
         steps[..., own], left[..., own] = rounded_block(*block, problem.grid, scales)
     result = np.empty_like(steps)
     np.put_along_axis(result, np.broadcast_to(order[:, None, :], steps.shape), steps, axis=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,41 +15,19 @@ from epimc.ir.core.traits import Adds, Clips
 from epimc.ir.core.types import as_map
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.epitome.plan import identity, rebuild
-from epimc.ir.semantics.arrays import pieces
-from epimc.quantization.rounding.compensation import compensated
-from epimc.quantization.rounding.descent import descended
 from epimc.quantization.rounding.learned import EXAMPLES, Examples, learned
 from epimc.quantization.rounding.moments import Moments, columns, product
 from epimc.quantization.rounding.options import RoundingOptions, WeightGranularity
-from epimc.quantization.rounding.problem import Grid, Places, Problem
+from epimc.quantization.rounding.problem import Grid, Places
 from epimc.quantization.rounding.propagation import Both, Propagation
-from epimc.quantization.rounding.ranges import scales_of
+from epimc.quantization.rounding.solver import ALONE, Solver
 from epimc.quantization.rounding.weights import shared_maxima
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 
-# Shares of the mean variance that the metric's diagonal gets: the one with which least is lost on
-# samples that were kept apart.  Few samples say little of how inputs go together: then weights
-# change little, or with ALONE stay what they are, and each becomes the nearest integer.
-ALONE = math.inf
-DAMPINGS = (0.01, 0.001, 0.1, 1.0, 10.0)
-
-# The products of inputs are summed in float32: their matrix may lack so much of being positive.
-SUMS_ERROR = 1e-5
-
-# What is lost with the best damping, of what is lost with none, if weights are to change.
-WORTH = 0.9
-
 # One in so many pieces of the samples is kept apart, the last of the first ones first.
 KEPT_APART = 4
-
-# Weights that are rounded to the nearest at once.
-PIECE = 2**21
-
-# Of layers of more inputs a damping is looked for only where there are fewer positions than inputs:
-# it takes as long as all the rest.
-LARGEST_SEARCH = 2048
 
 # Layers of more inputs are rounded to the nearest integers, which few samples would not improve.
 LARGEST_INPUTS = 6144
@@ -150,22 +128,30 @@ class Layer:
         """The integers [groups, outputs, K] and their scales [groups, outputs]."""
         kept, apart = self.moments(wanted)
         if not self.has_products:
-            return self.nearest(kept)
-        damping = self.damping(kept, apart)
+            return self.solver.nearest(kept)
+        damping = self.solver.damping(kept, apart)
         if apart is not None:
             kept.add(apart)
-        if damping == ALONE:
-            return self.nearest(kept)
-        problem = self.problem(kept, damping)
-        try:
-            steps, scales = self.solved(problem)
-        except np.linalg.LinAlgError:
-            # Sums in float32 leave too little of inputs that hardly differ.
-            return self.nearest(kept)
-        if self.options.rounding == "learned" and problem.elements is None:
+        steps, scales = self.solver.integers(kept, damping)
+        is_learned = self.options.rounding == "learned" and damping != ALONE
+        if is_learned and self.solver.elements is None:
             own, apart_ones = self.examples(wanted)
             steps = learned(self.grid, steps, scales, own, apart_ones, self.bounds())
         return steps, scales
+
+    @cached_property
+    def solver(self) -> Solver:
+        """What makes integers of the weights."""
+        return Solver(
+            self.weights,
+            self.grid,
+            self.shared(),
+            self.elements(),
+            self.options.weight_range,
+            is_first=self.x.quantized is self.x.real,
+            has_products=self.has_products,
+            threads=self.nets.threads,
+        )
 
     def examples(self, wanted: list[Array]) -> tuple[Examples, Examples]:
         """Some of the layer's inputs and what is wanted of it; those of the samples kept apart."""
@@ -195,88 +181,6 @@ class Layer:
         readers = self.nets.uses[self.op.output]
         (reader,) = readers if len(readers) == 1 else (None,)
         return reader.bounds if isinstance(reader, Clips) else (-math.inf, math.inf)
-
-    def damping(self, kept: Moments, apart: Moments | None) -> float:
-        """That with which most of the samples serve the others best."""
-        if apart is None or not (kept.is_finite and apart.is_finite):
-            return ALONE
-        inputs = self.weights.shape[2]
-        if inputs > LARGEST_SEARCH and kept.count >= inputs:
-            return DAMPINGS[0]
-        losses = {each: self.loss(kept, apart, each) for each in (*DAMPINGS, ALONE)}
-        best = min(DAMPINGS, key=losses.__getitem__)
-        return best if losses[best] < WORTH * losses[ALONE] else ALONE
-
-    def nearest(self, moments: Moments) -> tuple[Array, Doubles]:
-        """The nearest integers, and scales; of some outputs after the others where they may be."""
-        problem = self.problem(moments, ALONE)
-        steps, scales = np.empty(self.weights.shape, np.float32), np.empty(self.weights.shape[:2])
-        for part in self.parts():
-            own = problem.of_outputs(part)
-            scales[:, part] = scales_of(own, self.options.weight_range)
-            steps[:, part] = own.nearest(scales[:, part])
-        return steps, scales
-
-    def parts(self) -> Iterator[slice]:
-        """Outputs that are rounded together: all where they share anything, else some."""
-        groups, count, size = self.weights.shape
-        is_apart = self.op.plan == identity(self.op.weights_shape)
-        return pieces(count, groups * size, PIECE) if is_apart else iter([slice(0, count)])
-
-    def solved(self, problem: Problem) -> tuple[Doubles, Doubles]:
-        """Integers and scales that lose little, of a problem with a metric.
-
-        Raises:
-            np.linalg.LinAlgError: The metric is not positive definite.
-        """
-        return descended(problem, *self.start(problem))
-
-    def start(self, problem: Problem) -> tuple[Doubles, Doubles]:
-        """Integers to descend from, and their scales."""
-        scales = scales_of(problem, self.options.weight_range)
-        if problem.elements is None and problem.metric is not None:
-            return compensated(problem, scales), scales
-        return problem.nearest(scales), scales
-
-    def loss(self, kept: Moments, apart: Moments, damping: float) -> float:
-        """What is lost on samples kept apart, of a rounding on the others."""
-        try:
-            steps, scales = self.start(self.problem(kept, damping))
-        except np.linalg.LinAlgError:
-            return math.inf
-        weights = steps * scales[..., None]
-        quadratic = ((weights @ apart.covariance) * weights).sum()
-        return float(quadratic - 2 * (weights * apart.cross_covariance).sum() + apart.power)
-
-    def problem(self, moments: Moments, damping: float) -> Problem:
-        """The rounding, with weights to start from that bring the result nearest to the real one.
-
-        Those are W + (cov(y, x) - W H) (H + damping)^-1, x being the inputs as they are now and y
-        what is wanted of the result.  Nearest rounding starts from the weights themselves.
-        """
-        variance, weights = moments.variance, self.weights
-        if not moments.is_finite:
-            # Inputs beyond what sums of float32 hold: all of them count alike.
-            variance = np.ones_like(variance)
-        mean = variance.mean(axis=1, keepdims=True)
-        # Inputs that never change say nothing: then all weights count alike.
-        is_alone = damping == ALONE or not self.has_products
-        added = (DAMPINGS[0] if is_alone else damping) * np.where(mean > 0, mean, 1.0)
-        # So much at least is what sums in float32 may be wrong by.
-        if moments.is_finite:
-            added += SUMS_ERROR * (moments.squares / moments.count).max(axis=1, keepdims=True)
-        metric = None
-        if not is_alone:
-            metric, weights = moments.covariance, weights.astype(np.float64)
-            # Where nothing before the layer is quantized, nothing lacks.
-            is_real = self.x.quantized is self.x.real
-            lacking = None if is_real else moments.cross_covariance - weights @ metric
-            index = np.arange(metric.shape[1])
-            metric[:, index, index] += added
-            if lacking is not None:
-                weights += np.linalg.solve(metric, lacking.transpose(0, 2, 1)).transpose(0, 2, 1)
-        of_outputs, elements = self.shared(), self.elements()
-        return Problem(weights, variance + added, metric, self.grid, of_outputs, elements)
 
     def moments(self, wanted: list[Array]) -> tuple[Moments, Moments | None]:
         """Those of most samples, and those of the ones kept apart, if there are enough."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,12 @@ class Moments:
                 sums.xx = (centred @ turned).astype(np.float64)
                 sums.yx = (outputs @ turned).astype(np.float64)
         return sums
+
+    def of_outputs(self, chosen: Sequence[int]) -> Moments:
+        """Those of some outputs of each group."""
+        y, squares_y = self.y[:, chosen], self.squares_y[:, chosen]
+        yx = None if self.yx is None else self.yx[:, chosen]
+        return replace(self, y=y, squares_y=squares_y, yx=yx)
 
     @property
     def is_finite(self) -> bool:

@@ -26,6 +26,7 @@ from epimc.runtime.finite import run_finite
 from epimc.runtime.host import OnnxHost
 
 Array = NDArray[Any]
+S = TypeVar("S")
 T = TypeVar("T")
 
 # Elements of a layer's windows that a piece of samples has at most, unless it is one sample.
@@ -133,15 +134,15 @@ class Propagation:
         return in_threads(do, range(len(self.pieces)), self.threads)
 
 
-def in_threads(do: Callable[[int], T], numbers: Sequence[int], threads: int) -> Iterator[T]:
-    """The results for all numbers, in order, made not far ahead of who takes them."""
-    if min(threads, len(numbers)) < 2:
-        yield from map(do, numbers)
+def in_threads(do: Callable[[S], T], arguments: Sequence[S], threads: int) -> Iterator[T]:
+    """The results for all arguments, in order, made not far ahead of who takes them."""
+    if min(threads, len(arguments)) < 2:
+        yield from map(do, arguments)
         return
     with ThreadPoolExecutor(threads) as pool:
         running: deque[Future[T]] = deque()
-        for number in numbers:
-            running.append(pool.submit(do, number))
+        for argument in arguments:
+            running.append(pool.submit(do, argument))
             if len(running) > threads:
                 yield running.popleft().result()
         while running:
