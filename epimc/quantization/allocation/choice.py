@@ -57,18 +57,24 @@ class Limit:
         chosen_ones = (each[place] for each, place in zip(self.each, places, strict=True))
         return exact_sum(chosen_ones) - Fraction(self.most)
 
-    def above_least(self, tightened: Fraction) -> tuple[Doubles, float]:
+    def above_least(self, tightened: Fraction) -> tuple[Doubles, float, NDArray[np.bool_]]:
         """What each width adds to the smallest sum, in one row, and how much there may be of it.
 
         Numbers below 1 are made larger: HiGHS takes sums for equal that differ by 1e-6.
 
         Args:
             tightened: What the sum must be below the largest one by.
+
+        Returns:
+            The row, how much there may be, and which widths can be chosen: of one that alone adds
+            more the row says 0.
         """
-        row = flat([[each - min(amounts) for each in amounts] for amounts in self.each])
-        most = float(max(Fraction(self.most) - tightened - self.least, Fraction(0)))
-        unit = most if 0 < most < 1 else 1.0
-        return row / unit, most / unit
+        room = max(Fraction(self.most) - tightened - self.least, Fraction(0))
+        unit = room if 0 < room < 1 else Fraction(1)
+        added = [Fraction(each) - Fraction(min(own)) for own in self.each for each in own]
+        possible = np.asarray([each <= room for each in added])
+        row = [float(each / unit) if each <= room else 0.0 for each in added]
+        return np.asarray(row, np.float64), float(room / unit), possible
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ def solved(aims: Sequence[Sequence[float]], limit: Limit, tightened: Fraction) -
     counts = [len(amounts) for amounts in aims]
     owners = np.repeat(np.arange(len(counts)), counts)
     one_each = sparse.csr_array((np.ones(len(owners)), (owners, np.arange(len(owners)))))
-    row, most = limit.above_least(tightened)
+    row, most, possible = limit.above_least(tightened)
     objective = flat(aims)
     unit = max(greedy_bound(aims) * FINEST, 1e-300)
     # HiGHS 1.12 prints lines of its own making, which no option turns off.
@@ -156,7 +162,7 @@ def solved(aims: Sequence[Sequence[float]], limit: Limit, tightened: Fraction) -
             objective / unit,
             integrality=np.ones(len(objective), np.int64),
             # A width that alone is too much is none, whatever HiGHS takes for equal.
-            bounds=optimize.Bounds(0, np.where(row <= most, 1, 0)),
+            bounds=optimize.Bounds(0, possible.astype(np.float64)),
             constraints=[
                 optimize.LinearConstraint(one_each, 1, 1),
                 optimize.LinearConstraint(row[None], -np.inf, most),

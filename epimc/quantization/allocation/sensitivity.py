@@ -96,7 +96,8 @@ def losses(
     Raises:
         EpimcError: Values are so large that a loss is more than float32 holds.
     """
-    with threadpool_limits(1, "blas"):
+    # What is too large for float32 is told at the end, of the loss that it makes.
+    with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore"):
         count = len(next(iter(samples.values()), [None]))
         measuring = supported(options, count), granularity, threads
         return Measuring(module, spread(samples), widths, *measuring).losses()

@@ -32,7 +32,9 @@ def columns(x: Array, window: Window, groups: int) -> Array:
 
 def product(weights: Array, windows: Array, shape: tuple[int, ...]) -> Array:
     """Weights [groups, outputs, K] times columns, as maps [samples, Cout, H, W] of a shape."""
-    flat = weights @ windows
+    # What is too large for float32 becomes infinite, and is found to be where it matters.
+    with np.errstate(over="ignore", invalid="ignore"):
+        flat = weights @ windows
     samples, channels, height, width = shape
     maps = flat.reshape(channels, samples, height, width).transpose(1, 0, 2, 3)
     return np.ascontiguousarray(maps)
