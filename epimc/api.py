@@ -16,6 +16,7 @@ from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.options import ModelOptions, PlanRequest, Request
 from epimc.evaluation.options import Integers
 from epimc.quantization.calibration.options import ChosenObserver
+from epimc.quantization.equalization.options import ChosenEqualization
 from epimc.quantization.options import ActivationKind
 from epimc.quantization.rounding.options import Effort, WeightGranularity
 from epimc.runtime.session import Session
@@ -56,6 +57,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     weight_bits: int | str = 8,
     observer: ChosenObserver = "auto",
     percentile: float | None = None,
+    equalize: ChosenEqualization = "auto",
     calibration: SampleSource | None = None,
     effort: Effort = "auto",
     strict: bool = False,
@@ -89,6 +91,9 @@ def compile(  # The name is the interface, as in `re.compile`.
             largest, a percentile, the least squared error (`mse`), or the least divergence
             (`entropy`).
         percentile: What the observer `percentile` keeps at each end; None: 99.99.
+        equalize: Which pairs of layers share out the sizes of the channels between them: all
+            (`always`), those where less is lost so on `calibration` (`measured`), or none
+            (`never`); `auto`: always with effort fast, else measured.
         calibration: Samples, samples first: an npz file with one array per model input, a mapping
             of such arrays, one array for a model with one input or an npy file with it, a folder of
             images (`epimc.Images`), or an iterable of batches; None: seeded standard normal
@@ -115,6 +120,7 @@ def compile(  # The name is the interface, as in `re.compile`.
         activation_bits=activation_bits,
         activations=activations,
         effort=effort,
+        equalize=equalize,
         observer=observer,
         percentile=percentile,
         strict=strict,

@@ -18,8 +18,9 @@ from epimc.backends.crossbar import dialect
 from epimc.backends.crossbar.instructions.registry import instructions
 from epimc.ir.core.op import Op
 from epimc.ir.core.registry import OPS
-from epimc.ir.passes import epitomize, equalize, fold, layout  # noqa: F401  (their patterns)
+from epimc.ir.passes import epitomize, fold, layout  # noqa: F401  (their patterns)
 from epimc.ir.rewriting import Pattern
+from epimc.quantization.equalization import equalize  # noqa: F401  (its pattern)
 from tests.imports import project_files
 
 T = TypeVar("T")

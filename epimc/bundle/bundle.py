@@ -41,6 +41,7 @@ from epimc.bundle.manifest import (
 from epimc.bundle.outputs import check_output
 from epimc.support.bit_choice import BitChoice
 from epimc.support.diagnostics import EpimcError, OtherVersionError, error
+from epimc.support.equalized_pairs import EqualizedPairs
 from epimc.support.files import File, Piece, is_plain_name, pieces_of, sha256
 from epimc.support.limits import DEFAULT_BYTES, Budget
 from epimc.support.placement import PlacedNode
@@ -69,6 +70,7 @@ class Bundle:
         remarks: What the user should know of the model, where it was compiled just now.
         placed: Where the nodes of the model run, likewise.
         choice: Of the bits of weights, likewise, where they were chosen layer by layer.
+        equalized: How many pairs of layers were equalized, likewise, where that was measured.
     """
 
     manifest: Manifest
@@ -80,6 +82,7 @@ class Bundle:
     remarks: Sequence[str] = ()
     placed: Sequence[PlacedNode] = ()
     choice: BitChoice | None = None
+    equalized: EqualizedPairs | None = None
 
     @property
     def target(self) -> Target:

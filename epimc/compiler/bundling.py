@@ -19,6 +19,7 @@ from epimc.ir.pipeline import Pass, print_pipeline
 from epimc.quantization.options import QuantizeOptions
 from epimc.samples.samples import LABELS, coded, encode_samples
 from epimc.support.bit_choice import BitChoice
+from epimc.support.equalized_pairs import EqualizedPairs
 from epimc.support.files import File
 from epimc.support.options import values_of
 from epimc.support.sample_types import Array, Shaped, storable
@@ -81,6 +82,7 @@ def new_bundle(
     bits: QuantizeOptions,
     files: Mapping[str, File],
     choice: BitChoice | None = None,
+    equalized: EqualizedPairs | None = None,
 ) -> Bundle:
     """The bundle, in memory.
 
@@ -92,6 +94,7 @@ def new_bundle(
         bits: What the numbers have.
         files: Those below `reference/` and `ir/`.
         choice: Of the bits of weights, where they were chosen layer by layer.
+        equalized: How many pairs of layers were equalized, where that was measured.
     """
     options = Options(
         **values_of(QuantizeOptions, bits),
@@ -109,4 +112,5 @@ def new_bundle(
         remarks=start.model.remarks,
         placed=start.model.nodes,
         choice=choice,
+        equalized=equalized,
     )

@@ -13,6 +13,14 @@ from epimc.compiler.calibrating import calibrated
 from epimc.compiler.importing import import_request
 from epimc.compiler.layer_file import bit_choice, layer_files
 from epimc.compiler.memory import NOTHING, InMemory
+from epimc.compiler.number_passes import (
+    allocation_of,
+    calibrate_of,
+    equalize_of,
+    quantize_of,
+    refuse_contradictions,
+    told,
+)
 from epimc.compiler.options import CompileOptions, Request
 from epimc.compiler.passes import passes_of
 from epimc.ir.core.levels import EPI
@@ -20,9 +28,7 @@ from epimc.ir.core.module import Module
 from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.observers import CompileObserver, StageClock
-from epimc.ir.option_text import read_steps
 from epimc.ir.passes.epitomize import Epitomize
-from epimc.ir.passes.equalize import Equalize
 from epimc.ir.passes.fold import Fold
 from epimc.ir.passes.layout import Layout
 from epimc.ir.pipeline import (
@@ -33,23 +39,15 @@ from epimc.ir.pipeline import (
     overridden,
     parse_pipeline,
     pass_class,
-    with_settings,
 )
 from epimc.quantization.allocation.allocate import AllocateBits, possible_widths
-from epimc.quantization.allocation.options import AllocationOptions, is_mixed, mixed_bits
-from epimc.quantization.calibrate import Calibrate
-from epimc.quantization.calibration.options import DEFAULT_PERCENTILE
-from epimc.quantization.options import NumberOptions
+from epimc.quantization.allocation.options import is_mixed
+from epimc.quantization.equalization.equalize import equalized_pairs
 from epimc.quantization.quantize import Quantize
 from epimc.quantization.rounding.options import (
-    EFFORTS,
     Effort,
-    GranularityOptions,
-    RoundingOptions,
-    observer_of,
 )
 from epimc.support.diagnostics import RefusedNodesError, error
-from epimc.support.options import options_of, values_of
 from epimc.support.origins import EVERY_NODE, Node
 
 # So often nodes are sent to the host one by one.
@@ -193,7 +191,9 @@ def stages_of(
         EpimcError: There is no such policy or option of a pass.
     """
     policy = PLANS if is_plan_file(options.epitome) else options.epitome
+    epitomize = told(make(Epitomize, policy=policy), options)
     quantize = quantize_of(options, effort)
+    calibrate = calibrate_of(options, effort, quantize)
     stages = Stages(
         floats=(
             # Transpositions meet and vanish before anything else looks at the ops around them.
@@ -201,21 +201,10 @@ def stages_of(
             # Batch normalizations and biases go into the weights before these become epitomes.
             Fold(),
             # Channels of like size share the one scale of a feature map well.
-            Equalize(),
-            make(Epitomize, policy=policy),
+            equalize_of(options, effort, epitomize, calibrate, quantize),
+            epitomize,
             # Ranges are those of the epitomized model: that is what will be quantized.
-            make(
-                Calibrate,
-                observer=(
-                    observer_of(effort, quantize.activation_bits)
-                    if options.observer == "auto"
-                    else options.observer
-                ),
-                percentile=(
-                    DEFAULT_PERCENTILE if options.percentile is None else options.percentile
-                ),
-                activation_bits=quantize.activation_bits,
-            ),
+            calibrate,
             *allocation_of(options, quantize, pricing),
         ),
         quantize=quantize,
@@ -223,59 +212,6 @@ def stages_of(
         lowering=lowering,
     )
     return stages.with_options(options.pass_options)
-
-
-def quantize_of(options: CompileOptions, effort: Effort) -> Quantize:
-    """The pass to integers, as options of the compile and of the pass itself have it.
-
-    The passes before it choose their numbers for it: so it is made first.
-    """
-    bits = options.weight_bits
-    step: Pass = make(
-        Quantize,
-        # Of layers that state no bits of their own: where theirs are chosen, all do.
-        weight_bits=max(mixed_bits(bits).weight_bits) if isinstance(bits, str) else bits,
-        **values_of(NumberOptions, options),
-        **values_of(RoundingOptions, EFFORTS[effort]),
-    )
-    for text in options.pass_options:
-        for each in read_steps(text):
-            if each.name == step.name:
-                step = with_settings(Quantize, each.settings, step)
-    assert isinstance(step, Quantize)
-    if is_mixed(bits) and step.weight_bits != max(mixed_bits(str(bits)).weight_bits):
-        raise error(
-            f"--weight-bits {bits} has the bits of every layer chosen, but pass 'quantize' has "
-            f"weight_bits={step.weight_bits}.",
-            hint="Leave out one of them.",
-        )
-    return step
-
-
-def allocation_of(
-    options: CompileOptions, quantize: Quantize, pricing: type[Pass] | None
-) -> tuple[Pass, ...]:
-    """The passes that have layers state their bits, where these are to be chosen.
-
-    Args:
-        options: What the user asks for.
-        quantize: How weights become integers.
-        pricing: As in `stages_of`.
-    """
-    if not isinstance(options.weight_bits, str):
-        return ()
-    assert pricing is not None
-    wanted = mixed_bits(options.weight_bits)
-    widths = tuple(sorted({*wanted.weight_bits, wanted.ends or wanted.weight_bits[0]}))
-    return (
-        make(pricing, weight_bits=widths, activation_bits=quantize.activation_bits),
-        make(
-            AllocateBits,
-            **values_of(AllocationOptions, wanted),
-            **values_of(GranularityOptions, quantize),
-            **values_of(RoundingOptions, quantize),
-        ),
-    )
 
 
 def refuse_widths(module: Module, stages: Stages, job: Job) -> None:
@@ -289,25 +225,6 @@ def refuse_widths(module: Module, stages: Stages, job: Job) -> None:
     allocate = next((step for step in stages.floats if isinstance(step, AllocateBits)), None)
     for op, bits in possible_widths(module, allocate, stages.quantize.weight_bits):
         job.backend.refuse_width(job.target, bits, str(op.location))
-
-
-def refuse_contradictions(passes: Sequence[Pass], quantize: Quantize) -> None:
-    """Raise EpimcError where a pass chooses numbers for others than `quantize` makes.
-
-    Args:
-        passes: Those before it.
-        quantize: What the numbers are.
-    """
-    # The widths among which one is chosen are no width.
-    shared = options_of(Quantize).keys() - {"weight_bits"}
-    for step in passes:
-        for name, known in options_of(type(step)).items():
-            if name in shared and getattr(step, name) != getattr(quantize, name):
-                own, other = (known.kind.show(getattr(each, name)) for each in (step, quantize))
-                raise error(
-                    f"Pass '{step.name}' has {name}={own}, but pass 'quantize' has {name}={other}.",
-                    hint=f"Set it for 'quantize' alone: '{step.name}' takes it over.",
-                )
 
 
 def compile_model(
@@ -391,4 +308,4 @@ def compiled_once(
         }
 
     made = start, integers, program, stages.passes, stages.quantize, files
-    return new_bundle(*made, bit_choice(floats))
+    return new_bundle(*made, bit_choice(floats), equalized_pairs(floats))

@@ -14,6 +14,7 @@ from typing import Annotated, TypeAlias
 from epimc.backends import DEFAULT_BACKEND
 from epimc.quantization.allocation.options import BitOptions, is_mixed, mixed_bits
 from epimc.quantization.calibration.options import PERCENTILE, ObserverOptions
+from epimc.quantization.equalization.options import EqualizationOptions
 from epimc.quantization.rounding.options import Effort
 from epimc.support.constants import constants_from
 from epimc.support.diagnostics import error
@@ -96,7 +97,7 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompileOptions(ObserverOptions, BitOptions, ModelOptions):
+class CompileOptions(EqualizationOptions, ObserverOptions, BitOptions, ModelOptions):
     """All options of a compile.
 
     Attributes:

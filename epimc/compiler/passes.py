@@ -8,7 +8,7 @@ from epimc.support.diagnostics import error
 PASSES: dict[str, str] = {
     "layout": "epimc.ir.passes.layout:Layout",
     "fold": "epimc.ir.passes.fold:Fold",
-    "equalize": "epimc.ir.passes.equalize:Equalize",
+    "equalize": "epimc.quantization.equalization.equalize:Equalize",
     "epitomize": "epimc.ir.passes.epitomize:Epitomize",
     "calibrate": "epimc.quantization.calibrate:Calibrate",
     "allocate_bits": "epimc.quantization.allocation.allocate:AllocateBits",

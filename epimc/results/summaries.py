@@ -14,6 +14,7 @@ from epimc.bundle.manifest import Origin
 from epimc.frontend import ImportedModel, ModelSource, WantedInputs, import_source
 from epimc.support.bit_choice import BitChoice
 from epimc.support.diagnostics import counted, error
+from epimc.support.equalized_pairs import EqualizedPairs
 from epimc.support.files import as_path
 from epimc.support.limits import DEFAULT_BYTES
 from epimc.support.placement import PlacedNode, Placement, reasons
@@ -170,6 +171,7 @@ class CompileResult(Result):
         on_chip: How much of the model runs on the chip.
         nodes: The model's ONNX nodes that are no constants, and where they run.
         bits: Which bits weights have, where they were chosen layer by layer; else null.
+        equalization: How many pairs of layers were equalized, where that was measured; else null.
     """
 
     KIND: ClassVar[str] = "compile"
@@ -179,12 +181,15 @@ class CompileResult(Result):
     on_chip: Placement
     nodes: tuple[ModelNode, ...]
     bits: BitChoice | None
+    equalization: EqualizedPairs | None
 
     def blocks(self) -> Iterable[Block]:
         """What the backend says of the program, how much of the model it is, and what is not."""
         yield from self.program.blocks()
         if self.bits is not None:
             yield Lines((str(self.bits),))
+        if self.equalization is not None and self.equalization.pairs:
+            yield Lines((str(self.equalization),))
         yield Lines((str(self.on_chip),))
         yield from host_part(self.nodes)
 
@@ -198,7 +203,8 @@ def compile_result(bundle: Bundle, folder: str) -> CompileResult:
     """
     placement = bundle.manifest.on_chip.placement
     nodes = model_nodes(bundle.placed)
-    return CompileResult(folder, bundle.program.describe(), placement, nodes, bundle.choice)
+    chosen = bundle.choice, bundle.equalized
+    return CompileResult(folder, bundle.program.describe(), placement, nodes, *chosen)
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,10 @@ from epimc.compiler.compiler import Job
 from epimc.compiler.options import CompileOptions, PlanOptions, Request
 from epimc.evaluation.options import EvaluateOptions
 from epimc.ir.pipeline import print_pipeline
+from epimc.quantization.equalization.options import ChosenEqualization
 from epimc.quantization.options import QuantizeOptions
 from epimc.quantization.quantize import Quantize
+from epimc.quantization.rounding.options import Effort
 from epimc.samples.options import DataOptions
 from epimc.support.diagnostics import EpimcError
 from epimc.support.options import NumberOrText, Option, options_of, values_of
@@ -100,6 +102,7 @@ WIDER = {
     "state": f"{PATH} | None",
     "pass_options": "Sequence[str]",
     "observer": "ChosenObserver",
+    "equalize": "ChosenEqualization",
 }
 
 
@@ -261,6 +264,62 @@ def test_wrong_values_on_the_command_line(
 ) -> None:
     assert main(["compile", str(MNIST), "-o", "out", *words]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == f"Error: Invalid value for {problem}"
+
+
+@pytest.mark.parametrize(
+    ("effort", "equalize", "options", "expected"),
+    [
+        ("fast", "auto", (), "equalize"),
+        ("fast", "never", (), "equalize{when=never}"),
+        ("fast", "measured", ("quantize{weight_bits=4}",), "equalize{weight_bits=4,when=measured}"),
+        ("good", "auto", (), "equalize{when=measured}"),
+        ("good", "always", ("quantize{weight_bits=4}",), "equalize"),
+        (
+            "best",
+            "auto",
+            ("quantize{activation_bits=6,activations=signed}", "calibrate{observer=entropy}"),
+            "equalize{observer=entropy,activation_bits=6,activations=signed,when=measured}",
+        ),
+        ("fast", "auto", ("equalize{when=measured}",), "equalize{when=measured}"),
+        (
+            "good",
+            "auto",
+            ("epitomize{policy=plans}", "quantize{weight_bits=4}"),
+            "equalize{when=measured}",
+        ),
+    ],
+)
+def test_what_is_equalized(
+    effort: Effort, equalize: ChosenEqualization, options: tuple[str, ...], expected: str
+) -> None:
+    request = Request(Path("m.onnx"), effort=effort, equalize=equalize, pass_options=options)
+    passes = Job.of(request).stages.passes
+    assert next(str(step) for step in passes if step.name == "equalize") == expected
+
+
+def test_a_word_that_says_nothing_of_equalization(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compile", str(MNIST), "-o", "out", "--equalize", "sometimes"]) == 2
+    said = "Invalid value for '--equalize': 'sometimes' is not auto, always, measured or never."
+    assert capsys.readouterr().err.splitlines()[-1] == f"Error: {said}"
+    with pytest.raises(EpimcError) as caught:
+        Request(Path("m.onnx"), equalize="sometimes")  # type: ignore[arg-type]
+    expected = "error: Wrong option: equalize = 'sometimes' is not auto, always, measured or never."
+    assert str(caught.value) == expected
+
+
+def test_a_compile_says_how_many_pairs_were_equalized(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["compile", str(MNIST), "-o", str(tmp_path / "out"), "--target", "tiny"]
+    assert main([*arguments, "--equalize", "measured"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in lines if line.startswith("equalized: "))
+    assert re.fullmatch(r"equalized: [0-9]+ of [0-9]+ pairs? of layers", line)
+    assert main([*arguments, "--equalize", "measured", "--json"]) == 0
+    stated = json.loads(capsys.readouterr().out)["equalization"]
+    assert line.startswith(f"equalized: {stated['equalized']} of {stated['pairs']} pair")
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["equalization"] is None
 
 
 @pytest.mark.parametrize(

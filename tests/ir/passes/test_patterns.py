@@ -17,11 +17,12 @@ from epimc.ir.core.module import Module
 from epimc.ir.core.op import Op
 from epimc.ir.epitome.plan import identity
 from epimc.ir.interpreter import interpret
-from epimc.ir.passes import epitomize, equalize, fold, layout, rising, sinking
+from epimc.ir.passes import epitomize, fold, layout, rising, sinking
 from epimc.ir.rewriting import Pattern, rewritten
 from epimc.ir.text.parser import parse_module
 from epimc.ir.text.printer import print_module
 from epimc.ir.verifier import verify
+from epimc.quantization.equalization import equalize, scaling
 
 HEAD = """epimc.module 2 "m" level nn {
   tensor @w : tensor<2x3x3x3xf32> = normal(seed = 1, scale = 1.0)
@@ -31,7 +32,7 @@ HEAD = """epimc.module 2 "m" level nn {
   tensor @two : tensor<2xf32> = [0.25, -3.0]
 """
 
-SCALED = equalize.Scaled(np.ones((2, 4), np.float32), None, 1)
+SCALED = scaling.Scaled(np.ones((2, 4), np.float32), None, 1)
 
 APPLIES: list[tuple[Pattern[Any], str, str]] = [
     (
@@ -585,10 +586,11 @@ def after(pattern: Pattern[Any], module: Module) -> tuple[Module, list[str]]:
 
 def patterns() -> Iterator[type[Pattern[Any]]]:
     """The patterns of all passes."""
-    for info in iter_modules(epimc.ir.passes.__path__, "epimc.ir.passes."):
-        for kind in vars(import_module(info.name)).values():
+    names = [info.name for info in iter_modules(epimc.ir.passes.__path__, "epimc.ir.passes.")]
+    for name in [*names, equalize.__name__]:
+        for kind in vars(import_module(name)).values():
             concrete = isinstance(kind, type) and not inspect.isabstract(kind)
-            if concrete and issubclass(kind, Pattern) and kind.__module__ == info.name:
+            if concrete and issubclass(kind, Pattern) and kind.__module__ == name:
                 yield kind
 
 

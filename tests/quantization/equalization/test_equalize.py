@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 from epimc.ir.core.module import Module
 from epimc.ir.dialects import elementwise, nn
 from epimc.ir.interpreter import interpret
-from epimc.ir.passes.equalize import LARGEST, Equalize, pairs
 from epimc.ir.text.printer import print_module
 from epimc.ir.verifier import verify
+from epimc.quantization.equalization.equalize import Equalize
+from epimc.quantization.equalization.scaling import LARGEST, pairs
 from tests.golden_files import round_trip
 from tests.helpers.modules import Net, networks, unread
 
 Array = NDArray[Any]
 
 
-def equalized(module: Module) -> Module:
+def equalized(module: Module, step: Equalize = Equalize()) -> Module:  # noqa: B008  (frozen)
     """The module after the pass, which computes the same."""
-    result = Equalize().run(module)
+    result = step.run(module)
     verify(result)
     random = np.random.default_rng(0)
     x = {name: random.normal(size=(2, *value.type.shape)) for name, value in module.inputs}

@@ -1,19 +1,17 @@
-"""`equalize`: channels between two layers get weights of like sizes on both sides of them."""
+"""Channels between two layers, and what makes their weights of like sizes on both sides of them.
+
+Cross-layer equalization (Nagel et al., arXiv 1906.04721, section 4.1).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import numpy as np
 
-from epimc.ir.core.levels import NN
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Array, Op, Value
 from epimc.ir.core.traits import Weighted
-from epimc.ir.pipeline import Pass
-from epimc.ir.rewriting import Pattern, Replacement, Rewriter, changed, rewritten
 
 # A channel whose weights, of both layers together, are that much smaller than those of the largest
 # is no typical one.
@@ -22,59 +20,14 @@ NEARLY_DEAD = 2.0**-10
 # A factor and its inverse stay below this, so that weights stay far from the ends of float32.
 LARGEST = 2.0**15
 
-
-@dataclass(frozen=True)
-class Equalize(Pass):
-    """Cross-layer equalization (Nagel et al., arXiv 1906.04721, section 4.1).
-
-    Where a layer alone feeds another through ops that pass a positive factor on, output channel c
-    of the first is divided by s[c] and input channel c of the second multiplied by it, with
-    s[c] = sqrt(r1[c] / r2[c]), r1 and r2 being the largest weights of the channel in both layers.
-    One scale for all channels of the activations between them then serves each of them better.
-    A channel that is nothing but its bias, as batch norms leave some, would grow far beyond all
-    others: s[c] stays so large that no bias becomes larger than the layer's largest one.
-    The float function changes by the rounding of the weights to float32 alone.
-    """
-
-    name: ClassVar[str] = "equalize"
-    requires: ClassVar[str] = NN
-    ensures: ClassVar[str] = NN
-
-    def run(self, module: Module) -> Module:
-        """Scale the weights and biases of all such pairs of layers."""
-        return rewritten(module, [ScaleLayer(equalized(module))], once=True)
+Pair = tuple[Weighted, Weighted]
+"""Two layers, the first of which alone feeds the second."""
 
 
-@dataclass(frozen=True)
-class ScaleLayer(Pattern[Weighted]):
-    """A layer computes with other weights and biases.
-
-    Attributes:
-        scaled: What it computes with, by its result's name; layers that are not here stay.
-    """
-
-    scaled: Mapping[str, Scaled]
-
-    name: ClassVar[str] = "scale-layer"
-    ops: ClassVar[tuple[type[Op], ...]] = (Weighted,)
-
-    def rewrite(self, op: Weighted, rewriter: Rewriter) -> Replacement | None:
-        """The layer with new tensors."""
-        layer = self.scaled.get(op.output.name)
-        if layer is None:
-            return None
-        changes: dict[str, Any] = {
-            "weight": rewriter.store(f"{op.weight.name}.equalized", layer.weight)
-        }
-        if op.bias is not None and layer.bias is not None:
-            changes["bias"] = rewriter.store(f"{op.bias.name}.equalized", layer.bias)
-        return Replacement(changed(op, **changes))
-
-
-def pairs(module: Module) -> list[tuple[Weighted, Weighted]]:
+def pairs(module: Module) -> list[Pair]:
     """The layers that follow each other with nothing between them that a factor would change."""
     uses = module.uses()
-    followed: list[tuple[Weighted, Weighted]] = []
+    followed: list[Pair] = []
     for op in module.ops:
         if not isinstance(op, Weighted):
             continue
@@ -139,10 +92,32 @@ class Scaled:
             self.bias /= factors
 
     def multiply_inputs(self, factors: Array) -> None:
-        """Multiply the weights of each input channel by a factor."""
+        """Multiply the weights of each input channel by a factor.
+
+        Args:
+            factors: Of each channel, or of each run of inputs that is one before a flatten.
+        """
         # A view of the weights, so that they change in place.
         weights = self.by_group
-        weights *= factors.reshape(self.groups, 1, -1, 1)
+        weights *= self.repeated(factors)
+
+    def repeated(self, factors: Array) -> Array:
+        """Factors of input channels, or of runs of them, [groups, 1, Cin / groups, 1]."""
+        inputs = self.groups * self.weight.shape[1]
+        return np.repeat(factors, inputs // len(factors)).reshape(self.groups, 1, -1, 1)
+
+    def matrices(self, factors: Array | None = None) -> Array:
+        """The weights [groups, outputs, K], multiplied by factors of input channels, if any."""
+        weights = self.by_group
+        if factors is not None:
+            weights = weights * self.repeated(factors)
+        return weights.reshape(*weights.shape[:2], -1)
+
+    def gains(self, count: int) -> Array:
+        """The sum of the squares of the weights of each of so many input channels, float64."""
+        squares = np.square(self.by_group, dtype=np.float64).sum(axis=(1, 3))
+        result: Array = squares.reshape(count, -1).sum(axis=1)
+        return result
 
 
 def largest(values: Array, axes: tuple[int, int]) -> Array:
@@ -151,24 +126,12 @@ def largest(values: Array, axes: tuple[int, int]) -> Array:
     return tops.astype(np.float64).reshape(-1)
 
 
-def equalized(module: Module) -> dict[str, Scaled]:
-    """The layers of all pairs, scaled, by the names of their results."""
-    scaled: dict[str, Scaled] = {}
-    for pair in pairs(module):
-        for op in pair:
-            # A layer may be the second of one pair and the first of the next: it is scaled twice.
-            if op.output.name not in scaled:
-                scaled[op.output.name] = Scaled.of(module, op)
-        first, second = (scaled[op.output.name] for op in pair)
-        tops = first.output_tops()
-        # After a flatten a channel of the first layer is a run of inputs of the second.
-        inputs = second.input_tops().reshape(len(tops), -1)
-        run = inputs.shape[1]
-        factors = restrained(tops, inputs.max(axis=1), first.biases())
-        first.divide_outputs(factors)
-        # What the first divides by, the second multiplies by: the product is that of before.
-        second.multiply_inputs(np.repeat(factors, run))
-    return scaled
+def factors_between(first: Scaled, second: Scaled) -> Array:
+    """What the first layer's outputs are divided by to be equalized, float32 [Cout]."""
+    tops = first.output_tops()
+    # After a flatten a channel of the first layer is a run of inputs of the second.
+    inputs = second.input_tops().reshape(len(tops), -1).max(axis=1)
+    return restrained(tops, inputs, first.biases())
 
 
 def balance(r1: Array, r2: Array) -> Array:

@@ -1,0 +1,1 @@
+"""Equalization: channels between two layers get weights of like sizes, where that loses less."""
