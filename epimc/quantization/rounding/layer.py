@@ -11,23 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epimc.ir.core.traits import Adds, Clips
+from epimc.ir.core.traits import Adds
 from epimc.ir.core.types import as_map
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.epitome.plan import identity, rebuild
-from epimc.quantization.rounding.learned import EXAMPLES, Examples, learned
 from epimc.quantization.rounding.moments import Moments, columns, product
 from epimc.quantization.rounding.options import RoundingOptions, WeightGranularity
 from epimc.quantization.rounding.problem import Grid, Places
 from epimc.quantization.rounding.propagation import Both, Propagation
-from epimc.quantization.rounding.solver import ALONE, Solver
+from epimc.quantization.rounding.solver import Solver
 from epimc.quantization.rounding.weights import shared_maxima
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
-
-# One in so many pieces of the samples is kept apart, the last of the first ones first.
-KEPT_APART = 4
 
 # Layers of more inputs are rounded to the nearest integers, which few samples would not improve.
 LARGEST_INPUTS = 6144
@@ -132,12 +128,7 @@ class Layer:
         damping = self.solver.damping(kept, apart)
         if apart is not None:
             kept.add(apart)
-        steps, scales = self.solver.integers(kept, damping)
-        is_learned = self.options.rounding == "learned" and damping != ALONE
-        if is_learned and self.solver.elements is None:
-            own, apart_ones = self.examples(wanted)
-            steps = learned(self.grid, steps, scales, own, apart_ones, self.bounds())
-        return steps, scales
+        return self.solver.integers(kept, damping)
 
     @cached_property
     def solver(self) -> Solver:
@@ -153,16 +144,6 @@ class Layer:
             threads=self.nets.threads,
         )
 
-    def examples(self, wanted: list[Array]) -> tuple[Examples, Examples]:
-        """Some of the layer's inputs and what is wanted of it; those of the samples kept apart."""
-        share = -(-EXAMPLES // len(self.nets.pieces))
-        parts = self.nets.each(lambda i: self.some(i, wanted[i], share))
-        bias, numbers = self.bias().astype(np.float32), range(len(parts))
-        own = [parts[i] for i in numbers if not self.is_apart(i)]
-        return Examples.of(own, bias), Examples.of(
-            [parts[i] for i in numbers if self.is_apart(i)], bias
-        )
-
     def some(self, piece: int, wanted: Array, count: int) -> tuple[Array, Array]:
         """At some positions of a piece windows [groups, K, n] and what is wanted for them.
 
@@ -176,12 +157,6 @@ class Layer:
         chosen = np.sort(drawn)
         return windows[:, :, chosen], outputs[:, :, chosen]
 
-    def bounds(self) -> tuple[float, float]:
-        """Between which values the result counts, where its one reader clips it."""
-        readers = self.nets.uses[self.op.output]
-        (reader,) = readers if len(readers) == 1 else (None,)
-        return reader.bounds if isinstance(reader, Clips) else (-math.inf, math.inf)
-
     def moments(self, wanted: list[Array]) -> tuple[Moments, Moments | None]:
         """Those of most samples, and those of the ones kept apart, if there are enough."""
         return self.parted(enumerate(self.nets.stream(lambda i: self.moments_of(i, wanted[i]))))
@@ -190,7 +165,7 @@ class Layer:
         """The same, of some pieces of the samples: their numbers, and what is known of each."""
         sums: dict[bool, Moments] = {}
         for piece, part in each:
-            is_apart = self.has_products and self.is_apart(piece)
+            is_apart = self.has_products and self.nets.is_apart(piece)
             if is_apart in sums:
                 sums[is_apart].add(part)
             else:
@@ -198,11 +173,6 @@ class Layer:
         # Of pieces all of which would be kept apart none is.
         first = sums.pop(False, None)
         return (sums.pop(True), None) if first is None else (first, sums.get(True))
-
-    def is_apart(self, piece: int) -> bool:
-        """Whether a piece of the samples is kept apart, to see what holds for others too."""
-        every = min(KEPT_APART, len(self.nets.pieces))
-        return every > 1 and piece % every == every - 1
 
     def moments_of(self, piece: int, wanted: Array) -> Moments:
         """Those of one piece of the samples, at some of the positions."""
@@ -234,7 +204,7 @@ class Layer:
         if not np.isfinite(lacking).all():
             return np.zeros(len(lacking[0]))
         sizes = np.array([part.stop - part.start for part in self.nets.pieces], np.float64)
-        is_apart = np.array([self.is_apart(i) for i in range(len(sizes))])
+        is_apart = np.array([self.nets.is_apart(i) for i in range(len(sizes))])
         if is_apart.any():
             others = np.average(lacking, axis=0, weights=sizes * ~is_apart)
             left = np.average(lacking, axis=0, weights=sizes * is_apart)

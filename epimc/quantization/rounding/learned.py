@@ -1,150 +1,245 @@
-"""Learned rounding: integers by gradient, on examples of a layer's inputs and what it must give.
+"""Learned rounding: the integers of all layers of a block together, by gradient.
 
-In the spirit of AdaRound (Nagel et al., arXiv 2004.10568): what counts is the result behind the
-clipping that follows, which no second moment knows.  Real weights are kept beside the integers;
-the gradient at the integers moves them (a straight-through estimate, Adam), and they are rounded
-again.  Integers are taken only where they lose less on examples that were kept apart.
+What counts is what the block gives, behind its clippings and sums, from what the quantized net
+gives it (Li et al., arXiv 2102.05426).  The integers of compensated rounding become reals, which
+the gradient moves; by and by they become integers again, first those that are nearest to one, and
+the others make up for what that costs.  The result is taken only where less is lost on samples
+that were kept apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from epimc.ir.core.op import Value
+from epimc.ir.core.types import as_map
+from epimc.ir.epitome.epitomized import Epitomized
+from epimc.quantization.rounding.blocks import Block
+from epimc.quantization.rounding.gradients import Parameters, Tape
+from epimc.quantization.rounding.layer import RoundedLayer
+from epimc.quantization.rounding.moments import columns
 from epimc.quantization.rounding.problem import Grid
+from epimc.quantization.rounding.propagation import Both, Propagation, in_threads
 
 Array = NDArray[Any]
-Doubles = NDArray[np.float64]
 
-# Examples of all samples together; of each step; and after how many steps integers are looked at.
-EXAMPLES, BATCH, STEPS, LOOK = 2**14, 1024, 300, 20
+# Steps of the gradient, each on so many pieces of the samples; after how many some weights become
+# integers; and the shares of all steps before which none does, and after which all have.
+STEPS, PIECES, LOOK, FIRST_FIXED, ALL_FIXED = 500, 2, 5, 0.1, 0.98
 
-# Integers are taken that lose less than so much of what the last ones did: less is chance.
+# The step of a weight, in units of its integers, and of a level, in those of its channel's spread.
+WEIGHT_RATE, LEVEL_RATE = np.float32(0.02), np.float32(0.003)
+
+# The share of its way that a weight goes back in each step: where slopes of many samples do not
+# agree it stays near its first integer.
+BACK = np.float32(0.02)
+
+# What is lost with integers that are taken, of what the first ones lose: more is chance.
 LEAST_GAIN = 0.99
-
-# The largest step of a weight, in units of its integers; it falls to 0 along a cosine.
-RATE = 0.02
-
-# Adam's means of slopes and of their squares.
-FIRST, SECOND = 0.9, 0.99
 
 SEED = 0
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Inputs of a layer, and what it is to give, float32.
+class Adam:
+    """Steps of a size of their own for each parameter (Kingma and Ba, arXiv 1412.6980)."""
 
-    Attributes:
-        x: [groups, K, n].
-        y: [groups, outputs, n].
-    """
+    FIRST, SECOND = np.float32(0.9), np.float32(0.99)
 
-    x: Array
-    y: Array
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        """Begin, for parameters of a shape."""
+        self.count = 0
+        self.mean, self.square = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
 
-    @staticmethod
-    def of(parts: Iterable[tuple[Array, Array]], bias: Array) -> Examples:
-        """Those of all parts, the results with the layer's bias."""
-        xs, ys = zip(*parts, strict=True)
-        y = np.concatenate(ys, axis=2)
-        return Examples(np.concatenate(xs, axis=2), y + bias.reshape(*y.shape[:2], 1))
-
-    def some(self, chosen: Any) -> Examples:
-        """Those of these numbers."""
-        return Examples(self.x[:, :, chosen], self.y[:, :, chosen])
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What a layer loses behind its clipping, its bias keeping the means of channels.
-
-    Attributes:
-        scales: Of the integers, float32 [groups, outputs, 1].
-        bounds: The least and the largest result that counts.
-        x: Means of inputs, [groups, K, 1].
-        y: Means of results, [groups, outputs, 1].
-    """
-
-    scales: Array
-    bounds: tuple[float, float]
-    x: Array
-    y: Array
-
-    def difference(self, steps: Array, examples: Examples) -> Array:
-        """What comes out less what should, [groups, outputs, n]."""
-        low, high = self.bounds
-        lost: Array = np.clip(self.result(steps, examples), low, high)
-        lost -= np.clip(examples.y, low, high)
-        return lost
-
-    def result(self, steps: Array, examples: Examples) -> Array:
-        """What comes out, before it is clipped."""
-        weights = steps * self.scales
-        result: Array = weights @ examples.x + (self.y - weights @ self.x)
+    def step(self, slope: Array) -> Array:
+        """How far to go down, in units of the rate."""
+        self.count += 1
+        self.mean += (1 - self.FIRST) * (slope - self.mean)
+        self.square += (1 - self.SECOND) * (np.square(slope) - self.square)
+        mean = self.mean / (1 - self.FIRST**self.count)
+        square = self.square / (1 - self.SECOND**self.count)
+        result: Array = mean / (np.sqrt(square) + np.float32(1e-12))
         return result
 
-    def slope(self, steps: Array, examples: Examples) -> Array:
-        """Of the mean square by each integer, half of it."""
-        (low, high), result = self.bounds, self.result(steps, examples)
-        lost = np.clip(result, low, high) - np.clip(examples.y, low, high)
-        # What is clipped does not change with the weights.
-        lost *= (result > low) & (result < high)
-        centred = examples.x - self.x
-        slope: Array = (lost @ centred.transpose(0, 2, 1)) * self.scales / examples.x.shape[2]
-        return slope
 
-    def of(self, steps: Array, examples: Examples) -> float:
-        """The mean square."""
-        return float(np.square(self.difference(steps, examples)).mean(dtype=np.float64))
+@dataclass
+class Weights:
+    """A layer's weights while they are learned, float32.
 
+    A level is what a channel gives at the mean of the inputs.  Levels stay what they are while
+    weights change, which biases make up for: else all slopes were mostly those of the means.
 
-def learned(
-    grid: Grid,
-    steps: Doubles,
-    scales: Doubles,
-    own: Examples,
-    apart: Examples,
-    bounds: tuple[float, float],
-) -> Doubles:
-    """Integers that lose less behind a clipping, or the same.
-
-    Args:
+    Attributes:
         grid: The integers that there are.
-        steps: Those to begin with, [groups, outputs, K].
-        scales: Theirs, [groups, outputs].
-        own: Examples to learn from.
-        apart: Those of other samples, at least one.
-        bounds: Of the clipping.
+        steps: Integers, or reals between them, [groups, outputs, K].
+        scales: Theirs, [groups, outputs, 1].
+        levels: [Cout].
+        mean: Of the inputs, [groups, K, 1].
+        unit: The spread of each channel, [Cout].
+        first: The integers to begin with.
+        is_free: Which are reals still.
     """
-    means = (each.mean(axis=2, keepdims=True) for each in (own.x, own.y))
-    loss = Loss(scales[..., None].astype(np.float32), bounds, *means)
-    best = steps.astype(np.float32)
-    least = loss.of(best, apart)
-    for integers in descent(grid, best, own, loss):
-        lost = loss.of(integers, apart)
-        if lost < LEAST_GAIN * least:
-            best, least = integers, lost
-    return best.astype(np.float64)
+
+    grid: Grid
+    steps: Array
+    scales: Array
+    levels: Array
+    mean: Array
+    unit: Array
+    first: Array = field(init=False)
+    is_free: NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.first = self.steps.copy()
+        self.is_free = np.ones(self.steps.shape, np.bool_)
+        self.by_steps, self.by_levels = Adam(self.steps.shape), Adam(self.levels.shape)
+
+    @property
+    def weights(self) -> Array:
+        """[groups, outputs, K]."""
+        return self.steps * self.scales
+
+    @property
+    def bias(self) -> Array:
+        """[Cout]."""
+        bias: Array = self.levels - (self.weights @ self.mean).ravel()
+        return bias
+
+    def descend(self, of_weights: Array, of_bias: Array) -> None:
+        """Go one step down, from slopes by the weights and by the bias.
+
+        A bias takes back what weights change at the mean of the inputs.
+        """
+        taken_back = of_bias.reshape(*self.scales.shape) * self.mean.transpose(0, 2, 1)
+        by_steps = self.by_steps.step((of_weights - taken_back) * self.scales)
+        back = BACK * (self.steps - self.first)
+        self.steps -= (WEIGHT_RATE * by_steps + back) * self.is_free
+        np.clip(self.steps, -self.grid.limit, self.grid.limit, out=self.steps)
+        self.levels -= LEVEL_RATE * self.by_levels.step(of_bias) * self.unit
+
+    def fix(self, share: float) -> None:
+        """Make integers of this share of all weights: those that are, and the nearest to one."""
+        if share == 0:
+            return
+        nearest = self.grid.nearest(self.steps).astype(np.float32)
+        distance = np.where(self.is_free, np.abs(nearest - self.steps), -1).ravel()
+        chosen = np.argsort(distance, kind="stable")[: round(share * distance.size)]
+        self.steps.ravel()[chosen] = nearest.ravel()[chosen]
+        self.is_free.ravel()[chosen] = False
 
 
-def descent(grid: Grid, start: Array, examples: Examples, loss: Loss) -> Iterable[Array]:
-    """The integers after every few steps of the gradient."""
-    random, weights = np.random.default_rng(SEED), start.copy()
-    first, second = np.zeros_like(weights), np.zeros_like(weights)
-    reach = grid.limit + 0.49
-    for step in range(1, STEPS + 1):
-        batch = examples.some(random.integers(0, examples.x.shape[2], BATCH))
-        slope = loss.slope(grid.nearest(weights).astype(np.float32), batch)
-        first += (1 - FIRST) * (slope - first)
-        second += (1 - SECOND) * (np.square(slope) - second)
-        size = np.sqrt(second / (1 - SECOND**step)) + np.float32(1e-12)
-        rate = RATE * (1 + np.cos(np.pi * step / STEPS)) / 2
-        weights -= np.float32(rate / (1 - FIRST**step)) * first / size
-        np.clip(weights, -reach, reach, out=weights)
-        if step % LOOK == 0:
-            yield grid.nearest(weights).astype(np.float32)
+class Learning:
+    """A block in the quantized net, and what it gives in the net of reals."""
+
+    def __init__(
+        self, block: Block, nets: Propagation, layers: Mapping[Value, RoundedLayer]
+    ) -> None:
+        """Take a block whose operand and result are known in both nets.
+
+        Args:
+            block: The block.
+            nets: Both nets.
+            layers: What layers are rounded to, the block's among them, by their results.
+        """
+        self.block, self.nets, self.layers = block, nets, layers
+        self.x, self.wanted = nets.values[block.x].quantized, nets.values[block.result].real
+        numbers = range(len(nets.pieces))
+        self.own = [i for i in numbers if not nets.is_apart(i)]
+        self.apart = [i for i in numbers if nets.is_apart(i)]
+
+    def learn(self) -> dict[Value, RoundedLayer]:
+        """Layers with which the block loses less, and the quantized net goes on; or none."""
+        before = {op.output: self.stated(op) for op in self.block.layers}
+        lost = self.loss(before)
+        # Nothing to learn, or numbers that are too large for it.
+        if not 0 < lost < np.inf:
+            return {}
+        weights = self.weights(before)
+        for done, pieces in enumerate(self.batches(), 1):
+            self.descend(weights, pieces)
+            if done % LOOK == 0:
+                for each in weights.values():
+                    each.fix(fixed(done / STEPS))
+        after = {value: (each.weights, each.bias) for value, each in weights.items()}
+        if not self.loss(after) < LEAST_GAIN * lost:
+            return {}
+        result = self.block.result
+        quantized = self.nets.each(lambda i: self.tape(i, after).values[result])
+        self.nets.values[result] = Both(self.wanted, quantized)
+        return {value: self.changed(value, *after[value]) for value in after}
+
+    def stated(self, op: Epitomized) -> tuple[Array, Array]:
+        """The weights [groups, outputs, K] and the bias that a layer is rounded to."""
+        layer = self.layers[op.output]
+        return layer.epitome.reshape(op.groups, op.shape[0] // op.groups, -1), layer.bias
+
+    def changed(self, value: Value, weights: Array, bias: Array) -> RoundedLayer:
+        """A layer with other weights."""
+        layer = self.layers[value]
+        return replace(layer, epitome=weights.reshape(layer.epitome.shape), bias=bias)
+
+    def weights(self, before: Parameters) -> dict[Value, Weights]:
+        """What is learned, with what the inputs of the first piece are like."""
+        values, weights = self.tape(0, before).values, {}
+        for op in self.block.layers:
+            x, (stated, bias) = values[op.x], before[op.output]
+            windows = columns(x.reshape(len(x), *as_map(op.x.type.shape)), op.window, op.groups)
+            mean = windows.mean(axis=2, keepdims=True, dtype=np.float64).astype(np.float32)
+            spread = (stated @ windows).std(axis=2, dtype=np.float64).ravel().astype(np.float32)
+            layer = self.layers[op.output]
+            scales = layer.scales.reshape(*stated.shape[:2], 1)
+            levels = bias + (stated @ mean).ravel()
+            steps = np.rint(stated / scales)
+            weights[op.output] = Weights(Grid(layer.bits), steps, scales, levels, mean, spread)
+        return weights
+
+    def batches(self) -> Iterator[Sequence[int]]:
+        """The pieces of each step: all of them in a drawn order, again and again."""
+        random, left = np.random.default_rng(SEED), list[int]()
+        for _ in range(STEPS):
+            while len(left) < PIECES:
+                left += random.permutation(self.own).tolist()
+            yield left[:PIECES]
+            del left[:PIECES]
+
+    def descend(self, weights: Mapping[Value, Weights], pieces: Sequence[int]) -> None:
+        """One step of the gradient, on these pieces."""
+        now = {value: (each.weights, each.bias) for value, each in weights.items()}
+        slopes = list(in_threads(lambda i: self.slopes(i, now), pieces, self.nets.threads))
+        for value, each in weights.items():
+            own = (piece[value] for piece in slopes)
+            # In order: sums of floats depend on it.
+            of_weights, of_bias = (sum(parts) for parts in zip(*own, strict=True))
+            each.descend(of_weights, of_bias)
+
+    def slopes(self, piece: int, parameters: Parameters) -> Parameters:
+        """Those of half the mean square of what the block lacks on a piece."""
+        tape = self.tape(piece, parameters)
+        lacking = tape.values[self.block.result] - self.wanted[piece]
+        return tape.slopes(lacking / np.float32(lacking.size))
+
+    def loss(self, parameters: Parameters) -> float:
+        """The mean square of what the block lacks on the samples kept apart."""
+
+        def lost(piece: int) -> float:
+            lacking = self.tape(piece, parameters).values[self.block.result] - self.wanted[piece]
+            with np.errstate(over="ignore", invalid="ignore"):
+                return float(np.square(lacking, dtype=np.float64).mean())
+
+        return float(np.mean(list(in_threads(lost, self.apart, self.nets.threads))))
+
+    def tape(self, piece: int, parameters: Parameters) -> Tape:
+        """The block, run on a piece as the quantized net gives it."""
+        inputs = {self.block.x: self.x[piece]}
+        with np.errstate(over="ignore", invalid="ignore"):
+            return Tape.of(self.block.ops, inputs, parameters, self.nets.kinds)
+
+
+def fixed(progress: float) -> float:
+    """The share of weights that are integers again, by the share of steps: ever fewer at once."""
+    left = (ALL_FIXED - progress) / (ALL_FIXED - FIRST_FIXED)
+    return 1 - min(max(left, 0.0), 1.0) ** 2

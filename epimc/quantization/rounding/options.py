@@ -9,7 +9,8 @@ from epimc.quantization.calibration.options import Observer
 from epimc.support.options import Option
 
 Rounding = Literal["nearest", "compensated", "learned"]
-"""To the nearest integer each; so that the layer's result loses least; and on by gradient."""
+"""To the nearest integer each; so that the layer's result loses least; and on by gradient, so that
+the results of blocks do, for which biases change as well."""
 
 WeightRange = Literal["max", "percentile", "mse"]
 """What the largest integer stands for: a column's largest weight, the magnitude below which 99 % of

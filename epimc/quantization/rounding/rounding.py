@@ -3,7 +3,8 @@
 The target of a layer is what it gives in the net of reals; its inputs are those of the net as it is
 quantized so far.  So each makes up for what the ones before it lost, as far as it can: its rounding
 starts from the weights of the least squares between both, and its bias makes the mean of each
-channel what it is in the net of reals.
+channel what it is in the net of reals.  Once all layers of a block are rounded, they may be learned
+together.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from epimc.ir.core.module import Builder, Module
-from epimc.ir.core.op import Value
+from epimc.ir.core.op import Op, Value
 from epimc.ir.core.types import TensorType
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.observers import report
+from epimc.quantization.rounding.blocks import Block, blocks_of
 from epimc.quantization.rounding.layer import Layer, RoundedLayer
+from epimc.quantization.rounding.learned import Learning
 from epimc.quantization.rounding.options import RoundingOptions, WeightGranularity
 from epimc.quantization.rounding.propagation import Propagation
 from epimc.quantization.rounding.weights import bits_of
@@ -82,20 +85,35 @@ def rounded_layers(
         threads: How many compute, on which nothing depends; None: as many as there are cores.
     """
     layers: dict[Value, RoundedLayer] = {}
-    count = sum(isinstance(op, Epitomized) for op in module.ops)
     # Products of several threads may differ in their last bits from those of one.
     # What is too large for float32 makes moments that are not finite, which are not used.
     with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore"):
         nets = Propagation(module, kinds, samples, threads or os.cpu_count() or 1)
         options = supported(options, nets.count)
+        blocks = blocks_by_end(nets) if options.rounding == "learned" else {}
+        done, count = 0, len(blocks) + sum(isinstance(op, Epitomized) for op in module.ops)
         for op in nets.ops():
-            if not isinstance(op, Epitomized):
+            if isinstance(op, Epitomized):
+                bits = bits_of(op, weight_bits, module.stored)
+                layers[op.output] = Layer(op, nets, bits, options, granularity).round()
+                done += 1
+                report(done, count)
+            else:
                 nets.evaluate(op)
-                continue
-            bits = bits_of(op, weight_bits, module.stored)
-            layers[op.output] = Layer(op, nets, bits, options, granularity).round()
-            report(len(layers), count)
+            if op in blocks:
+                layers.update(Learning(blocks[op], nets, layers).learn())
+                done += 1
+                report(done, count)
     return layers
+
+
+def blocks_by_end(nets: Propagation) -> dict[Op, Block]:
+    """The blocks that are learned, by their last ops; what they read is kept until then."""
+    blocks = {block.ops[-1]: block for block in blocks_of(nets.module)}
+    order = {op: number for number, op in enumerate(nets.module.ops)}
+    for end, block in blocks.items():
+        nets.keep(block.x, max(end, nets.last[block.x], key=order.__getitem__))
+    return blocks
 
 
 def supported(options: RoundingOptions, count: int) -> RoundingOptions:
