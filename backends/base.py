@@ -408,6 +408,20 @@ class Backend(Door, ABC):
         """Word lines of an array, to which policies align epitomes; 1: nothing to align to."""
         return 1
 
+    def refuse_width(self, target: Target, weight_bits: int, where: str) -> None:
+        """Refuse weights that a target has not, before anything is compiled.
+
+        Args:
+            target: The chip.
+            weight_bits: Of a layer's weights.
+            where: The layer, in words.
+
+        Raises:
+            EpimcError: It has none of so many bits; it names what to change.
+        """
+        # A backend that takes every width has nothing to say.
+        return
+
     def count(
         self, layers: Sequence[PlannedLayer], target: Target, weight_bits: int, activation_bits: int
     ) -> PlanSummary:

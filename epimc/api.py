@@ -56,7 +56,7 @@ def compile(  # The name is the interface, as in `re.compile`.
     activations: ActivationKind = "affine",
     weight_bits: int | str = 8,
     observer: ChosenObserver = "auto",
-    percentile: float = 99.99,
+    percentile: float | None = None,
     equalize: ChosenEqualization = "auto",
     calibration: SampleSource | None = None,
     effort: Effort = "auto",
@@ -90,7 +90,7 @@ def compile(  # The name is the interface, as in `re.compile`.
         observer: What makes ranges of the values seen on `calibration`: the smallest and the
             largest, a percentile, the least squared error (`mse`), or the least divergence
             (`entropy`).
-        percentile: What the observer `percentile` keeps at each end.
+        percentile: What the observer `percentile` keeps at each end; None: 99.99.
         equalize: Which pairs of layers share out the sizes of the channels between them: all
             (`always`), those where less is lost so on `calibration` (`measured`), or none
             (`never`); `auto`: always with effort fast, else measured.

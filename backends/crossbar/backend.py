@@ -314,6 +314,12 @@ class CrossbarBackend(Backend):
         """Word lines of a crossbar."""
         return crossbar_target(target).crossbar.rows
 
+    def refuse_width(self, target: Target, weight_bits: int, where: str) -> None:
+        """Refuse what the target's mapping of signs has no cells for."""
+        from epimc.backends.crossbar.lower.counting import refuse_mapping
+
+        refuse_mapping(crossbar_target(target).crossbar.mapping, weight_bits, where)
+
     def count(
         self, layers: Sequence[PlannedLayer], target: Target, weight_bits: int, activation_bits: int
     ) -> CrossbarCounts:

@@ -70,10 +70,12 @@ def parameter_of(known: DeclaredOption) -> inspect.Parameter:
         limits = {}
     kind = type_of(known.kind)
     written = as_written(known, kind)
+    words = words_of(known)
     info = typer.Option(
         *filter(None, (option.flag, flag_of(known))),
         help=option.doc,
-        metavar=option.metavar or None,
+        metavar=option.metavar or words,
+        parser=reader(known) if words else None,
         show_default=written not in (None, False, []),
         **limits,
     )
@@ -83,6 +85,43 @@ def parameter_of(known: DeclaredOption) -> inspect.Parameter:
         default=written,
         annotation=Annotated[kind, info],
     )
+
+
+def words_of(known: DeclaredOption) -> str | None:
+    """What the help writes for a number or one of some words; None for what is neither."""
+    single = single_of(known.kind)
+    if isinstance(single, Choice):
+        return f"<{'|'.join(single.values)}>"
+    if not isinstance(single, Scalar) or single.type not in (int, float):
+        return None
+    option = known.option
+    is_any = option.minimum is None and option.maximum is None
+    return f"<{single.type.__name__}>" if is_any else f"<{single.type.__name__} range>"
+
+
+def reader(known: DeclaredOption) -> Callable[[Any], Any]:
+    """Reads a number or one of some words, so that what is wrong is said as everywhere else."""
+    kind = single_of(known.kind)
+
+    def read(text: Any) -> Any:
+        if not isinstance(text, str):
+            # The default.
+            return text
+        try:
+            value = kind.read(Word(text))
+        except ValueError:
+            raise typer.BadParameter(f"'{text}' is not {kind.expected}.") from None
+        if problem := known.option.range_problem(value):
+            raise typer.BadParameter(f"{problem}.")
+        # As the library has it, which takes words for members of an enumeration.
+        return type_of(kind)(text) if isinstance(kind, Choice) else value
+
+    return read
+
+
+def single_of(kind: OptionKind) -> OptionKind:
+    """The kind of a value where there is one."""
+    return kind.item if isinstance(kind, Maybe) else kind
 
 
 def flag_of(known: DeclaredOption) -> str:

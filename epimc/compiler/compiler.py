@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from epimc.backends.base import Backend, Target
 from epimc.backends.registry import load_backend, load_dialect
@@ -14,8 +13,18 @@ from epimc.compiler.calibrating import calibrated
 from epimc.compiler.importing import import_request
 from epimc.compiler.layer_file import bit_choice, layer_files
 from epimc.compiler.memory import NOTHING, InMemory
+from epimc.compiler.number_passes import (
+    allocation_of,
+    calibrate_of,
+    equalize_of,
+    quantize_of,
+    refuse_contradictions,
+    told,
+)
 from epimc.compiler.options import CompileOptions, Request
 from epimc.compiler.passes import passes_of
+from epimc.ir.core.levels import EPI
+from epimc.ir.core.module import Module
 from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.observers import CompileObserver, StageClock
@@ -31,17 +40,14 @@ from epimc.ir.pipeline import (
     parse_pipeline,
     pass_class,
 )
-from epimc.quantization.allocation.allocate import AllocateBits
-from epimc.quantization.allocation.options import AllocationOptions, is_mixed, mixed_bits
-from epimc.quantization.calibrate import Calibrate
-from epimc.quantization.calibration.options import CalibrateOptions
-from epimc.quantization.equalization.equalize import Equalize, equalized_pairs
-from epimc.quantization.equalization.options import MEASURED, equalization_of
-from epimc.quantization.options import NumberOptions, QuantizeOptions
+from epimc.quantization.allocation.allocate import AllocateBits, possible_widths
+from epimc.quantization.allocation.options import is_mixed
+from epimc.quantization.equalization.equalize import equalized_pairs
 from epimc.quantization.quantize import Quantize
-from epimc.quantization.rounding.options import EFFORTS, Effort, RoundingOptions, observer_of
+from epimc.quantization.rounding.options import (
+    Effort,
+)
 from epimc.support.diagnostics import RefusedNodesError, error
-from epimc.support.options import values_of
 from epimc.support.origins import EVERY_NODE, Node
 
 # So often nodes are sent to the host one by one.
@@ -83,7 +89,8 @@ class Stages:
         """The same stages, with options of passes set, each text as in `quantize{weight_bits=4}`.
 
         Raises:
-            EpimcError: A text is malformed, or names what there is not, or a value is wrong.
+            EpimcError: A text is malformed, or names what there is not, or a value is wrong, or
+                another one than `quantize` has.
         """
         passes = self.passes
         for text in texts:
@@ -92,31 +99,8 @@ class Stages:
         count = len(self.floats)
         quantize = passes[count]
         assert isinstance(quantize, Quantize)
-        return Stages(agreed(passes[:count], quantize), quantize, passes[count + 1 :])
-
-
-def agreed(floats: Sequence[Pass], quantize: Quantize) -> tuple[Pass, ...]:
-    """Passes, those of which choose for the numbers that `quantize` will make that know them."""
-    known = values_of(QuantizeOptions, quantize)
-    if any(map(gives_bits, floats)):
-        # What single layers will have nobody knows yet: the same is chosen whoever tells them.
-        del known["weight_bits"]
-    result = []
-    # The ranges are known before what is measured with them.
-    for step in reversed(floats):
-        if isinstance(step, Calibrate):
-            step = replace(step, activation_bits=quantize.activation_bits)
-            known |= values_of(CalibrateOptions, step)
-        elif isinstance(step, Equalize) and step.when == MEASURED:
-            step = replace(step, **known)
-        result.append(step)
-    return tuple(reversed(result))
-
-
-def gives_bits(step: Pass) -> bool:
-    """Whether a pass may have layers state the bits of their weights."""
-    is_by_file = isinstance(step, Epitomize) and step.policy == PLANS
-    return is_by_file or isinstance(step, AllocateBits)
+        refuse_contradictions(passes[:count], quantize)
+        return Stages(passes[:count], quantize, passes[count + 1 :])
 
 
 @dataclass(frozen=True)
@@ -207,8 +191,9 @@ def stages_of(
         EpimcError: There is no such policy or option of a pass.
     """
     policy = PLANS if is_plan_file(options.epitome) else options.epitome
-    rounding = values_of(RoundingOptions, EFFORTS[effort])
-    bits, allocation = bits_of(options, rounding, pricing)
+    epitomize = told(make(Epitomize, policy=policy), options)
+    quantize = quantize_of(options, effort)
+    calibrate = calibrate_of(options, effort, quantize)
     stages = Stages(
         floats=(
             # Transpositions meet and vanish before anything else looks at the ops around them.
@@ -216,52 +201,30 @@ def stages_of(
             # Batch normalizations and biases go into the weights before these become epitomes.
             Fold(),
             # Channels of like size share the one scale of a feature map well.
-            make(Equalize, when=equalization_of(options.equalize, effort)),
-            make(Epitomize, policy=policy),
+            equalize_of(options, effort, epitomize, calibrate, quantize),
+            epitomize,
             # Ranges are those of the epitomized model: that is what will be quantized.
-            make(
-                Calibrate,
-                observer=(
-                    observer_of(effort, options.activation_bits)
-                    if options.observer == "auto"
-                    else options.observer
-                ),
-                percentile=options.percentile,
-                activation_bits=options.activation_bits,
-            ),
-            *allocation,
+            calibrate,
+            *allocation_of(options, quantize, pricing),
         ),
-        quantize=make(
-            Quantize,
-            weight_bits=bits,
-            **values_of(NumberOptions, options),
-            **rounding,
-        ),
+        quantize=quantize,
         # From here on the target decides.
         lowering=lowering,
     )
     return stages.with_options(options.pass_options)
 
 
-def bits_of(
-    options: CompileOptions, rounding: Mapping[str, Any], pricing: type[Pass] | None
-) -> tuple[int, tuple[Pass, ...]]:
-    """Bits of the weights of layers that state none, and the passes that have layers state theirs.
+def refuse_widths(module: Module, stages: Stages, job: Job) -> None:
+    """Raise EpimcError where a layer may get weights of a width that the chip has none of.
 
     Args:
-        options: What the user asks for.
-        rounding: How weights become integers.
-        pricing: As in `stages_of`.
+        module: At level `epi`.
+        stages: Those that will run.
+        job: With the chip.
     """
-    if not isinstance(options.weight_bits, str):
-        return options.weight_bits, ()
-    assert pricing is not None
-    wanted = mixed_bits(options.weight_bits)
-    widths = tuple(sorted({*wanted.weight_bits, wanted.ends or wanted.weight_bits[0]}))
-    return max(wanted.weight_bits), (
-        make(pricing, weight_bits=widths, activation_bits=options.activation_bits),
-        make(AllocateBits, **values_of(AllocationOptions, wanted), **rounding),
-    )
+    allocate = next((step for step in stages.floats if isinstance(step, AllocateBits)), None)
+    for op, bits in possible_widths(module, allocate, stages.quantize.weight_bits):
+        job.backend.refuse_width(job.target, bits, str(op.location))
 
 
 def compile_model(
@@ -318,7 +281,11 @@ def compiled_once(
         start = import_request(request, job.target, rows, memory, hosted)
         step.module = start.module
 
-    floats = runner.run(start.module, stages.floats, clock)
+    first = [step.requires for step in stages.floats].index(EPI)
+    epitomized = runner.run(start.module, stages.floats[:first], clock)
+    # Before anything is measured: that may take minutes.
+    refuse_widths(epitomized, stages, job)
+    floats = runner.run(epitomized, stages.floats[first:], clock)
     integers = runner.run(floats, [stages.quantize], clock)
     lowered = runner.run(integers, stages.lowering, clock)
 

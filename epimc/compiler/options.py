@@ -13,7 +13,7 @@ from typing import Annotated, TypeAlias
 
 from epimc.backends import DEFAULT_BACKEND
 from epimc.quantization.allocation.options import BitOptions, is_mixed, mixed_bits
-from epimc.quantization.calibration.options import ObserverOptions
+from epimc.quantization.calibration.options import PERCENTILE, ObserverOptions
 from epimc.quantization.equalization.options import EqualizationOptions
 from epimc.quantization.rounding.options import Effort
 from epimc.support.constants import constants_from
@@ -127,6 +127,12 @@ class CompileOptions(EqualizationOptions, ObserverOptions, BitOptions, ModelOpti
             EpimcError: The first that is wrong.
         """
         super().__post_init__()
+        if self.percentile is not None and self.observer != PERCENTILE:
+            raise error(
+                f"Wrong option: percentile = {self.percentile:g} is nothing to observer "
+                f"'{self.observer}'.",
+                hint="Take --observer percentile, or leave out --percentile.",
+            )
         if is_mixed(self.weight_bits):
             try:
                 mixed_bits(str(self.weight_bits))

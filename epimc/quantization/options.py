@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from epimc.quantization.rounding.options import WeightGranularity
+from epimc.quantization.rounding.options import GranularityOptions
 from epimc.support.options import Option
 
 ActivationKind = Literal["affine", "signed"]
@@ -17,19 +17,15 @@ LEAST_WEIGHT_BITS, MOST_WEIGHT_BITS = 1, 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class NumberOptions:
+class NumberOptions(GranularityOptions):
     """What numbers are on the chip, but for the bits of weights.
 
     Attributes:
-        weight_granularity: What has a scale of its own: a `column` of an epitome, or a `tensor`.
         activation_bits: Bits of an activation, 2 to 16.
         activations: Whether the zero points of activations fit their ranges, `affine`, or values of
             both signs have the middle one, and all others 0: `signed`.
     """
 
-    weight_granularity: Annotated[
-        WeightGranularity, Option("What has a scale of its own: columns, or whole layers.")
-    ] = "column"
     activation_bits: Annotated[int, Option("Bits of an activation.", minimum=2, maximum=16)] = 8
     activations: Annotated[
         ActivationKind, Option("Zero points: fitted, or in the middle of both signs.")

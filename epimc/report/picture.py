@@ -74,8 +74,7 @@ def picture_of(report: QuantizationReport, kind: str) -> bytes:
         draw_values(values, layers)
         decibels.set_yticks(range(len(layers)), [label(layer) for layer in layers])
         decibels.invert_yaxis()
-        bits = f"W{report.weight_bits}A{report.activation_bits}"
-        figure.suptitle(f"{bits} on {report.samples} samples, the worst layers first")
+        figure.suptitle(report.heading)
         data = io.BytesIO()
         plain: dict[str, Any] = {"Date": None} if kind == "svg" else {}
         figure.savefig(data, format=kind, metadata=plain, dpi=120)

@@ -143,15 +143,21 @@ class QuantizationReport(Result):
             f"There is no layer '{name}' that keeps activations.", hint=did_you_mean(name, known)
         )
 
+    @property
+    def heading(self) -> str:
+        """Bits, samples and order."""
+        widths = {each.bits for layer in self.layers for each in layer.weights}
+        bits = f"W{min(widths, default=self.weight_bits)}A{self.activation_bits}"
+        if len(widths) > 1:
+            bits = (
+                f"weights of {min(widths)} to {max(widths)} bits, "
+                f"{self.activation_bits}-bit activations"
+            )
+        return f"{bits} on {self.samples} samples, the worst layers first"
+
     def blocks(self) -> Iterator[Block]:
         """What there is, the layers, and what the columns mean."""
-        yield Lines(
-            (
-                f"W{self.weight_bits}A{self.activation_bits} on {self.samples} samples, "
-                "the worst layers first",
-                "",
-            )
-        )
+        yield Lines((self.heading, ""))
         yield table(TITLES, (row for layer in self.layers for row in rows_of(layer)))
         yield Lines(notes(identity_plans=self.identity_plans))
 

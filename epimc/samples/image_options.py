@@ -30,7 +30,8 @@ class Images:
 
     Attributes:
         folder: Where they lie.
-        size: Of the shorter side, or (height, width); None: that of `crop`.
+        size: Of the shorter side, or (height, width); None: that of `crop`, and where that is not
+            stated either, images of different sizes are refused.
         crop: Of a square, or (height, width), also where a model leaves its sizes open; None: the
             size that the input has.
         mean: Of pixels, one number or one a channel.

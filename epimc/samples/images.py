@@ -5,10 +5,12 @@ Pillow decodes and resizes them (extra `images`); it is imported when the first 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +118,8 @@ class Preparation:
         channels: 1 or 3.
         first: Whether these are the first axis.
         crop: Height and width of what is cut out: those of the input.
+        alike: The path in the folder of the image that all others are as large as; empty: their
+            sizes may differ.
     """
 
     port: Shaped
@@ -123,6 +127,7 @@ class Preparation:
     channels: int
     first: bool
     crop: tuple[int, int]
+    alike: str = ""
 
     @staticmethod
     def of(images: Images, inputs: Sequence[Shaped]) -> Preparation:
@@ -146,6 +151,15 @@ class Preparation:
             )
         refuse_unusable(images, port, channels)
         return Preparation(port, images, channels, first, crop)
+
+    def of_files(self, names: Sequence[str]) -> Preparation:
+        """The same for the images of these paths.
+
+        What becomes of photographs of different sizes has to be stated; images of one size become
+        those of the model's.
+        """
+        is_stated = self.images.size is not None or self.images.crop is not None
+        return self if is_stated else replace(self, alike=names[0])
 
     def sample(self, name: str, limit_bytes: int) -> Array:
         """The array of an image, in the shape of one sample and the type of the input.
@@ -183,25 +197,34 @@ class Preparation:
         Raises:
             EpimcError: As `sample`.
         """
-        pillow = pillow_image()
-        try:
-            with warnings.catch_warnings():
-                # What Pillow finds odd is no error, but for sizes that it takes for an attack.
-                warnings.simplefilter("ignore")
-                warnings.simplefilter("error", pillow.DecompressionBombWarning)
-                with pillow.open(path) as image:
-                    self.refuse_large(path, image, limit_bytes)
-                    return self.cut(path, image)
-        except (EpimcError, MemoryError):
-            raise
-        # Pillow raises errors of many types, among them the system's.
-        except Exception as problem:
-            said = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
-            raise error(
-                f"Image '{path}' cannot be read.",
-                notes=[said],
-                hint="Replace it, or take it out of the folder.",
-            ) from None
+        expected = self.size
+        with opened(path) as image:
+            if expected is not None and image.size != expected:
+                raise self.different(path, image.size, expected)
+            self.refuse_large(path, image, limit_bytes)
+            return self.cut(path, image)
+
+    @cached_property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height that all images have; None where they may differ."""
+        if not self.alike:
+            return None
+        with opened(self.images.path / self.alike) as image:
+            width, height = image.size
+            return width, height
+
+    def different(self, path: Path, size: tuple[int, int], other: tuple[int, int]) -> EpimcError:
+        """The error for an image of another (width, height) than the first one has."""
+        crop, shorter = shown(self.crop), min(self.crop)
+        return error(
+            "Images of different sizes can become samples in several ways.",
+            notes=[
+                f"'{self.images.path / self.alike}' is {shown(other[::-1])}, and '{path}' is "
+                f"{shown(size[::-1])} (height x width).",
+            ],
+            hint=f"Say which: --size {crop} takes all of each, out of shape; --size {shorter} cuts "
+            "out the middle.",
+        )
 
     def refuse_large(self, path: Path, image: Image, limit_bytes: int) -> None:
         """Raise EpimcError for an image that is not to be decoded; its header is all that is read.
@@ -257,6 +280,33 @@ class Preparation:
         top, left = (height - rows) // 2, (width - columns) // 2
         pixels = np.asarray(coloured).reshape(height, width, self.channels)
         return pixels[top : top + rows, left : left + columns]
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Image]:
+    """An image, of which the header is read.
+
+    Raises:
+        EpimcError: It cannot be read, now or by who has it opened.
+    """
+    pillow = pillow_image()
+    try:
+        with warnings.catch_warnings():
+            # What Pillow finds odd is no error, but for sizes that it takes for an attack.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", pillow.DecompressionBombWarning)
+            with pillow.open(path) as image:
+                yield image
+    except (EpimcError, MemoryError):
+        raise
+    # Pillow raises errors of many types, among them the system's.
+    except Exception as problem:
+        said = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+        raise error(
+            f"Image '{path}' cannot be read.",
+            notes=[said],
+            hint="Replace it, or take it out of the folder.",
+        ) from None
 
 
 def pillow_image() -> Any:

@@ -134,8 +134,9 @@ class ImageFolder(Source):
             EpimcError: It has no images, or the model takes none such.
         """
         self.images, self.limit_bytes = images, limit_bytes
-        self.preparation = Preparation.of(images, inputs)
+        preparation = Preparation.of(images, inputs)
         listed = images_in(images.path)
+        self.preparation = preparation.of_files(listed.names)
         self.subject, self.files = f"folder '{images.path}'", listed.names
         self.names, self.count = listed.names, len(listed.names)
         if listed.classes is not None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import types
 from dataclasses import dataclass
@@ -48,10 +49,13 @@ class Option:
         for item in value if isinstance(value, tuple) else (value,):
             if not isinstance(item, (int, float)) or isinstance(item, bool):
                 continue
-            low = self.minimum is not None and item < self.minimum
-            high = self.maximum is not None and item > self.maximum
+            # So that what is no number is out of every range.
+            low = self.minimum is not None and not item >= self.minimum
+            high = self.maximum is not None and not item <= self.maximum
             if low or high:
                 return f"{item} is not {self.bounds}"
+            if self.minimum is not None and math.isinf(item):
+                return f"{item} is not a finite number"
         return ""
 
     @property

@@ -163,6 +163,109 @@ def test_a_pipeline_holds_what_is_asked_for() -> None:
     ]
 
 
+def test_what_quantize_is_told_counts_for_the_passes_before_it() -> None:
+    options = "quantize{activation_bits=5,weight_granularity=tensor},quantize{rounding=learned}"
+    request = Request(
+        Path("m.onnx"), weight_bits="mixed:2..4,crossbars=9", effort="good", pass_options=(options,)
+    )
+    calibrate, price, allocate = Job.of(request).stages.floats[-3:]
+    # Below 8 bits ranges clip.
+    assert str(calibrate) == "calibrate{observer=mse,activation_bits=5}"
+    assert str(price) == "price_bits{weight_bits=[2,3,4],activation_bits=5}"
+    assert str(allocate) == (
+        "allocate_bits{weight_bits=[2,3,4],crossbars=9,weight_granularity=tensor,rounding=learned,"
+        "weight_range=mse,correct_bias=true}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "hint"),
+    [
+        (
+            "calibrate{activation_bits=6}",
+            "Pass 'calibrate' has activation_bits=6, but pass 'quantize' has activation_bits=8.",
+            "Set it for 'quantize' alone: 'calibrate' takes it over.",
+        ),
+        (
+            "price_bits{activation_bits=6}",
+            "Pass 'price_bits' has activation_bits=6, but pass 'quantize' has activation_bits=8.",
+            "Set it for 'quantize' alone: 'price_bits' takes it over.",
+        ),
+        (
+            "allocate_bits{correct_bias=true}",
+            "Pass 'allocate_bits' has correct_bias=true, but pass 'quantize' has "
+            "correct_bias=false.",
+            "Set it for 'quantize' alone: 'allocate_bits' takes it over.",
+        ),
+        (
+            "quantize{weight_bits=5}",
+            "--weight-bits mixed:2..4,crossbars=9 has the bits of every layer chosen, but pass "
+            "'quantize' has weight_bits=5.",
+            "Leave out one of them.",
+        ),
+    ],
+)
+def test_options_of_passes_that_contradict_each_other(text: str, problem: str, hint: str) -> None:
+    mixed = "mixed:2..4,crossbars=9"
+    with pytest.raises(EpimcError) as caught:
+        Job.of(Request(Path("m.onnx"), weight_bits=mixed, pass_options=(text,)))
+    assert str(caught.value) == f"error: {problem}\n  hint: {hint}"
+
+
+@pytest.mark.parametrize("bits", ["1", "mixed:2..4,ends=1,crossbars=900"])
+def test_a_width_that_a_chip_has_not_is_refused_before_anything_is_measured(
+    bits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measured(*arguments: object) -> None:
+        raise AssertionError("it was calibrated")
+
+    monkeypatch.setattr("epimc.quantization.calibrate.observed_ranges", measured)
+    assert main(["compile", str(MNIST), "-o", str(tmp_path / "out"), "--weight-bits", bits]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == (
+        "error: Mapping 'twos_complement' has no weights of 1 bit: a sign alone is -1 or 0."
+    )
+    assert lines[1].startswith("  --> node ")
+    assert lines[2:] == [
+        "  hint: Take 2 bits, or a target whose crossbar.mapping is offset or differential."
+    ]
+
+
+def test_a_percentile_is_for_the_observer_of_that_name() -> None:
+    assert str(Job.of(Request(MNIST, observer="percentile")).stages.floats[-1]) == (
+        "calibrate{observer=percentile}"
+    )
+    request = Request(MNIST, observer="percentile", percentile=99.0)
+    assert (
+        str(Job.of(request).stages.floats[-1]) == "calibrate{observer=percentile,percentile=99.0}"
+    )
+    with pytest.raises(EpimcError) as caught:
+        Request(MNIST, percentile=99.0)
+    assert str(caught.value) == (
+        "error: Wrong option: percentile = 99 is nothing to observer 'auto'.\n"
+        "  hint: Take --observer percentile, or leave out --percentile."
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--percentile", "nan"), "'--percentile': nan is not in 50..100."),
+        (("--percentile", "all"), "'--percentile': 'all' is not a number."),
+        (("--activation-bits", "17"), "'--activation-bits': 17 is not in 2..16."),
+        (("--activation-bits", "7.5"), "'--activation-bits': '7.5' is not an integer."),
+        (("--limit-bytes", "0"), "'--limit-bytes': 0 is not at least 1."),
+        (("--effort", "most"), "'--effort': 'most' is not auto, fast, good or best."),
+        (("--layout", "chw"), "'--layout': 'chw' is not nchw or nhwc."),
+    ],
+)
+def test_wrong_values_on_the_command_line(
+    words: tuple[str, str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compile", str(MNIST), "-o", "out", *words]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"Error: Invalid value for {problem}"
+
+
 @pytest.mark.parametrize(
     ("effort", "equalize", "options", "expected"),
     [
@@ -196,7 +299,8 @@ def test_what_is_equalized(
 
 def test_a_word_that_says_nothing_of_equalization(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compile", str(MNIST), "-o", "out", "--equalize", "sometimes"]) == 2
-    assert "'sometimes' is not one of 'auto', 'always'" in " ".join(capsys.readouterr().err.split())
+    said = "Invalid value for '--equalize': 'sometimes' is not auto, always, measured or never."
+    assert capsys.readouterr().err.splitlines()[-1] == f"Error: {said}"
     with pytest.raises(EpimcError) as caught:
         Request(Path("m.onnx"), equalize="sometimes")  # type: ignore[arg-type]
     expected = "error: Wrong option: equalize = 'sometimes' is not auto, always, measured or never."

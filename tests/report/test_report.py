@@ -138,6 +138,11 @@ def test_layers_of_their_own_bits(tmp_path: Path) -> None:
     assert len(set(own.values())) == 2
     (relu,) = report_layers(tmp_path / "out")
     assert {f"{each.name}.acc": each.bits for each in relu.weights} == own
+    made = epimc.inspect(tmp_path / "out", quantization=True)
+    low, high = sorted(set(own.values()))
+    assert str(made).split("\n")[0] == (
+        f"weights of {low} to {high} bits, 8-bit activations on 12 samples, the worst layers first"
+    )
 
 
 def report_layers(bundle: Path) -> list[Any]:

@@ -125,6 +125,32 @@ def test_an_image_is_resized_and_cut_in_the_middle(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one(tmp_path, (3, 8, 8)), np.asarray(squeezed).transpose(2, 0, 1))
 
 
+def test_images_of_different_sizes_are_refused_unless_a_size_is_stated(tmp_path: Path) -> None:
+    for name, sides in {"a.png": (9, 12), "b.png": (9, 12), "c.png": (12, 9)}.items():
+        save(tmp_path / name, drawn(*sides))
+    source = opened(tmp_path, (3, 6, 8))
+    # One size, that is not the model's.
+    assert source.read(0, 2)["x"].shape == (2, 3, 6, 8)
+    with pytest.raises(EpimcError) as caught:
+        source.read(1, 3)
+    assert str(caught.value) == (
+        "error: Images of different sizes can become samples in several ways.\n"
+        f"  note: '{tmp_path / 'a.png'}' is 9x12, and '{tmp_path / 'c.png'}' is 12x9 (height x "
+        "width).\n"
+        "  hint: Say which: --size 6x8 takes all of each, out of shape; --size 6 cuts out the "
+        "middle."
+    )
+    for stated in ({"size": (6, 8)}, {"size": 8}, {"crop": (6, 8)}):
+        assert opened(tmp_path, (3, 6, 8), **stated).read(0, 3)["x"].shape == (3, 3, 6, 8)
+
+
+def test_the_first_image_is_named_where_it_is_the_broken_one(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"none")
+    save(tmp_path / "b.png", drawn(4, 4))
+    with pytest.raises(EpimcError, match=r"Image '.*a\.png' cannot be read"):
+        opened(tmp_path, (3, 4, 4)).read(1, 2)
+
+
 def test_one_sample_at_once_may_have_an_axis_in_front(tmp_path: Path) -> None:
     pixels = drawn(5, 6)
     save(tmp_path / "a.png", pixels)

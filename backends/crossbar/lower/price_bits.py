@@ -19,6 +19,7 @@ from epimc.ir.epitome import plan
 from epimc.ir.epitome.bit_prices import BIT_PRICES, LayerPrices, dump_prices
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.pipeline import Pass
+from epimc.ir.semantics.quantization import bits_with_zero
 from epimc.support.options import Option
 
 
@@ -81,13 +82,16 @@ def prices_of(
     rounds = plan.rounds(op.plan, (eo, ei, eh, ew), op.window.kernel, op.groups)
     positions = math.prod(as_map(op.output.type.shape)[1:])
     slices = -(-activation_bits // converters.dac_bits)
+    # What the layer has where it is to have one bit, which has no 0.
+    zero = plan.needs_zero(op.plan, (eo, ei, eh, ew), op.window.kernel, op.groups)
+    taken = [bits_with_zero(bits, zero) for bits in widths]
     reads = (
         reads_per_position(rounds, matrix, bits, geometry, converters.rows_per_read)
-        for bits in widths
+        for bits in taken
     )
     return LayerPrices(
         op.output.name,
         tuple(widths),
-        tuple(counting.mapped(matrix, bits, geometry) for bits in widths),
+        tuple(counting.mapped(matrix, bits, geometry) for bits in taken),
         tuple(each * positions * slices for each in reads),
     )

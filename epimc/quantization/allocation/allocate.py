@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,7 +16,8 @@ from epimc.quantization.allocation.choice import Choice, Limit, chosen
 from epimc.quantization.allocation.options import AllocationOptions
 from epimc.quantization.allocation.sensitivity import losses
 from epimc.quantization.calibrate import calibration_samples, rounded
-from epimc.quantization.rounding.options import RoundingOptions
+from epimc.quantization.rounding.options import GranularityOptions, RoundingOptions
+from epimc.quantization.rounding.weights import bits_of
 from epimc.support.diagnostics import error
 
 BIT_CHOICE = "bit_choice"
@@ -24,7 +25,7 @@ BIT_CHOICE = "bit_choice"
 
 
 @dataclass(frozen=True)
-class AllocateBits(RoundingOptions, AllocationOptions, Pass):
+class AllocateBits(RoundingOptions, GranularityOptions, AllocationOptions, Pass):
     """Have each layer state the bits of its weights: those with which outputs lose least.
 
     What each layer loses at each width is measured on the calibration samples, without labels; what
@@ -57,7 +58,9 @@ class AllocateBits(RoundingOptions, AllocationOptions, Pass):
         layers = layers_with_weights(module)
         prices = self.prices(module, layers)
         widths = {op.output: tuple(prices[op.output]) for op in layers}
-        measured = losses(module, calibration_samples(module), widths, self)
+        measured = losses(
+            module, calibration_samples(module), widths, self, self.weight_granularity
+        )
         # To so many bits that they do not depend on the last ones, which machines differ in.
         loss = [[rounded(measured[op.output][bits]) for bits in widths[op.output]] for op in layers]
         crossbars = [[price[0] for price in prices[op.output].values()] for op in layers]
@@ -80,17 +83,20 @@ class AllocateBits(RoundingOptions, AllocationOptions, Pass):
         self, module: Module, layers: Sequence[Epitomized]
     ) -> dict[Value, dict[int, tuple[int, int]]]:
         """For each layer the arrays and the reads at each width that it may have."""
-        known = module_prices(module)
+        known, wanted = module_prices(module), self.wanted(module)
+        return {op.output: priced(op.output.name, wanted[op.output], known) for op in layers}
+
+    def wanted(self, module: Module) -> dict[Value, tuple[int, ...]]:
+        """For each layer, by its result, the widths that it may have."""
         edges = outermost(module) if self.ends is not None else set()
-        result = {}
-        for op in layers:
+        result: dict[Value, tuple[int, ...]] = {}
+        for op in layers_with_weights(module):
             if op.weight_bits is not None:
-                wanted: tuple[int, ...] = (op.weight_bits,)
+                result[op.output] = (op.weight_bits,)
             elif op.output in edges and self.ends is not None:
-                wanted = (self.ends,)
+                result[op.output] = (self.ends,)
             else:
-                wanted = self.weight_bits
-            result[op.output] = priced(op.output.name, wanted, known)
+                result[op.output] = self.weight_bits
         return result
 
     def choice(
@@ -101,19 +107,39 @@ class AllocateBits(RoundingOptions, AllocationOptions, Pass):
     ) -> Choice:
         """The best choice."""
         if self.crossbars is not None:
-            return chosen(loss, [Limit("crossbars", crossbars, self.crossbars)])
+            return chosen(loss, Limit("crossbars", crossbars, self.crossbars))
         if self.reads is not None:
-            return chosen(loss, [Limit("reads", reads, self.reads)])
+            return chosen(loss, Limit("reads", reads, self.reads))
         assert self.error is not None
-        fewest = chosen(crossbars, [Limit("error", loss, self.error)])
+        limit = Limit("error", loss, self.error)
+        fewest = chosen(crossbars, limit)
         # Of the choices with the fewest arrays the one that loses least.
-        least = chosen(loss, [Limit("crossbars", crossbars, total(crossbars, fewest))])
+        least = chosen(loss, Limit("crossbars", crossbars, total(crossbars, fewest)))
+        if limit.excess(least.places) > 0:
+            # It is as good as the other one, but for what sums differ in.
+            return fewest
         return Choice(least.places, max(fewest.gap, least.gap))
 
 
 def layers_with_weights(module: Module) -> list[Epitomized]:
     """The layers that state bits, in order."""
     return [op for op in module.ops if isinstance(op, Epitomized)]
+
+
+def possible_widths(
+    module: Module, allocate: AllocateBits | None, default: int
+) -> Iterator[tuple[Epitomized, int]]:
+    """Every layer with each width that its weights may come to have.
+
+    Args:
+        module: At level `epi` or `calibrated`.
+        allocate: What will choose; None: nothing.
+        default: Of layers that state none, where nothing chooses.
+    """
+    wanted = {} if allocate is None else allocate.wanted(module)
+    for op in layers_with_weights(module):
+        for bits in wanted.get(op.output, (default,)):
+            yield op, bits_of(op, bits, module.stored)
 
 
 def priced(

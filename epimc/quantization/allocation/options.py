@@ -8,6 +8,7 @@ mixed:LOW..HIGH,error=X            the fewest arrays with at most this loss
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -125,6 +126,8 @@ def amount_of(key: str, text: str) -> int | float:
     if key == "error":
         if not NUMBER.fullmatch(text):
             raise ValueError(f"error = '{text}' is not a number, such as 0.01")
+        if not 0 < float(text) < math.inf:
+            raise ValueError(f"error = '{text}' is no finite number above 0")
         return float(text)
     if not COUNT.fullmatch(text):
         raise ValueError(f"{key} = '{text}' is not an integer")

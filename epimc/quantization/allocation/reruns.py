@@ -138,12 +138,14 @@ class Reruns:
         """
         sums = np.zeros(len(self.ends))
         for place, piece in enumerate(self.pieces):
-            first = convolved(layer, self.real[layer.x][place], weights, bias)
-            changed = self.changed(layer, first, piece, place)
-            for k, end in enumerate(self.ends):
-                if end in changed:
-                    lost = np.subtract(changed[end], self.real[end][place], dtype=np.float64)
-                    sums[k] += np.square(lost).sum()
+            # What is too large for float32 makes an error that is not finite.
+            with np.errstate(over="ignore", invalid="ignore"):
+                first = convolved(layer, self.real[layer.x][place], weights, bias)
+                changed = self.changed(layer, first, piece, place)
+                for k, end in enumerate(self.ends):
+                    if end in changed:
+                        lost = np.subtract(changed[end], self.real[end][place], dtype=np.float64)
+                        sums[k] += np.square(lost).sum()
         return float((sums / self.scales()).mean())
 
     def changed(self, layer: Epitomized, first: Array, piece: int, place: int) -> dict[Value, Any]:
@@ -176,9 +178,10 @@ class Reruns:
         for k, end in enumerate(self.ends):
             parts = self.real[end]
             count = sum(part.size for part in parts)
-            mean = sum(float(part.sum(dtype=np.float64)) for part in parts) / count
-            total = sum(float(np.square(part - mean, dtype=np.float64).sum()) for part in parts)
-            totals[k] = total or 1.0
+            with np.errstate(over="ignore", invalid="ignore"):
+                mean = sum(float(part.sum(dtype=np.float64)) for part in parts) / count
+                centred = (np.subtract(part, mean, dtype=np.float64) for part in parts)
+                totals[k] = sum(float(np.square(part).sum()) for part in centred) or 1.0
         return totals
 
 

@@ -9,6 +9,7 @@ measure outputs as here.)
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,14 +24,17 @@ from epimc.ir.core.op import Value
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.observers import report
 from epimc.quantization.allocation.reruns import Behind, Reruns, ends_of
-from epimc.quantization.rounding.compensation import Feedback, compensated
+from epimc.quantization.rounding.compensation import Feedback
 from epimc.quantization.rounding.layer import Layer
 from epimc.quantization.rounding.moments import Moments
-from epimc.quantization.rounding.options import RoundingOptions
+from epimc.quantization.rounding.options import RoundingOptions, WeightGranularity
 from epimc.quantization.rounding.problem import Grid, Problem
 from epimc.quantization.rounding.propagation import Both, Propagation, in_threads
 from epimc.quantization.rounding.ranges import scales_of
-from epimc.quantization.rounding.solver import DAMPINGS
+from epimc.quantization.rounding.rounding import supported
+from epimc.quantization.rounding.solver import ALONE
+from epimc.quantization.rounding.weights import bits_of
+from epimc.support.diagnostics import error
 
 Array = NDArray[Any]
 
@@ -76,6 +80,7 @@ def losses(
     samples: Mapping[str, Any],
     widths: Mapping[Value, Sequence[int]],
     options: RoundingOptions,
+    granularity: WeightGranularity = "column",
     threads: int | None = None,
 ) -> Losses:
     """What each layer loses at each width.
@@ -85,10 +90,17 @@ def losses(
         samples: By input name; of many some are taken.
         widths: For the result of each layer the bits in question.
         options: How weights will be rounded.
+        granularity: Which of them will share a scale.
         threads: How many compute, on which nothing depends; None: as many as there are cores.
+
+    Raises:
+        EpimcError: Values are so large that a loss is more than float32 holds.
     """
-    with threadpool_limits(1, "blas"):
-        return Measuring(module, spread(samples), widths, options, threads).losses()
+    # What is too large for float32 is told at the end, of the loss that it makes.
+    with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore"):
+        count = len(next(iter(samples.values()), [None]))
+        measuring = supported(options, count), granularity, threads
+        return Measuring(module, spread(samples), widths, *measuring).losses()
 
 
 def spread(samples: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,10 +119,12 @@ class Measuring:
         samples: Mapping[str, Any],
         widths: Mapping[Value, Sequence[int]],
         options: RoundingOptions,
+        granularity: WeightGranularity,
         threads: int | None,
     ) -> None:
         """As `losses`."""
-        self.module, self.widths, self.options = module, widths, options
+        self.module, self.widths = module, widths
+        self.options, self.granularity = options, granularity
         self.threads = threads or os.cpu_count() or 1
         # No value is rounded to activations: both nets are that of reals.
         self.nets = Propagation(module, {}, samples, self.threads)
@@ -157,41 +171,52 @@ class Measuring:
 
     def look_at(self, op: Epitomized) -> None:
         """Give the net of reals a layer's result, and round its weights at all widths."""
-        layer = Layer(op, self.nets, 8, self.options)
-        real = self.nets.each(lambda i: layer.convolved(layer.x.real[i], layer.weights))
-        moments = self.moments(layer, real)
-        problem, widths = layer.solver.problem(moments, DAMPINGS[0]), sorted(self.widths[op.output])
         measured = self.measured(op)
+        layer = Layer(op, self.nets, measured[-1], self.options, self.granularity)
+        real = self.nets.each(lambda i: layer.convolved(layer.x.real[i], layer.weights))
         self.reruns.weights[op] = layer.weights
-        mean, bias = moments.x / moments.count, layer.bias()
-
-        def at_width(k: int) -> tuple[float, Variant | None]:
-            own = replace(problem, grid=Grid(widths[k]))
-            scales = scales_of(own, self.options.weight_range)
-            loss = nearest_loss(own, scales)
-            if widths[k] not in measured:
-                return loss, None
-            steps = self.rounded(own, scales)
+        problem, feedback, mean = self.problem(layer, real)
+        bias = layer.bias()
+        for width in measured:
+            grid = Grid(bits_of(op, width, self.module.stored))
+            solver, own = replace(layer.solver, grid=grid), replace(problem, grid=grid)
+            steps, scales = solver.solved(own, feedback)
             lost = problem.targets - steps * scales[..., None]
             shift = (lost * mean[:, None, :]).sum(axis=-1).ravel()
             new_bias = bias + shift if self.options.correct_bias else bias
-            stored = steps.astype(np.int16), scales.astype(np.float32)
-            return loss, Variant(op, widths[k], *stored, new_bias.astype(np.float32))
-
-        both = list(in_threads(at_width, range(len(widths)), self.threads))
-        self.own[op.output] = {bits: loss for bits, (loss, _) in zip(widths, both, strict=True)}
-        self.variants += [variant for _, variant in both if variant is not None]
+            stored = steps.astype(np.int16), scales.astype(np.float32), new_bias.astype(np.float32)
+            self.variants.append(Variant(op, width, *stored))
+        widths = [bits for bits in sorted(self.widths[op.output]) if bits >= measured[-1]]
+        each = in_threads(lambda bits: self.nearest_loss(problem, bits), widths, self.threads)
+        self.own[op.output] = dict(zip(widths, each, strict=True))
         self.finish(op, real)
 
-    def moments(self, layer: Layer, real: list[Array]) -> Moments:
+    def problem(self, layer: Layer, real: list[Array]) -> tuple[Problem, Feedback | None, Array]:
+        """The layer's rounding at the widest width that is measured, and its mean inputs.
+
+        The damping, which takes several roundings to find, is that of the other widths, too, and
+        so is what weights take over from others.
+        """
+        kept, apart = self.moments(layer, real)
+        damping = layer.solver.damping(kept, apart) if layer.has_products else ALONE
+        if apart is not None:
+            kept.add(apart)
+        mean = kept.x / kept.count
+        problem = layer.solver.problem(kept, damping)
+        if problem.metric is None or problem.elements is not None:
+            return problem, None, mean
+        try:
+            return problem, Feedback.of(problem), mean
+        except np.linalg.LinAlgError:
+            # Inputs that hardly change: their products are known too roughly to be of use.
+            return layer.solver.problem(kept, ALONE), None, mean
+
+    def moments(self, layer: Layer, real: list[Array]) -> tuple[Moments, Moments | None]:
         """Those of the samples that are not rerun: what fits these alone is to be seen there."""
         pieces = range(len(real))
-        others = [i for i in pieces if i not in self.reruns.pieces] or pieces
+        others = [i for i in pieces if i not in self.reruns.pieces] or [*pieces]
         each = in_threads(lambda i: layer.moments_of(i, real[i]), others, self.threads)
-        total = next(each)
-        for part in each:
-            total.add(part)
-        return total
+        return layer.parted(zip(others, each, strict=True))
 
     def finish(self, op: Epitomized, real: list[Array]) -> None:
         """Add the bias to a layer's results, in place, and hand them on."""
@@ -201,18 +226,12 @@ class Measuring:
         parts = [part.reshape(len(part), *shape) for part in real]
         self.nets.values[op.output] = Both(parts, parts)
 
-    def rounded(self, problem: Problem, scales: Array) -> Array:
-        """The integers of a layer's weights."""
-        if problem.metric is None or problem.elements is not None:
-            return problem.nearest(scales)
-        try:
-            return compensated(problem, scales, Feedback.of(problem))
-        except np.linalg.LinAlgError:
-            # Inputs that hardly change: their products are known too roughly to be of use.
-            return problem.nearest(scales)
-
     def measure(self, done: int, count: int) -> Losses:
-        """What the net loses by each variant."""
+        """What the net loses by each variant.
+
+        Raises:
+            EpimcError: It is more than float32 holds.
+        """
         measured: Losses = {layer.output: {} for layer in self.layers}
 
         def measure(k: int) -> float:
@@ -220,8 +239,16 @@ class Measuring:
             return self.reruns.error(variant.layer, variant.weights, variant.bias)
 
         errors = in_threads(measure, range(len(self.variants)), self.threads)
-        for variant, error in zip(self.variants, errors, strict=True):
-            measured[variant.layer.output][variant.bits] = error
+        for variant, lost in zip(self.variants, errors, strict=True):
+            if not math.isfinite(lost):
+                raise error(
+                    f"What the outputs lose by {variant.bits}-bit weights of layer "
+                    f"'{variant.layer.output.name}' is more than float32 holds.",
+                    where=str(variant.layer.location),
+                    hint="Check the calibration samples, whose values are very large, or give "
+                    "layers their bits in a file (--epitome FILE).",
+                )
+            measured[variant.layer.output][variant.bits] = lost
             done += 1
             report(done, count)
         return measured
@@ -232,11 +259,13 @@ class Measuring:
         for value, errors in measured.items():
             own, widest = self.own[value], max(errors)
             gain = errors[widest] / own[widest] if own[widest] > 0 else 0.0
-            result[value] = {bits: errors.get(bits, gain * own[bits]) for bits in own}
+            wider = {bits: gain * own[bits] for bits in own if bits > widest}
+            result[value] = errors | wider
         return result
 
-
-def nearest_loss(problem: Problem, scales: Array) -> float:
-    """What nearest rounding loses of a layer's result, in the metric's diagonal."""
-    lost = problem.targets - problem.nearest(scales) * scales[..., None]
-    return float((np.square(lost) * problem.importance[:, None, :]).sum())
+    def nearest_loss(self, problem: Problem, bits: int) -> float:
+        """What nearest rounding loses of a layer's result, in the metric's diagonal."""
+        own = replace(problem, grid=Grid(bits))
+        scales = scales_of(own, self.options.weight_range)
+        lost = own.targets - own.nearest(scales) * scales[..., None]
+        return float((np.square(lost) * own.importance[:, None, :]).sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal
 
 from epimc.support.options import Option
 
@@ -20,9 +20,9 @@ ChosenObserver = Literal["auto", "minmax", "percentile", "mse", "entropy"]
 
 MINMAX: Final = "minmax"
 
-Percentile: TypeAlias = Annotated[
-    float, Option("What --observer percentile keeps at each end.", minimum=50, maximum=100)
-]
+PERCENTILE: Final = "percentile"
+
+DEFAULT_PERCENTILE = 99.99
 """What is kept of the elements at each end, in percent."""
 
 
@@ -32,13 +32,18 @@ class ObserverOptions:
 
     Attributes:
         observer: What makes them of the values seen.
-        percentile: For the observer of that name.
+        percentile: For the observer of that name, and no other; None: DEFAULT_PERCENTILE.
     """
 
     observer: Annotated[
         ChosenObserver, Option("What makes ranges of the values seen on calibration samples.")
     ] = "auto"
-    percentile: Percentile = 99.99
+    percentile: Annotated[
+        float | None,
+        Option(
+            "What --observer percentile keeps at each end; else 99.99.", minimum=50, maximum=100
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,5 +58,7 @@ class CalibrateOptions:
     """
 
     observer: Annotated[Observer, Option("What makes ranges of the values seen.")] = MINMAX
-    percentile: Percentile = 99.99
+    percentile: Annotated[
+        float, Option("What --observer percentile keeps at each end.", minimum=50, maximum=100)
+    ] = DEFAULT_PERCENTILE
     activation_bits: Annotated[int, Option("Bits of an activation.", minimum=2, maximum=16)] = 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -158,14 +159,20 @@ class Layer:
 
     def moments(self, wanted: list[Array]) -> tuple[Moments, Moments | None]:
         """Those of most samples, and those of the ones kept apart, if there are enough."""
-        sums: list[Moments] = []
-        for i, part in enumerate(self.nets.stream(lambda i: self.moments_of(i, wanted[i]))):
-            number = int(self.has_products and self.nets.is_apart(i))
-            if number < len(sums):
-                sums[number].add(part)
+        return self.parted(enumerate(self.nets.stream(lambda i: self.moments_of(i, wanted[i]))))
+
+    def parted(self, each: Iterable[tuple[int, Moments]]) -> tuple[Moments, Moments | None]:
+        """The same, of some pieces of the samples: their numbers, and what is known of each."""
+        sums: dict[bool, Moments] = {}
+        for piece, part in each:
+            is_apart = self.has_products and self.nets.is_apart(piece)
+            if is_apart in sums:
+                sums[is_apart].add(part)
             else:
-                sums.append(part)
-        return sums[0], sums[1] if len(sums) > 1 else None
+                sums[is_apart] = part
+        # Of pieces all of which would be kept apart none is.
+        first = sums.pop(False, None)
+        return (sums.pop(True), None) if first is None else (first, sums.get(True))
 
     def moments_of(self, piece: int, wanted: Array) -> Moments:
         """Those of one piece of the samples, at some of the positions."""

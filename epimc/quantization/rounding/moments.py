@@ -32,7 +32,9 @@ def columns(x: Array, window: Window, groups: int) -> Array:
 
 def product(weights: Array, windows: Array, shape: tuple[int, ...]) -> Array:
     """Weights [groups, outputs, K] times columns, as maps [samples, Cout, H, W] of a shape."""
-    flat = weights @ windows
+    # What is too large for float32 becomes infinite, and is found to be where it matters.
+    with np.errstate(over="ignore", invalid="ignore"):
+        flat = weights @ windows
     samples, channels, height, width = shape
     maps = flat.reshape(channels, samples, height, width).transpose(1, 0, 2, 3)
     return np.ascontiguousarray(maps)
@@ -110,12 +112,15 @@ class Moments:
     def add(self, other: Moments) -> None:
         """Take in other positions."""
         self.count += other.count
-        self.x += other.x
-        self.y += other.y
-        self.squares += other.squares
-        self.squares_y += other.squares_y
-        for own, others in ((self.xx, other.xx), (self.yx, other.yx)):
-            if own is not None and others is not None:
+        pairs = [(self.x, other.x), (self.y, other.y), (self.squares, other.squares)]
+        pairs += [(self.squares_y, other.squares_y)]
+        if self.xx is not None and other.xx is not None:
+            pairs += [(self.xx, other.xx)]
+        if self.yx is not None and other.yx is not None:
+            pairs += [(self.yx, other.yx)]
+        # As in `of`.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for own, others in pairs:
                 own += others
 
     @property

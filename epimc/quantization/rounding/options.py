@@ -24,6 +24,19 @@ Effort = Literal["auto", "fast", "good", "best"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class GranularityOptions:
+    """Which weights share a scale.
+
+    Attributes:
+        weight_granularity: What has a scale of its own: a `column` of an epitome, or a `tensor`.
+    """
+
+    weight_granularity: Annotated[
+        WeightGranularity, Option("What has a scale of its own: columns, or whole layers.")
+    ] = "column"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RoundingOptions:
     """How weights become integers.
 

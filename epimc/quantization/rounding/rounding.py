@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from epimc.ir.core.module import Builder, Module
@@ -85,7 +86,8 @@ def rounded_layers(
     """
     layers: dict[Value, RoundedLayer] = {}
     # Products of several threads may differ in their last bits from those of one.
-    with threadpool_limits(1, "blas"):
+    # What is too large for float32 makes moments that are not finite, which are not used.
+    with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore"):
         nets = Propagation(module, kinds, samples, threads or os.cpu_count() or 1)
         options = supported(options, nets.count)
         blocks = blocks_by_end(nets) if options.rounding == "learned" else {}

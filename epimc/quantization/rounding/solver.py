@@ -125,36 +125,41 @@ class Solver:
 
     def integers(self, moments: Moments, damping: float) -> Integers:
         """Those with which least is lost, as far as rounding by turns gets."""
-        if damping == ALONE:
-            return self.nearest(moments)
-        problem = self.problem(moments, damping)
         try:
-            if not self.is_separable:
-                return descended(problem, *self.start(problem))
-            feedback = Feedback.of(problem)
+            return self.solved(self.problem(moments, damping))
         except np.linalg.LinAlgError:
             # Sums in float32 leave too little of inputs that hardly differ.
             return self.nearest(moments)
 
-        def rounded(part: slice) -> Integers:
-            own = problem.of_outputs(part)
-            return descended(own, *self.start(own, feedback))
-
-        return self.in_parts(rounded, TOGETHER)
-
     def nearest(self, moments: Moments) -> Integers:
         """The nearest integers, and scales."""
-        problem = self.problem(moments, ALONE)
+        return self.solved(self.problem(moments, ALONE))
+
+    def solved(self, problem: Problem, feedback: Feedback | None = None) -> Integers:
+        """The integers of a problem, the nearest where inputs are looked at one by one, and scales.
+
+        Args:
+            problem: Of these weights.
+            feedback: That of the problem's metric, where it is known.
+
+        Raises:
+            np.linalg.LinAlgError: The metric is not positive definite.
+        """
+        if problem.metric is not None and self.is_separable and feedback is None:
+            feedback = Feedback.of(problem)
 
         def rounded(part: slice) -> Integers:
             own = problem.of_outputs(part)
+            if own.metric is not None:
+                return descended(own, *self.start(own, feedback))
             scales = scales_of(own, self.weight_range)
             return own.nearest(scales), scales
 
         if not self.is_separable:
             return rounded(slice(0, self.weights.shape[1]))
         groups, _, inputs = self.weights.shape
-        return self.in_parts(rounded, max(1, PIECE // (groups * inputs)))
+        at_once = max(1, PIECE // (groups * inputs)) if problem.metric is None else TOGETHER
+        return self.in_parts(rounded, at_once)
 
     def in_parts(self, rounded: Callable[[slice], Integers], most: int) -> Integers:
         """What is made of so many outputs of each group at a time, of all of them."""

@@ -47,6 +47,8 @@ def test_what_a_text_asks_for(text: str, wanted: AllocationOptions) -> None:
         ("mixed:2..8,crossbars=-3", "crossbars = '-3' is not an integer"),
         ("mixed:2..8,crossbars", "crossbars = '' is not an integer"),
         ("mixed:2..8,error=nan", "error = 'nan' is not a number, such as 0.01"),
+        ("mixed:2..8,error=1e999", "error = '1e999' is no finite number above 0"),
+        ("mixed:2..8,error=0.0", "error = '0.0' is no finite number above 0"),
         ("mixed:2..8,error=1,ends=17", "ends = 17 is not in 1..16"),
     ],
 )

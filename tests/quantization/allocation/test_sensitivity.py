@@ -16,9 +16,11 @@ from epimc.quantization.allocation.allocate import layers_with_weights, outermos
 from epimc.quantization.allocation.reruns import Behind, ends_of
 from epimc.quantization.allocation.sensitivity import Losses, losses
 from epimc.quantization.calibrate import calibration_samples
-from epimc.quantization.rounding.options import EFFORTS, RoundingOptions
+from epimc.quantization.rounding import solver
+from epimc.quantization.rounding.options import EFFORTS, RoundingOptions, WeightGranularity
 from epimc.quantization.rounding.propagation import pieces_of
 from epimc.quantization.rounding.weights import column_scales, integer_steps
+from epimc.support.diagnostics import EpimcError
 
 # A residual block behind a stem, a part that nothing reads, and two outputs.
 NET = """epimc.module 2 "net" level calibrated {
@@ -46,13 +48,17 @@ PLAIN = RoundingOptions()
 WIDTHS = (2, 3, 4, 6)
 
 
-def measured(options: RoundingOptions, threads: int | None = None) -> Losses:
+def measured(
+    options: RoundingOptions,
+    threads: int | None = None,
+    granularity: WeightGranularity = "column",
+    text: str = NET,
+) -> Losses:
     """What the layers of the net lose."""
-    module = parse_module(NET)
+    module = parse_module(text)
     widths = {layer.output: WIDTHS for layer in layers_with_weights(module)}
     samples = calibration_samples(module)
-    actual = losses(module, samples, widths, options, threads)
-    return actual
+    return losses(module, samples, widths, options, granularity, threads)
 
 
 def by_name(actual: Losses) -> dict[str, dict[int, float]]:
@@ -60,26 +66,29 @@ def by_name(actual: Losses) -> dict[str, dict[int, float]]:
     return {value.name: each for value, each in actual.items()}
 
 
-def with_nearest(module: Module, name: str, bits: int) -> None:
+def with_nearest(
+    module: Module, name: str, bits: int, granularity: WeightGranularity = "column"
+) -> None:
     """Round the weights of one layer in place."""
     (op,) = [op for op in layers_with_weights(module) if op.output.name == name]
     epitome = module.tensor(op.epitome)
-    scales, _ = column_scales(epitome, op, bits)
+    scales, _ = column_scales(epitome, op, bits, granularity)
     rounded = integer_steps(epitome, scales, bits) * scales.reshape(-1, 1, 1, 1)
     stored = module.tensors[op.epitome.name]
     module.tensors[op.epitome.name] = replace(stored, array=rounded.astype(np.float32))
 
 
+@pytest.mark.parametrize("granularity", ["column", "tensor"])
 @pytest.mark.parametrize("name", ["s", "c", "d", "n", "l"])
-def test_the_loss_is_the_error_of_the_outputs(name: str) -> None:
-    actual = by_name(measured(PLAIN))[name]
+def test_the_loss_is_the_error_of_the_outputs(name: str, granularity: WeightGranularity) -> None:
+    actual = by_name(measured(PLAIN, granularity=granularity))[name]
     real, changed = parse_module(NET), parse_module(NET)
     samples = calibration_samples(real)["x"]
     # Every second piece is rerun.
     x = np.concatenate([samples[part] for part in pieces_of(len(samples), real)[::2]])
     for bits in (2, 4):
         changed = parse_module(NET)
-        with_nearest(changed, name, bits)
+        with_nearest(changed, name, bits, granularity)
         expected, outputs = interpret(real, {"x": x}), interpret(changed, {"x": x})
         errors = [
             np.square(outputs[key] - expected[key]).mean() / expected[key].var() for key in expected
@@ -99,6 +108,44 @@ def test_wider_weights_lose_in_proportion_to_their_layer() -> None:
 def test_compensated_rounding_loses_less() -> None:
     nearest, good = by_name(measured(PLAIN)), by_name(measured(EFFORTS["good"]))
     assert all(good[name][3] < nearest[name][3] for name in ("s", "c", "l"))
+
+
+def test_few_samples_are_measured_as_they_are_rounded() -> None:
+    """Of fewer than 16 samples `quantize` takes ranges alone."""
+    few = NET.replace("tensor<40x3x6x6xf32>", "tensor<12x3x6x6xf32>")
+    ranges = RoundingOptions(weight_range="mse")
+    assert by_name(measured(EFFORTS["good"], text=few)) == by_name(measured(ranges, text=few))
+
+
+def test_the_damping_is_that_of_quantize(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no damping is worth it, weights become the nearest integers."""
+    good, ranges = EFFORTS["good"], RoundingOptions(weight_range="mse", correct_bias=True)
+    assert by_name(measured(good)) != by_name(measured(ranges))
+    monkeypatch.setattr(solver, "WORTH", 0.0)
+    nearest = by_name(measured(ranges))
+    for name, each in by_name(measured(good)).items():
+        assert each == pytest.approx(nearest[name], rel=1e-6)
+
+
+def test_losses_beyond_float32_are_told() -> None:
+    huge = NET.replace("scale = 1.0)", "scale = 8e37)")
+    with pytest.raises(EpimcError) as caught:
+        measured(EFFORTS["good"], text=huge)
+    assert str(caught.value) == (
+        "error: What the outputs lose by 2-bit weights of layer 's' is more than float32 holds.\n"
+        "  hint: Check the calibration samples, whose values are very large, or give layers their "
+        "bits in a file (--epitome FILE)."
+    )
+
+
+def test_large_values_lose_what_small_ones_do() -> None:
+    """Of inputs times 1e18, and biases as many times, squares are beyond float32."""
+    large = NET.replace("scale = 1.0)", "scale = 1e18)").replace(
+        "(seed = 3, scale = 0.5)", "(seed = 3, scale = 5e17)"
+    )
+    plain, actual = by_name(measured(PLAIN)), by_name(measured(PLAIN, text=large))
+    for name, each in plain.items():
+        assert actual[name] == pytest.approx(each, rel=1e-3)
 
 
 def test_nothing_depends_on_threads_or_on_other_runs() -> None:

@@ -1,0 +1,162 @@
+"""The passes that choose numbers: one truth of what numbers are, that of `quantize`.
+
+The passes before it look ahead: each takes over what `quantize`, or the one that it looks ahead to,
+is told by options of a compile or of that pass itself (`-O`).  What contradicts it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from epimc.compiler.options import CompileOptions
+from epimc.ir.epitome.layer_plans import PLANS
+from epimc.ir.option_text import read_steps
+from epimc.ir.passes.epitomize import Epitomize
+from epimc.ir.pipeline import Pass, make, with_settings
+from epimc.quantization.allocation.allocate import AllocateBits
+from epimc.quantization.allocation.options import AllocationOptions, is_mixed, mixed_bits
+from epimc.quantization.calibrate import Calibrate
+from epimc.quantization.calibration.options import DEFAULT_PERCENTILE, CalibrateOptions
+from epimc.quantization.equalization.equalize import Equalize
+from epimc.quantization.equalization.options import MEASURED, equalization_of
+from epimc.quantization.options import NumberOptions, QuantizeOptions
+from epimc.quantization.quantize import Quantize
+from epimc.quantization.rounding.options import (
+    EFFORTS,
+    Effort,
+    GranularityOptions,
+    RoundingOptions,
+    observer_of,
+)
+from epimc.support.diagnostics import error
+from epimc.support.options import options_of, values_of
+
+P = TypeVar("P", bound=Pass)
+
+
+def quantize_of(options: CompileOptions, effort: Effort) -> Quantize:
+    """The pass to integers, as options of the compile and of the pass itself have it.
+
+    The passes before it choose their numbers for it: so it is made first.
+    """
+    bits = options.weight_bits
+    made = make(
+        Quantize,
+        # Of layers that state no bits of their own: where theirs are chosen, all do.
+        weight_bits=max(mixed_bits(bits).weight_bits) if isinstance(bits, str) else bits,
+        **values_of(NumberOptions, options),
+        **values_of(RoundingOptions, EFFORTS[effort]),
+    )
+    step = told(made, options)
+    if is_mixed(bits) and step.weight_bits != max(mixed_bits(str(bits)).weight_bits):
+        raise error(
+            f"--weight-bits {bits} has the bits of every layer chosen, but pass 'quantize' has "
+            f"weight_bits={step.weight_bits}.",
+            hint="Leave out one of them.",
+        )
+    return step
+
+
+def calibrate_of(options: CompileOptions, effort: Effort, quantize: Quantize) -> Calibrate:
+    """The pass that gives ranges, for what `quantize` makes of them."""
+    bits, observer = quantize.activation_bits, options.observer
+    made = make(
+        Calibrate,
+        observer=observer_of(effort, bits) if observer == "auto" else observer,
+        percentile=DEFAULT_PERCENTILE if options.percentile is None else options.percentile,
+        activation_bits=bits,
+    )
+    return told(made, options)
+
+
+def equalize_of(
+    options: CompileOptions,
+    effort: Effort,
+    epitomize: Epitomize,
+    calibrate: Calibrate,
+    quantize: Quantize,
+) -> Equalize:
+    """The pass that equalizes layers, where it measures with ranges and integers such as theirs."""
+    step = told(make(Equalize, when=equalization_of(options.equalize, effort)), options)
+    if step.when != MEASURED:
+        return step
+    known = values_of(QuantizeOptions, quantize) | values_of(CalibrateOptions, calibrate)
+    if is_mixed(options.weight_bits) or epitomize.policy == PLANS:
+        # What single layers will have nobody knows yet: the same is chosen whoever tells them.
+        del known["weight_bits"]
+    return make(Equalize, when=step.when, **known)
+
+
+def allocation_of(
+    options: CompileOptions, quantize: Quantize, pricing: type[Pass] | None
+) -> tuple[Pass, ...]:
+    """The passes that have layers state their bits, where these are to be chosen.
+
+    Args:
+        options: What the user asks for.
+        quantize: How weights become integers.
+        pricing: As in `stages_of`.
+    """
+    if not isinstance(options.weight_bits, str):
+        return ()
+    assert pricing is not None
+    wanted = mixed_bits(options.weight_bits)
+    widths = tuple(sorted({*wanted.weight_bits, wanted.ends or wanted.weight_bits[0]}))
+    return (
+        make(pricing, weight_bits=widths, activation_bits=quantize.activation_bits),
+        make(
+            AllocateBits,
+            **values_of(AllocationOptions, wanted),
+            **values_of(GranularityOptions, quantize),
+            **values_of(RoundingOptions, quantize),
+        ),
+    )
+
+
+def told(step: P, options: CompileOptions) -> P:
+    """A pass with the options that texts of the compile set for it.
+
+    Raises:
+        EpimcError: A text is malformed, or a value is wrong.
+    """
+    result: Pass = step
+    for text in options.pass_options:
+        for each in read_steps(text):
+            if each.name == step.name:
+                result = with_settings(type(step), each.settings, result)
+    assert isinstance(result, type(step))
+    return result
+
+
+def refuse_contradictions(passes: Sequence[Pass], quantize: Quantize) -> None:
+    """Raise EpimcError where a pass chooses numbers for others than those that are made.
+
+    Args:
+        passes: Those before `quantize`.
+        quantize: What the numbers are.
+    """
+    sources = [quantize, *(step for step in passes if isinstance(step, Calibrate))]
+    for step in passes:
+        # What equalizes all layers looks at no numbers.
+        if isinstance(step, Equalize) and step.when != MEASURED:
+            continue
+        for source in sources:
+            refuse_others(step, source)
+
+
+def refuse_others(step: Pass, source: Pass) -> None:
+    """Raise EpimcError where an option of a pass is another than that of the one it looks ahead to.
+
+    The bits of weights are those of layers that state none, or the widths among which one is
+    chosen: each pass has its own.
+    """
+    shared = options_of(type(source)).keys() - {"weight_bits"}
+    for name, known in options_of(type(step)).items():
+        if name in shared and getattr(step, name) != getattr(source, name):
+            own, other = (known.kind.show(getattr(each, name)) for each in (step, source))
+            raise error(
+                f"Pass '{step.name}' has {name}={own}, but pass '{source.name}' has "
+                f"{name}={other}.",
+                hint=f"Set it for '{source.name}' alone: '{step.name}' takes it over.",
+            )
