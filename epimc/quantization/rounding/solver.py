@@ -49,7 +49,7 @@ STRONG_DAMPINGS = (1.0, 10.0)
 SEARCHED, TOGETHER = 64, 64
 
 # Weights that are rounded to the nearest at once.
-PIECE = 2**21
+PIECE = 2**16
 
 
 @dataclass(frozen=True)
