@@ -16,6 +16,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from epimc.quantization.rounding import learned
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -382,7 +384,8 @@ def test_converters(capsys: pytest.CaptureFixture[str]) -> None:
     assert 100 * models[2]["top1"]["share"] == float(lines[2].split()[4])
 
 
-def test_rounding(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rounding(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learned, "STEPS", 20)
     folder = ROOT / "examples"
     arguments = [str(folder / "mnist-conv.onnx"), "--first", "40", "--bits", "3,6"]
     for option, data in (("--calibration", "calibration"), ("--data", "test")):
