@@ -201,7 +201,7 @@ def stages_of(
             # Batch normalizations and biases go into the weights before these become epitomes.
             Fold(),
             # Channels of like size share the one scale of a feature map well.
-            equalize_of(options, effort, epitomize, calibrate, quantize),
+            equalize_of(options, effort, calibrate, quantize),
             epitomize,
             # Ranges are those of the epitomized model: that is what will be quantized.
             calibrate,
@@ -283,7 +283,7 @@ def compiled_once(
 
     first = [step.requires for step in stages.floats].index(EPI)
     epitomized = runner.run(start.module, stages.floats[:first], clock)
-    # Before anything is measured: that may take minutes.
+    # Before samples are looked at for long.
     refuse_widths(epitomized, stages, job)
     floats = runner.run(epitomized, stages.floats[first:], clock)
     integers = runner.run(floats, [stages.quantize], clock)

@@ -10,16 +10,18 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from epimc.compiler.options import CompileOptions
-from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.option_text import read_steps
-from epimc.ir.passes.epitomize import Epitomize
 from epimc.ir.pipeline import Pass, make, with_settings
 from epimc.quantization.allocation.allocate import AllocateBits
 from epimc.quantization.allocation.options import AllocationOptions, is_mixed, mixed_bits
 from epimc.quantization.calibrate import Calibrate
 from epimc.quantization.calibration.options import DEFAULT_PERCENTILE, CalibrateOptions
 from epimc.quantization.equalization.equalize import Equalize
-from epimc.quantization.equalization.options import MEASURED, equalization_of
+from epimc.quantization.equalization.options import (
+    COMMON_WEIGHT_BITS,
+    MEASURED,
+    equalization_of,
+)
 from epimc.quantization.options import NumberOptions, QuantizeOptions
 from epimc.quantization.quantize import Quantize
 from epimc.quantization.rounding.options import (
@@ -73,7 +75,6 @@ def calibrate_of(options: CompileOptions, effort: Effort, quantize: Quantize) ->
 def equalize_of(
     options: CompileOptions,
     effort: Effort,
-    epitomize: Epitomize,
     calibrate: Calibrate,
     quantize: Quantize,
 ) -> Equalize:
@@ -82,9 +83,9 @@ def equalize_of(
     if step.when != MEASURED:
         return step
     known = values_of(QuantizeOptions, quantize) | values_of(CalibrateOptions, calibrate)
-    if is_mixed(options.weight_bits) or epitomize.policy == PLANS:
-        # What single layers will have nobody knows yet: the same is chosen whoever tells them.
-        del known["weight_bits"]
+    if is_mixed(options.weight_bits):
+        # What single layers will have nobody knows yet.
+        known["weight_bits"] = COMMON_WEIGHT_BITS
     return make(Equalize, when=step.when, **known)
 
 

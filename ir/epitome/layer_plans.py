@@ -115,6 +115,11 @@ class Plans:
     default_weight_bits: int = 0
 
     @property
+    def states_bits(self) -> bool:
+        """Whether any layer gets bits of its own."""
+        return bool(self.default_weight_bits or any(layer.weight_bits for layer in self.layers))
+
+    @property
     def needs_target(self) -> bool:
         """Whether a policy asks for the size of the target's arrays."""
         policies = {self.default, *(layer.policy for layer in self.layers)}

@@ -285,7 +285,7 @@ def test_wrong_values_on_the_command_line(
             "good",
             "auto",
             ("epitomize{policy=plans}", "quantize{weight_bits=4}"),
-            "equalize{when=measured}",
+            "equalize{weight_bits=4,when=measured}",
         ),
     ],
 )

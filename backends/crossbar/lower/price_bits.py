@@ -41,6 +41,12 @@ class PriceBits(Pass):
     requires: ClassVar[str] = CALIBRATED
     ensures: ClassVar[str] = CALIBRATED
 
+    def __post_init__(self) -> None:
+        """No width is refused."""
+        super().__post_init__()
+        if not self.weight_bits:
+            raise ValueError("weight_bits names no width")
+
     def run(self, module: Module) -> Module:
         """All layers, from their shapes alone."""
         target = target_of(module)

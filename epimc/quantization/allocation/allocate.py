@@ -38,8 +38,10 @@ class AllocateBits(RoundingOptions, GranularityOptions, AllocationOptions, Pass)
     ensures: ClassVar[str] = CALIBRATED
 
     def __post_init__(self) -> None:
-        """More than one budget is refused."""
+        """More than one budget is refused, and no width."""
         super().__post_init__()
+        if not self.weight_bits:
+            raise ValueError("weight_bits names no width")
         budgets = (self.crossbars, self.reads, self.error)
         if sum(budget is not None for budget in budgets) > 1:
             raise ValueError("only one of crossbars, reads and error can be a budget")

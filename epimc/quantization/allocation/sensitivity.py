@@ -24,6 +24,7 @@ from epimc.ir.core.op import Value
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.observers import report
 from epimc.quantization.allocation.reruns import Behind, Reruns, ends_of
+from epimc.quantization.calibration.running import spread
 from epimc.quantization.rounding.compensation import Feedback
 from epimc.quantization.rounding.layer import Layer
 from epimc.quantization.rounding.moments import Moments
@@ -100,14 +101,7 @@ def losses(
     with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore"):
         count = len(next(iter(samples.values()), [None]))
         measuring = supported(options, count), granularity, threads
-        return Measuring(module, spread(samples), widths, *measuring).losses()
-
-
-def spread(samples: Mapping[str, Any]) -> dict[str, Any]:
-    """At most MOST_SAMPLES of the samples, from all over them."""
-    count = len(next(iter(samples.values()), [None]))
-    every = -(-count // MOST_SAMPLES)
-    return {name: array[::every] for name, array in samples.items()}
+        return Measuring(module, spread(samples, MOST_SAMPLES), widths, *measuring).losses()
 
 
 class Measuring:

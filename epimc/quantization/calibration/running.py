@@ -69,6 +69,13 @@ def run_values(
         run_session(alone, samples, lambda value, array: observe(own[value.name], array), count)
 
 
+def spread(samples: Mapping[str, Any], most: int) -> dict[str, Any]:
+    """At most so many of the samples, from all over them."""
+    count = len(next(iter(samples.values()), [None]))
+    every = max(1, -(-count // most))
+    return {name: array[::every] for name, array in samples.items()}
+
+
 def without_host(module: Module) -> Module | None:
     """What the chip computes, if that needs nothing of the host's and has a float form.
 

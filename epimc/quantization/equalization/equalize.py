@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from epimc.ir.core.levels import NN
 from epimc.ir.core.module import Module
 from epimc.ir.core.op import Array, Op
 from epimc.ir.core.traits import Weighted
+from epimc.ir.epitome.layer_plans import PLANS
+from epimc.ir.passes.epitomize import module_plans
 from epimc.ir.pipeline import Pass
 from epimc.ir.rewriting import Pattern, Replacement, Rewriter, changed, rewritten
 from epimc.quantization.calibrate import calibration_samples
 from epimc.quantization.equalization.measured import Measured
-from epimc.quantization.equalization.options import MEASURED, NEVER, EqualizeOptions
+from epimc.quantization.equalization.options import (
+    COMMON_WEIGHT_BITS,
+    MEASURED,
+    NEVER,
+    EqualizeOptions,
+)
 from epimc.quantization.equalization.scaling import Pair, Scaled, factors_between, pairs
 from epimc.support.equalized_pairs import EqualizedPairs
 
@@ -57,7 +64,11 @@ class Equalize(EqualizeOptions, Pass):
         if self.when != MEASURED:
             scaled, _ = equalized(module, lambda _, *layers: factors_between(*layers))
             return rewritten(module, [ScaleLayer(scaled)], once=True)
-        measured = Measured.of(module, calibration_samples(module), self)
+        options = self
+        if PLANS in module.attributes and module_plans(module).states_bits:
+            # What single layers will have is the same whether a file or a choice tells them.
+            options = replace(self, weight_bits=COMMON_WEIGHT_BITS)
+        measured = Measured.of(module, calibration_samples(module), options)
         scaled, count = equalized(module, measured.factors)
         result = rewritten(module, [ScaleLayer(scaled)], once=True)
         result.attributes[EQUALIZED_PAIRS] = {"equalized": count, "pairs": len(pairs(module))}

@@ -14,7 +14,7 @@ from epimc.ir.core.op import Array, Value
 from epimc.ir.core.types import as_map
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.semantics.windows import gather
-from epimc.quantization.calibration.running import run_values
+from epimc.quantization.calibration.running import run_values, spread
 
 # Samples that are run, positions that are drawn of a layer, and elements of their windows: more
 # tell little.
@@ -95,12 +95,13 @@ class Drawing:
         return max(1, min(MOST_POSITIONS, MOST_ELEMENTS // size) // self.count)
 
     def inputs(self) -> Inputs:
-        """All that was drawn."""
+        """All that was drawn; its parts are given up."""
+        parts, self.parts = self.parts, []
         return Inputs(
-            np.concatenate([part.windows for part in self.parts], axis=1),
-            np.min([part.low for part in self.parts], axis=0),
-            np.max([part.high for part in self.parts], axis=0),
-            np.concatenate([part.samples for part in self.parts]),
+            np.concatenate([part.windows for part in parts], axis=1),
+            np.min([part.low for part in parts], axis=0),
+            np.max([part.high for part in parts], axis=0),
+            np.concatenate([part.samples for part in parts]),
         )
 
 
@@ -113,7 +114,7 @@ def drawn(count: int, most: int, sample: int) -> Array:
 def inputs_of(
     module: Module, layers: Sequence[Epitomized], samples: Mapping[str, Any]
 ) -> dict[str, Inputs]:
-    """What layers read of the first samples, by the names of their results.
+    """What layers read of some of the samples, by the names of their results.
 
     Args:
         module: At level `epi`.
@@ -123,7 +124,7 @@ def inputs_of(
     Raises:
         EpimcError: As `run_values`.
     """
-    some = {name: each[:MOST_SAMPLES] for name, each in samples.items()}
+    some = spread(samples, MOST_SAMPLES)
     count = len(next(iter(some.values()), [None]))
     drawings = {op.output.name: Drawing(op, count) for op in layers}
     readers: dict[Value, list[Drawing]] = {}

@@ -20,6 +20,9 @@ ALWAYS: Final = "always"
 MEASURED: Final = "measured"
 NEVER: Final = "never"
 
+COMMON_WEIGHT_BITS = 8
+"""What weights are taken to have where layers get bits of their own, which are chosen later."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EqualizationOptions:

@@ -17,6 +17,9 @@ from epimc.quantization.rounding.layer import LARGEST_INPUTS
 # So many layers are learned together at most, but for those between which nothing can be parted.
 LAYERS = 3
 
+# A block has no more layers than this: what all of them read is in memory at once.
+MOST_LAYERS = 6
+
 
 @dataclass(frozen=True)
 class Block:
@@ -90,6 +93,8 @@ class Blocks:
         made = {op.output for op in ops}
         read = {operand for op in ops for operand in op.operands} - made
         if len(read) != 1 or not all(has_gradient(op) for op in ops):
+            return None
+        if sum(isinstance(op, Epitomized) for op in ops) > MOST_LAYERS:
             return None
         inner = made - {ops[-1].output}
         if inner & self.outputs or any({*self.uses[value]} - {*ops} for value in inner):

@@ -219,8 +219,10 @@ class Learning:
     def slopes(self, piece: int, parameters: Parameters) -> Parameters:
         """Those of half the mean square of what the block lacks on a piece."""
         tape = self.tape(piece, parameters)
-        lacking = tape.values[self.block.result] - self.wanted[piece]
-        return tape.slopes(lacking / np.float32(lacking.size))
+        # Threads do not know what is ignored in others.
+        with np.errstate(over="ignore", invalid="ignore"):
+            lacking = tape.values[self.block.result] - self.wanted[piece]
+            return tape.slopes(lacking / np.float32(lacking.size))
 
     def loss(self, parameters: Parameters) -> float:
         """The mean square of what the block lacks on the samples kept apart."""

@@ -11,11 +11,11 @@ from epimc.ir.core.module import Module
 from epimc.ir.dialects import epi
 from epimc.ir.interpreter import interpret
 from epimc.ir.text.parser import parse_module
-from epimc.quantization.allocation import sensitivity
 from epimc.quantization.allocation.allocate import layers_with_weights, outermost
 from epimc.quantization.allocation.reruns import Behind, ends_of
 from epimc.quantization.allocation.sensitivity import Losses, losses
 from epimc.quantization.calibrate import calibration_samples
+from epimc.quantization.calibration.running import spread
 from epimc.quantization.rounding import solver
 from epimc.quantization.rounding.options import EFFORTS, RoundingOptions, WeightGranularity
 from epimc.quantization.rounding.propagation import pieces_of
@@ -173,8 +173,7 @@ def test_the_outermost_layers() -> None:
     assert {value.name for value in outermost(module)} == {"s", "n", "l"}
 
 
-def test_of_many_samples_some_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sensitivity, "MOST_SAMPLES", 10)
-    taken = sensitivity.spread({"x": np.arange(25)})["x"]
+def test_of_many_samples_some_are_taken() -> None:
+    taken = spread({"x": np.arange(25)}, 10)["x"]
     assert taken.tolist() == list(range(0, 25, 3))
     assert isinstance(parse_module(NET).ops[0], epi.Conv)

@@ -13,9 +13,12 @@ from threadpoolctl import threadpool_limits
 from epimc.ir.core.module import Module
 from epimc.ir.core.traits import Weighted
 from epimc.ir.dialects import nn
+from epimc.ir.epitome.layer_plans import PLANS, Plans
 from epimc.ir.text.printer import print_module
 from epimc.quantization.equalization.equalize import EQUALIZED_PAIRS, Equalize, equalized_pairs
 from epimc.quantization.equalization.inputs import MOST_SAMPLES
+from epimc.quantization.equalization.measured import Measured
+from epimc.quantization.equalization.options import COMMON_WEIGHT_BITS, EqualizeOptions
 from epimc.quantization.rounding.options import WeightGranularity
 from epimc.support.diagnostics import EpimcError
 from epimc.support.equalized_pairs import EqualizedPairs
@@ -171,10 +174,29 @@ def test_the_threads_change_nothing() -> None:
     assert texts[0] == texts[1]
 
 
-def test_only_the_first_samples_are_looked_at() -> None:
-    module = two_layers([16, 1], [1, 1], [1 / 16, 1], samples=MOST_SAMPLES + 8)
+@pytest.mark.parametrize(
+    ("plans", "bits"), [(Plans(), 2), (Plans(default_weight_bits=4), COMMON_WEIGHT_BITS)]
+)
+def test_layers_with_bits_of_their_own_are_looked_at_with_common_ones(
+    plans: Plans, bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, seen = two_layers([16, 1], [1, 1], [1 / 16, 1]), []
+    module.attributes[PLANS] = plans.dump()
+    measure = Measured.of
+
+    def noted(module: Module, samples: Any, options: EqualizeOptions) -> Measured:
+        seen.append(options.weight_bits)
+        return measure(module, samples, options)
+
+    monkeypatch.setattr(Measured, "of", noted)
+    Equalize(when="measured", weight_bits=2).run(module)
+    assert seen == [bits]
+
+
+def test_of_many_samples_some_from_all_over_are_looked_at() -> None:
+    module = two_layers([16, 1], [1, 1], [1 / 16, 1], samples=2 * MOST_SAMPLES)
     samples = module.tensor(module.attributes["calibration"][0])
-    samples[MOST_SAMPLES:] = np.nan
+    samples[1::2] = np.nan
     assert counts(MEASURED.run(module)) == (0, 1)
 
 

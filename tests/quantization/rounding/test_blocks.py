@@ -8,7 +8,7 @@ from epimc.ir.core.module import Module
 from epimc.ir.core.op import Value
 from epimc.ir.dialects import elementwise
 from epimc.ir.epitome.plan import Patch
-from epimc.quantization.rounding.blocks import LAYERS, blocks_of
+from epimc.quantization.rounding.blocks import LAYERS, MOST_LAYERS, blocks_of
 from epimc.quantization.rounding.layer import LARGEST_INPUTS
 from tests.helpers.modules import Net, lower
 
@@ -63,6 +63,14 @@ def test_a_block_that_cannot_be_parted_has_as_many_layers_as_it_has() -> None:
     for _ in range(LAYERS + 2):
         y = net.relu(net.conv(y, 3, (1, 1)))
     assert names(lowered(net, net.add(x, y))) == [[*LAYER * (LAYERS + 2), "nn.add"]]
+
+
+def test_a_way_around_very_many_layers_makes_no_block() -> None:
+    net = Net()
+    x = a = net.input(3, 6, 6)
+    for _ in range(MOST_LAYERS + 1):
+        a = net.relu(net.conv(a, 3, (1, 1)))
+    assert names(lowered(net, net.add(a, x))) == [LAYER] * (MOST_LAYERS + 1)
 
 
 def test_what_has_no_gradient_parts_a_block_into_layers() -> None:

@@ -21,6 +21,7 @@ from epimc.quantization.calibrate import calibration_samples
 from epimc.quantization.quantize import Quantize
 from epimc.quantization.rounding import learned
 from epimc.quantization.rounding.blocks import Block
+from epimc.quantization.rounding.gradients import Tape
 from epimc.quantization.rounding.layer import RoundedLayer
 from epimc.quantization.rounding.learned import Adam, Learning, Weights
 from epimc.quantization.rounding.options import EFFORTS, RoundingOptions
@@ -195,6 +196,24 @@ def test_what_loses_nothing_or_no_number_is_not_learned(
     for first, second in zip(good.values(), best.values(), strict=True):
         assert first.epitome.tobytes() == second.epitome.tobytes()
         assert first.bias.tobytes() == second.bias.tobytes()
+
+
+def test_slopes_beyond_float32_warn_in_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learned, "STEPS", 5)
+    module = residual_net()
+    samples = {name: 1e20 * array for name, array in calibration_samples(module).items()}
+    overflows = []
+    tape_slopes = Tape.slopes
+
+    def noted(tape: Tape, slope: Array) -> Any:
+        result = tape_slopes(tape, slope)
+        parts = (part for each in result.values() for part in each)
+        overflows.append(not all(np.isfinite(part).all() for part in parts))
+        return result
+
+    monkeypatch.setattr(Tape, "slopes", noted)
+    rounded_layers(module, {}, samples, EFFORTS["best"], 3, threads=2)
+    assert any(overflows)
 
 
 def test_weights_become_integers_those_first_that_are_nearest() -> None:
