@@ -53,6 +53,7 @@ def test_it_compiles_runs_and_verifies(tmp_path: Path, capsys: pytest.CaptureFix
     assert main([*command, "--backend", "toychip"]) == 0
     assert capsys.readouterr().out == (
         "11 ops, interpreted\n"
+        "equalized: 2 of 2 pairs of layers\n"
         "on the chip: 100.0 % of 786560 MACs, 11 of 11 nodes, 100.0 % of the bytes\n"
     )
     assert json.loads((bundle / "manifest.json").read_text())["backend"] == "toychip"

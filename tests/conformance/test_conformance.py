@@ -22,6 +22,9 @@ SAMPLE = 40
 # Calibration is onnxruntime's, whose sums differ in the last bits from processor to processor.
 NEAR_DB = 1.0
 
+# From here on nothing differs but the rounding of float32 on the host, by the processor.
+ROUNDING_DB = 120.0
+
 
 @cache
 def results() -> Results:
@@ -46,7 +49,7 @@ def test_a_sample_is_as_it_is_kept(record: Record) -> None:
     assert without_figures(fresh) == without_figures(record)
     assert (fresh.sqnr_db is None) == (record.sqnr_db is None)
     if fresh.sqnr_db is not None and record.sqnr_db is not None:
-        assert fresh.sqnr_db > record.sqnr_db - NEAR_DB
+        assert fresh.sqnr_db > min(record.sqnr_db - NEAR_DB, ROUNDING_DB)
 
 
 def without_figures(record: Record) -> dict[str, object]:

@@ -16,7 +16,7 @@ BLOCKED = """
 import importlib.abc, sys
 
 # The command line reads the options of `compile`, whatever the command.
-PARTS = ("allocation", "calibration", "rounding")
+PARTS = ("allocation", "calibration", "equalization", "rounding")
 FREE = ("epimc.ir", "epimc.ir.semantics", "epimc.quantization", "epimc.quantization.options",
         *(f"epimc.quantization.{part}" for part in PARTS),
         *(f"epimc.quantization.{part}.options" for part in PARTS))

@@ -171,12 +171,12 @@ def test_layers_of_one_bit_take_what_the_plan_says(tmp_path: Path) -> None:
 def test_twos_complement_has_no_weights_of_one_bit(tmp_path: Path) -> None:
     message = (
         "error: Mapping 'twos_complement' has no weights of 1 bit: a sign alone is -1 or 0.\n"
-        "  --> node 'a' (Conv)\n{}"
+        "  --> node 'a' (Conv)\n"
         "  hint: Take 2 bits, or a target whose crossbar.mapping is offset or differential."
     )
     with pytest.raises(EpimcError) as caught:
         epimc.compile(model(), tmp_path / "out", weight_bits=1)
-    assert str(caught.value) == message.format("  note: in pass 'map'\n")
+    assert str(caught.value) == message
     with pytest.raises(EpimcError) as caught:
         epimc.plan(model(), weight_bits=1)
-    assert str(caught.value) == message.format("")
+    assert str(caught.value) == message
