@@ -14,9 +14,10 @@ from epimc.compiler.importing import import_request
 from epimc.compiler.layer_file import bit_choice, layer_files
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.number_passes import (
-    allocation_of,
+    allocations_of,
     calibrate_of,
     equalize_of,
+    pricings_of,
     quantize_of,
     refuse_contradictions,
     told,
@@ -190,10 +191,9 @@ def stages_of(
     Raises:
         EpimcError: There is no such policy or option of a pass.
     """
-    policy = PLANS if is_plan_file(options.epitome) else options.epitome
-    epitomize = told(make(Epitomize, policy=policy), options)
     quantize = quantize_of(options, effort)
     calibrate = calibrate_of(options, effort, quantize)
+    allocations = allocations_of(options, quantize)
     stages = Stages(
         floats=(
             # Transpositions meet and vanish before anything else looks at the ops around them.
@@ -202,16 +202,33 @@ def stages_of(
             Fold(),
             # Channels of like size share the one scale of a feature map well.
             equalize_of(options, effort, calibrate, quantize),
-            epitomize,
+            epitomize_of(options),
             # Ranges are those of the epitomized model: that is what will be quantized.
             calibrate,
-            *allocation_of(options, quantize, pricing),
+            *pricings_of(pricing, allocations, quantize),
+            *allocations,
         ),
         quantize=quantize,
         # From here on the target decides.
         lowering=lowering,
     )
     return stages.with_options(options.pass_options)
+
+
+def epitomize_of(options: CompileOptions) -> Epitomize:
+    """The pass that gives layers their epitomes.
+
+    Raises:
+        EpimcError: Options of the pass contradict a file of plans.
+    """
+    is_file = is_plan_file(options.epitome)
+    step = told(make(Epitomize, policy=PLANS if is_file else options.epitome), options)
+    if is_file != (step.policy == PLANS):
+        raise error(
+            f"--epitome is {options.epitome}, but pass '{step.name}' has policy={step.policy}.",
+            hint="Leave out one of them.",
+        )
+    return step
 
 
 def refuse_widths(module: Module, stages: Stages, job: Job) -> None:

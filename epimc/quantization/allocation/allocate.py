@@ -46,6 +46,12 @@ class AllocateBits(RoundingOptions, GranularityOptions, AllocationOptions, Pass)
         if sum(budget is not None for budget in budgets) > 1:
             raise ValueError("only one of crossbars, reads and error can be a budget")
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """All that layers may get which state none, in order."""
+        ends = () if self.ends is None else (self.ends,)
+        return tuple(sorted({*self.weight_bits, *ends}))
+
     def run(self, module: Module) -> Module:
         """Measure, choose, and state.
 
