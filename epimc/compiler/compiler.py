@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from epimc.backends.base import Backend, Target
 from epimc.backends.registry import load_backend, load_dialect
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.bundling import new_bundle, reference_files
 from epimc.compiler.calibrating import calibrated
+from epimc.compiler.foreseen import refuse_foreseen
 from epimc.compiler.importing import import_request
 from epimc.compiler.layer_file import bit_choice, layer_files
 from epimc.compiler.memory import NOTHING, InMemory
@@ -24,8 +26,6 @@ from epimc.compiler.number_passes import (
 )
 from epimc.compiler.options import CompileOptions, Request
 from epimc.compiler.passes import passes_of
-from epimc.ir.core.levels import EPI
-from epimc.ir.core.module import Module
 from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.observers import CompileObserver, StageClock
@@ -41,9 +41,8 @@ from epimc.ir.pipeline import (
     parse_pipeline,
     pass_class,
 )
-from epimc.quantization.allocation.allocate import AllocateBits, possible_widths
 from epimc.quantization.allocation.options import is_mixed
-from epimc.quantization.equalization.equalize import equalized_pairs
+from epimc.quantization.equalization.equalize import Equalize, equalized_pairs
 from epimc.quantization.quantize import Quantize
 from epimc.quantization.rounding.options import (
     Effort,
@@ -203,9 +202,9 @@ def stages_of(
             # Channels of like size share the one scale of a feature map well.
             equalize_of(options, effort, calibrate, quantize),
             epitomize_of(options),
+            *pricings_of(pricing, allocations, quantize),
             # Ranges are those of the epitomized model: that is what will be quantized.
             calibrate,
-            *pricings_of(pricing, allocations, quantize),
             *allocations,
         ),
         quantize=quantize,
@@ -229,19 +228,6 @@ def epitomize_of(options: CompileOptions) -> Epitomize:
             hint="Leave out one of them.",
         )
     return step
-
-
-def refuse_widths(module: Module, stages: Stages, job: Job) -> None:
-    """Raise EpimcError where a layer may get weights of a width that the chip has none of.
-
-    Args:
-        module: At level `epi`.
-        stages: Those that will run.
-        job: With the chip.
-    """
-    allocate = next((step for step in stages.floats if isinstance(step, AllocateBits)), None)
-    for op, bits in possible_widths(module, allocate, stages.quantize.weight_bits):
-        job.backend.refuse_width(job.target, bits, str(op.location))
 
 
 def compile_model(
@@ -298,11 +284,11 @@ def compiled_once(
         start = import_request(request, job.target, rows, memory, hosted)
         step.module = start.module
 
-    first = [step.requires for step in stages.floats].index(EPI)
-    epitomized = runner.run(start.module, stages.floats[:first], clock)
-    # Before samples are looked at for long.
-    refuse_widths(epitomized, stages, job)
-    floats = runner.run(epitomized, stages.floats[first:], clock)
+    first = [step.name for step in stages.floats].index(Equalize.name)
+    folded = runner.run(start.module, stages.floats[:first], clock)
+    width = partial(job.backend.refuse_width, job.target)
+    refuse_foreseen(folded, stages.floats[first:], stages.quantize, width, job.registry)
+    floats = runner.run(folded, stages.floats[first:], clock)
     integers = runner.run(floats, [stages.quantize], clock)
     lowered = runner.run(integers, stages.lowering, clock)
 

@@ -152,9 +152,10 @@ def refuse_contradictions(passes: Sequence[Pass], quantize: Quantize) -> None:
     """
     sources = [quantize, *(step for step in passes if isinstance(step, Calibrate))]
     allocations = [step for step in passes if isinstance(step, AllocateBits)]
-    for step in passes:
-        for source in sources:
+    for source in sources:
+        for step in passes:
             refuse_others(step, source)
+    for step in passes:
         if isinstance(step, Equalize):
             refuse_other_widths(step, quantize, is_mixed=bool(allocations))
         if isinstance(step, Calibrate):

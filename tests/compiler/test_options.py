@@ -168,7 +168,7 @@ def test_what_quantize_is_told_counts_for_the_passes_before_it() -> None:
     request = Request(
         Path("m.onnx"), weight_bits="mixed:2..4,crossbars=9", effort="good", pass_options=(options,)
     )
-    calibrate, price, allocate = Job.of(request).stages.floats[-3:]
+    price, calibrate, allocate = Job.of(request).stages.floats[-3:]
     # Below 8 bits ranges clip.
     assert str(calibrate) == "calibrate{observer=mse,activation_bits=5}"
     assert str(price) == "price_bits{weight_bits=[2,3,4],activation_bits=5}"
@@ -274,25 +274,6 @@ def test_a_file_of_plans_and_a_policy_of_the_pass(epitome: str, policy: str) -> 
         f"error: --epitome is {epitome}, but pass 'epitomize' has policy={policy}.\n"
         "  hint: Leave out one of them."
     )
-
-
-@pytest.mark.parametrize("bits", ["1", "mixed:2..4,ends=1,crossbars=900"])
-def test_a_width_that_a_chip_has_not_is_refused_before_anything_is_measured(
-    bits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def measured(*arguments: object) -> None:
-        raise AssertionError("it was calibrated")
-
-    monkeypatch.setattr("epimc.quantization.calibrate.observed_ranges", measured)
-    assert main(["compile", str(MNIST), "-o", str(tmp_path / "out"), "--weight-bits", bits]) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == (
-        "error: Mapping 'twos_complement' has no weights of 1 bit: a sign alone is -1 or 0."
-    )
-    assert lines[1].startswith("  --> node ")
-    assert lines[2:] == [
-        "  hint: Take 2 bits, or a target whose crossbar.mapping is offset or differential."
-    ]
 
 
 def test_a_percentile_is_for_the_observer_of_that_name() -> None:
