@@ -278,7 +278,7 @@ class CompiledProgram(Door, ABC):
 
         Args:
             weight_bits: Of a weight.
-            layer_bits: Of the weights of layers that have others, by the names of their results.
+            layer_bits: Of the weights of layers that have their own, by the names of their results.
             activation_bits: Of an activation.
         """
         return {}
