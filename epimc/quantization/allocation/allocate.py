@@ -12,7 +12,7 @@ from epimc.ir.core.op import Value
 from epimc.ir.epitome.bit_prices import BIT_PRICES, LayerPrices, module_prices
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.pipeline import Pass
-from epimc.quantization.allocation.choice import Choice, Limit, chosen, refuse_impossible
+from epimc.quantization.allocation.choice import ERROR, Choice, Limit, chosen, refuse_impossible
 from epimc.quantization.allocation.options import AllocationOptions
 from epimc.quantization.allocation.sensitivity import losses
 from epimc.quantization.calibrate import calibration_samples, rounded
@@ -136,7 +136,7 @@ class AllocateBits(RoundingOptions, GranularityOptions, AllocationOptions, Pass)
         for limit in self.limits(crossbars, reads):
             return chosen(loss, limit)
         assert self.error is not None
-        limit = Limit("error", loss, self.error)
+        limit = Limit(ERROR, loss, self.error)
         fewest = chosen(crossbars, limit)
         # Of the choices with the fewest arrays the one that loses least.
         least = chosen(loss, Limit("crossbars", crossbars, total(crossbars, fewest)))

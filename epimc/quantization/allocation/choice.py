@@ -33,6 +33,10 @@ TOLERANCE = 1e-6
 ROUNDING = 1e-12
 
 
+# What a limit on losses is called: all others are on what layers take.
+ERROR = "error"
+
+
 @dataclass(frozen=True)
 class Limit:
     """What a sum over all layers may be.
@@ -209,10 +213,12 @@ def refuse_impossible(limit: Limit) -> None:
     """Raise EpimcError where even the cheapest width of every layer is too much."""
     least = limit.least
     if least > Fraction(limit.most):
+        # Weights of fewer bits take less, and lose more.
+        other = "higher" if limit.name == ERROR else "lower"
         raise error(
             f"{limit.name} = {amount(Fraction(limit.most))} is not possible: the smallest possible "
             f"is {amount(least)}.",
-            hint="Allow more, or lower bits in the range of --weight-bits.",
+            hint=f"Allow more, or {other} bits in the range of --weight-bits.",
         )
 
 
