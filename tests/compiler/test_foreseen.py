@@ -59,6 +59,20 @@ def test_an_impossible_budget(
     )
 
 
+def test_an_impossible_budget_by_bits_that_layers_keep(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plans = tmp_path / "layers.toml"
+    plans.write_text('[[layer]]\nname = "Times212"\nweight_bits = 16\n')
+    words = ("--weight-bits", "mixed:2..4,crossbars=1,ends=8", "--epitome", str(plans))
+    assert refusal(MNIST, tmp_path, words, capsys) == (
+        "error: crossbars = 1 is not possible: the smallest possible is 3.\n"
+        "  note: Bits that layers state stay: of 1 of 3 layers.\n"
+        "  note: The first and the last layers get 8 bits.\n"
+        "  hint: Allow more, or lower bits in the range of --weight-bits.\n"
+    )
+
+
 def test_functions_of_wide_activations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = tmp_path / "gate.onnx"
     onnx.save(gate(), model)

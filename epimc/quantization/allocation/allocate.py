@@ -18,7 +18,7 @@ from epimc.quantization.allocation.sensitivity import losses
 from epimc.quantization.calibrate import calibration_samples, rounded
 from epimc.quantization.rounding.options import GranularityOptions, RoundingOptions
 from epimc.quantization.rounding.weights import bits_of
-from epimc.support.diagnostics import error
+from epimc.support.diagnostics import counted, error
 
 Amounts: TypeAlias = Sequence[Sequence[int]]
 """For each layer what it takes at each of its widths."""
@@ -99,7 +99,14 @@ class AllocateBits(RoundingOptions, GranularityOptions, AllocationOptions, Pass)
             )
         layers = layers_with_weights(module)
         for limit in self.limits(*amounts_of(self.prices(module, layers), layers)):
-            refuse_impossible(limit)
+            refuse_impossible(limit, self.fixed(layers))
+
+    def fixed(self, layers: Sequence[Epitomized]) -> Iterator[str]:
+        """Which layers do not get their bits from the range, in words."""
+        if stated := sum(op.weight_bits is not None for op in layers):
+            yield f"Bits that layers state stay: of {stated} of {counted(len(layers), 'layer')}."
+        if self.ends is not None:
+            yield f"The first and the last layers get {self.ends} bits."
 
     def limits(self, crossbars: Amounts, reads: Amounts) -> list[Limit]:
         """The one budget that is no error; none: it is one."""

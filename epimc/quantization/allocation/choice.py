@@ -209,8 +209,13 @@ def places_of(x: NDArray[Any], counts: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(np.argmax(x[end - n : end])) for end, n in zip(ends, counts, strict=True))
 
 
-def refuse_impossible(limit: Limit) -> None:
-    """Raise EpimcError where even the cheapest width of every layer is too much."""
+def refuse_impossible(limit: Limit, notes: Iterable[str] = ()) -> None:
+    """Raise EpimcError where even the cheapest width of every layer is too much.
+
+    Args:
+        limit: What there may be.
+        notes: What the error tells of the widths.
+    """
     least = limit.least
     if least > Fraction(limit.most):
         # Weights of fewer bits take less, and lose more.
@@ -218,6 +223,7 @@ def refuse_impossible(limit: Limit) -> None:
         raise error(
             f"{limit.name} = {amount(Fraction(limit.most))} is not possible: the smallest possible "
             f"is {amount(least)}.",
+            notes=notes,
             hint=f"Allow more, or {other} bits in the range of --weight-bits.",
         )
 
