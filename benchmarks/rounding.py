@@ -133,7 +133,7 @@ def main(argv: list[str] | None = None) -> int:
                 line = row.line()
                 if not samples:
                     head = f"{'bits':6}  {'technique':24}  {'top-1':>6}  {'lost':>6}"
-                    print(f"{head}  {'CPU s':>7}")
+                    print(f"{head}  {'CPU-s':>7}")
                 print(line, flush=True)
                 samples, real = row.result.samples, row.shares[0]
     except epimc.EpimcError as problem:
