@@ -149,7 +149,7 @@ def test_layers_of_their_own_bits(tmp_path: Path) -> None:
         f"small.onnx for tiny, by epimc {VERSION}: weights of {low} to {high} bits "
         "(see --quantization), 8-bit activations"
     )
-    said = summary.to_json()
+    said: Any = summary.to_json()
     assert said["weight_bits"] == [low, high]
     assert said["manifest"]["options"]["layer_bits"] == own
 
