@@ -67,3 +67,14 @@ def test_an_impossible_budget_leaves_nothing_behind(tmp_path: Path) -> None:
         "error: crossbars = 1 is not possible: the smallest possible is "
     )
     assert not (tmp_path / "b").exists()
+
+
+def test_an_impossible_error_tells_which_bits_stay(tmp_path: Path) -> None:
+    bits = "mixed:2..3,error=1e-9,ends=4"
+    with pytest.raises(EpimcError) as caught:
+        epimc.compile(MNIST, tmp_path / "b", calibration=SAMPLES, weight_bits=bits)
+    head, note, place, hint = str(caught.value).splitlines()
+    assert head.startswith("error: error = 1e-09 is not possible: the smallest possible is 0.0")
+    assert note == "  note: The first and the last layers get 4 bits."
+    assert place == "  note: in pass 'allocate_bits'"
+    assert hint == "  hint: Allow more, or higher bits in the range of --weight-bits."
