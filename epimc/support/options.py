@@ -16,9 +16,12 @@ import json
 import math
 import re
 import types
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from epimc.support.diagnostics import error
@@ -329,16 +332,17 @@ class DeclaredOption:
         return ""
 
 
-def options_of(declaring: type) -> dict[str, DeclaredOption]:
+@cache
+def options_of(declaring: type) -> Mapping[str, DeclaredOption]:
     """The options of a dataclass by name, in the order of their declaration.
 
     Raises:
         TypeError: A field has a type that no option has.
     """
     hints = get_type_hints(declaring, include_extras=True)
-    return {
-        field.name: declared(field, hints[field.name]) for field in dataclasses.fields(declaring)
-    }
+    return MappingProxyType(
+        {field.name: declared(field, hints[field.name]) for field in dataclasses.fields(declaring)}
+    )
 
 
 def declared(field: dataclasses.Field[Any], annotation: Any) -> DeclaredOption:
