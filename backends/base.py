@@ -278,7 +278,7 @@ class CompiledProgram(Door, ABC):
 
         Args:
             weight_bits: Of a weight.
-            layer_bits: Of the weights of layers that have others, by the names of their results.
+            layer_bits: Of the weights of layers that have their own, by the names of their results.
             activation_bits: Of an activation.
         """
         return {}
@@ -360,10 +360,10 @@ class Backend(Door, ABC):
 
     @property
     def pricing(self) -> str:
-        """The pass that writes the attribute `bit_prices` of modules at level `calibrated`.
+        """The pass that writes the attribute `bit_prices` of modules at level `epi`.
 
-        Its options are `weight_bits`, the widths, and `activation_bits`.  Empty: there is none, and
-        bits cannot be chosen layer by layer.
+        It looks at shapes alone, at no samples.  Its options are `weight_bits`, the widths, and
+        `activation_bits`.  Empty: there is none, and bits cannot be chosen layer by layer.
         """
         return ""
 

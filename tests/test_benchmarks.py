@@ -393,7 +393,7 @@ def test_rounding(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
     rounding = script("rounding")
     assert rounding.main(arguments) == 0
     head, *lines, last = capsys.readouterr().out.splitlines()
-    assert head.split() == ["bits", "technique", "top-1", "lost", "seconds"]
+    assert head.split() == ["bits", "technique", "top-1", "lost", "CPU-s"]
     assert last == "40 samples, top-1 in percent; the float model 100.00"
     for line, technique in zip(lines, rounding.TECHNIQUES, strict=True):
         assert line.startswith(f"W3A6    {technique}  ")

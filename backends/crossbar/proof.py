@@ -60,7 +60,7 @@ def setting_mismatches(
     Args:
         program: What is compared.
         weight_bits: Of a weight.
-        layer_bits: Of the weights of layers that have others, by the names of their maps.
+        layer_bits: Of the weights of layers that have their own, by the names of their maps.
         activation_bits: Of an activation.
         mapping: The target's.
     """

@@ -57,9 +57,10 @@ class Options(Record):
     """What the user asked for.
 
     Attributes:
-        weight_bits: Bits of a weight.
+        weight_bits: Bits of a weight, where `layer_bits` names no layer.
         weight_granularity: What has a scale of its own: a column of an epitome, or a tensor.
-        layer_bits: Those of layers whose weights have others, by the names of their results.
+        layer_bits: Those of all layers' weights, by the names of their results, where not all have
+            `weight_bits`; else none.
         activation_bits: Bits of an activation.
         activations: Whether zero points fit the ranges of values.
         calibration: The SHA-256 of the samples, or words such as `seeded normal, seed 0`.
@@ -73,6 +74,11 @@ class Options(Record):
     activations: str
     calibration: str
     passes: str
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """All bits that weights have, in order."""
+        return tuple(sorted({*self.layer_bits.values()} or {self.weight_bits}))
 
 
 class Border(Record):

@@ -68,10 +68,10 @@ def model_files(name: str, model: LargeModel) -> dict[str, File]:
 
 
 def layer_bits(integers: Module, weight_bits: int) -> dict[str, int]:
-    """The bits of weights of layers where they are not those, by the names of their results."""
+    """The bits of all layers' weights, by the names of results; none where all have those."""
     layers = (op for op in integers.ops if isinstance(op, Epitomized))
     bits = {op.output.name: integers.tensors[op.epitome.name].type.bits for op in layers}
-    return {name: number for name, number in bits.items() if number != weight_bits}
+    return bits if {*bits.values()} - {weight_bits} else {}
 
 
 def new_bundle(

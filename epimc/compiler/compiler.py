@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from epimc.backends.base import Backend, Target
 from epimc.backends.registry import load_backend, load_dialect
 from epimc.bundle.bundle import Bundle
 from epimc.compiler.bundling import new_bundle, reference_files
 from epimc.compiler.calibrating import calibrated
+from epimc.compiler.foreseen import refuse_foreseen
 from epimc.compiler.importing import import_request
 from epimc.compiler.layer_file import bit_choice, layer_files
 from epimc.compiler.memory import NOTHING, InMemory
 from epimc.compiler.number_passes import (
-    allocation_of,
+    allocations_of,
     calibrate_of,
     equalize_of,
+    pricings_of,
     quantize_of,
     refuse_contradictions,
     told,
 )
 from epimc.compiler.options import CompileOptions, Request
 from epimc.compiler.passes import passes_of
-from epimc.ir.core.levels import EPI
-from epimc.ir.core.module import Module
 from epimc.ir.epitome.layer_plans import PLANS
 from epimc.ir.epitome.plan_files import is_plan_file
 from epimc.ir.observers import CompileObserver, StageClock
@@ -40,9 +41,8 @@ from epimc.ir.pipeline import (
     parse_pipeline,
     pass_class,
 )
-from epimc.quantization.allocation.allocate import AllocateBits, possible_widths
 from epimc.quantization.allocation.options import is_mixed
-from epimc.quantization.equalization.equalize import equalized_pairs
+from epimc.quantization.equalization.equalize import Equalize, equalized_pairs
 from epimc.quantization.quantize import Quantize
 from epimc.quantization.rounding.options import (
     Effort,
@@ -190,10 +190,9 @@ def stages_of(
     Raises:
         EpimcError: There is no such policy or option of a pass.
     """
-    policy = PLANS if is_plan_file(options.epitome) else options.epitome
-    epitomize = told(make(Epitomize, policy=policy), options)
     quantize = quantize_of(options, effort)
     calibrate = calibrate_of(options, effort, quantize)
+    allocations = allocations_of(options, quantize)
     stages = Stages(
         floats=(
             # Transpositions meet and vanish before anything else looks at the ops around them.
@@ -202,10 +201,11 @@ def stages_of(
             Fold(),
             # Channels of like size share the one scale of a feature map well.
             equalize_of(options, effort, calibrate, quantize),
-            epitomize,
+            epitomize_of(options),
+            *pricings_of(pricing, allocations, quantize),
             # Ranges are those of the epitomized model: that is what will be quantized.
             calibrate,
-            *allocation_of(options, quantize, pricing),
+            *allocations,
         ),
         quantize=quantize,
         # From here on the target decides.
@@ -214,17 +214,20 @@ def stages_of(
     return stages.with_options(options.pass_options)
 
 
-def refuse_widths(module: Module, stages: Stages, job: Job) -> None:
-    """Raise EpimcError where a layer may get weights of a width that the chip has none of.
+def epitomize_of(options: CompileOptions) -> Epitomize:
+    """The pass that gives layers their epitomes.
 
-    Args:
-        module: At level `epi`.
-        stages: Those that will run.
-        job: With the chip.
+    Raises:
+        EpimcError: Options of the pass contradict a file of plans.
     """
-    allocate = next((step for step in stages.floats if isinstance(step, AllocateBits)), None)
-    for op, bits in possible_widths(module, allocate, stages.quantize.weight_bits):
-        job.backend.refuse_width(job.target, bits, str(op.location))
+    is_file = is_plan_file(options.epitome)
+    step = told(make(Epitomize, policy=PLANS if is_file else options.epitome), options)
+    if is_file != (step.policy == PLANS):
+        raise error(
+            f"--epitome is {options.epitome}, but pass '{step.name}' has policy={step.policy}.",
+            hint="Leave out one of them.",
+        )
+    return step
 
 
 def compile_model(
@@ -281,11 +284,11 @@ def compiled_once(
         start = import_request(request, job.target, rows, memory, hosted)
         step.module = start.module
 
-    first = [step.requires for step in stages.floats].index(EPI)
-    epitomized = runner.run(start.module, stages.floats[:first], clock)
-    # Before samples are looked at for long.
-    refuse_widths(epitomized, stages, job)
-    floats = runner.run(epitomized, stages.floats[first:], clock)
+    first = [step.name for step in stages.floats].index(Equalize.name)
+    folded = runner.run(start.module, stages.floats[:first], clock)
+    width = partial(job.backend.refuse_width, job.target)
+    refuse_foreseen(folded, stages.floats[first:], stages.quantize, width, job.registry)
+    floats = runner.run(folded, stages.floats[first:], clock)
     integers = runner.run(floats, [stages.quantize], clock)
     lowered = runner.run(integers, stages.lowering, clock)
 

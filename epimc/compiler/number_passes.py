@@ -15,7 +15,11 @@ from epimc.ir.pipeline import Pass, make, with_settings
 from epimc.quantization.allocation.allocate import AllocateBits
 from epimc.quantization.allocation.options import AllocationOptions, is_mixed, mixed_bits
 from epimc.quantization.calibrate import Calibrate
-from epimc.quantization.calibration.options import DEFAULT_PERCENTILE, CalibrateOptions
+from epimc.quantization.calibration.options import (
+    DEFAULT_PERCENTILE,
+    PERCENTILE,
+    CalibrateOptions,
+)
 from epimc.quantization.equalization.equalize import Equalize
 from epimc.quantization.equalization.options import (
     COMMON_WEIGHT_BITS,
@@ -89,30 +93,39 @@ def equalize_of(
     return make(Equalize, when=step.when, **known)
 
 
-def allocation_of(
-    options: CompileOptions, quantize: Quantize, pricing: type[Pass] | None
-) -> tuple[Pass, ...]:
-    """The passes that have layers state their bits, where these are to be chosen.
+def allocations_of(options: CompileOptions, quantize: Quantize) -> tuple[AllocateBits, ...]:
+    """The pass that has layers state their bits, where these are to be chosen.
 
     Args:
         options: What the user asks for.
         quantize: How weights become integers.
-        pricing: As in `stages_of`.
     """
     if not isinstance(options.weight_bits, str):
         return ()
-    assert pricing is not None
-    wanted = mixed_bits(options.weight_bits)
-    widths = tuple(sorted({*wanted.weight_bits, wanted.ends or wanted.weight_bits[0]}))
-    return (
-        make(pricing, weight_bits=widths, activation_bits=quantize.activation_bits),
-        make(
-            AllocateBits,
-            **values_of(AllocationOptions, wanted),
-            **values_of(GranularityOptions, quantize),
-            **values_of(RoundingOptions, quantize),
-        ),
+    allocate = make(
+        AllocateBits,
+        **values_of(AllocationOptions, mixed_bits(options.weight_bits)),
+        **values_of(GranularityOptions, quantize),
+        **values_of(RoundingOptions, quantize),
     )
+    return (told(allocate, options),)
+
+
+def pricings_of(
+    pricing: type[Pass] | None, allocations: Sequence[AllocateBits], quantize: Quantize
+) -> tuple[Pass, ...]:
+    """The pass that tells what layers take at each width that they may get.
+
+    Args:
+        pricing: The backend's; None where nothing is chosen.
+        allocations: The pass that chooses, if there is one.
+        quantize: What activations have.
+    """
+    if pricing is None:
+        return ()
+    (allocate,) = allocations
+    bits = quantize.activation_bits
+    return (make(pricing, weight_bits=allocate.widths, activation_bits=bits),)
 
 
 def told(step: P, options: CompileOptions) -> P:
@@ -138,12 +151,17 @@ def refuse_contradictions(passes: Sequence[Pass], quantize: Quantize) -> None:
         quantize: What the numbers are.
     """
     sources = [quantize, *(step for step in passes if isinstance(step, Calibrate))]
-    for step in passes:
-        # What equalizes all layers looks at no numbers.
-        if isinstance(step, Equalize) and step.when != MEASURED:
-            continue
-        for source in sources:
+    allocations = [step for step in passes if isinstance(step, AllocateBits)]
+    for source in sources:
+        for step in passes:
             refuse_others(step, source)
+    for step in passes:
+        if isinstance(step, Equalize):
+            refuse_other_widths(step, quantize, is_mixed=bool(allocations))
+        if isinstance(step, Calibrate):
+            refuse_idle_percentile(step)
+        for allocate in allocations:
+            refuse_fewer_widths(step, allocate)
 
 
 def refuse_others(step: Pass, source: Pass) -> None:
@@ -153,11 +171,64 @@ def refuse_others(step: Pass, source: Pass) -> None:
     chosen: each pass has its own.
     """
     shared = options_of(type(source)).keys() - {"weight_bits"}
-    for name, known in options_of(type(step)).items():
-        if name in shared and getattr(step, name) != getattr(source, name):
-            own, other = (known.kind.show(getattr(each, name)) for each in (step, source))
-            raise error(
-                f"Pass '{step.name}' has {name}={own}, but pass '{source.name}' has "
-                f"{name}={other}.",
-                hint=f"Set it for '{source.name}' alone: '{step.name}' takes it over.",
-            )
+    for name in options_of(type(step)):
+        if name in shared:
+            refuse_other(step, source, name)
+
+
+def refuse_other(step: Pass, source: Pass, name: str) -> None:
+    """Raise EpimcError where an option that two passes share is not the same."""
+    known = options_of(type(step))[name]
+    mine, other = getattr(step, name), getattr(source, name)
+    # What equalizes all layers, or none, looks at no numbers: it took none over, but may be told.
+    is_untold = isinstance(step, Equalize) and step.when != MEASURED and mine == known.default
+    if mine == other or is_untold:
+        return
+    raise error(
+        f"Pass '{step.name}' has {name}={known.kind.show(mine)}, but pass '{source.name}' has "
+        f"{name}={known.kind.show(other)}.",
+        hint=f"Set it for '{source.name}' alone: '{step.name}' takes it over.",
+    )
+
+
+def refuse_other_widths(step: Equalize, quantize: Quantize, *, is_mixed: bool) -> None:
+    """Raise EpimcError where losses would be measured at other bits of weights than there will be.
+
+    Args:
+        step: What may measure them.
+        quantize: What layers have that state no bits.
+        is_mixed: Whether all layers get bits of their own, behind it.
+    """
+    if not is_mixed:
+        refuse_other(step, quantize, "weight_bits")
+    elif step.weight_bits != COMMON_WEIGHT_BITS:
+        raise error(
+            f"Pass '{step.name}' has weight_bits={step.weight_bits}, but the bits of every layer "
+            f"are chosen behind it: it takes all to be {COMMON_WEIGHT_BITS}.",
+            hint="Leave it out.",
+        )
+
+
+def refuse_idle_percentile(step: Calibrate) -> None:
+    """Raise EpimcError for a percentile of an observer that has none."""
+    if step.percentile != DEFAULT_PERCENTILE and step.observer != PERCENTILE:
+        raise error(
+            f"Pass '{step.name}' has percentile={step.percentile:g}, which is nothing to observer "
+            f"'{step.observer}'.",
+            hint=f"Set observer={PERCENTILE} beside it, or leave it out.",
+        )
+
+
+def refuse_fewer_widths(step: Pass, allocate: AllocateBits) -> None:
+    """Raise EpimcError where what is chosen among has widths of which a pass says nothing."""
+    named = getattr(step, "weight_bits", None)
+    # Of other passes these are the bits of a layer, or there are none.
+    if not isinstance(named, tuple) or step.name == allocate.name:
+        return
+    if missing := [str(bits) for bits in allocate.widths if bits not in named]:
+        shown = options_of(type(step))["weight_bits"].kind.show(named)
+        raise error(
+            f"Pass '{step.name}' has weight_bits={shown}, but pass '{allocate.name}' may give "
+            f"layers {', '.join(missing)} bits.",
+            hint=f"Set them for '{allocate.name}' alone: '{step.name}' takes them over.",
+        )

@@ -17,6 +17,8 @@ from epimc.support.diagnostics import Diagnostic, RefusedNodesError
 
 Types = dict[Value, TensorType]
 
+LARGEST_FLOAT = float(np.finfo(np.float32).max)
+
 
 def activation_type(
     value: Value,
@@ -46,24 +48,23 @@ def activation_type(
             step = float(np.float32(max(high, -low) / (middle - 1)))
         least = float(np.float32(least_step))
     if not math.isfinite(step):
-        raise RefusedNodesError(
-            Diagnostic(
-                f"The range [{low}, {high}] of value %{value.name} is too wide for a "
-                "float32 scale.",
-                hint="Check the weights of the model and the samples.",
-            )
-        )
+        raise too_large(f"The range [{low}, {high}] of value %{value.name} is too wide")
     # A range of nearly nothing has no scale of its own: with 1.0 all its values are the zero point.
     scale = max(step, least) if step >= SMALLEST_STEP else 1.0
     if not math.isfinite(scale):
-        raise RefusedNodesError(
-            Diagnostic(
-                f"What value %{value.name} is computed from is too large for a float32 scale.",
-                hint="Check the weights of the model and the samples.",
-            )
-        )
-    zero_point = min(2**bits - 1, round(-low / scale)) if middle is None else middle
+        raise too_large(f"What value %{value.name} is computed from is too large")
+    top = 2**bits - 1
+    zero_point = min(top, round(-low / scale)) if middle is None else middle
+    # The ends are up to half a step beyond the range.
+    if max(zero_point, top - zero_point) * scale > LARGEST_FLOAT:
+        raise too_large(f"The range [{low}, {high}] of value %{value.name} is too wide")
     return TensorType(value.type.shape, f"u{bits}", scale, zero_point)
+
+
+def too_large(clause: str) -> RefusedNodesError:
+    """The error for a value whose activations float32 cannot tell."""
+    hint = "Check the weights of the model and the samples."
+    return RefusedNodesError(Diagnostic(f"{clause} for a float32 scale.", hint=hint))
 
 
 def common_types(module: Module, own_type: Callable[[Value], TensorType]) -> Types:

@@ -10,8 +10,9 @@ from epimc.ir.core.module import Module
 from epimc.ir.pipeline import Pass
 from epimc.quantization import hosted, rules, summands  # noqa: F401  (they register what is done)
 from epimc.quantization.calibrate import calibration_samples
+from epimc.quantization.lookup import refuse_large_tables
 from epimc.quantization.options import QuantizeOptions
-from epimc.quantization.rewriter import IntegerRewriter
+from epimc.quantization.rewriter import IntegerRewriter, joining_of
 from epimc.quantization.rounding.options import RoundingOptions
 from epimc.quantization.rounding.rounding import rounded_module
 
@@ -29,6 +30,14 @@ class Quantize(RoundingOptions, QuantizeOptions, Pass):
         if self.needs_samples:
             module = self.rounded(module)
         return self.rewriter(module).run()
+
+    def refuse_impossible(self, module: Module) -> None:
+        """Raise RefusedNodesError for what activations of so many bits cannot have.
+
+        Args:
+            module: At level `epi` or `calibrated`.
+        """
+        refuse_large_tables(module, joining_of(module), self.activation_bits)
 
     def rewriter(self, module: Module) -> IntegerRewriter:
         """What makes integers of a module."""

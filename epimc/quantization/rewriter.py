@@ -63,7 +63,7 @@ class IntegerRewriter:
         # Of values that the host reads, as it has them.
         self.reals: dict[Value, Value] = {}
         self.common = common_types(module, self.own_type)
-        self.joining = Joining(module, lambda op: sums.covers(type(op)))
+        self.joining = joining_of(module)
 
     def own_type(self, value: Value) -> TensorType:
         """The type that the value's own range asks for."""
@@ -240,3 +240,8 @@ quantizes: OpTable[[IntegerRewriter], None] = OpTable("rule for integers")
 
 sums: OpTable[[IntegerRewriter], Total] = OpTable("summands")
 """What an op that makes a sum adds up."""
+
+
+def joining_of(module: Module) -> Joining:
+    """Which functions of a module on reals become one table; ranges are not looked at."""
+    return Joining(module, lambda op: sums.covers(type(op)))

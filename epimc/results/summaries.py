@@ -213,12 +213,15 @@ class BundleSummary(Result):
 
     Attributes:
         program: What the backend says of the program.
+        weight_bits: Which bits weights have, in order; `manifest.options.layer_bits` tells those of
+            each layer where there are several.
         manifest: The keys of its `manifest.json`, but for `files`.
     """
 
     KIND: ClassVar[str] = "bundle"
 
     program: ProgramSummary = field(metadata=INLINED)
+    weight_bits: tuple[int, ...]
     manifest: Origin
 
     def blocks(self) -> Iterator[Block]:
@@ -226,10 +229,17 @@ class BundleSummary(Result):
         manifest, options = self.manifest, self.manifest.options
         line = (
             f"{manifest.model.name} for {manifest.target}, by {manifest.tool}: "
-            f"{options.weight_bits}-bit weights, {options.activation_bits}-bit activations"
+            f"{stated_widths(self.weight_bits)}, {options.activation_bits}-bit activations"
         )
         yield Lines((line, str(manifest.on_chip.placement), sample_line(manifest)))
         yield from self.program.blocks()
+
+
+def stated_widths(widths: Sequence[int]) -> str:
+    """The bits of weights in words."""
+    if len(widths) == 1:
+        return f"{widths[0]}-bit weights"
+    return f"weights of {widths[0]} to {widths[-1]} bits (see --quantization)"
 
 
 def sample_line(manifest: Origin) -> str:
@@ -278,4 +288,5 @@ def inspected(
             raise error(f"'{folder}' is a bundle: its {what} are set when a model is compiled.")
     bundle = read_bundle(folder, limit_bytes)
     bundle.program.refuse_bad()
-    return BundleSummary(bundle.program.describe(), bundle.manifest)
+    widths = bundle.manifest.options.widths
+    return BundleSummary(bundle.program.describe(), widths, bundle.manifest)

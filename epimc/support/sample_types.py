@@ -151,6 +151,11 @@ def shaping(stated: tuple[int, ...], wanted: tuple[int, ...]) -> str:
             return f"Move its axes: array.transpose{turn}."
     if stated and math.prod(stated[1:]) == math.prod(wanted):
         return f"Shape its samples: array.reshape{(-1, *wanted)}."
+    # As a list of samples is, whose items are taken for batches.
+    if len(stated) == last and wanted[0] and stated[1:] == wanted[1:]:
+        samples, rest = divmod(stated[0], wanted[0])
+        if samples > 1 and not rest:
+            return "Stack the samples: numpy.stack(samples)."
     return ""
 
 

@@ -90,7 +90,7 @@ def module_prices(module: Module) -> Mapping[str, LayerPrices]:
     if attribute is None:
         raise error(
             f"Module '{module.name}' does not tell what its layers take at each width.",
-            hint="Run the backend's pass that writes it first: price_bits, for crossbars.",
+            hint="Run the backend's pass that writes it before calibrate, as price_bits.",
         )
     try:
         tables = PricesTable.model_validate({BIT_PRICES: attribute}).bit_prices

@@ -302,6 +302,11 @@ BATCH = normal(4, 3, 8, 6)
             "Shape its samples: array.reshape(-1, 3, 8, 6).",
             {"x": BATCH.reshape(-1, 3, 8, 6)},
         ),
+        (
+            {"x": np.concatenate([*BATCH])},
+            "Stack the samples: numpy.stack(samples).",
+            {"x": np.stack([*BATCH])},
+        ),
         ({"x": BATCH[:0]}, "Save one sample at least.", {"x": BATCH[:1]}),
         (
             {"x": BATCH.astype(np.int64)},

@@ -168,7 +168,7 @@ def test_what_quantize_is_told_counts_for_the_passes_before_it() -> None:
     request = Request(
         Path("m.onnx"), weight_bits="mixed:2..4,crossbars=9", effort="good", pass_options=(options,)
     )
-    calibrate, price, allocate = Job.of(request).stages.floats[-3:]
+    price, calibrate, allocate = Job.of(request).stages.floats[-3:]
     # Below 8 bits ranges clip.
     assert str(calibrate) == "calibrate{observer=mse,activation_bits=5}"
     assert str(price) == "price_bits{weight_bits=[2,3,4],activation_bits=5}"
@@ -198,6 +198,33 @@ def test_what_quantize_is_told_counts_for_the_passes_before_it() -> None:
             "Set it for 'quantize' alone: 'allocate_bits' takes it over.",
         ),
         (
+            "price_bits{weight_bits=[2,3]}",
+            "Pass 'price_bits' has weight_bits=[2,3], but pass 'allocate_bits' may give layers "
+            "4 bits.",
+            "Set them for 'allocate_bits' alone: 'price_bits' takes them over.",
+        ),
+        (
+            "equalize{weight_bits=4,when=measured}",
+            "Pass 'equalize' has weight_bits=4, but the bits of every layer are chosen behind it: "
+            "it takes all to be 8.",
+            "Leave it out.",
+        ),
+        (
+            "equalize{activations=signed}",
+            "Pass 'equalize' has activations=signed, but pass 'quantize' has activations=affine.",
+            "Set it for 'quantize' alone: 'equalize' takes it over.",
+        ),
+        (
+            "equalize{observer=mse,when=measured}",
+            "Pass 'equalize' has observer=mse, but pass 'calibrate' has observer=minmax.",
+            "Set it for 'calibrate' alone: 'equalize' takes it over.",
+        ),
+        (
+            "calibrate{percentile=99.5}",
+            "Pass 'calibrate' has percentile=99.5, which is nothing to observer 'minmax'.",
+            "Set observer=percentile beside it, or leave it out.",
+        ),
+        (
             "quantize{weight_bits=5}",
             "--weight-bits mixed:2..4,crossbars=9 has the bits of every layer chosen, but pass "
             "'quantize' has weight_bits=5.",
@@ -212,23 +239,41 @@ def test_options_of_passes_that_contradict_each_other(text: str, problem: str, h
     assert str(caught.value) == f"error: {problem}\n  hint: {hint}"
 
 
-@pytest.mark.parametrize("bits", ["1", "mixed:2..4,ends=1,crossbars=900"])
-def test_a_width_that_a_chip_has_not_is_refused_before_anything_is_measured(
-    bits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def measured(*arguments: object) -> None:
-        raise AssertionError("it was calibrated")
-
-    monkeypatch.setattr("epimc.quantization.calibrate.observed_ranges", measured)
-    assert main(["compile", str(MNIST), "-o", str(tmp_path / "out"), "--weight-bits", bits]) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == (
-        "error: Mapping 'twos_complement' has no weights of 1 bit: a sign alone is -1 or 0."
+@pytest.mark.parametrize("when", ["always", "measured"])
+def test_equalization_takes_weights_to_have_the_bits_that_they_get(when: str) -> None:
+    told = f"equalize{{weight_bits=4,when={when}}}"
+    agreed = Request(Path("m.onnx"), weight_bits=4, pass_options=(told,))
+    assert str(Job.of(agreed).stages.floats[2]) == told.replace(",when=always", "")
+    with pytest.raises(EpimcError) as caught:
+        Job.of(Request(Path("m.onnx"), pass_options=(told,)))
+    assert str(caught.value) == (
+        "error: Pass 'equalize' has weight_bits=4, but pass 'quantize' has weight_bits=8.\n"
+        "  hint: Set it for 'quantize' alone: 'equalize' takes it over."
     )
-    assert lines[1].startswith("  --> node ")
-    assert lines[2:] == [
-        "  hint: Take 2 bits, or a target whose crossbar.mapping is offset or differential."
-    ]
+
+
+def test_widths_that_allocate_bits_is_told_count_for_the_prices() -> None:
+    told = "allocate_bits{weight_bits=[2,4,12],ends=16}"
+    request = Request(Path("m.onnx"), weight_bits="mixed:2..4,reads=9", pass_options=(told,))
+    price = next(step for step in Job.of(request).stages.floats if step.name == "price_bits")
+    assert str(price) == "price_bits{weight_bits=[2,4,12,16]}"
+
+
+@pytest.mark.parametrize(
+    ("epitome", "policy"),
+    [("plans.toml", "uniform:8x8"), ("none", "plans"), ("ratio.toml", "none")],
+)
+def test_a_file_of_plans_and_a_policy_of_the_pass(epitome: str, policy: str) -> None:
+    with pytest.raises(EpimcError) as caught:
+        Job.of(
+            Request(
+                Path("m.onnx"), epitome=epitome, pass_options=(f"epitomize{{policy={policy}}}",)
+            )
+        )
+    assert str(caught.value) == (
+        f"error: --epitome is {epitome}, but pass 'epitomize' has policy={policy}.\n"
+        "  hint: Leave out one of them."
+    )
 
 
 def test_a_percentile_is_for_the_observer_of_that_name() -> None:
@@ -284,7 +329,7 @@ def test_wrong_values_on_the_command_line(
         (
             "good",
             "auto",
-            ("epitomize{policy=plans}", "quantize{weight_bits=4}"),
+            ("quantize{weight_bits=4}", "equalize{weight_bits=4}"),
             "equalize{weight_bits=4,when=measured}",
         ),
     ],

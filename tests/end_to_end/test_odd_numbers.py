@@ -114,6 +114,5 @@ def test_an_impossible_budget_says_the_smallest_possible(tmp_path: Path) -> None
         )
     assert str(caught.value) == (
         "error: crossbars = 1 is not possible: the smallest possible is 2.\n"
-        "  note: in pass 'allocate_bits'\n"
         "  hint: Allow more, or lower bits in the range of --weight-bits."
     )

@@ -160,7 +160,11 @@ def test_layers_of_one_bit_take_what_the_plan_says(tmp_path: Path) -> None:
     """Those in groups need a 0, and have 2 bits: the manifest and the summary say so."""
     described = target(tmp_path, {"mapping": "offset", "cell_bits": 1})
     session = epimc.compile(model(), tmp_path / "out", target=described, weight_bits=1)
-    assert session.bundle.manifest.options.layer_bits == {"g.acc": 2, "d.acc": 2}
+    options = session.bundle.manifest.options
+    assert list(options.layer_bits.values()) == [1, 2, 2, 1, 1]
+    assert (options.layer_bits["g.acc"], options.layer_bits["d.acc"]) == (2, 2)
+    assert options.widths == (1, 2)
+    assert "weights of 1 to 2 bits (see --quantization)" in str(epimc.inspect(tmp_path / "out"))
     layers = program_summary(program_in(session.bundle)).layers
     assert [layer.weight_bits for layer in layers] == [1, 2, 2, 1, 1]
     planned = counts_of(epimc.plan(model(), target=described, weight_bits=1))

@@ -26,6 +26,18 @@ def test_a_scale_beyond_float32(least: float, high: float, message: str) -> None
     assert str(caught.value) == f"error: {message}{HINT}"
 
 
+def test_a_zero_point_that_takes_values_beyond_float32() -> None:
+    """Half a step below the range, which float32 holds."""
+    with pytest.raises(EpimcError) as caught:
+        activation_type(Value("x", TensorType((1,)), (-3.39e38, 3.39e38)), 8)
+    assert str(caught.value) == (
+        f"error: The range [-3.39e+38, 3.39e+38] of value %x is too wide for a float32 scale.{HINT}"
+    )
+    kept = activation_type(Value("x", TensorType((1,)), (-3.4e38, 3.3e38)), 8)
+    assert kept.zero_point == 129
+    assert np.isfinite(np.float32(-129) * np.float32(kept.scale))
+
+
 def test_the_least_step_counts() -> None:
     value = Value("x", TensorType((1,)), (0.0, 1.0))
     assert activation_type(value, 8, 2.0).scale == 2.0

@@ -20,6 +20,7 @@ from epimc.report.picture import picture_of
 from epimc.report.results import QuantizationReport, ValueHistogram, share
 from epimc.report.weights import figures_of, quantized_weights
 from epimc.support.diagnostics import EpimcError
+from epimc.support.version import VERSION
 
 Array = NDArray[Any]
 
@@ -143,6 +144,23 @@ def test_layers_of_their_own_bits(tmp_path: Path) -> None:
     assert str(made).split("\n")[0] == (
         f"weights of {low} to {high} bits, 8-bit activations on 12 samples, the worst layers first"
     )
+    summary = epimc.inspect(tmp_path / "out")
+    assert str(summary).split("\n")[0] == (
+        f"small.onnx for tiny, by epimc {VERSION}: weights of {low} to {high} bits "
+        "(see --quantization), 8-bit activations"
+    )
+    said: Any = summary.to_json()
+    assert said["weight_bits"] == [low, high]
+    assert said["manifest"]["options"]["layer_bits"] == own
+
+
+def test_layers_that_all_have_the_bits_of_a_file(tmp_path: Path) -> None:
+    plans = tmp_path / "layers.toml"
+    plans.write_text("default_weight_bits = 3\n")
+    session = epimc.compile(model(32), tmp_path / "out", target="tiny", epitome=str(plans))
+    options = session.bundle.manifest.options
+    assert (options.weight_bits, options.widths) == (8, (3,))
+    assert ": 3-bit weights, 8-bit activations\n" in str(epimc.inspect(tmp_path / "out"))
 
 
 def report_layers(bundle: Path) -> list[Any]:

@@ -12,7 +12,7 @@ from epimc.backends.crossbar.lower.counting import geometry_of, matrix_of
 from epimc.backends.crossbar.lower.map import target_of
 from epimc.backends.crossbar.lower.planning import reads_per_position
 from epimc.backends.crossbar.target.schema import Target
-from epimc.ir.core.levels import CALIBRATED
+from epimc.ir.core.levels import EPI
 from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.types import as_map
 from epimc.ir.epitome import plan
@@ -38,8 +38,8 @@ class PriceBits(Pass):
     activation_bits: Annotated[int, Option("Bits of an activation.", minimum=1, maximum=16)] = 8
 
     name: ClassVar[str] = "price_bits"
-    requires: ClassVar[str] = CALIBRATED
-    ensures: ClassVar[str] = CALIBRATED
+    requires: ClassVar[str] = EPI
+    ensures: ClassVar[str] = EPI
 
     def __post_init__(self) -> None:
         """No width is refused."""
@@ -59,8 +59,6 @@ class PriceBits(Pass):
                 widths = (op.weight_bits,) if op.weight_bits else self.weight_bits
                 shape = module.tensors[op.epitome.name].type.shape
                 prices.append(prices_of(op, shape, widths, self.activation_bits, target))
-        for old, new in builder.mapped.items():
-            new.range = old.range
         builder.outputs_of(module)
         builder.module.attributes[BIT_PRICES] = dump_prices(prices)
         return builder.finish()

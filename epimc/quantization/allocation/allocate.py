@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from epimc.ir.core.levels import CALIBRATED
 from epimc.ir.core.module import Builder, Module
@@ -12,13 +12,16 @@ from epimc.ir.core.op import Value
 from epimc.ir.epitome.bit_prices import BIT_PRICES, LayerPrices, module_prices
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.pipeline import Pass
-from epimc.quantization.allocation.choice import Choice, Limit, chosen
+from epimc.quantization.allocation.choice import ERROR, Choice, Limit, chosen, refuse_impossible
 from epimc.quantization.allocation.options import AllocationOptions
 from epimc.quantization.allocation.sensitivity import losses
 from epimc.quantization.calibrate import calibration_samples, rounded
 from epimc.quantization.rounding.options import GranularityOptions, RoundingOptions
 from epimc.quantization.rounding.weights import bits_of
-from epimc.support.diagnostics import error
+from epimc.support.diagnostics import counted, error
+
+Amounts: TypeAlias = Sequence[Sequence[int]]
+"""For each layer what it takes at each of its widths."""
 
 BIT_CHOICE = "bit_choice"
 """The attribute of a module that says what was chosen."""
@@ -46,17 +49,20 @@ class AllocateBits(RoundingOptions, GranularityOptions, AllocationOptions, Pass)
         if sum(budget is not None for budget in budgets) > 1:
             raise ValueError("only one of crossbars, reads and error can be a budget")
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """All that layers may get which state none, in order."""
+        ends = () if self.ends is None else (self.ends,)
+        return tuple(sorted({*self.weight_bits, *ends}))
+
     def run(self, module: Module) -> Module:
         """Measure, choose, and state.
 
         Raises:
             EpimcError: There is no budget, or no choice stays within it.
         """
-        if self.crossbars is self.reads is self.error is None:
-            raise error(
-                "There is no budget for the bits of weights.",
-                hint="Set one: allocate_bits{crossbars=…}, {reads=…} or {error=…}.",
-            )
+        # Before minutes go by.
+        self.refuse_impossible(module)
         layers = layers_with_weights(module)
         prices = self.prices(module, layers)
         widths = {op.output: tuple(prices[op.output]) for op in layers}
@@ -65,8 +71,7 @@ class AllocateBits(RoundingOptions, GranularityOptions, AllocationOptions, Pass)
         )
         # To so many bits that they do not depend on the last ones, which machines differ in.
         loss = [[rounded(measured[op.output][bits]) for bits in widths[op.output]] for op in layers]
-        crossbars = [[price[0] for price in prices[op.output].values()] for op in layers]
-        reads = [[price[1] for price in prices[op.output].values()] for op in layers]
+        crossbars, reads = amounts_of(prices, layers)
         choice = self.choice(loss, crossbars, reads)
         bits = {
             op.output: widths[op.output][k] for op, k in zip(layers, choice.places, strict=True)
@@ -80,6 +85,33 @@ class AllocateBits(RoundingOptions, GranularityOptions, AllocationOptions, Pass)
             "gap": choice.gap,
         }
         return result
+
+    def refuse_impossible(self, module: Module) -> None:
+        """Raise EpimcError where there is no budget, or no choice stays within it by prices alone.
+
+        Args:
+            module: At level `epi` or `calibrated`, with its prices.
+        """
+        if self.crossbars is self.reads is self.error is None:
+            raise error(
+                "There is no budget for the bits of weights.",
+                hint="Set one: allocate_bits{crossbars=…}, {reads=…} or {error=…}.",
+            )
+        layers = layers_with_weights(module)
+        for limit in self.limits(*amounts_of(self.prices(module, layers), layers)):
+            refuse_impossible(limit, self.fixed(layers))
+
+    def fixed(self, layers: Sequence[Epitomized]) -> Iterator[str]:
+        """Which layers do not get their bits from the range, in words."""
+        if stated := sum(op.weight_bits is not None for op in layers):
+            yield f"Bits that layers state stay: of {stated} of {counted(len(layers), 'layer')}."
+        if self.ends is not None:
+            yield f"The first and the last layers get {self.ends} bits."
+
+    def limits(self, crossbars: Amounts, reads: Amounts) -> list[Limit]:
+        """The one budget that is no error; none: it is one."""
+        budgets = ("crossbars", crossbars, self.crossbars), ("reads", reads, self.reads)
+        return [Limit(name, each, most) for name, each, most in budgets if most is not None]
 
     def prices(
         self, module: Module, layers: Sequence[Epitomized]
@@ -104,16 +136,14 @@ class AllocateBits(RoundingOptions, GranularityOptions, AllocationOptions, Pass)
     def choice(
         self,
         loss: Sequence[Sequence[float]],
-        crossbars: Sequence[Sequence[int]],
-        reads: Sequence[Sequence[int]],
+        crossbars: Amounts,
+        reads: Amounts,
     ) -> Choice:
         """The best choice."""
-        if self.crossbars is not None:
-            return chosen(loss, Limit("crossbars", crossbars, self.crossbars))
-        if self.reads is not None:
-            return chosen(loss, Limit("reads", reads, self.reads))
+        for limit in self.limits(crossbars, reads):
+            return chosen(loss, limit)
         assert self.error is not None
-        limit = Limit("error", loss, self.error)
+        limit = Limit(ERROR, loss, self.error)
         fewest = chosen(crossbars, limit)
         # Of the choices with the fewest arrays the one that loses least.
         least = chosen(loss, Limit("crossbars", crossbars, total(crossbars, fewest)))
@@ -144,6 +174,15 @@ def possible_widths(
             yield op, bits_of(op, bits, module.stored)
 
 
+def amounts_of(
+    prices: Mapping[Value, Mapping[int, tuple[int, int]]], layers: Sequence[Epitomized]
+) -> tuple[Amounts, Amounts]:
+    """For each layer the arrays at each of its widths, and the reads."""
+    each = [prices[op.output].values() for op in layers]
+    crossbars, reads = ([[price[k] for price in layer] for layer in each] for k in range(2))
+    return crossbars, reads
+
+
 def priced(
     name: str, widths: Sequence[int], known: Mapping[str, LayerPrices]
 ) -> dict[int, tuple[int, int]]:
@@ -156,7 +195,7 @@ def priced(
     if prices is None:
         raise error(
             f"The prices of bits do not tell of layer '{name}'.",
-            hint=f"Write attribute {BIT_PRICES} anew: run price_bits.",
+            hint=f"Write attribute {BIT_PRICES} anew before calibrate: run price_bits.",
         )
     amounts = zip(prices.crossbars, prices.reads, strict=True)
     by_width = dict(zip(prices.weight_bits, amounts, strict=True))
@@ -164,7 +203,7 @@ def priced(
         if bits not in by_width:
             raise error(
                 f"The prices of bits do not tell what layer '{name}' takes at {bits} bits.",
-                hint=f"Write them anew: run price_bits{{weight_bits=[…,{bits}]}}.",
+                hint=f"Write them anew before calibrate: run price_bits{{weight_bits=[…,{bits}]}}.",
             )
     return {bits: by_width[bits] for bits in widths}
 

@@ -33,6 +33,10 @@ TOLERANCE = 1e-6
 ROUNDING = 1e-12
 
 
+# What a limit on losses is called: all others are on what layers take.
+ERROR = "error"
+
+
 @dataclass(frozen=True)
 class Limit:
     """What a sum over all layers may be.
@@ -205,14 +209,22 @@ def places_of(x: NDArray[Any], counts: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(np.argmax(x[end - n : end])) for end, n in zip(ends, counts, strict=True))
 
 
-def refuse_impossible(limit: Limit) -> None:
-    """Raise EpimcError where even the cheapest width of every layer is too much."""
+def refuse_impossible(limit: Limit, notes: Iterable[str] = ()) -> None:
+    """Raise EpimcError where even the cheapest width of every layer is too much.
+
+    Args:
+        limit: What there may be.
+        notes: What the error tells of the widths.
+    """
     least = limit.least
     if least > Fraction(limit.most):
+        # Weights of fewer bits take less, and lose more.
+        other = "higher" if limit.name == ERROR else "lower"
         raise error(
             f"{limit.name} = {amount(Fraction(limit.most))} is not possible: the smallest possible "
             f"is {amount(least)}.",
-            hint="Allow more, or lower bits in the range of --weight-bits.",
+            notes=notes,
+            hint=f"Allow more, or {other} bits in the range of --weight-bits.",
         )
 
 

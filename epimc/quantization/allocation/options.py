@@ -98,14 +98,17 @@ def mixed_bits(text: str) -> AllocationOptions:
     for setting in settings:
         key, _, value = setting.partition("=")
         if key not in KEYS:
-            hint = did_you_mean(key, KEYS).rstrip(".")
+            # Sentences of others, which this one goes on with.
+            hint = did_you_mean(key, KEYS).rstrip(".?")
             raise ValueError(f"'{key}' is no part of {FORM}: {hint[:1].lower()}{hint[1:]}")
         if key in values:
             raise ValueError(f"'{key}' stands twice in '{text}'")
         values[key] = amount_of(key, value)
     budgets = [key for key in BUDGETS if key in values]
-    if len(budgets) != 1:
+    if not budgets:
         raise ValueError(f"'{text}' needs one of crossbars=N, reads=N and error=X")
+    if len(budgets) > 1:
+        raise ValueError(f"'{text}' has {' and '.join(budgets)}: only one can be a budget")
     return AllocationOptions(**values)
 
 
@@ -124,13 +127,11 @@ def widths_of(text: str) -> tuple[int, ...]:
 def amount_of(key: str, text: str) -> int | float:
     """The value of a setting."""
     if key == "error":
-        if not NUMBER.fullmatch(text):
-            raise ValueError(f"error = '{text}' is not a number, such as 0.01")
-        if not 0 < float(text) < math.inf:
-            raise ValueError(f"error = '{text}' is no finite number above 0")
+        if not NUMBER.fullmatch(text) or not 0 < float(text) < math.inf:
+            raise ValueError(f"error = '{text}' is no finite number above 0, such as 0.01")
         return float(text)
     if not COUNT.fullmatch(text):
-        raise ValueError(f"{key} = '{text}' is not an integer")
+        raise ValueError(f"{key} = '{text}' is no integer of at least 0 and at most 18 digits")
     if key == "ends" and not LEAST_WEIGHT_BITS <= int(text) <= MOST_WEIGHT_BITS:
         raise ValueError(f"ends = {text} is not in {LEAST_WEIGHT_BITS}..{MOST_WEIGHT_BITS}")
     return int(text)

@@ -25,7 +25,7 @@ from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.observers import report
 from epimc.quantization.allocation.reruns import Behind, Reruns, ends_of
 from epimc.quantization.calibration.running import spread
-from epimc.quantization.rounding.compensation import Feedback
+from epimc.quantization.rounding.damping import damping_of
 from epimc.quantization.rounding.layer import Layer
 from epimc.quantization.rounding.moments import Moments
 from epimc.quantization.rounding.options import RoundingOptions, WeightGranularity
@@ -169,12 +169,12 @@ class Measuring:
         layer = Layer(op, self.nets, measured[-1], self.options, self.granularity)
         real = self.nets.each(lambda i: layer.convolved(layer.x.real[i], layer.weights))
         self.reruns.weights[op] = layer.weights
-        problem, feedback, mean = self.problem(layer, real)
+        problem, mean = self.problem(layer, real)
         bias = layer.bias()
         for width in measured:
             grid = Grid(bits_of(op, width, self.module.stored))
             solver, own = replace(layer.solver, grid=grid), replace(problem, grid=grid)
-            steps, scales = solver.solved(own, feedback)
+            steps, scales = solver.solved(own)
             lost = problem.targets - steps * scales[..., None]
             shift = (lost * mean[:, None, :]).sum(axis=-1).ravel()
             new_bias = bias + shift if self.options.correct_bias else bias
@@ -185,32 +185,28 @@ class Measuring:
         self.own[op.output] = dict(zip(widths, each, strict=True))
         self.finish(op, real)
 
-    def problem(self, layer: Layer, real: list[Array]) -> tuple[Problem, Feedback | None, Array]:
+    def problem(self, layer: Layer, real: list[Array]) -> tuple[Problem, Array]:
         """The layer's rounding at the widest width that is measured, and its mean inputs.
 
         The damping, which takes several roundings to find, is that of the other widths, too, and
         so is what weights take over from others.
         """
         kept, apart = self.moments(layer, real)
-        damping = layer.solver.damping(kept, apart) if layer.has_products else ALONE
+        damping = damping_of(layer.solver, kept, apart) if layer.has_products else ALONE
         if apart is not None:
             kept.add(apart)
         mean = kept.x / kept.count
-        problem = layer.solver.problem(kept, damping)
-        if problem.metric is None or problem.elements is not None:
-            return problem, None, mean
         try:
-            return problem, Feedback.of(problem), mean
+            return layer.solver.problem(kept, damping), mean
         except np.linalg.LinAlgError:
             # Inputs that hardly change: their products are known too roughly to be of use.
-            return layer.solver.problem(kept, ALONE), None, mean
+            return layer.solver.problem(kept, ALONE), mean
 
     def moments(self, layer: Layer, real: list[Array]) -> tuple[Moments, Moments | None]:
         """Those of the samples that are not rerun: what fits these alone is to be seen there."""
         pieces = range(len(real))
         others = [i for i in pieces if i not in self.reruns.pieces] or [*pieces]
-        each = in_threads(lambda i: layer.moments_of(i, real[i]), others, self.threads)
-        return layer.parted(zip(others, each, strict=True))
+        return layer.moments(real, others)
 
     def finish(self, op: Epitomized, real: list[Array]) -> None:
         """Add the bias to a layer's results, in place, and hand them on."""

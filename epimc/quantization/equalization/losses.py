@@ -16,7 +16,7 @@ from epimc.quantization.equalization.options import EqualizeOptions
 from epimc.quantization.rounding.problem import Grid, Problem
 from epimc.quantization.rounding.propagation import rounded
 from epimc.quantization.rounding.ranges import scales_of
-from epimc.quantization.rounding.solver import DAMPINGS
+from epimc.quantization.rounding.solver import USUAL
 
 Doubles = NDArray[np.float64]
 
@@ -85,7 +85,7 @@ def nearest(inputs: Inputs, weights: Array, options: EqualizeOptions) -> Array:
     variance = inputs.windows.var(axis=1, dtype=np.float64)
     mean = variance.mean(axis=1, keepdims=True)
     # Inputs that never change say nothing: then all weights count alike.
-    importance = variance + DAMPINGS[0] * np.where(mean > 0, mean, 1.0)
+    importance = variance + USUAL * np.where(mean > 0, mean, 1.0)
     outputs = weights.shape[0] * weights.shape[1]
     is_column = options.weight_granularity == "column"
     shared = np.arange(outputs) if is_column else np.zeros(outputs, np.intp)

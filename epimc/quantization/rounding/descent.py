@@ -7,8 +7,7 @@ rounding, which looks at each weight once, leaves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,10 @@ from epimc.quantization.rounding.problem import Grid, Places, Problem
 Doubles = NDArray[np.float64]
 
 # So often all weights are rounded again, at most; less is gained by a sweep than this: the last.
-SWEEPS, LEAST_GAIN = 8, 1e-3
+SWEEPS, LEAST_GAIN = 8, 2e-3
+
+# A gain below this share of what there is to lose may be none: it is a difference of large sums.
+SUMS_ERROR = 1e-12
 
 
 def descended(problem: Problem, steps: Doubles, scales: Doubles) -> tuple[Doubles, Doubles]:
@@ -27,107 +29,143 @@ def descended(problem: Problem, steps: Doubles, scales: Doubles) -> tuple[Double
     last = State.of(problem, steps, scales)
     for _ in range(SWEEPS):
         state = last.swept()
+        gain = last.error - state.error
         # Elements of an epitome that are rounded at once may hinder each other.
-        if not state.error < last.error:
+        if not gain > SUMS_ERROR * last.power.sum():
             break
-        gain, last = last.error - state.error, state
+        last = state
         if gain < LEAST_GAIN * (gain + last.error):
             break
-    return last.steps, last.scales
+    return last.steps.transpose(0, 2, 1), last.scales
 
 
 @dataclass(frozen=True)
 class State:
-    """Integers and scales, with what is known of them.
+    """Integers and scales, with what is known of them, turned: what inputs meet lies together.
 
     Attributes:
         problem: Of which they are a solution.
-        steps: The integers Q, [groups, outputs, K].
+        targets: W, [groups, K, outputs].
+        full: H W, of the same shape.
+        power: W H W of each output, [groups, outputs].
+        steps: The integers Q, [groups, K, outputs].
         scales: The steps s, [groups, outputs].
-        full: W H, of the same shape as Q.
-        pull: (W - s Q) H: half the slope of the error by each weight, turned around.
+        lost: The error of each output, [groups, outputs].
     """
 
     problem: Problem
+    targets: Doubles
+    full: Doubles
+    power: Doubles
     steps: Doubles
     scales: Doubles
-    full: Doubles
-    pull: Doubles
+    lost: Doubles
 
     @staticmethod
     def of(problem: Problem, steps: Doubles, scales: Doubles) -> State:
-        """Compute what follows."""
-        full = problem.targets @ problem.full_metric
-        pull = full - (steps * scales[..., None]) @ problem.full_metric
-        return State(problem, steps, scales, full, pull)
+        """Compute what follows, of integers [groups, outputs, K]."""
+        targets, turned = (
+            np.ascontiguousarray(each.transpose(0, 2, 1)) for each in (problem.targets, steps)
+        )
+        matrix = problem.full_metric.matrix
+        full = matrix @ targets
+        missing = targets - turned * scales[:, None]
+        lost = dots(matrix @ missing, missing)
+        return State(problem, targets, full, dots(full, targets), turned, scales, lost)
 
-    @cached_property
+    @property
     def error(self) -> float:
         """What is lost, over all outputs."""
-        lost = self.problem.targets - self.steps * self.scales[..., None]
-        return float((self.pull * lost).sum())
+        return float(self.lost.sum())
 
     def swept(self) -> State:
         """Every weight rounded once more, and scales of the least squares."""
-        steps, pull = self.steps.copy(), self.pull.copy()
+        steps = self.steps.copy()
         sweep = swept if self.problem.elements is None else swept_shared
-        sweep(self.problem, steps, pull, self.scales)
-        return self.refitted(steps, pull)
+        lost = self.lost - sweep(self.problem, steps, self.full, self.scales)
+        return self.refitted(steps, lost)
 
-    def refitted(self, steps: Doubles, pull: Doubles) -> State:
+    def refitted(self, steps: Doubles, lost: Doubles) -> State:
         """With the scales with which the integers lose least; the old one where none is better.
 
         Args:
             steps: The integers.
-            pull: That of the integers with the scales as they are.
+            lost: What they lose with the scales as they are.
         """
-        projected = (self.full - pull) / self.scales[..., None]
-        wanted = self.problem.joined((projected * self.problem.targets).sum(axis=-1))
-        power = self.problem.joined((projected * steps).sum(axis=-1))
-        best = np.divide(wanted, power, out=self.scales.copy(), where=power > 0)
-        scales = np.where(best > 0, best, self.scales)
-        pull = self.full - projected * scales[..., None]
-        return State(self.problem, steps, scales, self.full, pull)
+        joined, scales = self.problem.joined, self.scales
+        along = dots(self.full, steps)
+        # Q H Q, of what is lost: W H W - 2 s W H Q + s^2 Q H Q.
+        own = (lost - self.power + 2 * scales * along) / np.square(scales)
+        wanted, power = joined(along), joined(own)
+        best = np.divide(wanted, power, out=scales.copy(), where=power > 0)
+        fitted = np.where(best > 0, best, scales)
+        lost = self.power - 2 * fitted * along + np.square(fitted) * own
+        return replace(self, steps=steps, scales=fitted, lost=lost)
 
 
-def swept(problem: Problem, steps: Doubles, pull: Doubles, scales: Doubles) -> None:
-    """Round every weight once more, with all others as they are; `steps` and `pull` change."""
-    metric = problem.full_metric
-    for start in range(0, steps.shape[2], BLOCK):
+def dots(a: Doubles, b: Doubles) -> Doubles:
+    """The products of arrays [groups, K, outputs], summed over the inputs."""
+    result: Doubles = np.einsum("gko,gko->go", a, b)
+    return result
+
+
+def swept(problem: Problem, steps: Doubles, full: Doubles, scales: Doubles) -> Doubles:
+    """Round every weight once more, with all others as they are.
+
+    Args:
+        problem: The problem.
+        steps: The integers, [groups, K, outputs]; changed.
+        full: H W, of the same shape.
+        scales: Their steps, [groups, outputs].
+
+    Returns:
+        What each output loses less, [groups, outputs].
+    """
+    matrix = problem.full_metric.matrix
+    weights = steps * scales[:, None]
+    gained = np.zeros_like(scales)
+    for start in range(0, steps.shape[1], BLOCK):
         own = slice(start, start + BLOCK)
-        moved = swept_block(
-            steps[..., own], pull[..., own].copy(), metric[:, own, own], problem.grid, scales
-        )
-        pull -= moved @ metric[:, own, :]
+        # Half the slope of the error by each weight, turned around.
+        pull = full[:, own] - matrix[:, own] @ weights
+        gained += swept_block(steps[:, own], pull, matrix[:, own, own], problem.grid, scales)
+        weights[:, own] = steps[:, own] * scales[:, None]
+    return gained
 
 
 def swept_block(
     steps: Doubles, pull: Doubles, metric: Doubles, grid: Grid, scales: Doubles
 ) -> Doubles:
-    """A block of weights rounded once more, in place; how far each has moved.
+    """A block of weights rounded once more, in place; what each output loses less.
 
     Args:
-        steps: Their integers.
+        steps: Their integers, [groups, block, outputs].
         pull: Half the slope of the error by each of them, turned around; changed.
         metric: H of the block.
         grid: The integers.
         scales: Their steps.
     """
-    moved = np.empty_like(pull)
-    for k in range(pull.shape[2]):
-        best = grid.nearest(steps[..., k] + pull[..., k] / (metric[:, None, k, k] * scales))
-        moved[..., k] = (best - steps[..., k]) * scales
-        steps[..., k] = best
-        pull -= moved[..., k, None] * metric[:, None, k, :]
-    return moved
+    gained = np.zeros_like(scales)
+    for k in range(pull.shape[1]):
+        curvature = metric[:, k, k, None]
+        best = grid.nearest(steps[:, k] + pull[:, k] / (curvature * scales))
+        moved = (best - steps[:, k]) * scales
+        steps[:, k] = best
+        gained += moved * (2 * pull[:, k] - moved * curvature)
+        pull[:, k + 1 :] -= metric[:, k + 1 :, k, None] * moved[:, None]
+    return gained
 
 
-def swept_shared(problem: Problem, steps: Doubles, pull: Doubles, scales: Doubles) -> None:
+def swept_shared(problem: Problem, steps: Doubles, full: Doubles, scales: Doubles) -> Doubles:
     """As `swept`, of weights some of which are one element of an epitome, and change together."""
     assert problem.elements is not None
+    matrix, before = problem.full_metric.matrix, steps * scales[:, None]
+    pull = full - matrix @ before
+    first = pull.copy()
     for group, elements in enumerate(problem.elements):
-        own = problem.full_metric[group], steps[group], pull[group], scales[group]
+        own = matrix[group], steps[group], pull[group], scales[group]
         swept_group(elements, *own, problem.grid)
+    return dots(steps * scales[:, None] - before, first + pull)
 
 
 def swept_group(
@@ -138,7 +176,7 @@ def swept_group(
     scales: Doubles,
     grid: Grid,
 ) -> None:
-    """The same, of one group: `steps` and `pull` are [outputs, K].
+    """The same, of one group: `steps` and `pull` are [K, outputs], and change.
 
     Elements that the same input meets are rounded at once: in one output there is one of them.
     """
@@ -146,19 +184,19 @@ def swept_group(
     numbers = numbers.reshape(elements.shape)
     uses = Uses(numbers, metric)
     step_of, values = np.zeros(uses.count), np.zeros(uses.count)
-    step_of[numbers], values[numbers] = scales[:, None], steps
+    step_of[numbers], values[numbers] = scales[:, None], steps.T
     for outputs, inputs, own in uses.by_input:
         chosen = np.unique(own)
-        slope = np.bincount(own, pull[outputs, inputs], uses.count)[chosen]
+        slope = np.bincount(own, pull[inputs, outputs], uses.count)[chosen]
         best = grid.nearest(values[chosen] + slope / (uses.curvature[chosen] * step_of[chosen]))
         moved = np.zeros(uses.count)
         moved[chosen] = (best - values[chosen]) * step_of[chosen]
         values[chosen] = best
         rows, places = np.unique(inputs, return_inverse=True)
-        change = np.zeros((len(steps), len(rows)))
-        change[outputs, places] = moved[own]
-        pull -= change @ metric[rows]
-    steps[...] = values[numbers]
+        change = np.zeros((len(rows), steps.shape[1]))
+        change[places, outputs] = moved[own]
+        pull -= metric[:, rows] @ change
+    steps[...] = values[numbers].T
 
 
 class Uses:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,10 +15,11 @@ from epimc.ir.core.traits import Adds
 from epimc.ir.core.types import as_map
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.epitome.plan import identity, rebuild
+from epimc.quantization.rounding.damping import damping_of
 from epimc.quantization.rounding.moments import Moments, columns, product
 from epimc.quantization.rounding.options import RoundingOptions, WeightGranularity
 from epimc.quantization.rounding.problem import Grid, Places
-from epimc.quantization.rounding.propagation import Both, Propagation
+from epimc.quantization.rounding.propagation import Both, Propagation, in_threads
 from epimc.quantization.rounding.solver import Solver
 from epimc.quantization.rounding.weights import shared_maxima
 
@@ -29,7 +30,10 @@ Doubles = NDArray[np.float64]
 LARGEST_INPUTS = 6144
 
 # Positions that a layer's moments are made from, and for each of its inputs: more tell little.
-LEAST_POSITIONS, POSITIONS_PER_INPUT = 2**18, 32
+LEAST_POSITIONS, POSITIONS_PER_INPUT = 2**15, 64
+
+# Elements of windows that moments are made from at once, unless one piece has more.
+RUN_ELEMENTS = 2**23
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ class Layer:
         kept, apart = self.moments(wanted)
         if not self.has_products:
             return self.solver.nearest(kept)
-        damping = self.solver.damping(kept, apart)
+        damping = damping_of(self.solver, kept, apart)
         if apart is not None:
             kept.add(apart)
         return self.solver.integers(kept, damping)
@@ -157,15 +161,21 @@ class Layer:
         chosen = np.sort(drawn)
         return windows[:, :, chosen], outputs[:, :, chosen]
 
-    def moments(self, wanted: list[Array]) -> tuple[Moments, Moments | None]:
-        """Those of most samples, and those of the ones kept apart, if there are enough."""
-        return self.parted(enumerate(self.nets.stream(lambda i: self.moments_of(i, wanted[i]))))
+    def moments(
+        self, wanted: list[Array], pieces: Sequence[int] | None = None
+    ) -> tuple[Moments, Moments | None]:
+        """Those of most samples, and those of the ones kept apart, if there are enough.
 
-    def parted(self, each: Iterable[tuple[int, Moments]]) -> tuple[Moments, Moments | None]:
-        """The same, of some pieces of the samples: their numbers, and what is known of each."""
+        Args:
+            wanted: What the layer is to give, piece by piece.
+            pieces: Those that count; None: all.
+        """
+        numbers = range(len(self.nets.pieces)) if pieces is None else pieces
+        runs = [run for own in self.parted(numbers) for run in self.runs(own)]
+        each = in_threads(lambda run: self.moments_of(run, wanted), runs, self.nets.threads)
         sums: dict[bool, Moments] = {}
-        for piece, part in each:
-            is_apart = self.has_products and self.nets.is_apart(piece)
+        for run, part in zip(runs, each, strict=True):
+            is_apart = self.is_apart(run[0])
             if is_apart in sums:
                 sums[is_apart].add(part)
             else:
@@ -174,13 +184,44 @@ class Layer:
         first = sums.pop(False, None)
         return (sums.pop(True), None) if first is None else (first, sums.get(True))
 
-    def moments_of(self, piece: int, wanted: Array) -> Moments:
-        """Those of one piece of the samples, at some of the positions."""
+    def is_apart(self, piece: int) -> bool:
+        """Whether a piece of the samples is kept apart."""
+        return self.has_products and self.nets.is_apart(piece)
+
+    def parted(self, pieces: Sequence[int]) -> list[list[int]]:
+        """Pieces that are kept apart, and the others."""
+        apart = [piece for piece in pieces if self.is_apart(piece)]
+        return [[piece for piece in pieces if not self.is_apart(piece)], apart]
+
+    def runs(self, pieces: Sequence[int]) -> Iterator[list[int]]:
+        """Pieces some at a time: the products of many inputs take longer to add than to make."""
+        run, elements = list[int](), 0
+        for piece in pieces:
+            own = self.positions(piece) * self.weights.shape[2]
+            if run and elements + own > RUN_ELEMENTS:
+                yield run
+                run, elements = [], 0
+            run.append(piece)
+            elements += own
+        if run:
+            yield run
+
+    def moments_of(self, run: Sequence[int], wanted: list[Array]) -> Moments:
+        """Those of some pieces of the samples, at some of the positions."""
+        each = [self.some(piece, wanted[piece], self.positions(piece)) for piece in run]
+        windows, outputs = (
+            parts[0] if len(run) == 1 else np.concatenate(parts, axis=2)
+            for parts in zip(*each, strict=True)
+        )
+        return Moments.of(windows, outputs, self.centre, products=self.has_products)
+
+    def positions(self, piece: int) -> int:
+        """So many of a piece count, at most."""
         enough = max(LEAST_POSITIONS, POSITIONS_PER_INPUT * self.weights.shape[2])
         own = self.nets.pieces[piece]
-        count = -(-enough * (own.stop - own.start) // self.nets.count)
-        windows, outputs = self.some(piece, wanted, count)
-        return Moments.of(windows, outputs, self.centre, products=self.has_products)
+        samples: int = own.stop - own.start
+        _, height, width = self.result
+        return min(-(-enough * samples // self.nets.count), samples * height * width)
 
     @cached_property
     def centre(self) -> Array:

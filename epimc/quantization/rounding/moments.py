@@ -78,18 +78,22 @@ class Moments:
         # What is too large for float32 makes moments that are not finite, which are not used.
         with np.errstate(over="ignore", invalid="ignore"):
             centred = windows - centre
+            xx = centred @ centred.transpose(0, 2, 1) if products else None
+            if xx is None:
+                squares = np.einsum("gkn,gkn->gk", centred, centred, dtype=np.float64)
+            else:
+                squares = np.diagonal(xx, axis1=1, axis2=2).astype(np.float64)
             sums = Moments(
                 windows.shape[2],
                 windows.sum(axis=2, dtype=np.float64),
                 outputs.sum(axis=2, dtype=np.float64),
                 centre[..., 0].astype(np.float64),
-                np.einsum("gkn,gkn->gk", centred, centred, dtype=np.float64),
+                squares,
                 np.einsum("gon,gon->go", outputs, outputs, dtype=np.float64),
             )
-            if products:
-                turned = centred.transpose(0, 2, 1)
-                sums.xx = (centred @ turned).astype(np.float64)
-                sums.yx = (outputs @ turned).astype(np.float64)
+            if xx is not None:
+                sums.xx = xx.astype(np.float64)
+                sums.yx = (outputs @ centred.transpose(0, 2, 1)).astype(np.float64)
         return sums
 
     def of_outputs(self, chosen: Sequence[int]) -> Moments:

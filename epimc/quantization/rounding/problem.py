@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimc.ir.semantics import quantization
+from epimc.quantization.rounding.metric import Metric
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -49,7 +50,7 @@ class Problem:
     Attributes:
         targets: The weights that lose nothing, W.
         importance: H's diagonal, [groups, K].
-        metric: H, positive definite; None where inputs are looked at one by one.
+        metric: H; None where inputs are looked at one by one.
         grid: The integers that they may be.
         shared: For each of groups * outputs the number of its scale: those of one number share it.
         elements: For each weight the number of the epitome's element that it is; None: the epitome
@@ -58,13 +59,13 @@ class Problem:
 
     targets: Array
     importance: Doubles
-    metric: Doubles | None
+    metric: Metric | None
     grid: Grid
     shared: Places
     elements: Places | None = None
 
     @property
-    def full_metric(self) -> Doubles:
+    def full_metric(self) -> Metric:
         """The metric of a problem that has one."""
         assert self.metric is not None
         return self.metric
@@ -81,7 +82,7 @@ class Problem:
     def error(self, steps: Doubles, scales: Doubles) -> float:
         """What rounding loses, over all outputs."""
         lost = self.targets - steps * scales[..., None]
-        return float(((lost @ self.full_metric) * lost).sum())
+        return float(((lost @ self.full_metric.matrix) * lost).sum())
 
     def nearest(self, scales: Doubles) -> Doubles:
         """The integers nearest to the weights, or to their mean where they are one element."""

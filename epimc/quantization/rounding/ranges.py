@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,10 +38,14 @@ def usable(tops: Doubles) -> Doubles:
 
 def best_share(problem: Problem, full: Doubles) -> Doubles:
     """Of shares of scales those whose nearest integers lose least, in the metric's diagonal."""
+    centres = problem.centres()
     best, least = full, np.full(full.shape, np.inf)
     for share in SHARES:
         scales = share * full
-        lost: NDArray[Any] = problem.targets - problem.nearest(scales) * scales[..., None]
-        loss = problem.joined((np.square(lost) * problem.importance[:, None, :]).sum(axis=-1))
+        lost = problem.grid.nearest(centres / scales[..., None])
+        lost *= scales[..., None]
+        lost -= problem.targets
+        np.square(lost, out=lost)
+        loss = problem.joined((lost @ problem.importance[..., None])[..., 0])
         best, least = np.where(loss < least, scales, best), np.minimum(loss, least)
     return best

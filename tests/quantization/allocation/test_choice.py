@@ -71,7 +71,7 @@ def test_an_impossible_budget_says_what_is_possible() -> None:
         chosen([[1.0, 0.0], [1.0]], Limit("error", [[1.0, 0.5], [0.25]], 0.5))
     assert str(caught.value) == (
         "error: error = 0.5 is not possible: the smallest possible is 0.75.\n"
-        "  hint: Allow more, or lower bits in the range of --weight-bits."
+        "  hint: Allow more, or higher bits in the range of --weight-bits."
     )
 
 

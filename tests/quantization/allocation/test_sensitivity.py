@@ -16,7 +16,7 @@ from epimc.quantization.allocation.reruns import Behind, ends_of
 from epimc.quantization.allocation.sensitivity import Losses, losses
 from epimc.quantization.calibrate import calibration_samples
 from epimc.quantization.calibration.running import spread
-from epimc.quantization.rounding import solver
+from epimc.quantization.rounding import damping
 from epimc.quantization.rounding.options import EFFORTS, RoundingOptions, WeightGranularity
 from epimc.quantization.rounding.propagation import pieces_of
 from epimc.quantization.rounding.weights import column_scales, integer_steps
@@ -121,7 +121,7 @@ def test_the_damping_is_that_of_quantize(monkeypatch: pytest.MonkeyPatch) -> Non
     """Where no damping is worth it, weights become the nearest integers."""
     good, ranges = EFFORTS["good"], RoundingOptions(weight_range="mse", correct_bias=True)
     assert by_name(measured(good)) != by_name(measured(ranges))
-    monkeypatch.setattr(solver, "WORTH", 0.0)
+    monkeypatch.setattr(damping, "WORTH", 0.0)
     nearest = by_name(measured(ranges))
     for name, each in by_name(measured(good)).items():
         assert each == pytest.approx(nearest[name], rel=1e-6)

@@ -234,12 +234,30 @@ def test_positions_are_drawn_from_all_over_a_map() -> None:
     module = calibrated(net, net.conv(net.input(1, 32, 32), 2, (1, 1)), 64)
     (op,) = [op for op in module.ops if isinstance(op, epi.Conv)]
     nets = Propagation(module, {}, calibration_samples(module), 1)
-    layer = Layer(op, nets, 4, EFFORTS["good"])
+    made = Layer(op, nets, 4, EFFORTS["good"])
     # What each input is tells its column.
     columns = np.broadcast_to(np.arange(32, dtype=np.float32), (8, 1, 32, 32))
     nets.values[op.x].quantized = [columns] * len(nets.pieces)
-    layer.x = nets.values[op.x]
+    made.x = nets.values[op.x]
     for count in (256, 1024):
-        x, _ = layer.some(0, np.zeros((8, 2, 32, 32), np.float32), count)
+        x, _ = made.some(0, np.zeros((8, 2, 32, 32), np.float32), count)
         assert x.shape == (1, 1, count)
         assert len(np.unique(x)) == 32
+
+
+def test_moments_are_the_same_of_many_pieces_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Net()
+    module = calibrated(net, net.conv(net.input(3, 8, 8), 4, (3, 3)), 40)
+    (op,) = [op for op in module.ops if isinstance(op, epi.Conv)]
+    nets = Propagation(module, {}, calibration_samples(module), 2)
+    made = Layer(op, nets, 4, EFFORTS["good"])
+    wanted = nets.each(lambda i: made.convolved(made.x.real[i], made.weights))
+    together = made.moments(wanted)
+    monkeypatch.setattr("epimc.quantization.rounding.layer.RUN_ELEMENTS", 1)
+    assert len([*made.runs(range(len(nets.pieces)))]) == len(nets.pieces) > 4
+    for all_at_once, one_by_one in zip(together, made.moments(wanted), strict=True):
+        assert all_at_once is not None
+        assert one_by_one is not None
+        assert all_at_once.count == one_by_one.count
+        assert np.allclose(all_at_once.covariance, one_by_one.covariance, rtol=1e-4, atol=1e-5)
+        assert np.allclose(all_at_once.cross_covariance, one_by_one.cross_covariance, atol=1e-4)

@@ -12,8 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from epimc.quantization.rounding.compensation import Feedback, compensated
+from epimc.quantization.rounding.compensation import compensated
 from epimc.quantization.rounding.descent import State, descended, swept, swept_shared
+from epimc.quantization.rounding.metric import Metric
 from epimc.quantization.rounding.problem import Grid, Problem
 from epimc.quantization.rounding.ranges import scales_of
 
@@ -39,13 +40,13 @@ def problems(draw: st.DrawFn, *, shares: bool = False) -> Problem:
         shared = np.repeat(np.arange(groups), outputs)
     importance = np.diagonal(metric, axis1=1, axis2=2)
     grid = Grid(draw(st.integers(1, 6)))
-    return Problem(targets, importance, metric, grid, shared, elements)
+    return Problem(targets, importance, Metric.of(metric), grid, shared, elements)
 
 
 def by_definition(problem: Problem, scales: Array) -> Array:
     """GPTQ as the paper has it: the inverse metric, weight by weight, the rest updated."""
     result = np.zeros_like(problem.targets)
-    for g, metric in enumerate(problem.full_metric):
+    for g, metric in enumerate(problem.full_metric.matrix):
         order = np.argsort(-np.diagonal(metric), kind="stable")
         upper = np.linalg.cholesky(np.linalg.inv(metric[np.ix_(order, order)])).T
         weights = problem.targets[g][:, order].copy()
@@ -57,31 +58,46 @@ def by_definition(problem: Problem, scales: Array) -> Array:
     return result
 
 
-def gptq(problem: Problem, scales: Array) -> Array:
-    """Compensated rounding of all outputs together."""
-    return compensated(problem, scales, Feedback.of(problem))
-
-
 def once_more(problem: Problem, steps: Array, scales: Array) -> Array:
     """The integers after one sweep, whose state is what it says."""
     start = State.of(problem, steps, scales)
-    new, pull = steps.copy(), start.pull.copy()
-    (swept if problem.elements is None else swept_shared)(problem, new, pull, scales)
-    assert np.allclose(pull, State.of(problem, new, scales).pull, atol=1e-6)
-    fitted = start.refitted(new, pull)
-    assert np.allclose(fitted.pull, State.of(problem, new, fitted.scales).pull, atol=1e-6)
-    assert fitted.error == pytest.approx(problem.error(new, fitted.scales), rel=1e-6)
-    return new
+    new = start.steps.copy()
+    sweep = swept if problem.elements is None else swept_shared
+    lost = start.lost - sweep(problem, new, start.full, scales)
+    integers = new.transpose(0, 2, 1)
+    assert np.allclose(lost, State.of(problem, integers, scales).lost, atol=1e-6)
+    fitted = start.refitted(new, lost)
+    assert np.allclose(fitted.lost, State.of(problem, integers, fitted.scales).lost, atol=1e-6)
+    assert fitted.error == pytest.approx(problem.error(integers, fitted.scales), rel=1e-6)
+    return integers
+
+
+@settings(max_examples=30, deadline=None)
+@given(problems())
+def test_a_metric_is_a_triangle_times_itself_and_solves_what_it_is_multiplied_by(
+    problem: Problem,
+) -> None:
+    metric = problem.full_metric
+    product = metric.upper @ metric.upper.transpose(0, 2, 1)
+    assert np.array_equal(metric.upper, np.triu(metric.upper))
+    for matrix, order, own in zip(metric.matrix, metric.order, product, strict=True):
+        assert (np.diff(matrix.diagonal()[order]) <= 0).all()
+        assert np.allclose(own, matrix[np.ix_(order, order)])
+    right = problem.targets.copy()
+    assert np.allclose(metric.solve(right) @ metric.matrix, right, atol=1e-7)
+    assert np.array_equal(right, problem.targets)
+
+
+def test_what_is_not_positive_definite_is_no_metric() -> None:
+    with pytest.raises(np.linalg.LinAlgError):
+        Metric.of(np.array([[[1.0, 2.0], [2.0, 1.0]]]))
 
 
 @settings(max_examples=40, deadline=None)
 @given(problems())
 def test_compensated_rounding_is_that_of_the_paper(problem: Problem) -> None:
     scales = scales_of(problem, "max")
-    ours, theirs = (
-        gptq(problem, scales),
-        by_definition(problem, scales),
-    )
+    ours, theirs = compensated(problem, scales), by_definition(problem, scales)
     # Both divide by other numbers: what lies in the middle of two integers may go either way.
     assert (ours != theirs).mean() < 0.02
 
@@ -90,7 +106,7 @@ def test_compensated_rounding_is_that_of_the_paper(problem: Problem) -> None:
 @given(problems(), st.sampled_from(["max", "mse", "percentile"]))
 def test_descent_ends_where_no_neighbour_is_better(problem: Problem, kind: Any) -> None:
     scales = scales_of(problem, kind)
-    steps = gptq(problem, scales)
+    steps = compensated(problem, scales)
     before = problem.error(steps, scales)
     for _ in range(200):
         better = once_more(problem, steps, scales)
@@ -142,7 +158,7 @@ def test_refitted_scales_are_those_of_the_least_squares(problem: Problem) -> Non
     scales = scales_of(problem, "max")
     steps = problem.nearest(scales)
     state = State.of(problem, steps, scales)
-    best = state.refitted(steps, state.pull).scales
+    best = state.refitted(state.steps, state.lost).scales
     # Integers that point away from the weights have no scale that is positive.
     assume((best != scales).all())
     error = problem.error(steps, best)
@@ -158,7 +174,7 @@ def test_one_bit_is_a_sign() -> None:
 def test_the_range_that_loses_least_leaves_out_a_lonely_weight() -> None:
     targets = np.concatenate([np.linspace(-1, 1, 200), [3.0]])[None, None]
     metric = np.eye(201)[None]
-    problem = Problem(targets, np.ones((1, 201)), metric, Grid(3), np.zeros(1, np.intp))
+    problem = Problem(targets, np.ones((1, 201)), Metric.of(metric), Grid(3), np.zeros(1, np.intp))
     full, percentile, best = (scales_of(problem, k)[0, 0] for k in ("max", "percentile", "mse"))
     assert full == pytest.approx(1.0)
     assert percentile == pytest.approx(1 / 3, rel=0.02)
@@ -170,10 +186,10 @@ def test_the_range_that_loses_least_leaves_out_a_lonely_weight() -> None:
 
 def test_channels_of_zeros_have_some_scale() -> None:
     zeros, metric = np.zeros((1, 2, 3)), np.eye(3)[None]
-    problem = Problem(zeros, np.ones((1, 3)), metric, Grid(4), np.arange(2))
+    problem = Problem(zeros, np.ones((1, 3)), Metric.of(metric), Grid(4), np.arange(2))
     for kind in ("max", "percentile", "mse"):
         scales = scales_of(problem, kind)
         assert (scales > 0).all()
-        steps, fitted = descended(problem, gptq(problem, scales), scales)
+        steps, fitted = descended(problem, compensated(problem, scales), scales)
         assert not steps.any()
         assert (fitted > 0).all()
