@@ -332,13 +332,20 @@ class DeclaredOption:
         return ""
 
 
-@cache
 def options_of(declaring: type) -> Mapping[str, DeclaredOption]:
     """The options of a dataclass by name, in the order of their declaration.
 
     Raises:
         TypeError: A field has a type that no option has.
     """
+    # Mypy takes the hash of a class for that of its objects.
+    known: Any = declaring
+    return read_options(known)
+
+
+@cache
+def read_options(declaring: type) -> Mapping[str, DeclaredOption]:
+    """What `options_of` gives, read from the annotations once."""
     hints = get_type_hints(declaring, include_extras=True)
     return MappingProxyType(
         {field.name: declared(field, hints[field.name]) for field in dataclasses.fields(declaring)}
