@@ -24,7 +24,7 @@ from epimc.support.placement import Placement
 
 # Of the folder and its manifest: to be raised with the format of any file that a program needs, so
 # that the manifest, which is read first, tells another version before any other file can.
-FORMAT = 6
+FORMAT = 7
 MANIFEST = "manifest.json"
 # A line for each file, of which there are some dozens, and never more than MOST_FILES.
 MAXIMUM_MANIFEST_BYTES = 2**24

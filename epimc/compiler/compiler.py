@@ -221,6 +221,11 @@ def epitomize_of(options: CompileOptions) -> Epitomize:
         EpimcError: Options of the pass contradict a file of plans.
     """
     is_file = is_plan_file(options.epitome)
+    if options.epitome == PLANS:
+        raise error(
+            f"--epitome {PLANS} names no file.",
+            hint="Name the file of the plans: --epitome FILE.toml.",
+        )
     step = told(make(Epitomize, policy=PLANS if is_file else options.epitome), options)
     if is_file != (step.policy == PLANS):
         raise error(

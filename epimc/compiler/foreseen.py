@@ -2,7 +2,8 @@
 
 Equalization, calibration and the bits of layers measure for seconds to minutes.  What follows from
 options, the model and the chip alone is looked at before: on the layers with their epitomes, which
-are what they will be but for the numbers in them.
+are what they will be but for the numbers in them.  Layers count that calibration would send to the
+host because their results are not finite.
 """
 
 from __future__ import annotations

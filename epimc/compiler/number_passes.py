@@ -152,14 +152,15 @@ def refuse_contradictions(passes: Sequence[Pass], quantize: Quantize) -> None:
     """
     sources = [quantize, *(step for step in passes if isinstance(step, Calibrate))]
     allocations = [step for step in passes if isinstance(step, AllocateBits)]
+    for step in passes:
+        if isinstance(step, Equalize | Calibrate):
+            refuse_idle_percentile(step)
     for source in sources:
         for step in passes:
             refuse_others(step, source)
     for step in passes:
         if isinstance(step, Equalize):
             refuse_other_widths(step, quantize, is_mixed=bool(allocations))
-        if isinstance(step, Calibrate):
-            refuse_idle_percentile(step)
         for allocate in allocations:
             refuse_fewer_widths(step, allocate)
 
@@ -209,7 +210,7 @@ def refuse_other_widths(step: Equalize, quantize: Quantize, *, is_mixed: bool) -
         )
 
 
-def refuse_idle_percentile(step: Calibrate) -> None:
+def refuse_idle_percentile(step: Equalize | Calibrate) -> None:
     """Raise EpimcError for a percentile of an observer that has none."""
     if step.percentile != DEFAULT_PERCENTILE and step.observer != PERCENTILE:
         raise error(

@@ -83,7 +83,7 @@ def test_the_manifest_tells_what_the_bundle_is(folder: Path) -> None:
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     assert manifest.pop("on_chip")["macs"] == 8
     assert manifest == {
-        "format": 6,
+        "format": 7,
         "tool": "epimc 0.1.0",
         "model": {"name": "x.onnx", "sha256": "0" * 64},
         "backend": "crossbar",
@@ -374,12 +374,12 @@ def test_a_manifest_without_bounds(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert refusal(folder) == expected
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 7, "6", None, True, 6.0])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 8, "7", None, True, 7.0])
 def test_another_format_is_refused(version: object, folder: Path) -> None:
     change_manifest(folder, lambda m: m.update(format=version))
     stated = "no format" if version is None else f"the format {json.dumps(version)}"
     assert refusal(folder) == (
-        f"error: Bundle '{folder}' has {stated}; this version of epimc reads the format 6.\n"
+        f"error: Bundle '{folder}' has {stated}; this version of epimc reads the format 7.\n"
         "  hint: Compile the model again with this version of epimc: "
         f"epimc compile MODEL -o {folder}"
     )

@@ -225,6 +225,11 @@ def test_what_quantize_is_told_counts_for_the_passes_before_it() -> None:
             "Set observer=percentile beside it, or leave it out.",
         ),
         (
+            "equalize{when=always,percentile=99}",
+            "Pass 'equalize' has percentile=99, which is nothing to observer 'minmax'.",
+            "Set observer=percentile beside it, or leave it out.",
+        ),
+        (
             "quantize{weight_bits=5}",
             "--weight-bits mixed:2..4,crossbars=9 has the bits of every layer chosen, but pass "
             "'quantize' has weight_bits=5.",
@@ -508,3 +513,12 @@ def test_the_command_line_needs_nothing_heavy_for_its_options() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_plans_are_a_file() -> None:
+    with pytest.raises(EpimcError) as caught:
+        Job.of(Request(Path("m.onnx"), epitome="plans"))
+    assert str(caught.value) == (
+        "error: --epitome plans names no file.\n"
+        "  hint: Name the file of the plans: --epitome FILE.toml."
+    )

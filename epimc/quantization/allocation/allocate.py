@@ -72,6 +72,8 @@ class AllocateBits(RoundingOptions, GranularityOptions, AllocationOptions, Pass)
         # To so many bits that they do not depend on the last ones, which machines differ in.
         loss = [[rounded(measured[op.output][bits]) for bits in widths[op.output]] for op in layers]
         crossbars, reads = amounts_of(prices, layers)
+        if self.error is not None:
+            refuse_impossible(Limit(ERROR, loss, self.error), self.fixed(layers))
         choice = self.choice(loss, crossbars, reads)
         bits = {
             op.output: widths[op.output][k] for op, k in zip(layers, choice.places, strict=True)

@@ -80,7 +80,7 @@ class Search:
     def go_on(self) -> None:
         """Try those beyond the better one of the first two."""
         weak, strong = (self.lost[damping] for damping in FIRST)
-        least, beyond = (weak, WEAKER) if weak <= strong else (strong, STRONGER)
+        least, beyond = (weak, WEAKER) if weak <= strong and weak < np.inf else (strong, STRONGER)
         for damping in beyond:
             self.look_at([damping])
             if not self.lost[damping] < least:

@@ -32,7 +32,7 @@ LARGEST_INPUTS = 6144
 # Positions that a layer's moments are made from, and for each of its inputs: more tell little.
 LEAST_POSITIONS, POSITIONS_PER_INPUT = 2**15, 64
 
-# Elements of windows that moments are made from at once, unless one piece has more.
+# Elements of windows and outputs that moments are made from at once, unless one piece has more.
 RUN_ELEMENTS = 2**23
 
 
@@ -195,9 +195,10 @@ class Layer:
 
     def runs(self, pieces: Sequence[int]) -> Iterator[list[int]]:
         """Pieces some at a time: the products of many inputs take longer to add than to make."""
+        groups, outputs, inputs = self.weights.shape
         run, elements = list[int](), 0
         for piece in pieces:
-            own = self.positions(piece) * self.weights.shape[2]
+            own = self.positions(piece) * (groups * inputs + groups * outputs)
             if run and elements + own > RUN_ELEMENTS:
                 yield run
                 run, elements = [], 0

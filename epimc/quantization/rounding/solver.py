@@ -137,7 +137,7 @@ class Solver:
             variance = np.ones_like(variance)
         mean = variance.mean(axis=1, keepdims=True)
         # Inputs that never change say nothing: then all weights count alike.
-        is_alone = damping == ALONE or not self.has_products
+        is_alone = damping == ALONE or not (self.has_products and moments.is_finite)
         added = (USUAL if is_alone else damping) * np.where(mean > 0, mean, 1.0)
         # So much at least is what sums in float32 may be wrong by.
         if moments.is_finite:

@@ -261,3 +261,18 @@ def test_moments_are_the_same_of_many_pieces_at_once(monkeypatch: pytest.MonkeyP
         assert all_at_once.count == one_by_one.count
         assert np.allclose(all_at_once.covariance, one_by_one.covariance, rtol=1e-4, atol=1e-5)
         assert np.allclose(all_at_once.cross_covariance, one_by_one.cross_covariance, atol=1e-4)
+
+
+def test_the_inputs_of_all_groups_count_for_how_many_pieces_are_looked_at_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = Net()
+    weights = net.random.normal(size=(32, 1, 3, 3))
+    module = calibrated(net, net.conv(net.input(32, 8, 8), 32, weights=weights, groups=32), 40)
+    (op,) = [op for op in module.ops if isinstance(op, epi.Conv)]
+    nets = Propagation(module, {}, calibration_samples(module), 1)
+    made = Layer(op, nets, 4, EFFORTS["good"])
+    pieces = range(len(nets.pieces))
+    one = made.positions(0) * 32 * (9 + 1)
+    monkeypatch.setattr("epimc.quantization.rounding.layer.RUN_ELEMENTS", 2 * one)
+    assert [len(run) for run in made.runs(pieces)][:2] == [2, 2]
