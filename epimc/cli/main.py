@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -105,13 +107,19 @@ def run_commands(words: list[str]) -> int:
         EpimcError: The user has made a mistake.
     """
     try:
-        app(words, prog_name="epimc", standalone_mode=True)
+        command_line()(words, prog_name="epimc", standalone_mode=True)
     except SystemExit as end:
         # The library makes an exit of an interrupt, and says nothing.
         if isinstance(end.__context__, KeyboardInterrupt) or end.code == INTERRUPTED:
             raise KeyboardInterrupt from None
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
+
+
+@cache
+def command_line() -> Callable[..., None]:
+    """`app` with all commands read, which takes longer than many a command does."""
+    return typer.main.get_command(app)
 
 
 def code_of(problem: BaseException) -> int:

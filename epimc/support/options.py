@@ -16,9 +16,12 @@ import json
 import math
 import re
 import types
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from epimc.support.diagnostics import error
@@ -329,16 +332,24 @@ class DeclaredOption:
         return ""
 
 
-def options_of(declaring: type) -> dict[str, DeclaredOption]:
+def options_of(declaring: type) -> Mapping[str, DeclaredOption]:
     """The options of a dataclass by name, in the order of their declaration.
 
     Raises:
         TypeError: A field has a type that no option has.
     """
+    # Mypy takes the hash of a class for that of its objects.
+    known: Any = declaring
+    return read_options(known)
+
+
+@cache
+def read_options(declaring: type) -> Mapping[str, DeclaredOption]:
+    """What `options_of` gives, read from the annotations once."""
     hints = get_type_hints(declaring, include_extras=True)
-    return {
-        field.name: declared(field, hints[field.name]) for field in dataclasses.fields(declaring)
-    }
+    return MappingProxyType(
+        {field.name: declared(field, hints[field.name]) for field in dataclasses.fields(declaring)}
+    )
 
 
 def declared(field: dataclasses.Field[Any], annotation: Any) -> DeclaredOption:

@@ -7,16 +7,15 @@ import resource
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import epimc
 from epimc.bundle.bundle import read_bundle
 from tests.cli.conftest import Refuse, Run, contents
-
-ROOT = Path(epimc.__file__).parents[1]
 
 RUN = ("run", "bundle", "--input", "samples.npz", "--output")
 OPT = ("opt", "bundle/ir/00-import.epi", "-o")
@@ -28,22 +27,15 @@ WRITERS = [RUN, OPT, ASM, DISASM, DUMPS, COMPILE, (*COMPILE, "new", "--dump-ir")
 names = pytest.mark.parametrize("command", WRITERS, ids=lambda words: "-".join(words[:1]))
 
 
-def called(
-    folder: Path, *arguments: str, largest: int | None = None
-) -> subprocess.CompletedProcess[bytes]:
-    """Run a command in a process of its own, which may write files of so many bytes."""
-
-    def limit() -> None:
-        if largest is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-
-    return subprocess.run(
-        [sys.executable, "-B", "-m", "epimc", *arguments],
-        capture_output=True,
-        check=False,
-        cwd=folder,
-        preexec_fn=limit,
-    )
+@contextmanager
+def files_of(largest: int) -> Iterator[None]:
+    """This process may write files of so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # --- what is not a command's to write -----------------------------------------------------------
@@ -133,15 +125,18 @@ def test_the_place_is_looked_at_before_the_work(
 @names
 @pytest.mark.parametrize("largest", [0, 50])
 def test_a_full_disk_leaves_everything_as_it_was(
-    largest: int, command: tuple[str, ...], here: Path
+    largest: int, command: tuple[str, ...], here: Path, run: Run
 ) -> None:
+    # All that it imports is there then, and its machine code: neither is written under the limit.
+    assert run(*command, "good").code == 0
     (here / "out").mkdir()
     place = "out/y" if command is not DUMPS else "dumps"
     for output in (place, "samples.npz" if command is OPT else place):
         before = contents(here)
-        result = called(here, *command, output, largest=largest)
-        assert (result.returncode, result.stdout) == (2, b"")
-        lines = result.stderr.decode().splitlines()
+        with files_of(largest):
+            result = run(*command, output)
+        assert (result.code, result.out) == (2, "")
+        lines = result.err.splitlines()
         errors = [line for line in lines if line.startswith("error: ")]
         assert len(errors) == 1, lines
         assert errors[0].endswith("cannot be written: File too large.")
@@ -182,7 +177,12 @@ def test_results_can_go_to_standard_output(options: list[str], here: Path, run: 
     """What is said of them goes to standard error then."""
     assert run(*RUN, "y.npz").code == 0
     expected = (here / "y.npz").read_bytes()
-    result = called(here, *RUN, "/dev/stdout", *options)
+    result = subprocess.run(
+        [sys.executable, "-m", "epimc", *RUN, "/dev/stdout", *options],
+        capture_output=True,
+        check=False,
+        cwd=here,
+    )
     assert (result.returncode, result.stdout) == (0, expected)
     assert b"/dev/stdout" in result.stderr
     with (here / "z.npz").open("wb") as file:

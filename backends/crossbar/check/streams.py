@@ -97,14 +97,18 @@ def _wrong_instructions(
     return {
         number
         for number, instruction, counts in with_counts(stream)
-        if any(_problem(findings, tile, sample, rings) for sample in samples(instruction, counts))
+        if any(
+            # What has advanced in a loop may have left the range of its kind; all else was encoded
+            # before.
+            (sample is not instruction and not _is_encodable(sample))
+            or _problem(findings, tile, sample, rings)
+            for sample in samples(instruction, counts)
+        )
     }
 
 
 def _problem(findings: Findings, tile: int, instruction: Instruction, rings: Rings) -> str:
-    """What is wrong with an instruction in one iteration; empty when nothing is."""
-    if not _is_encodable(instruction):
-        return "Malformed."
+    """What is wrong with an instruction, which can be encoded; empty when nothing is."""
     problem = BY_NAME[instruction.opcode].problem(findings.program, tile, *instruction.operands)
     return problem or _other_ring(findings, tile, instruction, rings)
 
@@ -115,7 +119,7 @@ def _check_instruction(
     """An instruction in one iteration of its loops; `written` is how the stream has it."""
     instruction = cursor.current
     assert instruction is not None
-    # What has advanced in a loop may have left the range of its kind; all else was encoded before.
+    # As above.
     if instruction is not written and not _check_encoding(
         findings, f"tile {tile}, {cursor.place}", instruction
     ):

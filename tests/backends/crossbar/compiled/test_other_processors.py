@@ -23,8 +23,16 @@ LESS: dict[str, Callable[[str], bool]] = {
 
 @pytest.mark.skipif("avx2" not in features(), reason="no processor of this kind")
 @pytest.mark.parametrize("missing", LESS)
-def test_with_fewer_instructions(missing: str, tmp_path: Path) -> None:
-    """The tests of this folder that compare bits, in a process of their own."""
+def test_with_fewer_instructions(
+    missing: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """The tests of this folder that compare bits, in a process of their own.
+
+    Its machine code is kept between runs, as that of this process is, for as long as it is that of
+    the modules.
+    """
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)
+    kept_code = tmp_path if cache is None else cache.mkdir(f"kernels-without-{missing}")
     kept = sorted(features())
     lacking = [name for name in kept if LESS[missing](name)]
     stated = ",".join(("-" if name in lacking else "+") + name for name in kept)
@@ -32,7 +40,7 @@ def test_with_fewer_instructions(missing: str, tmp_path: Path) -> None:
         **os.environ,
         "NUMBA_CPU_NAME": "x86-64",
         "NUMBA_CPU_FEATURES": stated,
-        "NUMBA_CACHE_DIR": str(tmp_path),
+        "NUMBA_CACHE_DIR": str(kept_code),
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     test = "tests/backends/crossbar/compiled/test_serial.py"
