@@ -11,7 +11,6 @@ of its own.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -90,16 +89,30 @@ def write_model(folder: Path, layers: int, narrow: int = NARROW, wide: int = WID
     return path
 
 
+# Runs a command and writes its exit code, its seconds of the processor and its peak to a file.  A
+# process begins with the peak of the one that starts it: so that must be a small one.
+USAGE_OF = """
+import os, sys
+child = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(child, 0)
+code, processor = os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+with open(sys.argv[1], "w") as file:
+    print(code, processor, usage.ru_maxrss, file=file)
+"""
+
+
 def measured(arguments: Sequence[str], folder: Path) -> Run:
     """Run one of epimc's commands in a folder."""
+    usage = (folder / "usage.txt").resolve()
+    command = [sys.executable, "-m", "epimc", *arguments]
     started = time.perf_counter()
-    child = subprocess.Popen([sys.executable, "-m", "epimc", *arguments], cwd=folder)
-    _, status, usage = os.wait4(child.pid, 0)
+    subprocess.run(
+        [sys.executable, "-I", "-S", "-c", USAGE_OF, usage, *command], cwd=folder, check=True
+    )
     seconds = time.perf_counter() - started
-    # It has been waited for.
-    child.returncode = os.waitstatus_to_exitcode(status)
-    processor = usage.ru_utime + usage.ru_stime
-    return Run(child.returncode, seconds, processor, usage.ru_maxrss * 1024)
+    code, processor, kilobytes = usage.read_text().split()
+    usage.unlink()
+    return Run(int(code), seconds, float(processor), int(kilobytes) * 1024)
 
 
 def commands() -> list[list[str]]:
