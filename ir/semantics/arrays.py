@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Cells = NDArray[np.uint8]
 Array = NDArray[Any]
+T = TypeVar("T")
 
 
 def pieces(count: int, size: int, limit: int = 2**20) -> Iterator[slice]:
@@ -23,3 +24,17 @@ def pieces(count: int, size: int, limit: int = 2**20) -> Iterator[slice]:
     step = max(1, limit // max(1, size))
     for first in range(0, count, step):
         yield slice(first, min(first + step, count))
+
+
+def grouped(sizes: Mapping[T, int], most: int) -> Iterator[list[T]]:
+    """What has sizes, in its order, in groups of no more together; what is larger is alone."""
+    group: list[T] = []
+    taken = 0
+    for each, size in sizes.items():
+        if group and taken + size > most:
+            yield group
+            group, taken = [], 0
+        group.append(each)
+        taken += size
+    if group:
+        yield group

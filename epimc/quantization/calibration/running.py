@@ -9,7 +9,7 @@ out everywhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from epimc.ir.core.module import Builder, Module
 from epimc.ir.core.op import Array, Value
 from epimc.ir.interpreter import batches, interpret
 from epimc.ir.observers import report
+from epimc.ir.semantics.arrays import grouped
 from epimc.runtime.finite import run_finite
 from epimc.runtime.guard import GuardedSession
 from epimc.runtime.host import OnnxHost
@@ -139,20 +140,6 @@ def fetched(module: Module, count: int) -> tuple[list[slice], list[list[Value]]]
     batch = max(1, min(MOST_AT_ONCE, FETCHED // max(sum(sizes.values()), 1)))
     parts = [slice(first, min(first + batch, count)) for first in range(0, count, batch)]
     return parts, [*grouped(sizes, FETCHED // batch)]
-
-
-def grouped(sizes: Mapping[Value, int], most: int) -> Iterator[list[Value]]:
-    """Values in their order, in groups of no more bytes together; a larger value is alone."""
-    group: list[Value] = []
-    taken = 0
-    for value, size in sizes.items():
-        if group and taken + size > most:
-            yield group
-            group, taken = [], 0
-        group.append(value)
-        taken += size
-    if group:
-        yield group
 
 
 # --- in the interpreter

@@ -15,6 +15,7 @@ from epimc.ir.core.traits import Adds
 from epimc.ir.core.types import as_map
 from epimc.ir.epitome.epitomized import Epitomized
 from epimc.ir.epitome.plan import identity, rebuild
+from epimc.ir.semantics.arrays import grouped
 from epimc.quantization.rounding.damping import damping_of
 from epimc.quantization.rounding.moments import Moments, columns, product
 from epimc.quantization.rounding.options import RoundingOptions, WeightGranularity
@@ -196,16 +197,8 @@ class Layer:
     def runs(self, pieces: Sequence[int]) -> Iterator[list[int]]:
         """Pieces some at a time: the products of many inputs take longer to add than to make."""
         groups, outputs, inputs = self.weights.shape
-        run, elements = list[int](), 0
-        for piece in pieces:
-            own = self.positions(piece) * (groups * inputs + groups * outputs)
-            if run and elements + own > RUN_ELEMENTS:
-                yield run
-                run, elements = [], 0
-            run.append(piece)
-            elements += own
-        if run:
-            yield run
+        at_each = groups * (inputs + outputs)
+        return grouped({piece: self.positions(piece) * at_each for piece in pieces}, RUN_ELEMENTS)
 
     def moments_of(self, run: Sequence[int], wanted: list[Array]) -> Moments:
         """Those of some pieces of the samples, at some of the positions."""
